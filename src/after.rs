@@ -1,0 +1,11 @@
+//! `ConditionalLayer`: validators found in the response, preconditions judged after the handler ran.
+
+mod answer;
+mod asked;
+mod future;
+mod layer;
+mod patience;
+mod reading;
+mod service;
+
+pub use self::{future::ResponseFuture, layer::ConditionalLayer, service::Conditional};

@@ -1,0 +1,145 @@
+//! The future: waits for the head, has the content read if it may be tagged, and answers.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{ready, Context, Poll},
+};
+
+use http::{response, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+
+use super::{
+    answer::{self, Plan},
+    asked::Asked,
+    reading::Reading,
+};
+use crate::{
+    body::ResponseBody,
+    representation::{tag, Digest, Outcome, Reason, Sha256},
+};
+
+pin_project! {
+    /// The future of [`Conditional`](crate::Conditional).
+    ///
+    /// ```text
+    ///  Passing ───────────────────────────────────────┐  not a GET or HEAD
+    ///                                                 │
+    ///  Asking ────────────────────────────────────────┤  not to be tagged
+    ///    │ head of a response to be tagged            │
+    ///    ▼                                            │
+    ///  Reading ── too large, late or broken: replayed ┤
+    ///    │                                            ▼
+    ///    └─ hashed ─────────────────────────────► Response
+    /// ```
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F, B, D = Sha256> {
+        #[pin]
+        state: State<F, B, D>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F, B, D> {
+        Passing {
+            #[pin]
+            future: F,
+            reason: Reason,
+            report: bool,
+        },
+        Asking {
+            #[pin]
+            future: F,
+            asked: Option<Asked>,
+        },
+        Reading {
+            unfinished: Option<Unfinished<B, D>>,
+        },
+    }
+}
+
+/// A response that waits for its content.
+struct Unfinished<B, D> {
+    asked: Asked,
+    head: response::Parts,
+    reading: Reading<B, D>,
+}
+
+impl<F, B, D> ResponseFuture<F, B, D> {
+    pub(super) fn passing(future: F, reason: Reason, report: bool) -> Self {
+        Self { state: State::Passing { future, reason, report } }
+    }
+
+    pub(super) fn asking(future: F, asked: Asked) -> Self {
+        Self { state: State::Asking { future, asked: Some(asked) } }
+    }
+}
+
+impl<F, B, D, E> Future for ResponseFuture<F, B, D>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
+    D: Digest,
+{
+    type Output = Result<Response<ResponseBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let response = match state.as_mut().project() {
+                StateProj::Passing { future, reason, report } => {
+                    let (head, body) = ready!(future.poll(cx))?.into_parts();
+                    answer::pass(head, body, *reason, *report)
+                }
+                StateProj::Asking { future, asked } => {
+                    let (head, body) = ready!(future.poll(cx))?.into_parts();
+                    let asked = asked.take().expect(POLLED_AGAIN);
+                    match answer::plan(&asked, &head, &body) {
+                        Plan::Leave(reason) => {
+                            let body = ResponseBody::inner(body, Outcome::LeftAlone(reason));
+                            answer::answer(&asked, head, Err(reason), body)
+                        }
+                        Plan::Empty(buffer) => {
+                            let made = tag(D::default(), &head.headers);
+                            answer::answer(
+                                &asked,
+                                head,
+                                Ok(made),
+                                ResponseBody::buffered(buffer, true, Outcome::Tagged),
+                            )
+                        }
+                        Plan::Read(buffer) => {
+                            let reading = Reading::new(body, buffer);
+                            state.set(State::Reading { unfinished: Some(Unfinished { asked, head, reading }) });
+                            continue;
+                        }
+                    }
+                }
+                StateProj::Reading { unfinished } => {
+                    let reading = unfinished.as_mut().expect(POLLED_AGAIN);
+                    let result = ready!(reading.reading.poll(cx, &reading.asked.config));
+                    let Unfinished { asked, head, reading } = unfinished.take().expect(POLLED_AGAIN);
+                    let (made, body) = reading.finish(result, &head.headers);
+                    answer::answer(&asked, head, made, body)
+                }
+            };
+            return Poll::Ready(Ok(response));
+        }
+    }
+}
+
+impl<F, B, D> fmt::Debug for ResponseFuture<F, B, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::Passing { .. } => "passing",
+            State::Asking { .. } => "asking",
+            State::Reading { .. } => "reading",
+        };
+        f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
+    }
+}
+
+const POLLED_AGAIN: &str = "a future is not polled after it is ready";

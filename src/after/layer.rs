@@ -1,0 +1,305 @@
+//! The layer, its settings and their defaults.
+
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    marker::PhantomData,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use http::request;
+use tower_layer::Layer;
+
+use super::{patience::Timer, service::Conditional};
+use crate::{
+    clock,
+    representation::{made_length, Digest, Freshness, KeyFn, Memory, Predicate, Sha256},
+    rules::HttpDate,
+};
+
+/// Makes conditional requests work for the service it wraps.
+///
+/// After the inner service answered a GET or HEAD with 200, the layer sees to it that the response carries a strong
+/// `ETag` and a `Last-Modified`, judges the client's preconditions against them, and answers 304 (Not Modified), 412
+/// (Precondition Failed), or the response itself.
+///
+/// A clone shares the memory of its original: it is the same layer, applied in another place.
+///
+/// See the [crate docs](crate) for an example and for where to put the layer.
+#[must_use]
+pub struct ConditionalLayer<D = Sha256> {
+    config: Arc<Config>,
+    digest: PhantomData<fn() -> D>,
+}
+
+impl ConditionalLayer {
+    /// Makes a layer with the defaults named at each setting.
+    pub fn new() -> Self {
+        Self { config: Arc::new(Config::default()), digest: PhantomData }
+    }
+}
+
+impl<D> ConditionalLayer<D> {
+    /// Sets how many octets of one response may be held in memory to make its tag. Default: 1 MiB.
+    ///
+    /// Content known to be larger is not touched; content that turns out to be larger is sent on as it comes. Either way
+    /// it gets no tag. With 0 only empty content and responses with tags of their own have one.
+    pub fn buffer_limit(self, octets: usize) -> Self {
+        self.set(|config| config.buffer_limit = octets.try_into().unwrap_or(u64::MAX))
+    }
+
+    /// Sets how long content of known size may keep the client waiting, counted from the first time that it was not
+    /// ready. Default: 500 ms; `None`: it must be ready at once.
+    ///
+    /// After that what was read is sent, the rest follows as it comes, and there is no tag. Waiting takes a Tokio timer;
+    /// on another runtime nothing waits.
+    pub fn buffer_deadline(self, deadline: Option<Duration>) -> Self {
+        self.set(|config| config.buffer_deadline = deadline)
+    }
+
+    /// Sets how long content of unknown size may keep the client waiting, counted as for
+    /// [`buffer_deadline`](Self::buffer_deadline). Default: zero.
+    ///
+    /// Leave it at zero where the inner service may stream: any patience delays the first event of an event stream that
+    /// does not call itself `text/event-stream`.
+    pub fn unknown_size_patience(self, patience: Duration) -> Self {
+        self.set(|config| config.unknown_size_patience = Some(patience).filter(|patience| !patience.is_zero()))
+    }
+
+    /// Sets whether every tag on responses to GET and HEAD is sent weak, those of the inner service too. Default: false.
+    ///
+    /// For when something further out changes the octets and not their meaning. Weak tags still make 304s; they do not
+    /// serve If-Match and If-Range.
+    pub fn weak(self, weak: bool) -> Self {
+        self.set(|config| config.weak = weak)
+    }
+
+    /// Prepares for compression further out: tags are weak, and `Vary: accept-encoding` is on every 200 and 304. Default:
+    /// false.
+    ///
+    /// Set it if a compressing layer or proxy wraps this layer: a strong tag made inside would be shared by all
+    /// encodings. See the [crate docs](crate#where-to-put-the-layer) for both orders.
+    pub fn compressed_outside(self, compressed_outside: bool) -> Self {
+        self.set(|config| config.compressed_outside = compressed_outside)
+    }
+
+    /// Sets whether a HEAD is passed on as a GET and its content dropped. Default: false.
+    ///
+    /// Without it a HEAD has a tag only if the inner service answers it with the content (Axum does, inside a `Router`)
+    /// or with a tag. Set it around services that answer a HEAD without content, such as `ServeDir` or a whole
+    /// `Router`, if clients use HEAD to revalidate; it costs them the work of a GET.
+    pub fn head_as_get(self, head_as_get: bool) -> Self {
+        self.set(|config| config.head_as_get = head_as_get)
+    }
+
+    /// Sets what to do where the layer mints a date for a response that says nothing of its freshness. Default:
+    /// [`Freshness::NoCache`].
+    pub fn freshness(self, freshness: Freshness) -> Self {
+        self.set(|config| config.freshness = freshness)
+    }
+
+    /// Sets whether a response with a tag and no `Last-Modified` gets one: the second in which this content was first
+    /// seen. Default: true.
+    ///
+    /// Dates help old clients and crawlers that know no tags. Several replicas mint different dates for the same content,
+    /// and by bad luck the same second for different content; switch dates off where that matters.
+    pub fn last_modified(self, last_modified: bool) -> Self {
+        self.set(|config| config.last_modified = last_modified)
+    }
+
+    /// Sets which responses may be tagged, in place of [`DefaultPredicate`](crate::DefaultPredicate).
+    ///
+    /// To add a condition and keep the default ones, join them: see [`Predicate`]. Preconditions are judged by the
+    /// validators of a response that may not be tagged, too.
+    pub fn when(self, predicate: impl Predicate + Send + Sync + 'static) -> Self {
+        self.set(|config| config.when = Some(Arc::new(predicate)))
+    }
+
+    /// Sets which GET and HEAD requests the layer serves; others pass it by. Default: all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_conditional::ConditionalLayer;
+    ///
+    /// let layer = ConditionalLayer::new().when_request(|parts| parts.uri.path().starts_with("/api/"));
+    /// # drop(layer);
+    /// ```
+    pub fn when_request(self, predicate: impl Fn(&request::Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.set(|config| config.when_request = Some(Arc::new(predicate)))
+    }
+
+    /// Sets what names a resource, under which its dates are remembered. Default: the authority and the URI as the client
+    /// sent it (with feature `axum` also below `nest`).
+    ///
+    /// Two resources under one name get no wrong answer, but dates that change needlessly. The request fields that a
+    /// response names in `Vary` are always added.
+    ///
+    /// # Examples
+    ///
+    /// A part of the query that does not change the content:
+    ///
+    /// ```
+    /// use tower_conditional::ConditionalLayer;
+    ///
+    /// let layer = ConditionalLayer::new().key(|parts| parts.uri.path().to_owned());
+    /// # drop(layer);
+    /// ```
+    pub fn key<K: Hash>(self, key: impl Fn(&request::Parts) -> K + Send + Sync + 'static) -> Self {
+        let hash_key = move |parts: &request::Parts, mut hasher: &mut dyn Hasher| key(parts).hash(&mut hasher);
+        self.set(|config| config.key = Some(Arc::new(hash_key)))
+    }
+
+    /// Sets the hash that tags are made of. Default: [`Sha256`].
+    ///
+    /// Another hash changes all tags: clients fetch everything once more.
+    pub fn digest<E: Digest>(self) -> ConditionalLayer<E> {
+        let Self { config, .. } = self.set(|config| config.made_length = made_length::<E>());
+        ConditionalLayer { config, digest: PhantomData }
+    }
+
+    /// Sets whether an [`Outcome`](crate::Outcome) is put into each response's extensions. Default: false.
+    ///
+    /// For layers further out that see another body type than [`ResponseBody`](crate::ResponseBody), such as Axum's.
+    /// It may cost an allocation.
+    pub fn report_outcome(self, report_outcome: bool) -> Self {
+        self.set(|config| config.report_outcome = report_outcome)
+    }
+
+    /// Sets the clock, and starts an empty memory at its present time. Default: the system's.
+    ///
+    /// For tests of dates. On `wasm32-unknown-unknown`, which has no clock that the standard library can read, no date is
+    /// minted without one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{sync::{atomic::{AtomicU64, Ordering}, Arc}, time::{Duration, UNIX_EPOCH}};
+    /// use tower_conditional::ConditionalLayer;
+    ///
+    /// let seconds = Arc::new(AtomicU64::new(1_780_000_000));
+    /// let clock = { let seconds = seconds.clone(); move || UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::Relaxed)) };
+    /// let layer = ConditionalLayer::new().clock(clock);
+    /// // No date is minted in the first second of a layer's life.
+    /// seconds.fetch_add(1, Ordering::Relaxed);
+    /// # drop(layer);
+    /// ```
+    pub fn clock(self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        let memory = Arc::new(Memory::new(clock::http_date(clock())));
+        self.set(|config| {
+            config.clock = Arc::new(clock);
+            config.memory = memory;
+        })
+    }
+
+    pub(super) fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    fn set(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(Arc::make_mut(&mut self.config));
+        self
+    }
+}
+
+impl Default for ConditionalLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<D> Clone for ConditionalLayer<D> {
+    fn clone(&self) -> Self {
+        Self { config: Arc::clone(&self.config), digest: PhantomData }
+    }
+}
+
+impl<D> fmt::Debug for ConditionalLayer<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ConditionalLayer").field(&self.config).finish()
+    }
+}
+
+impl<S, D> Layer<S> for ConditionalLayer<D> {
+    type Service = Conditional<S, D>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Conditional::with_layer(inner, self)
+    }
+}
+
+/// All settings.
+#[derive(Clone)]
+pub(super) struct Config {
+    pub(super) buffer_limit: u64,
+    pub(super) buffer_deadline: Option<Duration>,
+    pub(super) unknown_size_patience: Option<Duration>,
+    pub(super) weak: bool,
+    pub(super) compressed_outside: bool,
+    pub(super) head_as_get: bool,
+    pub(super) freshness: Freshness,
+    pub(super) last_modified: bool,
+    pub(super) when: Option<Arc<dyn Predicate + Send + Sync>>,
+    pub(super) when_request: Option<Arc<RequestPredicate>>,
+    pub(super) key: Option<Arc<KeyFn>>,
+    pub(super) report_outcome: bool,
+    pub(super) clock: Arc<Clock>,
+    pub(super) memory: Arc<Memory>,
+    pub(super) timer: Arc<Timer>,
+    /// How many hex digits of a hash a tag has.
+    pub(super) made_length: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            buffer_limit: 1 << 20,
+            buffer_deadline: Some(Duration::from_millis(500)),
+            unknown_size_patience: None,
+            weak: false,
+            compressed_outside: false,
+            head_as_get: false,
+            freshness: Freshness::NoCache,
+            last_modified: true,
+            when: None,
+            when_request: None,
+            key: None,
+            report_outcome: false,
+            clock: Arc::new(clock::system_time),
+            memory: Arc::new(Memory::new(clock::http_date(clock::system_time()))),
+            timer: Arc::default(),
+            made_length: made_length::<Sha256>(),
+        }
+    }
+}
+
+impl Config {
+    pub(super) fn now(&self) -> HttpDate {
+        clock::http_date((self.clock)())
+    }
+
+    pub(super) fn is_weak(&self) -> bool {
+        self.weak || self.compressed_outside
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("buffer_limit", &self.buffer_limit)
+            .field("buffer_deadline", &self.buffer_deadline)
+            .field("unknown_size_patience", &self.unknown_size_patience)
+            .field("weak", &self.weak)
+            .field("compressed_outside", &self.compressed_outside)
+            .field("head_as_get", &self.head_as_get)
+            .field("freshness", &self.freshness)
+            .field("last_modified", &self.last_modified)
+            .field("report_outcome", &self.report_outcome)
+            .finish_non_exhaustive()
+    }
+}
+
+type Clock = dyn Fn() -> SystemTime + Send + Sync;
+
+type RequestPredicate = dyn Fn(&request::Parts) -> bool + Send + Sync;

@@ -1,0 +1,163 @@
+//! Reads a body ahead, as far as it may, and hashes it; a slice at a time.
+
+use std::{
+    pin::Pin,
+    task::{ready, Context, Poll},
+};
+
+use bytes::{Buf, Bytes};
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+use super::{layer::Config, patience::Patience};
+use crate::{
+    body::{Buffer, Replay, ResponseBody},
+    representation::{tag, Digest, Outcome, Reason},
+    rules::EntityTag,
+};
+
+/// A body that is being read and hashed.
+pub(super) struct Reading<B, D> {
+    /// In a box, because it goes on in the response if it is given up, and may not move once it was polled.
+    body: Pin<Box<B>>,
+    buffer: Buffer,
+    /// What the body said of its size before it was read.
+    hint: SizeHint,
+    patience: Patience,
+    /// `Some` once the body has ended.
+    hashing: Option<Hashing<D>>,
+}
+
+/// How far the hash has come.
+struct Hashing<D> {
+    digest: D,
+    frame: usize,
+    octets: usize,
+}
+
+/// Why a body was not read to its end, or not used.
+pub(super) struct GivenUp<E> {
+    reason: Reason,
+    /// What came last.
+    last: Option<Result<Frame<Bytes>, E>>,
+    /// The body has nothing more to say.
+    ended: bool,
+}
+
+impl<B: Body, D: Digest> Reading<B, D> {
+    pub(super) fn new(body: B, buffer: Buffer) -> Self {
+        let hint = body.size_hint();
+        Self { body: Box::pin(body), buffer, hint, patience: Patience::default(), hashing: None }
+    }
+
+    /// Goes on reading, then hashing; ready when there is a hash, or will be none.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, config: &Config) -> Poll<Result<D, GivenUp<B::Error>>> {
+        if self.hashing.is_none() {
+            if let Err(given_up) = ready!(self.poll_read(cx, config)) {
+                return Poll::Ready(Err(given_up));
+            }
+        }
+        let hashing = self.hashing.get_or_insert_with(|| Hashing { digest: D::default(), frame: 0, octets: 0 });
+        ready!(hashing.poll(cx, &self.buffer));
+        Poll::Ready(Ok(std::mem::take(&mut hashing.digest)))
+    }
+
+    /// Makes the tag, if there is a hash, and the body to send, for a response with these header fields.
+    pub(super) fn finish(
+        self,
+        result: Result<D, GivenUp<B::Error>>,
+        headers: &HeaderMap,
+    ) -> (Result<EntityTag, Reason>, ResponseBody<B>) {
+        match result {
+            Ok(digest) => {
+                let exact = self.hint.exact().is_some();
+                (Ok(tag(digest, headers)), ResponseBody::buffered(self.buffer, exact, Outcome::Tagged))
+            }
+            Err(GivenUp { reason, last, ended }) => {
+                let rest = (!ended).then_some(self.body);
+                let replay = Replay { buffer: self.buffer, last, rest, hint: self.hint };
+                (Err(reason), ResponseBody::replayed(replay, Outcome::LeftAlone(reason)))
+            }
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, config: &Config) -> Poll<Result<(), GivenUp<B::Error>>> {
+        let give_up = |reason, last, ended| Poll::Ready(Err(GivenUp { reason, last, ended }));
+        let mut budget = Budget::new();
+        while budget.is_left() {
+            match self.body.as_mut().poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    budget.spend(frame.data_ref().map_or(0, Buf::remaining));
+                    self.patience.encourage();
+                    if let Err(overflow) = self.buffer.push(frame) {
+                        return give_up(overflow.reason, Some(Ok(overflow.frame)), false);
+                    }
+                    if !self.body.is_end_stream() {
+                        continue;
+                    }
+                }
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(Err(error))) => return give_up(Reason::BodyError, Some(Err(error)), false),
+                Poll::Pending => {
+                    let known = self.buffer.promised().is_some();
+                    let allowed = if known { config.buffer_deadline } else { config.unknown_size_patience };
+                    if self.patience.waits(allowed, &config.timer, cx) {
+                        return Poll::Pending;
+                    }
+                    return give_up(Reason::NotReady, None, false);
+                }
+            }
+            return match self.buffer.is_as_promised() {
+                true => Poll::Ready(Ok(())),
+                false => give_up(Reason::WrongLength, None, true),
+            };
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<D: Digest> Hashing<D> {
+    fn poll(&mut self, cx: &mut Context<'_>, buffer: &Buffer) -> Poll<()> {
+        let mut budget = Budget::new();
+        while let Some(data) = buffer.data(self.frame) {
+            if !budget.is_left() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let rest = data.get(self.octets..).unwrap_or_default();
+            let slice = rest.get(..budget.octets).unwrap_or(rest);
+            self.digest.update(slice);
+            budget.spend(slice.len());
+            if slice.len() < rest.len() {
+                self.octets += slice.len();
+            } else {
+                self.frame += 1;
+                self.octets = 0;
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+/// How much one poll may do before it lets other tasks have their turn: a compressor inside can make one poll of 1 MiB
+/// last 23 ms.
+struct Budget {
+    frames: usize,
+    octets: usize,
+}
+
+impl Budget {
+    fn new() -> Self {
+        Self { frames: 8, octets: 64 * 1024 }
+    }
+
+    fn is_left(&self) -> bool {
+        self.frames > 0 && self.octets > 0
+    }
+
+    fn spend(&mut self, octets: usize) {
+        self.frames -= 1;
+        self.octets = self.octets.saturating_sub(octets);
+    }
+}

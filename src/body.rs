@@ -1,0 +1,11 @@
+//! Moving the bytes: what was read ahead, and the body that gives it back.
+
+mod buffer;
+mod response_body;
+
+pub use self::response_body::ResponseBody;
+
+pub(crate) use self::{
+    buffer::Buffer,
+    response_body::{known_size, Replay},
+};

@@ -1,0 +1,209 @@
+//! The body of every response that leaves the layer.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{ready, Context, Poll},
+};
+
+use bytes::{Buf, Bytes};
+use http::{header::CONTENT_LENGTH, HeaderMap};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::Buffer;
+use crate::representation::Outcome;
+
+pin_project! {
+    /// The body of a response that went through the layer.
+    ///
+    /// It yields what the inner body yields: every frame in its order, trailers, errors. Of a 304 and a 412 it is empty
+    /// from the start. It is fused: polled after its end, it ends again.
+    ///
+    /// `Default` makes an empty one.
+    #[must_use = "bodies do nothing unless polled"]
+    pub struct ResponseBody<B>
+    where
+        B: Body,
+    {
+        #[pin]
+        source: Source<B>,
+        outcome: Outcome,
+    }
+}
+
+pin_project! {
+    #[project = SourceProj]
+    enum Source<B>
+    where
+        B: Body,
+    {
+        /// Nothing is left.
+        Ended,
+        /// The inner body, which was not touched.
+        Inner {
+            #[pin]
+            body: B,
+        },
+        /// The content as it was read, whole.
+        Buffered {
+            buffer: Buffer,
+            exact: bool,
+        },
+        /// What was read, and then the rest.
+        Replayed {
+            replay: Replay<B>,
+        },
+    }
+}
+
+/// A body that was read in part: what was read, what came last, and what is still to come.
+pub(crate) struct Replay<B: Body> {
+    pub(crate) buffer: Buffer,
+    /// What came after the buffered frames and ended the reading, if anything did.
+    pub(crate) last: Option<Result<Frame<Bytes>, B::Error>>,
+    /// The inner body; `None` once it has ended.
+    pub(crate) rest: Option<Pin<Box<B>>>,
+    /// What the inner body said of its size before it was read.
+    pub(crate) hint: SizeHint,
+}
+
+impl<B: Body> ResponseBody<B> {
+    /// Returns what the layer did with this request.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    pub(crate) fn empty(outcome: Outcome) -> Self {
+        Self { source: Source::Ended, outcome }
+    }
+
+    pub(crate) fn inner(body: B, outcome: Outcome) -> Self {
+        Self { source: Source::Inner { body }, outcome }
+    }
+
+    /// Gives back content that was read to its end. `exact`: whether the inner body knew its size.
+    pub(crate) fn buffered(buffer: Buffer, exact: bool, outcome: Outcome) -> Self {
+        // Over HTTP/1.1, trailers are sent only behind a body of unknown size.
+        let exact = exact || !buffer.has_trailers();
+        Self { source: Source::Buffered { buffer, exact }, outcome }
+    }
+
+    pub(crate) fn replayed(replay: Replay<B>, outcome: Outcome) -> Self {
+        Self { source: Source::Replayed { replay }, outcome }
+    }
+}
+
+impl<B: Body> Body for ResponseBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut source = self.project().source;
+        let frame = match source.as_mut().project() {
+            SourceProj::Ended => None,
+            SourceProj::Inner { body } => ready!(poll_bytes(body, cx)),
+            SourceProj::Buffered { buffer, .. } => buffer.pop().map(Ok),
+            SourceProj::Replayed { replay } => ready!(replay.poll_frame(cx)),
+        };
+        if frame.is_none() {
+            source.set(Source::Ended);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Ended => true,
+            Source::Inner { body } => body.is_end_stream(),
+            Source::Buffered { buffer, .. } => buffer.is_empty(),
+            Source::Replayed { replay } => replay.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Ended => SizeHint::with_exact(0),
+            Source::Inner { body } => body.size_hint(),
+            Source::Buffered { buffer, exact: true } => SizeHint::with_exact(buffer.len()),
+            Source::Buffered { buffer, exact: false } => at_least(buffer.len()),
+            Source::Replayed { replay } => replay.size_hint(),
+        }
+    }
+}
+
+impl<B: Body> Replay<B> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let read = self.buffer.pop().map(Ok).or_else(|| self.last.take());
+        let frame = match (read, &mut self.rest) {
+            (Some(read), _) => Some(read),
+            (None, Some(rest)) => ready!(poll_bytes(rest.as_mut(), cx)),
+            (None, None) => None,
+        };
+        if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
+            self.hint = less(&self.hint, data.len().try_into().unwrap_or(u64::MAX));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.buffer.is_empty() && self.last.is_none() && self.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
+    }
+
+    /// What the inner body said at first, less what was given back since: so a body that lies goes on lying alike.
+    fn size_hint(&self) -> SizeHint {
+        self.hint
+    }
+}
+
+impl<B: Body> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::empty(Outcome::LeftAlone(crate::Reason::Status))
+    }
+}
+
+impl<B: Body> fmt::Debug for ResponseBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = match self.source {
+            Source::Ended => "ended",
+            Source::Inner { .. } => "inner",
+            Source::Buffered { .. } => "buffered",
+            Source::Replayed { .. } => "replayed",
+        };
+        f.debug_struct("ResponseBody").field("source", &source).field("outcome", &self.outcome).finish_non_exhaustive()
+    }
+}
+
+/// Returns the size of the content, in octets, if the body or the head say it. `Err` if they contradict each other.
+pub(crate) fn known_size(body: &impl Body, headers: &HeaderMap) -> Result<Option<u64>, ()> {
+    let mut known = body.size_hint().exact();
+    for line in headers.get_all(CONTENT_LENGTH) {
+        let length = line.to_str().ok().filter(|text| text.bytes().all(|octet| octet.is_ascii_digit()));
+        let length = length.and_then(|text| text.parse::<u64>().ok()).ok_or(())?;
+        if known.replace(length).is_some_and(|known| known != length) {
+            return Err(());
+        }
+    }
+    Ok(known)
+}
+
+fn poll_bytes<B: Body>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    let to_bytes = |mut data: B::Data| data.copy_to_bytes(data.remaining());
+    body.poll_frame(cx).map_ok(|frame| frame.map_data(to_bytes))
+}
+
+fn at_least(octets: u64) -> SizeHint {
+    let mut hint = SizeHint::new();
+    hint.set_lower(octets);
+    hint
+}
+
+/// Returns what is left of a hint after `octets` were sent.
+fn less(hint: &SizeHint, octets: u64) -> SizeHint {
+    let mut left = at_least(hint.lower().saturating_sub(octets));
+    if let Some(upper) = hint.upper() {
+        left.set_upper(upper.saturating_sub(octets));
+    }
+    left
+}

@@ -1,0 +1,34 @@
+//! The one place that reads the system's clock.
+
+use std::time::SystemTime;
+
+use http::HeaderMap;
+
+use crate::rules::{HttpDate, Preconditions};
+
+/// Returns the time of the system's clock.
+///
+/// `wasm32-unknown-unknown` has none; there time stands still in 1970.
+pub(crate) fn system_time() -> SystemTime {
+    if cfg!(all(target_family = "wasm", target_os = "unknown")) {
+        SystemTime::UNIX_EPOCH
+    } else {
+        SystemTime::now()
+    }
+}
+
+/// Returns `time` as an HTTP date; what lies outside the years 0 to 9999 becomes their nearer end.
+pub(crate) fn http_date(time: SystemTime) -> HttpDate {
+    let nearer_end = if time < SystemTime::UNIX_EPOCH { HttpDate::MIN } else { HttpDate::MAX };
+    HttpDate::try_from(time).unwrap_or(nearer_end)
+}
+
+impl Preconditions {
+    /// Takes the preconditions from the header fields of a request, all lines of each.
+    ///
+    /// The system's clock is asked only to place a date with a two-digit year.
+    #[must_use]
+    pub fn from_headers(headers: &HeaderMap) -> Self {
+        Self::from_headers_at(headers, || http_date(system_time()))
+    }
+}

@@ -1,0 +1,27 @@
+//! How a representation gets its validators: what may be tagged, the tag, the date, and the key they are kept under.
+//!
+//! Nothing here waits for anything, reads a clock or knows of Tower; time is an argument.
+
+mod dates;
+mod digest;
+mod eligibility;
+mod freshness;
+mod key;
+mod memory;
+mod outcome;
+
+pub use self::{
+    digest::{Digest, Sha256},
+    eligibility::{And, DefaultPredicate, Predicate, Untagged},
+    freshness::Freshness,
+    outcome::{Outcome, Reason},
+};
+
+pub(crate) use self::{
+    dates::{Modified, Sighting},
+    digest::{is_made, made_length, tag},
+    eligibility::objection,
+    freshness::{is_no_store, is_silent},
+    key::{Key, KeyFn, RequestKey},
+    memory::Memory,
+};

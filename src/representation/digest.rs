@@ -1,0 +1,184 @@
+//! The tag that content gets: `"`, the lower-case hex of its hash, and `"`.
+//!
+//! By default that is what `sha256sum` prints, so that anyone can check it and every replica agrees. A strong tag must
+//! differ among all representations of a resource, and two of them can have equal octets: the empty list as CSV and as
+//! JSON. Where a response shows that it was negotiated (`Vary`, `Content-Encoding` or `Content-Language`), `-` and
+//! eight hex digits of a hash of its type, encoding and language follow.
+
+use http::{
+    header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, VARY},
+    HeaderMap,
+};
+use sha2::Digest as _;
+
+use crate::rules::EntityTag;
+
+/// A hash of content, to make strong tags of.
+///
+/// A strong tag promises that two contents with the same tag are the same octet by octet, for all versions of a
+/// resource, on all its servers, for as long as clients keep them. A hash gives that promise if contents do not collide:
+/// take a cryptographic one of 128 bits or more where anyone but you can influence the content. A faster, weaker one will
+/// do where nobody can. It must be the same on every replica: no random seeds.
+///
+/// `update` is called with the content in order, cut at arbitrary places; the result must not depend on the cuts. Content
+/// is hashed in slices of at most 64 KiB a poll.
+///
+/// # Examples
+///
+/// ```
+/// use tower_conditional::{ConditionalLayer, Digest};
+///
+/// #[derive(Default)]
+/// struct Blake2s(blake2::Blake2s256);
+/// # mod blake2 {
+/// #     #[derive(Default)] pub struct Blake2s256(sha2::Sha256);
+/// #     impl Blake2s256 {
+/// #         pub fn update(&mut self, c: &[u8]) { sha2::Digest::update(&mut self.0, c) }
+/// #         pub fn finalize(self) -> [u8; 32] { sha2::Digest::finalize(self.0).into() }
+/// #     }
+/// # }
+///
+/// impl Digest for Blake2s {
+///     type Output = [u8; 32];
+///
+///     fn update(&mut self, content: &[u8]) {
+///         self.0.update(content);
+///     }
+///
+///     fn finish(self) -> [u8; 32] {
+///         self.0.finalize().into()
+///     }
+/// }
+///
+/// let layer = ConditionalLayer::new().digest::<Blake2s>();
+/// # drop(layer);
+/// ```
+pub trait Digest: Default {
+    /// The hash, as octets. All hashes must have the same length.
+    type Output: AsRef<[u8]>;
+
+    /// Takes in the next octets of the content.
+    fn update(&mut self, content: &[u8]);
+
+    /// Returns the hash of all octets taken in.
+    fn finish(self) -> Self::Output;
+}
+
+/// SHA-256, the default [`Digest`].
+#[derive(Clone, Debug, Default)]
+pub struct Sha256(sha2::Sha256);
+
+impl Digest for Sha256 {
+    type Output = [u8; 32];
+
+    fn update(&mut self, content: &[u8]) {
+        self.0.update(content);
+    }
+
+    fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
+impl EntityTag {
+    /// Makes the strong tag of `content` as the layer does: the lower-case hex of its SHA-256.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_conditional::EntityTag;
+    ///
+    /// let tag = EntityTag::of(b"hello\n");
+    /// assert_eq!(tag.opaque(), b"5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03");
+    /// ```
+    #[must_use]
+    pub fn of(content: &[u8]) -> Self {
+        let mut digest = Sha256::default();
+        digest.update(content);
+        tag(digest, &HeaderMap::new())
+    }
+}
+
+/// Makes the strong tag of content that was hashed by `digest`, for a response with these header fields.
+pub(crate) fn tag<D: Digest>(digest: D, headers: &HeaderMap) -> EntityTag {
+    let mut opaque = hex::encode(digest.finish());
+    if [VARY, CONTENT_ENCODING, CONTENT_LANGUAGE].iter().any(|name| headers.contains_key(name)) {
+        let mut variant = D::default();
+        for name in [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE] {
+            variant.update(name.as_str().as_bytes());
+            for line in headers.get_all(name) {
+                // A field value never holds these, so that no two sets of fields run into the same octets.
+                variant.update(b"\0");
+                variant.update(line.as_bytes());
+            }
+            variant.update(b"\n");
+        }
+        let hash = variant.finish();
+        opaque.push('-');
+        opaque.push_str(&hex::encode(hash.as_ref().get(..VARIANT_OCTETS).unwrap_or(hash.as_ref())));
+    }
+    EntityTag::strong(opaque).expect("hex digits and a hyphen make a tag")
+}
+
+/// Returns true if `tag` has the form of one that was made here from a hash of `length` hex digits.
+pub(crate) fn is_made(tag: &EntityTag, length: usize) -> bool {
+    let is_hex = |octets: &[u8]| octets.iter().all(|octet| matches!(octet, b'0'..=b'9' | b'a'..=b'f'));
+    let Some((hash, variant)) = tag.opaque().split_at_checked(length) else { return false };
+    is_hex(hash) && (variant.is_empty() || variant.strip_prefix(b"-").is_some_and(is_hex))
+}
+
+/// Returns how many hex digits the hash of `D` has.
+pub(crate) fn made_length<D: Digest>() -> usize {
+    D::default().finish().as_ref().len() * 2
+}
+
+const VARIANT_OCTETS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn tag_of(lines: &[(&'static str, &'static str)]) -> EntityTag {
+        let lines = lines.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        tag(Sha256::default(), &lines.collect())
+    }
+
+    #[test]
+    fn equal_octets_of_negotiated_responses_get_different_tags() {
+        let plain = tag_of(&[]);
+        let csv = tag_of(&[("content-type", "text/csv"), ("vary", "accept")]);
+        let json = tag_of(&[("content-type", "application/json"), ("vary", "accept")]);
+        let gzip = tag_of(&[("content-type", "text/csv"), ("content-encoding", "gzip")]);
+        let german = tag_of(&[("content-type", "text/csv"), ("content-language", "de")]);
+        let all = [&plain, &csv, &json, &gzip, &german];
+        for (i, first) in all.iter().enumerate() {
+            assert!(is_made(first, 64), "{first}");
+            assert!(!first.is_weak());
+            for second in &all[i + 1..] {
+                assert!(!first.weak_eq(second), "{first} {second}");
+            }
+        }
+        assert_eq!(plain, tag_of(&[("content-type", "text/csv")]), "nothing shows that this was negotiated");
+        // Changing these changes the tags of every user: a new release must say so.
+        assert_eq!(plain.opaque(), b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(csv.opaque(), b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855-CSV".as_slice(),);
+    }
+
+    #[test]
+    fn the_form_of_a_made_tag_is_told_from_others() {
+        let hash = "0123456789abcdef".repeat(4);
+        for (opaque, expected) in [
+            (hash.clone(), true),
+            (format!("{hash}-0123abcd"), true),
+            (hash.to_uppercase(), false),
+            (format!("{hash}-gzip"), false),
+            (format!("{hash}0123abcd"), false),
+            ("6b0315fb.0d89f31a-c8".to_owned(), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(is_made(&EntityTag::strong(&opaque).unwrap(), made_length::<Sha256>()), expected, "{opaque}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What a response says of its freshness
+//! ([RFC 9111, section 4.2](https://www.rfc-editor.org/rfc/rfc9111.html#section-4.2)).
+
+use http::{
+    header::{CACHE_CONTROL, EXPIRES},
+    HeaderMap,
+};
+
+use crate::rules::trim_ows;
+
+/// What to do about a response that gets a Last-Modified here and says nothing of its freshness.
+///
+/// Such a response is *heuristically fresh* (RFC 9111, section 4.2.2): a browser that sees an old `Last-Modified` and
+/// neither `max-age` nor `no-cache` may use its copy for a while without asking. Adding the date alone would so switch
+/// revalidation off for clients that asked every time before.
+///
+/// A response speaks of its freshness with `max-age`, `s-maxage`, `no-cache` or `no-store` in `Cache-Control`, or with
+/// `Expires`. `private` alone is silent.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Freshness {
+    /// Adds `Cache-Control: no-cache`: store it, and ask every time; what a 304 is for. The default.
+    ///
+    /// A shared cache whose own configuration gives silent responses a lifetime (nginx's `proxy_cache_valid`, stock
+    /// Varnish) stops storing them then. Behind such a proxy, state `Cache-Control` in the application or choose
+    /// [`OmitLastModified`](Self::OmitLastModified).
+    #[default]
+    NoCache,
+    /// Sends no date of the layer's making on such responses; the tag alone makes nothing fresh.
+    OmitLastModified,
+    /// Adds the date and nothing else: for applications whose clients and caches are known.
+    Leave,
+}
+
+/// Returns true if neither `Cache-Control` nor `Expires` says how long the response is fresh.
+pub(crate) fn is_silent(headers: &HeaderMap) -> bool {
+    !headers.contains_key(EXPIRES)
+        && !directives(headers).any(|(name, argument)| {
+            [&b"max-age"[..], b"s-maxage"].iter().any(|known| name.eq_ignore_ascii_case(known))
+                || name.eq_ignore_ascii_case(b"no-store")
+                // With a list of fields it speaks of those only.
+                || name.eq_ignore_ascii_case(b"no-cache") && argument.is_none()
+        })
+}
+
+/// Returns true if `Cache-Control` says `no-store`.
+pub(crate) fn is_no_store(headers: &HeaderMap) -> bool {
+    directives(headers).any(|(name, _)| name.eq_ignore_ascii_case(b"no-store"))
+}
+
+/// Reads the directives of all `Cache-Control` lines, as name and argument.
+fn directives(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    let lines = headers.get_all(CACHE_CONTROL).iter();
+    lines.flat_map(|line| {
+        let mut quoted = false;
+        let members = line.as_bytes().split(move |&octet| {
+            quoted ^= octet == b'"';
+            octet == b',' && !quoted
+        });
+        members.map(|member| {
+            let mut sides = member.splitn(2, |&octet| octet == b'=');
+            (trim_ows(sides.next().unwrap_or_default()), sides.next())
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_a_word_on_freshness_ends_the_silence() {
+        for (lines, silent) in [
+            (&[][..], true),
+            (&["private"], true),
+            (&["public, must-revalidate"], true),
+            (&["stale-while-revalidate=60"], true),
+            (&["no-cache=\"set-cookie\""], true),
+            (&["ext=\"a, max-age=5, b\""], true),
+            (&["max-age"], false),
+            (&["max-age=0"], false),
+            (&["private, Max-Age=60"], false),
+            (&["s-maxage=60"], false),
+            (&["no-cache"], false),
+            (&["NO-STORE"], false),
+            (&["private", " no-cache "], false),
+            (&["ext=\"a,b\",no-cache"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(CACHE_CONTROL, HeaderValue::from_static(line));
+            }
+            assert_eq!(is_silent(&headers), silent, "{lines:?}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(EXPIRES, HeaderValue::from_static("0"));
+        assert!(!is_silent(&headers));
+    }
+}

@@ -1,0 +1,82 @@
+//! What became of one request, in a word.
+
+/// What the layer did with one request.
+///
+/// Read it from [`ResponseBody::outcome`](crate::ResponseBody::outcome), or, with
+/// [`ConditionalLayer::report_outcome`](crate::ConditionalLayer::report_outcome), from the response's extensions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The response is sent with a tag that was made from its content.
+    Tagged,
+    /// The preconditions were answered with 304 (Not Modified).
+    NotModified,
+    /// The preconditions were answered with 412 (Precondition Failed).
+    PreconditionFailed,
+    /// The response is sent without a tag of the layer's making, and this is why.
+    LeftAlone(Reason),
+}
+
+/// Why a response was left without a tag of the layer's making.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The request was neither GET nor HEAD.
+    Method,
+    /// The predicate given to [`when_request`](crate::ConditionalLayer::when_request) said no.
+    Request,
+    /// The response is not a 200.
+    Status,
+    /// The response has an entity tag of its own; it is respected and preconditions are judged by it.
+    OwnTag,
+    /// The response has an `ETag` field that is no entity tag (quotes missing?). It is sent as it is, and judged as none.
+    InvalidTag,
+    /// The response carries [`Untagged`](crate::Untagged).
+    Untagged,
+    /// The response says `Cache-Control: no-store`.
+    NoStore,
+    /// The media type is one that is never finished: `text/event-stream`, `multipart/x-mixed-replace`, gRPC.
+    Streaming,
+    /// The response has a `Content-Range`: its content is a part, not the whole.
+    Partial,
+    /// The predicate given to [`when`](crate::ConditionalLayer::when) said no.
+    Predicate,
+    /// A HEAD was answered without the content that a GET would get.
+    EmptyHead,
+    /// The content is larger than [`buffer_limit`](crate::ConditionalLayer::buffer_limit).
+    TooLarge,
+    /// The content came in so many small frames that keeping them would cost more than the limit allows.
+    TooManyFrames,
+    /// The content was not ready in time.
+    NotReady,
+    /// The body ended with an error.
+    BodyError,
+    /// The content was longer or shorter than the response said, or went on behind its trailers.
+    WrongLength,
+}
+
+impl Reason {
+    /// Returns true if the content has a tag that was not found out, rather than none.
+    ///
+    /// If-Match then does not fail: it would by chance.
+    pub(crate) fn leaves_tag_unknown(self) -> bool {
+        match self {
+            Self::EmptyHead
+            | Self::TooLarge
+            | Self::TooManyFrames
+            | Self::NotReady
+            | Self::BodyError
+            | Self::WrongLength => true,
+            Self::Method
+            | Self::Request
+            | Self::Status
+            | Self::OwnTag
+            | Self::InvalidTag
+            | Self::Untagged
+            | Self::NoStore
+            | Self::Streaming
+            | Self::Partial
+            | Self::Predicate => false,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The value of If-Match and If-None-Match: `*`, or a list of tags over all field lines
+//! ([RFC 9110, sections 5.6.1 and 13.1.1](https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.1)).
+//!
+//! ```text
+//! If-Match = "*" / #entity-tag
+//! ```
+//!
+//! A comma is legal inside a tag, so members are read, not split. A member that is no tag is reported as such; reading
+//! goes on behind the first comma after its start, so that a stray quote cannot hide the good members that follow.
+
+use http::{header::AsHeaderName, HeaderMap, HeaderValue};
+
+use super::entity_tag::Member;
+
+/// All lines of one list field, as they came.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EntityTagList {
+    first: Option<HeaderValue>,
+    others: Vec<HeaderValue>,
+}
+
+impl EntityTagList {
+    /// Takes every line of the field `name`; one line is the common case and allocates nothing.
+    pub(super) fn from_headers(headers: &HeaderMap, name: impl AsHeaderName) -> Self {
+        let mut lines = headers.get_all(name).iter().cloned();
+        Self { first: lines.next(), others: lines.collect() }
+    }
+
+    pub(super) fn is_present(&self) -> bool {
+        self.first.is_some()
+    }
+
+    /// Returns true if the whole value, over all lines, is `*`.
+    pub(super) fn is_any(&self) -> bool {
+        self.others.is_empty() && self.first.as_ref().is_some_and(|line| trim_ows(line.as_bytes()) == b"*")
+    }
+
+    /// Reads the members of all lines; `None` stands for one that is no tag.
+    pub(super) fn members(&self) -> impl Iterator<Item = Option<Member<'_>>> {
+        self.first.iter().chain(&self.others).flat_map(|line| Members { line: line.as_bytes() })
+    }
+}
+
+struct Members<'a> {
+    line: &'a [u8],
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = Option<Member<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = self.line.iter().position(|octet| !matches!(octet, b' ' | b'\t' | b','))?;
+        let (_, member) = self.line.split_at_checked(start)?;
+        if let Some((tag, after)) = Member::split_from(member) {
+            match trim_ows(after).split_first() {
+                None => {
+                    self.line = &[];
+                    return Some(Some(tag));
+                }
+                Some((b',', rest)) => {
+                    self.line = rest;
+                    return Some(Some(tag));
+                }
+                Some(_) => {}
+            }
+        }
+        self.line = member.splitn(2, |&octet| octet == b',').nth(1).unwrap_or_default();
+        Some(None)
+    }
+}
+
+/// Returns `value` without the optional white space around it (section 5.6.3).
+pub(crate) fn trim_ows(value: &[u8]) -> &[u8] {
+    let mut value = value;
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::IF_MATCH;
+
+    use super::*;
+
+    fn list(lines: &[&[u8]]) -> EntityTagList {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(IF_MATCH, HeaderValue::from_bytes(line).unwrap());
+        }
+        EntityTagList::from_headers(&headers, IF_MATCH)
+    }
+
+    /// Writes what was read: `W` and `S` for weak and strong members, `!` for one that is no tag.
+    fn read(lines: &[&[u8]]) -> String {
+        let list = list(lines);
+        let members = list.members().map(|member| match member {
+            Some(tag) => format!("{}{}", if tag.weak { 'W' } else { 'S' }, tag.opaque.escape_ascii()),
+            None => "!".to_owned(),
+        });
+        members.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn members_are_read_not_split() {
+        for (lines, expected) in [
+            (&[&b"\"a\""[..]][..], "Sa"),
+            (&[b"\"a\", W/\"b\",\"c\""], "Sa Wb Sc"),
+            (&[b"\"a,b\", \"c\""], "Sa,b Sc"),
+            (&[b"\"\""], "S"),
+            (&[b"\"a\"", b"\"b\""], "Sa Sb"),
+            (&[b", ,\"a\",,\t\"b\" ,"], "Sa Sb"),
+            (&[b"\"a\"\t,\t\"b\""], "Sa Sb"),
+            (&[b""], ""),
+            (&[b" ,, "], ""),
+            (&[b"\"\xe9\", \"zz\""], "S\\xe9 Szz"),
+            (&[b"\"a b\", \"zz\""], "! Szz"),
+            (&[b"\"x, \"zz\""], "! Szz"),
+            (&[b"\"x, \"foo"], "! !"),
+            (&[b"x,a"], "! !"),
+            (&[b"\"x,a\""], "Sx,a"),
+            (&[b"*, \"x\""], "! Sx"),
+            (&[b"\"x\", *"], "Sx !"),
+            (&[b"\"x,*,y\""], "Sx,*,y"),
+            (&[b"w/\"x\", \"y\""], "! Sy"),
+            (&[b"\"x\" \"y\", \"z\""], "! Sz"),
+            (&[b"\"x\"junk, \"z\""], "! Sz"),
+            (&[b"W/\"x", b"\"y\""], "! Sy"),
+        ] {
+            let shown: Vec<_> = lines.iter().map(|line| line.escape_ascii().to_string()).collect();
+            assert_eq!(read(lines), expected, "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn a_star_counts_only_as_the_whole_value() {
+        for (lines, expected) in [
+            (&[&b"*"[..]][..], true),
+            (&[b" *\t"], true),
+            (&[b"*, \"x\""], false),
+            (&[b"*", b"*"], false),
+            (&[b"*", b""], false),
+            (&[b"\"*\""], false),
+            (&[b"**"], false),
+            (&[b"*,"], false),
+            (&[], false),
+        ] {
+            assert_eq!(list(lines).is_any(), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn long_hostile_values_are_read_in_linear_time() {
+        for unit in ["\"a,", "\",", ",\"", "W/\"a,", "\"a\" x,", "\"\""] {
+            let line = unit.repeat(60_000 / unit.len());
+            assert!(list(&[line.as_bytes()]).members().count() <= 60_000, "{unit}");
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! HTTP dates: whole seconds, three forms to read, one to write
+//! ([RFC 9110, section 5.6.7](https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.7)).
+//!
+//! ```text
+//! IMF-fixdate  = day-name "," SP 2DIGIT SP month SP 4DIGIT SP time-of-day SP %s"GMT"
+//! rfc850-date  = day-name-l "," SP 2DIGIT "-" month "-" 2DIGIT SP time-of-day SP %s"GMT"
+//! asctime-date = day-name SP month SP ( 2DIGIT / ( SP DIGIT ) ) SP time-of-day SP 4DIGIT
+//! time-of-day  = hour ":" minute ":" second    ; 00:00:00 - 23:59:60
+//! ```
+//!
+//! Refusing a valid date is no safe side: a valid If-Unmodified-Since that is ignored lets a write through. So the
+//! grammar is taken to the letter both ways: second 60 and any year from 0 to 9999 are read, a day name that does not
+//! fit its date is read too (the grammar does not tie them), and everything else is refused.
+
+use std::{
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use http::HeaderValue;
+
+/// A date as HTTP knows it: whole seconds, from year 0 to year 9999.
+///
+/// # Examples
+///
+/// ```
+/// use tower_conditional::HttpDate;
+///
+/// let date = HttpDate::from_unix_seconds(784_111_777).unwrap();
+/// assert_eq!(date.to_string(), "Sun, 06 Nov 1994 08:49:37 GMT");
+/// assert_eq!(HttpDate::parse("Sun, 06 Nov 1994 08:49:37 GMT", date), Some(date));
+/// assert_eq!(HttpDate::parse("Sunday, 06-Nov-94 08:49:37 GMT", date), Some(date));
+/// assert_eq!(HttpDate::parse("Sun Nov  6 08:49:37 1994", date), Some(date));
+/// assert_eq!(HttpDate::parse("1994-11-06T08:49:37Z", date), None);
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct HttpDate {
+    unix_seconds: i64,
+}
+
+impl HttpDate {
+    /// The first second of year 0.
+    pub(crate) const MIN: Self = Self { unix_seconds: -62_167_219_200 };
+    /// The last second of year 9999.
+    pub(crate) const MAX: Self = Self { unix_seconds: 253_402_300_799 };
+
+    /// Makes a date of seconds since 1970, negative before; `None` outside the years 0 to 9999.
+    #[must_use]
+    pub fn from_unix_seconds(seconds: i64) -> Option<Self> {
+        let date = Self { unix_seconds: seconds };
+        (Self::MIN..=Self::MAX).contains(&date).then_some(date)
+    }
+
+    /// Returns the seconds since 1970, negative before.
+    #[must_use]
+    pub fn unix_seconds(self) -> i64 {
+        self.unix_seconds
+    }
+
+    /// Reads one date, in any of the three forms of HTTP; `None` for anything else.
+    ///
+    /// `now` places the two-digit year of the second form: at most 50 years ahead.
+    #[must_use]
+    pub fn parse(value: impl AsRef<[u8]>, now: Self) -> Option<Self> {
+        Self::parse_with(value.as_ref(), || now)
+    }
+
+    /// Reads one date, and asks for the time only where a two-digit year needs it.
+    pub(super) fn parse_with(value: &[u8], now: impl FnOnce() -> Self) -> Option<Self> {
+        let value = super::trim_ows(value);
+        let mut reader = Reader { rest: value };
+        let comma = value.iter().position(|&octet| octet == b',');
+        match comma {
+            Some(3) => reader.imf_fixdate(),
+            Some(_) => reader.rfc850_date(now),
+            None => reader.asctime_date(),
+        }
+    }
+
+    /// Returns the next second, or this one at the end of time.
+    pub(crate) fn next_second(self) -> Self {
+        Self { unix_seconds: self.unix_seconds + 1 }.min(Self::MAX)
+    }
+
+    fn from_civil(civil: Civil) -> Option<Self> {
+        let Civil { year, month, day, hour, minute, second } = civil;
+        if day == 0 || day > days_in(year, month) || hour > 23 || minute > 59 || second > 60 {
+            return None;
+        }
+        // A leap second is the instant that follows it; the last one of year 9999 stays inside.
+        let seconds = days_before(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
+        Self { unix_seconds: seconds }.min(Self::MAX).into()
+    }
+
+    fn civil(self) -> Civil {
+        let days = self.unix_seconds.div_euclid(86_400);
+        let time = self.unix_seconds.rem_euclid(86_400);
+        // At most two years early.
+        let (mut year, mut month) = (1969 + (days * 400).div_euclid(146_097), 12);
+        while days_before(year + 1, 1, 1) <= days {
+            year += 1;
+        }
+        while days_before(year, month, 1) > days {
+            month -= 1;
+        }
+        let day = days - days_before(year, month, 1) + 1;
+        Civil { year, month, day, hour: time / 3_600, minute: time / 60 % 60, second: time % 60 }
+    }
+}
+
+impl TryFrom<SystemTime> for HttpDate {
+    type Error = OutOfRange;
+
+    /// Drops what is below a second, towards the past.
+    fn try_from(time: SystemTime) -> Result<Self, Self::Error> {
+        let seconds = match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_secs()).ok(),
+            Err(before) => {
+                let before = before.duration();
+                let whole = i64::try_from(before.as_secs()).ok();
+                whole.and_then(|whole| (-whole).checked_sub(i64::from(before.subsec_nanos() > 0)))
+            }
+        };
+        seconds.and_then(Self::from_unix_seconds).ok_or(OutOfRange(()))
+    }
+}
+
+impl fmt::Display for HttpDate {
+    /// Writes the preferred form, as in `Sun, 06 Nov 1994 08:49:37 GMT`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Civil { year, month, day, hour, minute, second } = self.civil();
+        let weekday = usize::try_from((self.unix_seconds.div_euclid(86_400) + 4).rem_euclid(7));
+        let day_name = weekday.ok().and_then(|index| DAYS.get(index)).map_or("", |name| &name[..3]);
+        let month_name = usize::try_from(month - 1).ok().and_then(|index| MONTHS.get(index)).unwrap_or(&"");
+        write!(f, "{day_name}, {day:02} {month_name} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+    }
+}
+
+impl From<HttpDate> for HeaderValue {
+    fn from(date: HttpDate) -> Self {
+        Self::try_from(date.to_string()).expect("a date is visible ASCII")
+    }
+}
+
+/// The time lies outside the years 0 to 9999.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OutOfRange(());
+
+impl fmt::Display for OutOfRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an HTTP date lies in the years 0 to 9999")
+    }
+}
+
+impl std::error::Error for OutOfRange {}
+
+/// A date and time of day, field by field. The order of the fields makes the derived order that of time.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Civil {
+    year: i64,
+    month: i64,
+    day: i64,
+    hour: i64,
+    minute: i64,
+    second: i64,
+}
+
+/// Eats its way through one date; `None` at the first octet that does not fit.
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl Reader<'_> {
+    fn imf_fixdate(&mut self) -> Option<HttpDate> {
+        self.one_of(&DAYS, |name| &name[..3])?;
+        self.literal(", ")?;
+        let day = self.digits(2)?;
+        self.literal(" ")?;
+        let month = self.one_of(&MONTHS, |name| name)?;
+        self.literal(" ")?;
+        let year = self.digits(4)?;
+        self.literal(" ")?;
+        let (hour, minute, second) = self.time_of_day()?;
+        self.literal(" GMT")?;
+        self.end(Civil { year, month, day, hour, minute, second })
+    }
+
+    fn rfc850_date(&mut self, now: impl FnOnce() -> HttpDate) -> Option<HttpDate> {
+        self.one_of(&DAYS, |name| name)?;
+        self.literal(", ")?;
+        let day = self.digits(2)?;
+        self.literal("-")?;
+        let month = self.one_of(&MONTHS, |name| name)?;
+        self.literal("-")?;
+        let two_digits = self.digits(2)?;
+        self.literal(" ")?;
+        let (hour, minute, second) = self.time_of_day()?;
+        self.literal(" GMT")?;
+
+        let now = now().civil();
+        let latest = Civil { year: now.year + 50, ..now };
+        let mut civil = Civil { year: now.year - now.year % 100 + 100 + two_digits, month, day, hour, minute, second };
+        while civil > latest {
+            civil.year -= 100;
+        }
+        self.end(civil)
+    }
+
+    fn asctime_date(&mut self) -> Option<HttpDate> {
+        self.one_of(&DAYS, |name| &name[..3])?;
+        self.literal(" ")?;
+        let month = self.one_of(&MONTHS, |name| name)?;
+        self.literal(" ")?;
+        let day = if self.literal(" ").is_some() { self.digits(1)? } else { self.digits(2)? };
+        self.literal(" ")?;
+        let (hour, minute, second) = self.time_of_day()?;
+        self.literal(" ")?;
+        let year = self.digits(4)?;
+        self.end(Civil { year, month, day, hour, minute, second })
+    }
+
+    fn time_of_day(&mut self) -> Option<(i64, i64, i64)> {
+        let hour = self.digits(2)?;
+        self.literal(":")?;
+        let minute = self.digits(2)?;
+        self.literal(":")?;
+        let second = self.digits(2)?;
+        Some((hour, minute, second))
+    }
+
+    fn literal(&mut self, text: &str) -> Option<()> {
+        self.rest = self.rest.strip_prefix(text.as_bytes())?;
+        Some(())
+    }
+
+    fn digits(&mut self, count: usize) -> Option<i64> {
+        let (digits, rest) = self.rest.split_at_checked(count)?;
+        self.rest = rest;
+        let value = |sum: i64, digit: &u8| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0'));
+        digits.iter().try_fold(0, value)
+    }
+
+    /// Reads one of `names`, as `form` writes it, and returns its place, counted from 1.
+    fn one_of(&mut self, names: &[&'static str], form: impl Fn(&'static str) -> &'static str) -> Option<i64> {
+        for (name, place) in names.iter().zip(1..) {
+            if self.literal(form(name)).is_some() {
+                return Some(place);
+            }
+        }
+        None
+    }
+
+    fn end(&self, civil: Civil) -> Option<HttpDate> {
+        self.rest.is_empty().then(|| HttpDate::from_civil(civil))?
+    }
+}
+
+/// Counts the days from 1970-01-01 to the given day of the proleptic Gregorian calendar.
+fn days_before(year: i64, month: i64, day: i64) -> i64 {
+    let leap_days_to = |year: i64| year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    let years = (year - 1970) * 365 + leap_days_to(year - 1) - leap_days_to(1969);
+    let months: i64 = (1..month).map(|month| days_in(year, month)).sum();
+    years + months + day - 1
+}
+
+fn days_in(year: i64, month: i64) -> i64 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => 31,
+    }
+}
+
+const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(seconds: i64) -> HttpDate {
+        HttpDate::from_unix_seconds(seconds).unwrap()
+    }
+
+    /// 2026-11-22 12:00:00.
+    fn now() -> HttpDate {
+        at(1_795_348_800)
+    }
+
+    #[test]
+    fn every_form_is_read_strictly() {
+        for (input, expected) in [
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(784_111_777)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(784_111_777)),
+            ("Sun Nov  6 08:49:37 1994", Some(784_111_777)),
+            ("Sun Nov 06 08:49:37 1994", Some(784_111_777)),
+            ("Wed Nov 16 08:49:37 1994", Some(784_975_777)),
+            (" Sun, 06 Nov 1994 08:49:37 GMT\t", Some(784_111_777)),
+            // The day name need not fit.
+            ("Mon, 06 Nov 1994 08:49:37 GMT", Some(784_111_777)),
+            // The epoch, dates before it, the ends of time.
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+            ("Wed, 31 Dec 1969 23:59:59 GMT", Some(-1)),
+            ("Sat, 01 Jan 0000 00:00:00 GMT", Some(-62_167_219_200)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(253_402_300_799)),
+            ("Fri, 31 Dec 9999 23:59:60 GMT", Some(253_402_300_799)),
+            // Leap seconds and leap days.
+            ("Sat, 31 Dec 2016 23:59:60 GMT", Some(1_483_228_800)),
+            ("Thu, 29 Feb 2024 00:00:00 GMT", Some(1_709_164_800)),
+            ("Tue, 29 Feb 2000 00:00:00 GMT", Some(951_782_400)),
+            ("Wed, 29 Feb 2023 00:00:00 GMT", None),
+            ("Thu, 29 Feb 1900 00:00:00 GMT", None),
+            ("Fri, 30 Feb 2024 00:00:00 GMT", None),
+            ("Sat, 31 Nov 2024 00:00:00 GMT", None),
+            ("Sun, 00 Nov 1994 08:49:37 GMT", None),
+            ("Sun, 06 Nov 1994 24:00:00 GMT", None),
+            ("Sun, 06 Nov 1994 23:60:00 GMT", None),
+            ("Sun, 06 Nov 1994 23:59:61 GMT", None),
+            // Not to the letter.
+            ("", None),
+            ("0", None),
+            ("784111777", None),
+            ("1994-11-06T08:49:37Z", None),
+            ("Sun, 06 Nov 1994 08:49:37 GMT; length=5", None),
+            ("Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 08:49:37 GMT", None),
+            ("Sun, 06 Nov 1994 08:49:37 UTC", None),
+            ("Sun, 06 Nov 1994 08:49:37 +0000", None),
+            ("Sun, 06 Nov 1994 08:49:37 gmt", None),
+            ("Sun, 06 Nov 1994 08:49:37", None),
+            ("Sun, 06 nov 1994 08:49:37 GMT", None),
+            ("sun, 06 Nov 1994 08:49:37 GMT", None),
+            ("Sun, 6 Nov 1994 08:49:37 GMT", None),
+            ("Sun, 06 Nov 94 08:49:37 GMT", None),
+            ("Sun,  06 Nov 1994 08:49:37 GMT", None),
+            ("Sun, 06 Nov 10000 08:49:37 GMT", None),
+            ("Sun, 06 Nov -994 08:49:37 GMT", None),
+            ("Sun, +6 Nov 1994 08:49:37 GMT", None),
+            ("Sunday, 06 Nov 1994 08:49:37 GMT", None),
+            ("Sun, 06-Nov-94 08:49:37 GMT", None),
+            ("Sun Nov 6 08:49:37 1994", None),
+            ("Sun Nov  6 08:49:37 1994 GMT", None),
+        ] {
+            assert_eq!(HttpDate::parse(input, now()).map(HttpDate::unix_seconds), expected, "{input:?}");
+        }
+    }
+
+    #[test]
+    fn a_two_digit_year_lies_at_most_fifty_years_ahead() {
+        let year = |input: &str, now: HttpDate| HttpDate::parse(input, now).map(|date| date.civil().year);
+        for (input, now, expected) in [
+            ("Sunday, 22-Nov-76 12:00:00 GMT", now(), Some(2076)),
+            ("Sunday, 22-Nov-76 12:00:01 GMT", now(), Some(1976)),
+            ("Sunday, 22-Nov-77 12:00:00 GMT", now(), Some(1977)),
+            ("Sunday, 22-Nov-26 12:00:00 GMT", now(), Some(2026)),
+            ("Sunday, 22-Nov-00 12:00:00 GMT", now(), Some(2000)),
+            ("Sunday, 22-Nov-75 12:00:00 GMT", now(), Some(2075)),
+            // Seen from 1994 and from 2070.
+            ("Sunday, 22-Nov-26 12:00:00 GMT", at(784_111_777), Some(2026)),
+            ("Sunday, 22-Nov-94 12:00:00 GMT", at(784_111_777), Some(1994)),
+            ("Sunday, 22-Nov-94 12:00:00 GMT", at(3_155_760_000), Some(2094)),
+            ("Sunday, 22-Nov-26 12:00:00 GMT", at(3_155_760_000), Some(2026)),
+            // 2100 is no leap year, 2000 was one.
+            ("Tuesday, 29-Feb-00 12:00:00 GMT", now(), Some(2000)),
+            ("Tuesday, 29-Feb-00 12:00:00 GMT", at(2_840_140_800), None),
+        ] {
+            assert_eq!(year(input, now), expected, "{input:?} at {now}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_over_ten_thousand_years() {
+        let mut seconds = HttpDate::MIN.unix_seconds;
+        while let Some(date) = HttpDate::from_unix_seconds(seconds) {
+            assert_eq!(HttpDate::parse(date.to_string(), now()), Some(date), "{date}");
+            seconds += 86_400 * 13 + 12_347;
+        }
+    }
+
+    #[test]
+    fn httpdate_agrees_where_it_reads_at_all() {
+        for seconds in (0..253_402_300_799_i64).step_by(86_400 * 17 + 54_321) {
+            let time = UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs());
+            assert_eq!(HttpDate::try_from(time).unwrap().to_string(), httpdate::fmt_http_date(time));
+        }
+    }
+
+    #[test]
+    fn system_times_never_panic() {
+        let second = Duration::from_secs(1);
+        for (time, expected) in [
+            (Some(UNIX_EPOCH), Some(0)),
+            (UNIX_EPOCH.checked_add(Duration::from_millis(1_999)), Some(1)),
+            (UNIX_EPOCH.checked_sub(Duration::from_millis(1)), Some(-1)),
+            (UNIX_EPOCH.checked_sub(second), Some(-1)),
+            (UNIX_EPOCH.checked_add(Duration::from_secs(253_402_300_799)), Some(253_402_300_799)),
+            (UNIX_EPOCH.checked_add(Duration::from_secs(253_402_300_800)), None),
+            (UNIX_EPOCH.checked_sub(Duration::from_secs(62_167_219_201)), None),
+            (UNIX_EPOCH.checked_add(Duration::from_secs(i64::MAX.unsigned_abs())), None),
+            (UNIX_EPOCH.checked_sub(Duration::from_secs(i64::MAX.unsigned_abs())), None),
+        ] {
+            let Some(time) = time else { continue };
+            assert_eq!(HttpDate::try_from(time).ok().map(HttpDate::unix_seconds), expected, "{time:?}");
+        }
+    }
+}

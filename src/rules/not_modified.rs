@@ -1,0 +1,113 @@
+//! Which header fields a 304 and a 412 keep, once the content of the response they replace is gone
+//! ([RFC 9110, sections 15.4.5 and 15.5.13](https://www.rfc-editor.org/rfc/rfc9110.html#section-15.4.5)).
+//!
+//! Fields are removed by name, never by a prefix such as `content-`, and never by a list of what may stay: cookies,
+//! CORS, security and tracing fields, and every line of a field that has several, are none of this module's business.
+
+use http::{
+    header::{
+        HeaderName, AGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
+        CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, EXPIRES, TRAILER, TRANSFER_ENCODING,
+    },
+    HeaderMap,
+};
+
+/// Drops what describes content that a 304 does not have.
+///
+/// What a stored response is updated with stays: `ETag`, `Last-Modified`, `Date`, `Expires`, `Vary`, `Cache-Control`
+/// and `Content-Location`.
+pub(crate) fn keep_for_not_modified(headers: &mut HeaderMap) {
+    remove_all(headers, &CONTENT_FIELDS);
+}
+
+/// Drops what describes the content that a 412 is sent in place of.
+///
+/// Freshness goes too: it was said of the content, and would let a cache keep the 412 and answer others with it. The
+/// validators stay; they tell the client what it would have had to name.
+pub(crate) fn keep_for_precondition_failed(headers: &mut HeaderMap) {
+    remove_all(headers, &CONTENT_FIELDS);
+    remove_all(headers, &SELECTED_FIELDS);
+}
+
+fn remove_all(headers: &mut HeaderMap, names: &[HeaderName]) {
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+const CONTENT_FIELDS: [HeaderName; 9] = [
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    CONTENT_RANGE,
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("content-md5"),
+    TRANSFER_ENCODING,
+    TRAILER,
+];
+
+const SELECTED_FIELDS: [HeaderName; 9] = [
+    CACHE_CONTROL,
+    EXPIRES,
+    AGE,
+    CONTENT_DISPOSITION,
+    CONTENT_LOCATION,
+    HeaderName::from_static("cdn-cache-control"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("surrogate-control"),
+];
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_what_describes_absent_content_goes() {
+        // name, stays on a 304, stays on a 412
+        for (name, on_304, on_412) in [
+            ("content-length", false, false),
+            ("content-type", false, false),
+            ("content-encoding", false, false),
+            ("content-language", false, false),
+            ("content-range", false, false),
+            ("content-digest", false, false),
+            ("content-md5", false, false),
+            ("transfer-encoding", false, false),
+            ("trailer", false, false),
+            ("cache-control", true, false),
+            ("expires", true, false),
+            ("age", true, false),
+            ("content-disposition", true, false),
+            ("content-location", true, false),
+            ("cdn-cache-control", true, false),
+            ("digest", true, false),
+            ("repr-digest", true, false),
+            ("surrogate-control", true, false),
+            ("etag", true, true),
+            ("last-modified", true, true),
+            ("date", true, true),
+            ("vary", true, true),
+            ("set-cookie", true, true),
+            ("content-security-policy", true, true),
+            ("access-control-allow-origin", true, true),
+            ("link", true, true),
+            ("x-request-id", true, true),
+        ] {
+            let mut headers = HeaderMap::new();
+            let key = HeaderName::from_static(name);
+            headers.append(&key, HeaderValue::from_static("1"));
+            headers.append(&key, HeaderValue::from_static("2"));
+
+            let mut not_modified = headers.clone();
+            keep_for_not_modified(&mut not_modified);
+            assert_eq!(not_modified.get_all(&key).iter().count(), if on_304 { 2 } else { 0 }, "304 {name}");
+
+            keep_for_precondition_failed(&mut headers);
+            assert_eq!(headers.get_all(&key).iter().count(), if on_412 { 2 } else { 0 }, "412 {name}");
+        }
+    }
+}

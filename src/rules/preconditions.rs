@@ -1,0 +1,239 @@
+//! What the client asked, and the order in which it is judged
+//! ([RFC 9110, section 13](https://www.rfc-editor.org/rfc/rfc9110.html#section-13)).
+//!
+//! Each field has one function that says whether its condition is ignored, holds or fails; [`Preconditions::evaluate`]
+//! is the list of section 13.2.2.
+
+use http::{
+    header::{AsHeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE},
+    HeaderMap, HeaderValue, Method,
+};
+
+use super::{entity_tag_list::EntityTagList, EntityTag, HttpDate, LastModified, Representation, Validators};
+
+/// What to do with a request, once its preconditions were judged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Decision {
+    /// Go on as if there were no preconditions.
+    Proceed,
+    /// Answer 304 (Not Modified), without content.
+    NotModified,
+    /// Answer 412 (Precondition Failed), and do not run the method.
+    PreconditionFailed,
+}
+
+/// The preconditions of one request: If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since and If-Range.
+///
+/// # Examples
+///
+/// ```
+/// use http::{header::IF_NONE_MATCH, HeaderMap, Method};
+/// use tower_conditional::{Decision, EntityTag, Preconditions, Representation, Validators};
+///
+/// let mut headers = HeaderMap::new();
+/// headers.insert(IF_NONE_MATCH, "\"v6\", W/\"v7\"".parse().unwrap());
+/// let preconditions = Preconditions::from_headers(&headers);
+///
+/// let current = Representation::Exists(Validators::from(EntityTag::strong("v7")?));
+/// assert_eq!(preconditions.evaluate(&Method::GET, &current), Decision::NotModified);
+/// assert_eq!(preconditions.evaluate(&Method::PUT, &current), Decision::PreconditionFailed);
+/// assert_eq!(preconditions.evaluate(&Method::GET, &Representation::Missing), Decision::Proceed);
+/// # Ok::<(), tower_conditional::InvalidEntityTag>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Preconditions {
+    if_match: EntityTagList,
+    if_none_match: EntityTagList,
+    if_modified_since: Option<HttpDate>,
+    if_unmodified_since: Option<HttpDate>,
+    if_range: Option<HeaderValue>,
+}
+
+impl Preconditions {
+    /// Takes the preconditions from header fields; `now` is asked only for a date with a two-digit year.
+    pub(crate) fn from_headers_at(headers: &HeaderMap, now: impl Fn() -> HttpDate) -> Self {
+        Self {
+            if_match: EntityTagList::from_headers(headers, IF_MATCH),
+            if_none_match: EntityTagList::from_headers(headers, IF_NONE_MATCH),
+            if_modified_since: only_date(headers, IF_MODIFIED_SINCE, &now),
+            if_unmodified_since: only_date(headers, IF_UNMODIFIED_SINCE, &now),
+            if_range: only_line(headers, IF_RANGE),
+        }
+    }
+
+    /// Judges the preconditions against the current state of the resource.
+    ///
+    /// The answer says what HTTP asks for if the request, without preconditions, would succeed: call this for responses
+    /// that would be 2xx (section 13.2.1). For a read of something missing the answer is therefore always
+    /// [`Decision::Proceed`]: its 404 stays a 404.
+    ///
+    /// A field that cannot be understood never helps the request along. A list without a good member makes If-Match
+    /// fail and switches If-Modified-Since off all the same; in If-None-Match of a request that writes, a member that
+    /// cannot be read fails too, since it may have named the current state. A date that is not exactly one HTTP date is
+    /// ignored, as the RFC demands.
+    #[must_use]
+    pub fn evaluate(&self, method: &Method, representation: &Representation) -> Decision {
+        if matches!(*method, Method::CONNECT | Method::OPTIONS | Method::TRACE) {
+            return Decision::Proceed;
+        }
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        let current = match representation {
+            Representation::Exists(validators) => Some(validators),
+            Representation::Missing if !reads => None,
+            Representation::Missing | Representation::Unknown => return Decision::Proceed,
+        };
+
+        // Steps 1 and 2.
+        let unchanged = match self.if_match(current) {
+            Condition::Ignored => self.if_unmodified_since(current),
+            judged => judged,
+        };
+        if unchanged == Condition::Fails {
+            return Decision::PreconditionFailed;
+        }
+        // Steps 3 and 4.
+        let changed = match self.if_none_match(current, reads) {
+            Condition::Ignored if reads => self.if_modified_since(current),
+            judged => judged,
+        };
+        match changed {
+            Condition::Fails if reads => Decision::NotModified,
+            Condition::Fails => Decision::PreconditionFailed,
+            // Step 5, If-Range, is for those who serve ranges.
+            Condition::Ignored | Condition::Holds => Decision::Proceed,
+        }
+    }
+
+    /// Returns true if a Range field may be honoured: there is no If-Range, or it names the current representation.
+    ///
+    /// If not, the Range field is to be ignored and the whole representation sent ([RFC 9110, section 13.1.5]). A tag
+    /// must match strongly. A date must be the very same, and strong in the sense of section 8.8.2.2: one that was first
+    /// seen here stands for one content only; a given one counts if it lies at least a second before `now`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{header::IF_RANGE, HeaderMap};
+    /// use tower_conditional::{EntityTag, HttpDate, Preconditions, Representation, Validators};
+    ///
+    /// let now = HttpDate::try_from(std::time::SystemTime::now()).unwrap();
+    /// let current = Representation::Exists(Validators::from(EntityTag::strong("v2")?));
+    /// let mut headers = HeaderMap::new();
+    /// headers.insert(IF_RANGE, "\"v1\"".parse().unwrap());
+    /// assert!(!Preconditions::from_headers(&headers).allows_range(&current, now));
+    /// # Ok::<(), tower_conditional::InvalidEntityTag>(())
+    /// ```
+    ///
+    /// [RFC 9110, section 13.1.5]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.1.5
+    #[must_use]
+    pub fn allows_range(&self, representation: &Representation, now: HttpDate) -> bool {
+        let Some(value) = &self.if_range else { return true };
+        let Representation::Exists(current) = representation else { return false };
+        if let Ok(tag) = EntityTag::try_from(value) {
+            return current.etag.as_ref().is_some_and(|etag| etag.strong_eq(&tag));
+        }
+        let date = HttpDate::parse(value, now);
+        match current.last_modified {
+            Some(LastModified::Given(changed)) => date == Some(changed) && changed < now,
+            Some(LastModified::FirstSeen(seen)) => date == Some(seen),
+            Some(LastModified::Unsettled) | None => false,
+        }
+    }
+
+    /// Returns true if there is an If-Match field, of whatever value.
+    pub(crate) fn has_if_match(&self) -> bool {
+        self.if_match.is_present()
+    }
+
+    /// Returns true if there is an If-None-Match field, of whatever value.
+    pub(crate) fn has_if_none_match(&self) -> bool {
+        self.if_none_match.is_present()
+    }
+
+    /// Returns the earliest date that the client gave.
+    pub(crate) fn earliest_date(&self) -> Option<HttpDate> {
+        self.if_modified_since.into_iter().chain(self.if_unmodified_since).min()
+    }
+
+    fn if_match(&self, current: Option<&Validators>) -> Condition {
+        if !self.if_match.is_present() {
+            return Condition::Ignored;
+        }
+        let Some(current) = current else { return Condition::Fails };
+        let names = |etag: &EntityTag| {
+            let etag = etag.as_member();
+            self.if_match.members().flatten().any(|member| member.strong_eq(etag))
+        };
+        Condition::holds_if(self.if_match.is_any() || current.etag.as_ref().is_some_and(names))
+    }
+
+    fn if_unmodified_since(&self, current: Option<&Validators>) -> Condition {
+        match (self.if_unmodified_since, current.and_then(|current| current.last_modified)) {
+            (Some(date), Some(changed)) => Condition::holds_if(changed.is_unchanged_since(date)),
+            _ => Condition::Ignored,
+        }
+    }
+
+    fn if_none_match(&self, current: Option<&Validators>, reads: bool) -> Condition {
+        if !self.if_none_match.is_present() {
+            return Condition::Ignored;
+        }
+        if self.if_none_match.is_any() {
+            return Condition::holds_if(current.is_none());
+        }
+        let mut members = self.if_none_match.members().peekable();
+        if !reads && members.peek().is_none() {
+            return Condition::Fails;
+        }
+        let etag = current.and_then(|current| current.etag.as_ref()).map(EntityTag::as_member);
+        let matches = members.any(|member| match (member, etag) {
+            (Some(member), Some(etag)) => member.weak_eq(etag),
+            (Some(_), None) => false,
+            (None, _) => !reads,
+        });
+        Condition::holds_if(!matches)
+    }
+
+    fn if_modified_since(&self, current: Option<&Validators>) -> Condition {
+        match (self.if_modified_since, current.and_then(|current| current.last_modified)) {
+            (Some(date), Some(changed)) => Condition::holds_if(!changed.is_unchanged_since(date)),
+            _ => Condition::Ignored,
+        }
+    }
+}
+
+/// What one field comes to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Condition {
+    /// The field is absent, or the RFC asks to ignore it here.
+    Ignored,
+    Holds,
+    Fails,
+}
+
+impl Condition {
+    fn holds_if(claim: bool) -> Self {
+        if claim {
+            Self::Holds
+        } else {
+            Self::Fails
+        }
+    }
+}
+
+/// Takes a field that must have one line; several lines count as one that says nothing.
+fn only_line(headers: &HeaderMap, name: impl AsHeaderName) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    let first = lines.next()?;
+    Some(if lines.next().is_none() { first.clone() } else { HeaderValue::from_static("") })
+}
+
+/// Reads a field that must be one date.
+fn only_date(headers: &HeaderMap, name: impl AsHeaderName, now: impl FnOnce() -> HttpDate) -> Option<HttpDate> {
+    let line = only_line(headers, name)?;
+    HttpDate::parse_with(line.as_bytes(), now)
+}
+
+#[cfg(test)]
+mod tests;
