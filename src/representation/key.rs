@@ -146,7 +146,7 @@ fn hash_target(parts: &request::Parts, hasher: &mut SipHasher13) {
     let uri = &parts.uri;
 
     match uri.authority() {
-        Some(authority) => authority.as_str().hash(hasher),
+        Some(authority) => authority.as_str().as_bytes().hash(hasher),
         None => parts.headers.get(HOST).map(|host| host.as_bytes()).unwrap_or_default().hash(hasher),
     }
     uri.path().hash(hasher);
