@@ -6,8 +6,8 @@
 //! date can be *minted*. What may a client's date prove about it?
 //!
 //! 1. A minted date is the second in which the present content was first seen, or the first second after all dates sent
-//!    so far, whichever is later. It is sent once the clock has reached it, and never before (RFC 9110, 8.8.2.1); until
-//!    then the content is *pending* and no date matches it.
+//!    and all other content seen so far, whichever is later. It is sent once the clock has reached it, and never before
+//!    (RFC 9110, 8.8.2.1); until then the content is *pending* and no date matches it.
 //! 2. A client's date equal to a minted one proves that the content is unchanged. Any other date proves that it is not.
 //! 3. A client's date equal to a given one proves the same, unless that date was seen with other content.
 //! 4. A client's date later than the given one proves it too (the RFC's "not modified since"), but only if it is later
@@ -24,18 +24,20 @@
 //! minted date back therefore holds the one content that was sent with it, and if that date is still the present one, the
 //! content has not changed in between: a change, even one that is undone, ends the date. Reading, deciding and sending
 //! are one critical section of the shard, so no interleaving of responses comes between. A slow response that brings old
-//! content late is a change, and a change back after it another.
+//! content late is a change, and a change back after it another. A client that sends the time at which it received a
+//! response, in place of the date in it, is served too: in that second, other content was seen, so it is nobody's date.
 //!
 //! *A given date* is the inner service's word. What it is worth is checked against all dates sent for the key: `sent`
 //! keeps the last few, and whether they were seen with one content or more; a date that may have been dropped from there
-//! counts as seen with more. For rule 4, `seen` is the greatest of all moments and dates at which the present content was
-//! seen; at a change it becomes the bound below which a later date proves nothing. So a rollback is safe: the client's
+//! counts as seen with more. For rule 4, `others_seen` is the greatest of all moments and dates at which other content was
+//! seen; up to there a later date proves nothing. So a rollback is safe: the client's
 //! 10:00 belongs to the newer file, which was seen at 10:00 or later.
 //!
 //! What remains: other replicas, whose dates are unknown here (a minted one hits if both mint the same second for
 //! different content; a given one is as good as the replicas' agreement); a clock that was set back across a restart; a
-//! client that makes up a date which hits exactly; and an inner service that gives one date to two contents of which the
-//! memory saw only one.
+//! client that makes up a date which hits exactly; and an inner service that misleads a memory which cannot know better:
+//! it gives one date to two contents of which the memory saw only one, or a date from the future before a restart, or
+//! dates only now and then, so that one it gives after a restart is one that was minted before.
 
 use crate::rules::{HttpDate, LastModified};
 
@@ -81,27 +83,27 @@ impl Modified {
 pub(super) struct Watermark {
     /// When the memory was made.
     start: HttpDate,
-    /// No later date was sent for anything forgotten.
-    sent: HttpDate,
-    /// Nothing forgotten was seen later.
-    seen: HttpDate,
+    /// Nothing forgotten was seen, or sent with a minted date, later.
+    moment: HttpDate,
+    /// Nothing forgotten was seen, or had any date, later.
+    greatest: HttpDate,
 }
 
 impl Watermark {
     pub(super) fn new(start: HttpDate) -> Self {
-        Self { start, sent: start, seen: start }
+        Self { start, moment: start, greatest: start }
     }
 
     pub(super) fn forget(&mut self, resource: &Resource) {
-        self.sent = self.sent.max(resource.last_sent);
-        self.seen = self.seen.max(resource.seen);
+        self.moment = self.moment.max(resource.last_sent).max(resource.seen);
+        self.greatest = self.greatest.max(self.moment).max(resource.greatest);
     }
 
     /// Returns true if `date` may have been sent for something forgotten.
     ///
     /// Dates from before the start are the inner service's own, of which nothing is known either way.
     fn covers(&self, date: HttpDate) -> bool {
-        self.start < date && date <= self.sent
+        self.start < date && date <= self.moment
     }
 }
 
@@ -125,9 +127,11 @@ pub(super) struct Resource {
     assigned: HttpDate,
     /// The greatest date sent so far, as the clock stood.
     last_sent: HttpDate,
-    /// The greatest moment or date at which anything was seen.
+    /// The last moment at which anything was seen.
     seen: HttpDate,
-    /// What `seen` was when the content last changed.
+    /// The greatest date that the inner service ever gave; not clamped.
+    greatest: HttpDate,
+    /// The greatest moment or date of other content than the present.
     others_seen: HttpDate,
     /// Dates sent, with their content.
     sent: [Option<(HttpDate, Content)>; SENT],
@@ -143,10 +147,11 @@ impl Resource {
                 Sighting::Dated(date) => Content::Dated(date),
             },
             given: None,
-            assigned: now.max(watermark.sent.next_second()),
-            last_sent: watermark.sent,
-            seen: watermark.seen,
-            others_seen: watermark.seen,
+            assigned: now.max(watermark.moment.next_second()),
+            last_sent: watermark.moment,
+            seen: watermark.moment,
+            greatest: watermark.greatest,
+            others_seen: watermark.greatest,
             sent: [None; SENT],
             dropped: None,
         }
@@ -172,11 +177,12 @@ impl Resource {
         }
         if content != self.content {
             self.content = content;
-            self.assigned = now.max(self.last_sent.next_second());
-            self.others_seen = self.seen;
+            self.others_seen = self.seen.max(self.greatest);
+            self.assigned = now.max(self.last_sent.max(self.seen).next_second());
         }
         self.given = given;
-        self.seen = self.seen.max(now).max(given.unwrap_or(now));
+        self.seen = self.seen.max(now);
+        self.greatest = self.greatest.max(given.unwrap_or(now));
 
         match given {
             Some(date) => {

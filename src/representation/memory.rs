@@ -122,3 +122,6 @@ impl Hasher for TakeAsIs {
 const RESOURCES: usize = 1 << 16;
 const SUPPLIED: usize = 1 << 14;
 const SHARDS: usize = 16;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+//! A model of the world outside the memory, which looks for a 304 that leaves a client with wrong content.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use http::{header::IF_MODIFIED_SINCE, HeaderMap, Method};
+
+use super::*;
+use crate::rules::{Decision, Preconditions, Validators};
+
+/// What may happen in one run of the model.
+#[derive(Clone, Copy, Debug, Default)]
+struct World {
+    /// Where inner dates come from.
+    dates: Dates,
+    /// The memory holds one resource a shard, and there are more.
+    forgets: bool,
+    /// The process ends, and another takes over, in the same second too.
+    restarts: bool,
+    /// Two processes serve at once; one of them lags behind.
+    replicas: bool,
+    /// The clock is set back now and then.
+    clock_steps: bool,
+    /// Clients send the time at which they got a response.
+    receipt_clients: bool,
+    /// Two layers with one memory, or with one each.
+    stacked: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Dates {
+    /// The inner service gives none.
+    #[default]
+    None,
+    /// Each content has a date of its own, not later than now; newer content may have an older date.
+    Honest,
+    /// As `Honest`, but not on each response.
+    ComeAndGo,
+    /// One of a few dates, whatever the content; some lie in the future.
+    Lying,
+}
+
+/// A response that a client keeps.
+#[derive(Clone, Copy, Debug)]
+struct Copy {
+    key: u128,
+    content: u64,
+    last_modified: Option<HttpDate>,
+    received: HttpDate,
+    /// Which process sent it.
+    process: usize,
+}
+
+struct Model {
+    world: World,
+    random: Random,
+    now: i64,
+    memories: Vec<(usize, Memory, Memory)>,
+    processes: usize,
+    contents: BTreeMap<u128, Vec<u64>>,
+    given: BTreeMap<u64, HttpDate>,
+    used: BTreeSet<(u128, HttpDate)>,
+    copies: Vec<Copy>,
+    slow: Vec<(u128, u64)>,
+    next_content: u64,
+    not_modified: usize,
+    minted: usize,
+}
+
+impl Model {
+    fn new(world: World, seed: u64) -> Self {
+        let mut model = Self {
+            world,
+            random: Random(seed),
+            now: 1_000_000,
+            memories: Vec::new(),
+            processes: 0,
+            contents: BTreeMap::new(),
+            given: BTreeMap::new(),
+            used: BTreeSet::new(),
+            copies: Vec::new(),
+            slow: Vec::new(),
+            next_content: 1,
+            not_modified: 0,
+            minted: 0,
+        };
+        for _ in 0..if world.replicas { 2 } else { 1 } {
+            let memory = model.start();
+            model.memories.push(memory);
+        }
+        for key in 0..KEYS as u128 {
+            model.change(key);
+        }
+        model
+    }
+
+    fn now(&self) -> HttpDate {
+        HttpDate::from_unix_seconds(self.now).unwrap()
+    }
+
+    fn start(&mut self) -> (usize, Memory, Memory) {
+        self.processes += 1;
+        let resources = if self.world.forgets { SHARDS } else { 1 << 10 };
+        let memory = || Memory::with_capacity(resources, self.now());
+        (self.processes, memory(), memory())
+    }
+
+    fn change(&mut self, key: u128) {
+        let content = self.next_content;
+        self.next_content += 1;
+        self.contents.entry(key).or_default().push(content);
+        // The present second if no content of this key has it yet; else one in the past.
+        let mut date = self.now();
+        while !self.used.insert((key, date)) {
+            date =
+                HttpDate::from_unix_seconds(self.now - 1 - i64::try_from(self.random.below(5_000)).unwrap()).unwrap();
+        }
+        self.given.insert(content, date);
+    }
+
+    fn step(&mut self) {
+        let key = self.random.below(KEYS) as u128;
+        match self.random.below(20) {
+            0..3 => self.now += 1,
+            3 => self.now += i64::try_from(self.random.below(4)).unwrap(),
+            4 if self.world.clock_steps => self.now -= i64::try_from(self.random.below(3)).unwrap(),
+            5 | 6 => self.change(key),
+            7 => {
+                // Back to older content.
+                let contents = self.contents.get_mut(&key).unwrap();
+                let old = contents[self.random.below(contents.len())];
+                contents.push(old);
+            }
+            8 => self.slow.push((key, self.current(key))),
+            9 if self.world.restarts => {
+                let which = self.random.below(self.memories.len());
+                let memory = self.start();
+                self.memories[which] = memory;
+            }
+            10 if !self.slow.is_empty() => {
+                let which = self.random.below(self.slow.len());
+                let (key, content) = self.slow.swap_remove(which);
+                self.serve(key, content);
+            }
+            _ => {
+                let mut content = self.current(key);
+                if self.world.replicas && self.random.below(4) == 0 {
+                    let contents = &self.contents[&key];
+                    content = contents[contents.len().saturating_sub(2)];
+                }
+                self.serve(key, content);
+            }
+        }
+    }
+
+    fn current(&self, key: u128) -> u64 {
+        *self.contents[&key].last().unwrap()
+    }
+
+    /// Answers a request for `key` with `content`, which may be old by now, to a client that may have a copy.
+    fn serve(&mut self, key: u128, content: u64) {
+        let now = self.now();
+        let given = match self.world.dates {
+            Dates::None => None,
+            Dates::Honest => Some(self.given[&content]),
+            Dates::ComeAndGo => (self.random.below(2) == 0).then(|| self.given[&content]),
+            Dates::Lying => {
+                let around = i64::try_from(self.random.below(6)).unwrap() - 3;
+                (self.random.below(3) > 0).then(|| HttpDate::from_unix_seconds(self.now + around).unwrap())
+            }
+        };
+        let which = self.random.below(self.memories.len());
+        let (process, memory, outer) = &self.memories[which];
+        let see = |memory: &Memory, given| memory.see(Key(key), Sighting::Tagged(content, given), true, now);
+        let sent = |modified| match modified {
+            Some(Modified::Given { date, .. } | Modified::Minted(date)) => Some(date),
+            Some(Modified::Pending) | None => None,
+        };
+        let mut modified = see(memory, given);
+        self.minted += usize::from(matches!(modified, Some(Modified::Minted(_))));
+        if let Some(apart) = self.world.stacked {
+            modified = see(if apart { outer } else { memory }, sent(modified));
+        }
+        let last_modified = sent(modified);
+        assert!(given.is_some() || last_modified <= Some(now), "a minted date lies in the future");
+
+        let copies = self.copies.iter().filter(|copy| copy.key == key);
+        let copy = copies.clone().nth(self.random.below(copies.count().max(1)));
+        if let Some(copy) = copy {
+            let asked = match copy.last_modified {
+                Some(date) if !self.world.receipt_clients => Some(date),
+                // The content may have been current for a while.
+                date => self.world.receipt_clients.then(|| copy.received.max(date.unwrap_or(copy.received))),
+            };
+            // A made-up date that hits the inner service's own exactly is beyond anybody's knowledge.
+            let hits = asked != copy.last_modified && asked == given;
+            // So is a date of another process that still runs.
+            let foreign = self.world.replicas && copy.process != *process && asked == last_modified;
+            if let Some(asked) = asked.filter(|_| !hits && !foreign) {
+                let mut headers = HeaderMap::new();
+                headers.insert(IF_MODIFIED_SINCE, asked.into());
+                let validators =
+                    Validators { etag: None, last_modified: modified.map(|m| m.last_modified(Some(asked))) };
+                let decision =
+                    Preconditions::from_headers_at(&headers, || now).evaluate(&Method::GET, &validators.into());
+                if decision == Decision::NotModified {
+                    assert_eq!(copy.content, content, "wrong 304 at {now}: {modified:?} {copy:?} {:?}", self.world);
+                    self.not_modified += 1;
+                }
+            }
+        }
+        self.copies.push(Copy { key, content, last_modified, received: now, process: *process });
+        if self.copies.len() > 60 {
+            let which = self.random.below(60);
+            self.copies.swap_remove(which);
+        }
+    }
+}
+
+#[test]
+fn no_run_of_the_model_ends_in_a_wrong_304() {
+    let mut totals = BTreeMap::new();
+    let quiet = World::default();
+    let worlds = [
+        quiet,
+        World { forgets: true, ..quiet },
+        World { restarts: true, ..quiet },
+        World { replicas: true, restarts: true, ..quiet },
+        World { clock_steps: true, forgets: true, ..quiet },
+        World { receipt_clients: true, forgets: true, restarts: true, ..quiet },
+        World { stacked: Some(false), forgets: true, restarts: true, ..quiet },
+        World { stacked: Some(true), forgets: true, restarts: true, clock_steps: false, ..quiet },
+        World { dates: Dates::Honest, forgets: true, restarts: true, ..quiet },
+        World { dates: Dates::Honest, clock_steps: true, ..quiet },
+        World { dates: Dates::Honest, receipt_clients: true, forgets: true, restarts: true, ..quiet },
+        World { dates: Dates::Honest, stacked: Some(false), forgets: true, ..quiet },
+        World { dates: Dates::ComeAndGo, forgets: true, ..quiet },
+        World { dates: Dates::ComeAndGo, clock_steps: true, ..quiet },
+        World { dates: Dates::ComeAndGo, stacked: Some(true), forgets: true, ..quiet },
+        World { dates: Dates::ComeAndGo, stacked: Some(false), ..quiet },
+        World { dates: Dates::Lying, ..quiet },
+        World { dates: Dates::Lying, clock_steps: true, ..quiet },
+        World { dates: Dates::Lying, stacked: Some(true), ..quiet },
+    ];
+    for (place, world) in worlds.into_iter().enumerate() {
+        let (not_modified, minted) = totals.entry(place).or_insert((0, 0));
+        for seed in 1..=RUNS {
+            let mut model = Model::new(world, seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            for _ in 0..STEPS {
+                model.step();
+            }
+            *not_modified += model.not_modified;
+            *minted += model.minted;
+        }
+        // The model means nothing if nothing happens in it.
+        assert!(*not_modified > 100, "{not_modified} 304s in {world:?}");
+        assert!(*minted > 100 || world.dates == Dates::Honest, "{minted} minted dates in {world:?}");
+    }
+}
+
+#[test]
+fn the_memory_holds_no_more_than_its_capacity() {
+    let now = HttpDate::from_unix_seconds(0).unwrap();
+    let memory = Memory::with_capacity(64, now);
+    for key in 0..10_000_u128 {
+        memory.see(Key(key << 120 | key), Sighting::Tagged(1, None), true, now);
+        memory.supply(Key(key << 120 | key));
+    }
+    let held = |shard: &Mutex<Shard>| shard.lock().unwrap().resources.len();
+    assert_eq!(memory.shards.iter().map(held).sum::<usize>(), 64);
+}
+
+/// A small generator of numbers that are the same on each run (xorshift64*).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let number = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
+        usize::try_from(number).unwrap() % limit
+    }
+}
+
+const KEYS: usize = 3;
+const RUNS: u64 = 60;
+const STEPS: usize = 400;
