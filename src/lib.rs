@@ -1,9 +1,194 @@
-//! x
+//! HTTP conditional requests ([RFC 9110, section 13]) for any Tower service: Axum, Hyper, and what else speaks
+//! `http::Request`.
+//!
+//! A client that holds a copy asks "has this changed?". [`ConditionalLayer`] gives the responses of the service it wraps
+//! an `ETag` and a `Last-Modified`, compares them with what the client sends, and answers 304 (Not Modified) in place of
+//! content that the client has already. The service knows nothing of it.
+//!
+//! ```
+//! use axum::{body::Body, routing::get, Router};
+//! use http::{header, Request, StatusCode};
+//! use tower::ServiceExt;
+//! use tower_conditional::{ConditionalLayer, EntityTag};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let app = Router::new().route("/flags", get(|| async { "dark-mode" })).layer(ConditionalLayer::new());
+//!
+//! let first = app.clone().oneshot(Request::get("/flags").body(Body::empty())?).await?;
+//! assert_eq!(first.status(), StatusCode::OK);
+//! let tag = first.headers()[header::ETAG].clone();
+//! assert_eq!(tag, EntityTag::of(b"dark-mode").as_bytes()); // the SHA-256 of the content, as `sha256sum` prints it
+//!
+//! let again = Request::get("/flags").header(header::IF_NONE_MATCH, tag).body(Body::empty())?;
+//! let second = app.oneshot(again).await?;
+//! assert_eq!(second.status(), StatusCode::NOT_MODIFIED);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The rules work without the layer, for those who know their validators, and in unit tests. Here they keep an edit from
+//! being lost: the client names the version that it edited, and a PUT is refused with 412 (Precondition Failed) if
+//! somebody else was faster:
+//!
+//! ```
+//! use http::{header::IF_MATCH, HeaderMap, Method};
+//! use tower_conditional::{Decision, EntityTag, Preconditions, Representation, Validators};
+//!
+//! let mut headers = HeaderMap::new();
+//! headers.insert(IF_MATCH, "\"v6\"".parse().unwrap());
+//!
+//! let stored = Representation::Exists(Validators::from(EntityTag::strong("v7")?));
+//! let decision = Preconditions::from_headers(&headers).evaluate(&Method::PUT, &stored);
+//! assert_eq!(decision, Decision::PreconditionFailed);
+//! # Ok::<(), tower_conditional::InvalidEntityTag>(())
+//! ```
+//!
+//! Contents: [what the layer does](#what-the-layer-does) · [where to put it](#where-to-put-the-layer) ·
+//! [bodies](#what-happens-to-bodies) · [content that never matches](#content-that-never-matches) ·
+//! [cookies and private responses](#cookies-and-private-responses) · [writes](#writes) ·
+//! [several servers](#several-servers) · [dates](#dates) · [what it does not do](#what-it-does-not-do) ·
+//! [tests](#tests) · [features](#features)
+//!
+//! # What the layer does
+//!
+//! 1. It serves GET and HEAD. Other requests pass it by untouched.
+//! 2. Where If-None-Match is present, If-Modified-Since is void and is taken out of the request that the inner service
+//!    sees; likewise If-Unmodified-Since beside If-Match. A tag of the layer's own making in If-Range goes too, with
+//!    `Range`, for the inner service cannot judge it.
+//! 3. A 200 without an `ETag` gets one: `"`, the SHA-256 of its content in hex, `"`. Where the response shows that it was
+//!    negotiated (`Vary`, `Content-Encoding`, `Content-Language`), eight more digits name the variant. A tag of the inner
+//!    service is respected, and nothing is read then.
+//! 4. A 200 with a tag and without `Last-Modified` gets one: the second in which this content was first seen. See
+//!    [dates](#dates).
+//! 5. The preconditions are judged in the order of section 13.2.2. The answer is 304, 412, or the response. Only a 200, or
+//!    a 206 with validators, becomes a 304; only a 2xx becomes a 412; a 404 stays a 404.
+//!
+//! What it did can be read from [`ResponseBody::outcome`], or from the response's extensions
+//! ([`report_outcome`](ConditionalLayer::report_outcome)).
+//!
+//! # Where to put the layer
+//!
+//! Inside whatever decides who may see a response, and outside whatever makes its content:
+//!
+//! ```text
+//!              request
+//!                 │
+//!    ┌── tracing, metrics ───────────┐   sees the 304s
+//!    │  ┌── timeout, load shedding ─┐│
+//!    │  │  ┌── sessions, auth ─────┐││   a stranger gets 401, never 304; cookies are kept on a 304
+//!    │  │  │  ┌── CORS ───────────┐│││   its fields must be on the 304, too
+//!    │  │  │  │ ConditionalLayer  ││││
+//!    │  │  │  │  ┌─ compression ─┐││││   see below
+//!    │  │  │  │  │   handlers    │││││
+//! ```
+//!
+//! With Axum, `Router::layer` calls further down in the source are further out. `Router::layer`, `route_layer`, a layer on
+//! a `MethodRouter` and one around the whole `Router` all work; the last sees HEAD requests answered without content, and
+//! needs [`head_as_get`](ConditionalLayer::head_as_get) to tag them.
+//!
+//! **Compression.** Two orders are right.
+//!
+//! ```text
+//!    ConditionalLayer::new()                    CompressionLayer
+//!      CompressionLayer                           ConditionalLayer::new().compressed_outside(true)
+//!        handlers                                   handlers
+//!
+//!    a strong tag for each encoding;            one weak tag for all encodings;
+//!    a 304 costs the compression                a 304 costs no compression
+//! ```
+//!
+//! The wrong one is a plain `ConditionalLayer::new()` inside compression: one strong tag would then name two different
+//! sequences of octets, and a cache may glue them together. A compressing proxy in front counts as compression outside.
+//! Content compressed from files or sockets may not be [ready at once](#what-happens-to-bodies) and then has no tag in
+//! the first order.
+//!
+//! **Proxies.** A response that gets a date here, and is silent about its freshness, also gets `Cache-Control: no-cache`;
+//! see [`Freshness`] for why, and for what to choose behind nginx and Varnish.
+//!
+//! # What happens to bodies
+//!
+//! A tag in the head takes the whole content. So the layer reads it ahead, up to
+//! [`buffer_limit`](ConditionalLayer::buffer_limit) (1 MiB), and sends it on frame by frame as it came, trailers and
+//! errors included:
+//!
+//! - Content known to be larger is not touched.
+//! - Content of **unknown** size is read as long as it is ready. When it makes the layer wait, what was read is sent, the
+//!   rest follows as it comes, and there is no tag. So event streams and streamed pages start as early as without the
+//!   layer.
+//! - Content of **known** size may make the client wait for
+//!   [`buffer_deadline`](ConditionalLayer::buffer_deadline) (500 ms) at most.
+//! - A body that errs, or is not as long as it said, gets no tag, and is sent as it is.
+//!
+//! # Content that never matches
+//!
+//! A page with a CSRF token, a nonce or the time of day in it differs at each request. Its tag never matches, and hashing
+//! it is work for nothing. Leave it out: with the response extension [`Untagged`], with a [`Predicate`], or with
+//! [`when_request`](ConditionalLayer::when_request). Better still, give such a page a tag of what it was made from: a
+//! handler's own `ETag` is used.
+//!
+//! # Cookies and private responses
+//!
+//! A tag says nothing about who may see the content, and neither does the layer: it never stores content, and answers 304
+//! only in place of a response that the handler just gave to this very request. `Set-Cookie` stays on a 304. A response
+//! for one user alone should say so (`Cache-Control: private`) with or without tags. `no-store` responses are not tagged.
+//!
+//! # Writes
+//!
+//! A tag invites clients to send it back with a PUT, as If-Match. **This layer cannot check that**: it sees a write's
+//! response when the write is done, and so lets writes pass. Judge them where the write happens, with [`Preconditions`],
+//! inside the transaction: compare and write as one step, or two writers may both pass.
+//!
+//! # Several servers
+//!
+//! Tags are made from content alone, so all replicas agree on them, after a deploy too. Dates are not shared: each replica
+//! remembers when *it* first saw the content. A client that knows tags never notices; one that sends dates only gets
+//! fewer 304s when it changes replicas.
+//!
+//! # Dates
+//!
+//! A date that the layer mints is compared by equality: it stands for exactly one content, and any other date proves
+//! nothing about it. A date that the inner service gives is compared as the RFC says ("not modified since") where the
+//! layer has watched the resource long enough to know that this is safe, and by equality otherwise; after a rollback to
+//! an older file, a client with the newer one gets the file. A new date is sent from the second after the change on, and
+//! none in the first second of the layer's life: within one second a date cannot tell two contents apart.
+//!
+//! What cannot be excluded: two replicas that first see different content in the same second; replicas whose inner
+//! services give dates of their own and serve different versions at once; a clock that was set back across a restart; a
+//! client that makes up a date which hits exactly; an inner service whose own validators are wrong.
+//! [`last_modified(false)`](ConditionalLayer::last_modified) does without minted dates.
+//!
+//! At most 65,536 resources are remembered, with some 200 octets each; what is forgotten costs a date.
+//!
+//! # What it does not do
+//!
+//! - It stores no content and saves no handler its work: a 304 saves the transfer, not the database query.
+//! - It serves no ranges, and hashes no part of content. [`Preconditions::allows_range`] is there for those who do.
+//! - It makes no decision on how long a response is fresh, except against being heuristically so; see [`Freshness`].
+//! - It tags no response larger than its limit, and no stream.
+//!
+//! # Tests
+//!
+//! Wrap the service in the layer and call it with `tower::ServiceExt::oneshot`, as above. For dates, give the layer a
+//! [`clock`](ConditionalLayer::clock). Two surprises: an Axum `Router` that was not given its state calls `layer()` for each
+//! `oneshot`, which is harmless here; and the first second of the clock mints no date.
+//!
+//! # Features
+//!
+//! - `axum`: names a resource by Axum's `OriginalUri`, so that equal paths under different `nest` prefixes do not share
+//!   their dates. Without it they do, and get new dates more often than they need; nothing goes wrong.
+//!
+//! The minimum supported Rust version is 1.88. It is raised in minor releases only.
+//!
+//! [RFC 9110, section 13]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod after;
 mod body;
 mod clock;
 mod representation;
 mod rules;
+
 pub use self::{
     after::{Conditional, ConditionalLayer, ResponseFuture},
     body::ResponseBody,
@@ -13,3 +198,7 @@ pub use self::{
         Validators,
     },
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;
