@@ -153,7 +153,7 @@ impl<B: Body> Replay<B> {
 
     /// What the inner body said at first, less what was given back since: so a body that lies goes on lying alike.
     fn size_hint(&self) -> SizeHint {
-        self.hint
+        less(&self.hint, 0)
     }
 }
 

@@ -221,7 +221,7 @@ fn if_range_wants_the_very_same_representation() {
     }
 
     // A given date is weak in the second that it names: the content may change again within it.
-    let asked = preconditions(&[(IF_RANGE, two.clone())]);
+    let asked = preconditions(&[(IF_RANGE, two)]);
     assert!(!asked.allows_range(&dated(date(2).into()).into(), date(2)));
     assert!(asked.allows_range(&dated(date(2).into()).into(), date(2).next_second()));
     // Two lines are no value; no line asks for nothing.
