@@ -75,7 +75,7 @@ impl<B: Body, D: Digest> Reading<B, D> {
             }
             Err(GivenUp { reason, last, ended }) => {
                 let rest = (!ended).then_some(self.body);
-                let replay = Replay { buffer: self.buffer, last, rest, hint: self.hint };
+                let replay = Replay { buffer: self.buffer, last, rest, hint: self.hint, flush: false };
                 (Err(reason), ResponseBody::replayed(replay, Outcome::LeftAlone(reason)))
             }
         }

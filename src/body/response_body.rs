@@ -66,6 +66,8 @@ pub(crate) struct Replay<B: Body> {
     pub(crate) rest: Option<Pin<Box<B>>>,
     /// What the inner body said of its size before it was read.
     pub(crate) hint: SizeHint,
+    /// Frames were given back that the client should get before anything else happens.
+    pub(crate) flush: bool,
 }
 
 impl<B: Body> ResponseBody<B> {
@@ -135,11 +137,22 @@ impl<B: Body> Body for ResponseBody<B> {
 
 impl<B: Body> Replay<B> {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let read = self.buffer.pop().map(Ok).or_else(|| self.last.take());
-        let frame = match (read, &mut self.rest) {
-            (Some(read), _) => Some(read),
-            (None, Some(rest)) => ready!(poll_bytes(rest.as_mut(), cx)),
-            (None, None) => None,
+        let frame = match (self.buffer.pop(), &mut self.rest) {
+            (Some(read), _) => {
+                self.flush = true;
+                Some(Ok(read))
+            }
+            (None, None) if self.last.is_none() => None,
+            // Deliberately not ready once: the inner body was not, either, and Hyper's HTTP/1.1 drops what it did not flush
+            // when an error comes right behind it.
+            (None, _) if std::mem::take(&mut self.flush) => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            (None, rest) => match (self.last.take(), rest) {
+                (None, Some(rest)) => ready!(poll_bytes(rest.as_mut(), cx)),
+                (last, _) => last,
+            },
         };
         if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
             self.hint = less(&self.hint, data.len().try_into().unwrap_or(u64::MAX));

@@ -1,0 +1,770 @@
+//! What clients see on the wire: real connections over loopback, HTTP/1.1 read octet by octet, HTTP/2 frame by frame.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+use std::{
+    convert::Infallible,
+    fs, io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        Arc, Mutex,
+    },
+    time::{Duration, UNIX_EPOCH},
+};
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    handler::Handler,
+    http::{header, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version},
+    response::{
+        sse::{Event, Sse},
+        AppendHeaders, IntoResponse,
+    },
+    routing::get,
+    Router,
+};
+use futures_util::{
+    future::{BoxFuture, Future},
+    stream::{self, StreamExt},
+};
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use hyper::{
+    body::{Frame, Incoming},
+    client,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, oneshot},
+};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tower::{util::BoxCloneService, BoxError, Layer, Service, ServiceBuilder, ServiceExt};
+use tower_conditional::{ConditionalLayer, EntityTag};
+use tower_http::{compression::CompressionLayer, services::ServeDir};
+
+const TEXT: &str = "hello";
+const MISS: &str = "\"miss\"";
+const START: u64 = 1_780_000_000;
+
+#[tokio::test]
+async fn pipelined_responses_follow_a_304_at_once() {
+    for (name, address, axum) in [
+        ("axum", axum(Router::new().route("/", get(TEXT)).layer(ConditionalLayer::new())).await, true),
+        ("hyper", hyper(Version::HTTP_11, ConditionalLayer::new().layer(plain())).await, false),
+    ] {
+        let tag = EntityTag::of(TEXT.as_bytes()).to_string();
+        let (hit, miss) = (&[("if-none-match", tag.as_str())], &[("if-none-match", MISS)]);
+        let requests = [
+            ("GET", &[][..], 200),
+            ("GET", hit, 304),
+            ("GET", miss, 200),
+            ("HEAD", hit, 304),
+            ("HEAD", miss, 200),
+            ("GET", &[("if-match", MISS)], 412),
+            ("GET", hit, 304),
+            ("GET", hit, 304),
+            ("GET", &[("connection", "close")], 200),
+        ];
+        let mut wire = Wire::connect(address).await;
+        wire.send(&requests.map(|(method, fields, _)| request(method, "/", fields)).concat()).await;
+        for (i, (method, _, status)) in requests.into_iter().enumerate() {
+            let reply = wire.reply(method).await;
+            assert_eq!(reply.status, status, "{name} {i}");
+            assert_eq!(reply.field("etag"), Some(tag.as_str()), "{name} {i}");
+            assert_eq!(reply.text(), if (method, status) == ("GET", 200) { TEXT } else { "" }, "{name} {i}");
+            let length = match (method, status) {
+                (_, 200) => Some("5"),
+                (_, 412) => Some("0"),
+                // Axum says so of any empty body; Hyper takes it out of the answer to a GET.
+                ("HEAD", _) if axum => Some("0"),
+                _ => None,
+            };
+            assert_eq!(reply.field("content-length"), length, "{name} {i}");
+        }
+        assert_eq!(wire.rest().await, b"", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn http2_gets_no_data_with_a_304_a_412_or_a_head() {
+    let router = Router::new().route("/", get(TEXT)).layer(ConditionalLayer::new());
+    // Hyper does not strip the content of a HEAD here.
+    let stripped = ConditionalLayer::new().head_as_get(true).layer(plain());
+    for (name, address, axum) in
+        [("axum", hyper(Version::HTTP_2, router).await, true), ("hyper", hyper(Version::HTTP_2, stripped).await, false)]
+    {
+        let tag = EntityTag::of(TEXT.as_bytes()).to_string();
+        let (hit, miss) = (&[("if-none-match", tag.as_str())], &[("if-none-match", MISS)]);
+        let mut client = Http2::connect(address).await;
+        for (method, fields, status) in [
+            (Method::GET, &[][..], 200),
+            (Method::GET, hit, 304),
+            (Method::GET, miss, 200),
+            (Method::GET, &[("if-match", MISS)], 412),
+            (Method::GET, &[("if-match", &tag)], 200),
+            (Method::HEAD, &[], 200),
+            (Method::HEAD, hit, 304),
+            (Method::HEAD, &[("if-match", MISS)], 412),
+        ] {
+            let (reply, frames) = client.ask(&method, fields).await;
+            let case = format!("{name} {method} {fields:?}");
+            assert_eq!(reply.status, status, "{case}");
+            assert_eq!(reply.field("etag"), Some(tag.as_str()), "{case}");
+            assert_eq!(reply.field("content-type").is_some(), status == 200, "{case}");
+            let length = match status {
+                200 => Some("5"),
+                _ if axum => Some("0"),
+                _ => None,
+            };
+            assert_eq!(reply.field("content-length"), length, "{case}");
+            if (&method, status) == (&Method::GET, 200) {
+                assert_eq!(reply.text(), TEXT, "{case}");
+            } else {
+                assert_eq!(frames, [(HEADERS, true)], "the head ends the stream: {case}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_head_has_the_tag_of_the_get_or_none() {
+    let router = || Router::new().route("/", get(TEXT)).route("/stream", get(|| async { ready_stream() }));
+    let layer = ConditionalLayer::new;
+    let around = hyper(Version::HTTP_11, layer().layer(router())).await;
+    let as_get = hyper(Version::HTTP_11, layer().head_as_get(true).layer(router())).await;
+    for (name, address, path, length, has_tag) in [
+        ("inside", axum(router().layer(layer())).await, "/", Some("5"), true),
+        ("inside", axum(router().layer(layer())).await, "/stream", Some("5"), true),
+        ("around, as GET", as_get, "/", Some("5"), true),
+        ("around, as GET", as_get, "/stream", Some("5"), true),
+        ("around", around, "/", Some("5"), false),
+        ("around", around, "/stream", None, false),
+    ] {
+        let get = ask(address, "GET", path, &[]).await;
+        let head = ask(address, "HEAD", path, &[]).await;
+        let tag = get.field("etag").unwrap();
+        assert_eq!((get.status, head.status), (200, 200), "{name} {path}");
+        assert_eq!(tag, EntityTag::of(TEXT.as_bytes()).to_string(), "{name} {path}");
+        assert_eq!(head.field("etag"), has_tag.then_some(tag), "{name} {path}");
+        // A stream that was read to its end has a length, too.
+        assert_eq!((get.field("content-length"), head.field("content-length")), (Some("5"), length), "{name} {path}");
+
+        let again = ask(address, "HEAD", path, &[("if-none-match", tag)]).await;
+        assert_eq!(again.status, if has_tag { 304 } else { 200 }, "{name} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_304_keeps_every_line_that_does_not_describe_content() {
+    const KEPT: [(&str, &str); 9] = [
+        ("vary", "accept"),
+        ("vary", "origin"),
+        ("cache-control", "private"),
+        ("cache-control", "max-age=60"),
+        ("set-cookie", "a=1"),
+        ("set-cookie", "b=2"),
+        ("access-control-allow-origin", "*"),
+        ("content-security-policy", "default-src 'self'"),
+        ("content-location", "/here"),
+    ];
+    let handler = || async { (AppendHeaders(KEPT), AppendHeaders([("content-language", "en")]), with_trailers()) };
+    let (seconds, layer) = clocked();
+    let router = Router::new().route("/", get(handler)).layer(layer);
+    let address = axum(router.clone()).await;
+    seconds.fetch_add(1, Ordering::Relaxed);
+
+    let whole = ask(address, "GET", "/", &[]).await;
+    assert_eq!((whole.status, whole.text()), (200, TEXT));
+    assert_eq!(whole.field("transfer-encoding"), Some("chunked"));
+    let (tag, date) = (whole.field("etag").unwrap(), whole.field("last-modified").unwrap());
+    let mut client = Http2::connect(hyper(Version::HTTP_2, router).await).await;
+    for (name, fields) in [
+        ("by tag", &[("if-none-match", tag)][..]),
+        ("by a weak tag on the second line", &[("if-none-match", MISS), ("if-none-match", &format!("W/{tag}"))]),
+        ("by date", &[("if-modified-since", date)]),
+    ] {
+        let over_http2 = client.ask(&Method::GET, fields).await.0;
+        for (version, reply) in [(1, ask(address, "GET", "/", fields).await), (2, over_http2)] {
+            assert_eq!(reply.status, 304, "{name} {version}");
+            for (field, _) in KEPT.into_iter().chain([("etag", ""), ("last-modified", "")]) {
+                assert_eq!(reply.lines(field), whole.lines(field), "{name} {version} {field}");
+            }
+            assert!(reply.field("date").is_some(), "{name} {version}");
+            for field in ["content-type", "content-language", "transfer-encoding", "trailer"] {
+                assert_eq!(reply.field(field), None, "{name} {version} {field}");
+            }
+            assert_eq!(reply.field("content-length"), (version == 2).then_some("0"), "{name} {version}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn encodings_made_inside_have_strong_tags_and_those_made_outside_share_a_weak_one() {
+    let router = || Router::new().route("/", get(|| async { TEXT.repeat(1000) }));
+    let (layer, compression) = (ConditionalLayer::new, CompressionLayer::new);
+    let inside = router().layer(compression()).layer(layer());
+    let outside = router().layer(layer().compressed_outside(true)).layer(compression());
+    for (name, address, start) in [("inside", axum(inside).await, "\""), ("outside", axum(outside).await, "W/\"")] {
+        let mut tags = Vec::new();
+        for (encoding, expected) in [("gzip", Some("gzip")), ("identity", None)] {
+            let accept = ("accept-encoding", encoding);
+            let whole = ask(address, "GET", "/", &[accept]).await;
+            assert_eq!((whole.status, whole.field("content-encoding")), (200, expected), "{name} {encoding}");
+            assert_eq!(whole.content.starts_with(&[0x1f, 0x8b]), expected.is_some(), "{name} {encoding}");
+            let tag = whole.field("etag").unwrap();
+            assert!(tag.starts_with(start), "{name} {encoding}: {tag}");
+
+            let again = ask(address, "GET", "/", &[accept, ("if-none-match", tag)]).await;
+            assert_eq!((again.status, again.field("etag")), (304, Some(tag)), "{name} {encoding}");
+            assert_eq!(
+                (again.field("content-encoding"), again.field("content-type")),
+                (None, None),
+                "{name} {encoding}"
+            );
+            for reply in [&whole, &again] {
+                assert_eq!(reply.lines("vary"), ["accept-encoding"], "{name} {encoding} {}", reply.status);
+            }
+            tags.push(tag.to_owned());
+        }
+        assert_eq!(tags[0] == tags[1], name == "outside");
+        let fields = [("accept-encoding", "identity"), ("if-none-match", &tags[0])];
+        let expected = if name == "inside" { 200 } else { 304 };
+        assert_eq!(ask(address, "GET", "/", &fields).await.status, expected, "{name}: the client holds gzip");
+    }
+}
+
+#[tokio::test]
+async fn files_are_served_by_their_own_validators_and_never_by_stale_ones() {
+    let folder = Folder::new("files");
+    folder.write("a.txt", "newer", START + 3600);
+    let layer = clocked().1;
+    let address = axum(Router::new().fallback_service(ServeDir::new(&folder.0)).layer(layer)).await;
+
+    let newer = ask(address, "GET", "/a.txt", &[]).await;
+    assert_eq!((newer.status, newer.text()), (200, "newer"));
+    let (tag, date) = (newer.field("etag").unwrap(), newer.field("last-modified").unwrap());
+    assert_eq!(date, http_date(START + 3600));
+    assert_eq!(newer.field("cache-control"), None, "the layer minted no date and adds nothing");
+    let ours = EntityTag::of(b"of another day").to_string();
+    for (name, fields, expected) in [
+        ("tag", &[("if-none-match", tag)][..], (304, "")),
+        ("tag on the second line", &[("if-none-match", MISS), ("if-none-match", tag)], (304, "")),
+        ("date", &[("if-modified-since", date)], (304, "")),
+        ("another tag, and the date", &[("if-none-match", MISS), ("if-modified-since", date)], (200, "newer")),
+        ("If-Match", &[("if-match", tag)], (200, "newer")),
+        ("If-Match with another tag", &[("if-match", MISS)], (412, "")),
+        ("range", &[("range", "bytes=0-2")], (206, "new")),
+        ("a tag of the layer's form", &[("range", "bytes=0-2"), ("if-range", &ours)], (200, "newer")),
+    ] {
+        let reply = ask(address, "GET", "/a.txt", fields).await;
+        assert_eq!((reply.status, reply.text()), expected, "{name}");
+        assert_eq!(reply.field("content-range").is_some(), reply.status == 206, "{name}");
+    }
+
+    folder.write("a.txt", "older", START);
+    for since in [date, &http_date(START), &http_date(START + 7200)] {
+        let fields = [("if-none-match", tag), ("if-modified-since", since)];
+        let older = ask(address, "GET", "/a.txt", &fields).await;
+        assert_eq!((older.status, older.text()), (200, "older"), "rolled back, {since}");
+        assert_eq!(older.field("last-modified"), Some(http_date(START).as_str()));
+    }
+}
+
+#[tokio::test]
+async fn streams_are_not_held_back() {
+    let (feeds, mut opened) = mpsc::unbounded_channel();
+    let handler = |uri: Uri| async move {
+        let (feed, body) = fed(if uri.path() == "/empty" { "" } else { "one" });
+        feeds.send(feed).unwrap();
+        if uri.path() != "/events" {
+            return ([("content-type", "text/html")], body).into_response();
+        }
+        let events = body.into_data_stream().map(|data| {
+            let data = data.map_err(io::Error::other)?;
+            Ok::<_, io::Error>(Event::default().data(String::from_utf8_lossy(&data)))
+        });
+        Sse::new(events).into_response()
+    };
+    let router = Router::new().fallback(get(handler));
+    // If anything waited for content, it would wait longer than this test does.
+    let address = axum(router.layer(ConditionalLayer::new().buffer_deadline(Some(GUARD * 2)))).await;
+
+    for (path, mime, chunks) in [
+        ("/events", "text/event-stream", ["data: one\n\n", "data: two\n\n"]),
+        ("/page", "text/html", ["one", "two"]),
+        ("/empty", "text/html", ["", "two"]),
+    ] {
+        let mut wire = Wire::connect(address).await;
+        wire.send(&request("GET", path, &[("if-none-match", MISS)])).await;
+        let (status, headers) = wire.head().await;
+        assert_eq!((status, &headers["content-type"]), (200, &HeaderValue::from_static(mime)), "{path}");
+        assert!(!headers.contains_key("etag"), "{path}");
+        if !chunks[0].is_empty() {
+            assert_eq!(wire.chunk().await, chunks[0].as_bytes(), "{path}");
+        }
+        let feed: Feed = within(opened.recv()).await.unwrap();
+        feed.send(Ok(Frame::data("two".into()))).unwrap();
+        assert_eq!(wire.chunk().await, chunks[1].as_bytes(), "{path}");
+        drop(feed);
+        assert_eq!(wire.chunk().await, b"", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_endless_body_streams_until_its_client_leaves() {
+    let (guards, mut opened) = mpsc::unbounded_channel();
+    let handler = || async move {
+        let (guard, held) = oneshot::channel::<()>();
+        guards.send(guard).unwrap();
+        let zeros = stream::repeat(Bytes::from_static(&[0; 1 << 16]));
+        Body::from_stream(zeros.map(move |data| {
+            let _still_here = &held;
+            Ok::<_, Infallible>(data)
+        }))
+    };
+    let address = axum(Router::new().route("/", get(handler)).layer(ConditionalLayer::new())).await;
+    let mut wire = Wire::connect(address).await;
+    wire.send(&request("GET", "/", &[])).await;
+    let (status, headers) = wire.head().await;
+    assert_eq!((status, headers.get("etag")), (200, None));
+    let mut octets = 0;
+    while octets < 4 << 20 {
+        let chunk = wire.chunk().await;
+        assert!(!chunk.is_empty());
+        octets += chunk.len();
+    }
+    let mut guard: oneshot::Sender<()> = within(opened.recv()).await.unwrap();
+    assert!(!guard.is_closed());
+    drop(wire);
+    within(guard.closed()).await;
+}
+
+#[tokio::test]
+async fn a_slow_body_is_dropped_when_its_client_leaves() {
+    for (name, deadline) in [("while it is read", Some(GUARD * 2)), ("while it is sent", None)] {
+        let (feeds, mut opened) = mpsc::unbounded_channel();
+        let handler = || async move {
+            let (feed, body) = fed(TEXT);
+            feeds.send(feed).unwrap();
+            ([(header::CONTENT_LENGTH, "10")], body)
+        };
+        let layer = ConditionalLayer::new().buffer_deadline(deadline);
+        let address = axum(Router::new().route("/", get(handler)).layer(layer)).await;
+        let mut wire = Wire::connect(address).await;
+        wire.send(&request("GET", "/", &[])).await;
+        let feed: Feed = within(opened.recv()).await.unwrap();
+        if deadline.is_none() {
+            let (status, headers) = wire.head().await;
+            assert_eq!((status, &headers["content-length"]), (200, &HeaderValue::from_static("10")), "{name}");
+            assert_eq!(wire.take(TEXT.len()).await, TEXT.as_bytes(), "{name}");
+        }
+        assert!(!feed.is_closed(), "{name}");
+        drop(wire);
+        within(feed.closed()).await;
+    }
+}
+
+#[tokio::test]
+async fn trailers_arrive_behind_tagged_content() {
+    let router = Router::new().route("/", get(|| async { with_trailers() })).layer(ConditionalLayer::new());
+    let tag = EntityTag::of(TEXT.as_bytes()).to_string();
+
+    let reply = ask(axum(router.clone()).await, "GET", "/", &[("te", "trailers")]).await;
+    let (over_http2, _) = Http2::connect(hyper(Version::HTTP_2, router).await).await.ask(&Method::GET, &[]).await;
+    for (version, reply) in [(1, reply), (2, over_http2)] {
+        assert_eq!((reply.status, reply.text()), (200, TEXT), "{version}");
+        assert_eq!(reply.field("etag"), Some(tag.as_str()), "{version}");
+        assert_eq!((reply.trailers.len(), &reply.trailers["x-sum"]), (1, &HeaderValue::from_static("7")), "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_error_cuts_the_connection_behind_the_octets_before_it() {
+    for (name, length, start) in [("unknown size", None, "5\r\nhello\r\n"), ("known size", Some("10"), "hello")] {
+        for (layer, waits) in [(false, false), (true, false), (false, true), (true, true)] {
+            let case = format!("{name}, with the layer: {layer}, known to the client first: {waits}");
+            let (releases, mut opened) = mpsc::unbounded_channel();
+            let handler = move || async move {
+                let (release, released) = oneshot::channel::<()>();
+                releases.send(release).unwrap();
+                let error = async move {
+                    // Hyper throws away what it has not sent yet, but sends it whenever the body is not ready.
+                    tokio::task::yield_now().await;
+                    if waits {
+                        let _ = released.await;
+                    }
+                    Err(io::Error::other("broken"))
+                };
+                let body = stream::iter([Ok(TEXT)]).chain(stream::once(error));
+                (AppendHeaders(length.map(|length| (header::CONTENT_LENGTH, length))), Body::from_stream(body))
+            };
+            let mut router = Router::new().route("/", get(handler));
+            if layer {
+                router = router.layer(ConditionalLayer::new().buffer_deadline(None));
+            }
+            let mut wire = Wire::connect(axum(router).await).await;
+            wire.send(&request("GET", "/", &[])).await;
+            let release = within(opened.recv()).await.unwrap();
+            let mut seen = Vec::new();
+            if waits {
+                let (status, headers) = wire.head().await;
+                assert_eq!((status, headers.get("etag")), (200, None), "{case}");
+                seen = wire.take(start.len()).await;
+                release.send(()).unwrap();
+            }
+            seen.extend(wire.rest().await);
+            let seen = String::from_utf8(seen).unwrap();
+            assert!(seen.ends_with(start), "{case}: {seen:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_layer_works_wherever_it_is_mounted() {
+    let folder = Folder::new("mounted");
+    folder.write("flags", TEXT, START);
+    let (layer, flags) = (ConditionalLayer::new, || Router::new().route("/flags", get(TEXT)));
+    let (handler, files) = (|| async { TEXT }, ServeDir::new(&folder.0));
+    let http1 = Version::HTTP_11;
+    for (name, address, path) in [
+        ("layer", axum(flags().layer(layer())).await, "/flags"),
+        ("route_layer", axum(flags().route_layer(layer())).await, "/flags"),
+        ("on a MethodRouter", axum(Router::new().route("/flags", get(TEXT).layer(layer()))).await, "/flags"),
+        ("on a Handler", axum(Router::new().route("/flags", get(handler.layer(layer())))).await, "/flags"),
+        ("over merge", axum(Router::new().merge(flags()).layer(layer())).await, "/flags"),
+        ("over a fallback", axum(Router::new().fallback(get(TEXT)).layer(layer())).await, "/flags"),
+        ("over nest", axum(Router::new().nest("/api", flags()).layer(layer())).await, "/api/flags"),
+        ("inside nest", axum(Router::new().nest("/api", flags().layer(layer()))).await, "/api/flags"),
+        ("over files", axum(Router::new().nest_service("/files", files.clone()).layer(layer())).await, "/files/flags"),
+        ("around files", hyper(http1, layer().layer(files)).await, "/flags"),
+        ("around the Router", hyper(http1, layer().layer(flags())).await, "/flags"),
+        ("by a ServiceBuilder", hyper(http1, ServiceBuilder::new().layer(layer()).service(flags())).await, "/flags"),
+    ] {
+        let whole = ask(address, "GET", path, &[]).await;
+        assert_eq!((whole.status, whole.text()), (200, TEXT), "{name}");
+        let tag = whole.field("etag").unwrap();
+        for (field, asked, expected) in [
+            ("if-none-match", tag, (304, "")),
+            ("if-none-match", MISS, (200, TEXT)),
+            ("if-match", tag, (200, TEXT)),
+            ("if-match", MISS, (412, "")),
+        ] {
+            let reply = ask(address, "GET", path, &[(field, asked)]).await;
+            assert_eq!((reply.status, reply.text()), expected, "{name} {field}: {asked}");
+        }
+    }
+}
+
+/// Serves a Router as applications do, over HTTP/1.1.
+async fn axum(router: Router) -> SocketAddr {
+    let (listener, address) = listen().await;
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// Serves any service with Hyper alone.
+async fn hyper<S, B>(version: Version, service: S) -> SocketAddr
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (listener, address) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (stream, service) = (TokioIo::new(stream), service.clone());
+            let service = service_fn(move |request| service.clone().oneshot(request));
+            let connection: BoxFuture<'static, _> = match version {
+                Version::HTTP_2 => {
+                    Box::pin(http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service))
+                }
+                _ => Box::pin(http1::Builder::new().serve_connection(stream, service)),
+            };
+            tokio::spawn(connection);
+        }
+    });
+    address
+}
+
+/// A service without Axum.
+fn plain() -> BoxCloneService<Request<Incoming>, Response<Full<Bytes>>, Infallible> {
+    BoxCloneService::new(tower::service_fn(|_| async {
+        Ok(Response::builder().header("content-type", "text/plain").body(Full::from(TEXT)).unwrap())
+    }))
+}
+
+/// Content of unknown size that need not be waited for.
+fn ready_stream() -> Body {
+    Body::from_stream(stream::iter(["he", "llo"].map(Ok::<_, Infallible>)))
+}
+
+/// The same with trailers.
+fn with_trailers() -> impl IntoResponse {
+    let trailers = HeaderMap::from_iter([(HeaderName::from_static("x-sum"), HeaderValue::from_static("7"))]);
+    let frames = [Frame::data("he".into()), Frame::data("llo".into()), Frame::trailers(trailers)];
+    let body = StreamBody::new(stream::iter(frames.map(Ok::<_, Infallible>)));
+    ([("trailer", "x-sum"), ("content-type", "text/plain")], Body::new(body))
+}
+
+/// Feeds a body with frames; it is closed when the body is dropped.
+type Feed = mpsc::UnboundedSender<Result<Frame<Bytes>, io::Error>>;
+
+/// A body of unknown size that yields `first`, unless it is empty, and then waits to be fed.
+fn fed(first: &'static str) -> (Feed, Body) {
+    let (feed, frames) = mpsc::unbounded_channel();
+    if !first.is_empty() {
+        feed.send(Ok(Frame::data(first.into()))).unwrap();
+    }
+    (feed, Body::new(StreamBody::new(UnboundedReceiverStream::new(frames))))
+}
+
+/// A layer with a clock that is set by hand.
+fn clocked() -> (Arc<AtomicU64>, ConditionalLayer) {
+    let seconds = Arc::new(AtomicU64::new(START + 86_400));
+    let clock = Arc::clone(&seconds);
+    let now = move || UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::Relaxed));
+    (seconds, ConditionalLayer::new().clock(now))
+}
+
+fn http_date(seconds: u64) -> String {
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+/// A folder that is removed in the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tower-conditional-wire-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, content: &str, modified: u64) {
+        let path = self.0.join(name);
+        fs::write(&path, content).unwrap();
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(modified)).unwrap();
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A response as it came over the wire.
+#[derive(Debug)]
+struct Reply {
+    status: u16,
+    headers: HeaderMap,
+    content: Vec<u8>,
+    trailers: HeaderMap,
+}
+
+impl Reply {
+    fn lines(&self, name: &str) -> Vec<&str> {
+        self.headers.get_all(name).iter().map(|line| line.to_str().unwrap()).collect()
+    }
+
+    /// The value of a field that has at most one line.
+    fn field(&self, name: &str) -> Option<&str> {
+        let lines = self.lines(name);
+        assert!(lines.len() <= 1, "{name}: {lines:?}");
+        lines.first().copied()
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.content).unwrap()
+    }
+}
+
+fn request(method: &str, path: &str, fields: &[(&str, &str)]) -> String {
+    let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("{method} {path} HTTP/1.1\r\nhost: wire\r\n{fields}\r\n")
+}
+
+/// Sends one request over HTTP/1.1, and sees to it that nothing follows the response.
+async fn ask(address: SocketAddr, method: &str, path: &str, fields: &[(&str, &str)]) -> Reply {
+    let mut wire = Wire::connect(address).await;
+    wire.send(&request(method, path, &[fields, &[("connection", "close")]].concat())).await;
+    let reply = wire.reply(method).await;
+    assert_eq!(wire.rest().await, b"", "{method} {path} {fields:?}");
+    reply
+}
+
+/// A client's side of an HTTP/1.1 connection.
+struct Wire {
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+impl Wire {
+    async fn connect(address: SocketAddr) -> Self {
+        Self { stream: TcpStream::connect(address).await.unwrap(), unread: Vec::new() }
+    }
+
+    async fn send(&mut self, octets: &str) {
+        self.stream.write_all(octets.as_bytes()).await.unwrap();
+    }
+
+    /// Reads one response, whose framing follows from its head and the method (RFC 9112, 6.3).
+    async fn reply(&mut self, method: &str) -> Reply {
+        let (status, headers) = self.head().await;
+        let (mut content, mut trailers) = (Vec::new(), HeaderMap::new());
+        if method == "HEAD" || status == 304 {
+            // No content, whatever the fields say.
+        } else if headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked") {
+            while let chunk @ [_, ..] = &*self.chunk().await {
+                content.extend(chunk);
+            }
+            trailers = self.fields().await;
+        } else {
+            let length = headers["content-length"].to_str().unwrap().parse().unwrap();
+            content = self.take(length).await;
+        }
+        Reply { status, headers, content, trailers }
+    }
+
+    async fn head(&mut self) -> (u16, HeaderMap) {
+        let line = self.line().await;
+        let status = line.strip_prefix("HTTP/1.1 ").unwrap_or_else(|| panic!("no status line: {line:?}"));
+        (status[..3].parse().unwrap(), self.fields().await)
+    }
+
+    /// Reads field lines up to the empty one.
+    async fn fields(&mut self) -> HeaderMap {
+        let mut fields = HeaderMap::new();
+        loop {
+            let line = self.line().await;
+            let Some((name, value)) = line.split_once(": ") else {
+                assert_eq!(line, "");
+                return fields;
+            };
+            fields.append(HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
+        }
+    }
+
+    /// Reads a chunk; the last is empty, and trailers follow.
+    async fn chunk(&mut self) -> Vec<u8> {
+        let octets = usize::from_str_radix(&self.line().await, 16).unwrap();
+        let chunk = self.take(octets).await;
+        if octets > 0 {
+            assert_eq!(self.line().await, "");
+        }
+        chunk
+    }
+
+    async fn line(&mut self) -> String {
+        loop {
+            if let Some(end) = self.unread.windows(2).position(|octets| octets == b"\r\n") {
+                let line: Vec<u8> = self.unread.drain(..end + 2).take(end).collect();
+                return String::from_utf8(line).unwrap();
+            }
+            assert!(self.more().await, "cut in the middle of a line: {:?}", self.unread);
+        }
+    }
+
+    async fn take(&mut self, octets: usize) -> Vec<u8> {
+        while self.unread.len() < octets {
+            assert!(self.more().await, "cut {octets} octets before the end");
+        }
+        self.unread.drain(..octets).collect()
+    }
+
+    /// Reads all that comes until the server closes the connection.
+    async fn rest(&mut self) -> Vec<u8> {
+        while self.more().await {}
+        std::mem::take(&mut self.unread)
+    }
+
+    /// Returns false once the server has closed the connection.
+    async fn more(&mut self) -> bool {
+        within(self.stream.read_buf(&mut self.unread)).await.is_ok_and(|octets| octets > 0)
+    }
+}
+
+/// A client's side of an HTTP/2 connection, which notes what the server sends.
+struct Http2 {
+    sender: client::conn::http2::SendRequest<Empty<Bytes>>,
+    seen: Arc<Mutex<Vec<u8>>>,
+    stream: u32,
+}
+
+impl Http2 {
+    async fn connect(address: SocketAddr) -> Self {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let (mut from_client, mut to_client) = tokio::io::split(far);
+        let (mut from_server, mut to_server) = TcpStream::connect(address).await.unwrap().into_split();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&seen);
+        tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+        tokio::spawn(async move {
+            let mut octets = Vec::new();
+            while from_server.read_buf(&mut octets).await.is_ok_and(|read| read > 0) {
+                noted.lock().unwrap().extend_from_slice(&octets);
+                if to_client.write_all(&octets).await.is_err() {
+                    return;
+                }
+                octets.clear();
+            }
+        });
+        let handshake = client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(near));
+        let (sender, connection) = within(handshake).await.unwrap();
+        tokio::spawn(connection);
+        Self { sender, seen, stream: 1 }
+    }
+
+    /// Asks for `/`, and returns the response with its frames.
+    async fn ask(&mut self, method: &Method, fields: &[(&str, &str)]) -> (Reply, Vec<(u8, bool)>) {
+        let mut request = Request::builder().method(method).uri("http://wire/");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Empty::new()).unwrap();
+        let (head, body) = within(self.sender.send_request(request)).await.unwrap().into_parts();
+        let body = within(body.collect()).await.unwrap();
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        let (status, headers, content) = (head.status.as_u16(), head.headers, body.to_bytes().to_vec());
+        let frames = self.frames(self.stream);
+        self.stream += 2;
+        (Reply { status, headers, content, trailers }, frames)
+    }
+
+    /// The type of each HEADERS or DATA frame of a stream, and whether it ends the stream (RFC 9113, 4.1).
+    fn frames(&self, stream: u32) -> Vec<(u8, bool)> {
+        let seen = self.seen.lock().unwrap();
+        let (mut rest, mut frames) = (&seen[..], Vec::new());
+        while let [a, b, c, kind, flags, d, e, f, g, ..] = rest {
+            let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+            if u32::from_be_bytes([*d, *e, *f, *g]) == stream && *kind <= HEADERS {
+                frames.push((*kind, flags & 1 == 1));
+            }
+            // What comes last may not have come whole.
+            rest = rest.get(9 + length..).unwrap_or_default();
+        }
+        frames
+    }
+}
+
+const HEADERS: u8 = 1;
+
+/// Fails if something hangs.
+async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(GUARD, future).await.expect("nothing takes that long")
+}
+
+const GUARD: Duration = Duration::from_secs(5);
