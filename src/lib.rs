@@ -54,8 +54,9 @@
 //!
 //! 1. It serves GET and HEAD. Other requests pass it by untouched.
 //! 2. Where If-None-Match is present, If-Modified-Since is void and is taken out of the request that the inner service
-//!    sees; likewise If-Unmodified-Since beside If-Match. A tag of the layer's own making in If-Range goes too, with
-//!    `Range`, for the inner service cannot judge it.
+//!    sees; likewise If-Unmodified-Since beside If-Match, and dates that the layer minted. Where a validator that may be of
+//!    the layer's making says whether a part may be sent (If-Range, or If-Match with `Range`), `Range` goes too, and the
+//!    whole is sent: the inner service cannot judge it.
 //! 3. A 200 without an `ETag` gets one: `"`, the SHA-256 of its content in hex, `"`. Where the response shows that it was
 //!    negotiated (`Vary`, `Content-Encoding`, `Content-Language`), eight more digits name the variant. A tag of the inner
 //!    service is respected, and nothing is read then.
@@ -155,10 +156,11 @@
 //!
 //! What cannot be excluded: two replicas that first see different content in the same second; replicas whose inner
 //! services give dates of their own and serve different versions at once; a clock that was set back across a restart; a
-//! client that makes up a date which hits exactly; an inner service whose own validators are wrong.
+//! client that makes up a date which hits exactly (one that sends the time of receipt is served, unless its clock or the
+//! network adds seconds); an inner service whose own validators are wrong, or that answers 304 by its own dates alone.
 //! [`last_modified(false)`](ConditionalLayer::last_modified) does without minted dates.
 //!
-//! At most 65,536 resources are remembered, with some 200 octets each; what is forgotten costs a date.
+//! At most 65,536 resources are remembered, with some 300 octets each; what is forgotten costs a date.
 //!
 //! # What it does not do
 //!

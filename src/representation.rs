@@ -22,6 +22,6 @@ pub(crate) use self::{
     digest::{is_made, made_length, tag},
     eligibility::objection,
     freshness::{is_no_store, is_silent},
-    key::{Key, KeyFn, RequestKey},
+    key::{Fields, Key, KeyFn, RequestKey},
     memory::Memory,
 };

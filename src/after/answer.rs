@@ -12,7 +12,7 @@ use http_body::Body;
 use super::asked::Asked;
 use crate::{
     body::{known_size, Buffer, ResponseBody},
-    representation::{self, is_no_store, is_silent, Freshness, Key, Modified, Outcome, Reason, Sighting},
+    representation::{self, is_no_store, is_silent, Fields, Freshness, Key, Modified, Outcome, Reason, Sighting},
     rules::{
         keep_for_not_modified, keep_for_precondition_failed, trim_ows, Decision, EntityTag, HttpDate, LastModified,
         Representation, Validators,
@@ -53,7 +53,7 @@ pub(super) fn plan(asked: &Asked, head: &response::Parts, body: &impl Body) -> P
         return Plan::Leave(Reason::TooLarge);
     }
     let buffer = Buffer::new(config.buffer_limit, size);
-    match (body.is_end_stream(), buffer.is_as_promised()) {
+    match (body.is_end_stream(), buffer.is_as_promised() && hint.lower() == 0) {
         (false, _) => Plan::Read(buffer),
         (true, true) => Plan::Empty(buffer),
         (true, false) => Plan::Leave(Reason::WrongLength),
@@ -78,14 +78,15 @@ pub(super) fn answer<B: Body>(
     made: Result<EntityTag, Reason>,
     body: ResponseBody<B>,
 ) -> Sent<B> {
-    let key = asked.key.for_response(&asked.config.memory.keys, &head.headers);
+    // Before `Vary` grows: what is added to it below is no choice of the inner service.
+    let varied = asked.config.memory.keys.varied(&head.headers);
     let (made, unread) = match made {
         Ok(tag) => (Some(tag), None),
         Err(reason) => (None, Some(reason)),
     };
-    let etag = give_tag(asked, &mut head.headers, made);
-    let empty_head = asked.is_head && body.is_end_stream();
-    let last_modified = give_date(asked, &mut head, etag.as_ref(), key, !empty_head);
+    let etag = give_tag(asked, &mut head, made);
+    let has_content = !(asked.is_head && body.is_end_stream());
+    let last_modified = give_date(asked, &mut head, etag.as_ref(), varied, has_content);
     if asked.config.compressed_outside && matches!(head.status, StatusCode::OK | StatusCode::NOT_MODIFIED) {
         vary_by_encoding(&mut head.headers);
     }
@@ -103,7 +104,7 @@ pub(super) fn answer<B: Body>(
         }
         Decision::Proceed if asked.is_head && asked.config.head_as_get => {
             keep_length(&mut head, &body);
-            (body.outcome(), ResponseBody::empty(body.outcome()))
+            (body.outcome(), body.absent())
         }
         Decision::Proceed => (body.outcome(), body),
     };
@@ -116,23 +117,16 @@ pub(super) fn answer<B: Body>(
 type Sent<B> = Response<ResponseBody<B>>;
 
 /// Sees to the `ETag` field: `made` goes in, and all tags leave weak if so configured.
-fn give_tag(asked: &Asked, headers: &mut HeaderMap, made: Option<EntityTag>) -> Option<EntityTag> {
-    let (tag, is_new) = match (made, own_tag(headers)) {
-        (Some(made), _) => (made, true),
-        (None, Own::Valid(own)) => {
-            if let Some(key) = asked.tag_key(&own) {
-                asked.config.memory.supply(key);
-            }
-            (own, false)
-        }
-        (None, Own::Absent | Own::Invalid) => return None,
-    };
-    let (tag, is_new) = match asked.config.is_weak() && !tag.is_weak() {
-        true => (tag.into_weak(), true),
-        false => (tag, is_new),
-    };
-    if is_new {
-        headers.insert(ETAG, HeaderValue::from(&tag));
+fn give_tag(asked: &Asked, head: &mut response::Parts, made: Option<EntityTag>) -> Option<EntityTag> {
+    let is_made = made.is_some();
+    let tag = made.or_else(|| own_tag(&head.headers).valid())?;
+    if may_be_ranged(head) {
+        note(asked, asked.tag_key(&tag), !is_made);
+    }
+    let weaken = asked.config.is_weak() && !tag.is_weak();
+    let tag = if weaken { tag.into_weak() } else { tag };
+    if is_made || weaken {
+        head.headers.insert(ETAG, HeaderValue::from(&tag));
     }
     Some(tag)
 }
@@ -142,52 +136,48 @@ fn give_date(
     asked: &Asked,
     head: &mut response::Parts,
     etag: Option<&EntityTag>,
-    key: Option<Key>,
+    varied: Option<Fields>,
     has_content: bool,
 ) -> Option<LastModified> {
-    let (config, headers) = (&asked.config, &mut head.headers);
     if !head.status.is_success() && head.status != StatusCode::NOT_MODIFIED {
         return None;
     }
+    let config = &asked.config;
     let now = config.now();
-    let given = match own_date(headers, now) {
-        Own::Valid(date) => Some(date),
-        Own::Invalid => return None,
-        Own::Absent => None,
-    };
-    if let Some(key) = given.and_then(|date| asked.date_key(date)) {
-        // Only these can be asked for a range.
-        if head.status == StatusCode::PARTIAL_CONTENT || headers.contains_key(ACCEPT_RANGES) {
-            config.memory.supply(key);
-        }
-    }
-    let silent = is_silent(headers);
+    let own = own_date(&head.headers, now);
+    let silent = is_silent(&head.headers);
     let mint = config.last_modified
+        && matches!(own, Own::Absent)
+        && etag.is_some()
         && head.status == StatusCode::OK
         && has_content
-        && !is_no_store(headers)
+        && !is_no_store(&head.headers)
         && !(silent && config.freshness == Freshness::OmitLastModified);
-
+    let given = own.valid();
+    if may_be_ranged(head) {
+        note(asked, given.and_then(|date| asked.date_key(date)), true);
+    }
     let tag = etag.map(|tag| config.memory.keys.octets(tag.as_bytes()));
-    let sighting = match (tag, given) {
-        (Some(tag), Some(date)) => Sighting::Tagged(tag, Some(date)),
-        // A 304 and a 206 show what is current, too.
-        (Some(tag), None) if mint || head.status != StatusCode::OK => Sighting::Tagged(tag, None),
-        (None, Some(date)) => Sighting::Dated(date),
-        (_, None) => return None,
-    };
-    let Some(key) = key else {
-        // Not remembered, so nothing is known of other content.
-        return given.map(LastModified::FirstSeen);
-    };
-    let modified = config.memory.see(key, sighting, mint, now)?;
+    let modified = config.memory.see(&asked.key, Sighting { tag, given, mint, varied }, now)?;
     if let Modified::Minted(date) = modified {
-        headers.insert(LAST_MODIFIED, date.into());
+        head.headers.insert(LAST_MODIFIED, date.into());
         if silent && config.freshness == Freshness::NoCache {
-            headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            head.headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
     }
-    Some(modified.last_modified(asked.preconditions.earliest_date()))
+    Some(modified.last_modified())
+}
+
+/// Returns true if clients may ask for parts of this content, and send its validators in If-Range.
+fn may_be_ranged(head: &response::Parts) -> bool {
+    head.status == StatusCode::PARTIAL_CONTENT || head.headers.contains_key(ACCEPT_RANGES)
+}
+
+/// Remembers whether the inner service supplied a validator, if it is one that looks like one of the layer's.
+fn note(asked: &Asked, validator: Option<Key>, supplied: bool) {
+    if let Some(validator) = validator {
+        asked.config.memory.note(validator, supplied);
+    }
 }
 
 /// Judges the preconditions of a request that would be answered with `status`.
@@ -199,7 +189,8 @@ fn decide(asked: &Asked, status: StatusCode, validators: Validators, unread: Opt
     let (is_whole, is_partial) = (status == StatusCode::OK, status == StatusCode::PARTIAL_CONTENT);
     let may_be_unmodified = is_whole || is_partial && validators != Validators::new();
     let has_unknown_tag = validators.etag.is_none() && (!is_whole || unread.is_some_and(Reason::leaves_tag_unknown));
-    let representation = if has_unknown_tag && asked.preconditions.has_if_match() {
+    let is_broken = matches!(unread, Some(Reason::BodyError | Reason::WrongLength));
+    let representation = if is_broken || has_unknown_tag && asked.preconditions.has_if_match() {
         Representation::Unknown
     } else {
         Representation::Exists(validators)
@@ -237,6 +228,15 @@ enum Own<T> {
     /// It cannot be read, or stands there twice.
     Invalid,
     Valid(T),
+}
+
+impl<T> Own<T> {
+    fn valid(self) -> Option<T> {
+        match self {
+            Self::Valid(validator) => Some(validator),
+            Self::Absent | Self::Invalid => None,
+        }
+    }
 }
 
 fn own_tag(headers: &HeaderMap) -> Own<EntityTag> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{
     header::{IF_MODIFIED_SINCE, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE},
-    request, HeaderValue, Method,
+    request, HeaderMap, HeaderValue, Method,
 };
 
 use super::layer::Config;
@@ -30,22 +30,54 @@ impl Asked {
         let key = config.memory.keys.request(parts, config.key.as_deref());
         let asked = Self { config: Arc::clone(config), preconditions, key, is_head: parts.method == Method::HEAD };
 
-        // Deliberately not left to the inner service: where the tag field is present the date field is void (RFC 9110,
-        // 13.1.3 and 13.1.4), and one that knows only dates would answer 304 by it after a rollback.
-        if asked.preconditions.has_if_none_match() {
-            parts.headers.remove(IF_MODIFIED_SINCE);
-        }
-        if asked.preconditions.has_if_match() {
-            parts.headers.remove(IF_UNMODIFIED_SINCE);
-        }
-        if parts.headers.get_all(IF_RANGE).iter().any(|validator| asked.may_be_ours(validator)) {
-            parts.headers.remove(RANGE);
-            parts.headers.remove(IF_RANGE);
+        let headers = &mut parts.headers;
+        asked.hide_void_dates(headers);
+        if headers.contains_key(RANGE) && asked.part_cannot_be_judged(headers) {
+            headers.remove(RANGE);
+            headers.remove(IF_RANGE);
         }
         if asked.is_head && config.head_as_get {
             parts.method = Method::GET;
+            // Range is for GET alone, and nobody asked for one.
+            parts.headers.remove(RANGE);
+            parts.headers.remove(IF_RANGE);
         }
         asked
+    }
+
+    /// Takes away the date fields that the inner service must not judge.
+    ///
+    /// Deliberately: where the tag field is present the date field is void (RFC 9110, 13.1.3 and 13.1.4), and a service
+    /// that knows only dates would answer 304 by it after a rollback. Nor does it know anything of a minted date.
+    fn hide_void_dates(&self, headers: &mut HeaderMap) {
+        let (asked, memory) = (&self.preconditions, &self.config.memory);
+        let is_void = |tag_field: bool, date: Option<HttpDate>| {
+            tag_field || date.is_some_and(|date| memory.may_have_minted(&self.key, date))
+        };
+        if is_void(asked.has_if_none_match(), asked.if_modified_since_date()) {
+            headers.remove(IF_MODIFIED_SINCE);
+        }
+        if is_void(asked.has_if_match(), asked.if_unmodified_since_date()) {
+            headers.remove(IF_UNMODIFIED_SINCE);
+        }
+    }
+
+    /// Returns true if the inner service must not answer with a part, because whether it is a part of what the client
+    /// means hangs on a validator that may be of the layer's making.
+    ///
+    /// The inner service knows nothing of such a one. If it ignores If-Range, as `ServeDir` does, it would answer with a
+    /// part of other content; and of a part alone no tag can be made to judge If-Match by. Without Range the client gets
+    /// the whole, which is always right.
+    fn part_cannot_be_judged(&self, headers: &HeaderMap) -> bool {
+        let is_ours = |key: Option<Key>| key.is_some_and(|key| !self.config.memory.is_supplied(key));
+        let asked = &self.preconditions;
+        let of_if_range = |value: &HeaderValue| match EntityTag::try_from(value) {
+            Ok(tag) => self.tag_key(&tag),
+            Err(_) => HttpDate::parse(value, self.config.now()).and_then(|date| self.date_key(date)),
+        };
+        headers.get_all(IF_RANGE).iter().any(|value| is_ours(of_if_range(value)))
+            || asked.if_match_tags().any(|tag| is_ours(self.tag_key(&tag)))
+            || !asked.has_if_match() && is_ours(asked.if_unmodified_since_date().and_then(|date| self.date_key(date)))
     }
 
     /// Returns the key under which the memory keeps that the inner service supplied a tag that looks like one of ours.
@@ -57,17 +89,5 @@ impl Asked {
     pub(super) fn date_key(&self, date: HttpDate) -> Option<Key> {
         let octets = date.unix_seconds().to_le_bytes();
         self.config.last_modified.then(|| self.key.with(&self.config.memory.keys, &octets))
-    }
-
-    /// Returns true if a validator in If-Range may be of the layer's making.
-    ///
-    /// The inner service knows nothing of such a one. If it ignores If-Range, as `ServeDir` does, it would answer with a
-    /// part of other content; without Range the client gets the whole, which is always right.
-    fn may_be_ours(&self, validator: &HeaderValue) -> bool {
-        let key = match EntityTag::try_from(validator) {
-            Ok(tag) => self.tag_key(&tag),
-            Err(_) => HttpDate::parse(validator, self.config.now()).and_then(|date| self.date_key(date)),
-        };
-        key.is_some_and(|key| !self.config.memory.is_supplied(key))
     }
 }

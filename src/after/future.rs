@@ -112,7 +112,7 @@ where
                             )
                         }
                         Plan::Read(buffer) => {
-                            let reading = Reading::new(body, buffer);
+                            let reading = Reading::new(body, buffer, asked.is_head);
                             state.set(State::Reading { unfinished: Some(Unfinished { asked, head, reading }) });
                             continue;
                         }

@@ -53,7 +53,8 @@ impl<D> ConditionalLayer<D> {
     /// ready. Default: 500 ms; `None`: it must be ready at once.
     ///
     /// After that what was read is sent, the rest follows as it comes, and there is no tag. Waiting takes a Tokio timer;
-    /// on another runtime nothing waits.
+    /// on another runtime nothing waits. In a Tokio runtime that was built without timers, the first wait shows that by a
+    /// panic, which is caught; a program that aborts on panics wants `None` there.
     pub fn buffer_deadline(self, deadline: Option<Duration>) -> Self {
         self.set(|config| config.buffer_deadline = deadline)
     }
@@ -133,8 +134,9 @@ impl<D> ConditionalLayer<D> {
     /// Sets what names a resource, under which its dates are remembered. Default: the authority and the URI as the client
     /// sent it (with feature `axum` also below `nest`).
     ///
-    /// Two resources under one name get no wrong answer, but dates that change needlessly. The request fields that a
-    /// response names in `Vary` are always added.
+    /// Two resources under one name get no wrong answer, but dates that change needlessly; unless their inner services
+    /// know ranges, for a validator that one supplied is then trusted to the other. The request fields that a response
+    /// names in `Vary` are always added.
     ///
     /// # Examples
     ///

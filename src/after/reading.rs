@@ -23,6 +23,7 @@ pub(super) struct Reading<B, D> {
     buffer: Buffer,
     /// What the body said of its size before it was read.
     hint: SizeHint,
+    is_head: bool,
     patience: Patience,
     /// `Some` once the body has ended.
     hashing: Option<Hashing<D>>,
@@ -45,9 +46,9 @@ pub(super) struct GivenUp<E> {
 }
 
 impl<B: Body, D: Digest> Reading<B, D> {
-    pub(super) fn new(body: B, buffer: Buffer) -> Self {
+    pub(super) fn new(body: B, buffer: Buffer, is_head: bool) -> Self {
         let hint = body.size_hint();
-        Self { body: Box::pin(body), buffer, hint, patience: Patience::default(), hashing: None }
+        Self { body: Box::pin(body), buffer, hint, is_head, patience: Patience::default(), hashing: None }
     }
 
     /// Goes on reading, then hashing; ready when there is a hash, or will be none.
@@ -107,9 +108,17 @@ impl<B: Body, D: Digest> Reading<B, D> {
                     return give_up(Reason::NotReady, None, false);
                 }
             }
-            return match self.buffer.is_as_promised() {
-                true => Poll::Ready(Ok(())),
-                false => give_up(Reason::WrongLength, None, true),
+            let len = self.buffer.len();
+            return if self.is_head && len == 0 {
+                // The tag of nothing would be that of no GET.
+                give_up(Reason::EmptyHead, None, true)
+            } else if !self.buffer.is_as_promised()
+                || len < self.hint.lower()
+                || self.hint.upper().is_some_and(|upper| len > upper)
+            {
+                give_up(Reason::WrongLength, None, true)
+            } else {
+                Poll::Ready(Ok(()))
             };
         }
         cx.waker().wake_by_ref();

@@ -40,6 +40,8 @@ pin_project! {
     {
         /// Nothing is left.
         Ended,
+        /// The answer to a HEAD: nothing, in place of content of unknown size.
+        Absent,
         /// The inner body, which was not touched.
         Inner {
             #[pin]
@@ -81,6 +83,12 @@ impl<B: Body> ResponseBody<B> {
         Self { source: Source::Ended, outcome }
     }
 
+    /// Makes the body of the answer to a HEAD, in place of this one.
+    pub(crate) fn absent(self) -> Self {
+        let source = if self.size_hint().exact().is_some() { Source::Ended } else { Source::Absent };
+        Self { source, outcome: self.outcome }
+    }
+
     pub(crate) fn inner(body: B, outcome: Outcome) -> Self {
         Self { source: Source::Inner { body }, outcome }
     }
@@ -104,7 +112,7 @@ impl<B: Body> Body for ResponseBody<B> {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut source = self.project().source;
         let frame = match source.as_mut().project() {
-            SourceProj::Ended => None,
+            SourceProj::Ended | SourceProj::Absent => None,
             SourceProj::Inner { body } => ready!(poll_bytes(body, cx)),
             SourceProj::Buffered { buffer, .. } => buffer.pop().map(Ok),
             SourceProj::Replayed { replay } => ready!(replay.poll_frame(cx)),
@@ -117,7 +125,7 @@ impl<B: Body> Body for ResponseBody<B> {
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Source::Ended => true,
+            Source::Ended | Source::Absent => true,
             Source::Inner { body } => body.is_end_stream(),
             Source::Buffered { buffer, .. } => buffer.is_empty(),
             Source::Replayed { replay } => replay.is_end_stream(),
@@ -127,6 +135,7 @@ impl<B: Body> Body for ResponseBody<B> {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Ended => SizeHint::with_exact(0),
+            Source::Absent => SizeHint::new(),
             Source::Inner { body } => body.size_hint(),
             Source::Buffered { buffer, exact: true } => SizeHint::with_exact(buffer.len()),
             Source::Buffered { buffer, exact: false } => at_least(buffer.len()),
@@ -161,7 +170,8 @@ impl<B: Body> Replay<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.buffer.is_empty() && self.last.is_none() && self.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
+        // A body that ended too early must not look complete: Hyper would say so to the client.
+        self.buffer.is_empty() && self.last.is_none() && self.rest.as_ref().is_some_and(|rest| rest.is_end_stream())
     }
 
     /// What the inner body said at first, less what was given back since: so a body that lies goes on lying alike.
@@ -179,7 +189,7 @@ impl<B: Body> Default for ResponseBody<B> {
 impl<B: Body> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = match self.source {
-            Source::Ended => "ended",
+            Source::Ended | Source::Absent => "ended",
             Source::Inner { .. } => "inner",
             Source::Buffered { .. } => "buffered",
             Source::Replayed { .. } => "replayed",

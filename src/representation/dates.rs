@@ -11,27 +11,31 @@
 //! 2. A client's date equal to a minted one proves that the content is unchanged. Any other date proves that it is not.
 //! 3. A client's date equal to a given one proves the same, unless that date was seen with other content.
 //! 4. A client's date later than the given one proves it too (the RFC's "not modified since"), but only if it is later
-//!    than the last moment at which other content was seen, or may have been: before the memory began, or before
-//!    anything in this shard was forgotten.
+//!    than the last moment at which other content was seen, or may have been: before this memory began, before anything
+//!    in its shard was forgotten, or when a response was sent of which nothing is known.
 //!
 //! # Why no 304 follows that is wrong
 //!
-//! *A minted date stands for exactly one content of its key.* It is greater than `last_sent`, which is the greatest date
-//! sent for the key by this memory (given ones clamped to the clock), and sending it raises `last_sent` to it. So no two
-//! contents are sent with one minted date while the entry lives. When the entry is forgotten, `last_sent` lives on in the
-//! shard's watermark, from which new entries start; and the memory's own watermark starts at the second in which it was
-//! made, which is no earlier than any date that its predecessor, reading the same clock, has sent. A client that sends a
-//! minted date back therefore holds the one content that was sent with it, and if that date is still the present one, the
-//! content has not changed in between: a change, even one that is undone, ends the date. Reading, deciding and sending
-//! are one critical section of the shard, so no interleaving of responses comes between. A slow response that brings old
-//! content late is a change, and a change back after it another. A client that sends the time at which it received a
-//! response, in place of the date in it, is served too: in that second, other content was seen, so it is nobody's date.
+//! *A minted date stands for exactly one content of its resource.* It is greater than `last_sent`, which is the greatest
+//! date sent for the resource by this memory (given ones clamped to the clock), and sending it raises `last_sent` to it.
+//! So no two contents, of whatever variant, are sent with one minted date while the resource is remembered. When it is
+//! forgotten, `last_sent` lives on in the shard's watermark, from which new resources start; and the memory's own
+//! watermark starts at the second in which it was made, which is no earlier than any date that its predecessor, reading
+//! the same clock, has sent. A client that sends a minted date back therefore holds the one content that was sent with
+//! it, and if that date is still the present one, the content has not changed in between: a change, even one that is
+//! undone, ends the date. Reading, deciding and sending are one critical section of the shard, so no interleaving of
+//! responses comes between. A slow response that brings old content late is a change, and a change back after it another.
+//! A client that sends the time at which it received a response, in place of the date in it, is served too: in that
+//! second, other content was seen, so it is nobody's date.
 //!
-//! *A given date* is the inner service's word. What it is worth is checked against all dates sent for the key: `sent`
+//! *A given date* is the inner service's word. What it is worth is checked against all dates sent for the variant: `sent`
 //! keeps the last few, and whether they were seen with one content or more; a date that may have been dropped from there
 //! counts as seen with more. For rule 4, `others_seen` is the greatest of all moments and dates at which other content was
-//! seen; up to there a later date proves nothing. So a rollback is safe: the client's
-//! 10:00 belongs to the newer file, which was seen at 10:00 or later.
+//! seen, and `floor` that of responses that are not remembered; up to there a later date proves nothing. So a rollback is
+//! safe: the client's 10:00 belongs to the newer file, which was seen at 10:00 or later.
+//!
+//! *Variants* share `last_sent`, and have the rest of their own. A request belongs to the same variant each time: the
+//! fields that tell them apart only ever become more, and then all variants are forgotten as if the shard had done it.
 //!
 //! What remains: other replicas, whose dates are unknown here (a minted one hits if both mint the same second for
 //! different content; a given one is as good as the replicas' agreement); a clock that was set back across a restart; a
@@ -39,28 +43,27 @@
 //! it gives one date to two contents of which the memory saw only one, or a date from the future before a restart, or
 //! dates only now and then, so that one it gives after a restart is one that was minted before.
 
+use super::key::{Fields, RequestKey};
 use crate::rules::{HttpDate, LastModified};
 
 /// What one response shows of its resource.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Sighting {
-    /// Content with a tag (hashed), and a date if the inner service gave one.
-    Tagged(u64, Option<HttpDate>),
-    /// A date without a tag.
-    Dated(HttpDate),
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sighting {
+    /// The tag, hashed.
+    pub(crate) tag: Option<u64>,
+    /// The date that the inner service gave.
+    pub(crate) given: Option<HttpDate>,
+    /// Whether a date may be minted and sent.
+    pub(crate) mint: bool,
+    /// The fields by which the response varies; `None` if they cannot be known.
+    pub(crate) varied: Option<Fields>,
 }
 
 /// What the memory says of a response's modification date.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Modified {
-    /// The inner service gave this date.
-    Given {
-        date: HttpDate,
-        /// A client's date after this one may be compared by order, others only by equality.
-        ordered_after: HttpDate,
-        /// The date was seen with more than one content and proves nothing.
-        muddled: bool,
-    },
+    /// The inner service gave it.
+    Given(LastModified),
     /// This date was minted, and is being sent.
     Minted(HttpDate),
     /// A date will be minted; none may be sent yet.
@@ -68,35 +71,33 @@ pub(crate) enum Modified {
 }
 
 impl Modified {
-    /// Returns how a client's date is to be compared, the earliest of which is `asked`.
-    pub(crate) fn last_modified(self, asked: Option<HttpDate>) -> LastModified {
+    /// Returns how a client's date compares with it.
+    pub(crate) fn last_modified(self) -> LastModified {
         match self {
-            Self::Given { muddled: true, .. } | Self::Pending => LastModified::Unsettled,
-            Self::Given { date, ordered_after, .. } if asked > Some(ordered_after) => LastModified::Given(date),
-            Self::Given { date, .. } | Self::Minted(date) => LastModified::FirstSeen(date),
+            Self::Given(given) => given,
+            Self::Minted(date) => LastModified::FirstSeen(date),
+            Self::Pending => LastModified::Unsettled,
         }
     }
 }
 
-/// What a shard knows of dates whose resources it has forgotten.
+/// What a shard knows of resources that it has forgotten.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Watermark {
     /// When the memory was made.
     start: HttpDate,
     /// Nothing forgotten was seen, or sent with a minted date, later.
     moment: HttpDate,
-    /// Nothing forgotten was seen, or had any date, later.
-    greatest: HttpDate,
 }
 
 impl Watermark {
     pub(super) fn new(start: HttpDate) -> Self {
-        Self { start, moment: start, greatest: start }
+        Self { start, moment: start }
     }
 
     pub(super) fn forget(&mut self, resource: &Resource) {
-        self.moment = self.moment.max(resource.last_sent).max(resource.seen);
-        self.greatest = self.greatest.max(self.moment).max(resource.greatest);
+        let seen = resource.variants.iter().map(|variant| variant.seen).max();
+        self.moment = self.moment.max(resource.last_sent).max(resource.forgotten).max(seen.unwrap_or(self.start));
     }
 
     /// Returns true if `date` may have been sent for something forgotten.
@@ -107,27 +108,154 @@ impl Watermark {
     }
 }
 
-/// The content of a resource, as far as it must be told from other content.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Content {
-    Tag(u64),
-    /// No tag is known; the date stands in for it.
-    Dated(HttpDate),
-    /// More than one content.
-    Several,
-}
-
 /// What is remembered of one resource.
 #[derive(Debug)]
 pub(super) struct Resource {
+    /// All fields by which its responses ever varied.
+    varies_by: Fields,
+    variants: Vec<Variant>,
+    /// The greatest date sent so far, as the clock stood.
+    last_sent: HttpDate,
+    /// The first and the last date that was minted and sent.
+    minted: Option<(HttpDate, HttpDate)>,
+    /// The greatest moment or date of content that is not remembered.
+    floor: HttpDate,
+    /// The last moment at which content was seen that is not remembered.
+    forgotten: HttpDate,
+    /// The greatest date sent for a forgotten variant.
+    lost: Option<HttpDate>,
+}
+
+impl Resource {
+    /// `unknown` is the last moment at which a response was sent that may have been this resource's.
+    pub(super) fn new(watermark: &Watermark, unknown: HttpDate, now: HttpDate) -> Self {
+        Self {
+            varies_by: 0,
+            variants: Vec::new(),
+            last_sent: watermark.moment,
+            minted: None,
+            floor: watermark.moment.max(unknown).min(now),
+            forgotten: watermark.moment,
+            lost: None,
+        }
+    }
+
+    /// Takes in a response and says what its date is worth.
+    pub(super) fn see(
+        &mut self,
+        request: &RequestKey,
+        sighting: Sighting,
+        watermark: &Watermark,
+        now: HttpDate,
+    ) -> Option<Modified> {
+        let fields = sighting.varied.and_then(|varied| {
+            self.vary_by(varied);
+            request.variant(self.varies_by)
+        });
+        let content = Content::of(sighting);
+        let (Some(fields), Some(content)) = (fields, content) else {
+            // Nobody knows what content this is of which variant.
+            self.see_unknown(sighting.given, now);
+            return sighting.given.map(|date| match self.may_have_minted(date) {
+                true => Modified::Given(LastModified::Unsettled),
+                false => Modified::Given(LastModified::FirstSeen(date)),
+            });
+        };
+        let place = self.variants.iter().position(|variant| variant.fields == fields);
+        let place = place.unwrap_or_else(|| self.meet(fields, content, sighting.given, now));
+        let variant = self.variants.get_mut(place)?;
+        variant.see(content, sighting.given, self.last_sent.max(self.forgotten), now);
+
+        let modified = match sighting.given {
+            Some(date) => {
+                let unique = variant.send(date, watermark.covers(date));
+                Modified::Given(LastModified::Watched { date, since: variant.others_seen.max(self.floor), unique })
+            }
+            None if !sighting.mint => return None,
+            None if now < variant.assigned => Modified::Pending,
+            None if !variant.send(variant.assigned, false) => {
+                // The inner service gave this very date to other content, before it was due.
+                variant.assigned = variant.assigned.next_second();
+                Modified::Pending
+            }
+            None => Modified::Minted(variant.assigned),
+        };
+        match modified {
+            // Clamped, or one date in 2099 would end all minted ones.
+            Modified::Given(_) => self.last_sent = self.last_sent.max(sighting.given.unwrap_or(now).min(now)),
+            Modified::Minted(date) => {
+                self.last_sent = self.last_sent.max(date);
+                self.minted = Some(self.minted.map_or((date, date), |(first, last)| (first.min(date), last.max(date))));
+            }
+            Modified::Pending => {}
+        }
+        Some(modified)
+    }
+
+    /// Takes in a response that may have had any content.
+    fn see_unknown(&mut self, given: Option<HttpDate>, now: HttpDate) {
+        self.floor = self.floor.max(now).max(given.unwrap_or(now));
+        self.forgotten = self.forgotten.max(now);
+        for variant in self.variants.iter_mut().filter(|variant| variant.assigned >= now) {
+            // This second is not its own any more.
+            variant.content = Content::SEVERAL;
+        }
+    }
+
+    /// Returns true if `date` may have been minted for this resource.
+    pub(super) fn may_have_minted(&self, date: HttpDate) -> bool {
+        self.minted.is_some_and(|(first, last)| (first..=last).contains(&date))
+    }
+
+    /// Notes by which fields a response varies. If one is new, no request belongs to its old variant any more.
+    fn vary_by(&mut self, fields: Fields) {
+        if fields & !self.varies_by != 0 {
+            self.varies_by |= fields;
+            for variant in std::mem::take(&mut self.variants) {
+                self.forget(&variant);
+            }
+        }
+    }
+
+    /// Makes room for a variant that is new, and returns its place.
+    fn meet(&mut self, fields: u64, content: Content, given: Option<HttpDate>, now: HttpDate) -> usize {
+        if self.variants.len() >= VARIANTS {
+            let oldest = (0..).zip(&self.variants).min_by_key(|(_, variant)| variant.seen).map(|(place, _)| place);
+            let variant = oldest.map(|place| self.variants.swap_remove(place));
+            variant.iter().for_each(|variant| self.forget(variant));
+        }
+        self.variants.push(Variant {
+            fields,
+            content,
+            given,
+            assigned: now.max(self.last_sent.max(self.forgotten).next_second()),
+            seen: now,
+            greatest: now,
+            others_seen: self.floor,
+            sent: [None; SENT],
+            dropped: self.lost,
+        });
+        self.variants.len() - 1
+    }
+
+    fn forget(&mut self, variant: &Variant) {
+        self.floor = self.floor.max(variant.seen).max(variant.greatest);
+        self.forgotten = self.forgotten.max(variant.seen);
+        let sent = variant.sent.iter().flatten().map(|(date, _)| *date).max();
+        self.lost = self.lost.max(variant.dropped).max(sent);
+    }
+}
+
+/// What is remembered of one variant of a resource.
+#[derive(Debug)]
+struct Variant {
+    fields: u64,
     content: Content,
     /// The date that the inner service gave last.
     given: Option<HttpDate>,
     /// The date minted for the present content, whether it was sent or not.
     assigned: HttpDate,
-    /// The greatest date sent so far, as the clock stood.
-    last_sent: HttpDate,
-    /// The last moment at which anything was seen.
+    /// The last moment at which it was seen.
     seen: HttpDate,
     /// The greatest date that the inner service ever gave; not clamped.
     greatest: HttpDate,
@@ -139,100 +267,76 @@ pub(super) struct Resource {
     dropped: Option<HttpDate>,
 }
 
-impl Resource {
-    pub(super) fn new(sighting: Sighting, watermark: &Watermark, now: HttpDate) -> Self {
-        Self {
-            content: match sighting {
-                Sighting::Tagged(tag, _) => Content::Tag(tag),
-                Sighting::Dated(date) => Content::Dated(date),
-            },
-            given: None,
-            assigned: now.max(watermark.moment.next_second()),
-            last_sent: watermark.moment,
-            seen: watermark.moment,
-            greatest: watermark.greatest,
-            others_seen: watermark.greatest,
-            sent: [None; SENT],
-            dropped: None,
-        }
-    }
-
-    /// Takes in a response and says what its date is worth. `mint`: whether a date may be minted and sent.
-    pub(super) fn see(
-        &mut self,
-        sighting: Sighting,
-        mint: bool,
-        watermark: &Watermark,
-        now: HttpDate,
-    ) -> Option<Modified> {
-        let (content, given) = match sighting {
-            Sighting::Tagged(tag, given) => (Content::Tag(tag), given),
-            // Nothing says that the content changed.
-            Sighting::Dated(date) if self.given == Some(date) => (self.content, Some(date)),
-            Sighting::Dated(date) => (Content::Dated(date), Some(date)),
-        };
-        if given.is_some_and(|date| self.content == Content::Dated(date)) {
+impl Variant {
+    /// Takes in what content a response shows.
+    fn see(&mut self, content: Content, given: Option<HttpDate>, last_used: HttpDate, now: HttpDate) {
+        // Nothing says that the content changed if a date that stands in for a tag did not.
+        let is_named = !content.is_stand_in() || given != self.given;
+        if is_named && given.is_some_and(|date| self.content == Content::dated(date)) {
             // What was known by its date alone has got a name.
-            self.rename(content);
-        }
-        if content != self.content {
+            for (_, sent) in self.sent.iter_mut().flatten().filter(|(_, sent)| *sent == self.content) {
+                *sent = content;
+            }
             self.content = content;
-            self.others_seen = self.seen.max(self.greatest);
-            self.assigned = now.max(self.last_sent.max(self.seen).next_second());
+        }
+        if is_named && content != self.content {
+            self.content = content;
+            self.others_seen = self.others_seen.max(self.seen).max(self.greatest);
+            self.assigned = now.max(last_used.max(self.seen).next_second());
+        }
+        if given.is_some() && self.given.is_none() {
+            // Until now nobody asked what else was sent.
+            self.others_seen = self.others_seen.max(now);
         }
         self.given = given;
         self.seen = self.seen.max(now);
         self.greatest = self.greatest.max(given.unwrap_or(now));
-
-        match given {
-            Some(date) => {
-                let muddled = self.send(date, watermark.covers(date));
-                Some(Modified::Given { date, ordered_after: self.others_seen, muddled })
-            }
-            None if !mint => None,
-            None if now < self.assigned => Some(Modified::Pending),
-            None if self.send(self.assigned, false) => {
-                // The inner service gave this very date to other content, before it was due.
-                self.assigned = self.assigned.next_second();
-                Some(Modified::Pending)
-            }
-            None => Some(Modified::Minted(self.assigned)),
-        }
-        .inspect(|modified| {
-            if let Modified::Given { date, .. } | Modified::Minted(date) = *modified {
-                // Clamped, or one date in 2099 would end all minted ones.
-                self.last_sent = self.last_sent.max(date.min(now));
-            }
-        })
     }
 
-    /// Records that `date` is sent with the present content, and returns true if it has been, or may have been, sent with
-    /// other content.
+    /// Records that `date` is sent with the present content. Returns true if it was, for certain, never sent with other
+    /// content.
     fn send(&mut self, date: HttpDate, maybe_before: bool) -> bool {
         if let Some((_, content)) = self.sent.iter_mut().flatten().find(|(sent, _)| *sent == date) {
             if *content != self.content {
-                *content = Content::Several;
+                *content = Content::SEVERAL;
             }
-            return *content == Content::Several;
+            return *content != Content::SEVERAL;
         }
-        let muddled = maybe_before || Some(date) <= self.dropped;
-        let content = if muddled { Content::Several } else { self.content };
+        let unique = !maybe_before && Some(date) > self.dropped;
+        let content = if unique { self.content } else { Content::SEVERAL };
         // An empty place comes before all dates.
         if let Some(lowest) = self.sent.iter_mut().min_by_key(|place| place.map(|(date, _)| date)) {
             self.dropped = self.dropped.max(lowest.map(|(date, _)| date));
             *lowest = Some((date, content));
         }
-        muddled
-    }
-
-    fn rename(&mut self, content: Content) {
-        for (_, sent) in self.sent.iter_mut().flatten().filter(|(_, sent)| *sent == self.content) {
-            *sent = content;
-        }
-        self.content = content;
+        unique
     }
 }
 
+/// The content of a representation, as far as it must be told from other content: an odd number for a tag, an even one
+/// for a date that stands in for an unknown tag.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Content(u64);
+
+impl Content {
+    /// More than one content.
+    const SEVERAL: Self = Self(0);
+
+    fn of(sighting: Sighting) -> Option<Self> {
+        sighting.tag.map(|tag| Self(tag | 1)).or(sighting.given.map(Self::dated))
+    }
+
+    fn dated(date: HttpDate) -> Self {
+        Self(date.place() << 1)
+    }
+
+    fn is_stand_in(self) -> bool {
+        self.0 & 1 == 0
+    }
+}
+
+/// How many variants of a resource are remembered, and how many dates of a variant.
+const VARIANTS: usize = 8;
 const SENT: usize = 3;
 
 #[cfg(test)]

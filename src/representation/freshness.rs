@@ -52,9 +52,10 @@ pub(crate) fn is_no_store(headers: &HeaderMap) -> bool {
 fn directives(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
     let lines = headers.get_all(CACHE_CONTROL).iter();
     lines.flat_map(|line| {
-        let mut quoted = false;
+        let (mut quoted, mut escaped) = (false, false);
         let members = line.as_bytes().split(move |&octet| {
-            quoted ^= octet == b'"';
+            quoted ^= octet == b'"' && !escaped;
+            escaped = quoted && octet == b'\\' && !escaped;
             octet == b',' && !quoted
         });
         members.map(|member| {
@@ -87,6 +88,9 @@ mod tests {
             (&["NO-STORE"], false),
             (&["private", " no-cache "], false),
             (&["ext=\"a,b\",no-cache"], false),
+            (&[r#"ext="\"", no-cache"#], false),
+            (&[r#"ext="\\", no-cache"#], false),
+            (&[r#"ext="\", no-cache""#], true),
         ] {
             let mut headers = HeaderMap::new();
             for line in lines {

@@ -1,8 +1,8 @@
-//! The name under which the memory keeps a resource: a keyed hash of its authority, its URI and the request fields that
-//! its response's `Vary` names.
+//! The name under which the memory keeps a resource, a keyed hash of its authority and its URI; and the variants that it
+//! has, told apart by the request fields that its responses name in `Vary`.
 //!
-//! Two resources under one key cost work and never a wrong answer: their contents look like one resource that changes
-//! back and forth, and get a new date at each turn.
+//! Two resources under one key, or two variants taken for one, cost work and never a wrong answer: their contents look
+//! like one that changes back and forth, and get a new date at each turn.
 //!
 //! The request is gone when the response says what it varied by. So the values of the fields that any response of this
 //! layer ever named are hashed beforehand, one by one: a handful in practice. The first response to name a new field is
@@ -26,34 +26,28 @@ use crate::rules::trim_ows;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Key(pub(super) u128);
 
-/// What names the resource of a request, as far as it is known before the response.
+/// A set of fields, by their places in [`Keys`].
+pub(crate) type Fields = u16;
+
+/// What names the resource of a request, and what may tell its variants apart.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestKey {
-    resource: Key,
+    pub(super) resource: Key,
     fields: [u64; SLOTS],
+    /// How many fields were known when the request came.
+    known: usize,
 }
 
 impl RequestKey {
-    /// Returns the key of the resource whose response has these header fields; `None` if it cannot be remembered.
-    pub(crate) fn for_response(&self, keys: &Keys, headers: &HeaderMap) -> Option<Key> {
-        let mut named = 0_u16;
-        for line in headers.get_all(VARY) {
-            for member in line.as_bytes().split(|&octet| octet == b',').map(trim_ows) {
-                if !member.is_empty() {
-                    named |= 1 << keys.slot(member)?;
-                }
-            }
+    /// Returns what tells this request's variant from others of a resource that varies by `fields`; `None` if one of them
+    /// was not known in time.
+    pub(super) fn variant(&self, fields: Fields) -> Option<u64> {
+        if fields >> self.known != 0 {
+            return None;
         }
-        if named == 0 {
-            return Some(self.resource);
-        }
-        let mut hasher = keys.hasher();
-        hasher.write_u128(self.resource.0);
-        for (slot, value) in self.fields.iter().enumerate().filter(|(slot, _)| named >> slot & 1 == 1) {
-            hasher.write_usize(slot);
-            hasher.write_u64(*value);
-        }
-        Some(Key(hasher.finish128().as_u128()))
+        let named = self.fields.iter().zip(0..).filter(|(_, slot)| fields >> slot & 1 == 1);
+        // The values are keyed hashes; a product with odd numbers keeps two fields from cancelling each other out.
+        Some(named.fold(0, |sum: u64, (value, slot)| sum.rotate_left(7) ^ value.wrapping_mul(2 * slot + 3)))
     }
 
     /// Returns a key for something else that belongs to the same resource.
@@ -92,9 +86,10 @@ impl Keys {
             Some(custom) => custom(parts, &mut hasher),
             None => hash_target(parts, &mut hasher),
         }
-        let mut fields = [0; SLOTS];
+        let (mut fields, mut known) = ([0; SLOTS], 0);
         for (field, name) in fields.iter_mut().zip(&self.varied) {
             let Some(name) = name.get() else { break };
+            known += 1;
             let mut lines = parts.headers.get_all(name).iter().peekable();
             if lines.peek().is_some() {
                 let mut hasher = self.hasher();
@@ -102,7 +97,20 @@ impl Keys {
                 *field = hasher.finish();
             }
         }
-        RequestKey { resource: Key(hasher.finish128().as_u128()), fields }
+        RequestKey { resource: Key(hasher.finish128().as_u128()), fields, known }
+    }
+
+    /// Returns the fields by which a response varies; `None` if they cannot all be known.
+    pub(crate) fn varied(&self, headers: &HeaderMap) -> Option<Fields> {
+        let mut fields = 0;
+        for line in headers.get_all(VARY) {
+            for member in line.as_bytes().split(|&octet| octet == b',').map(trim_ows) {
+                if !member.is_empty() {
+                    fields |= 1 << self.slot(member)?;
+                }
+            }
+        }
+        Some(fields)
     }
 
     /// Hashes octets that only this layer has to recognise.
@@ -161,26 +169,25 @@ mod tests {
 
     use super::*;
 
-    fn key(keys: &Keys, uri: &str, sent: &[(&'static str, &'static str)], vary: &[&'static str]) -> Option<Key> {
+    fn request(keys: &Keys, uri: &str, sent: &[(&'static str, &'static str)]) -> RequestKey {
         let mut request = Request::get(uri);
         for (name, value) in sent {
             request = request.header(*name, *value);
         }
-        let (parts, ()) = request.body(()).unwrap().into_parts();
-        let mut headers = HeaderMap::new();
-        for line in vary {
-            headers.append(VARY, HeaderValue::from_static(line));
-        }
-        keys.request(&parts, None).for_response(keys, &headers)
+        keys.request(&request.body(()).unwrap().into_parts().0, None)
+    }
+
+    fn varied(keys: &Keys, vary: &[&'static str]) -> Option<Fields> {
+        keys.varied(&vary.iter().map(|line| (VARY, HeaderValue::from_static(line))).collect())
     }
 
     #[test]
     fn what_names_a_resource_tells_keys_apart() {
         let keys = Keys::new();
-        let plain = key(&keys, "http://a/x?y", &[], &[]);
-        assert!(plain.is_some());
-        assert_eq!(plain, key(&keys, "http://a/x?y", &[("accept", "text/csv")], &[]));
-        assert_eq!(plain, key(&keys, "/x?y", &[("host", "a")], &[]), "HTTP/1.1 and HTTP/2 name the host differently");
+        let plain = request(&keys, "http://a/x?y", &[]).resource;
+        assert_eq!(plain, request(&keys, "http://a/x?y", &[("accept", "text/csv")]).resource);
+        let host = request(&keys, "/x?y", &[("host", "a")]).resource;
+        assert_eq!(plain, host, "HTTP/1.1 and HTTP/2 name the host differently");
         for (uri, sent) in [
             ("http://b/x?y", &[][..]),
             ("http://a/xy", &[]),
@@ -189,49 +196,57 @@ mod tests {
             ("http://a/x?", &[]),
             ("/x?y", &[("host", "b")]),
         ] {
-            assert_ne!(plain, key(&keys, uri, sent, &[]), "{uri} {sent:?}");
+            assert_ne!(plain, request(&keys, uri, sent).resource, "{uri} {sent:?}");
         }
-        assert_ne!(plain, key(&Keys::new(), "http://a/x?y", &[], &[]), "each layer has a secret of its own");
+        let other = request(&Keys::new(), "http://a/x?y", &[]).resource;
+        assert_ne!(plain, other, "each layer has a secret of its own");
     }
 
     #[test]
-    fn a_key_depends_on_the_fields_that_vary_names_and_on_no_other() {
+    fn variants_differ_by_the_fields_that_vary_names_and_by_no_other() {
         let keys = Keys::new();
+        let variant = |sent, vary: &[&'static str]| {
+            let fields = varied(&keys, vary).unwrap();
+            request(&keys, "/", sent).variant(fields).unwrap()
+        };
         let (csv, json) = (&[("accept", "text/csv")][..], &[("accept", "application/json")][..]);
-        assert_ne!(key(&keys, "/", csv, &["Accept"]), key(&keys, "/", json, &["Accept"]));
-        assert_ne!(key(&keys, "/", csv, &["accept"]), key(&keys, "/", &[], &["accept"]));
-        assert_eq!(key(&keys, "/", csv, &["origin"]), key(&keys, "/", json, &["origin"]));
-        assert_eq!(key(&keys, "/", csv, &["origin, accept"]), key(&keys, "/", csv, &["accept", ",origin"]));
-        assert_ne!(key(&keys, "/", csv, &["accept"]), key(&keys, "/", csv, &["accept, origin"]));
+        assert_ne!(variant(csv, &["Accept"]), variant(json, &["Accept"]));
+        assert_ne!(variant(csv, &["accept"]), variant(&[], &["accept"]));
+        assert_eq!(variant(csv, &["origin"]), variant(json, &["origin"]));
+        assert_eq!(variant(csv, &[]), variant(json, &[]));
+        assert_eq!(variant(csv, &["origin, accept"]), variant(csv, &["accept", ",origin"]));
+        let swapped = [("accept", "b"), ("origin", "a")];
+        assert_ne!(
+            variant(&[("accept", "a"), ("origin", "b")], &["accept, origin"]),
+            variant(&swapped, &["accept, origin"])
+        );
     }
 
     #[test]
     fn a_new_field_is_learnt_and_a_flood_of_them_is_not() {
         let keys = Keys::new();
         let (one, two) = (&[("x-tenant", "1")][..], &[("x-tenant", "2")][..]);
-        assert_eq!(key(&keys, "/", one, &["x-tenant"]), None);
-        assert!(key(&keys, "/", one, &["x-tenant"]).is_some());
-        assert_ne!(key(&keys, "/", one, &["x-tenant"]), key(&keys, "/", two, &["x-tenant"]));
+        let early = request(&keys, "/", one);
+        assert_eq!(varied(&keys, &["x-tenant"]), None);
+        let fields = varied(&keys, &["x-tenant"]).unwrap();
+        assert_ne!(request(&keys, "/", one).variant(fields), request(&keys, "/", two).variant(fields));
+        assert!(request(&keys, "/", one).variant(fields).is_some());
+        assert_eq!(early.variant(fields), None, "its field was not looked at");
 
         let flood = (0..100).map(|i| &*format!("x-{i}").leak());
         for name in flood.clone().chain(flood) {
-            key(&keys, "/", &[], &[name]);
+            varied(&keys, &[name]);
         }
-        assert_eq!(key(&keys, "/", &[], &["x-99"]), None);
-        assert!(key(&keys, "/", &[], &["x-tenant, accept"]).is_some());
+        assert_eq!(varied(&keys, &["x-99"]), None);
+        assert!(varied(&keys, &["x-tenant, accept"]).is_some());
     }
 
     #[test]
     fn what_cannot_be_a_field_is_not_remembered() {
         let keys = Keys::new();
         for vary in ["*", "accept, *", "a b", "é"] {
-            let vary: &'static str = vary;
-            let line = HeaderValue::from_bytes(vary.as_bytes()).unwrap();
-            let (parts, ()) = Request::get("/").body(()).unwrap().into_parts();
-            let headers = HeaderMap::from_iter([(VARY, line)]);
-            for _ in 0..2 {
-                assert_eq!(keys.request(&parts, None).for_response(&keys, &headers), None, "{vary}");
-            }
+            let headers = HeaderMap::from_iter([(VARY, HeaderValue::from_bytes(vary.as_bytes()).unwrap())]);
+            assert_eq!([keys.varied(&headers), keys.varied(&headers)], [None, None], "{vary}");
         }
     }
 }

@@ -8,14 +8,17 @@ use std::{
     fmt,
     hash::{BuildHasherDefault, Hasher},
     num::NonZeroUsize,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        atomic::{AtomicBool, AtomicI64, Ordering},
+        Mutex, MutexGuard, PoisonError,
+    },
 };
 
 use lru::LruCache;
 
 use super::{
     dates::{Modified, Resource, Sighting, Watermark},
-    key::{Key, Keys},
+    key::{Key, Keys, RequestKey},
 };
 use crate::rules::HttpDate;
 
@@ -23,6 +26,10 @@ use crate::rules::HttpDate;
 pub(crate) struct Memory {
     pub(crate) keys: Keys,
     shards: [Mutex<Shard>; SHARDS],
+    /// Any resource was ever remembered. If not, there is none to look for.
+    is_used: AtomicBool,
+    /// The last moment, in Unix seconds, at which a response was sent that was not remembered.
+    unknown: AtomicI64,
 }
 
 impl Memory {
@@ -36,35 +43,67 @@ impl Memory {
             Mutex::new(Shard {
                 watermark: Watermark::new(now),
                 resources: bounded(resources / SHARDS),
-                supplied: bounded(SUPPLIED / SHARDS),
+                validators: bounded(VALIDATORS / SHARDS),
             })
         };
-        Self { keys: Keys::new(), shards: std::array::from_fn(shard) }
+        Self {
+            keys: Keys::new(),
+            shards: std::array::from_fn(shard),
+            is_used: AtomicBool::new(false),
+            unknown: AtomicI64::new(now.unix_seconds()),
+        }
     }
 
     /// Takes in a response and says what its modification date is worth; see [`super::dates`].
-    pub(crate) fn see(&self, key: Key, sighting: Sighting, mint: bool, now: HttpDate) -> Option<Modified> {
-        let mut shard = self.shard(key);
-        let Shard { watermark, resources, .. } = &mut *shard;
-        if let Some(resource) = resources.get_mut(&key.0) {
-            return resource.see(sighting, mint, watermark, now);
+    pub(crate) fn see(&self, request: &RequestKey, sighting: Sighting, now: HttpDate) -> Option<Modified> {
+        let is_dated = sighting.given.is_some() || sighting.mint;
+        if !is_dated && !self.is_used.load(Ordering::Relaxed) {
+            self.note_unknown(now);
+            return None;
         }
-        let mut resource = Resource::new(sighting, watermark, now);
-        let modified = resource.see(sighting, mint, watermark, now);
-        if let Some((_, forgotten)) = resources.push(key.0, resource) {
+        let mut shard = self.shard(request.resource);
+        let Shard { watermark, resources, .. } = &mut *shard;
+        if let Some(resource) = resources.get_mut(&request.resource.0) {
+            return resource.see(request, sighting, watermark, now);
+        }
+        if !is_dated {
+            self.note_unknown(now);
+            return None;
+        }
+        self.is_used.store(true, Ordering::Relaxed);
+        let unknown = HttpDate::from_unix_seconds(self.unknown.load(Ordering::Relaxed)).unwrap_or(now);
+        let mut resource = Resource::new(watermark, unknown, now);
+        let modified = resource.see(request, sighting, watermark, now);
+        if let Some((_, forgotten)) = resources.push(request.resource.0, resource) {
             watermark.forget(&forgotten);
         }
         modified
     }
 
-    /// Remembers that the inner service itself supplied the validator with this key.
-    pub(crate) fn supply(&self, key: Key) {
-        self.shard(key).supplied.put(key.0, ());
+    /// Notes that a response was sent of which nothing is remembered, not even whose it was.
+    fn note_unknown(&self, now: HttpDate) {
+        self.unknown.fetch_max(now.unix_seconds(), Ordering::Relaxed);
+    }
+
+    /// Returns true if `date` may have been minted for the resource.
+    pub(crate) fn may_have_minted(&self, request: &RequestKey, date: HttpDate) -> bool {
+        let shard = self.shard(request.resource);
+        shard.resources.peek(&request.resource.0).is_some_and(|resource| resource.may_have_minted(date))
+    }
+
+    /// Notes where a validator comes from that a client may send back in If-Range: its key, and whether the inner service
+    /// supplied it. One that was made here stays one.
+    pub(crate) fn note(&self, validator: Key, supplied: bool) {
+        let mut shard = self.shard(validator);
+        match shard.validators.get_mut(&validator.0) {
+            Some(noted) => *noted &= supplied,
+            None => drop(shard.validators.put(validator.0, supplied)),
+        }
     }
 
     /// Returns true if the inner service is known to have supplied the validator with this key.
-    pub(crate) fn is_supplied(&self, key: Key) -> bool {
-        self.shard(key).supplied.get(&key.0).is_some()
+    pub(crate) fn is_supplied(&self, validator: Key) -> bool {
+        self.shard(validator).validators.get(&validator.0) == Some(&true)
     }
 
     fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {
@@ -85,7 +124,8 @@ impl fmt::Debug for Memory {
 struct Shard {
     watermark: Watermark,
     resources: LruCache<u128, Resource, Hashed>,
-    supplied: LruCache<u128, (), Hashed>,
+    /// Whether the inner service supplied a validator, or it was made here.
+    validators: LruCache<u128, bool, Hashed>,
 }
 
 /// Makes a cache of at most `entries`; room for them is made when it is needed.
@@ -118,9 +158,9 @@ impl Hasher for TakeAsIs {
     }
 }
 
-/// About 200 octets each.
+/// About 300 octets each, more for one with several variants.
 const RESOURCES: usize = 1 << 16;
-const SUPPLIED: usize = 1 << 14;
+const VALIDATORS: usize = 1 << 14;
 const SHARDS: usize = 16;
 
 #[cfg(test)]

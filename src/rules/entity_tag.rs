@@ -214,7 +214,7 @@ impl<'a> Member<'a> {
         self.opaque == other.opaque
     }
 
-    fn to_owned(self) -> Result<EntityTag, InvalidEntityTag> {
+    pub(super) fn to_owned(self) -> Result<EntityTag, InvalidEntityTag> {
         if self.weak {
             EntityTag::weak(self.opaque)
         } else {

@@ -14,6 +14,7 @@
 
 use std::{
     fmt,
+    num::NonZeroU64,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -33,28 +34,30 @@ use http::HeaderValue;
 /// assert_eq!(HttpDate::parse("Sun Nov  6 08:49:37 1994", date), Some(date));
 /// assert_eq!(HttpDate::parse("1994-11-06T08:49:37Z", date), None);
 /// ```
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct HttpDate {
-    unix_seconds: i64,
+    /// The seconds since year 0, counted from 1: so that an `Option` of a date is no larger than a date.
+    place: NonZeroU64,
 }
 
 impl HttpDate {
     /// The first second of year 0.
-    pub(crate) const MIN: Self = Self { unix_seconds: -62_167_219_200 };
+    pub(crate) const MIN: Self = Self { place: NonZeroU64::MIN };
     /// The last second of year 9999.
-    pub(crate) const MAX: Self = Self { unix_seconds: 253_402_300_799 };
+    pub(crate) const MAX: Self = Self { place: NonZeroU64::MIN.saturating_add(315_569_519_999) };
 
     /// Makes a date of seconds since 1970, negative before; `None` outside the years 0 to 9999.
     #[must_use]
     pub fn from_unix_seconds(seconds: i64) -> Option<Self> {
-        let date = Self { unix_seconds: seconds };
-        (Self::MIN..=Self::MAX).contains(&date).then_some(date)
+        let since_year_0 = seconds.checked_add(YEAR_0)?;
+        let date = Self { place: NonZeroU64::MIN.checked_add(since_year_0.try_into().ok()?)? };
+        (date <= Self::MAX).then_some(date)
     }
 
     /// Returns the seconds since 1970, negative before.
     #[must_use]
     pub fn unix_seconds(self) -> i64 {
-        self.unix_seconds
+        self.place.get().cast_signed() - 1 - YEAR_0
     }
 
     /// Reads one date, in any of the three forms of HTTP; `None` for anything else.
@@ -77,9 +80,14 @@ impl HttpDate {
         }
     }
 
+    /// Returns the seconds since year 0, counted from 1.
+    pub(crate) fn place(self) -> u64 {
+        self.place.get()
+    }
+
     /// Returns the next second, or this one at the end of time.
     pub(crate) fn next_second(self) -> Self {
-        Self { unix_seconds: self.unix_seconds + 1 }.min(Self::MAX)
+        Self { place: self.place.saturating_add(1) }.min(Self::MAX)
     }
 
     fn from_civil(civil: Civil) -> Option<Self> {
@@ -87,14 +95,14 @@ impl HttpDate {
         if day == 0 || day > days_in(year, month) || hour > 23 || minute > 59 || second > 60 {
             return None;
         }
-        // A leap second is the instant that follows it; the last one of year 9999 stays inside.
         let seconds = days_before(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
-        Self { unix_seconds: seconds }.min(Self::MAX).into()
+        // A leap second is the instant that follows it; the last one of year 9999 stays inside.
+        Self::from_unix_seconds(seconds.min(Self::MAX.unix_seconds()))
     }
 
     fn civil(self) -> Civil {
-        let days = self.unix_seconds.div_euclid(86_400);
-        let time = self.unix_seconds.rem_euclid(86_400);
+        let days = self.unix_seconds().div_euclid(86_400);
+        let time = self.unix_seconds().rem_euclid(86_400);
         // At most two years early.
         let (mut year, mut month) = (1969 + (days * 400).div_euclid(146_097), 12);
         while days_before(year + 1, 1, 1) <= days {
@@ -129,10 +137,16 @@ impl fmt::Display for HttpDate {
     /// Writes the preferred form, as in `Sun, 06 Nov 1994 08:49:37 GMT`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Civil { year, month, day, hour, minute, second } = self.civil();
-        let weekday = usize::try_from((self.unix_seconds.div_euclid(86_400) + 4).rem_euclid(7));
+        let weekday = usize::try_from((self.unix_seconds().div_euclid(86_400) + 4).rem_euclid(7));
         let day_name = weekday.ok().and_then(|index| DAYS.get(index)).map_or("", |name| &name[..3]);
         let month_name = usize::try_from(month - 1).ok().and_then(|index| MONTHS.get(index)).unwrap_or(&"");
         write!(f, "{day_name}, {day:02} {month_name} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+    }
+}
+
+impl fmt::Debug for HttpDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpDate({self})")
     }
 }
 
@@ -272,6 +286,9 @@ fn days_in(year: i64, month: i64) -> i64 {
     }
 }
 
+/// The seconds from year 0 to 1970.
+const YEAR_0: i64 = 62_167_219_200;
+
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -373,7 +390,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back_over_ten_thousand_years() {
-        let mut seconds = HttpDate::MIN.unix_seconds;
+        let mut seconds = HttpDate::MIN.unix_seconds();
         while let Some(date) = HttpDate::from_unix_seconds(seconds) {
             assert_eq!(HttpDate::parse(date.to_string(), now()), Some(date), "{date}");
             seconds += 86_400 * 13 + 12_347;

@@ -137,6 +137,7 @@ impl Preconditions {
         match current.last_modified {
             Some(LastModified::Given(changed)) => date == Some(changed) && changed < now,
             Some(LastModified::FirstSeen(seen)) => date == Some(seen),
+            Some(LastModified::Watched { date: given, unique, .. }) => unique && date == Some(given) && given < now,
             Some(LastModified::Unsettled) | None => false,
         }
     }
@@ -151,9 +152,19 @@ impl Preconditions {
         self.if_none_match.is_present()
     }
 
-    /// Returns the earliest date that the client gave.
-    pub(crate) fn earliest_date(&self) -> Option<HttpDate> {
-        self.if_modified_since.into_iter().chain(self.if_unmodified_since).min()
+    /// Returns the date of If-Modified-Since, if it is one.
+    pub(crate) fn if_modified_since_date(&self) -> Option<HttpDate> {
+        self.if_modified_since
+    }
+
+    /// Returns the date of If-Unmodified-Since, if it is one.
+    pub(crate) fn if_unmodified_since_date(&self) -> Option<HttpDate> {
+        self.if_unmodified_since
+    }
+
+    /// Returns the tags of If-Match, as far as they can be read.
+    pub(crate) fn if_match_tags(&self) -> impl Iterator<Item = EntityTag> + '_ {
+        self.if_match.members().flatten().filter_map(|member| member.to_owned().ok())
     }
 
     fn if_match(&self, current: Option<&Validators>) -> Condition {

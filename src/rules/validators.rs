@@ -86,11 +86,11 @@ impl From<EntityTag> for Validators {
 
 /// A modification date, with what it proves.
 ///
-/// | the client's date is | `Given`     | `FirstSeen` | `Unsettled` |
-/// |----------------------|-------------|-------------|-------------|
-/// | older                | has changed | has changed | has changed |
-/// | the same             | unchanged   | unchanged   | has changed |
-/// | newer                | unchanged   | has changed | has changed |
+/// | the client's date is | `Given`     | `FirstSeen` | `Watched`                  | `Unsettled` |
+/// |----------------------|-------------|-------------|----------------------------|-------------|
+/// | older                | has changed | has changed | has changed                | has changed |
+/// | the same             | unchanged   | unchanged   | unchanged if `unique`      | has changed |
+/// | newer                | unchanged   | has changed | unchanged if after `since` | has changed |
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum LastModified {
@@ -99,17 +99,27 @@ pub enum LastModified {
     /// The second in which the present content was first seen. It names that content as a tag does, so only the very
     /// same date proves something: another server may have seen other content later.
     FirstSeen(HttpDate),
-    /// The content changed so lately, or its dates are so muddled, that no date can stand for it: no client's date
-    /// matches.
+    /// A date of which it is not certain that it tells when the representation changed: a rollback brings old files back
+    /// with their old dates. But the content has been watched for a while.
+    Watched {
+        /// The date that was given.
+        date: HttpDate,
+        /// No other content was seen after this moment.
+        since: HttpDate,
+        /// No other content was seen with this date.
+        unique: bool,
+    },
+    /// The content changed so lately that no date can stand for it: no client's date matches.
     Unsettled,
 }
 
 impl LastModified {
     /// Returns true if the representation is proven not to have changed since `date`.
-    pub(super) fn is_unchanged_since(self, date: HttpDate) -> bool {
+    pub(crate) fn is_unchanged_since(self, date: HttpDate) -> bool {
         match self {
             Self::Given(changed) => changed <= date,
             Self::FirstSeen(seen) => seen == date,
+            Self::Watched { date: given, since, unique } => unique && given == date || given <= date && since < date,
             Self::Unsettled => false,
         }
     }

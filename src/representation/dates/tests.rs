@@ -1,37 +1,54 @@
-use super::*;
+use http::Request;
+
+use super::{super::key::Keys, *};
 
 fn at(seconds: i64) -> HttpDate {
     HttpDate::from_unix_seconds(seconds).unwrap()
 }
 
-/// One resource in a memory made at second 0, or in a shard that has forgotten dates up to `forgotten`.
+fn request(accept: &str) -> RequestKey {
+    let request = Request::get("/").header("accept", accept).body(()).unwrap();
+    Keys::new().request(&request.into_parts().0, None)
+}
+
+fn tagged(tag: u64, given: Option<i64>) -> Sighting {
+    // Even and odd numbers count as one, as the last bit is used otherwise.
+    Sighting { tag: Some(tag * 2), given: given.map(at), mint: true, varied: Some(0) }
+}
+
+fn dated(given: i64) -> Sighting {
+    Sighting { tag: None, ..tagged(0, Some(given)) }
+}
+
+/// One resource in a memory made at second 0, or in a shard that has forgotten dates.
 struct Seen {
     resource: Option<Resource>,
     watermark: Watermark,
+    request: RequestKey,
 }
 
 impl Seen {
     fn new() -> Self {
-        Self { resource: None, watermark: Watermark::new(at(0)) }
+        Self { resource: None, watermark: Watermark::new(at(0)), request: request("a") }
     }
 
     fn see(&mut self, now: i64, sighting: Sighting) -> Option<Modified> {
-        let Self { resource, watermark } = self;
-        let resource = resource.get_or_insert_with(|| Resource::new(sighting, watermark, at(now)));
-        resource.see(sighting, true, watermark, at(now))
+        let Self { resource, watermark, request } = self;
+        let resource = resource.get_or_insert_with(|| Resource::new(watermark, at(0), at(now)));
+        resource.see(request, sighting, watermark, at(now))
     }
 
     fn minted(&mut self, now: i64, tag: u64) -> Option<i64> {
-        match self.see(now, Sighting::Tagged(tag, None)).unwrap() {
+        match self.see(now, tagged(tag, None)).unwrap() {
             Modified::Minted(date) => Some(date.unix_seconds()),
             Modified::Pending => None,
             Modified::Given { .. } => panic!("no date was given"),
         }
     }
 
-    /// What a client's date `asked` proves about content that was given `date`.
-    fn proves(&mut self, now: i64, sighting: Sighting, asked: i64) -> LastModified {
-        self.see(now, sighting).unwrap().last_modified(Some(at(asked)))
+    /// Whether a client's date `asked` proves that the content is unchanged.
+    fn proves(&mut self, now: i64, sighting: Sighting, asked: i64) -> bool {
+        self.see(now, sighting).unwrap().last_modified().is_unchanged_since(at(asked))
     }
 }
 
@@ -66,41 +83,50 @@ fn a_flapping_resource_does_not_drift_into_the_future() {
 
 #[test]
 fn a_given_date_is_ordered_only_behind_the_last_sight_of_other_content() {
-    let (old, new) = (Sighting::Tagged(1, Some(at(-900))), Sighting::Tagged(2, Some(at(-100))));
+    let (old, new) = (tagged(1, Some(-900)), tagged(2, Some(-100)));
     let mut seen = Seen::new();
-    assert_eq!(seen.proves(10, old, -900), LastModified::FirstSeen(at(-900)));
-    assert_eq!(seen.proves(10, old, -500), LastModified::FirstSeen(at(-900)), "from before this memory");
-    assert_eq!(seen.proves(10, old, 5), LastModified::Given(at(-900)));
-    assert_eq!(seen.proves(20, new, 15), LastModified::Given(at(-100)));
-    // Rolled back: what was seen until second 20 was newer.
-    assert_eq!(seen.proves(30, old, -100), LastModified::FirstSeen(at(-900)));
-    assert_eq!(seen.proves(30, old, 20), LastModified::FirstSeen(at(-900)));
-    assert_eq!(seen.proves(30, old, 21), LastModified::Given(at(-900)));
+    for (now, sighting, asked, expected) in [
+        (10, old, -900, true),
+        (10, old, -500, false), // from before this memory
+        (10, old, 5, true),
+        (30, new, -100, true),
+        (30, new, 10, false),
+        (30, new, 20, true),
+        (40, new, 31, true),
+        // Rolled back: what was seen until second 40 was newer.
+        (50, old, -100, false),
+        (50, old, 40, false),
+        (50, old, 41, true),
+        (50, old, -900, true),
+    ] {
+        assert_eq!(seen.proves(now, sighting, asked), expected, "{now} {sighting:?} {asked}");
+    }
 }
 
 #[test]
 fn a_date_of_two_contents_proves_nothing() {
-    let given = |tag, date| Sighting::Tagged(tag, Some(at(date)));
+    let given = |tag, date| tagged(tag, Some(date));
     let mut seen = Seen::new();
-    assert_eq!(seen.proves(10, given(1, -9), -9), LastModified::FirstSeen(at(-9)));
-    assert_eq!(seen.proves(10, given(2, -9), -9), LastModified::Unsettled);
-    assert_eq!(seen.proves(10, given(1, -9), -9), LastModified::Unsettled);
-    assert_eq!(seen.proves(10, given(1, -8), -8), LastModified::FirstSeen(at(-8)));
+    assert!(seen.proves(10, given(1, -9), -9));
+    assert!(!seen.proves(10, given(2, -9), -9));
+    assert!(!seen.proves(10, given(1, -9), -9));
+    assert!(seen.proves(10, given(1, -8), -8));
+    assert!(seen.proves(20, given(1, -9), 11), "and yet nothing changed since second 10");
 
     // Not side by side, and with more dates in between than are kept.
     let mut seen = Seen::new();
     for (tag, date) in [(1, -9), (2, -8), (3, -7), (4, -6), (5, -5)] {
-        assert_eq!(seen.proves(10, given(tag, date), date), LastModified::FirstSeen(at(date)));
+        assert!(seen.proves(10, given(tag, date), date));
     }
-    assert_eq!(seen.proves(10, given(6, -9), -9), LastModified::Unsettled, "it may have been sent before: it was");
-    assert_eq!(seen.proves(10, given(7, -4), -4), LastModified::FirstSeen(at(-4)));
+    assert!(!seen.proves(10, given(6, -9), -9), "it may have been sent before: it was");
+    assert!(seen.proves(10, given(7, -4), -4));
 
     // A minted date, and then the same one from the inner service.
     let mut seen = Seen::new();
     assert_eq!(seen.minted(5, 1), Some(5));
-    assert_eq!(seen.proves(6, given(2, 5), 5), LastModified::Unsettled);
+    assert!(!seen.proves(6, given(2, 5), 5));
     // A date from the future, and then the clock gets there.
-    assert_ne!(seen.proves(6, given(3, 8), 8), LastModified::Unsettled);
+    assert!(seen.proves(6, given(3, 8), 8));
     assert_eq!(seen.minted(8, 4), None);
     assert_eq!(seen.minted(9, 4), Some(9));
 }
@@ -108,24 +134,75 @@ fn a_date_of_two_contents_proves_nothing() {
 #[test]
 fn one_date_in_the_far_future_does_not_end_all_dates() {
     let mut seen = Seen::new();
-    seen.see(10, Sighting::Tagged(1, Some(at(4_000_000_000))));
+    seen.see(10, tagged(1, Some(4_000_000_000)));
     assert_eq!(seen.minted(11, 2), Some(11));
     assert_eq!(seen.minted(12, 3), Some(12));
 }
 
 #[test]
 fn a_date_without_a_tag_stands_for_the_content() {
-    let (early, late) = (Sighting::Dated(at(-900)), Sighting::Dated(at(-100)));
     let mut seen = Seen::new();
-    assert_eq!(seen.proves(10, late, 5), LastModified::Given(at(-100)));
-    assert_eq!(seen.proves(20, early, -100), LastModified::FirstSeen(at(-900)), "rolled back");
+    assert!(seen.proves(10, dated(-100), -100));
+    assert!(!seen.proves(20, dated(-900), -100), "rolled back");
     // The tag becomes known, is not found out once, and is known again: the content is the same.
-    let tagged = Sighting::Tagged(1, Some(at(-900)));
-    for sighting in [tagged, early, tagged] {
-        assert_eq!(seen.proves(30, sighting, -900), LastModified::FirstSeen(at(-900)));
-        assert_eq!(seen.proves(30, sighting, 11), LastModified::Given(at(-900)));
+    for sighting in [tagged(1, Some(-900)), dated(-900), tagged(1, Some(-900))] {
+        assert!(seen.proves(30, sighting, -900));
+        assert!(seen.proves(30, sighting, 21));
     }
-    assert_eq!(seen.proves(30, Sighting::Tagged(2, Some(at(-900))), -900), LastModified::Unsettled);
+    assert!(!seen.proves(30, tagged(2, Some(-900)), -900));
+}
+
+#[test]
+fn content_of_which_nothing_is_known_is_other_content() {
+    let mut seen = Seen::new();
+    assert!(seen.proves(10, tagged(1, Some(-900)), 5));
+    for (now, unknown) in [
+        (20, Sighting { varied: Some(0), ..Sighting::default() }),
+        (30, Sighting { varied: None, ..tagged(2, None) }),
+        (40, Sighting { mint: false, ..tagged(2, None) }),
+    ] {
+        assert_eq!(seen.see(now, unknown), None);
+        assert!(!seen.proves(now + 5, tagged(1, Some(-900)), now));
+        assert!(seen.proves(now + 5, tagged(1, Some(-900)), now + 6));
+    }
+    // A date that comes and goes says nothing of the time without it.
+    assert_eq!(seen.minted(50, 1), Some(45));
+    assert!(!seen.proves(60, tagged(1, Some(-900)), 55));
+}
+
+#[test]
+fn variants_have_dates_of_their_own_and_share_none() {
+    let mut seen = Seen::new();
+    let (one, two) = (request("1"), request("2"));
+    let vary = |tag, given| Sighting { varied: Some(1), ..tagged(tag, given) };
+    let mut see = |request: &RequestKey, now: i64, sighting: Sighting| {
+        seen.request = *request;
+        seen.see(now, sighting)
+    };
+    assert_eq!(see(&one, 5, vary(1, None)), Some(Modified::Minted(at(5))));
+    assert_eq!(see(&two, 5, vary(2, None)), Some(Modified::Pending), "second 5 stands for the other variant");
+    assert_eq!(see(&two, 6, vary(2, None)), Some(Modified::Minted(at(6))));
+    assert_eq!(see(&one, 6, vary(1, None)), Some(Modified::Minted(at(5))));
+    // From now on another field counts, too: nobody knows which old variant a request belonged to.
+    let more = Sighting { varied: Some(2), ..tagged(1, None) };
+    assert_eq!(see(&one, 6, more), Some(Modified::Pending));
+    assert_eq!(see(&one, 7, more), Some(Modified::Minted(at(7))));
+    assert_eq!(see(&one, 8, vary(1, None)), Some(Modified::Minted(at(7))), "a variant is found with fewer fields, too");
+    // A field that was not known in time.
+    assert_eq!(see(&one, 9, Sighting { varied: Some(1 << 11), ..tagged(1, None) }), None);
+}
+
+#[test]
+fn a_flood_of_variants_is_bounded() {
+    let mut seen = Seen::new();
+    let vary = |tag, given| Sighting { varied: Some(1), ..tagged(tag, Some(given)) };
+    for number in 0..100 {
+        seen.request = request(&number.to_string());
+        assert!(seen.proves(10, vary(number, -100 + number.cast_signed()), -100 + number.cast_signed()));
+    }
+    assert_eq!(seen.resource.as_ref().unwrap().variants.len(), VARIANTS);
+    seen.request = request("0");
+    assert!(!seen.proves(11, vary(500, -100), -100), "this date was sent with forgotten content");
 }
 
 #[test]
@@ -137,9 +214,8 @@ fn what_a_shard_forgot_lifts_new_entries() {
     assert_eq!(second.minted(50, 2), None, "second 50 may stand for other content of this very key");
     assert_eq!(second.minted(51, 2), Some(51));
 
-    let given = Sighting::Tagged(1, Some(at(-9)));
-    let mut third = Seen { resource: None, watermark: second.watermark };
-    assert_eq!(third.proves(60, given, 50), LastModified::FirstSeen(at(-9)));
-    assert_eq!(third.proves(60, given, 51), LastModified::Given(at(-9)));
-    assert_eq!(third.proves(60, Sighting::Tagged(2, Some(at(50))), 50), LastModified::Unsettled);
+    let mut third = Seen { resource: None, watermark: second.watermark, request: request("a") };
+    assert!(!third.proves(60, tagged(1, Some(-9)), 50));
+    assert!(third.proves(60, tagged(1, Some(-9)), 51));
+    assert!(!third.proves(60, tagged(2, Some(50)), 50));
 }

@@ -43,6 +43,10 @@ fn representations() -> Vec<Representation> {
         Some(LastModified::Given(date(2))),
         Some(LastModified::FirstSeen(date(2))),
         Some(LastModified::Unsettled),
+        Some(LastModified::Watched { date: date(2), since: date(2), unique: true }),
+        Some(LastModified::Watched { date: date(1), since: date(2), unique: true }),
+        Some(LastModified::Watched { date: date(2), since: date(1), unique: false }),
+        Some(LastModified::Watched { date: date(2), since: date(3), unique: false }),
     ];
     let mut all = vec![Representation::Missing, Representation::Unknown];
     for etag in &tags {
@@ -89,6 +93,9 @@ fn oracle(
         Some(match changed? {
             LastModified::Given(changed) => date(day) == changed || date(day) > changed,
             LastModified::FirstSeen(seen) => date(day) == seen,
+            LastModified::Watched { date: given, since, unique } => {
+                (date(day) == given && unique) || (date(day) >= given && date(day) > since)
+            }
             LastModified::Unsettled => false,
         })
     };
@@ -159,7 +166,7 @@ fn every_combination_agrees_with_the_oracle() {
             }
         }
     }
-    assert_eq!(cases, 14 * 14 * 5 * 5 * 10 * 14);
+    assert_eq!(cases, 14 * 14 * 5 * 5 * 10 * 26);
 }
 
 #[test]
@@ -196,6 +203,7 @@ fn if_range_wants_the_very_same_representation() {
     let dated = |last_modified: LastModified| Validators::new().last_modified(last_modified);
     let (two, three) = (date(2).to_string(), date(3).to_string());
     let seen = |day| LastModified::FirstSeen(date(day));
+    let watched = |unique| LastModified::Watched { date: date(2), since: date(1), unique };
     for (value, current, expected) in [
         ("\"a\"", tag("\"a\""), true),
         ("\"a\"", tag("\"b\""), false),
@@ -212,6 +220,9 @@ fn if_range_wants_the_very_same_representation() {
         (&two, dated(seen(2)), true),
         (&three, dated(seen(2)), false),
         (&two, dated(LastModified::Unsettled), false),
+        (&two, dated(watched(true)), true),
+        (&three, dated(watched(true)), false),
+        (&two, dated(watched(false)), false),
         (&two, tag("\"a\""), false),
     ] {
         let asked = preconditions(&[(IF_RANGE, value.to_owned())]);

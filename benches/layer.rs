@@ -1,0 +1,97 @@
+//! What the layer adds to a request, in process: time and allocations against the bare service and against others.
+//!
+//! `cargo bench --bench layer` prints the tables. Runs of what is compared alternate, and medians are shown, because the
+//! machine may be busy. `cargo bench --bench layer -- count CASE N` runs one case N times: for callgrind, see
+//! `benches/instructions`.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs, unreachable_pub)]
+
+mod support;
+
+use bytes::Bytes;
+use http::{header, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use support::{allocations, bare, block_on, case, case_of, interleaved, nanoseconds, Case};
+use tower::{Layer, Service};
+use tower_conditional::{ConditionalLayer, Digest};
+use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
+
+/// A hash that costs nothing, to see what else does.
+#[derive(Default)]
+struct Null;
+
+impl Digest for Null {
+    type Output = [u8; 32];
+
+    fn update(&mut self, _: &[u8]) {}
+
+    fn finish(self) -> [u8; 32] {
+        [0; 32]
+    }
+}
+
+fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["count", name, times] => {
+            let mut cases = overhead();
+            let case = cases.iter_mut().find(|case| case.name == name).expect("a case of that name");
+            (0..times.parse().unwrap()).for_each(|_| (case.run)());
+        }
+        _ => table("1 KiB, hash excluded", overhead()),
+    }
+}
+
+fn table(title: &str, mut cases: Vec<Case>) {
+    println!("\n{title}\n{:<28} {:>9} {:>9} {:>7} {:>8}", "", "ns", "over bare", "ratio", "allocs");
+    let times = interleaved(&mut cases);
+    let allocated: Vec<_> = cases.iter_mut().map(allocations).collect();
+    for ((case, time), allocations) in cases.iter().zip(&times).zip(&allocated) {
+        let (time, bare) = (nanoseconds(*time), nanoseconds(times[0]));
+        let more = i64::try_from(*allocations).unwrap() - i64::try_from(allocated[0]).unwrap();
+        println!("{:<28} {time:>9.0} {:>9.0} {:>7.2} {more:>+8}", case.name, time - bare, time / bare);
+    }
+}
+
+/// The layer over a bare service of 1 KiB, with a hash that costs nothing.
+fn overhead() -> Vec<Case> {
+    let content = Bytes::from(vec![b'x'; 1024]);
+    let shared = move || content.clone();
+    let null = format!("\"{}\"", "0".repeat(64));
+    let full = || ConditionalLayer::new().digest::<Null>().layer(bare(shared.clone()));
+    let plain = || ConditionalLayer::new().digest::<Null>().last_modified(false).layer(bare(shared.clone()));
+    let none = HeaderMap::new;
+    let (hit, miss) = (if_none_match(&null), if_none_match("\"another\""));
+    let (ok, not_modified) = (StatusCode::OK, StatusCode::NOT_MODIFIED);
+    let mut post = full();
+    vec![
+        case("bare", bare(shared.clone()), none(), ok),
+        case("bare-if-none-match", bare(shared.clone()), miss.clone(), ok),
+        case("full-200", full(), none(), ok),
+        case("full-304", full(), hit.clone(), not_modified),
+        case("full-miss", full(), miss.clone(), ok),
+        case("plain-200", plain(), none(), ok),
+        case("plain-304", plain(), hit, not_modified),
+        case("plain-miss", plain(), miss, ok),
+        case_of(
+            "full-post",
+            Method::POST,
+            move |request: Request<()>| block_on(post.call(request)).unwrap(),
+            none(),
+            ok,
+        ),
+        case(
+            "set-response-header",
+            {
+                let (name, value) = (HeaderName::from_static("x-y"), HeaderValue::from_static("z"));
+                SetResponseHeaderLayer::overriding(name, value).layer(bare(shared.clone()))
+            },
+            none(),
+            ok,
+        ),
+        case("compression-passing", CompressionLayer::new().layer(bare(shared)), none(), ok),
+    ]
+}
+
+fn if_none_match(value: &str) -> HeaderMap {
+    HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_str(value).unwrap())])
+}
