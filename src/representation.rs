@@ -5,6 +5,7 @@
 mod dates;
 mod digest;
 mod eligibility;
+mod evidence;
 mod freshness;
 mod key;
 mod memory;
@@ -21,6 +22,7 @@ pub(crate) use self::{
     dates::{Modified, Sighting},
     digest::{is_made, made_length, tag},
     eligibility::objection,
+    evidence::{Evidence, Made, Remembered},
     freshness::{is_no_store, is_silent},
     key::{Fields, Key, KeyFn, RequestKey},
     memory::Memory,

@@ -12,7 +12,7 @@ use http_body::Body;
 use super::asked::Asked;
 use crate::{
     body::{known_size, Buffer, ResponseBody},
-    representation::{self, is_no_store, is_silent, Fields, Freshness, Key, Modified, Outcome, Reason, Sighting},
+    representation::{self, is_no_store, is_silent, Freshness, Key, Made, Modified, Outcome, Reason, Sighting},
     rules::{
         keep_for_not_modified, keep_for_precondition_failed, trim_ows, Decision, EntityTag, HttpDate, LastModified,
         Representation, Validators,
@@ -75,39 +75,38 @@ pub(super) fn pass<B: Body>(mut head: response::Parts, body: B, reason: Reason, 
 pub(super) fn answer<B: Body>(
     asked: &Asked,
     mut head: response::Parts,
-    made: Result<EntityTag, Reason>,
+    made: Result<Made, Reason>,
     body: ResponseBody<B>,
 ) -> Sent<B> {
-    // Before `Vary` grows: what is added to it below is no choice of the inner service.
-    let varied = asked.config.memory.keys.varied(&head.headers);
     let (made, unread) = match made {
-        Ok(tag) => (Some(tag), None),
+        Ok(made) => (Some(made), None),
         Err(reason) => (None, Some(reason)),
     };
     let etag = give_tag(asked, &mut head, made);
     let has_content = !(asked.is_head && body.is_end_stream());
-    let last_modified = give_date(asked, &mut head, etag.as_ref(), varied, has_content);
+    let last_modified = give_date(asked, &mut head, etag.as_ref().map(|made| made.id), has_content);
     if asked.config.compressed_outside && matches!(head.status, StatusCode::OK | StatusCode::NOT_MODIFIED) {
         vary_by_encoding(&mut head.headers);
     }
 
-    let (outcome, body) = match decide(asked, head.status, Validators { etag, last_modified }, unread) {
-        Decision::NotModified => {
-            head.status = StatusCode::NOT_MODIFIED;
-            keep_for_not_modified(&mut head.headers);
-            (Outcome::NotModified, ResponseBody::empty(Outcome::NotModified))
-        }
-        Decision::PreconditionFailed => {
-            head.status = StatusCode::PRECONDITION_FAILED;
-            keep_for_precondition_failed(&mut head.headers);
-            (Outcome::PreconditionFailed, ResponseBody::empty(Outcome::PreconditionFailed))
-        }
-        Decision::Proceed if asked.is_head && asked.config.head_as_get => {
-            keep_length(&mut head, &body);
-            (body.outcome(), body.absent())
-        }
-        Decision::Proceed => (body.outcome(), body),
-    };
+    let (outcome, body) =
+        match decide(asked, head.status, Validators { etag: etag.map(|made| made.tag), last_modified }, unread) {
+            Decision::NotModified => {
+                head.status = StatusCode::NOT_MODIFIED;
+                keep_for_not_modified(&mut head.headers);
+                (Outcome::NotModified, ResponseBody::empty(Outcome::NotModified))
+            }
+            Decision::PreconditionFailed => {
+                head.status = StatusCode::PRECONDITION_FAILED;
+                keep_for_precondition_failed(&mut head.headers);
+                (Outcome::PreconditionFailed, ResponseBody::empty(Outcome::PreconditionFailed))
+            }
+            Decision::Proceed if asked.is_head && asked.config.head_as_get => {
+                keep_length(&mut head, &body);
+                (body.outcome(), body.absent())
+            }
+            Decision::Proceed => (body.outcome(), body),
+        };
     if asked.config.report_outcome {
         head.extensions.insert(outcome);
     }
@@ -117,28 +116,26 @@ pub(super) fn answer<B: Body>(
 type Sent<B> = Response<ResponseBody<B>>;
 
 /// Sees to the `ETag` field: `made` goes in, and all tags leave weak if so configured.
-fn give_tag(asked: &Asked, head: &mut response::Parts, made: Option<EntityTag>) -> Option<EntityTag> {
-    let is_made = made.is_some();
-    let tag = made.or_else(|| own_tag(&head.headers).valid())?;
+fn give_tag(asked: &Asked, head: &mut response::Parts, made: Option<Made>) -> Option<Made> {
+    let (made, is_new, supplied) = match made {
+        Some(made) => (made, true, false),
+        None => {
+            let own = own_tag(&head.headers).valid()?;
+            let weaken = asked.config.is_weak() && !own.is_weak();
+            (asked.made(own), weaken, true)
+        }
+    };
     if may_be_ranged(head) {
-        note(asked, asked.tag_key(&tag), !is_made);
+        note(asked, asked.tag_key(&made.tag), supplied);
     }
-    let weaken = asked.config.is_weak() && !tag.is_weak();
-    let tag = if weaken { tag.into_weak() } else { tag };
-    if is_made || weaken {
-        head.headers.insert(ETAG, HeaderValue::from(&tag));
+    if is_new {
+        head.headers.insert(ETAG, HeaderValue::from(&made.tag));
     }
-    Some(tag)
+    Some(made)
 }
 
 /// Sees to the `Last-Modified` field, and says how a client's date compares with it.
-fn give_date(
-    asked: &Asked,
-    head: &mut response::Parts,
-    etag: Option<&EntityTag>,
-    varied: Option<Fields>,
-    has_content: bool,
-) -> Option<LastModified> {
+fn give_date(asked: &Asked, head: &mut response::Parts, tag: Option<u64>, has_content: bool) -> Option<LastModified> {
     if !head.status.is_success() && head.status != StatusCode::NOT_MODIFIED {
         return None;
     }
@@ -148,7 +145,7 @@ fn give_date(
     let silent = is_silent(&head.headers);
     let mint = config.last_modified
         && matches!(own, Own::Absent)
-        && etag.is_some()
+        && tag.is_some()
         && head.status == StatusCode::OK
         && has_content
         && !is_no_store(&head.headers)
@@ -157,8 +154,7 @@ fn give_date(
     if may_be_ranged(head) {
         note(asked, given.and_then(|date| asked.date_key(date)), true);
     }
-    let tag = etag.map(|tag| config.memory.keys.octets(tag.as_bytes()));
-    let modified = config.memory.see(&asked.key, Sighting { tag, given, mint, varied }, now)?;
+    let modified = config.memory.see(&asked.key, Sighting { tag, given, mint, varied: asked.varied }, now)?;
     if let Modified::Minted(date) = modified {
         head.headers.insert(LAST_MODIFIED, date.into());
         if silent && config.freshness == Freshness::NoCache {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use http::{
     header::{IF_MODIFIED_SINCE, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE},
-    request, HeaderMap, HeaderValue, Method,
+    request, response, HeaderMap, HeaderValue, Method,
 };
 
 use super::layer::Config;
 use crate::{
-    representation::{is_made, Key, RequestKey},
+    representation::{is_made, Fields, Key, Made, RequestKey},
     rules::{EntityTag, HttpDate, Preconditions},
 };
 
@@ -21,6 +21,8 @@ pub(super) struct Asked {
     pub(super) key: RequestKey,
     /// The client asked with HEAD.
     pub(super) is_head: bool,
+    /// By which request fields the response varies, once it is there; `None` if they cannot be known.
+    pub(super) varied: Option<Fields>,
 }
 
 impl Asked {
@@ -28,7 +30,13 @@ impl Asked {
     pub(super) fn take(parts: &mut request::Parts, config: &Arc<Config>) -> Self {
         let preconditions = Preconditions::from_headers_at(&parts.headers, || config.now());
         let key = config.memory.keys.request(parts, config.key.as_deref());
-        let asked = Self { config: Arc::clone(config), preconditions, key, is_head: parts.method == Method::HEAD };
+        let asked = Self {
+            config: Arc::clone(config),
+            preconditions,
+            key,
+            is_head: parts.method == Method::HEAD,
+            varied: None,
+        };
 
         let headers = &mut parts.headers;
         asked.hide_void_dates(headers);
@@ -78,6 +86,22 @@ impl Asked {
         headers.get_all(IF_RANGE).iter().any(|value| is_ours(of_if_range(value)))
             || asked.if_match_tags().any(|tag| is_ours(self.tag_key(&tag)))
             || !asked.has_if_match() && is_ours(asked.if_unmodified_since_date().and_then(|date| self.date_key(date)))
+    }
+
+    /// Takes note of the head of the response.
+    pub(super) fn see(&mut self, head: &response::Parts) {
+        self.varied = self.config.memory.keys.varied(&head.headers);
+    }
+
+    /// Returns the key under which the evidence of the content's tag is kept.
+    pub(super) fn content_key(&self) -> Option<u128> {
+        self.key.content(self.varied?)
+    }
+
+    /// Makes a tag ready to send.
+    pub(super) fn made(&self, tag: EntityTag) -> Made {
+        let tag = if self.config.is_weak() { tag.into_weak() } else { tag };
+        Made { id: self.config.memory.keys.octets(tag.as_bytes()), tag }
     }
 
     /// Returns the key under which the memory keeps that the inner service supplied a tag that looks like one of ours.

@@ -96,14 +96,15 @@ where
                 }
                 StateProj::Asking { future, asked } => {
                     let (head, body) = ready!(future.poll(cx))?.into_parts();
-                    let asked = asked.take().expect(POLLED_AGAIN);
+                    let mut asked = asked.take().expect(POLLED_AGAIN);
+                    asked.see(&head);
                     match answer::plan(&asked, &head, &body) {
                         Plan::Leave(reason) => {
                             let body = ResponseBody::inner(body, Outcome::LeftAlone(reason));
                             answer::answer(&asked, head, Err(reason), body)
                         }
                         Plan::Empty(buffer) => {
-                            let made = tag(D::default(), &head.headers);
+                            let made = asked.made(tag(D::default(), &head.headers));
                             answer::answer(
                                 &asked,
                                 head,
@@ -119,10 +120,10 @@ where
                     }
                 }
                 StateProj::Reading { unfinished } => {
-                    let reading = unfinished.as_mut().expect(POLLED_AGAIN);
-                    let result = ready!(reading.reading.poll(cx, &reading.asked.config));
+                    let Unfinished { asked, head, reading } = unfinished.as_mut().expect(POLLED_AGAIN);
+                    let result = ready!(reading.poll(cx, asked, &head.headers));
                     let Unfinished { asked, head, reading } = unfinished.take().expect(POLLED_AGAIN);
-                    let (made, body) = reading.finish(result, &head.headers);
+                    let (made, body) = reading.finish(result);
                     answer::answer(&asked, head, made, body)
                 }
             };

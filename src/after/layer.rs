@@ -14,7 +14,7 @@ use tower_layer::Layer;
 use super::{patience::Timer, service::Conditional};
 use crate::{
     clock,
-    representation::{made_length, Digest, Freshness, KeyFn, Memory, Predicate, Sha256},
+    representation::{made_length, Digest, Evidence, Freshness, KeyFn, Memory, Predicate, Sha256},
     rules::HttpDate,
 };
 
@@ -73,7 +73,10 @@ impl<D> ConditionalLayer<D> {
     /// For when something further out changes the octets and not their meaning. Weak tags still make 304s; they do not
     /// serve If-Match and If-Range.
     pub fn weak(self, weak: bool) -> Self {
-        self.set(|config| config.weak = weak)
+        self.set(|config| {
+            config.weak = weak;
+            config.forget_tags();
+        })
     }
 
     /// Prepares for compression further out: tags are weak, and `Vary: accept-encoding` is on every 200 and 304. Default:
@@ -82,7 +85,10 @@ impl<D> ConditionalLayer<D> {
     /// Set it if a compressing layer or proxy wraps this layer: a strong tag made inside would be shared by all
     /// encodings. See the [crate docs](crate#where-to-put-the-layer) for both orders.
     pub fn compressed_outside(self, compressed_outside: bool) -> Self {
-        self.set(|config| config.compressed_outside = compressed_outside)
+        self.set(|config| {
+            config.compressed_outside = compressed_outside;
+            config.forget_tags();
+        })
     }
 
     /// Sets whether a HEAD is passed on as a GET and its content dropped. Default: false.
@@ -157,8 +163,31 @@ impl<D> ConditionalLayer<D> {
     ///
     /// Another hash changes all tags: clients fetch everything once more.
     pub fn digest<E: Digest>(self) -> ConditionalLayer<E> {
-        let Self { config, .. } = self.set(|config| config.made_length = made_length::<E>());
+        let Self { config, .. } = self.set(|config| {
+            config.made_length = made_length::<E>();
+            config.forget_tags();
+        });
         ConditionalLayer { config, digest: PhantomData }
+    }
+
+    /// Sets how many octets of content the layer may keep, to spare itself hashing it again. Default: 16 MiB.
+    ///
+    /// The content that a resource had last is compared with the next, octet by octet, or by its place in memory where the
+    /// application sends the same `Bytes` again; if it is the same, so is the tag. The comparison is exact: whatever is
+    /// kept here saves work and cannot make a tag wrong. Content is kept from the second time on that it was sent, until
+    /// others take its room; that of one response up to an eighth of the whole. It belongs to the layer, all its clones
+    /// included.
+    ///
+    /// Choose [`without_memory`](Self::without_memory) where private content must not stay in memory longer than its
+    /// response, or where content nearly never repeats. `Bytes` over memory that somebody edits in place, such as a mapped
+    /// file, must not be sent at all with a memory: a place is taken for its content.
+    pub fn memory(self, octets: usize) -> Self {
+        self.set(|config| config.evidence = Some(Arc::new(Evidence::new(octets))))
+    }
+
+    /// Keeps no content: each is hashed anew. See [`memory`](Self::memory).
+    pub fn without_memory(self) -> Self {
+        self.set(|config| config.evidence = None)
     }
 
     /// Sets whether an [`Outcome`](crate::Outcome) is put into each response's extensions. Default: false.
@@ -248,6 +277,7 @@ pub(super) struct Config {
     pub(super) report_outcome: bool,
     pub(super) clock: Arc<Clock>,
     pub(super) memory: Arc<Memory>,
+    pub(super) evidence: Option<Arc<Evidence>>,
     pub(super) timer: Arc<Timer>,
     /// How many hex digits of a hash a tag has.
     pub(super) made_length: usize,
@@ -270,6 +300,7 @@ impl Default for Config {
             report_outcome: false,
             clock: Arc::new(clock::system_time),
             memory: Arc::new(Memory::new(clock::http_date(clock::system_time()))),
+            evidence: Some(Arc::new(Evidence::new(16 << 20))),
             timer: Arc::default(),
             made_length: made_length::<Sha256>(),
         }
@@ -279,6 +310,11 @@ impl Default for Config {
 impl Config {
     pub(super) fn now(&self) -> HttpDate {
         clock::http_date((self.clock)())
+    }
+
+    /// Starts with empty evidence: what is remembered elsewhere has other tags than will be made from now on.
+    fn forget_tags(&mut self) {
+        self.evidence = self.evidence.as_ref().map(|evidence| Arc::new(Evidence::new(evidence.capacity())));
     }
 
     pub(super) fn is_weak(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{ready, Context, Poll},
 };
 
@@ -9,11 +10,10 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{layer::Config, patience::Patience};
+use super::{asked::Asked, layer::Config, patience::Patience};
 use crate::{
     body::{Buffer, Replay, ResponseBody},
-    representation::{tag, Digest, Outcome, Reason},
-    rules::EntityTag,
+    representation::{tag, Digest, Made, Outcome, Reason, Remembered},
 };
 
 /// A body that is being read and hashed.
@@ -32,6 +32,8 @@ pub(super) struct Reading<B, D> {
 /// How far the hash has come.
 struct Hashing<D> {
     digest: D,
+    /// What was remembered of this resource, and is other content.
+    previous: Option<Arc<Remembered>>,
     frame: usize,
     octets: usize,
 }
@@ -51,28 +53,46 @@ impl<B: Body, D: Digest> Reading<B, D> {
         Self { body: Box::pin(body), buffer, hint, is_head, patience: Patience::default(), hashing: None }
     }
 
-    /// Goes on reading, then hashing; ready when there is a hash, or will be none.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, config: &Config) -> Poll<Result<D, GivenUp<B::Error>>> {
+    /// Goes on reading, then comparing and hashing; ready when there is a tag, or will be none.
+    ///
+    /// `headers` are those of the response.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        asked: &Asked,
+        headers: &HeaderMap,
+    ) -> Poll<Result<Made, GivenUp<B::Error>>> {
+        let config = &asked.config;
+        let evidence = config.evidence.as_deref().zip(asked.content_key());
         if self.hashing.is_none() {
             if let Err(given_up) = ready!(self.poll_read(cx, config)) {
                 return Poll::Ready(Err(given_up));
             }
+            let previous = evidence.and_then(|(evidence, key)| evidence.get(key));
+            if let (Some((evidence, key)), Some(remembered)) = (evidence, &previous) {
+                if let Some(same) = remembered.compare(self.buffer.len(), headers, self.buffer.content()) {
+                    evidence.confirm(key, remembered, same, self.buffer.content());
+                    return Poll::Ready(Ok(remembered.made().clone()));
+                }
+            }
+            self.hashing = Some(Hashing { digest: D::default(), previous, frame: 0, octets: 0 });
         }
-        let hashing = self.hashing.get_or_insert_with(|| Hashing { digest: D::default(), frame: 0, octets: 0 });
+        let Some(hashing) = &mut self.hashing else { return Poll::Pending };
         ready!(hashing.poll(cx, &self.buffer));
-        Poll::Ready(Ok(std::mem::take(&mut hashing.digest)))
+        let made = asked.made(tag(std::mem::take(&mut hashing.digest), headers));
+        if let Some((evidence, key)) = evidence {
+            let previous = hashing.previous.as_deref();
+            evidence.learn(key, previous, made.clone(), headers, self.buffer.content());
+        }
+        Poll::Ready(Ok(made))
     }
 
-    /// Makes the tag, if there is a hash, and the body to send, for a response with these header fields.
-    pub(super) fn finish(
-        self,
-        result: Result<D, GivenUp<B::Error>>,
-        headers: &HeaderMap,
-    ) -> (Result<EntityTag, Reason>, ResponseBody<B>) {
+    /// Makes the body to send.
+    pub(super) fn finish(self, result: Result<Made, GivenUp<B::Error>>) -> (Result<Made, Reason>, ResponseBody<B>) {
         match result {
-            Ok(digest) => {
+            Ok(made) => {
                 let exact = self.hint.exact().is_some();
-                (Ok(tag(digest, headers)), ResponseBody::buffered(self.buffer, exact, Outcome::Tagged))
+                (Ok(made), ResponseBody::buffered(self.buffer, exact, Outcome::Tagged))
             }
             Err(GivenUp { reason, last, ended }) => {
                 let rest = (!ended).then_some(self.body);

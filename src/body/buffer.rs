@@ -113,6 +113,11 @@ impl Buffer {
         }
     }
 
+    /// Returns the content of all frames.
+    pub(crate) fn content(&self) -> impl Iterator<Item = &Bytes> + Clone {
+        self.first.iter().chain(&self.others)
+    }
+
     /// Takes the first frame out.
     pub(crate) fn pop(&mut self) -> Option<Frame<Bytes>> {
         if let Some(data) = self.first.take().or_else(|| self.others.pop_front()) {

@@ -102,7 +102,7 @@ impl EntityTag {
 /// Makes the strong tag of content that was hashed by `digest`, for a response with these header fields.
 pub(crate) fn tag<D: Digest>(digest: D, headers: &HeaderMap) -> EntityTag {
     let mut opaque = hex::encode(digest.finish());
-    if [VARY, CONTENT_ENCODING, CONTENT_LANGUAGE].iter().any(|name| headers.contains_key(name)) {
+    if is_negotiated(headers) {
         let mut variant = D::default();
         for name in [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE] {
             variant.update(name.as_str().as_bytes());
@@ -118,6 +118,11 @@ pub(crate) fn tag<D: Digest>(digest: D, headers: &HeaderMap) -> EntityTag {
         opaque.push_str(&hex::encode(hash.as_ref().get(..VARIANT_OCTETS).unwrap_or(hash.as_ref())));
     }
     EntityTag::strong(opaque).expect("hex digits and a hyphen make a tag")
+}
+
+/// Returns true if a response shows that other representations of its resource may have the same octets.
+pub(super) fn is_negotiated(headers: &HeaderMap) -> bool {
+    [VARY, CONTENT_ENCODING, CONTENT_LANGUAGE].iter().any(|name| headers.contains_key(name))
 }
 
 /// Returns true if `tag` has the form of one that was made here from a hash of `length` hex digits.

@@ -50,6 +50,11 @@ impl RequestKey {
         Some(named.fold(0, |sum: u64, (value, slot)| sum.rotate_left(7) ^ value.wrapping_mul(2 * slot + 3)))
     }
 
+    /// Returns a key for the content of a response that varies by `fields`; `None` if one of them was not known in time.
+    pub(crate) fn content(&self, fields: Fields) -> Option<u128> {
+        self.variant(fields).map(|variant| self.resource.0 ^ u128::from(variant))
+    }
+
     /// Returns a key for something else that belongs to the same resource.
     pub(crate) fn with(&self, keys: &Keys, octets: &[u8]) -> Key {
         let mut hasher = keys.hasher();
@@ -159,6 +164,27 @@ fn hash_target(parts: &request::Parts, hasher: &mut SipHasher13) {
     }
     uri.path().hash(hasher);
     uri.query().hash(hasher);
+}
+
+/// Hashes a key, which is a keyed hash already.
+#[derive(Default)]
+pub(super) struct TakeAsIs(u64);
+
+impl Hasher for TakeAsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, octets: &[u8]) {
+        for &octet in octets {
+            self.0 = self.0.rotate_left(8) ^ u64::from(octet);
+        }
+    }
+
+    fn write_u128(&mut self, key: u128) {
+        let [low, high] = [key, key >> 64].map(|half| u64::try_from(half & u128::from(u64::MAX)).unwrap_or_default());
+        self.0 = low ^ high;
+    }
 }
 
 const SLOTS: usize = 12;

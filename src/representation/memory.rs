@@ -6,7 +6,7 @@
 
 use std::{
     fmt,
-    hash::{BuildHasherDefault, Hasher},
+    hash::BuildHasherDefault,
     num::NonZeroUsize,
     sync::{
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -18,7 +18,7 @@ use lru::LruCache;
 
 use super::{
     dates::{Modified, Resource, Sighting, Watermark},
-    key::{Key, Keys, RequestKey},
+    key::{Key, Keys, RequestKey, TakeAsIs},
 };
 use crate::rules::HttpDate;
 
@@ -135,28 +135,7 @@ fn bounded<V>(entries: usize) -> LruCache<u128, V, Hashed> {
     cache
 }
 
-/// Keys are keyed hashes already.
 type Hashed = BuildHasherDefault<TakeAsIs>;
-
-#[derive(Default)]
-struct TakeAsIs(u64);
-
-impl Hasher for TakeAsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, octets: &[u8]) {
-        for &octet in octets {
-            self.0 = self.0.rotate_left(8) ^ u64::from(octet);
-        }
-    }
-
-    fn write_u128(&mut self, key: u128) {
-        let [low, high] = [key, key >> 64].map(|half| u64::try_from(half & u128::from(u64::MAX)).unwrap_or_default());
-        self.0 = low ^ high;
-    }
-}
 
 /// About 300 octets each, more for one with several variants.
 const RESOURCES: usize = 1 << 16;
