@@ -8,6 +8,11 @@
 
 mod support;
 
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, SystemTime},
+};
+
 use bytes::Bytes;
 use http::{header, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use support::{allocations, bare, block_on, case, case_of, interleaved, nanoseconds, Case};
@@ -57,8 +62,9 @@ fn overhead() -> Vec<Case> {
     let content = Bytes::from(vec![b'x'; 1024]);
     let shared = move || content.clone();
     let null = format!("\"{}\"", "0".repeat(64));
-    let full = || ConditionalLayer::new().digest::<Null>().layer(bare(shared.clone()));
-    let plain = || ConditionalLayer::new().digest::<Null>().last_modified(false).layer(bare(shared.clone()));
+    let layer = || ConditionalLayer::new().clock(clock()).digest::<Null>();
+    let full = || layer().layer(bare(shared.clone()));
+    let plain = || layer().without_memory().last_modified(false).layer(bare(shared.clone()));
     let none = HeaderMap::new;
     let (hit, miss) = (if_none_match(&null), if_none_match("\"another\""));
     let (ok, not_modified) = (StatusCode::OK, StatusCode::NOT_MODIFIED);
@@ -90,6 +96,13 @@ fn overhead() -> Vec<Case> {
         ),
         case("compression-passing", CompressionLayer::new().layer(bare(shared)), none(), ok),
     ]
+}
+
+/// Makes a clock that stands still, ten seconds after the layer was made: no date is minted in its first second.
+fn clock() -> impl Fn() -> SystemTime + Send + Sync + 'static {
+    let was_asked = AtomicBool::new(false);
+    let made = SystemTime::now();
+    move || if was_asked.swap(true, Ordering::Relaxed) { made + Duration::from_secs(10) } else { made }
 }
 
 fn if_none_match(value: &str) -> HeaderMap {

@@ -5,7 +5,4 @@ mod response_body;
 
 pub use self::response_body::ResponseBody;
 
-pub(crate) use self::{
-    buffer::Buffer,
-    response_body::{known_size, Replay},
-};
+pub(crate) use self::{buffer::Buffer, response_body::Replay};

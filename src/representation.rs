@@ -6,6 +6,7 @@ mod dates;
 mod digest;
 mod eligibility;
 mod evidence;
+mod facts;
 mod freshness;
 mod key;
 mod memory;
@@ -23,7 +24,7 @@ pub(crate) use self::{
     digest::{is_made, made_length, tag},
     eligibility::objection,
     evidence::{Evidence, Made, Remembered},
-    freshness::{is_no_store, is_silent},
-    key::{Fields, Key, KeyFn, RequestKey},
+    facts::{Facts, Own},
+    key::{Key, KeyFn, RequestKey},
     memory::Memory,
 };

@@ -4,18 +4,18 @@
 //! 2. [`answer`] gives the head its validators, judges the preconditions by them, and sends 304, 412 or the response.
 
 use http::{
-    header::{ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, ETAG, LAST_MODIFIED, VARY},
-    response, HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
+    header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, ETAG, LAST_MODIFIED, VARY},
+    response, HeaderMap, HeaderValue, Method, Response, StatusCode,
 };
 use http_body::Body;
 
 use super::asked::Asked;
 use crate::{
-    body::{known_size, Buffer, ResponseBody},
-    representation::{self, is_no_store, is_silent, Freshness, Key, Made, Modified, Outcome, Reason, Sighting},
+    body::{Buffer, ResponseBody},
+    representation::{self, Facts, Freshness, Key, Made, Modified, Outcome, Own, Reason, Sighting},
     rules::{
-        keep_for_not_modified, keep_for_precondition_failed, trim_ows, Decision, EntityTag, HttpDate, LastModified,
-        Representation, Validators,
+        keep_for_not_modified, keep_for_precondition_failed, trim_ows, Decision, LastModified, Representation,
+        Validators,
     },
 };
 
@@ -30,17 +30,18 @@ pub(super) enum Plan {
 }
 
 /// Says whether the content of a response is to be read for a tag.
-pub(super) fn plan(asked: &Asked, head: &response::Parts, body: &impl Body) -> Plan {
+pub(super) fn plan(asked: &Asked, head: &response::Parts, facts: &Facts, body: &impl Body) -> Plan {
     if head.status != StatusCode::OK {
         return Plan::Leave(Reason::Status);
     }
-    match own_tag(&head.headers) {
+    match facts.etag {
         Own::Valid(_) => return Plan::Leave(Reason::OwnTag),
         Own::Invalid => return Plan::Leave(Reason::InvalidTag),
         Own::Absent => {}
     }
     let config = &asked.config;
-    let objection = representation::objection(head.version, &head.headers, &head.extensions, config.when.as_deref());
+    let objection =
+        representation::objection(facts, head.version, &head.headers, &head.extensions, config.when.as_deref());
     if let Some(reason) = objection {
         return Plan::Leave(reason);
     }
@@ -48,7 +49,12 @@ pub(super) fn plan(asked: &Asked, head: &response::Parts, body: &impl Body) -> P
     if asked.is_head && (body.is_end_stream() || hint.exact() == Some(0)) {
         return Plan::Leave(Reason::EmptyHead);
     }
-    let Ok(size) = known_size(body, &head.headers) else { return Plan::Leave(Reason::WrongLength) };
+    let size = match (&facts.content_length, hint.exact()) {
+        (Own::Invalid, _) => return Plan::Leave(Reason::WrongLength),
+        (Own::Valid(length), Some(exact)) if *length != exact => return Plan::Leave(Reason::WrongLength),
+        (Own::Valid(length), _) => Some(*length),
+        (Own::Absent, exact) => exact,
+    };
     if size.unwrap_or(0).max(hint.lower()) > config.buffer_limit {
         return Plan::Leave(Reason::TooLarge);
     }
@@ -75,6 +81,7 @@ pub(super) fn pass<B: Body>(mut head: response::Parts, body: B, reason: Reason, 
 pub(super) fn answer<B: Body>(
     asked: &Asked,
     mut head: response::Parts,
+    mut facts: Facts,
     made: Result<Made, Reason>,
     body: ResponseBody<B>,
 ) -> Sent<B> {
@@ -82,9 +89,9 @@ pub(super) fn answer<B: Body>(
         Ok(made) => (Some(made), None),
         Err(reason) => (None, Some(reason)),
     };
-    let etag = give_tag(asked, &mut head, made);
+    let etag = give_tag(asked, &mut head, &mut facts, made);
     let has_content = !(asked.is_head && body.is_end_stream());
-    let last_modified = give_date(asked, &mut head, etag.as_ref().map(|made| made.id), has_content);
+    let last_modified = give_date(asked, &mut head, &facts, etag.as_ref().map(|made| made.id), has_content);
     if asked.config.compressed_outside && matches!(head.status, StatusCode::OK | StatusCode::NOT_MODIFIED) {
         vary_by_encoding(&mut head.headers);
     }
@@ -116,16 +123,16 @@ pub(super) fn answer<B: Body>(
 type Sent<B> = Response<ResponseBody<B>>;
 
 /// Sees to the `ETag` field: `made` goes in, and all tags leave weak if so configured.
-fn give_tag(asked: &Asked, head: &mut response::Parts, made: Option<Made>) -> Option<Made> {
+fn give_tag(asked: &Asked, head: &mut response::Parts, facts: &mut Facts, made: Option<Made>) -> Option<Made> {
     let (made, is_new, supplied) = match made {
         Some(made) => (made, true, false),
         None => {
-            let own = own_tag(&head.headers).valid()?;
+            let own = std::mem::replace(&mut facts.etag, Own::Absent).valid()?;
             let weaken = asked.config.is_weak() && !own.is_weak();
             (asked.made(own), weaken, true)
         }
     };
-    if may_be_ranged(head) {
+    if may_be_ranged(head.status, facts) {
         note(asked, asked.tag_key(&made.tag), supplied);
     }
     if is_new {
@@ -135,29 +142,36 @@ fn give_tag(asked: &Asked, head: &mut response::Parts, made: Option<Made>) -> Op
 }
 
 /// Sees to the `Last-Modified` field, and says how a client's date compares with it.
-fn give_date(asked: &Asked, head: &mut response::Parts, tag: Option<u64>, has_content: bool) -> Option<LastModified> {
+fn give_date(
+    asked: &Asked,
+    head: &mut response::Parts,
+    facts: &Facts,
+    tag: Option<u64>,
+    has_content: bool,
+) -> Option<LastModified> {
     if !head.status.is_success() && head.status != StatusCode::NOT_MODIFIED {
         return None;
     }
     let config = &asked.config;
     let now = config.now();
-    let own = own_date(&head.headers, now);
-    let silent = is_silent(&head.headers);
     let mint = config.last_modified
-        && matches!(own, Own::Absent)
+        && matches!(facts.last_modified, Own::Absent)
         && tag.is_some()
         && head.status == StatusCode::OK
         && has_content
-        && !is_no_store(&head.headers)
-        && !(silent && config.freshness == Freshness::OmitLastModified);
-    let given = own.valid();
-    if may_be_ranged(head) {
+        && !facts.is_no_store
+        && !(facts.is_silent && config.freshness == Freshness::OmitLastModified);
+    let given = match facts.last_modified {
+        Own::Valid(date) => Some(date),
+        Own::Absent | Own::Invalid => None,
+    };
+    if may_be_ranged(head.status, facts) {
         note(asked, given.and_then(|date| asked.date_key(date)), true);
     }
-    let modified = config.memory.see(&asked.key, Sighting { tag, given, mint, varied: asked.varied }, now)?;
-    if let Modified::Minted(date) = modified {
-        head.headers.insert(LAST_MODIFIED, date.into());
-        if silent && config.freshness == Freshness::NoCache {
+    let modified = config.memory.see(&asked.key, Sighting { tag, given, mint, varied: facts.varied }, now)?;
+    if let Modified::Minted(_, text) = &modified {
+        head.headers.insert(LAST_MODIFIED, text.clone());
+        if facts.is_silent && config.freshness == Freshness::NoCache {
             head.headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
     }
@@ -165,8 +179,8 @@ fn give_date(asked: &Asked, head: &mut response::Parts, tag: Option<u64>, has_co
 }
 
 /// Returns true if clients may ask for parts of this content, and send its validators in If-Range.
-fn may_be_ranged(head: &response::Parts) -> bool {
-    head.status == StatusCode::PARTIAL_CONTENT || head.headers.contains_key(ACCEPT_RANGES)
+fn may_be_ranged(status: StatusCode, facts: &Facts) -> bool {
+    status == StatusCode::PARTIAL_CONTENT || facts.has_accept_ranges
 }
 
 /// Remembers whether the inner service supplied a validator, if it is one that looks like one of the layer's.
@@ -215,39 +229,5 @@ fn keep_length(head: &mut response::Parts, body: &impl Body) {
         if may_have_length && !head.headers.contains_key(CONTENT_LENGTH) {
             head.headers.insert(CONTENT_LENGTH, length.into());
         }
-    }
-}
-
-/// A validator that the inner service may have given.
-enum Own<T> {
-    Absent,
-    /// It cannot be read, or stands there twice.
-    Invalid,
-    Valid(T),
-}
-
-impl<T> Own<T> {
-    fn valid(self) -> Option<T> {
-        match self {
-            Self::Valid(validator) => Some(validator),
-            Self::Absent | Self::Invalid => None,
-        }
-    }
-}
-
-fn own_tag(headers: &HeaderMap) -> Own<EntityTag> {
-    own(headers, ETAG, |value| EntityTag::try_from(value).ok())
-}
-
-fn own_date(headers: &HeaderMap, now: HttpDate) -> Own<HttpDate> {
-    own(headers, LAST_MODIFIED, |value| HttpDate::parse(value, now))
-}
-
-fn own<T>(headers: &HeaderMap, name: HeaderName, read: impl FnOnce(&HeaderValue) -> Option<T>) -> Own<T> {
-    let mut lines = headers.get_all(name).iter();
-    match (lines.next(), lines.next()) {
-        (None, _) => Own::Absent,
-        (Some(line), None) => read(line).map_or(Own::Invalid, Own::Valid),
-        (Some(_), Some(_)) => Own::Invalid,
     }
 }

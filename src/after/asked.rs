@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use http::{
     header::{IF_MODIFIED_SINCE, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE},
-    request, response, HeaderMap, HeaderValue, Method,
+    request, HeaderMap, HeaderValue, Method,
 };
 
 use super::layer::Config;
 use crate::{
-    representation::{is_made, Fields, Key, Made, RequestKey},
+    representation::{is_made, Facts, Key, Made, RequestKey},
     rules::{EntityTag, HttpDate, Preconditions},
 };
 
@@ -21,8 +21,6 @@ pub(super) struct Asked {
     pub(super) key: RequestKey,
     /// The client asked with HEAD.
     pub(super) is_head: bool,
-    /// By which request fields the response varies, once it is there; `None` if they cannot be known.
-    pub(super) varied: Option<Fields>,
 }
 
 impl Asked {
@@ -30,13 +28,7 @@ impl Asked {
     pub(super) fn take(parts: &mut request::Parts, config: &Arc<Config>) -> Self {
         let preconditions = Preconditions::from_headers_at(&parts.headers, || config.now());
         let key = config.memory.keys.request(parts, config.key.as_deref());
-        let asked = Self {
-            config: Arc::clone(config),
-            preconditions,
-            key,
-            is_head: parts.method == Method::HEAD,
-            varied: None,
-        };
+        let asked = Self { config: Arc::clone(config), preconditions, key, is_head: parts.method == Method::HEAD };
 
         let headers = &mut parts.headers;
         asked.hide_void_dates(headers);
@@ -88,14 +80,9 @@ impl Asked {
             || !asked.has_if_match() && is_ours(asked.if_unmodified_since_date().and_then(|date| self.date_key(date)))
     }
 
-    /// Takes note of the head of the response.
-    pub(super) fn see(&mut self, head: &response::Parts) {
-        self.varied = self.config.memory.keys.varied(&head.headers);
-    }
-
     /// Returns the key under which the evidence of the content's tag is kept.
-    pub(super) fn content_key(&self) -> Option<u128> {
-        self.key.content(self.varied?)
+    pub(super) fn content_key(&self, facts: &Facts) -> Option<u128> {
+        self.key.content(facts.varied?)
     }
 
     /// Makes a tag ready to send.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
-    representation::{tag, Digest, Outcome, Reason, Sha256},
+    representation::{tag, Digest, Facts, Outcome, Reason, Sha256},
 };
 
 pin_project! {
@@ -65,6 +65,7 @@ pin_project! {
 struct Unfinished<B, D> {
     asked: Asked,
     head: response::Parts,
+    facts: Facts,
     reading: Reading<B, D>,
 }
 
@@ -96,35 +97,37 @@ where
                 }
                 StateProj::Asking { future, asked } => {
                     let (head, body) = ready!(future.poll(cx))?.into_parts();
-                    let mut asked = asked.take().expect(POLLED_AGAIN);
-                    asked.see(&head);
-                    match answer::plan(&asked, &head, &body) {
+                    let asked = asked.take().expect(POLLED_AGAIN);
+                    let config = &asked.config;
+                    let facts = Facts::read(&head.headers, &config.memory.keys, || config.now());
+                    match answer::plan(&asked, &head, &facts, &body) {
                         Plan::Leave(reason) => {
                             let body = ResponseBody::inner(body, Outcome::LeftAlone(reason));
-                            answer::answer(&asked, head, Err(reason), body)
+                            answer::answer(&asked, head, facts, Err(reason), body)
                         }
                         Plan::Empty(buffer) => {
-                            let made = asked.made(tag(D::default(), &head.headers));
+                            let made = asked.made(tag(D::default(), facts.is_negotiated, &head.headers));
                             answer::answer(
                                 &asked,
                                 head,
+                                facts,
                                 Ok(made),
                                 ResponseBody::buffered(buffer, true, Outcome::Tagged),
                             )
                         }
                         Plan::Read(buffer) => {
                             let reading = Reading::new(body, buffer, asked.is_head);
-                            state.set(State::Reading { unfinished: Some(Unfinished { asked, head, reading }) });
+                            state.set(State::Reading { unfinished: Some(Unfinished { asked, head, facts, reading }) });
                             continue;
                         }
                     }
                 }
                 StateProj::Reading { unfinished } => {
-                    let Unfinished { asked, head, reading } = unfinished.as_mut().expect(POLLED_AGAIN);
-                    let result = ready!(reading.poll(cx, asked, &head.headers));
-                    let Unfinished { asked, head, reading } = unfinished.take().expect(POLLED_AGAIN);
+                    let Unfinished { asked, head, facts, reading } = unfinished.as_mut().expect(POLLED_AGAIN);
+                    let result = ready!(reading.poll(cx, asked, &head.headers, facts));
+                    let Unfinished { asked, head, facts, reading } = unfinished.take().expect(POLLED_AGAIN);
                     let (made, body) = reading.finish(result);
-                    answer::answer(&asked, head, made, body)
+                    answer::answer(&asked, head, facts, made, body)
                 }
             };
             return Poll::Ready(Ok(response));

@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::{asked::Asked, layer::Config, patience::Patience};
 use crate::{
     body::{Buffer, Replay, ResponseBody},
-    representation::{tag, Digest, Made, Outcome, Reason, Remembered},
+    representation::{tag, Digest, Facts, Made, Outcome, Reason, Remembered},
 };
 
 /// A body that is being read and hashed.
@@ -55,22 +55,24 @@ impl<B: Body, D: Digest> Reading<B, D> {
 
     /// Goes on reading, then comparing and hashing; ready when there is a tag, or will be none.
     ///
-    /// `headers` are those of the response.
+    /// `headers` are those of the response, and `facts` what they say.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         asked: &Asked,
         headers: &HeaderMap,
+        facts: &Facts,
     ) -> Poll<Result<Made, GivenUp<B::Error>>> {
         let config = &asked.config;
-        let evidence = config.evidence.as_deref().zip(asked.content_key());
+        let evidence = config.evidence.as_deref().zip(asked.content_key(facts));
+        let variant = facts.is_negotiated.then_some(headers);
         if self.hashing.is_none() {
             if let Err(given_up) = ready!(self.poll_read(cx, config)) {
                 return Poll::Ready(Err(given_up));
             }
             let previous = evidence.and_then(|(evidence, key)| evidence.get(key));
             if let (Some((evidence, key)), Some(remembered)) = (evidence, &previous) {
-                if let Some(same) = remembered.compare(self.buffer.len(), headers, self.buffer.content()) {
+                if let Some(same) = remembered.compare(self.buffer.len(), variant, self.buffer.content()) {
                     evidence.confirm(key, remembered, same, self.buffer.content());
                     return Poll::Ready(Ok(remembered.made().clone()));
                 }
@@ -79,10 +81,10 @@ impl<B: Body, D: Digest> Reading<B, D> {
         }
         let Some(hashing) = &mut self.hashing else { return Poll::Pending };
         ready!(hashing.poll(cx, &self.buffer));
-        let made = asked.made(tag(std::mem::take(&mut hashing.digest), headers));
+        let made = asked.made(tag(std::mem::take(&mut hashing.digest), facts.is_negotiated, headers));
         if let Some((evidence, key)) = evidence {
             let previous = hashing.previous.as_deref();
-            evidence.learn(key, previous, made.clone(), headers, self.buffer.content());
+            evidence.learn(key, previous, made.clone(), variant, self.buffer.content());
         }
         Poll::Ready(Ok(made))
     }

@@ -7,7 +7,6 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{header::CONTENT_LENGTH, HeaderMap};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -196,19 +195,6 @@ impl<B: Body> fmt::Debug for ResponseBody<B> {
         };
         f.debug_struct("ResponseBody").field("source", &source).field("outcome", &self.outcome).finish_non_exhaustive()
     }
-}
-
-/// Returns the size of the content, in octets, if the body or the head say it. `Err` if they contradict each other.
-pub(crate) fn known_size(body: &impl Body, headers: &HeaderMap) -> Result<Option<u64>, ()> {
-    let mut known = body.size_hint().exact();
-    for line in headers.get_all(CONTENT_LENGTH) {
-        let length = line.to_str().ok().filter(|text| text.bytes().all(|octet| octet.is_ascii_digit()));
-        let length = length.and_then(|text| text.parse::<u64>().ok()).ok_or(())?;
-        if known.replace(length).is_some_and(|known| known != length) {
-            return Err(());
-        }
-    }
-    Ok(known)
 }
 
 fn poll_bytes<B: Body>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {

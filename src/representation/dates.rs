@@ -43,6 +43,8 @@
 //! it gives one date to two contents of which the memory saw only one, or a date from the future before a restart, or
 //! dates only now and then, so that one it gives after a restart is one that was minted before.
 
+use http::HeaderValue;
+
 use super::key::{Fields, RequestKey};
 use crate::rules::{HttpDate, LastModified};
 
@@ -60,22 +62,22 @@ pub(crate) struct Sighting {
 }
 
 /// What the memory says of a response's modification date.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Modified {
     /// The inner service gave it.
     Given(LastModified),
-    /// This date was minted, and is being sent.
-    Minted(HttpDate),
+    /// This date was minted, and is being sent, as this text.
+    Minted(HttpDate, HeaderValue),
     /// A date will be minted; none may be sent yet.
     Pending,
 }
 
 impl Modified {
     /// Returns how a client's date compares with it.
-    pub(crate) fn last_modified(self) -> LastModified {
-        match self {
+    pub(crate) fn last_modified(&self) -> LastModified {
+        match *self {
             Self::Given(given) => given,
-            Self::Minted(date) => LastModified::FirstSeen(date),
+            Self::Minted(date, _) => LastModified::FirstSeen(date),
             Self::Pending => LastModified::Unsettled,
         }
     }
@@ -178,14 +180,15 @@ impl Resource {
                 variant.assigned = variant.assigned.next_second();
                 Modified::Pending
             }
-            None => Modified::Minted(variant.assigned),
+            None => Modified::Minted(variant.assigned, variant.text()),
         };
-        match modified {
+        match &modified {
             // Clamped, or one date in 2099 would end all minted ones.
             Modified::Given(_) => self.last_sent = self.last_sent.max(sighting.given.unwrap_or(now).min(now)),
-            Modified::Minted(date) => {
-                self.last_sent = self.last_sent.max(date);
-                self.minted = Some(self.minted.map_or((date, date), |(first, last)| (first.min(date), last.max(date))));
+            Modified::Minted(date, _) => {
+                self.last_sent = self.last_sent.max(*date);
+                let (first, last) = self.minted.unwrap_or((*date, *date));
+                self.minted = Some((first.min(*date), last.max(*date)));
             }
             Modified::Pending => {}
         }
@@ -229,6 +232,7 @@ impl Resource {
             content,
             given,
             assigned: now.max(self.last_sent.max(self.forgotten).next_second()),
+            text: None,
             seen: now,
             greatest: now,
             others_seen: self.floor,
@@ -255,6 +259,8 @@ struct Variant {
     given: Option<HttpDate>,
     /// The date minted for the present content, whether it was sent or not.
     assigned: HttpDate,
+    /// How that is written, once it was.
+    text: Option<(HttpDate, HeaderValue)>,
     /// The last moment at which it was seen.
     seen: HttpDate,
     /// The greatest date that the inner service ever gave; not clamped.
@@ -291,6 +297,14 @@ impl Variant {
         self.given = given;
         self.seen = self.seen.max(now);
         self.greatest = self.greatest.max(given.unwrap_or(now));
+    }
+
+    /// Writes the minted date, once.
+    fn text(&mut self) -> HeaderValue {
+        match &self.text {
+            Some((date, text)) if *date == self.assigned => text.clone(),
+            _ => self.text.insert((self.assigned, self.assigned.into())).1.clone(),
+        }
     }
 
     /// Records that `date` is sent with the present content. Returns true if it was, for certain, never sent with other

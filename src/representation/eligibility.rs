@@ -5,11 +5,14 @@
 //! can extend or replace.
 
 use http::{
-    header::{CONTENT_RANGE, CONTENT_TYPE},
+    header::{CACHE_CONTROL, CONTENT_TYPE},
     Extensions, HeaderMap, StatusCode, Version,
 };
 
-use super::{freshness, Reason};
+use super::{
+    facts::{is_streaming, Facts},
+    freshness, Reason,
+};
 
 /// Says which responses to a GET or HEAD may be tagged; true means "go on".
 ///
@@ -87,7 +90,8 @@ impl DefaultPredicate {
 
 impl Predicate for DefaultPredicate {
     fn may_tag(&self, _: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
-        usual_objection(headers).is_none()
+        let is_no_store = headers.get_all(CACHE_CONTROL).iter().any(freshness::is_no_store);
+        !is_no_store && !headers.get_all(CONTENT_TYPE).iter().any(is_streaming)
     }
 }
 
@@ -109,42 +113,48 @@ pub struct Untagged;
 
 /// Returns why a 200 without a tag may not be hashed, if so. `custom` stands in for the default predicate.
 pub(crate) fn objection(
+    facts: &Facts,
     version: Version,
     headers: &HeaderMap,
     extensions: &Extensions,
     custom: Option<&(dyn Predicate + Send + Sync)>,
 ) -> Option<Reason> {
-    if headers.contains_key(CONTENT_RANGE) {
+    if facts.has_content_range {
         return Some(Reason::Partial);
     }
     if extensions.get::<Untagged>().is_some() {
         return Some(Reason::Untagged);
     }
+    let usual = match (facts.is_no_store, facts.is_streaming) {
+        (true, _) => Some(Reason::NoStore),
+        (false, true) => Some(Reason::Streaming),
+        (false, false) => None,
+    };
     match custom {
-        None => usual_objection(headers),
+        None => usual,
         Some(custom) if custom.may_tag(StatusCode::OK, version, headers, extensions) => None,
-        Some(_) => usual_objection(headers).or(Some(Reason::Predicate)),
+        Some(_) => usual.or(Some(Reason::Predicate)),
     }
-}
-
-fn usual_objection(headers: &HeaderMap) -> Option<Reason> {
-    if freshness::is_no_store(headers) {
-        return Some(Reason::NoStore);
-    }
-    let media_type = headers.get(CONTENT_TYPE)?.as_bytes();
-    let starts_with = |prefix: &[u8]| media_type.get(..prefix.len()).is_some_and(|s| s.eq_ignore_ascii_case(prefix));
-    let streams = [&b"text/event-stream"[..], b"multipart/x-mixed-replace", b"application/grpc"];
-    streams.into_iter().any(starts_with).then_some(Reason::Streaming)
 }
 
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
 
-    use super::*;
+    use super::{super::key::Keys, *};
+    use crate::rules::HttpDate;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         lines.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    fn object(
+        headers: &HeaderMap,
+        extensions: &Extensions,
+        custom: Option<&(dyn Predicate + Send + Sync)>,
+    ) -> Option<Reason> {
+        let facts = Facts::read(headers, &Keys::new(), || HttpDate::MIN);
+        objection(&facts, Version::HTTP_11, headers, extensions, custom)
     }
 
     #[test]
@@ -162,7 +172,7 @@ mod tests {
             (&[("content-range", "bytes 0-1/2")], Some(Reason::Partial)),
             (&[], None),
         ] {
-            assert_eq!(objection(Version::HTTP_11, &headers(lines), &Extensions::new(), None), expected, "{lines:?}");
+            assert_eq!(object(&headers(lines), &Extensions::new(), None), expected, "{lines:?}");
         }
     }
 
@@ -172,7 +182,7 @@ mod tests {
         let no = |_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| false;
         let (stream, part) = (headers(&[("content-type", "text/event-stream")]), headers(&[("content-range", "x")]));
         let ask = |headers: &HeaderMap, custom: &(dyn Predicate + Send + Sync)| {
-            objection(Version::HTTP_11, headers, &Extensions::new(), Some(custom))
+            object(headers, &Extensions::new(), Some(custom))
         };
         assert_eq!(ask(&stream, &yes), None);
         assert_eq!(ask(&part, &yes), Some(Reason::Partial), "no setting makes a part the whole");
@@ -184,7 +194,7 @@ mod tests {
 
         let mut extensions = Extensions::new();
         extensions.insert(Untagged);
-        let seen = objection(Version::HTTP_11, &HeaderMap::new(), &extensions, Some(&yes));
+        let seen = object(&HeaderMap::new(), &extensions, Some(&yes));
         assert_eq!(seen, Some(Reason::Untagged));
     }
 }

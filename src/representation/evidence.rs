@@ -22,7 +22,7 @@ use quick_cache::{
     OptionsBuilder, Weighter,
 };
 
-use super::{digest::is_negotiated, key::TakeAsIs};
+use super::key::TakeAsIs;
 use crate::rules::EntityTag;
 
 /// Tags of contents seen, for one layer.
@@ -71,13 +71,14 @@ impl Evidence {
         }
     }
 
-    /// Takes in the tag that was made of content; `previous` is what was remembered.
+    /// Takes in the tag that was made of content; `previous` is what was remembered, `variant` are the header fields of the
+    /// response, if it was negotiated.
     pub(crate) fn learn<'a>(
         &self,
         key: u128,
         previous: Option<&Remembered>,
         made: Made,
-        headers: &HeaderMap,
+        variant: Option<&HeaderMap>,
         frames: impl Iterator<Item = &'a Bytes> + Clone,
     ) {
         let len = frames.clone().map(Bytes::len).sum::<usize>();
@@ -87,7 +88,7 @@ impl Evidence {
             (true, Some(content)) => (Some(content.clone()), true),
             (true, None) => (Some(copy(frames)), false),
         };
-        self.cache.insert(key, Arc::new(Remembered { made, variant: variant(headers), content, shares }));
+        self.cache.insert(key, Arc::new(Remembered { made, variant: variant.map(lines), content, shares }));
     }
 }
 
@@ -132,14 +133,16 @@ impl Remembered {
     }
 
     /// Compares a response with the one remembered; `None` if it may have another tag.
+    ///
+    /// `variant` are its header fields, if it was negotiated.
     pub(crate) fn compare<'a>(
         &self,
         len: u64,
-        headers: &HeaderMap,
+        variant: Option<&HeaderMap>,
         frames: impl Iterator<Item = &'a Bytes> + Clone,
     ) -> Option<Same> {
         let content = self.content.as_ref().filter(|content| u64::try_from(content.len()) == Ok(len))?;
-        if !is_same_variant(self.variant.as_deref(), headers) {
+        if !is_same_variant(self.variant.as_deref(), variant) {
             return None;
         }
         if single(frames.clone()).is_some_and(|frame| frame.as_ptr() == content.as_ptr()) {
@@ -167,28 +170,22 @@ fn copy<'a>(frames: impl Iterator<Item = &'a Bytes>) -> Bytes {
 }
 
 /// Returns the lines that are part of a negotiated response's tag, with an empty one behind each field.
-fn variant(headers: &HeaderMap) -> Option<Vec<HeaderValue>> {
-    is_negotiated(headers).then(|| {
-        let mut lines = Vec::new();
-        for name in [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE] {
-            lines.extend(headers.get_all(name).iter().cloned());
-            lines.push(HeaderValue::from_static(""));
-        }
-        lines
-    })
+fn lines(headers: &HeaderMap) -> Vec<HeaderValue> {
+    variant_lines(headers).cloned().collect()
 }
 
-fn is_same_variant(remembered: Option<&[HeaderValue]>, headers: &HeaderMap) -> bool {
-    match (remembered, is_negotiated(headers)) {
-        (None, negotiated) => !negotiated,
-        (Some(_), false) => false,
-        (Some(lines), true) => {
-            let end = HeaderValue::from_static("");
-            let present = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE];
-            let present = present.iter().flat_map(|name| headers.get_all(name).iter().chain([&end]));
-            lines.iter().eq(present)
-        }
+fn is_same_variant(remembered: Option<&[HeaderValue]>, variant: Option<&HeaderMap>) -> bool {
+    match (remembered, variant) {
+        (None, None) => true,
+        (Some(lines), Some(headers)) => lines.iter().eq(variant_lines(headers)),
+        _ => false,
     }
+}
+
+fn variant_lines(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
+    static END: HeaderValue = HeaderValue::from_static("");
+    let fields = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE].into_iter();
+    fields.flat_map(|name| headers.get_all(name).iter().chain([&END]))
 }
 
 #[derive(Clone)]
@@ -223,10 +220,10 @@ mod tests {
     }
 
     /// Learns `frames` twice, so that they are kept.
-    fn learnt(evidence: &Evidence, key: u128, frames: &[Bytes], headers: &HeaderMap) -> Arc<Remembered> {
-        evidence.learn(key, None, made("t"), headers, frames.iter());
+    fn learnt(evidence: &Evidence, key: u128, frames: &[Bytes], variant: Option<&HeaderMap>) -> Arc<Remembered> {
+        evidence.learn(key, None, made("t"), variant, frames.iter());
         let previous = evidence.get(key);
-        evidence.learn(key, previous.as_deref(), made("t"), headers, frames.iter());
+        evidence.learn(key, previous.as_deref(), made("t"), variant, frames.iter());
         evidence.get(key).unwrap()
     }
 
@@ -237,13 +234,13 @@ mod tests {
     #[test]
     fn only_the_same_octets_with_the_same_fields_are_the_same() {
         let evidence = Evidence::new(16 * MEBI);
-        let none = HeaderMap::new();
+        let none = None;
         let content = frames(&["abcdef"]);
-        let compare = |remembered: &Remembered, content: &[Bytes], headers: &HeaderMap| {
-            remembered.compare(content.iter().map(|frame| frame.len() as u64).sum(), headers, content.iter())
+        let compare = |remembered: &Remembered, content: &[Bytes], variant: Option<&HeaderMap>| {
+            remembered.compare(content.iter().map(|frame| frame.len() as u64).sum(), variant, content.iter())
         };
-        let remembered = learnt(&evidence, 1, &content, &none);
-        assert_eq!(compare(&remembered, &content, &none), Some(Same::Place));
+        let remembered = learnt(&evidence, 1, &content, none);
+        assert_eq!(compare(&remembered, &content, none), Some(Same::Place));
         for (texts, expected) in [
             (&["abcdef"][..], Some(Same::Octets)),
             (&["abc", "", "def"], Some(Same::Octets)),
@@ -254,38 +251,38 @@ mod tests {
             (&["def", "abc"], None),
             (&[], None),
         ] {
-            assert_eq!(compare(&remembered, &frames(texts), &none), expected, "{texts:?}");
+            assert_eq!(compare(&remembered, &frames(texts), none), expected, "{texts:?}");
         }
         let within = vec![content[0].slice(..3)];
-        assert_eq!(compare(&remembered, &within, &none), None, "the same place, and shorter");
-        assert_eq!(compare(&remembered, &content, &negotiated("text/csv")), None);
+        assert_eq!(compare(&remembered, &within, none), None, "the same place, and shorter");
+        assert_eq!(compare(&remembered, &content, Some(&negotiated("text/csv"))), None);
 
-        let remembered = learnt(&evidence, 2, &content, &negotiated("text/csv"));
-        assert_eq!(compare(&remembered, &content, &negotiated("text/csv")), Some(Same::Place));
-        assert_eq!(compare(&remembered, &content, &negotiated("text/plain")), None);
-        assert_eq!(compare(&remembered, &content, &none), None);
+        let remembered = learnt(&evidence, 2, &content, Some(&negotiated("text/csv")));
+        assert_eq!(compare(&remembered, &content, Some(&negotiated("text/csv"))), Some(Same::Place));
+        assert_eq!(compare(&remembered, &content, Some(&negotiated("text/plain"))), None);
+        assert_eq!(compare(&remembered, &content, none), None);
         let mut twice = negotiated("text/csv");
         twice.append(CONTENT_TYPE, HeaderValue::from_static("text/csv"));
-        assert_eq!(compare(&remembered, &content, &twice), None);
+        assert_eq!(compare(&remembered, &content, Some(&twice)), None);
     }
 
     #[test]
     fn content_is_kept_from_the_second_sight_on_and_copied_when_it_moves() {
         let evidence = Evidence::new(16 * MEBI);
-        let none = HeaderMap::new();
+        let none = None;
         let large = Bytes::from(vec![b'x'; 10_000]);
         let part = [large.slice(..10)];
-        evidence.learn(1, None, made("t"), &none, part.iter());
+        evidence.learn(1, None, made("t"), none, part.iter());
         assert!(evidence.get(1).unwrap().content.is_none());
 
-        let remembered = learnt(&evidence, 1, &part, &none);
+        let remembered = learnt(&evidence, 1, &part, none);
         assert_eq!(remembered.content.as_ref().unwrap().as_ptr(), large.as_ptr());
-        let same = remembered.compare(10, &none, part.iter()).unwrap();
+        let same = remembered.compare(10, none, part.iter()).unwrap();
         evidence.confirm(1, &remembered, same, part.iter());
         assert!(evidence.get(1).unwrap().shares, "content that stays where it is need not be copied");
 
         let moved = frames(&["xxxxx", "xxxxx"]);
-        let same = remembered.compare(10, &none, moved.iter()).unwrap();
+        let same = remembered.compare(10, none, moved.iter()).unwrap();
         evidence.confirm(1, &remembered, same, moved.iter());
         let remembered = evidence.get(1).unwrap();
         assert!(!remembered.shares && remembered.content.as_ref().unwrap().as_ptr() != large.as_ptr());
@@ -294,17 +291,17 @@ mod tests {
     #[test]
     fn space_is_bounded_and_large_content_admitted() {
         let evidence = Evidence::new(16 * MEBI);
-        let none = HeaderMap::new();
+        let none = None;
         for key in 0..64 {
             let content = [Bytes::from(vec![b'x'; MEBI])];
-            assert!(learnt(&evidence, key << 64 | key, &content, &none).content.is_some(), "{key}");
+            assert!(learnt(&evidence, key << 64 | key, &content, none).content.is_some(), "{key}");
         }
         assert!(evidence.cache.weight() <= 16 * 1_048_576, "{}", evidence.cache.weight());
         for key in 0..100_000 {
-            evidence.learn(key, None, made("t"), &none, [].iter());
+            evidence.learn(key, None, made("t"), none, [].iter());
         }
         assert!(evidence.cache.weight() <= 16 * 1_048_576 && evidence.cache.len() < 40_000);
         let larger = [Bytes::from(vec![b'x'; 5 * MEBI])];
-        assert!(learnt(&evidence, 7, &larger, &none).content.is_none(), "more than a fair share");
+        assert!(learnt(&evidence, 7, &larger, none).content.is_none(), "more than a fair share");
     }
 }

@@ -15,8 +15,8 @@ use std::{
 };
 
 use http::{
-    header::{HeaderName, ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HOST, ORIGIN, VARY},
-    request, HeaderMap,
+    header::{HeaderName, ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HOST, ORIGIN},
+    request, HeaderValue,
 };
 use siphasher::sip128::{Hasher128, SipHasher13};
 
@@ -86,33 +86,35 @@ impl Keys {
     ///
     /// `custom`, if given, feeds the hash in place of authority and URI.
     pub(crate) fn request(&self, parts: &request::Parts, custom: Option<&KeyFn>) -> RequestKey {
+        let known = self.varied.iter().take_while(|name| name.get().is_some()).count();
+        let (mut fields, mut host) = ([0_u64; SLOTS], None);
+        for (name, value) in &parts.headers {
+            let place = self.varied.iter().take(known).position(|varied| varied.get() == Some(name));
+            if let Some(field) = place.and_then(|place| fields.get_mut(place)) {
+                // Several lines of a field follow each other in their order.
+                let mut hasher = self.hasher();
+                field.hash(&mut hasher);
+                value.as_bytes().hash(&mut hasher);
+                *field = hasher.finish();
+            }
+            if *name == HOST {
+                host = host.or(Some(value));
+            }
+        }
         let mut hasher = self.hasher();
         match custom {
             Some(custom) => custom(parts, &mut hasher),
-            None => hash_target(parts, &mut hasher),
-        }
-        let (mut fields, mut known) = ([0; SLOTS], 0);
-        for (field, name) in fields.iter_mut().zip(&self.varied) {
-            let Some(name) = name.get() else { break };
-            known += 1;
-            let mut lines = parts.headers.get_all(name).iter().peekable();
-            if lines.peek().is_some() {
-                let mut hasher = self.hasher();
-                lines.for_each(|line| line.as_bytes().hash(&mut hasher));
-                *field = hasher.finish();
-            }
+            None => hash_target(parts, host, &mut hasher),
         }
         RequestKey { resource: Key(hasher.finish128().as_u128()), fields, known }
     }
 
-    /// Returns the fields by which a response varies; `None` if they cannot all be known.
-    pub(crate) fn varied(&self, headers: &HeaderMap) -> Option<Fields> {
+    /// Returns the fields that a line of `Vary` names; `None` if they cannot all be known.
+    pub(super) fn varied(&self, line: &HeaderValue) -> Option<Fields> {
         let mut fields = 0;
-        for line in headers.get_all(VARY) {
-            for member in line.as_bytes().split(|&octet| octet == b',').map(trim_ows) {
-                if !member.is_empty() {
-                    fields |= 1 << self.slot(member)?;
-                }
+        for member in line.as_bytes().split(|&octet| octet == b',').map(trim_ows) {
+            if !member.is_empty() {
+                fields |= 1 << self.slot(member)?;
             }
         }
         Some(fields)
@@ -152,7 +154,7 @@ impl Keys {
 pub(crate) type KeyFn = dyn Fn(&request::Parts, &mut dyn Hasher) + Send + Sync;
 
 /// Hashes the authority and the path with its query, as the client sent them.
-fn hash_target(parts: &request::Parts, hasher: &mut SipHasher13) {
+fn hash_target(parts: &request::Parts, host: Option<&HeaderValue>, hasher: &mut SipHasher13) {
     #[cfg(feature = "axum")]
     let uri = parts.extensions.get().map_or(&parts.uri, |axum::extract::OriginalUri(uri)| uri);
     #[cfg(not(feature = "axum"))]
@@ -160,7 +162,7 @@ fn hash_target(parts: &request::Parts, hasher: &mut SipHasher13) {
 
     match uri.authority() {
         Some(authority) => authority.as_str().as_bytes().hash(hasher),
-        None => parts.headers.get(HOST).map(|host| host.as_bytes()).unwrap_or_default().hash(hasher),
+        None => host.map(HeaderValue::as_bytes).unwrap_or_default().hash(hasher),
     }
     uri.path().hash(hasher);
     uri.query().hash(hasher);
@@ -191,7 +193,7 @@ const SLOTS: usize = 12;
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderValue, Request};
+    use http::Request;
 
     use super::*;
 
@@ -204,7 +206,7 @@ mod tests {
     }
 
     fn varied(keys: &Keys, vary: &[&'static str]) -> Option<Fields> {
-        keys.varied(&vary.iter().map(|line| (VARY, HeaderValue::from_static(line))).collect())
+        vary.iter().try_fold(0, |all, line| Some(all | keys.varied(&HeaderValue::from_static(line))?))
     }
 
     #[test]
@@ -271,8 +273,8 @@ mod tests {
     fn what_cannot_be_a_field_is_not_remembered() {
         let keys = Keys::new();
         for vary in ["*", "accept, *", "a b", "é"] {
-            let headers = HeaderMap::from_iter([(VARY, HeaderValue::from_bytes(vary.as_bytes()).unwrap())]);
-            assert_eq!([keys.varied(&headers), keys.varied(&headers)], [None, None], "{vary}");
+            let line = HeaderValue::from_bytes(vary.as_bytes()).unwrap();
+            assert_eq!([keys.varied(&line), keys.varied(&line)], [None, None], "{vary}");
         }
     }
 }

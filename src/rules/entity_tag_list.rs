@@ -8,7 +8,7 @@
 //! A comma is legal inside a tag, so members are read, not split. A member that is no tag is reported as such; reading
 //! goes on behind the first comma after its start, so that a stray quote cannot hide the good members that follow.
 
-use http::{header::AsHeaderName, HeaderMap, HeaderValue};
+use http::HeaderValue;
 
 use super::entity_tag::Member;
 
@@ -20,10 +20,13 @@ pub(super) struct EntityTagList {
 }
 
 impl EntityTagList {
-    /// Takes every line of the field `name`; one line is the common case and allocates nothing.
-    pub(super) fn from_headers(headers: &HeaderMap, name: impl AsHeaderName) -> Self {
-        let mut lines = headers.get_all(name).iter().cloned();
-        Self { first: lines.next(), others: lines.collect() }
+    /// Takes in the next line; one line is the common case and allocates nothing.
+    pub(super) fn push(&mut self, line: &HeaderValue) {
+        if self.first.is_none() {
+            self.first = Some(line.clone());
+        } else {
+            self.others.push(line.clone());
+        }
     }
 
     pub(super) fn is_present(&self) -> bool {
@@ -81,16 +84,14 @@ pub(crate) fn trim_ows(value: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use http::header::IF_MATCH;
-
     use super::*;
 
     fn list(lines: &[&[u8]]) -> EntityTagList {
-        let mut headers = HeaderMap::new();
+        let mut list = EntityTagList::default();
         for line in lines {
-            headers.append(IF_MATCH, HeaderValue::from_bytes(line).unwrap());
+            list.push(&HeaderValue::from_bytes(line).unwrap());
         }
-        EntityTagList::from_headers(&headers, IF_MATCH)
+        list
     }
 
     /// Writes what was read: `W` and `S` for weak and strong members, `!` for one that is no tag.

@@ -69,7 +69,7 @@ impl HttpDate {
     }
 
     /// Reads one date, and asks for the time only where a two-digit year needs it.
-    pub(super) fn parse_with(value: &[u8], now: impl FnOnce() -> Self) -> Option<Self> {
+    pub(crate) fn parse_with(value: &[u8], now: impl FnOnce() -> Self) -> Option<Self> {
         let value = super::trim_ows(value);
         let mut reader = Reader { rest: value };
         let comma = value.iter().position(|&octet| octet == b',');

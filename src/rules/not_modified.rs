@@ -4,20 +4,14 @@
 //! Fields are removed by name, never by a prefix such as `content-`, and never by a list of what may stay: cookies,
 //! CORS, security and tracing fields, and every line of a field that has several, are none of this module's business.
 
-use http::{
-    header::{
-        HeaderName, AGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
-        CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, EXPIRES, TRAILER, TRANSFER_ENCODING,
-    },
-    HeaderMap,
-};
+use http::HeaderMap;
 
 /// Drops what describes content that a 304 does not have.
 ///
 /// What a stored response is updated with stays: `ETag`, `Last-Modified`, `Date`, `Expires`, `Vary`, `Cache-Control`
 /// and `Content-Location`.
 pub(crate) fn keep_for_not_modified(headers: &mut HeaderMap) {
-    remove_all(headers, &CONTENT_FIELDS);
+    remove(headers, |name| CONTENT_FIELDS.contains(&name));
 }
 
 /// Drops what describes the content that a 412 is sent in place of.
@@ -25,43 +19,43 @@ pub(crate) fn keep_for_not_modified(headers: &mut HeaderMap) {
 /// Freshness goes too: it was said of the content, and would let a cache keep the 412 and answer others with it. The
 /// validators stay; they tell the client what it would have had to name.
 pub(crate) fn keep_for_precondition_failed(headers: &mut HeaderMap) {
-    remove_all(headers, &CONTENT_FIELDS);
-    remove_all(headers, &SELECTED_FIELDS);
+    remove(headers, |name| CONTENT_FIELDS.contains(&name) || SELECTED_FIELDS.contains(&name));
 }
 
-fn remove_all(headers: &mut HeaderMap, names: &[HeaderName]) {
-    for name in names {
+/// Removes the fields that are named, and looks for no others: most are not there.
+fn remove(headers: &mut HeaderMap, is_named: impl Fn(&str) -> bool) {
+    while let Some(name) = headers.keys().find(|name| is_named(name.as_str())).cloned() {
         headers.remove(name);
     }
 }
 
-const CONTENT_FIELDS: [HeaderName; 9] = [
-    CONTENT_LENGTH,
-    CONTENT_TYPE,
-    CONTENT_ENCODING,
-    CONTENT_LANGUAGE,
-    CONTENT_RANGE,
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("content-md5"),
-    TRANSFER_ENCODING,
-    TRAILER,
+const CONTENT_FIELDS: [&str; 9] = [
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "content-language",
+    "content-range",
+    "content-digest",
+    "content-md5",
+    "transfer-encoding",
+    "trailer",
 ];
 
-const SELECTED_FIELDS: [HeaderName; 9] = [
-    CACHE_CONTROL,
-    EXPIRES,
-    AGE,
-    CONTENT_DISPOSITION,
-    CONTENT_LOCATION,
-    HeaderName::from_static("cdn-cache-control"),
-    HeaderName::from_static("digest"),
-    HeaderName::from_static("repr-digest"),
-    HeaderName::from_static("surrogate-control"),
+const SELECTED_FIELDS: [&str; 9] = [
+    "cache-control",
+    "expires",
+    "age",
+    "content-disposition",
+    "content-location",
+    "cdn-cache-control",
+    "digest",
+    "repr-digest",
+    "surrogate-control",
 ];
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
 

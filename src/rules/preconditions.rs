@@ -4,10 +4,7 @@
 //! Each field has one function that says whether its condition is ignored, holds or fails; [`Preconditions::evaluate`]
 //! is the list of section 13.2.2.
 
-use http::{
-    header::{AsHeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE},
-    HeaderMap, HeaderValue, Method,
-};
+use http::{HeaderMap, HeaderValue, Method};
 
 use super::{entity_tag_list::EntityTagList, EntityTag, HttpDate, LastModified, Representation, Validators};
 
@@ -45,21 +42,28 @@ pub enum Decision {
 pub struct Preconditions {
     if_match: EntityTagList,
     if_none_match: EntityTagList,
-    if_modified_since: Option<HttpDate>,
-    if_unmodified_since: Option<HttpDate>,
-    if_range: Option<HeaderValue>,
+    if_modified_since: OnlyLine<HttpDate>,
+    if_unmodified_since: OnlyLine<HttpDate>,
+    if_range: OnlyLine<HeaderValue>,
 }
 
 impl Preconditions {
     /// Takes the preconditions from header fields; `now` is asked only for a date with a two-digit year.
     pub(crate) fn from_headers_at(headers: &HeaderMap, now: impl Fn() -> HttpDate) -> Self {
-        Self {
-            if_match: EntityTagList::from_headers(headers, IF_MATCH),
-            if_none_match: EntityTagList::from_headers(headers, IF_NONE_MATCH),
-            if_modified_since: only_date(headers, IF_MODIFIED_SINCE, &now),
-            if_unmodified_since: only_date(headers, IF_UNMODIFIED_SINCE, &now),
-            if_range: only_line(headers, IF_RANGE),
+        let mut asked = Self::default();
+        for (name, value) in headers {
+            let Some(name) = name.as_str().strip_prefix("if-") else { continue };
+            let date = || HttpDate::parse_with(value.as_bytes(), &now);
+            match name {
+                "match" => asked.if_match.push(value),
+                "none-match" => asked.if_none_match.push(value),
+                "modified-since" => asked.if_modified_since.take_line(date),
+                "unmodified-since" => asked.if_unmodified_since.take_line(date),
+                "range" => asked.if_range.take_line(|| Some(value.clone())),
+                _ => {}
+            }
         }
+        asked
     }
 
     /// Judges the preconditions against the current state of the resource.
@@ -128,7 +132,11 @@ impl Preconditions {
     /// [RFC 9110, section 13.1.5]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.1.5
     #[must_use]
     pub fn allows_range(&self, representation: &Representation, now: HttpDate) -> bool {
-        let Some(value) = &self.if_range else { return true };
+        let value = match &self.if_range {
+            OnlyLine::Absent => return true,
+            OnlyLine::Useless => return false,
+            OnlyLine::Line(value) => value,
+        };
         let Representation::Exists(current) = representation else { return false };
         if let Ok(tag) = EntityTag::try_from(value) {
             return current.etag.as_ref().is_some_and(|etag| etag.strong_eq(&tag));
@@ -154,12 +162,12 @@ impl Preconditions {
 
     /// Returns the date of If-Modified-Since, if it is one.
     pub(crate) fn if_modified_since_date(&self) -> Option<HttpDate> {
-        self.if_modified_since
+        self.if_modified_since.value()
     }
 
     /// Returns the date of If-Unmodified-Since, if it is one.
     pub(crate) fn if_unmodified_since_date(&self) -> Option<HttpDate> {
-        self.if_unmodified_since
+        self.if_unmodified_since.value()
     }
 
     /// Returns the tags of If-Match, as far as they can be read.
@@ -180,7 +188,7 @@ impl Preconditions {
     }
 
     fn if_unmodified_since(&self, current: Option<&Validators>) -> Condition {
-        match (self.if_unmodified_since, current.and_then(|current| current.last_modified)) {
+        match (self.if_unmodified_since.value(), current.and_then(|current| current.last_modified)) {
             (Some(date), Some(changed)) => Condition::holds_if(changed.is_unchanged_since(date)),
             _ => Condition::Ignored,
         }
@@ -207,7 +215,7 @@ impl Preconditions {
     }
 
     fn if_modified_since(&self, current: Option<&Validators>) -> Condition {
-        match (self.if_modified_since, current.and_then(|current| current.last_modified)) {
+        match (self.if_modified_since.value(), current.and_then(|current| current.last_modified)) {
             (Some(date), Some(changed)) => Condition::holds_if(!changed.is_unchanged_since(date)),
             _ => Condition::Ignored,
         }
@@ -233,17 +241,32 @@ impl Condition {
     }
 }
 
-/// Takes a field that must have one line; several lines count as one that says nothing.
-fn only_line(headers: &HeaderMap, name: impl AsHeaderName) -> Option<HeaderValue> {
-    let mut lines = headers.get_all(name).iter();
-    let first = lines.next()?;
-    Some(if lines.next().is_none() { first.clone() } else { HeaderValue::from_static("") })
+/// A field that must have one line.
+#[derive(Clone, Copy, Debug, Default)]
+enum OnlyLine<T> {
+    #[default]
+    Absent,
+    /// It cannot be read, or there are several.
+    Useless,
+    Line(T),
 }
 
-/// Reads a field that must be one date.
-fn only_date(headers: &HeaderMap, name: impl AsHeaderName, now: impl FnOnce() -> HttpDate) -> Option<HttpDate> {
-    let line = only_line(headers, name)?;
-    HttpDate::parse_with(line.as_bytes(), now)
+impl<T> OnlyLine<T> {
+    fn take_line(&mut self, read: impl FnOnce() -> Option<T>) {
+        *self = match self {
+            Self::Absent => read().map_or(Self::Useless, Self::Line),
+            Self::Useless | Self::Line(_) => Self::Useless,
+        };
+    }
+}
+
+impl<T: Copy> OnlyLine<T> {
+    fn value(&self) -> Option<T> {
+        match self {
+            Self::Line(value) => Some(*value),
+            Self::Absent | Self::Useless => None,
+        }
+    }
 }
 
 #[cfg(test)]

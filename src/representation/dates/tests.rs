@@ -40,7 +40,10 @@ impl Seen {
 
     fn minted(&mut self, now: i64, tag: u64) -> Option<i64> {
         match self.see(now, tagged(tag, None)).unwrap() {
-            Modified::Minted(date) => Some(date.unix_seconds()),
+            Modified::Minted(date, text) => {
+                assert_eq!(text, date.to_string());
+                Some(date.unix_seconds())
+            }
             Modified::Pending => None,
             Modified::Given { .. } => panic!("no date was given"),
         }
@@ -179,15 +182,16 @@ fn variants_have_dates_of_their_own_and_share_none() {
         seen.request = *request;
         seen.see(now, sighting)
     };
-    assert_eq!(see(&one, 5, vary(1, None)), Some(Modified::Minted(at(5))));
+    let minted = |second| Some(Modified::Minted(at(second), at(second).into()));
+    assert_eq!(see(&one, 5, vary(1, None)), minted(5));
     assert_eq!(see(&two, 5, vary(2, None)), Some(Modified::Pending), "second 5 stands for the other variant");
-    assert_eq!(see(&two, 6, vary(2, None)), Some(Modified::Minted(at(6))));
-    assert_eq!(see(&one, 6, vary(1, None)), Some(Modified::Minted(at(5))));
+    assert_eq!(see(&two, 6, vary(2, None)), minted(6));
+    assert_eq!(see(&one, 6, vary(1, None)), minted(5));
     // From now on another field counts, too: nobody knows which old variant a request belonged to.
     let more = Sighting { varied: Some(2), ..tagged(1, None) };
     assert_eq!(see(&one, 6, more), Some(Modified::Pending));
-    assert_eq!(see(&one, 7, more), Some(Modified::Minted(at(7))));
-    assert_eq!(see(&one, 8, vary(1, None)), Some(Modified::Minted(at(7))), "a variant is found with fewer fields, too");
+    assert_eq!(see(&one, 7, more), minted(7));
+    assert_eq!(see(&one, 8, vary(1, None)), minted(7), "a variant is found with fewer fields, too");
     // A field that was not known in time.
     assert_eq!(see(&one, 9, Sighting { varied: Some(1 << 11), ..tagged(1, None) }), None);
 }

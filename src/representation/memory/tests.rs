@@ -199,17 +199,17 @@ impl Model {
             let sighting = Sighting { tag: tag.filter(|_| is_known), given, mint, varied };
             memory.see(&request, sighting, now)
         };
-        let sent = |modified| match modified {
+        let sent = |modified: &Option<Modified>| match *modified {
             Some(Modified::Given(LastModified::Watched { date, .. } | LastModified::FirstSeen(date))) => Some(date),
-            Some(Modified::Minted(date)) => Some(date),
+            Some(Modified::Minted(date, _)) => Some(date),
             _ => None,
         };
         let mut modified = see(memory, given);
-        self.minted += usize::from(matches!(modified, Some(Modified::Minted(_))));
+        self.minted += usize::from(matches!(modified, Some(Modified::Minted(..))));
         if let Some(apart) = self.world.stacked {
-            modified = see(if apart { outer } else { memory }, sent(modified));
+            modified = see(if apart { outer } else { memory }, sent(&modified));
         }
-        let last_modified = sent(modified);
+        let last_modified = sent(&modified);
         assert!(given.is_some() || last_modified <= Some(now), "a minted date lies in the future");
 
         let copies = self.copies.iter().filter(|copy| copy.key == key);
@@ -227,7 +227,8 @@ impl Model {
             if let Some(asked) = asked.filter(|_| !hits && !foreign) {
                 let mut headers = HeaderMap::new();
                 headers.insert(IF_MODIFIED_SINCE, asked.into());
-                let validators = Validators { etag: None, last_modified: modified.map(Modified::last_modified) };
+                let validators =
+                    Validators { etag: None, last_modified: modified.as_ref().map(Modified::last_modified) };
                 let decision =
                     Preconditions::from_headers_at(&headers, || now).evaluate(&Method::GET, &validators.into());
                 if decision == Decision::NotModified {
