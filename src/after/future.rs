@@ -89,7 +89,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
-        loop {
+        {
             let response = match state.as_mut().project() {
                 StateProj::Passing { future, reason, report } => {
                     let (head, body) = ready!(future.poll(cx))?.into_parts();
@@ -97,28 +97,34 @@ where
                 }
                 StateProj::Asking { future, asked } => {
                     let (head, body) = ready!(future.poll(cx))?.into_parts();
-                    let asked = asked.take().expect(POLLED_AGAIN);
-                    let config = &asked.config;
+                    let exchange = asked.as_ref().expect(POLLED_AGAIN);
+                    let config = &exchange.config;
                     let facts = Facts::read(&head.headers, &config.memory.keys, || config.now());
-                    match answer::plan(&asked, &head, &facts, &body) {
+                    match answer::plan(exchange, &head, &facts, &body) {
                         Plan::Leave(reason) => {
                             let body = ResponseBody::inner(body, Outcome::LeftAlone(reason));
-                            answer::answer(&asked, head, facts, Err(reason), body)
+                            answer::answer(exchange, head, facts, Err(reason), body)
                         }
                         Plan::Empty(buffer) => {
-                            let made = asked.made(tag(D::default(), facts.is_negotiated, &head.headers));
-                            answer::answer(
-                                &asked,
-                                head,
-                                facts,
-                                Ok(made),
-                                ResponseBody::buffered(buffer, true, Outcome::Tagged),
-                            )
+                            let made = exchange.made(tag(D::default(), facts.is_negotiated, &head.headers));
+                            let body = ResponseBody::buffered(buffer, true, Outcome::Tagged);
+                            answer::answer(exchange, head, facts, Ok(made), body)
                         }
                         Plan::Read(buffer) => {
-                            let reading = Reading::new(body, buffer, asked.is_head);
-                            state.set(State::Reading { unfinished: Some(Unfinished { asked, head, facts, reading }) });
-                            continue;
+                            let mut reading = Reading::new(body, buffer, exchange.is_head);
+                            match reading.poll(cx, exchange, &head.headers, &facts) {
+                                Poll::Ready(result) => {
+                                    let (made, body) = reading.finish(result);
+                                    answer::answer(exchange, head, facts, made, body)
+                                }
+                                // Most content is ready at once, and never gets here.
+                                Poll::Pending => {
+                                    let asked = asked.take().expect(POLLED_AGAIN);
+                                    let unfinished = Some(Unfinished { asked, head, facts, reading });
+                                    state.set(State::Reading { unfinished });
+                                    return Poll::Pending;
+                                }
+                            }
                         }
                     }
                 }
@@ -130,7 +136,7 @@ where
                     answer::answer(&asked, head, facts, made, body)
                 }
             };
-            return Poll::Ready(Ok(response));
+            Poll::Ready(Ok(response))
         }
     }
 }

@@ -15,7 +15,8 @@ pub(crate) struct Buffer {
     /// The first frame lies here: most bodies have no other, and need no allocation then.
     first: Option<Bytes>,
     others: VecDeque<Bytes>,
-    trailers: Option<HeaderMap>,
+    /// In a box, because most bodies have none.
+    trailers: Option<Box<HeaderMap>>,
     /// Octets of content.
     len: u64,
     /// How many octets may be kept.
@@ -47,7 +48,7 @@ impl Buffer {
             Ok(data) => self.push_data(data),
             Err(frame) => match frame.into_trailers() {
                 Ok(trailers) => {
-                    self.trailers = Some(trailers);
+                    self.trailers = Some(Box::new(trailers));
                     Ok(())
                 }
                 Err(frame) => Err(Overflow { reason: Reason::WrongLength, frame }),
@@ -124,7 +125,7 @@ impl Buffer {
             self.len = self.len.saturating_sub(data.len().try_into().unwrap_or(u64::MAX));
             return Some(Frame::data(data));
         }
-        self.trailers.take().map(Frame::trailers)
+        self.trailers.take().map(|trailers| Frame::trailers(*trailers))
     }
 
     /// Returns how many frames may be kept: their bookkeeping then costs no more than half the limit, and 32 KiB.

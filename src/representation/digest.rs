@@ -103,7 +103,9 @@ impl EntityTag {
 ///
 /// `is_negotiated`: whether the response shows that other representations of its resource may have the same octets.
 pub(crate) fn tag<D: Digest>(digest: D, is_negotiated: bool, headers: &HeaderMap) -> EntityTag {
-    let mut opaque = hex::encode(digest.finish());
+    let mut text = Vec::with_capacity(MOST_OCTETS);
+    text.push(b'"');
+    push_hex(&mut text, digest.finish().as_ref());
     if is_negotiated {
         let mut variant = D::default();
         for name in [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE] {
@@ -116,10 +118,18 @@ pub(crate) fn tag<D: Digest>(digest: D, is_negotiated: bool, headers: &HeaderMap
             variant.update(b"\n");
         }
         let hash = variant.finish();
-        opaque.push('-');
-        opaque.push_str(&hex::encode(hash.as_ref().get(..VARIANT_OCTETS).unwrap_or(hash.as_ref())));
+        text.push(b'-');
+        push_hex(&mut text, hash.as_ref().get(..VARIANT_OCTETS).unwrap_or(hash.as_ref()));
     }
-    EntityTag::strong(opaque).expect("hex digits and a hyphen make a tag")
+    text.push(b'"');
+    EntityTag::from_quoted(text)
+}
+
+fn push_hex(text: &mut Vec<u8>, octets: &[u8]) {
+    let start = text.len();
+    text.resize(start + octets.len() * 2, 0);
+    let digits = text.get_mut(start..).unwrap_or_default();
+    hex::encode_to_slice(octets, digits).expect("there is room for two digits an octet");
 }
 
 /// Returns true if `tag` has the form of one that was made here from a hash of `length` hex digits.
@@ -135,6 +145,9 @@ pub(crate) fn made_length<D: Digest>() -> usize {
 }
 
 const VARIANT_OCTETS: usize = 4;
+
+/// The length of a tag made of SHA-256 with a variant.
+const MOST_OCTETS: usize = 2 + 64 + 1 + 2 * VARIANT_OCTETS;
 
 #[cfg(test)]
 mod tests {

@@ -189,7 +189,7 @@ impl Hasher for TakeAsIs {
     }
 }
 
-const SLOTS: usize = 12;
+const SLOTS: usize = 8;
 
 #[cfg(test)]
 mod tests {

@@ -16,7 +16,9 @@ use super::entity_tag::Member;
 #[derive(Clone, Debug, Default)]
 pub(super) struct EntityTagList {
     first: Option<HeaderValue>,
-    others: Vec<HeaderValue>,
+    /// In a box, because there are nearly never any.
+    #[expect(clippy::box_collection, reason = "a list is moved with its request, and a `Vec` is three times as large")]
+    others: Option<Box<Vec<HeaderValue>>>,
 }
 
 impl EntityTagList {
@@ -25,7 +27,7 @@ impl EntityTagList {
         if self.first.is_none() {
             self.first = Some(line.clone());
         } else {
-            self.others.push(line.clone());
+            self.others.get_or_insert_default().push(line.clone());
         }
     }
 
@@ -35,12 +37,15 @@ impl EntityTagList {
 
     /// Returns true if the whole value, over all lines, is `*`.
     pub(super) fn is_any(&self) -> bool {
-        self.others.is_empty() && self.first.as_ref().is_some_and(|line| trim_ows(line.as_bytes()) == b"*")
+        self.others.is_none() && self.first.as_ref().is_some_and(|line| trim_ows(line.as_bytes()) == b"*")
     }
 
     /// Reads the members of all lines; `None` stands for one that is no tag.
     pub(super) fn members(&self) -> impl Iterator<Item = Option<Member<'_>>> {
-        self.first.iter().chain(&self.others).flat_map(|line| Members { line: trim_ows(line.as_bytes()) })
+        self.first
+            .iter()
+            .chain(self.others.as_deref().into_iter().flatten())
+            .flat_map(|line| Members { line: trim_ows(line.as_bytes()) })
     }
 }
 

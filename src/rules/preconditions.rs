@@ -44,7 +44,8 @@ pub struct Preconditions {
     if_none_match: EntityTagList,
     if_modified_since: OnlyLine<HttpDate>,
     if_unmodified_since: OnlyLine<HttpDate>,
-    if_range: OnlyLine<HeaderValue>,
+    /// In a box, because it is rare.
+    if_range: OnlyLine<Box<HeaderValue>>,
 }
 
 impl Preconditions {
@@ -59,7 +60,7 @@ impl Preconditions {
                 "none-match" => asked.if_none_match.push(value),
                 "modified-since" => asked.if_modified_since.take_line(date),
                 "unmodified-since" => asked.if_unmodified_since.take_line(date),
-                "range" => asked.if_range.take_line(|| Some(value.clone())),
+                "range" => asked.if_range.take_line(|| Some(Box::new(value.clone()))),
                 _ => {}
             }
         }
@@ -138,10 +139,10 @@ impl Preconditions {
             OnlyLine::Line(value) => value,
         };
         let Representation::Exists(current) = representation else { return false };
-        if let Ok(tag) = EntityTag::try_from(value) {
+        if let Ok(tag) = EntityTag::try_from(&**value) {
             return current.etag.as_ref().is_some_and(|etag| etag.strong_eq(&tag));
         }
-        let date = HttpDate::parse(value, now);
+        let date = HttpDate::parse(value.as_bytes(), now);
         match current.last_modified {
             Some(LastModified::Given(changed)) => date == Some(changed) && changed < now,
             Some(LastModified::FirstSeen(seen)) => date == Some(seen),
