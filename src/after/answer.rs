@@ -193,7 +193,7 @@ fn note(asked: &Asked, validator: Option<Key>, supplied: bool) {
 /// Judges the preconditions of a request that would be answered with `status`.
 fn decide(asked: &Asked, status: StatusCode, validators: Validators, unread: Option<Reason>) -> Decision {
     // Preconditions are ignored where the answer without them would be no success (RFC 9110, 13.2.1).
-    if !status.is_success() {
+    if asked.preconditions.is_empty() || !status.is_success() {
         return Decision::Proceed;
     }
     let (is_whole, is_partial) = (status == StatusCode::OK, status == StatusCode::PARTIAL_CONTENT);

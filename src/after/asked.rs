@@ -32,7 +32,7 @@ impl Asked {
 
         let headers = &mut parts.headers;
         asked.hide_void_dates(headers);
-        if headers.contains_key(RANGE) && asked.part_cannot_be_judged(headers) {
+        if asked.names_what_to_part() && headers.contains_key(RANGE) && asked.part_cannot_be_judged(headers) {
             headers.remove(RANGE);
             headers.remove(IF_RANGE);
         }
@@ -54,12 +54,18 @@ impl Asked {
         let is_void = |tag_field: bool, date: Option<HttpDate>| {
             tag_field || date.is_some_and(|date| memory.may_have_minted(&self.key, date))
         };
-        if is_void(asked.has_if_none_match(), asked.if_modified_since_date()) {
+        if asked.has_if_modified_since() && is_void(asked.has_if_none_match(), asked.if_modified_since_date()) {
             headers.remove(IF_MODIFIED_SINCE);
         }
-        if is_void(asked.has_if_match(), asked.if_unmodified_since_date()) {
+        if asked.has_if_unmodified_since() && is_void(asked.has_if_match(), asked.if_unmodified_since_date()) {
             headers.remove(IF_UNMODIFIED_SINCE);
         }
+    }
+
+    /// Returns true if there are validators that say of what representation a part is wanted.
+    fn names_what_to_part(&self) -> bool {
+        let asked = &self.preconditions;
+        asked.has_if_range() || asked.has_if_match() || asked.has_if_unmodified_since()
     }
 
     /// Returns true if the inner service must not answer with a part, because whether it is a part of what the client

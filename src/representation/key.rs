@@ -164,8 +164,10 @@ fn hash_target(parts: &request::Parts, host: Option<&HeaderValue>, hasher: &mut 
         Some(authority) => authority.as_str().as_bytes().hash(hasher),
         None => host.map(HeaderValue::as_bytes).unwrap_or_default().hash(hasher),
     }
-    uri.path().hash(hasher);
-    uri.query().hash(hasher);
+    match uri.path_and_query() {
+        Some(target) => hasher.write(target.as_str().as_bytes()),
+        None => hasher.write(uri.path().as_bytes()),
+    }
 }
 
 /// Hashes a key, which is a keyed hash already.

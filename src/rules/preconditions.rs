@@ -161,6 +161,29 @@ impl Preconditions {
         self.if_none_match.is_present()
     }
 
+    /// Returns true if there is an If-Modified-Since field, of whatever value.
+    pub(crate) fn has_if_modified_since(&self) -> bool {
+        !matches!(self.if_modified_since, OnlyLine::Absent)
+    }
+
+    /// Returns true if there is an If-Unmodified-Since field, of whatever value.
+    pub(crate) fn has_if_unmodified_since(&self) -> bool {
+        !matches!(self.if_unmodified_since, OnlyLine::Absent)
+    }
+
+    /// Returns true if there is an If-Range field, of whatever value.
+    pub(crate) fn has_if_range(&self) -> bool {
+        !matches!(self.if_range, OnlyLine::Absent)
+    }
+
+    /// Returns true if there is no field but If-Range: there is nothing to judge.
+    pub(crate) fn is_empty(&self) -> bool {
+        !(self.has_if_match()
+            || self.has_if_none_match()
+            || self.has_if_modified_since()
+            || self.has_if_unmodified_since())
+    }
+
     /// Returns the date of If-Modified-Since, if it is one.
     pub(crate) fn if_modified_since_date(&self) -> Option<HttpDate> {
         self.if_modified_since.value()
