@@ -9,14 +9,20 @@
 mod support;
 
 use std::{
+    convert::Infallible,
+    hint::black_box,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use http::{header, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use futures_util::stream;
+use http::{header, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{Full, StreamBody};
+use sha2::{Digest as _, Sha256};
 use support::{allocations, bare, block_on, case, case_of, interleaved, nanoseconds, Case};
-use tower::{Layer, Service};
+use tower::{service_fn, Layer, Service};
 use tower_conditional::{ConditionalLayer, Digest};
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
 
@@ -42,7 +48,12 @@ fn main() {
             let case = cases.iter_mut().find(|case| case.name == name).expect("a case of that name");
             (0..times.parse().unwrap()).for_each(|_| (case.run)());
         }
-        _ => table("1 KiB, hash excluded", overhead()),
+        _ => {
+            table("1 KiB, hash excluded", overhead());
+            table("a response with its own tag and date, 1 KiB", own());
+            cold();
+            unchanged();
+        }
     }
 }
 
@@ -103,6 +114,97 @@ fn clock() -> impl Fn() -> SystemTime + Send + Sync + 'static {
     let was_asked = AtomicBool::new(false);
     let made = SystemTime::now();
     move || if was_asked.swap(true, Ordering::Relaxed) { made + Duration::from_secs(10) } else { made }
+}
+
+/// Responses that bring their validators.
+fn own() -> Vec<Case> {
+    let content = Bytes::from(vec![b'x'; 1024]);
+    let own = move || {
+        let content = content.clone();
+        service_fn(move |_: Request<()>| {
+            let mut response = Response::new(Full::new(content.clone()));
+            response.headers_mut().insert(header::ETAG, HeaderValue::from_static("\"own\""));
+            let date = HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT");
+            response.headers_mut().insert(header::LAST_MODIFIED, date);
+            std::future::ready(Ok::<_, Infallible>(response))
+        })
+    };
+    let layer = ConditionalLayer::new().clock(clock());
+    let none = HeaderMap::new;
+    vec![
+        case("bare", own(), none(), StatusCode::OK),
+        case("own-200", layer.layer(own()), none(), StatusCode::OK),
+        case("own-304", layer.layer(own()), if_none_match("\"own\""), StatusCode::NOT_MODIFIED),
+    ]
+}
+
+/// Content never seen before: the time of the hash alone against the time that the layer adds.
+fn cold() {
+    println!("\ncold content\n{:<28} {:>9} {:>9} {:>11}", "", "sha2 us", "added us", "sha2/added");
+    for (name, size, pieces) in [
+        ("1 KiB", 1 << 10, 1),
+        ("16 KiB", 16 << 10, 1),
+        ("64 KiB", 64 << 10, 1),
+        ("256 KiB", 256 << 10, 1),
+        ("1 MiB", 1 << 20, 1),
+        ("1 MiB in 64 frames", 1 << 20, 64),
+    ] {
+        let content = Bytes::from(vec![b'x'; size]);
+        let frames = move || {
+            let content = content.clone();
+            let frames = (0..pieces).map(move |i| content.slice(i * size / pieces..(i + 1) * size / pieces));
+            stream::iter(frames.map(|data| Ok::<_, Infallible>(Frame::data(data))))
+        };
+        let (bare_frames, hashed) = (frames.clone(), Bytes::from(vec![b'x'; size]));
+        let answer = |frames: Box<dyn Fn() -> _>| {
+            service_fn(move |_: Request<()>| {
+                std::future::ready(Ok::<_, Infallible>(Response::new(StreamBody::new(frames()))))
+            })
+        };
+        let layer = ConditionalLayer::new().without_memory().last_modified(false);
+        let times = interleaved(&mut [
+            case("bare", answer(Box::new(bare_frames)), HeaderMap::new(), StatusCode::OK),
+            case("layer", layer.layer(answer(Box::new(frames))), HeaderMap::new(), StatusCode::OK),
+            Case {
+                name: "sha2".to_owned(),
+                run: Box::new(move || {
+                    black_box(Sha256::digest(black_box(&hashed)));
+                }),
+            },
+        ]);
+        let [bare, layer, sha2] = [0, 1, 2].map(|i| nanoseconds(times[i]) / 1e3);
+        println!("{name:<28} {sha2:>9.2} {:>9.2} {:>11.2}", layer - bare, sha2 / (layer - bare));
+    }
+}
+
+/// Content seen before: made anew with equal octets, or the same `Bytes` again.
+fn unchanged() {
+    println!("\nunchanged content\n{:<28} {:>9} {:>9} {:>11}", "", "sha2 us", "added us", "sha2/added");
+    for (name, size, anew) in [
+        ("1 KiB, made anew", 1 << 10, true),
+        ("64 KiB, made anew", 64 << 10, true),
+        ("1 MiB, made anew", 1 << 20, true),
+        ("1 KiB, shared", 1 << 10, false),
+        ("64 KiB, shared", 64 << 10, false),
+        ("1 MiB, shared", 1 << 20, false),
+    ] {
+        let content = Bytes::from(vec![b'x'; size]);
+        let hashed = content.clone();
+        let make = move || if anew { Bytes::copy_from_slice(&content) } else { content.clone() };
+        let layer = ConditionalLayer::new().clock(clock());
+        let times = interleaved(&mut [
+            case("bare", bare(make.clone()), HeaderMap::new(), StatusCode::OK),
+            case("layer", layer.layer(bare(make)), HeaderMap::new(), StatusCode::OK),
+            Case {
+                name: "sha2".to_owned(),
+                run: Box::new(move || {
+                    black_box(Sha256::digest(black_box(&hashed)));
+                }),
+            },
+        ]);
+        let [bare, layer, sha2] = [0, 1, 2].map(|i| nanoseconds(times[i]) / 1e3);
+        println!("{name:<28} {sha2:>9.2} {:>9.2} {:>11.2}", layer - bare, sha2 / (layer - bare));
+    }
 }
 
 fn if_none_match(value: &str) -> HeaderMap {

@@ -56,7 +56,8 @@ pin_project! {
             asked: Option<Asked>,
         },
         Reading {
-            unfinished: Option<Unfinished<B, D>>,
+            // In a box, so that the many that never wait stay small.
+            unfinished: Option<Box<Unfinished<B, D>>>,
         },
     }
 }
@@ -89,55 +90,53 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
-        {
-            let response = match state.as_mut().project() {
-                StateProj::Passing { future, reason, report } => {
-                    let (head, body) = ready!(future.poll(cx))?.into_parts();
-                    answer::pass(head, body, *reason, *report)
-                }
-                StateProj::Asking { future, asked } => {
-                    let (head, body) = ready!(future.poll(cx))?.into_parts();
-                    let exchange = asked.as_ref().expect(POLLED_AGAIN);
-                    let config = &exchange.config;
-                    let facts = Facts::read(&head.headers, &config.memory.keys, || config.now());
-                    match answer::plan(exchange, &head, &facts, &body) {
-                        Plan::Leave(reason) => {
-                            let body = ResponseBody::inner(body, Outcome::LeftAlone(reason));
-                            answer::answer(exchange, head, facts, Err(reason), body)
-                        }
-                        Plan::Empty(buffer) => {
-                            let made = exchange.made(tag(D::default(), facts.is_negotiated, &head.headers));
-                            let body = ResponseBody::buffered(buffer, true, Outcome::Tagged);
-                            answer::answer(exchange, head, facts, Ok(made), body)
-                        }
-                        Plan::Read(buffer) => {
-                            let mut reading = Reading::new(body, buffer, exchange.is_head);
-                            match reading.poll(cx, exchange, &head.headers, &facts) {
-                                Poll::Ready(result) => {
-                                    let (made, body) = reading.finish(result);
-                                    answer::answer(exchange, head, facts, made, body)
-                                }
-                                // Most content is ready at once, and never gets here.
-                                Poll::Pending => {
-                                    let asked = asked.take().expect(POLLED_AGAIN);
-                                    let unfinished = Some(Unfinished { asked, head, facts, reading });
-                                    state.set(State::Reading { unfinished });
-                                    return Poll::Pending;
-                                }
+        let response = match state.as_mut().project() {
+            StateProj::Passing { future, reason, report } => {
+                let (head, body) = ready!(future.poll(cx))?.into_parts();
+                answer::pass(head, body, *reason, *report)
+            }
+            StateProj::Asking { future, asked } => {
+                let (head, body) = ready!(future.poll(cx))?.into_parts();
+                let exchange = asked.as_ref().expect(POLLED_AGAIN);
+                let config = &exchange.config;
+                let facts = Facts::read(&head.headers, &config.memory.keys, || config.now());
+                match answer::plan(exchange, &head, &facts, &body) {
+                    Plan::Leave(reason) => {
+                        let body = ResponseBody::inner(body, Outcome::LeftAlone(reason));
+                        answer::answer(exchange, head, facts, Err(reason), body)
+                    }
+                    Plan::Empty(buffer) => {
+                        let made = exchange.made(tag(D::default(), facts.is_negotiated, &head.headers));
+                        let body = ResponseBody::buffered(buffer, true, Outcome::Tagged);
+                        answer::answer(exchange, head, facts, Ok(made), body)
+                    }
+                    Plan::Read(buffer) => {
+                        let mut reading = Reading::new(body, buffer, exchange.is_head);
+                        match reading.poll(cx, exchange, &head.headers, &facts) {
+                            Poll::Ready(result) => {
+                                let (made, body) = reading.finish(result);
+                                answer::answer(exchange, head, facts, made, body)
+                            }
+                            // Most content is ready at once, and never gets here.
+                            Poll::Pending => {
+                                let asked = asked.take().expect(POLLED_AGAIN);
+                                let unfinished = Some(Box::new(Unfinished { asked, head, facts, reading }));
+                                state.set(State::Reading { unfinished });
+                                return Poll::Pending;
                             }
                         }
                     }
                 }
-                StateProj::Reading { unfinished } => {
-                    let Unfinished { asked, head, facts, reading } = unfinished.as_mut().expect(POLLED_AGAIN);
-                    let result = ready!(reading.poll(cx, asked, &head.headers, facts));
-                    let Unfinished { asked, head, facts, reading } = unfinished.take().expect(POLLED_AGAIN);
-                    let (made, body) = reading.finish(result);
-                    answer::answer(&asked, head, facts, made, body)
-                }
-            };
-            Poll::Ready(Ok(response))
-        }
+            }
+            StateProj::Reading { unfinished } => {
+                let Unfinished { asked, head, facts, reading } = &mut **unfinished.as_mut().expect(POLLED_AGAIN);
+                let result = ready!(reading.poll(cx, asked, &head.headers, facts));
+                let Unfinished { asked, head, facts, reading } = *unfinished.take().expect(POLLED_AGAIN);
+                let (made, body) = reading.finish(result);
+                answer::answer(&asked, head, facts, made, body)
+            }
+        };
+        Poll::Ready(Ok(response))
     }
 }
 
@@ -153,3 +152,24 @@ impl<F, B, D> fmt::Debug for ResponseFuture<F, B, D> {
 }
 
 const POLLED_AGAIN: &str = "a future is not polled after it is ready";
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, future::Ready, mem::size_of};
+
+    use bytes::Bytes;
+    use http::Response;
+    use http_body_util::Full;
+
+    use super::ResponseFuture;
+    use crate::ResponseBody;
+
+    type Inner = Ready<Result<Response<Full<Bytes>>, Infallible>>;
+
+    #[test]
+    fn the_future_and_the_body_stay_small() {
+        let (future, body) = (size_of::<ResponseFuture<Inner, Full<Bytes>>>(), size_of::<ResponseBody<Full<Bytes>>>());
+        assert!(future <= 416, "{future} octets, {} of them the inner future", size_of::<Inner>());
+        assert!(body <= 248, "{body} octets, {} of them the inner body", size_of::<Full<Bytes>>());
+    }
+}
