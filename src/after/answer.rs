@@ -169,7 +169,10 @@ fn give_date(
         note(asked, given.and_then(|date| asked.date_key(date)), true);
     }
     let modified = config.memory.see(&asked.key, Sighting { tag, given, mint, varied: facts.varied }, now)?;
-    if let Modified::Minted(_, text) = &modified {
+    if let Modified::Minted(date, text) = &modified {
+        if may_be_ranged(head.status, facts) {
+            note(asked, asked.date_key(*date), false);
+        }
         head.headers.insert(LAST_MODIFIED, text.clone());
         if facts.is_silent && config.freshness == Freshness::NoCache {
             head.headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache"));

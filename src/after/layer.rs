@@ -125,6 +125,9 @@ impl<D> ConditionalLayer<D> {
 
     /// Sets which GET and HEAD requests the layer serves; others pass it by. Default: all.
     ///
+    /// The layer does not see what passes it by. So let the answer be the same for all requests to one resource: a client
+    /// that got content past the layer and sends its date through it could be told that other content has not changed.
+    ///
     /// # Examples
     ///
     /// ```
@@ -175,8 +178,9 @@ impl<D> ConditionalLayer<D> {
     /// The content that a resource had last is compared with the next, octet by octet, or by its place in memory where the
     /// application sends the same `Bytes` again; if it is the same, so is the tag. The comparison is exact: whatever is
     /// kept here saves work and cannot make a tag wrong. Content is kept from the second time on that it was sent, until
-    /// others take its room; that of one response up to an eighth of the whole. It belongs to the layer, all its clones
-    /// included.
+    /// others take its room; that of one response up to an eighth of the whole. Content of 16 KiB and more that is sent
+    /// from the same place each time is not copied; if it is a part of a larger buffer, it keeps all of that in memory. The
+    /// memory belongs to the layer, all its clones included.
     ///
     /// Choose [`without_memory`](Self::without_memory) where private content must not stay in memory longer than its
     /// response, or where content nearly never repeats. `Bytes` over memory that somebody edits in place, such as a mapped

@@ -34,12 +34,12 @@
 //! seen, and `floor` that of responses that are not remembered; up to there a later date proves nothing. So a rollback is
 //! safe: the client's 10:00 belongs to the newer file, which was seen at 10:00 or later.
 //!
-//! *Variants* share `last_sent`, and have the rest of their own. A request belongs to the same variant each time: the
+//! *Variants* share `last_sent`, and have the rest of their own; for rule 4, another variant is other content. A request belongs to the same variant each time: the
 //! fields that tell them apart only ever become more, and then all variants are forgotten as if the shard had done it.
 //!
 //! What remains: other replicas, whose dates are unknown here (a minted one hits if both mint the same second for
 //! different content; a given one is as good as the replicas' agreement); a clock that was set back across a restart; a
-//! client that makes up a date which hits exactly; and an inner service that misleads a memory which cannot know better:
+//! client that makes up a date which hits exactly, or sends one that was given for two variants; and an inner service that misleads a memory which cannot know better:
 //! it gives one date to two contents of which the memory saw only one, or a date from the future before a restart, or
 //! dates only now and then, so that one it gives after a restart is one that was minted before.
 
@@ -130,14 +130,14 @@ pub(super) struct Resource {
 
 impl Resource {
     /// `unknown` is the last moment at which a response was sent that may have been this resource's.
-    pub(super) fn new(watermark: &Watermark, unknown: HttpDate, now: HttpDate) -> Self {
+    pub(super) fn new(watermark: &Watermark, unknown: HttpDate) -> Self {
         Self {
             varies_by: 0,
             variants: Vec::new(),
             last_sent: watermark.moment,
             minted: None,
-            floor: watermark.moment.max(unknown).min(now),
-            forgotten: watermark.moment,
+            floor: watermark.moment.max(unknown),
+            forgotten: watermark.moment.max(unknown),
             lost: None,
         }
     }
@@ -165,13 +165,21 @@ impl Resource {
         };
         let place = self.variants.iter().position(|variant| variant.fields == fields);
         let place = place.unwrap_or_else(|| self.meet(fields, content, sighting.given, now));
+        // A client may hold another variant.
+        let others = (0..).zip(&self.variants).filter(|(other, _)| *other != place);
+        let since = others.map(|(_, other)| other.seen.max(other.greatest)).fold(self.floor, HttpDate::max);
+        let maybe_before = sighting.given.is_some_and(|date| watermark.covers(date) || self.may_have_minted(date));
         let variant = self.variants.get_mut(place)?;
         variant.see(content, sighting.given, self.last_sent.max(self.forgotten), now);
+        if !variant.is_out() {
+            // Another variant may have been sent with this date since it was assigned.
+            variant.assigned = variant.assigned.max(self.last_sent.next_second());
+        }
 
         let modified = match sighting.given {
             Some(date) => {
-                let unique = variant.send(date, watermark.covers(date));
-                Modified::Given(LastModified::Watched { date, since: variant.others_seen.max(self.floor), unique })
+                let unique = variant.send(date, maybe_before);
+                Modified::Given(LastModified::Watched { date, since: variant.others_seen.max(since), unique })
             }
             None if !sighting.mint => return None,
             None if now < variant.assigned => Modified::Pending,
@@ -184,7 +192,10 @@ impl Resource {
         };
         match &modified {
             // Clamped, or one date in 2099 would end all minted ones.
-            Modified::Given(_) => self.last_sent = self.last_sent.max(sighting.given.unwrap_or(now).min(now)),
+            Modified::Given(_) => {
+                self.last_sent = self.last_sent.max(sighting.given.unwrap_or(now).min(now));
+                self.take_date(sighting.given, Some(place));
+            }
             Modified::Minted(date, _) => {
                 self.last_sent = self.last_sent.max(*date);
                 let (first, last) = self.minted.unwrap_or((*date, *date));
@@ -202,6 +213,16 @@ impl Resource {
         for variant in self.variants.iter_mut().filter(|variant| variant.assigned >= now) {
             // This second is not its own any more.
             variant.content = Content::SEVERAL;
+        }
+        self.take_date(given, None);
+    }
+
+    /// Takes a date that was given from all variants for which it was minted, but for the one in this place.
+    fn take_date(&mut self, given: Option<HttpDate>, but: Option<usize>) {
+        for (place, variant) in self.variants.iter_mut().enumerate() {
+            if Some(variant.assigned) == given && Some(place) != but {
+                variant.content = Content::SEVERAL;
+            }
         }
     }
 
@@ -277,7 +298,7 @@ impl Variant {
     /// Takes in what content a response shows.
     fn see(&mut self, content: Content, given: Option<HttpDate>, last_used: HttpDate, now: HttpDate) {
         // Nothing says that the content changed if a date that stands in for a tag did not.
-        let is_named = !content.is_stand_in() || given != self.given;
+        let is_named = !content.is_stand_in() || given != self.given || self.content == Content::SEVERAL;
         if is_named && given.is_some_and(|date| self.content == Content::dated(date)) {
             // What was known by its date alone has got a name.
             for (_, sent) in self.sent.iter_mut().flatten().filter(|(_, sent)| *sent == self.content) {
@@ -297,6 +318,11 @@ impl Variant {
         self.given = given;
         self.seen = self.seen.max(now);
         self.greatest = self.greatest.max(given.unwrap_or(now));
+    }
+
+    /// Returns true if the minted date was sent.
+    fn is_out(&self) -> bool {
+        self.text.as_ref().is_some_and(|(date, _)| *date == self.assigned)
     }
 
     /// Writes the minted date, once.

@@ -5,14 +5,14 @@
 //! same octets, and the same fields where they are part of the tag, it has the same tag. The comparison is exact; no step
 //! of it is merely probable. So what lies here can save work, and cannot make a tag wrong, whatever it is found under.
 //!
-//! Content is kept from the second sight of its tag on: pages sent once cost nothing. It is kept as it came, if it came in
-//! one piece. When equal octets come from another place, they are copied once, because a `Bytes` may be a small part of a
-//! large buffer, and does not tell.
+//! Content is kept from the second sight of its tag on: pages sent once cost nothing. It is copied, because a `Bytes` may
+//! be a small part of a large buffer, and does not tell; unless it is large and came from the same place both times, as
+//! content does that the application keeps itself. If it comes from elsewhere later on, it is copied then.
 #![expect(single_use_lifetimes, reason = "the item of an `impl Iterator` cannot go without")]
 
 use std::{fmt, hash::BuildHasherDefault, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{
     header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE},
     HeaderMap, HeaderValue,
@@ -63,7 +63,7 @@ impl Evidence {
         key: u128,
         remembered: &Remembered,
         same: Same,
-        frames: impl Iterator<Item = &'a Bytes>,
+        frames: impl Iterator<Item = &'a Bytes> + Clone,
     ) {
         if same == Same::Octets && remembered.shares {
             let content = Some(copy(frames));
@@ -82,13 +82,15 @@ impl Evidence {
         frames: impl Iterator<Item = &'a Bytes> + Clone,
     ) {
         let len = frames.clone().map(Bytes::len).sum::<usize>();
-        let is_second_sight = previous.is_some_and(|previous| previous.made.tag == made.tag);
-        let (content, shares) = match (is_second_sight && len <= self.most, single(frames.clone())) {
-            (false, _) => (None, false),
-            (true, Some(content)) => (Some(content.clone()), true),
-            (true, None) => (Some(copy(frames)), false),
+        let place = single(frames.clone()).map(|content| content.as_ptr().addr());
+        let previous = previous.filter(|previous| previous.made.tag == made.tag && len <= self.most);
+        let stays = previous.is_some_and(|previous| previous.place == place) && len >= SHARED;
+        let (content, shares) = match (previous, single(frames.clone()).filter(|_| stays)) {
+            (None, _) => (None, false),
+            (Some(_), Some(content)) => (Some(content.clone()), true),
+            (Some(_), None) => (Some(copy(frames)), false),
         };
-        self.cache.insert(key, Arc::new(Remembered { made, variant: variant.map(lines), content, shares }));
+        self.cache.insert(key, Arc::new(Remembered { made, variant: variant.map(lines), content, shares, place }));
     }
 }
 
@@ -111,10 +113,12 @@ pub(crate) struct Made {
 pub(crate) struct Remembered {
     made: Made,
     /// The fields that are part of the tag, if the response was negotiated.
-    variant: Option<Vec<HeaderValue>>,
+    variant: Option<Vec<Option<HeaderValue>>>,
     content: Option<Bytes>,
     /// The content lies in somebody else's buffer.
     shares: bool,
+    /// Where the content lay, if it was in one piece.
+    place: Option<usize>,
 }
 
 /// How content was found to be the same.
@@ -163,29 +167,29 @@ fn single<'a>(frames: impl Iterator<Item = &'a Bytes>) -> Option<&'a Bytes> {
 }
 
 /// Copies content into a buffer of its own size.
-fn copy<'a>(frames: impl Iterator<Item = &'a Bytes>) -> Bytes {
-    let mut content = BytesMut::new();
+fn copy<'a>(frames: impl Iterator<Item = &'a Bytes> + Clone) -> Bytes {
+    let mut content = Vec::with_capacity(frames.clone().map(Bytes::len).sum());
     frames.for_each(|frame| content.extend_from_slice(frame));
-    Bytes::copy_from_slice(&content)
+    Bytes::from(content)
 }
 
-/// Returns the lines that are part of a negotiated response's tag, with an empty one behind each field.
-fn lines(headers: &HeaderMap) -> Vec<HeaderValue> {
-    variant_lines(headers).cloned().collect()
+/// Returns the lines that are part of a negotiated response's tag.
+fn lines(headers: &HeaderMap) -> Vec<Option<HeaderValue>> {
+    variant_lines(headers).map(|line| line.cloned()).collect()
 }
 
-fn is_same_variant(remembered: Option<&[HeaderValue]>, variant: Option<&HeaderMap>) -> bool {
+fn is_same_variant(remembered: Option<&[Option<HeaderValue>]>, variant: Option<&HeaderMap>) -> bool {
     match (remembered, variant) {
         (None, None) => true,
-        (Some(lines), Some(headers)) => lines.iter().eq(variant_lines(headers)),
+        (Some(lines), Some(headers)) => lines.iter().map(Option::as_ref).eq(variant_lines(headers)),
         _ => false,
     }
 }
 
-fn variant_lines(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
-    static END: HeaderValue = HeaderValue::from_static("");
+/// Reads the lines of each field, and `None` behind them.
+fn variant_lines(headers: &HeaderMap) -> impl Iterator<Item = Option<&HeaderValue>> {
     let fields = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE].into_iter();
-    fields.flat_map(|name| headers.get_all(name).iter().chain([&END]))
+    fields.flat_map(|name| headers.get_all(name).iter().map(Some).chain([None]))
 }
 
 #[derive(Clone)]
@@ -197,6 +201,10 @@ impl Weighter<u128, Arc<Remembered>> for Weight {
         u64::try_from(content).unwrap_or(u64::MAX).saturating_add(OVERHEAD)
     }
 }
+
+/// From this size on, in octets, content may be shared with the application: comparing less takes no time, and a small
+/// part of a large buffer must not hold it in memory.
+const SHARED: usize = 16 * 1024;
 
 const SHARDS: usize = 4;
 const ITEMS: usize = 4096;
@@ -236,11 +244,14 @@ mod tests {
         let evidence = Evidence::new(16 * MEBI);
         let none = None;
         let content = frames(&["abcdef"]);
+        let large = [Bytes::from(vec![b'x'; SHARED])];
         let compare = |remembered: &Remembered, content: &[Bytes], variant: Option<&HeaderMap>| {
             remembered.compare(content.iter().map(|frame| frame.len() as u64).sum(), variant, content.iter())
         };
         let remembered = learnt(&evidence, 1, &content, none);
-        assert_eq!(compare(&remembered, &content, none), Some(Same::Place));
+        assert_eq!(compare(&learnt(&evidence, 3, &large, none), &large, none), Some(Same::Place));
+        let within = vec![large[0].slice(..3)];
+        assert_eq!(compare(&learnt(&evidence, 3, &large, none), &within, none), None, "the same place, and shorter");
         for (texts, expected) in [
             (&["abcdef"][..], Some(Same::Octets)),
             (&["abc", "", "def"], Some(Same::Octets)),
@@ -253,39 +264,48 @@ mod tests {
         ] {
             assert_eq!(compare(&remembered, &frames(texts), none), expected, "{texts:?}");
         }
-        let within = vec![content[0].slice(..3)];
-        assert_eq!(compare(&remembered, &within, none), None, "the same place, and shorter");
         assert_eq!(compare(&remembered, &content, Some(&negotiated("text/csv"))), None);
 
         let remembered = learnt(&evidence, 2, &content, Some(&negotiated("text/csv")));
-        assert_eq!(compare(&remembered, &content, Some(&negotiated("text/csv"))), Some(Same::Place));
+        assert_eq!(compare(&remembered, &content, Some(&negotiated("text/csv"))), Some(Same::Octets));
         assert_eq!(compare(&remembered, &content, Some(&negotiated("text/plain"))), None);
         assert_eq!(compare(&remembered, &content, none), None);
         let mut twice = negotiated("text/csv");
         twice.append(CONTENT_TYPE, HeaderValue::from_static("text/csv"));
         assert_eq!(compare(&remembered, &content, Some(&twice)), None);
+        let empty = |name| HeaderMap::from_iter([(name, HeaderValue::from_static(""))]);
+        let remembered = learnt(&evidence, 4, &content, Some(&empty(CONTENT_LANGUAGE)));
+        assert_eq!(compare(&remembered, &content, Some(&empty(CONTENT_ENCODING))), None);
     }
 
     #[test]
-    fn content_is_kept_from_the_second_sight_on_and_copied_when_it_moves() {
+    fn content_is_kept_from_the_second_sight_on_and_shared_only_if_it_stays() {
         let evidence = Evidence::new(16 * MEBI);
-        let none = None;
-        let large = Bytes::from(vec![b'x'; 10_000]);
-        let part = [large.slice(..10)];
-        evidence.learn(1, None, made("t"), none, part.iter());
+        let lies_in = |remembered: &Remembered, buffer: &Bytes| {
+            let content = remembered.content.as_ref().unwrap();
+            buffer.as_ptr_range().contains(&content.as_ptr())
+        };
+        let large = Bytes::from(vec![b'x'; MEBI]);
+        let part = [large.slice(..SHARED)];
+        evidence.learn(1, None, made("t"), None, part.iter());
         assert!(evidence.get(1).unwrap().content.is_none());
 
-        let remembered = learnt(&evidence, 1, &part, none);
-        assert_eq!(remembered.content.as_ref().unwrap().as_ptr(), large.as_ptr());
-        let same = remembered.compare(10, none, part.iter()).unwrap();
+        let remembered = learnt(&evidence, 1, &part, None);
+        assert!(lies_in(&remembered, &large), "it came from the same place twice");
+        let same = remembered.compare(SHARED as u64, None, part.iter()).unwrap();
         evidence.confirm(1, &remembered, same, part.iter());
         assert!(evidence.get(1).unwrap().shares, "content that stays where it is need not be copied");
-
-        let moved = frames(&["xxxxx", "xxxxx"]);
-        let same = remembered.compare(10, none, moved.iter()).unwrap();
+        let moved = [Bytes::from(vec![b'x'; SHARED / 2]), Bytes::from(vec![b'x'; SHARED / 2])];
+        let same = remembered.compare(SHARED as u64, None, moved.iter()).unwrap();
         evidence.confirm(1, &remembered, same, moved.iter());
-        let remembered = evidence.get(1).unwrap();
-        assert!(!remembered.shares && remembered.content.as_ref().unwrap().as_ptr() != large.as_ptr());
+        assert!(!lies_in(&evidence.get(1).unwrap(), &large));
+
+        assert!(!lies_in(&learnt(&evidence, 2, &[large.slice(..10)], None), &large), "a small part of a large buffer");
+        evidence.learn(3, None, made("t"), None, part.iter());
+        let elsewhere = Bytes::from(vec![b'x'; MEBI]);
+        let previous = evidence.get(3);
+        evidence.learn(3, previous.as_deref(), made("t"), None, [elsewhere.slice(..SHARED)].iter());
+        assert!(!lies_in(&evidence.get(3).unwrap(), &elsewhere), "it does not stay where it is");
     }
 
     #[test]

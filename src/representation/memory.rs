@@ -59,7 +59,10 @@ impl Memory {
         let is_dated = sighting.given.is_some() || sighting.mint;
         if !is_dated && !self.is_used.load(Ordering::Relaxed) {
             self.note_unknown(now);
-            return None;
+            // Asked again: either this sees that there is a first resource, or that sees what was noted.
+            if !self.is_used.load(Ordering::SeqCst) {
+                return None;
+            }
         }
         let mut shard = self.shard(request.resource);
         let Shard { watermark, resources, .. } = &mut *shard;
@@ -70,9 +73,9 @@ impl Memory {
             self.note_unknown(now);
             return None;
         }
-        self.is_used.store(true, Ordering::Relaxed);
-        let unknown = HttpDate::from_unix_seconds(self.unknown.load(Ordering::Relaxed)).unwrap_or(now);
-        let mut resource = Resource::new(watermark, unknown, now);
+        self.is_used.store(true, Ordering::SeqCst);
+        let unknown = HttpDate::from_unix_seconds(self.unknown.load(Ordering::SeqCst)).unwrap_or(now);
+        let mut resource = Resource::new(watermark, unknown);
         let modified = resource.see(request, sighting, watermark, now);
         if let Some((_, forgotten)) = resources.push(request.resource.0, resource) {
             watermark.forget(&forgotten);
@@ -82,7 +85,7 @@ impl Memory {
 
     /// Notes that a response was sent of which nothing is remembered, not even whose it was.
     fn note_unknown(&self, now: HttpDate) {
-        self.unknown.fetch_max(now.unix_seconds(), Ordering::Relaxed);
+        self.unknown.fetch_max(now.unix_seconds(), Ordering::SeqCst);
     }
 
     /// Returns true if `date` may have been minted for the resource.

@@ -34,7 +34,7 @@ impl Seen {
 
     fn see(&mut self, now: i64, sighting: Sighting) -> Option<Modified> {
         let Self { resource, watermark, request } = self;
-        let resource = resource.get_or_insert_with(|| Resource::new(watermark, at(0), at(now)));
+        let resource = resource.get_or_insert_with(|| Resource::new(watermark, at(0)));
         resource.see(request, sighting, watermark, at(now))
     }
 
@@ -187,13 +187,25 @@ fn variants_have_dates_of_their_own_and_share_none() {
     assert_eq!(see(&two, 5, vary(2, None)), Some(Modified::Pending), "second 5 stands for the other variant");
     assert_eq!(see(&two, 6, vary(2, None)), minted(6));
     assert_eq!(see(&one, 6, vary(1, None)), minted(5));
+    // Two variants that wait for their dates at once.
+    let (three, four) = (request("3"), request("4"));
+    assert_eq!(see(&three, 6, vary(3, None)), Some(Modified::Pending));
+    assert_eq!(see(&four, 6, vary(4, None)), Some(Modified::Pending));
+    assert_eq!(see(&three, 7, vary(3, None)), minted(7));
+    assert_eq!(see(&four, 7, vary(4, None)), Some(Modified::Pending));
+    // A minted date that the inner service then gives to other content, known or not, is nobody's any more.
+    assert_eq!(see(&four, 8, vary(4, None)), minted(8));
+    see(&two, 9, vary(5, Some(8)));
+    assert_eq!(see(&four, 9, vary(4, None)), minted(9));
+    see(&two, 11, Sighting { varied: None, ..vary(6, Some(9)) });
+    assert_eq!(see(&four, 11, vary(4, None)), Some(Modified::Pending));
     // From now on another field counts, too: nobody knows which old variant a request belonged to.
     let more = Sighting { varied: Some(2), ..tagged(1, None) };
-    assert_eq!(see(&one, 6, more), Some(Modified::Pending));
-    assert_eq!(see(&one, 7, more), minted(7));
-    assert_eq!(see(&one, 8, vary(1, None)), minted(7), "a variant is found with fewer fields, too");
+    assert_eq!(see(&one, 11, more), Some(Modified::Pending));
+    assert_eq!(see(&one, 12, more), minted(12));
+    assert_eq!(see(&one, 13, vary(1, None)), minted(12), "a variant is found with fewer fields, too");
     // A field that was not known in time.
-    assert_eq!(see(&one, 9, Sighting { varied: Some(1 << 7), ..tagged(1, None) }), None);
+    assert_eq!(see(&one, 14, Sighting { varied: Some(1 << 7), ..tagged(1, None) }), None);
 }
 
 #[test]
