@@ -7,26 +7,27 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     env, io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use axum::{
-    extract::{Path, State},
-    http::StatusCode,
+    extract::State,
+    http::{HeaderMap, Method, StatusCode},
     response::{
         sse::{Event, Sse},
         Html,
     },
-    routing::{get, put},
+    routing::get,
     Json, Router,
 };
 use futures_util::Stream;
 use tokio::net::TcpListener;
 use tokio_stream::{wrappers::IntervalStream, StreamExt};
-use tower_conditional::ConditionalLayer;
+use tower_conditional::{ConditionalLayer, Decision, EntityTag, Preconditions, Validators};
 
-type Flags = Arc<Mutex<BTreeMap<String, bool>>>;
+type Flags = BTreeMap<String, bool>;
+type Stored = Arc<Mutex<Flags>>;
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -39,11 +40,10 @@ async fn main() -> io::Result<()> {
 /// The whole application; the last line is all that it takes.
 pub fn app() -> Router {
     let flags = [("dark-mode", true), ("new-checkout", false)];
-    let flags: Flags = Arc::new(Mutex::new(flags.map(|(name, on)| (name.to_owned(), on)).into()));
+    let flags: Stored = Arc::new(Mutex::new(flags.map(|(name, on)| (name.to_owned(), on)).into()));
     Router::new()
         .route("/", get(page))
-        .route("/flags", get(all))
-        .route("/flags/{name}", put(set))
+        .route("/flags", get(read).put(write))
         .route("/events", get(events))
         .with_state(flags)
         .layer(ConditionalLayer::new())
@@ -54,18 +54,30 @@ async fn page() -> Html<&'static str> {
 }
 
 /// Polled by clients: nearly always a 304.
-async fn all(State(flags): State<Flags>) -> Json<BTreeMap<String, bool>> {
-    Json(flags.lock().unwrap_or_else(PoisonError::into_inner).clone())
+async fn read(State(stored): State<Stored>) -> Json<Flags> {
+    Json(lock(&stored).clone())
 }
 
-async fn set(State(flags): State<Flags>, Path(name): Path<String>, Json(on): Json<bool>) -> StatusCode {
-    match flags.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&name) {
-        Some(flag) => {
-            *flag = on;
-            StatusCode::NO_CONTENT
-        }
-        None => StatusCode::NOT_FOUND,
+/// Replaces the flags, unless somebody else was faster: `curl -X PUT -H 'If-Match: ".."' --json '{}' ..`.
+///
+/// The layer cannot judge this, so the handler does, and holds the lock meanwhile.
+async fn write(
+    State(stored): State<Stored>,
+    headers: HeaderMap,
+    Json(new): Json<Flags>,
+) -> Result<StatusCode, StatusCode> {
+    let mut flags = lock(&stored);
+    let content = serde_json::to_vec(&*flags).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    let current = Validators::from(EntityTag::of(&content)).into();
+    if Preconditions::from_headers(&headers).evaluate(&Method::PUT, &current) != Decision::Proceed {
+        return Err(StatusCode::PRECONDITION_FAILED);
     }
+    *flags = new;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn lock(stored: &Stored) -> MutexGuard<'_, Flags> {
+    stored.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Never finished: the layer lets it through as it comes.

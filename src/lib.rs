@@ -101,6 +101,8 @@
 //!
 //! The wrong one is a plain `ConditionalLayer::new()` inside compression: one strong tag would then name two different
 //! sequences of octets, and a cache may glue them together. A compressing proxy in front counts as compression outside.
+//! The first order is right for tags that the layer makes. A tag from further inside is passed on as it is: `ServeDir` makes
+//! strong ones, and compression around it leaves them alone, so let it serve precompressed files or none.
 //! Content compressed from files or sockets may not be [ready at once](#what-happens-to-bodies) and then has no tag in
 //! the first order.
 //!
@@ -140,6 +142,12 @@
 //! response when the write is done, and so lets writes pass. Judge them where the write happens, with [`Preconditions`],
 //! inside the transaction: compare and write as one step, or two writers may both pass.
 //!
+//! Both sides must mean the same tag. For a resource that clients edit, set its `ETag` in the GET handler, from a version
+//! or with [`EntityTag::of`], and compare with that one; a tag that the layer makes of compressed or negotiated content is
+//! another. A weak tag never matches in If-Match, so keep such a resource away from
+//! [`weak`](ConditionalLayer::weak) and [`compressed_outside`](ConditionalLayer::compressed_outside). The example
+//! `axum` of this crate shows a GET and a PUT together.
+//!
 //! # Several servers
 //!
 //! Tags are made from content alone, so all replicas agree on them, after a deploy too. Dates are not shared: each replica
@@ -172,8 +180,9 @@
 //! # Tests
 //!
 //! Wrap the service in the layer and call it with `tower::ServiceExt::oneshot`, as above. For dates, give the layer a
-//! [`clock`](ConditionalLayer::clock). Two surprises: an Axum `Router` that was not given its state calls `layer()` for each
-//! `oneshot`, which is harmless here; and the first second of the clock mints no date.
+//! [`clock`](ConditionalLayer::clock). Surprises: the first second of the clock mints no date, and adds no `Cache-Control`
+//! for its sake; and on a 304 from an Axum `Router` you see a `content-length: 0`, which Axum adds and Hyper drops again
+//! over HTTP/1.1.
 //!
 //! # Features
 //!

@@ -84,3 +84,17 @@ async fn the_example_prints_what_the_readme_shows() {
         assert_eq!(seen, shown, "{sent}");
     }
 }
+
+#[tokio::test]
+async fn the_example_refuses_to_lose_an_edit() {
+    let app = example::app();
+    let put = |tag: &str| {
+        let request = Request::put("/flags").header("if-match", tag).header("content-type", "application/json");
+        app.clone().oneshot(request.body(Body::from(r#"{"dark-mode":false}"#)).unwrap())
+    };
+    let got = app.clone().oneshot(Request::get("/flags").body(Body::empty()).unwrap()).await.unwrap();
+    let tag = got.headers()["etag"].to_str().unwrap().to_owned();
+    assert_eq!(put("\"another\"").await.unwrap().status(), 412);
+    assert_eq!(put(&tag).await.unwrap().status(), 204);
+    assert_eq!(put(&tag).await.unwrap().status(), 412, "the second editor holds an old version");
+}

@@ -70,8 +70,8 @@ impl<D> ConditionalLayer<D> {
 
     /// Sets whether every tag on responses to GET and HEAD is sent weak, those of the inner service too. Default: false.
     ///
-    /// For when something further out changes the octets and not their meaning. Weak tags still make 304s; they do not
-    /// serve If-Match and If-Range.
+    /// For when something further out changes the octets and not their meaning. Weak tags still make 304s; in If-Match and
+    /// If-Range they never match, so clients cannot guard their writes with them.
     pub fn weak(self, weak: bool) -> Self {
         self.set(|config| {
             config.weak = weak;
@@ -83,7 +83,8 @@ impl<D> ConditionalLayer<D> {
     /// false.
     ///
     /// Set it if a compressing layer or proxy wraps this layer: a strong tag made inside would be shared by all
-    /// encodings. See the [crate docs](crate#where-to-put-the-layer) for both orders.
+    /// encodings. See the [crate docs](crate#where-to-put-the-layer) for both orders. Weak tags never match in If-Match: for
+    /// resources that clients edit, take the other one.
     pub fn compressed_outside(self, compressed_outside: bool) -> Self {
         self.set(|config| {
             config.compressed_outside = compressed_outside;
@@ -145,7 +146,9 @@ impl<D> ConditionalLayer<D> {
     ///
     /// Two resources under one name get no wrong answer, but dates that change needlessly; unless their inner services
     /// know ranges, for a validator that one supplied is then trusted to the other. The request fields that a response
-    /// names in `Vary` are always added.
+    /// names in `Vary` are always added. The function returns what it has made, not a borrow of the request. It stands in
+    /// for authority and URI both: below `nest`, `parts.uri` lacks the prefix, and Axum's `OriginalUri` in
+    /// `parts.extensions` has it.
     ///
     /// # Examples
     ///

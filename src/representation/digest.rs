@@ -81,7 +81,10 @@ impl Digest for Sha256 {
 }
 
 impl EntityTag {
-    /// Makes the strong tag of `content` as the layer does: the lower-case hex of its SHA-256.
+    /// Makes the strong tag of `content`: the lower-case hex of its SHA-256.
+    ///
+    /// The layer makes the same one where nothing in the response shows negotiation (`Vary`, `Content-Encoding`,
+    /// `Content-Language`); where something does, it adds eight digits.
     ///
     /// # Examples
     ///

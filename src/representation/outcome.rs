@@ -2,6 +2,8 @@
 
 /// What the layer did with one request.
 ///
+/// It tells of the layer's own answers: a 304 that the inner service gave is `LeftAlone(Reason::Status)`.
+///
 /// Read it from [`ResponseBody::outcome`](crate::ResponseBody::outcome), or, with
 /// [`ConditionalLayer::report_outcome`](crate::ConditionalLayer::report_outcome), from the response's extensions.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,7 +43,8 @@ pub enum Reason {
     Partial,
     /// The predicate given to [`when`](crate::ConditionalLayer::when) said no.
     Predicate,
-    /// A HEAD was answered without the content that a GET would get.
+    /// A HEAD was answered without the content that a GET would get; see
+    /// [`head_as_get`](crate::ConditionalLayer::head_as_get).
     EmptyHead,
     /// The content is larger than [`buffer_limit`](crate::ConditionalLayer::buffer_limit).
     TooLarge,

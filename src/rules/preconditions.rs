@@ -9,6 +9,18 @@ use http::{HeaderMap, HeaderValue, Method};
 use super::{entity_tag_list::EntityTagList, EntityTag, HttpDate, LastModified, Representation, Validators};
 
 /// What to do with a request, once its preconditions were judged.
+///
+/// A request that writes never gets `NotModified`. In a handler that writes, refuse whatever is not `Proceed`:
+///
+/// ```
+/// # use tower_conditional::Decision;
+/// # fn judge(decision: Decision) -> http::StatusCode {
+/// if decision != Decision::Proceed {
+///     return http::StatusCode::PRECONDITION_FAILED;
+/// }
+/// # http::StatusCode::NO_CONTENT }
+/// # assert_eq!(judge(Decision::PreconditionFailed), 412);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Decision {
