@@ -40,7 +40,7 @@
 //! What remains: other replicas, whose dates are unknown here (a minted one hits if both mint the same second for
 //! different content; a given one is as good as the replicas' agreement); a clock that was set back across a restart; a
 //! client that makes up a date which hits exactly, or sends one that was given for two variants; and an inner service that misleads a memory which cannot know better:
-//! it gives one date to two contents of which the memory saw only one, or a date from the future before a restart, or
+//! it gives one date to two contents of which the memory saw only one, or a date from the future (8.8.2.1 forbids it), or
 //! dates only now and then, so that one it gives after a restart is one that was minted before.
 
 use http::HeaderValue;
@@ -175,6 +175,10 @@ impl Resource {
             // Another variant may have been sent with this date since it was assigned.
             variant.assigned = variant.assigned.max(self.last_sent.next_second());
         }
+        let assigned = variant.assigned;
+        let is_taken =
+            (0..).zip(&self.variants).any(|(other, variant)| other != place && variant.was_sent_with(assigned));
+        let variant = self.variants.get_mut(place)?;
 
         let modified = match sighting.given {
             Some(date) => {
@@ -183,7 +187,7 @@ impl Resource {
             }
             None if !sighting.mint => return None,
             None if now < variant.assigned => Modified::Pending,
-            None if !variant.send(variant.assigned, false) => {
+            None if is_taken || !variant.send(assigned, false) => {
                 // The inner service gave this very date to other content, before it was due.
                 variant.assigned = variant.assigned.next_second();
                 Modified::Pending
@@ -318,6 +322,11 @@ impl Variant {
         self.given = given;
         self.seen = self.seen.max(now);
         self.greatest = self.greatest.max(given.unwrap_or(now));
+    }
+
+    /// Returns true if this variant was, or may have been, sent with a date.
+    fn was_sent_with(&self, date: HttpDate) -> bool {
+        Some(date) <= self.dropped || self.sent.iter().flatten().any(|(sent, _)| *sent == date)
     }
 
     /// Returns true if the minted date was sent.
