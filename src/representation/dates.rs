@@ -34,14 +34,16 @@
 //! seen, and `floor` that of responses that are not remembered; up to there a later date proves nothing. So a rollback is
 //! safe: the client's 10:00 belongs to the newer file, which was seen at 10:00 or later.
 //!
-//! *Variants* share `last_sent`, and have the rest of their own; for rule 4, another variant is other content. A request belongs to the same variant each time: the
-//! fields that tell them apart only ever become more, and then all variants are forgotten as if the shard had done it.
+//! *Variants* share `last_sent`, and have the rest of their own; for rule 4, another variant is other content. A
+//! request belongs to the same variant each time: the fields that tell them apart only ever become more, and then all
+//! variants are forgotten as if the shard had done it.
 //!
 //! What remains: other replicas, whose dates are unknown here (a minted one hits if both mint the same second for
 //! different content; a given one is as good as the replicas' agreement); a clock that was set back across a restart; a
-//! client that makes up a date which hits exactly, or sends one that was given for two variants; and an inner service that misleads a memory which cannot know better:
-//! it gives one date to two contents of which the memory saw only one, or a date from the future (8.8.2.1 forbids it), or
-//! dates only now and then, so that one it gives after a restart is one that was minted before.
+//! client that makes up a date which hits exactly, or sends one that was given for two variants; and an inner service
+//! that misleads a memory which cannot know better: it gives one date to two contents of which the memory saw only one,
+//! or a date from the future (8.8.2.1 forbids it), or dates only now and then, so that one it gives after a restart is
+//! one that was minted before.
 
 use http::HeaderValue;
 
