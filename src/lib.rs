@@ -195,14 +195,20 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod after;
+mod before;
 mod body;
 mod clock;
+#[cfg(feature = "axum")]
+mod extract;
+mod refusal;
 mod representation;
 mod rules;
 
 pub use self::{
     after::{Conditional, ConditionalLayer, ResponseFuture},
+    before::{FromGet, FromGetFuture, FromSource, Precondition, PreconditionFuture, PreconditionLayer, Source, State},
     body::ResponseBody,
+    refusal::Refusal,
     representation::{And, DefaultPredicate, Digest, Freshness, Outcome, Predicate, Reason, Sha256, Untagged},
     rules::{
         Decision, EntityTag, HttpDate, InvalidEntityTag, LastModified, OutOfRange, Preconditions, Representation,

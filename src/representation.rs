@@ -9,6 +9,7 @@ mod evidence;
 mod facts;
 mod freshness;
 mod key;
+mod known;
 mod memory;
 mod outcome;
 
@@ -25,6 +26,7 @@ pub(crate) use self::{
     eligibility::objection,
     evidence::{Evidence, Made, Remembered},
     facts::{Facts, Own},
-    key::{Key, KeyFn, RequestKey},
+    key::{Key, KeyFn, Keys, RequestKey},
+    known::{insert_validators, Known, Probe},
     memory::Memory,
 };

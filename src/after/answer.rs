@@ -12,7 +12,7 @@ use http_body::Body;
 use super::asked::Asked;
 use crate::{
     body::{Buffer, ResponseBody},
-    representation::{self, Facts, Freshness, Key, Made, Modified, Outcome, Own, Reason, Sighting},
+    representation::{self, Facts, Freshness, Key, Known, Made, Modified, Outcome, Own, Reason, Sighting},
     rules::{
         keep_for_not_modified, keep_for_precondition_failed, trim_ows, Decision, LastModified, Representation,
         Validators,
@@ -96,24 +96,28 @@ pub(super) fn answer<B: Body>(
         vary_by_encoding(&mut head.headers);
     }
 
-    let (outcome, body) =
-        match decide(asked, head.status, Validators { etag: etag.map(|made| made.tag), last_modified }, unread) {
-            Decision::NotModified => {
-                head.status = StatusCode::NOT_MODIFIED;
-                keep_for_not_modified(&mut head.headers);
-                (Outcome::NotModified, ResponseBody::empty(Outcome::NotModified))
-            }
-            Decision::PreconditionFailed => {
-                head.status = StatusCode::PRECONDITION_FAILED;
-                keep_for_precondition_failed(&mut head.headers);
-                (Outcome::PreconditionFailed, ResponseBody::empty(Outcome::PreconditionFailed))
-            }
-            Decision::Proceed if asked.is_head && asked.config.head_as_get => {
-                keep_length(&mut head, &body);
-                (body.outcome(), body.absent())
-            }
-            Decision::Proceed => (body.outcome(), body),
-        };
+    let validators = Validators { etag: etag.map(|made| made.tag), last_modified };
+    if asked.is_probe {
+        head.extensions.insert(Known { validators: validators.clone(), freshness: asked.config.freshness });
+    }
+
+    let (outcome, body) = match decide(asked, head.status, validators, unread) {
+        Decision::NotModified => {
+            head.status = StatusCode::NOT_MODIFIED;
+            keep_for_not_modified(&mut head.headers);
+            (Outcome::NotModified, ResponseBody::empty(Outcome::NotModified))
+        }
+        Decision::PreconditionFailed => {
+            head.status = StatusCode::PRECONDITION_FAILED;
+            keep_for_precondition_failed(&mut head.headers);
+            (Outcome::PreconditionFailed, ResponseBody::empty(Outcome::PreconditionFailed))
+        }
+        Decision::Proceed if asked.is_head && asked.config.head_as_get => {
+            keep_length(&mut head, &body);
+            (body.outcome(), body.absent())
+        }
+        Decision::Proceed => (body.outcome(), body),
+    };
     if asked.config.report_outcome {
         head.extensions.insert(outcome);
     }
@@ -160,6 +164,9 @@ fn give_date(
         && head.status == StatusCode::OK
         && has_content
         && !facts.is_no_store
+        // Who judges writes knows of no date, and would ignore one that comes back.
+        && asked.known.is_none()
+        && head.extensions.get::<Known>().is_none()
         && !(facts.is_silent && config.freshness == Freshness::OmitLastModified);
     let given = match facts.last_modified {
         Own::Valid(date) => Some(date),

@@ -9,7 +9,7 @@ use http::{
 
 use super::layer::Config;
 use crate::{
-    representation::{is_made, Facts, Key, Made, RequestKey},
+    representation::{is_made, Facts, Key, Known, Made, Probe, RequestKey},
     rules::{EntityTag, HttpDate, Preconditions},
 };
 
@@ -21,6 +21,10 @@ pub(super) struct Asked {
     pub(super) key: RequestKey,
     /// The client asked with HEAD.
     pub(super) is_head: bool,
+    /// What a layer further out knows of the representation; in a box, because it is rare.
+    pub(super) known: Option<Box<Known>>,
+    /// A layer further out wants to be told the validators.
+    pub(super) is_probe: bool,
 }
 
 impl Asked {
@@ -28,7 +32,14 @@ impl Asked {
     pub(super) fn take(parts: &mut request::Parts, config: &Arc<Config>) -> Self {
         let preconditions = Preconditions::from_headers_at(&parts.headers, || config.now());
         let key = config.memory.keys.request(parts, config.key.as_deref());
-        let asked = Self { config: Arc::clone(config), preconditions, key, is_head: parts.method == Method::HEAD };
+        let asked = Self {
+            config: Arc::clone(config),
+            preconditions,
+            key,
+            is_head: parts.method == Method::HEAD,
+            known: parts.extensions.get().cloned().map(Box::new),
+            is_probe: parts.extensions.get::<Probe>().is_some(),
+        };
 
         let headers = &mut parts.headers;
         asked.hide_void_dates(headers);

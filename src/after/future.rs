@@ -96,9 +96,12 @@ where
                 answer::pass(head, body, *reason, *report)
             }
             StateProj::Asking { future, asked } => {
-                let (head, body) = ready!(future.poll(cx))?.into_parts();
+                let (mut head, body) = ready!(future.poll(cx))?.into_parts();
                 let exchange = asked.as_ref().expect(POLLED_AGAIN);
                 let config = &exchange.config;
+                if let Some(known) = &exchange.known {
+                    known.complete(head.status, &mut head.headers);
+                }
                 let facts = Facts::read(&head.headers, &config.memory.keys, || config.now());
                 match answer::plan(exchange, &head, &facts, &body) {
                     Plan::Leave(reason) => {

@@ -37,6 +37,12 @@ impl Buffer {
         Self { first: None, others: VecDeque::new(), trailers: None, len: 0, limit, promised }
     }
 
+    /// Makes a buffer of content that came in one piece.
+    pub(crate) fn of(content: Bytes) -> Self {
+        let len = content.len().try_into().unwrap_or(u64::MAX);
+        Self { first: Some(content), len, ..Self::new(len, Some(len)) }
+    }
+
     /// Takes the next frame, or gives it back if the content cannot be kept whole.
     pub(crate) fn push(&mut self, frame: Frame<impl Buf>) -> Result<(), Overflow> {
         let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));

@@ -82,6 +82,14 @@ impl<B: Body> ResponseBody<B> {
         Self { source: Source::Ended, outcome }
     }
 
+    /// Makes a body of content that is there.
+    pub(crate) fn whole(content: Bytes, outcome: Outcome) -> Self {
+        if content.is_empty() {
+            return Self::empty(outcome);
+        }
+        Self { source: Source::Buffered { buffer: Buffer::of(content), exact: true }, outcome }
+    }
+
     /// Makes the body of the answer to a HEAD, in place of this one.
     pub(crate) fn absent(self) -> Self {
         let source = if self.size_hint().exact().is_some() { Source::Ended } else { Source::Absent };

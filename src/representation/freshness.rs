@@ -1,7 +1,10 @@
 //! What a response says of its freshness
 //! ([RFC 9111, section 4.2](https://www.rfc-editor.org/rfc/rfc9111.html#section-4.2)).
 
-use http::HeaderValue;
+use http::{
+    header::{CACHE_CONTROL, EXPIRES},
+    HeaderMap, HeaderValue,
+};
 
 use crate::rules::trim_ows;
 
@@ -36,6 +39,11 @@ pub(super) fn is_silent(line: &HeaderValue) -> bool {
             // With a list of fields it speaks of those only.
             || name.eq_ignore_ascii_case(b"no-cache") && argument.is_none()
     })
+}
+
+/// Returns true if nothing in a head says how long the response is fresh.
+pub(super) fn are_silent(headers: &HeaderMap) -> bool {
+    !headers.contains_key(EXPIRES) && headers.get_all(CACHE_CONTROL).iter().all(is_silent)
 }
 
 /// Returns true if a line of `Cache-Control` says `no-store`.

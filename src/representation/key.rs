@@ -39,6 +39,11 @@ pub(crate) struct RequestKey {
 }
 
 impl RequestKey {
+    /// Returns the hash that names the resource.
+    pub(crate) fn resource(&self) -> u128 {
+        self.resource.0
+    }
+
     /// Returns what tells this request's variant from others of a resource that varies by `fields`; `None` if one of them
     /// was not known in time.
     pub(super) fn variant(&self, fields: Fields) -> Option<u64> {

@@ -15,15 +15,23 @@ pub enum Outcome {
     NotModified,
     /// The preconditions were answered with 412 (Precondition Failed).
     PreconditionFailed,
-    /// The response is sent without a tag of the layer's making, and this is why.
+    /// A write without a precondition was answered with 428 (Precondition Required).
+    PreconditionRequired,
+    /// The state of the resource could not be learnt, and the request was refused for that.
+    StateUnavailable,
+    /// A [`PreconditionLayer`](crate::PreconditionLayer) let the request through: its preconditions hold, or it has none.
+    Proceeded,
+    /// The response is sent without a tag of the layer's making, or the request without its preconditions judged, and
+    /// this is why.
     LeftAlone(Reason),
 }
 
-/// Why a response was left without a tag of the layer's making.
+/// Why a response was left without a tag of the layer's making, or a request without its preconditions judged.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The request was neither GET nor HEAD.
+    /// The request was neither GET nor HEAD; or, for a [`PreconditionLayer`](crate::PreconditionLayer), it was one of
+    /// OPTIONS, TRACE and CONNECT.
     Method,
     /// The predicate given to [`when_request`](crate::ConditionalLayer::when_request) said no.
     Request,
@@ -56,6 +64,10 @@ pub enum Reason {
     BodyError,
     /// The content was longer or shorter than the response said, or went on behind its trailers.
     WrongLength,
+    /// The source of a [`PreconditionLayer`](crate::PreconditionLayer) knew nothing of the resource.
+    UnknownState,
+    /// The source of a [`PreconditionLayer`](crate::PreconditionLayer) failed, and nothing was at stake.
+    StateUnavailable,
 }
 
 impl Reason {
@@ -79,7 +91,9 @@ impl Reason {
             | Self::NoStore
             | Self::Streaming
             | Self::Partial
-            | Self::Predicate => false,
+            | Self::Predicate
+            | Self::UnknownState
+            | Self::StateUnavailable => false,
         }
     }
 }

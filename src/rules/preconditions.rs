@@ -163,6 +163,18 @@ impl Preconditions {
         }
     }
 
+    /// Returns true if a field keeps a write from being run against a state that its sender did not see.
+    ///
+    /// A list in If-None-Match does not: it names states that are not meant. Nor does a date that is ignored.
+    pub(crate) fn guards(&self, current: &Representation) -> bool {
+        let dated = match current {
+            Representation::Exists(validators) => validators.last_modified.is_some(),
+            Representation::Unknown => true,
+            Representation::Missing => false,
+        };
+        self.has_if_match() || self.if_none_match.is_any() || dated && self.if_unmodified_since.value().is_some()
+    }
+
     /// Returns true if there is an If-Match field, of whatever value.
     pub(crate) fn has_if_match(&self) -> bool {
         self.if_match.is_present()

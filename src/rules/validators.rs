@@ -114,6 +114,14 @@ pub enum LastModified {
 }
 
 impl LastModified {
+    /// Returns the date to send, if there is one.
+    pub(crate) fn date(self) -> Option<HttpDate> {
+        match self {
+            Self::Given(date) | Self::FirstSeen(date) | Self::Watched { date, .. } => Some(date),
+            Self::Unsettled => None,
+        }
+    }
+
     /// Returns true if the representation is proven not to have changed since `date`.
     pub(crate) fn is_unchanged_since(self, date: HttpDate) -> bool {
         match self {

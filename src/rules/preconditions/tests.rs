@@ -1,6 +1,10 @@
 use http::header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
 
+use self::oracle::{oracle, representations, DATE_FIELDS, TAG_FIELDS};
 use super::*;
+
+#[path = "oracle.rs"]
+mod oracle;
 
 const DAY: i64 = 86_400;
 
@@ -14,118 +18,6 @@ fn preconditions(lines: &[(HeaderName, String)]) -> Preconditions {
         headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
     Preconditions::from_headers_at(&headers, || date(10))
-}
-
-/// How a tag field can look, against the tags of `current_tags`.
-const TAG_FIELDS: [Option<&[&str]>; 14] = [
-    None,
-    Some(&["*"]),
-    Some(&["\"s\""]),
-    Some(&["W/\"s\""]),
-    Some(&["\"w\""]),
-    Some(&["\"other\""]),
-    Some(&["\"other\", \"s\""]),
-    Some(&["\"other\"", "\"s\""]),
-    Some(&[""]),
-    Some(&[" ,,"]),
-    Some(&["s"]),
-    Some(&["\"bad tag\", \"s\""]),
-    Some(&["\"bad tag\", \"other\""]),
-    Some(&["*, \"other\""]),
-];
-
-const DATE_FIELDS: [Option<&[i64]>; 5] = [None, Some(&[1]), Some(&[2]), Some(&[3]), Some(&[2, 2])];
-
-fn representations() -> Vec<Representation> {
-    let tags = [None, Some(EntityTag::strong("s").unwrap()), Some(EntityTag::weak("w").unwrap())];
-    let dates = [
-        None,
-        Some(LastModified::Given(date(2))),
-        Some(LastModified::FirstSeen(date(2))),
-        Some(LastModified::Unsettled),
-        Some(LastModified::Watched { date: date(2), since: date(2), unique: true }),
-        Some(LastModified::Watched { date: date(1), since: date(2), unique: true }),
-        Some(LastModified::Watched { date: date(2), since: date(1), unique: false }),
-        Some(LastModified::Watched { date: date(2), since: date(3), unique: false }),
-    ];
-    let mut all = vec![Representation::Missing, Representation::Unknown];
-    for etag in &tags {
-        for last_modified in dates {
-            all.push(Representation::Exists(Validators { etag: etag.clone(), last_modified }));
-        }
-    }
-    all
-}
-
-/// The rules again, naively: strings and numbers, one `if` a sentence of the RFC, no code shared with what is tested.
-fn oracle(
-    method: &str,
-    representation: &Representation,
-    if_match: Option<&[&str]>,
-    if_none_match: Option<&[&str]>,
-    if_modified_since: Option<&[i64]>,
-    if_unmodified_since: Option<&[i64]>,
-) -> Decision {
-    let read = method == "GET" || method == "HEAD";
-    if ["OPTIONS", "TRACE", "CONNECT"].contains(&method) {
-        return Decision::Proceed;
-    }
-    let (exists, tag, changed) = match representation {
-        Representation::Unknown => return Decision::Proceed,
-        Representation::Missing if read => return Decision::Proceed,
-        Representation::Missing => (false, String::new(), None),
-        Representation::Exists(v) => {
-            (true, v.etag.as_ref().map_or(String::new(), ToString::to_string), v.last_modified)
-        }
-    };
-    // None of the members above has a comma inside a tag, so that splitting will do.
-    let members = |lines: &[&str]| -> Vec<String> {
-        let joined = lines.join(",");
-        joined.split(',').map(|member| member.trim().to_owned()).filter(|member| !member.is_empty()).collect()
-    };
-    let good = |member: &str| {
-        let opaque = member.strip_prefix("W/").unwrap_or(member);
-        opaque.len() >= 2 && opaque.starts_with('"') && opaque.ends_with('"') && !opaque.contains(' ')
-    };
-    // `Some(true)`: not modified since; `None`: ignored.
-    let unchanged_since = |dates: Option<&[i64]>| -> Option<bool> {
-        let &[day] = dates? else { return None };
-        Some(match changed? {
-            LastModified::Given(changed) => date(day) == changed || date(day) > changed,
-            LastModified::FirstSeen(seen) => date(day) == seen,
-            LastModified::Watched { date: given, since, unique } => {
-                (date(day) == given && unique) || (date(day) >= given && date(day) > since)
-            }
-            LastModified::Unsettled => false,
-        })
-    };
-
-    if let Some(lines) = if_match {
-        let strong = |member: &String| good(member) && *member == tag && !tag.starts_with("W/");
-        if !(exists && (lines == ["*"] || members(lines).iter().any(strong))) {
-            return Decision::PreconditionFailed;
-        }
-    } else if unchanged_since(if_unmodified_since) == Some(false) {
-        return Decision::PreconditionFailed;
-    }
-
-    let not_modified = if read { Decision::NotModified } else { Decision::PreconditionFailed };
-    if let Some(lines) = if_none_match {
-        if lines == ["*"] {
-            return if exists { not_modified } else { Decision::Proceed };
-        }
-        let members = members(lines);
-        let opaque = tag.trim_start_matches("W/");
-        if exists && members.iter().any(|m| good(m) && !tag.is_empty() && m.trim_start_matches("W/") == opaque) {
-            return not_modified;
-        }
-        if !read && (members.is_empty() || members.iter().any(|m| !good(m))) {
-            return Decision::PreconditionFailed;
-        }
-    } else if read && unchanged_since(if_modified_since) == Some(true) {
-        return Decision::NotModified;
-    }
-    Decision::Proceed
 }
 
 #[test]

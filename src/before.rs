@@ -1,0 +1,16 @@
+//! `PreconditionLayer`: validators known, and preconditions judged, before the handler runs.
+
+mod from_get;
+mod future;
+mod layer;
+mod locks;
+mod service;
+mod source;
+
+pub use self::{
+    from_get::FromGetFuture,
+    future::PreconditionFuture,
+    layer::{FromGet, FromSource, PreconditionLayer},
+    service::Precondition,
+    source::{Source, State},
+};

@@ -1,0 +1,277 @@
+//! The kind that asks the service itself: a GET for the validators, then the write, with the resource locked meanwhile.
+
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{ready, Context, Poll},
+};
+
+use http::{
+    header::{HeaderName, ETAG, EXPECT, LAST_MODIFIED, RANGE, TE, TRAILER, TRANSFER_ENCODING},
+    response, HeaderValue, Request, Response, StatusCode,
+};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{
+    layer::{Config, FromGet},
+    locks::{Mode, Turn},
+    service::{refuse, report, Precondition},
+};
+use crate::{
+    body::ResponseBody,
+    clock,
+    refusal::{is_write, Refusal},
+    representation::{Known, Outcome, Probe, Reason},
+    rules::{EntityTag, HttpDate, Preconditions, Representation, Validators},
+};
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Precondition<S, FromGet>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+    ReqBody: Default,
+    ResBody: Body,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = FromGetFuture<S, ReqBody>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let config = Arc::clone(&self.config);
+        if !is_write(request.method()) {
+            let outcome = Outcome::LeftAlone(Reason::Method);
+            return FromGetFuture::new(
+                State::Running { future: self.inner.call(request), outcome, turn: None },
+                config,
+            );
+        }
+        let (parts, body) = request.into_parts();
+        let asked = Preconditions::from_headers(&parts.headers);
+        let required = config.requires(&parts);
+        if required && asked.is_empty() {
+            let refusal = Some(Refusal::required(&Representation::Unknown));
+            return FromGetFuture::new(State::Refused { refusal }, config);
+        }
+        let mode = if asked.is_empty() { Mode::Together } else { Mode::Alone };
+        let turn = self.kind.resources.line_up(&parts, mode);
+        let request = Request::from_parts(parts, body);
+        if mode == Mode::Together && turn.has_come() {
+            let (outcome, turn) = (Outcome::Proceeded, Some(turn));
+            return FromGetFuture::new(State::Running { future: self.inner.call(request), outcome, turn }, config);
+        }
+        // The service that is ready may hold a permit that the one who has the lock is waiting for. It gives it back, and
+        // another gets ready when it is needed.
+        let inner = self.inner.clone();
+        drop(mem::replace(&mut self.inner, inner.clone()));
+        let write = Some(Write { inner, request, turn, asked, required });
+        FromGetFuture::new(State::InLine { write }, config)
+    }
+}
+
+pin_project! {
+    /// The future of a [`Precondition`](crate::Precondition) that asks the service itself.
+    ///
+    /// ```text
+    ///  InLine ── nothing to check ──────┐
+    ///    │ has the lock                 │
+    ///    ▼                              │
+    ///  Reading: a GET ── refused ───────┼──────┐
+    ///    │ may run                      ▼      ▼
+    ///    └──► Judged ── ready ──► Running ─► Response
+    ///                                          ▲
+    ///                                          └─ Refused: a precondition is required
+    /// ```
+    #[must_use = "futures do nothing unless polled"]
+    pub struct FromGetFuture<S, ReqBody>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        #[pin]
+        state: State<S, ReqBody>,
+        config: Arc<Config>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, ReqBody>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        InLine {
+            write: Option<Write<S, ReqBody>>,
+        },
+        Reading {
+            #[pin]
+            future: S::Future,
+            write: Option<Write<S, ReqBody>>,
+        },
+        Judged {
+            write: Option<Write<S, ReqBody>>,
+        },
+        Running {
+            #[pin]
+            future: S::Future,
+            outcome: Outcome,
+            turn: Option<Turn>,
+        },
+        Refused {
+            refusal: Option<Refusal>,
+        },
+    }
+}
+
+/// A write that was not run yet.
+struct Write<S, ReqBody> {
+    inner: S,
+    request: Request<ReqBody>,
+    turn: Turn,
+    asked: Preconditions,
+    required: bool,
+}
+
+impl<S, ReqBody> FromGetFuture<S, ReqBody>
+where
+    S: Service<Request<ReqBody>>,
+{
+    fn new(state: State<S, ReqBody>, config: Arc<Config>) -> Self {
+        Self { state, config }
+    }
+}
+
+impl<S, ReqBody, ResBody> Future for FromGetFuture<S, ReqBody>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ReqBody: Default,
+    ResBody: Body,
+{
+    type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProj::InLine { write } => {
+                    let waiting = write.as_mut().expect(POLLED_AGAIN);
+                    ready!(waiting.turn.poll(cx));
+                    if waiting.asked.is_empty() {
+                        State::Judged { write: write.take() }
+                    } else {
+                        ready!(waiting.inner.poll_ready(cx))?;
+                        let future = waiting.inner.call(probe(&waiting.request));
+                        State::Reading { future, write: write.take() }
+                    }
+                }
+                StateProj::Reading { future, write } => {
+                    let (head, body) = ready!(future.poll(cx))?.into_parts();
+                    let Some(current) = state_of(&head) else {
+                        let outcome = Outcome::StateUnavailable;
+                        let response = Response::from_parts(head, ResponseBody::inner(body, outcome));
+                        return Poll::Ready(Ok(report(response, outcome, this.config)));
+                    };
+                    // What holds a permit goes before another is waited for.
+                    drop(body);
+                    match write.as_ref().expect(POLLED_AGAIN).judge(&current) {
+                        Ok(()) => State::Judged { write: write.take() },
+                        Err(refusal) => return Poll::Ready(Ok(refuse(refusal, this.config))),
+                    }
+                }
+                StateProj::Judged { write } => {
+                    ready!(write.as_mut().expect(POLLED_AGAIN).inner.poll_ready(cx))?;
+                    let Write { mut inner, request, turn, .. } = write.take().expect(POLLED_AGAIN);
+                    let (outcome, turn) = (Outcome::Proceeded, Some(turn));
+                    State::Running { future: inner.call(request), outcome, turn }
+                }
+                StateProj::Running { future, outcome, turn } => {
+                    let response = ready!(future.poll(cx))?.map(|body| ResponseBody::inner(body, *outcome));
+                    drop(turn.take());
+                    return Poll::Ready(Ok(report(response, *outcome, this.config)));
+                }
+                StateProj::Refused { refusal } => {
+                    return Poll::Ready(Ok(refuse(refusal.take().expect(POLLED_AGAIN), this.config)));
+                }
+            };
+            this.state.set(next);
+        }
+    }
+}
+
+impl<S, ReqBody> Write<S, ReqBody> {
+    fn judge(&self, current: &Representation) -> Result<(), Refusal> {
+        if self.required {
+            self.asked.check_required(self.request.method(), current)
+        } else {
+            self.asked.check(self.request.method(), current)
+        }
+    }
+}
+
+/// Makes the GET that asks for the validators of what a write is about.
+fn probe<B: Default>(write: &Request<B>) -> Request<B> {
+    let mut get = Request::new(B::default());
+    *get.uri_mut() = write.uri().clone();
+    *get.version_mut() = write.version();
+    let selects = |name: &HeaderName| {
+        let is_about_content = name.as_str().starts_with("content-") || name.as_str().starts_with("if-");
+        !is_about_content && ![EXPECT, RANGE, TE, TRAILER, TRANSFER_ENCODING].contains(name)
+    };
+    let fields = write.headers().iter().filter(|(name, _)| selects(name));
+    get.headers_mut().extend(fields.map(|(name, value)| (name.clone(), value.clone())));
+    *get.extensions_mut() = write.extensions().clone();
+    get.extensions_mut().insert(Probe);
+    get
+}
+
+/// Returns the state that the response to a GET tells of; `None` if it tells of none.
+fn state_of(head: &response::Parts) -> Option<Representation> {
+    match head.status {
+        StatusCode::NOT_FOUND | StatusCode::GONE => Some(Representation::Missing),
+        StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Some(Validators::new().into()),
+        status if status.is_client_error() || status.is_server_error() => None,
+        status if status.is_success() => Some(validators_of(head).into()),
+        _ => Some(Validators::new().into()),
+    }
+}
+
+/// Takes what a `ConditionalLayer` says of the representation, or else what the head says.
+fn validators_of(head: &response::Parts) -> Validators {
+    if let Some(known) = head.extensions.get::<Known>() {
+        return known.validators.clone();
+    }
+    let only = |name| {
+        let mut lines = head.headers.get_all(name).iter();
+        lines.next().filter(|_| lines.next().is_none())
+    };
+    let now = clock::http_date(clock::system_time());
+    let date = |value: &HeaderValue| HttpDate::parse(value, now);
+    Validators {
+        etag: only(ETAG).and_then(|value| EntityTag::try_from(value).ok()),
+        last_modified: only(LAST_MODIFIED).and_then(date).map(Into::into),
+    }
+}
+
+impl<S, ReqBody> fmt::Debug for FromGetFuture<S, ReqBody>
+where
+    S: Service<Request<ReqBody>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::InLine { .. } => "in line",
+            State::Reading { .. } => "reading",
+            State::Judged { .. } => "judged",
+            State::Running { .. } => "running",
+            State::Refused { .. } => "refused",
+        };
+        f.debug_struct("FromGetFuture").field("state", &state).finish_non_exhaustive()
+    }
+}
+
+const POLLED_AGAIN: &str = "a future is not polled after it is ready";
