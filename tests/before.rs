@@ -479,13 +479,14 @@ impl Note {
     async fn serve(self, request: Request<Body>) -> Result<Response<Body>, Infallible> {
         self.log.lock().unwrap().push((request.method().clone(), request.headers().clone()));
         let (parts, body) = request.into_parts();
+        // Whoever comes in between would be overwritten, or have the permit that is needed next.
+        tokio::task::yield_now().await;
         if parts.method == Method::GET {
             return Ok(match self.content() {
                 Some(content) => reply(200, &[], content),
                 None => reply(404, &[], "none"),
             });
         }
-        // Whoever comes in between would be overwritten.
         tokio::task::yield_now().await;
         let new = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         *self.content.lock().unwrap() = Some(new).filter(|_| parts.method != Method::DELETE);
