@@ -5,6 +5,7 @@
 //! The layer in front refuses most of what is stale, and answers reads that match without the handler. But only the check
 //! inside the transaction is sound: between the layer's look and the write another writer may come, from another process
 //! too.
+#![allow(clippy::print_stdout)]
 
 use std::{
     env, error, fs,

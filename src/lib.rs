@@ -27,20 +27,20 @@
 //! # }
 //! ```
 //!
-//! The rules work without the layer, for those who know their validators, and in unit tests. Here they keep an edit from
-//! being lost: the client names the version that it edited, and a PUT is refused with 412 (Precondition Failed) if
-//! somebody else was faster:
+//! A client that edits names the version that it edited, and a PUT is refused with 412 (Precondition Failed) if somebody
+//! else was faster. That is for [`PreconditionLayer`], which judges [before the handler runs](#writes), and for the rules
+//! alone, which work without any layer, and in unit tests:
 //!
 //! ```
-//! use http::{header::IF_MATCH, HeaderMap, Method};
-//! use tower_conditional::{Decision, EntityTag, Preconditions, Representation, Validators};
+//! use http::{header::IF_MATCH, HeaderMap, Method, StatusCode};
+//! use tower_conditional::{EntityTag, Preconditions, Representation};
 //!
 //! let mut headers = HeaderMap::new();
 //! headers.insert(IF_MATCH, "\"v6\"".parse().unwrap());
 //!
-//! let stored = Representation::Exists(Validators::from(EntityTag::strong("v7")?));
-//! let decision = Preconditions::from_headers(&headers).evaluate(&Method::PUT, &stored);
-//! assert_eq!(decision, Decision::PreconditionFailed);
+//! let stored = Representation::Exists(EntityTag::strong("v7")?.into());
+//! let refusal = Preconditions::from_headers(&headers).check(&Method::PUT, &stored).unwrap_err();
+//! assert_eq!(refusal.status(), StatusCode::PRECONDITION_FAILED);
 //! # Ok::<(), tower_conditional::InvalidEntityTag>(())
 //! ```
 //!
@@ -138,15 +138,37 @@
 //!
 //! # Writes
 //!
-//! A tag invites clients to send it back with a PUT, as If-Match. **This layer cannot check that**: it sees a write's
-//! response when the write is done, and so lets writes pass. Judge them where the write happens, with [`Preconditions`],
-//! inside the transaction: compare and write as one step, or two writers may both pass.
+//! A tag invites clients to send it back with a PUT, as If-Match. **`ConditionalLayer` cannot check that**: it sees a
+//! write's response when the write is done, and so lets writes pass. There are three ways to check, and the later ones
+//! cover less and cost less work:
+//!
+//! | | what it keeps from happening | what it takes |
+//! |---|---|---|
+//! | [`Preconditions::check`] in the handler, inside the transaction | every lost edit | a line in each handler that writes |
+//! | [`PreconditionLayer::new`] | stale edits, up to a race between the check and the write | a closure that knows the validators |
+//! | [`PreconditionLayer::from_get`] | lost edits by writers in this process, through this layer | nothing |
+//!
+//! The last asks the service itself with a GET, and runs writes of one resource one after the other. The second also spares
+//! the handler the reads that are answered with 304. All can insist on a precondition, and answer 428 (Precondition
+//! Required). The examples `lost_update`, with a database, and `axum` show the first.
+//!
+//! Put a `PreconditionLayer` where authorization has been seen to: what it answers tells of the resource. With a
+//! `ConditionalLayer` it goes in any order, outside or inside; both then take the tag that the source knows:
+//!
+//! ```text
+//!    PreconditionLayer::from_get()          PreconditionLayer::new(source)
+//!      ConditionalLayer::new()                ConditionalLayer::new()
+//!        handlers                               handlers
+//!
+//!    judges writes by the tags that         answers 304 and 412 before the handler runs;
+//!    the layer inside makes                 the layer inside makes tags where the source
+//!                                           is not asked, or says `Unknown`
+//! ```
 //!
 //! Both sides must mean the same tag. For a resource that clients edit, set its `ETag` in the GET handler, from a version
 //! or with [`EntityTag::of`], and compare with that one; a tag that the layer makes of compressed or negotiated content is
 //! another. A weak tag never matches in If-Match, so keep such a resource away from
-//! [`weak`](ConditionalLayer::weak) and [`compressed_outside`](ConditionalLayer::compressed_outside). The example
-//! `axum` of this crate shows a GET and a PUT together.
+//! [`weak`](ConditionalLayer::weak) and [`compressed_outside`](ConditionalLayer::compressed_outside).
 //!
 //! # Several servers
 //!
@@ -172,7 +194,8 @@
 //!
 //! # What it does not do
 //!
-//! - It stores no content and saves no handler its work: a 304 saves the transfer, not the database query.
+//! - It stores no content, and `ConditionalLayer` saves no handler its work: its 304 saves the transfer, not the database
+//!   query. [`PreconditionLayer::new`] saves that, too.
 //! - It serves no ranges, and hashes no part of content. [`Preconditions::allows_range`] is there for those who do.
 //! - It makes no decision on how long a response is fresh, except against being heuristically so; see [`Freshness`].
 //! - It tags no response larger than its limit, and no stream.
@@ -186,8 +209,10 @@
 //!
 //! # Features
 //!
-//! - `axum`: names a resource by Axum's `OriginalUri`, so that equal paths under different `nest` prefixes do not share
-//!   their dates. Without it they do, and get new dates more often than they need; nothing goes wrong.
+//! - `axum`: [`Preconditions`] is an extractor, [`Refusal`] a response, and [`EntityTag`], [`HttpDate`] and [`Validators`]
+//!   are parts of one: `(tag, Json(item))`. And a resource is named by Axum's `OriginalUri`, so that equal paths under
+//!   different `nest` prefixes do not share their dates. Without it they do, and get new dates more often than they need;
+//!   nothing goes wrong.
 //!
 //! The minimum supported Rust version is 1.88. It is raised in minor releases only.
 //!

@@ -22,15 +22,20 @@ use bytes::{buf::Chain, Buf, Bytes};
 use futures_util::stream;
 use http::{
     header::{CONTENT_LENGTH, ETAG, IF_NONE_MATCH},
-    Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
+    request, Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
 };
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
-use tower::{service_fn, util::BoxCloneSyncService, BoxError, Layer, Service, ServiceBuilder, ServiceExt};
+use tower::{
+    service_fn,
+    util::{BoxCloneSyncService, ServiceFn},
+    BoxError, Layer, Service, ServiceBuilder, ServiceExt,
+};
 use tower_conditional::{
-    And, Conditional, ConditionalLayer, Decision, DefaultPredicate, Digest, EntityTag, Freshness, HttpDate,
-    InvalidEntityTag, LastModified, OutOfRange, Outcome, Preconditions, Predicate, Reason, Representation,
-    ResponseBody, ResponseFuture, Sha256, Untagged, Validators,
+    And, Conditional, ConditionalLayer, Decision, DefaultPredicate, Digest, EntityTag, Freshness, FromGet,
+    FromGetFuture, FromSource, HttpDate, InvalidEntityTag, LastModified, OutOfRange, Outcome, Precondition,
+    PreconditionFuture, PreconditionLayer, Preconditions, Predicate, Reason, Refusal, Representation, ResponseBody,
+    ResponseFuture, Sha256, Source, State, Untagged, Validators,
 };
 
 // ----- Items and traits -----
@@ -62,6 +67,9 @@ fn values_have_the_traits_of_values() {
     has!(LastModified: Send + Sync + Unpin + Copy + Debug + Eq + From<HttpDate>);
     has!(Representation: Send + Sync + Unpin + Clone + Debug + From<Validators>);
     has!(Preconditions: Send + Sync + Unpin + Clone + Debug);
+    has!(Refusal: Error + Send + Sync + Unpin + Clone);
+    has!(Response<String>: From<Refusal>);
+    has!(Response<Full<Bytes>>: From<Refusal>);
     has!(Decision: Send + Sync + Unpin + Copy + Debug + Eq);
     has!(Outcome: Send + Sync + Unpin + Copy + Debug + Eq);
     has!(Reason: Send + Sync + Unpin + Copy + Debug + Eq);
@@ -88,6 +96,72 @@ fn a_service_has_the_traits_of_its_parts_and_a_layer_has_all() {
     has!(ResponseBody<axum::body::Body>: Send + Unpin + Body<Data = Bytes, Error = axum::Error> + 'static);
     let _: fn(ResponseBody<ResponseBody<axum::body::Body>>) -> axum::body::Body = axum::body::Body::new;
     let _: Option<Box<dyn Predicate + Send + Sync>> = None;
+}
+
+/// A service that never answers.
+type Never = ServiceFn<fn(Request<Full<Bytes>>) -> Ready<Result<Response<Full<Bytes>>, Infallible>>>;
+
+/// A source that is nothing but its name.
+struct Somewhere;
+
+impl Source for Somewhere {
+    type Error = Local;
+    type Future = Ready<Result<Representation, Local>>;
+
+    fn state(&self, _: &request::Parts) -> Self::Future {
+        ready(Ok(Representation::Missing))
+    }
+}
+
+#[test]
+fn a_layer_before_the_handler_has_the_traits_of_its_parts() {
+    type Closure = fn(&request::Parts) -> Ready<Representation>;
+    has!(PreconditionLayer<FromGet>: Send + Sync + Unpin + Clone + Debug);
+    has!(PreconditionLayer<FromGet>: Layer<Thing, Service = Precondition<Thing, FromGet>>);
+    has!(PreconditionLayer<FromSource<Somewhere>>: Send + Sync + Unpin + Clone + Debug);
+    has!(PreconditionLayer<FromSource<Somewhere>>: Layer<Thing, Service = Precondition<Thing, FromSource<Somewhere>>>);
+    has!(Precondition<(), FromGet>: Send + Sync + Unpin + Clone + Debug);
+    has!(Precondition<(), FromSource<Closure>>: Send + Sync + Unpin + Clone + Debug);
+    has!(FromGetFuture<Never, Full<Bytes>>: Send + Sync + Unpin + Debug);
+    has!(PreconditionFuture<Never, Closure, Full<Bytes>>: Send + Sync + Unpin + Debug);
+    has!(Representation: State<Error = Infallible>);
+    has!(Result<Representation, Local>: State<Error = Local>);
+}
+
+#[test]
+fn every_setting_before_the_handler_takes_what_it_says() {
+    let _ = PreconditionLayer::new(|parts| ready(Err::<Representation, _>(parts.uri.to_string())))
+        .on_error(Response::new)
+        .on_not_modified(|_, headers| headers.clear())
+        .add_validators(false)
+        .freshness(Freshness::Leave)
+        .require_preconditions(|parts| parts.method == Method::PUT)
+        .report_outcome(true);
+    let _ = PreconditionLayer::from_get().key(|parts| parts.uri.path().to_owned()).require_preconditions(|_| true);
+    let mut service = PreconditionLayer::from_source(Somewhere).layer(7);
+    assert_eq!((*service.get_ref(), *service.get_mut()), (7, 7));
+    assert_eq!(service.into_inner(), 7);
+}
+
+#[cfg(feature = "axum")]
+#[test]
+fn axum_takes_them_for_its_own() {
+    use axum::{
+        extract::FromRequestParts,
+        response::{IntoResponse, IntoResponseParts},
+    };
+    has!(Preconditions: FromRequestParts<(), Rejection = Infallible>);
+    has!(Refusal: IntoResponse);
+    has!(EntityTag: IntoResponseParts);
+    has!(HttpDate: IntoResponseParts);
+    has!(Validators: IntoResponseParts);
+    let tag = EntityTag::strong("v1").unwrap();
+    let date = HttpDate::from_unix_seconds(784_111_777).unwrap();
+    let one = (Validators::from(tag.clone()).last_modified(date), "item").into_response();
+    let other = (tag, date, "item").into_response();
+    assert_eq!(one.headers(), other.headers());
+    assert_eq!(one.headers()[ETAG], "\"v1\"");
+    assert_eq!(one.headers()["last-modified"], "Sun, 06 Nov 1994 08:49:37 GMT");
 }
 
 #[test]

@@ -385,7 +385,7 @@ fn what_was_done_is_said() {
     }
     let required = layer(v1.clone()).require_preconditions(|_| true);
     assert_eq!(send(&required, "PUT", &[]).outcome, Some(Outcome::PreconditionRequired));
-    assert_eq!(send(known(v1.clone()), "GET", &[]).outcome, None);
+    assert_eq!(send(known(v1), "GET", &[]).outcome, None);
     // What a layer further in did says more.
     let stack = ServiceBuilder::new().layer(layer(Representation::Unknown));
     let stack = stack.layer(ConditionalLayer::new().report_outcome(true)).into_inner();
@@ -562,6 +562,35 @@ fn the_question_is_about_the_representation_and_not_about_the_write() {
     let names: Vec<_> = asked.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
     assert_eq!(names, ["accept: text/html", "cookie: a=b", "cookie: c=d"]);
     assert_eq!(got.len(), lines.len(), "the write has all of its own fields");
+}
+
+#[test]
+fn a_service_for_one_method_is_refused_before_it_is_asked_with_another() {
+    use axum::{handler::Handler as _, routing, Router};
+
+    async fn write() -> StatusCode {
+        StatusCode::NO_CONTENT
+    }
+    // Axum makes the services when it has the state, which `axum::serve` gives it; around a single handler, at a request.
+    let refused = |build: fn() -> Router| {
+        let ask = || drop(run(build().with_state::<()>(()).oneshot(request("PUT", "/", &[]))));
+        let panic = std::panic::catch_unwind(ask).unwrap_err();
+        assert!(panic.downcast_ref::<String>().unwrap().contains("fallback_service"));
+    };
+    refused(|| Router::new().route("/", routing::put(write)).layer(PreconditionLayer::from_get()));
+    refused(|| Router::new().route("/", routing::put(write).layer(PreconditionLayer::from_get())));
+    refused(|| Router::new().fallback(write.layer(PreconditionLayer::from_get())));
+    refused(|| {
+        let stack = ServiceBuilder::new().layer(PreconditionLayer::from_get()).layer(ConditionalLayer::new());
+        Router::new().route("/", routing::put(write)).layer(stack)
+    });
+
+    let router = Router::new().route("/", routing::get(|| async { "x" }).put(write)).layer(ConditionalLayer::new());
+    let app: Router = Router::new().fallback_service(PreconditionLayer::from_get().layer(router));
+    for (line, status) in [(tag("x"), 204), (tag("y"), 412)] {
+        let response = run(app.clone().oneshot(request("PUT", "/", &[(IM, &line)]))).unwrap();
+        assert_eq!(response.status().as_u16(), status);
+    }
 }
 
 #[test]

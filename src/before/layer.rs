@@ -1,6 +1,7 @@
 //! The layer, its settings and their defaults.
 
 use std::{
+    any::type_name,
     fmt,
     future::Future,
     hash::{Hash, Hasher},
@@ -207,20 +208,27 @@ impl PreconditionLayer<FromGet> {
     /// The request body must have a default (`ReqBody: Default`, for the GET; Axum's has, Hyper's `Incoming` has not: box
     /// it), and the service must be `Clone`.
     ///
+    /// **Wrap what has both methods.** With Axum that is the whole `Router`, as in the example: `Router::layer` and the
+    /// `layer` of a `MethodRouter` or a handler wrap the handler of each method by itself, and a GET would run the write.
+    ///
+    /// # Panics
+    ///
+    /// `layer` panics if it is given one of these, so that the mistake shows when the application starts.
+    ///
     /// # Examples
     ///
     /// ```
     /// use axum::{body::Body, routing::get, Router};
     /// use http::{Request, StatusCode};
-    /// use tower::ServiceExt;
+    /// use tower::{Layer, ServiceExt};
     /// use tower_conditional::{ConditionalLayer, PreconditionLayer};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let app: Router = Router::new()
+    /// let app = Router::new()
     ///     .route("/note", get(|| async { "now" }).put(|| async { StatusCode::NO_CONTENT }))
-    ///     .layer(ConditionalLayer::new())
-    ///     .layer(PreconditionLayer::from_get());
+    ///     .layer(ConditionalLayer::new());
+    /// let app: Router = Router::new().fallback_service(PreconditionLayer::from_get().layer(app));
     ///
     /// let read = app.clone().oneshot(Request::get("/note").body(Body::empty())?).await?;
     /// for (tag, status) in [
@@ -280,13 +288,30 @@ impl<K> PreconditionLayer<K> {
     }
 }
 
-impl<S, K: Clone> Layer<S> for PreconditionLayer<K> {
-    type Service = Precondition<S, K>;
+impl<S, F: Source> Layer<S> for PreconditionLayer<FromSource<F>> {
+    type Service = Precondition<S, FromSource<F>>;
 
     fn layer(&self, inner: S) -> Self::Service {
         Precondition::with_layer(inner, self.kind.clone(), Arc::clone(&self.config))
     }
 }
+
+impl<S> Layer<S> for PreconditionLayer<FromGet> {
+    type Service = Precondition<S, FromGet>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let inner_name = type_name::<S>();
+        assert!(!ONE_METHOD.iter().any(|name| inner_name.contains(name)), "{WRAP_THE_ROUTER}");
+        Precondition::with_layer(inner, self.kind.clone(), Arc::clone(&self.config))
+    }
+}
+
+/// Services that answer whatever they get with the handler of one method: a GET would run the write.
+const ONE_METHOD: [&str; 2] = ["axum::routing::route::Route", "axum::handler::service::HandlerService"];
+
+const WRAP_THE_ROUTER: &str = "PreconditionLayer::from_get() asks the service it wraps with a GET, and Axum's \
+    `Router::layer` wraps the handler of each method by itself. Wrap the whole router: \
+    `Router::new().fallback_service(PreconditionLayer::from_get().layer(router))`";
 
 impl<F: Source> Clone for FromSource<F> {
     fn clone(&self) -> Self {
