@@ -5,4 +5,7 @@ mod response_body;
 
 pub use self::response_body::ResponseBody;
 
-pub(crate) use self::{buffer::Buffer, response_body::Replay};
+pub(crate) use self::{
+    buffer::{Buffer, Content},
+    response_body::Replay,
+};

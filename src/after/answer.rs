@@ -5,7 +5,7 @@
 
 use http::{
     header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, ETAG, LAST_MODIFIED, VARY},
-    response, HeaderMap, HeaderValue, Method, Response, StatusCode,
+    response, HeaderMap, HeaderValue, Response, StatusCode,
 };
 use http_body::Body;
 
@@ -13,10 +13,7 @@ use super::asked::Asked;
 use crate::{
     body::{Buffer, ResponseBody},
     representation::{self, Facts, Freshness, Key, Known, Made, Modified, Outcome, Own, Reason, Sighting},
-    rules::{
-        keep_for_not_modified, keep_for_precondition_failed, trim_ows, Decision, LastModified, Representation,
-        Validators,
-    },
+    rules::{keep_for_not_modified, keep_for_precondition_failed, trim_ows, Decision, Validators},
 };
 
 /// What to do with the content of a response.
@@ -24,7 +21,7 @@ pub(super) enum Plan {
     /// Leave it as it is: it gets no tag of ours, and this is why.
     Leave(Reason),
     /// There is none: the tag is that of nothing.
-    Empty(Buffer),
+    Empty,
     /// Read it into this buffer.
     Read(Buffer),
 }
@@ -61,7 +58,7 @@ pub(super) fn plan(asked: &Asked, head: &response::Parts, facts: &Facts, body: &
     let buffer = Buffer::new(config.buffer_limit, size);
     match (body.is_end_stream(), buffer.is_as_promised() && hint.lower() == 0) {
         (false, _) => Plan::Read(buffer),
-        (true, true) => Plan::Empty(buffer),
+        (true, true) => Plan::Empty,
         (true, false) => Plan::Leave(Reason::WrongLength),
     }
 }
@@ -81,37 +78,14 @@ pub(super) fn pass<B: Body>(mut head: response::Parts, body: B, reason: Reason, 
 pub(super) fn answer<B: Body>(
     asked: &Asked,
     mut head: response::Parts,
-    mut facts: Facts,
+    facts: &mut Facts,
     made: Result<Made, Reason>,
     body: ResponseBody<B>,
 ) -> Sent<B> {
-    let (made, unread) = match made {
-        Ok(made) => (Some(made), None),
-        Err(reason) => (None, Some(reason)),
-    };
-    let etag = give_tag(asked, &mut head, &mut facts, made);
     let has_content = !(asked.is_head && body.is_end_stream());
-    let last_modified = give_date(asked, &mut head, &facts, etag.as_ref().map(|made| made.id), has_content);
-    if asked.config.compressed_outside && matches!(head.status, StatusCode::OK | StatusCode::NOT_MODIFIED) {
-        vary_by_encoding(&mut head.headers);
-    }
-
-    let validators = Validators { etag: etag.map(|made| made.tag), last_modified };
-    if asked.is_probe {
-        head.extensions.insert(Known { validators: validators.clone(), freshness: asked.config.freshness });
-    }
-
-    let (outcome, body) = match decide(asked, head.status, validators, unread) {
-        Decision::NotModified => {
-            head.status = StatusCode::NOT_MODIFIED;
-            keep_for_not_modified(&mut head.headers);
-            (Outcome::NotModified, ResponseBody::empty(Outcome::NotModified))
-        }
-        Decision::PreconditionFailed => {
-            head.status = StatusCode::PRECONDITION_FAILED;
-            keep_for_precondition_failed(&mut head.headers);
-            (Outcome::PreconditionFailed, ResponseBody::empty(Outcome::PreconditionFailed))
-        }
+    let (outcome, body) = match judge(asked, &mut head, facts, made, has_content) {
+        Decision::NotModified => (Outcome::NotModified, ResponseBody::empty(Outcome::NotModified)),
+        Decision::PreconditionFailed => (Outcome::PreconditionFailed, ResponseBody::empty(Outcome::PreconditionFailed)),
         Decision::Proceed if asked.is_head && asked.config.head_as_get => {
             keep_length(&mut head, &body);
             (body.outcome(), body.absent())
@@ -126,42 +100,75 @@ pub(super) fn answer<B: Body>(
 
 type Sent<B> = Response<ResponseBody<B>>;
 
-/// Sees to the `ETag` field: `made` goes in, and all tags leave weak if so configured.
-fn give_tag(asked: &Asked, head: &mut response::Parts, facts: &mut Facts, made: Option<Made>) -> Option<Made> {
-    let (made, is_new, supplied) = match made {
-        Some(made) => (made, true, false),
-        None => {
-            let own = std::mem::replace(&mut facts.etag, Own::Absent).valid()?;
-            let weaken = asked.config.is_weak() && !own.is_weak();
-            (asked.made(own), weaken, true)
-        }
-    };
-    if may_be_ranged(head.status, facts) {
-        note(asked, asked.tag_key(&made.tag), supplied);
-    }
-    if is_new {
-        head.headers.insert(ETAG, HeaderValue::from(&made.tag));
-    }
-    Some(made)
-}
-
-/// Sees to the `Last-Modified` field, and says how a client's date compares with it.
-fn give_date(
+/// Judges the preconditions by what is known of the response, and makes its head the one to send.
+fn judge(
     asked: &Asked,
     head: &mut response::Parts,
-    facts: &Facts,
-    tag: Option<u64>,
+    facts: &mut Facts,
+    made: Result<Made, Reason>,
     has_content: bool,
-) -> Option<LastModified> {
-    if !head.status.is_success() && head.status != StatusCode::NOT_MODIFIED {
+) -> Decision {
+    let (made, unread, supplied) = match made {
+        Ok(made) => (Some(made), None, false),
+        Err(reason) => (asked.own_tag(facts), Some(reason), true),
+    };
+    if let Some(made) = made.as_ref().filter(|_| may_be_ranged(head.status, facts)) {
+        note(asked, asked.tag_key(&made.tag), supplied);
+    }
+    let modified = modified(asked, head, facts, made.as_ref(), has_content);
+    let last_modified = modified.as_ref().map(Modified::last_modified);
+    let validators = Validators { etag: made.map(|made| made.tag), last_modified };
+    if asked.is_probe {
+        head.extensions.insert(Known { validators: validators.clone(), freshness: asked.config.freshness });
+    }
+
+    let decision = decide(asked, head.status, &validators, unread);
+    let headers = &mut head.headers;
+    if asked.config.compressed_outside && matches!(head.status, StatusCode::OK | StatusCode::NOT_MODIFIED) {
+        vary_by_encoding(headers);
+    }
+    // What goes is looked for before more comes.
+    match decision {
+        Decision::NotModified => {
+            head.status = StatusCode::NOT_MODIFIED;
+            keep_for_not_modified(headers);
+        }
+        Decision::PreconditionFailed => {
+            head.status = StatusCode::PRECONDITION_FAILED;
+            keep_for_precondition_failed(headers);
+        }
+        Decision::Proceed => {}
+    }
+    if let Some(etag) = validators.etag.filter(|_| !supplied || asked.config.is_weak()) {
+        headers.insert(ETAG, etag.into());
+    }
+    if let Some(Modified::Minted(_, text)) = modified {
+        headers.insert(LAST_MODIFIED, text);
+        let is_heuristic = facts.is_silent && asked.config.freshness == Freshness::NoCache;
+        if is_heuristic && decision != Decision::PreconditionFailed {
+            headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        }
+    }
+    decision
+}
+
+/// Says how a client's date compares with the response's, be it the inner service's or one to mint.
+fn modified(
+    asked: &Asked,
+    head: &response::Parts,
+    facts: &Facts,
+    made: Option<&Made>,
+    has_content: bool,
+) -> Option<Modified> {
+    let status = head.status;
+    if !status.is_success() && status != StatusCode::NOT_MODIFIED {
         return None;
     }
-    let config = &asked.config;
-    let now = config.now();
+    let (config, memory) = (&*asked.config, &*asked.config.memory);
     let mint = config.last_modified
         && matches!(facts.last_modified, Own::Absent)
-        && tag.is_some()
-        && head.status == StatusCode::OK
+        && made.is_some()
+        && status == StatusCode::OK
         && has_content
         && !facts.is_no_store
         // Who judges writes knows of no date, and would ignore one that comes back.
@@ -172,20 +179,20 @@ fn give_date(
         Own::Valid(date) => Some(date),
         Own::Absent | Own::Invalid => None,
     };
-    if may_be_ranged(head.status, facts) {
+    let may_be_ranged = may_be_ranged(status, facts);
+    if may_be_ranged {
         note(asked, given.and_then(|date| asked.date_key(date)), true);
     }
-    let modified = config.memory.see(&asked.key, Sighting { tag, given, mint, varied: facts.varied }, now)?;
-    if let Modified::Minted(date, text) = &modified {
-        if may_be_ranged(head.status, facts) {
+    // Where there are no dates, nothing asks for tags.
+    let asks_for_tag = mint || given.is_some() || memory.is_used();
+    let tag = made.filter(|_| asks_for_tag).map(|made| made.id(&memory.keys));
+    let modified = memory.see(&asked.key, Sighting { tag, given, mint, varied: facts.varied }, config.now())?;
+    if let Modified::Minted(date, _) = &modified {
+        if may_be_ranged {
             note(asked, asked.date_key(*date), false);
         }
-        head.headers.insert(LAST_MODIFIED, text.clone());
-        if facts.is_silent && config.freshness == Freshness::NoCache {
-            head.headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        }
     }
-    Some(modified.last_modified())
+    Some(modified)
 }
 
 /// Returns true if clients may ask for parts of this content, and send its validators in If-Range.
@@ -201,26 +208,23 @@ fn note(asked: &Asked, validator: Option<Key>, supplied: bool) {
 }
 
 /// Judges the preconditions of a request that would be answered with `status`.
-fn decide(asked: &Asked, status: StatusCode, validators: Validators, unread: Option<Reason>) -> Decision {
+fn decide(asked: &Asked, status: StatusCode, validators: &Validators, unread: Option<Reason>) -> Decision {
     // Preconditions are ignored where the answer without them would be no success (RFC 9110, 13.2.1).
     if asked.preconditions.is_empty() || !status.is_success() {
         return Decision::Proceed;
     }
     let (is_whole, is_partial) = (status == StatusCode::OK, status == StatusCode::PARTIAL_CONTENT);
-    let may_be_unmodified = is_whole || is_partial && validators != Validators::new();
+    let is_validated = validators.etag.is_some() || validators.last_modified.is_some();
+    let may_be_unmodified = is_whole || is_partial && is_validated;
     let has_unknown_tag = validators.etag.is_none() && (!is_whole || unread.is_some_and(Reason::leaves_tag_unknown));
     let is_broken = matches!(unread, Some(Reason::BodyError | Reason::WrongLength));
-    let representation = if is_broken || has_unknown_tag && asked.preconditions.has_if_match() {
-        Representation::Unknown
-    } else {
-        Representation::Exists(validators)
-    };
-    let method = if asked.is_head { Method::HEAD } else { Method::GET };
-    let decision = asked.preconditions.evaluate(&method, &representation);
-    if decision == Decision::NotModified && !may_be_unmodified {
+    if is_broken || has_unknown_tag && asked.preconditions.has_if_match() {
         return Decision::Proceed;
     }
-    decision
+    match asked.preconditions.evaluate_read(validators) {
+        Decision::NotModified if !may_be_unmodified => Decision::Proceed,
+        decision => decision,
+    }
 }
 
 /// Adds `accept-encoding` to `Vary`, if it is not there.

@@ -9,7 +9,7 @@ use http::{
 
 use super::layer::Config;
 use crate::{
-    representation::{is_made, Facts, Key, Known, Made, Probe, RequestKey},
+    representation::{is_made, Facts, Key, Known, Made, Own, Probe, RequestKey},
     rules::{EntityTag, HttpDate, Preconditions},
 };
 
@@ -104,8 +104,12 @@ impl Asked {
 
     /// Makes a tag ready to send.
     pub(super) fn made(&self, tag: EntityTag) -> Made {
-        let tag = if self.config.is_weak() { tag.into_weak() } else { tag };
-        Made { id: self.config.memory.keys.octets(tag.as_bytes()), tag }
+        Made::from(if self.config.is_weak() { tag.into_weak() } else { tag })
+    }
+
+    /// Takes the tag that the inner service gave, ready to send.
+    pub(super) fn own_tag(&self, facts: &mut Facts) -> Option<Made> {
+        std::mem::replace(&mut facts.etag, Own::Absent).valid().map(|tag| self.made(tag))
     }
 
     /// Returns the key under which the memory keeps that the inner service supplied a tag that looks like one of ours.

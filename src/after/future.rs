@@ -17,7 +17,7 @@ use super::{
     reading::Reading,
 };
 use crate::{
-    body::ResponseBody,
+    body::{Content, ResponseBody},
     representation::{tag, Digest, Facts, Outcome, Reason, Sha256},
 };
 
@@ -102,23 +102,23 @@ where
                 if let Some(known) = &exchange.known {
                     known.complete(head.status, &mut head.headers);
                 }
-                let facts = Facts::read(&head.headers, &config.memory.keys, || config.now());
+                let mut facts = Facts::read(&head.headers, &config.memory.keys, || config.now());
                 match answer::plan(exchange, &head, &facts, &body) {
                     Plan::Leave(reason) => {
                         let body = ResponseBody::inner(body, Outcome::LeftAlone(reason));
-                        answer::answer(exchange, head, facts, Err(reason), body)
+                        answer::answer(exchange, head, &mut facts, Err(reason), body)
                     }
-                    Plan::Empty(buffer) => {
+                    Plan::Empty => {
                         let made = exchange.made(tag(D::default(), facts.is_negotiated, &head.headers));
-                        let body = ResponseBody::buffered(buffer, true, Outcome::Tagged);
-                        answer::answer(exchange, head, facts, Ok(made), body)
+                        let body = ResponseBody::buffered(Content::default(), true, Outcome::Tagged);
+                        answer::answer(exchange, head, &mut facts, Ok(made), body)
                     }
                     Plan::Read(buffer) => {
                         let mut reading = Reading::new(body, buffer, exchange.is_head);
                         match reading.poll(cx, exchange, &head.headers, &facts) {
                             Poll::Ready(result) => {
                                 let (made, body) = reading.finish(result);
-                                answer::answer(exchange, head, facts, made, body)
+                                answer::answer(exchange, head, &mut facts, made, body)
                             }
                             // Most content is ready at once, and never gets here.
                             Poll::Pending => {
@@ -134,9 +134,9 @@ where
             StateProj::Reading { unfinished } => {
                 let Unfinished { asked, head, facts, reading } = &mut **unfinished.as_mut().expect(POLLED_AGAIN);
                 let result = ready!(reading.poll(cx, asked, &head.headers, facts));
-                let Unfinished { asked, head, facts, reading } = *unfinished.take().expect(POLLED_AGAIN);
+                let Unfinished { asked, head, mut facts, reading } = *unfinished.take().expect(POLLED_AGAIN);
                 let (made, body) = reading.finish(result);
-                answer::answer(&asked, head, facts, made, body)
+                answer::answer(&asked, head, &mut facts, made, body)
             }
         };
         Poll::Ready(Ok(response))

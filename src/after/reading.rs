@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::{asked::Asked, layer::Config, patience::Patience};
 use crate::{
-    body::{Buffer, Replay, ResponseBody},
+    body::{Buffer, Content, Replay, ResponseBody},
     representation::{tag, Digest, Facts, Made, Outcome, Reason, Remembered},
 };
 
@@ -20,6 +20,7 @@ use crate::{
 pub(super) struct Reading<B, D> {
     /// In a box, because it goes on in the response if it is given up, and may not move once it was polled.
     body: Pin<Box<B>>,
+    /// What was read of it.
     buffer: Buffer,
     /// What the body said of its size before it was read.
     hint: SizeHint,
@@ -70,21 +71,23 @@ impl<B: Body, D: Digest> Reading<B, D> {
             if let Err(given_up) = ready!(self.poll_read(cx, config)) {
                 return Poll::Ready(Err(given_up));
             }
+            let content = self.buffer.content();
             let previous = evidence.and_then(|(evidence, key)| evidence.get(key));
             if let (Some((evidence, key)), Some(remembered)) = (evidence, &previous) {
-                if let Some(same) = remembered.compare(self.buffer.len(), variant, self.buffer.content()) {
-                    evidence.confirm(key, remembered, same, self.buffer.content());
+                if let Some(same) = remembered.compare(content.len(), variant, content.datas()) {
+                    evidence.confirm(key, remembered, same, content.datas());
                     return Poll::Ready(Ok(remembered.made().clone()));
                 }
             }
             self.hashing = Some(Hashing { digest: D::default(), previous, frame: 0, octets: 0 });
         }
         let Some(hashing) = &mut self.hashing else { return Poll::Pending };
-        ready!(hashing.poll(cx, &self.buffer));
-        let made = asked.made(tag(std::mem::take(&mut hashing.digest), facts.is_negotiated, headers));
+        ready!(hashing.poll(cx, self.buffer.content()));
+        let mut made = asked.made(tag(std::mem::take(&mut hashing.digest), facts.is_negotiated, headers));
         if let Some((evidence, key)) = evidence {
+            made = made.hashed(&config.memory.keys);
             let previous = hashing.previous.as_deref();
-            evidence.learn(key, previous, made.clone(), variant, self.buffer.content());
+            evidence.learn(key, previous, made.clone(), variant, self.buffer.content().datas());
         }
         Poll::Ready(Ok(made))
     }
@@ -94,11 +97,11 @@ impl<B: Body, D: Digest> Reading<B, D> {
         match result {
             Ok(made) => {
                 let exact = self.hint.exact().is_some();
-                (Ok(made), ResponseBody::buffered(self.buffer, exact, Outcome::Tagged))
+                (Ok(made), ResponseBody::buffered(self.buffer.into_content(), exact, Outcome::Tagged))
             }
             Err(GivenUp { reason, last, ended }) => {
                 let rest = (!ended).then_some(self.body);
-                let replay = Replay { buffer: self.buffer, last, rest, hint: self.hint, flush: false };
+                let replay = Replay { read: self.buffer.into_content(), last, rest, hint: self.hint, flush: false };
                 (Err(reason), ResponseBody::replayed(replay, Outcome::LeftAlone(reason)))
             }
         }
@@ -130,7 +133,7 @@ impl<B: Body, D: Digest> Reading<B, D> {
                     return give_up(Reason::NotReady, None, false);
                 }
             }
-            let len = self.buffer.len();
+            let len = self.buffer.content().len();
             return if self.is_head && len == 0 {
                 // The tag of nothing would be that of no GET.
                 give_up(Reason::EmptyHead, None, true)
@@ -149,9 +152,9 @@ impl<B: Body, D: Digest> Reading<B, D> {
 }
 
 impl<D: Digest> Hashing<D> {
-    fn poll(&mut self, cx: &mut Context<'_>, buffer: &Buffer) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>, content: &Content) -> Poll<()> {
         let mut budget = Budget::new();
-        while let Some(data) = buffer.data(self.frame) {
+        while let Some(data) = content.data(self.frame) {
             if !budget.is_left() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;

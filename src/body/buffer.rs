@@ -11,18 +11,31 @@ use http_body::Frame;
 use crate::representation::Reason;
 
 /// Frames of one body, at most `limit` octets of content, and trailers.
+#[derive(Debug)]
 pub(crate) struct Buffer {
-    /// The first frame lies here: most bodies have no other, and need no allocation then.
-    first: Option<Bytes>,
-    others: VecDeque<Bytes>,
-    /// In a box, because most bodies have none.
-    trailers: Option<Box<HeaderMap>>,
-    /// Octets of content.
-    len: u64,
+    content: Content,
     /// How many octets may be kept.
     limit: u64,
     /// How many octets the body said it has.
     promised: Option<u64>,
+}
+
+/// Frames in their order, and trailers.
+#[derive(Default)]
+pub(crate) struct Content {
+    /// The first frame lies here: most bodies have no other, and need no allocation then.
+    first: Option<Bytes>,
+    /// In a box, because most bodies have nothing more.
+    more: Option<Box<More>>,
+    /// Octets of content.
+    len: u64,
+}
+
+/// What follows the first frame.
+#[derive(Default)]
+struct More {
+    frames: VecDeque<Bytes>,
+    trailers: Option<HeaderMap>,
 }
 
 /// A frame that the buffer did not take, and why.
@@ -34,7 +47,7 @@ pub(crate) struct Overflow {
 
 impl Buffer {
     pub(crate) fn new(limit: u64, promised: Option<u64>) -> Self {
-        Self { first: None, others: VecDeque::new(), trailers: None, len: 0, limit, promised }
+        Self { content: Content::default(), limit, promised }
     }
 
     /// Makes a buffer of content that came in one piece.
@@ -45,46 +58,52 @@ impl Buffer {
 
     /// Takes the next frame, or gives it back if the content cannot be kept whole.
     pub(crate) fn push(&mut self, frame: Frame<impl Buf>) -> Result<(), Overflow> {
-        let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
-        if self.trailers.is_some() {
-            // Trailers come last; whatever this is, it is no representation.
-            return Err(Overflow { reason: Reason::WrongLength, frame });
-        }
+        let overflow = |reason, frame| Err(Overflow { reason, frame });
+        let is_over = self.content.has_trailers();
         match frame.into_data() {
-            Ok(data) => self.push_data(data),
-            Err(frame) => match frame.into_trailers() {
-                Ok(trailers) => {
-                    self.trailers = Some(Box::new(trailers));
-                    Ok(())
+            Ok(mut data) => {
+                let data = data.copy_to_bytes(data.remaining());
+                // Trailers come last; whatever follows them, it is no representation.
+                let objection = if is_over { Some(Reason::WrongLength) } else { self.objection(&data) };
+                match objection {
+                    None => self.content.push(data),
+                    Some(reason) => return overflow(reason, Frame::data(data)),
                 }
-                Err(frame) => Err(Overflow { reason: Reason::WrongLength, frame }),
+            }
+            Err(frame) => match frame.into_trailers() {
+                Ok(trailers) if is_over => return overflow(Reason::WrongLength, Frame::trailers(trailers)),
+                Ok(trailers) => self.content.more.get_or_insert_default().trailers = Some(trailers),
+                Err(frame) => {
+                    let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
+                    return overflow(Reason::WrongLength, frame);
+                }
             },
+        }
+        Ok(())
+    }
+
+    /// Returns why these octets cannot be kept with the others, if so.
+    fn objection(&self, data: &Bytes) -> Option<Reason> {
+        let len = self.content.len.saturating_add(octets(data));
+        if self.promised.is_some_and(|promised| len > promised) {
+            Some(Reason::WrongLength)
+        } else if len > self.limit {
+            Some(Reason::TooLarge)
+        } else if self.content.frames() >= self.most_frames() {
+            Some(Reason::TooManyFrames)
+        } else {
+            None
         }
     }
 
-    fn push_data(&mut self, data: Bytes) -> Result<(), Overflow> {
-        let len = self.len.saturating_add(data.len().try_into().unwrap_or(u64::MAX));
-        let reason = if self.promised.is_some_and(|promised| len > promised) {
-            Reason::WrongLength
-        } else if len > self.limit {
-            Reason::TooLarge
-        } else if self.frames() >= self.most_frames() {
-            Reason::TooManyFrames
-        } else {
-            self.len = len;
-            if self.first.is_none() && self.others.is_empty() {
-                self.first = Some(data);
-            } else {
-                self.others.push_back(data);
-            }
-            return Ok(());
-        };
-        Err(Overflow { reason, frame: Frame::data(data) })
+    /// Returns how many frames may be kept: their bookkeeping then costs no more than half the limit, and 32 KiB.
+    fn most_frames(&self) -> usize {
+        usize::try_from(self.limit / 64).unwrap_or(usize::MAX).saturating_add(1024)
     }
 
     /// Returns true if the body, which has ended, was as long as it said.
     pub(crate) fn is_as_promised(&self) -> bool {
-        self.promised.is_none_or(|promised| promised == self.len)
+        self.promised.is_none_or(|promised| promised == self.content.len)
     }
 
     /// Returns how many octets the body said it has.
@@ -92,65 +111,82 @@ impl Buffer {
         self.promised
     }
 
-    /// Returns the octets of content that are in the buffer.
+    /// Returns what is in the buffer.
+    pub(crate) fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// Takes out what is in the buffer.
+    pub(crate) fn into_content(self) -> Content {
+        self.content
+    }
+}
+
+impl Content {
+    /// Returns the octets of content.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Returns true if there is no frame in the buffer, not even an empty one.
+    /// Returns true if there is no frame, not even an empty one.
     pub(crate) fn is_empty(&self) -> bool {
-        self.frames() == 0 && self.trailers.is_none()
+        self.frames() == 0 && !self.has_trailers()
     }
 
     pub(crate) fn has_trailers(&self) -> bool {
-        self.trailers.is_some()
+        self.more.as_ref().is_some_and(|more| more.trailers.is_some())
     }
 
     /// Returns the number of frames with content.
     pub(crate) fn frames(&self) -> usize {
-        usize::from(self.first.is_some()) + self.others.len()
+        usize::from(self.first.is_some()) + self.more.as_ref().map_or(0, |more| more.frames.len())
     }
 
     /// Returns a frame's content by its place, counted from 0.
     pub(crate) fn data(&self, place: usize) -> Option<&Bytes> {
         match (&self.first, place) {
             (Some(first), 0) => Some(first),
-            (Some(_), place) => self.others.get(place - 1),
-            (None, place) => self.others.get(place),
+            (first, place) => self.more.as_ref()?.frames.get(place - usize::from(first.is_some())),
         }
     }
 
     /// Returns the content of all frames.
-    pub(crate) fn content(&self) -> impl Iterator<Item = &Bytes> + Clone {
-        self.first.iter().chain(&self.others)
+    pub(crate) fn datas(&self) -> impl Iterator<Item = &Bytes> + Clone {
+        self.first.iter().chain(self.more.iter().flat_map(|more| &more.frames))
     }
 
     /// Takes the first frame out.
     pub(crate) fn pop(&mut self) -> Option<Frame<Bytes>> {
-        if let Some(data) = self.first.take().or_else(|| self.others.pop_front()) {
-            self.len = self.len.saturating_sub(data.len().try_into().unwrap_or(u64::MAX));
+        let more = &mut self.more;
+        if let Some(data) = self.first.take().or_else(|| more.as_mut()?.frames.pop_front()) {
+            self.len = self.len.saturating_sub(octets(&data));
             return Some(Frame::data(data));
         }
-        self.trailers.take().map(|trailers| Frame::trailers(*trailers))
+        self.more.take()?.trailers.map(Frame::trailers)
     }
 
-    /// Returns how many frames may be kept: their bookkeeping then costs no more than half the limit, and 32 KiB.
-    fn most_frames(&self) -> usize {
-        usize::try_from(self.limit / 64).unwrap_or(usize::MAX).saturating_add(1024)
+    fn push(&mut self, data: Bytes) {
+        self.len = self.len.saturating_add(octets(&data));
+        match &mut self.more {
+            None if self.first.is_none() => self.first = Some(data),
+            more => more.get_or_insert_default().frames.push_back(data),
+        }
     }
 }
 
-impl fmt::Debug for Buffer {
+impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { len, limit, promised, trailers, .. } = self;
-        f.debug_struct("Buffer")
+        let trailers = self.more.as_ref().and_then(|more| more.trailers.as_ref());
+        f.debug_struct("Content")
             .field("frames", &self.frames())
-            .field("len", len)
-            .field("trailers", trailers)
-            .field("limit", limit)
-            .field("promised", promised)
+            .field("len", &self.len)
+            .field("trailers", &trailers)
             .finish()
     }
+}
+
+fn octets(data: &Bytes) -> u64 {
+    data.len().try_into().unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -173,14 +209,16 @@ mod tests {
         }
         let trailers: HeaderMap = HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("\"x\""))]);
         buffer.push(Frame::<Bytes>::trailers(trailers.clone())).unwrap();
-        assert_eq!((buffer.len(), buffer.frames()), (3, 3));
-        assert_eq!(buffer.data(2).unwrap(), "c");
+        let mut content = buffer.into_content();
+        assert_eq!((content.len(), content.frames()), (3, 3));
+        assert_eq!(content.datas().collect::<Vec<_>>(), ["ab", "", "c"]);
+        assert_eq!((content.data(2).unwrap(), content.data(3)), (&Bytes::from_static(b"c"), None));
         for text in ["ab", "", "c"] {
-            assert_eq!(buffer.pop().unwrap().into_data().unwrap(), text);
+            assert_eq!(content.pop().unwrap().into_data().unwrap(), text);
         }
-        assert_eq!(buffer.len(), 0);
-        assert_eq!(buffer.pop().unwrap().into_trailers().unwrap(), trailers);
-        assert!(buffer.pop().is_none() && buffer.is_empty());
+        assert_eq!(content.len(), 0);
+        assert_eq!(content.pop().unwrap().into_trailers().unwrap(), trailers);
+        assert!(content.pop().is_none() && content.is_empty());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::Buffer;
+use super::Content;
 use crate::representation::Outcome;
 
 pin_project! {
@@ -48,19 +48,19 @@ pin_project! {
         },
         /// The content as it was read, whole.
         Buffered {
-            buffer: Buffer,
+            content: Content,
             exact: bool,
         },
-        /// What was read, and then the rest.
+        /// What was read, and then the rest. In a box, because it is rare and large.
         Replayed {
-            replay: Replay<B>,
+            replay: Box<Replay<B>>,
         },
     }
 }
 
 /// A body that was read in part: what was read, what came last, and what is still to come.
 pub(crate) struct Replay<B: Body> {
-    pub(crate) buffer: Buffer,
+    pub(crate) read: Content,
     /// What came after the buffered frames and ended the reading, if anything did.
     pub(crate) last: Option<Result<Frame<Bytes>, B::Error>>,
     /// The inner body; `None` once it has ended.
@@ -101,14 +101,14 @@ impl<B: Body> ResponseBody<B> {
     }
 
     /// Gives back content that was read to its end. `exact`: whether the inner body knew its size.
-    pub(crate) fn buffered(buffer: Buffer, exact: bool, outcome: Outcome) -> Self {
+    pub(crate) fn buffered(content: Content, exact: bool, outcome: Outcome) -> Self {
         // Over HTTP/1.1, trailers are sent only behind a body of unknown size.
-        let exact = exact || !buffer.has_trailers();
-        Self { source: Source::Buffered { buffer, exact }, outcome }
+        let exact = exact || !content.has_trailers();
+        Self { source: Source::Buffered { content, exact }, outcome }
     }
 
     pub(crate) fn replayed(replay: Replay<B>, outcome: Outcome) -> Self {
-        Self { source: Source::Replayed { replay }, outcome }
+        Self { source: Source::Replayed { replay: Box::new(replay) }, outcome }
     }
 }
 
@@ -121,7 +121,7 @@ impl<B: Body> Body for ResponseBody<B> {
         let frame = match source.as_mut().project() {
             SourceProj::Ended | SourceProj::Absent => None,
             SourceProj::Inner { body } => ready!(poll_bytes(body, cx)),
-            SourceProj::Buffered { buffer, .. } => buffer.pop().map(Ok),
+            SourceProj::Buffered { content, .. } => content.pop().map(Ok),
             SourceProj::Replayed { replay } => ready!(replay.poll_frame(cx)),
         };
         if frame.is_none() {
@@ -134,7 +134,7 @@ impl<B: Body> Body for ResponseBody<B> {
         match &self.source {
             Source::Ended | Source::Absent => true,
             Source::Inner { body } => body.is_end_stream(),
-            Source::Buffered { buffer, .. } => buffer.is_empty(),
+            Source::Buffered { content, .. } => content.is_empty(),
             Source::Replayed { replay } => replay.is_end_stream(),
         }
     }
@@ -144,8 +144,8 @@ impl<B: Body> Body for ResponseBody<B> {
             Source::Ended => SizeHint::with_exact(0),
             Source::Absent => SizeHint::new(),
             Source::Inner { body } => body.size_hint(),
-            Source::Buffered { buffer, exact: true } => SizeHint::with_exact(buffer.len()),
-            Source::Buffered { buffer, exact: false } => at_least(buffer.len()),
+            Source::Buffered { content, exact: true } => SizeHint::with_exact(content.len()),
+            Source::Buffered { content, exact: false } => at_least(content.len()),
             Source::Replayed { replay } => replay.size_hint(),
         }
     }
@@ -153,7 +153,7 @@ impl<B: Body> Body for ResponseBody<B> {
 
 impl<B: Body> Replay<B> {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let frame = match (self.buffer.pop(), &mut self.rest) {
+        let frame = match (self.read.pop(), &mut self.rest) {
             (Some(read), _) => {
                 self.flush = true;
                 Some(Ok(read))
@@ -178,7 +178,7 @@ impl<B: Body> Replay<B> {
 
     fn is_end_stream(&self) -> bool {
         // A body that ended too early must not look complete: Hyper would say so to the client.
-        self.buffer.is_empty() && self.last.is_none() && self.rest.as_ref().is_some_and(|rest| rest.is_end_stream())
+        self.read.is_empty() && self.last.is_none() && self.rest.as_ref().is_some_and(|rest| rest.is_end_stream())
     }
 
     /// What the inner body said at first, less what was given back since: so a body that lies goes on lying alike.

@@ -90,7 +90,7 @@ impl DefaultPredicate {
 
 impl Predicate for DefaultPredicate {
     fn may_tag(&self, _: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
-        let is_no_store = headers.get_all(CACHE_CONTROL).iter().any(freshness::is_no_store);
+        let is_no_store = headers.get_all(CACHE_CONTROL).iter().any(|line| freshness::read(line).no_store);
         !is_no_store && !headers.get_all(CONTENT_TYPE).iter().any(is_streaming)
     }
 }

@@ -22,7 +22,7 @@ use quick_cache::{
     OptionsBuilder, Weighter,
 };
 
-use super::key::TakeAsIs;
+use super::key::{Keys, TakeAsIs};
 use crate::rules::EntityTag;
 
 /// Tags of contents seen, for one layer.
@@ -100,12 +100,30 @@ impl fmt::Debug for Evidence {
     }
 }
 
-/// A tag that was made of content.
+/// A tag to send.
 #[derive(Clone, Debug)]
 pub(crate) struct Made {
     pub(crate) tag: EntityTag,
-    /// The tag, hashed.
-    pub(crate) id: u64,
+    /// The tag, hashed, if that was done already.
+    id: Option<u64>,
+}
+
+impl Made {
+    /// Returns the tag, hashed.
+    pub(crate) fn id(&self, keys: &Keys) -> u64 {
+        self.id.unwrap_or_else(|| keys.octets(self.tag.as_bytes()))
+    }
+
+    /// Makes the tag one that need not be hashed again.
+    pub(crate) fn hashed(self, keys: &Keys) -> Self {
+        Self { id: Some(self.id(keys)), ..self }
+    }
+}
+
+impl From<EntityTag> for Made {
+    fn from(tag: EntityTag) -> Self {
+        Self { tag, id: None }
+    }
 }
 
 /// The content that a resource had last, as far as it is kept, and its tag.
@@ -219,7 +237,7 @@ mod tests {
     const MEBI: usize = 1 << 20;
 
     fn made(text: &str) -> Made {
-        Made { tag: EntityTag::strong(text).unwrap(), id: 1 }
+        Made::from(EntityTag::strong(text).unwrap())
     }
 
     fn negotiated(media_type: &'static str) -> HeaderMap {

@@ -84,8 +84,9 @@ impl Facts {
                 "content-type" => facts.is_streaming |= is_streaming(value),
                 "expires" => facts.is_silent = false,
                 "cache-control" => {
-                    facts.is_no_store |= freshness::is_no_store(value);
-                    facts.is_silent &= freshness::is_silent(value);
+                    let said = freshness::read(value);
+                    facts.is_no_store |= said.no_store;
+                    facts.is_silent &= !said.freshness;
                 }
                 "vary" => {
                     facts.is_negotiated = true;

@@ -32,23 +32,30 @@ pub enum Freshness {
     Leave,
 }
 
-/// Returns true if a line of `Cache-Control` does not say how long the response is fresh.
-pub(super) fn is_silent(line: &HeaderValue) -> bool {
-    !directives(line).any(|(name, argument)| {
-        [&b"max-age"[..], b"s-maxage", b"no-store"].iter().any(|known| name.eq_ignore_ascii_case(known))
-            // With a list of fields it speaks of those only.
-            || name.eq_ignore_ascii_case(b"no-cache") && argument.is_none()
-    })
+/// What a line of `Cache-Control` says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said {
+    /// It says `no-store`.
+    pub(super) no_store: bool,
+    /// It says how long the response is fresh.
+    pub(super) freshness: bool,
 }
 
 /// Returns true if nothing in a head says how long the response is fresh.
 pub(super) fn are_silent(headers: &HeaderMap) -> bool {
-    !headers.contains_key(EXPIRES) && headers.get_all(CACHE_CONTROL).iter().all(is_silent)
+    !headers.contains_key(EXPIRES) && !headers.get_all(CACHE_CONTROL).iter().any(|line| read(line).freshness)
 }
 
-/// Returns true if a line of `Cache-Control` says `no-store`.
-pub(super) fn is_no_store(line: &HeaderValue) -> bool {
-    directives(line).any(|(name, _)| name.eq_ignore_ascii_case(b"no-store"))
+/// Reads a line of `Cache-Control`.
+pub(super) fn read(line: &HeaderValue) -> Said {
+    let mut said = Said { no_store: false, freshness: false };
+    for (name, argument) in directives(line) {
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        said.no_store |= is(b"no-store");
+        // With a list of fields, `no-cache` speaks of those only.
+        said.freshness |= is(b"max-age") || is(b"s-maxage") || is(b"no-store") || is(b"no-cache") && argument.is_none();
+    }
+    said
 }
 
 /// Reads the directives of a line of `Cache-Control`, as name and argument.
@@ -89,7 +96,7 @@ mod tests {
             (r#"ext="\\", no-cache"#, false),
             (r#"ext="\", no-cache""#, true),
         ] {
-            assert_eq!(is_silent(&HeaderValue::from_static(line)), silent, "{line:?}");
+            assert_eq!(read(&HeaderValue::from_static(line)).freshness, !silent, "{line:?}");
         }
     }
 }

@@ -57,7 +57,7 @@ impl Memory {
     /// Takes in a response and says what its modification date is worth; see [`super::dates`].
     pub(crate) fn see(&self, request: &RequestKey, sighting: Sighting, now: HttpDate) -> Option<Modified> {
         let is_dated = sighting.given.is_some() || sighting.mint;
-        if !is_dated && !self.is_used.load(Ordering::Relaxed) {
+        if !is_dated && !self.is_used() {
             self.note_unknown(now);
             // Asked again: either this sees that there is a first resource, or that sees what was noted.
             if !self.is_used.load(Ordering::SeqCst) {
@@ -81,6 +81,11 @@ impl Memory {
             watermark.forget(&forgotten);
         }
         modified
+    }
+
+    /// Returns true if any resource was ever remembered.
+    pub(crate) fn is_used(&self) -> bool {
+        self.is_used.load(Ordering::Relaxed)
     }
 
     /// Notes that a response was sent of which nothing is remembered, not even whose it was.

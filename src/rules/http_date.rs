@@ -250,8 +250,8 @@ impl Reader<'_> {
     fn digits(&mut self, count: usize) -> Option<i64> {
         let (digits, rest) = self.rest.split_at_checked(count)?;
         self.rest = rest;
-        let value = |sum: i64, digit: &u8| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0'));
-        digits.iter().try_fold(0, value)
+        let are_digits = digits.iter().fold(true, |all, digit| all & digit.is_ascii_digit());
+        are_digits.then(|| digits.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit & 0xF)))
     }
 
     /// Reads one of `names`, as `form` writes it, and returns its place, counted from 1.
@@ -269,12 +269,14 @@ impl Reader<'_> {
     }
 }
 
-/// Counts the days from 1970-01-01 to the given day of the proleptic Gregorian calendar.
+/// Counts the days from 1970-01-01 to the given day of the proleptic Gregorian calendar, from year 0 on.
 fn days_before(year: i64, month: i64, day: i64) -> i64 {
-    let leap_days_to = |year: i64| year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    let years = (year - 1970) * 365 + leap_days_to(year - 1) - leap_days_to(1969);
-    let months: i64 = (1..month).map(|month| days_in(year, month)).sum();
-    years + months + day - 1
+    // Years are taken to begin in March, so that the leap day is their last: from there on, months repeat 31, 30, 31, 30
+    // and 31 days, 153 in all. They are counted from the year -400, so that none is negative.
+    let (year, month) = if month < 3 { (year + 399, month + 9) } else { (year + 400, month - 3) };
+    let years = year * 365 + year / 4 - year / 100 + year / 400;
+    let months = (month * 153 + 2) / 5;
+    years + months + day - 1 - FROM_YEAR_MINUS_400
 }
 
 fn days_in(year: i64, month: i64) -> i64 {
@@ -285,6 +287,9 @@ fn days_in(year: i64, month: i64) -> i64 {
         _ => 31,
     }
 }
+
+/// The days from the first of March in the year -400 to 1970.
+const FROM_YEAR_MINUS_400: i64 = 146_097 + 719_468;
 
 /// The seconds from year 0 to 1970.
 const YEAR_0: i64 = 62_167_219_200;

@@ -4,14 +4,20 @@
 //! Fields are removed by name, never by a prefix such as `content-`, and never by a list of what may stay: cookies,
 //! CORS, security and tracing fields, and every line of a field that has several, are none of this module's business.
 
-use http::HeaderMap;
+use http::{
+    header::{
+        HeaderName, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, TRAILER,
+        TRANSFER_ENCODING,
+    },
+    HeaderMap,
+};
 
 /// Drops what describes content that a 304 does not have.
 ///
 /// What a stored response is updated with stays: `ETag`, `Last-Modified`, `Date`, `Expires`, `Vary`, `Cache-Control`
 /// and `Content-Location`.
 pub(crate) fn keep_for_not_modified(headers: &mut HeaderMap) {
-    remove(headers, |name| CONTENT_FIELDS.contains(&name));
+    remove(headers, describes_content);
 }
 
 /// Drops what describes the content that a 412 is sent in place of.
@@ -19,43 +25,40 @@ pub(crate) fn keep_for_not_modified(headers: &mut HeaderMap) {
 /// Freshness goes too: it was said of the content, and would let a cache keep the 412 and answer others with it. The
 /// validators stay; they tell the client what it would have had to name.
 pub(crate) fn keep_for_precondition_failed(headers: &mut HeaderMap) {
-    remove(headers, |name| CONTENT_FIELDS.contains(&name) || SELECTED_FIELDS.contains(&name));
+    remove(headers, |name| describes_content(name) || describes_selection(name));
 }
 
 /// Removes the fields that are named, and looks for no others: most are not there.
-fn remove(headers: &mut HeaderMap, is_named: impl Fn(&str) -> bool) {
-    while let Some(name) = headers.keys().find(|name| is_named(name.as_str())).cloned() {
+fn remove(headers: &mut HeaderMap, is_named: impl Fn(&HeaderName) -> bool) {
+    while let Some(name) = headers.keys().find(|name| is_named(name)).cloned() {
         headers.remove(name);
     }
 }
 
-const CONTENT_FIELDS: [&str; 9] = [
-    "content-length",
-    "content-type",
-    "content-encoding",
-    "content-language",
-    "content-range",
-    "content-digest",
-    "content-md5",
-    "transfer-encoding",
-    "trailer",
-];
+fn describes_content(name: &HeaderName) -> bool {
+    const FIELDS: [HeaderName; 7] =
+        [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_RANGE, TRANSFER_ENCODING, TRAILER];
+    FIELDS.contains(name) || matches!(name.as_str(), "content-digest" | "content-md5")
+}
 
-const SELECTED_FIELDS: [&str; 9] = [
-    "cache-control",
-    "expires",
-    "age",
-    "content-disposition",
-    "content-location",
-    "cdn-cache-control",
-    "digest",
-    "repr-digest",
-    "surrogate-control",
-];
+fn describes_selection(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "cache-control"
+            | "expires"
+            | "age"
+            | "content-disposition"
+            | "content-location"
+            | "cdn-cache-control"
+            | "digest"
+            | "repr-digest"
+            | "surrogate-control"
+    )
+}
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderValue;
 
     use super::*;
 

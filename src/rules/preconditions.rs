@@ -100,7 +100,16 @@ impl Preconditions {
             Representation::Missing if !reads => None,
             Representation::Missing | Representation::Unknown => return Decision::Proceed,
         };
+        self.judge(current, reads)
+    }
 
+    /// Judges the preconditions of a GET or HEAD against a representation that exists.
+    pub(crate) fn evaluate_read(&self, current: &Validators) -> Decision {
+        self.judge(Some(current), true)
+    }
+
+    /// Goes through the list of section 13.2.2.
+    fn judge(&self, current: Option<&Validators>, reads: bool) -> Decision {
         // Steps 1 and 2.
         let unchanged = match self.if_match(current) {
             Condition::Ignored => self.if_unmodified_since(current),
