@@ -50,12 +50,6 @@ impl Buffer {
         Self { content: Content::default(), limit, promised }
     }
 
-    /// Makes a buffer of content that came in one piece.
-    pub(crate) fn of(content: Bytes) -> Self {
-        let len = content.len().try_into().unwrap_or(u64::MAX);
-        Self { first: Some(content), len, ..Self::new(len, Some(len)) }
-    }
-
     /// Takes the next frame, or gives it back if the content cannot be kept whole.
     pub(crate) fn push(&mut self, frame: Frame<impl Buf>) -> Result<(), Overflow> {
         let overflow = |reason, frame| Err(Overflow { reason, frame });
@@ -122,6 +116,14 @@ impl Buffer {
     }
 }
 
+impl From<Bytes> for Content {
+    fn from(data: Bytes) -> Self {
+        let mut content = Self::default();
+        content.push(data);
+        content
+    }
+}
+
 impl Content {
     /// Returns the octets of content.
     pub(crate) fn len(&self) -> u64 {
@@ -152,7 +154,7 @@ impl Content {
 
     /// Returns the content of all frames.
     pub(crate) fn datas(&self) -> impl Iterator<Item = &Bytes> + Clone {
-        self.first.iter().chain(self.more.iter().flat_map(|more| &more.frames))
+        self.first.iter().chain(self.more.as_deref().into_iter().flat_map(|more| &more.frames))
     }
 
     /// Takes the first frame out.

@@ -87,7 +87,7 @@ impl<B: Body> ResponseBody<B> {
         if content.is_empty() {
             return Self::empty(outcome);
         }
-        Self { source: Source::Buffered { buffer: Buffer::of(content), exact: true }, outcome }
+        Self { source: Source::Buffered { content: content.into(), exact: true }, outcome }
     }
 
     /// Makes the body of the answer to a HEAD, in place of this one.

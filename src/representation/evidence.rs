@@ -167,8 +167,13 @@ impl Remembered {
         if !is_same_variant(self.variant.as_deref(), variant) {
             return None;
         }
-        if single(frames.clone()).is_some_and(|frame| frame.as_ptr() == content.as_ptr()) {
-            return Some(Same::Place);
+        // Most content is in one piece.
+        if let Some(whole) = frames.clone().next().filter(|first| first.len() == content.len()) {
+            return if whole.as_ptr() == content.as_ptr() {
+                Some(Same::Place)
+            } else {
+                (whole == content).then_some(Same::Octets)
+            };
         }
         let mut rest = &content[..];
         for frame in frames {

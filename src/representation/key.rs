@@ -33,7 +33,7 @@ pub(crate) type Fields = u16;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestKey {
     pub(super) resource: Key,
-    fields: [u64; SLOTS],
+    fields: [u32; SLOTS],
     /// How many fields were known when the request came.
     known: usize,
 }
@@ -47,12 +47,15 @@ impl RequestKey {
     /// Returns what tells this request's variant from others of a resource that varies by `fields`; `None` if one of them
     /// was not known in time.
     pub(super) fn variant(&self, fields: Fields) -> Option<u64> {
+        if fields == 0 {
+            return Some(0);
+        }
         if fields >> self.known != 0 {
             return None;
         }
         let named = self.fields.iter().zip(0..).filter(|(_, slot)| fields >> slot & 1 == 1);
         // The values are keyed hashes; a product with odd numbers keeps two fields from cancelling each other out.
-        Some(named.fold(0, |sum: u64, (value, slot)| sum.rotate_left(7) ^ value.wrapping_mul(2 * slot + 3)))
+        Some(named.fold(0, |sum: u64, (value, slot)| sum.rotate_left(7) ^ u64::from(*value).wrapping_mul(2 * slot + 3)))
     }
 
     /// Returns a key for the content of a response that varies by `fields`; `None` if one of them was not known in time.
@@ -91,16 +94,19 @@ impl Keys {
     ///
     /// `custom`, if given, feeds the hash in place of authority and URI.
     pub(crate) fn request(&self, parts: &request::Parts, custom: Option<&KeyFn>) -> RequestKey {
-        let known = self.varied.iter().take_while(|name| name.get().is_some()).count();
-        let (mut fields, mut host) = ([0_u64; SLOTS], None);
+        let varied = self.varied.each_ref().map(OnceLock::get);
+        let known = varied.iter().take_while(|name| name.is_some()).count();
+        let (mut fields, mut host) = ([0_u32; SLOTS], None);
         for (name, value) in &parts.headers {
-            let place = self.varied.iter().take(known).position(|varied| varied.get() == Some(name));
-            if let Some(field) = place.and_then(|place| fields.get_mut(place)) {
+            let mut named = varied.iter().zip(&mut fields).map_while(|(varied, field)| Some(((*varied)?, field)));
+            if let Some((_, field)) = named.find(|(varied, _)| *varied == name) {
                 // Several lines of a field follow each other in their order.
                 let mut hasher = self.hasher();
                 field.hash(&mut hasher);
                 value.as_bytes().hash(&mut hasher);
-                *field = hasher.finish();
+                // Half of the hash will do: two values taken for one cost work, and a request is moved about.
+                let [_, half] = halves(hasher.finish());
+                *field = half;
             }
             if *name == HOST {
                 host = host.or(Some(value));
@@ -173,6 +179,11 @@ fn hash_target(parts: &request::Parts, host: Option<&HeaderValue>, hasher: &mut 
         Some(target) => hasher.write(target.as_str().as_bytes()),
         None => hasher.write(uri.path().as_bytes()),
     }
+}
+
+/// Cuts a hash in two.
+fn halves(hash: u64) -> [u32; 2] {
+    [hash >> 32, hash & u64::from(u32::MAX)].map(|half| u32::try_from(half).unwrap_or_default())
 }
 
 /// Hashes a key, which is a keyed hash already.

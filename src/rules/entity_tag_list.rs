@@ -10,7 +10,7 @@
 
 use http::HeaderValue;
 
-use super::entity_tag::Member;
+use super::entity_tag::{EntityTag, Member};
 
 /// All lines of one list field, as they came.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +38,12 @@ impl EntityTagList {
     /// Returns true if the whole value, over all lines, is `*`.
     pub(super) fn is_any(&self) -> bool {
         self.others.is_none() && self.first.as_ref().is_some_and(|line| trim_ows(line.as_bytes()) == b"*")
+    }
+
+    /// Returns true if the whole value, over all lines, is this one tag, written alike: the usual list of a client that
+    /// comes back.
+    pub(super) fn is_just(&self, tag: &EntityTag) -> bool {
+        self.others.is_none() && self.first.as_ref().is_some_and(|line| line.as_bytes() == tag.as_bytes())
     }
 
     /// Reads the members of all lines; `None` stands for one that is no tag.

@@ -72,9 +72,8 @@ impl HttpDate {
     pub(crate) fn parse_with(value: &[u8], now: impl FnOnce() -> Self) -> Option<Self> {
         let value = super::trim_ows(value);
         let mut reader = Reader { rest: value };
-        let comma = value.iter().position(|&octet| octet == b',');
-        match comma {
-            Some(3) => reader.imf_fixdate(),
+        match value.iter().position(|&octet| octet == b',') {
+            Some(3) => imf_fixdate(value),
             Some(_) => reader.rfc850_date(now),
             None => reader.asctime_date(),
         }
@@ -179,26 +178,34 @@ struct Civil {
     second: i64,
 }
 
-/// Eats its way through one date; `None` at the first octet that does not fit.
+/// Reads the form that nearly all dates have: all its parts have their places.
+#[rustfmt::skip]
+fn imf_fixdate(value: &[u8]) -> Option<HttpDate> {
+    let [
+        w1, w2, w3, b',', b' ', d1, d2, b' ', m1, m2, m3, b' ', y1, y2, y3, y4, b' ',
+        h1, h2, b':', n1, n2, b':', s1, s2, b' ', b'G', b'M', b'T',
+    ] = *value else { return None };
+    let (b"Sun" | b"Mon" | b"Tue" | b"Wed" | b"Thu" | b"Fri" | b"Sat") = &[w1, w2, w3] else { return None };
+    let month = match &[m1, m2, m3] {
+        b"Jan" => 1, b"Feb" => 2, b"Mar" => 3, b"Apr" => 4, b"May" => 5, b"Jun" => 6,
+        b"Jul" => 7, b"Aug" => 8, b"Sep" => 9, b"Oct" => 10, b"Nov" => 11, b"Dec" => 12,
+        _ => return None,
+    };
+    let two = |ten: u8, one: u8| {
+        let are_digits = ten.is_ascii_digit() & one.is_ascii_digit();
+        are_digits.then(|| i64::from(ten & 0xF) * 10 + i64::from(one & 0xF))
+    };
+    let (year, day) = (two(y1, y2)? * 100 + two(y3, y4)?, two(d1, d2)?);
+    let (hour, minute, second) = (two(h1, h2)?, two(n1, n2)?, two(s1, s2)?);
+    HttpDate::from_civil(Civil { year, month, day, hour, minute, second })
+}
+
+/// Eats its way through a date of another form; `None` at the first octet that does not fit.
 struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl Reader<'_> {
-    fn imf_fixdate(&mut self) -> Option<HttpDate> {
-        self.one_of(&DAYS, |name| &name[..3])?;
-        self.literal(", ")?;
-        let day = self.digits(2)?;
-        self.literal(" ")?;
-        let month = self.one_of(&MONTHS, |name| name)?;
-        self.literal(" ")?;
-        let year = self.digits(4)?;
-        self.literal(" ")?;
-        let (hour, minute, second) = self.time_of_day()?;
-        self.literal(" GMT")?;
-        self.end(Civil { year, month, day, hour, minute, second })
-    }
-
     fn rfc850_date(&mut self, now: impl FnOnce() -> HttpDate) -> Option<HttpDate> {
         self.one_of(&DAYS, |name| name)?;
         self.literal(", ")?;
@@ -250,8 +257,8 @@ impl Reader<'_> {
     fn digits(&mut self, count: usize) -> Option<i64> {
         let (digits, rest) = self.rest.split_at_checked(count)?;
         self.rest = rest;
-        let are_digits = digits.iter().fold(true, |all, digit| all & digit.is_ascii_digit());
-        are_digits.then(|| digits.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit & 0xF)))
+        let value = |sum: i64, digit: &u8| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0'));
+        digits.iter().try_fold(0, value)
     }
 
     /// Reads one of `names`, as `form` writes it, and returns its place, counted from 1.

@@ -258,11 +258,15 @@ impl Preconditions {
         if self.if_none_match.is_any() {
             return Condition::holds_if(current.is_none());
         }
+        let etag = current.and_then(|current| current.etag.as_ref());
+        if etag.is_some_and(|etag| self.if_none_match.is_just(etag)) {
+            return Condition::Fails;
+        }
         let mut members = self.if_none_match.members().peekable();
         if !reads && members.peek().is_none() {
             return Condition::Fails;
         }
-        let etag = current.and_then(|current| current.etag.as_ref()).map(EntityTag::as_member);
+        let etag = etag.map(EntityTag::as_member);
         let matches = members.any(|member| match (member, etag) {
             (Some(member), Some(etag)) => member.weak_eq(etag),
             (Some(_), None) => false,
