@@ -7,7 +7,8 @@
 //!
 //! Content is kept from the second sight of its tag on: pages sent once cost nothing. It is copied, because a `Bytes` may
 //! be a small part of a large buffer, and does not tell; unless it is large and came from the same place both times, as
-//! content does that the application keeps itself. If it comes from elsewhere later on, it is copied then.
+//! content does that the application keeps itself. If it comes from elsewhere later on, it is copied then. Copying and
+//! comparing are not cut into slices, so content of more than 4 MiB is only ever looked up by its place.
 #![expect(single_use_lifetimes, reason = "the item of an `impl Iterator` cannot go without")]
 
 use std::{fmt, hash::BuildHasherDefault, sync::Arc};
@@ -88,7 +89,7 @@ impl Evidence {
         let (content, shares) = match (previous, single(frames.clone()).filter(|_| stays)) {
             (None, _) => (None, false),
             (Some(_), Some(content)) => (Some(content.clone()), true),
-            (Some(_), None) => (Some(copy(frames)), false),
+            (Some(_), None) => (Some(len).filter(|len| *len <= AT_ONCE).map(|_| copy(frames)), false),
         };
         self.cache.insert(key, Arc::new(Remembered { made, variant: variant.map(lines), content, shares, place }));
     }
@@ -167,13 +168,13 @@ impl Remembered {
         if !is_same_variant(self.variant.as_deref(), variant) {
             return None;
         }
-        // Most content is in one piece.
-        if let Some(whole) = frames.clone().next().filter(|first| first.len() == content.len()) {
-            return if whole.as_ptr() == content.as_ptr() {
-                Some(Same::Place)
-            } else {
-                (whole == content).then_some(Same::Octets)
-            };
+        let frames = frames.filter(|frame| !frame.is_empty());
+        let lies_here = |whole: &Bytes| whole.len() == content.len() && whole.as_ptr() == content.as_ptr();
+        if frames.clone().next().is_some_and(lies_here) {
+            return Some(Same::Place);
+        }
+        if content.len() > AT_ONCE {
+            return None;
         }
         let mut rest = &content[..];
         for frame in frames {
@@ -228,6 +229,9 @@ impl Weighter<u128, Arc<Remembered>> for Weight {
 /// From this size on, in octets, content may be shared with the application: comparing less takes no time, and a small
 /// part of a large buffer must not hold it in memory.
 const SHARED: usize = 16 * 1024;
+
+/// How many octets are compared or copied at once: that takes some tenths of a millisecond.
+const AT_ONCE: usize = 4 << 20;
 
 const SHARDS: usize = 4;
 const ITEMS: usize = 4096;
@@ -329,6 +333,20 @@ mod tests {
         let previous = evidence.get(3);
         evidence.learn(3, previous.as_deref(), made("t"), None, [elsewhere.slice(..SHARED)].iter());
         assert!(!lies_in(&evidence.get(3).unwrap(), &elsewhere), "it does not stay where it is");
+    }
+
+    #[test]
+    fn what_would_take_long_to_compare_is_known_by_its_place_alone() {
+        let evidence = Evidence::new(64 * MEBI);
+        let huge = [Bytes::from(vec![b'x'; AT_ONCE + 1])];
+        let moved = [Bytes::from(vec![b'x'; AT_ONCE + 1])];
+        evidence.learn(1, None, made("t"), None, huge.iter());
+        evidence.learn(1, evidence.get(1).as_deref(), made("t"), None, moved.iter());
+        assert!(evidence.get(1).unwrap().content.is_none(), "it is not copied");
+        let remembered = learnt(&evidence, 1, &huge, None);
+        let compare = |content: &[Bytes]| remembered.compare(AT_ONCE as u64 + 1, None, content.iter());
+        assert_eq!(compare(&huge), Some(Same::Place));
+        assert_eq!(compare(&moved), None);
     }
 
     #[test]
