@@ -20,6 +20,9 @@ pub use self::{
     outcome::{Outcome, Reason},
 };
 
+#[cfg(feature = "blake3")]
+pub use self::digest::Blake3;
+
 pub(crate) use self::{
     dates::{Modified, Sighting},
     digest::{is_made, made_length, tag},

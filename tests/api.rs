@@ -78,6 +78,8 @@ fn values_have_the_traits_of_values() {
     has!(DefaultPredicate: Send + Sync + Unpin + Copy + Debug + Default + Predicate);
     has!(And<DefaultPredicate, DefaultPredicate>: Send + Sync + Unpin + Copy + Debug + Predicate);
     has!(Sha256: Send + Sync + Unpin + Clone + Debug + Default + Digest<Output = [u8; 32]>);
+    #[cfg(feature = "blake3")]
+    has!(tower_conditional::Blake3: Send + Sync + Unpin + Clone + Debug + Default + Digest<Output = [u8; 32]>);
 }
 
 #[test]

@@ -186,13 +186,13 @@ fn modified(
     // Where there are no dates, nothing asks for tags.
     let asks_for_tag = mint || given.is_some() || memory.is_used();
     let tag = made.filter(|_| asks_for_tag).map(|made| made.id(&memory.keys));
-    let modified = memory.see(&asked.key, Sighting { tag, given, mint, varied: facts.varied }, config.now())?;
-    if let Modified::Minted(date, _) = &modified {
+    let modified = memory.see(&asked.key, Sighting { tag, given, mint, varied: facts.varied }, config.now());
+    if let Some(Modified::Minted(date, _)) = &modified {
         if may_be_ranged {
             note(asked, asked.date_key(*date), false);
         }
     }
-    Some(modified)
+    modified
 }
 
 /// Returns true if clients may ask for parts of this content, and send its validators in If-Range.
