@@ -168,13 +168,16 @@ impl Remembered {
         if !is_same_variant(self.variant.as_deref(), variant) {
             return None;
         }
-        let frames = frames.filter(|frame| !frame.is_empty());
-        let lies_here = |whole: &Bytes| whole.len() == content.len() && whole.as_ptr() == content.as_ptr();
-        if frames.clone().next().is_some_and(lies_here) {
+        // Most content is in one piece.
+        let whole = frames.clone().next().filter(|first| first.len() == content.len());
+        if whole.is_some_and(|whole| whole.as_ptr() == content.as_ptr()) {
             return Some(Same::Place);
         }
         if content.len() > AT_ONCE {
             return None;
+        }
+        if let Some(whole) = whole {
+            return (whole == content).then_some(Same::Octets);
         }
         let mut rest = &content[..];
         for frame in frames {
