@@ -213,8 +213,8 @@
 //!   are parts of one: `(tag, Json(item))`. And a resource is named by Axum's `OriginalUri`, so that equal paths under
 //!   different `nest` prefixes do not share their dates. Without it they do, and get new dates more often than they need;
 //!   nothing goes wrong.
-//! - `blake3`: the hash `Blake3`, for [`ConditionalLayer::digest`]: faster than SHA-256 on content that was not seen
-//!   before. It wants a C compiler.
+//! - `blake3`: the hash `Blake3`, for [`ConditionalLayer::digest`]: faster than SHA-256 from some KiB on, for content that
+//!   was not seen before. It wants a C compiler.
 //!
 //! The minimum supported Rust version is 1.88. It is raised in minor releases only.
 //!
