@@ -7,5 +7,6 @@ mod layer;
 mod patience;
 mod reading;
 mod service;
+mod streams;
 
 pub use self::{future::ResponseFuture, layer::ConditionalLayer, service::Conditional};

@@ -10,6 +10,7 @@ mod facts;
 mod freshness;
 mod key;
 mod known;
+mod learned;
 mod memory;
 mod outcome;
 
@@ -31,5 +32,6 @@ pub(crate) use self::{
     facts::{Facts, Own},
     key::{Key, KeyFn, Keys, RequestKey},
     known::{insert_validators, Known, Probe},
+    learned::{said, Learned},
     memory::Memory,
 };

@@ -7,6 +7,7 @@ mod entity_tag_list;
 mod http_date;
 mod not_modified;
 mod preconditions;
+mod range;
 mod validators;
 
 pub use self::{
@@ -19,4 +20,5 @@ pub use self::{
 pub(crate) use self::{
     entity_tag_list::trim_ows,
     not_modified::{keep_for_not_modified, keep_for_precondition_failed},
+    range::{complete_length, ByteRange},
 };

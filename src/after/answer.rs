@@ -9,10 +9,13 @@ use http::{
 };
 use http_body::Body;
 
-use super::asked::Asked;
+use super::{
+    asked::Asked,
+    streams::{cut, hash_on_the_way, Lesson},
+};
 use crate::{
     body::{Buffer, ResponseBody},
-    representation::{self, Facts, Freshness, Key, Known, Made, Modified, Outcome, Own, Reason, Sighting},
+    representation::{self, Digest, Facts, Freshness, Key, Known, Made, Modified, Outcome, Own, Reason, Sighting},
     rules::{keep_for_not_modified, keep_for_precondition_failed, trim_ows, Decision, Validators},
 };
 
@@ -20,6 +23,8 @@ use crate::{
 pub(super) enum Plan {
     /// Leave it as it is: it gets no tag of ours, and this is why.
     Leave(Reason),
+    /// Send it as it comes: it has no tag of ours yet, but may get one while it is sent.
+    Pass(Reason),
     /// There is none: the tag is that of nothing.
     Empty,
     /// Read it into this buffer.
@@ -27,20 +32,26 @@ pub(super) enum Plan {
 }
 
 /// Says whether the content of a response is to be read for a tag.
-pub(super) fn plan(asked: &Asked, head: &response::Parts, facts: &Facts, body: &impl Body) -> Plan {
+///
+/// `may_learn`: whether the inner service says of it by what it could be known again.
+pub(super) fn plan(asked: &Asked, head: &response::Parts, facts: &Facts, body: &impl Body, may_learn: bool) -> Plan {
     if head.status != StatusCode::OK {
         return Plan::Leave(Reason::Status);
     }
-    match facts.etag {
-        Own::Valid(_) => return Plan::Leave(Reason::OwnTag),
-        Own::Invalid => return Plan::Leave(Reason::InvalidTag),
-        Own::Absent => {}
+    let own = match facts.etag {
+        Own::Valid(_) => Some(Reason::OwnTag),
+        Own::Invalid => Some(Reason::InvalidTag),
+        Own::Absent => None,
+    };
+    let own = own.filter(|_| !asked.replaces_tag(head));
+    if let Some(own) = own.filter(|_| !may_learn) {
+        return Plan::Leave(own);
     }
     let config = &asked.config;
     let objection =
         representation::objection(facts, head.version, &head.headers, &head.extensions, config.when.as_deref());
     if let Some(reason) = objection {
-        return Plan::Leave(reason);
+        return Plan::Leave(own.unwrap_or(reason));
     }
     let hint = body.size_hint();
     if asked.is_head && (body.is_end_stream() || hint.exact() == Some(0)) {
@@ -53,7 +64,10 @@ pub(super) fn plan(asked: &Asked, head: &response::Parts, facts: &Facts, body: &
         (Own::Absent, exact) => exact,
     };
     if size.unwrap_or(0).max(hint.lower()) > config.buffer_limit {
-        return Plan::Leave(Reason::TooLarge);
+        return Plan::Pass(own.unwrap_or(Reason::TooLarge));
+    }
+    if let Some(own) = own {
+        return Plan::Leave(own);
     }
     let buffer = Buffer::new(config.buffer_limit, size);
     match (body.is_end_stream(), buffer.is_as_promised() && hint.lower() == 0) {
@@ -74,23 +88,35 @@ pub(super) fn pass<B: Body>(mut head: response::Parts, body: B, reason: Reason, 
 
 /// Sends a response, or what its preconditions ask for in its place.
 ///
-/// `made` is the tag made of its content, or why there is none.
-pub(super) fn answer<B: Body>(
+/// `made` is the tag made of its content, or why there is none; `lesson` is what to know the content by, if its tag is to
+/// be learnt while it is sent.
+pub(super) fn answer<D: Digest, B: Body>(
     asked: &Asked,
     mut head: response::Parts,
     facts: &mut Facts,
     made: Result<Made, Reason>,
+    lesson: Option<Lesson>,
     body: ResponseBody<B>,
 ) -> Sent<B> {
     let has_content = !(asked.is_head && body.is_end_stream());
-    let (outcome, body) = match judge(asked, &mut head, facts, made, has_content) {
+    let unread = made.as_ref().err().copied();
+    let Judged { decision, may_cut } = judge(asked, &mut head, facts, made, has_content);
+    let (outcome, body) = match decision {
         Decision::NotModified => (Outcome::NotModified, ResponseBody::empty(Outcome::NotModified)),
         Decision::PreconditionFailed => (Outcome::PreconditionFailed, ResponseBody::empty(Outcome::PreconditionFailed)),
         Decision::Proceed if asked.is_head && asked.config.head_as_get => {
             keep_length(&mut head, &body);
             (body.outcome(), body.absent())
         }
-        Decision::Proceed => (body.outcome(), body),
+        Decision::Proceed => {
+            let outcome = body.outcome();
+            let body = match (unread, may_cut) {
+                (Some(reason), None) => hash_on_the_way::<D, B>(asked, &mut head, facts, reason, lesson, body),
+                (_, Some(is_allowed)) => cut(asked, &mut head, facts, is_allowed, body),
+                (None, None) => body,
+            };
+            (outcome, body)
+        }
     };
     if asked.config.report_outcome {
         head.extensions.insert(outcome);
@@ -100,6 +126,13 @@ pub(super) fn answer<B: Body>(
 
 type Sent<B> = Response<ResponseBody<B>>;
 
+/// What the preconditions of a request come to.
+struct Judged {
+    decision: Decision,
+    /// `Some` if the layer serves parts of this content, true if If-Range does not forbid it.
+    may_cut: Option<bool>,
+}
+
 /// Judges the preconditions by what is known of the response, and makes its head the one to send.
 fn judge(
     asked: &Asked,
@@ -107,9 +140,13 @@ fn judge(
     facts: &mut Facts,
     made: Result<Made, Reason>,
     has_content: bool,
-) -> Decision {
+) -> Judged {
     let (made, unread, supplied) = match made {
         Ok(made) => (Some(made), None, false),
+        Err(reason) if asked.replaces_tag(head) => {
+            head.headers.remove(ETAG);
+            (None, Some(reason), true)
+        }
         Err(reason) => (asked.own_tag(facts), Some(reason), true),
     };
     if let Some(made) = made.as_ref().filter(|_| may_be_ranged(head.status, facts)) {
@@ -123,6 +160,9 @@ fn judge(
     }
 
     let decision = decide(asked, head.status, &validators, unread);
+    let is_cuttable = asked.config.ranges && head.status == StatusCode::OK && !asked.is_head;
+    let may_cut = (is_cuttable && validators.etag.as_ref().is_some_and(|etag| !etag.is_weak()))
+        .then(|| asked.preconditions.allows_range(&validators.clone().into(), asked.config.now()));
     let headers = &mut head.headers;
     if asked.config.compressed_outside && matches!(head.status, StatusCode::OK | StatusCode::NOT_MODIFIED) {
         vary_by_encoding(headers);
@@ -149,7 +189,7 @@ fn judge(
             headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
     }
-    decision
+    Judged { decision, may_cut }
 }
 
 /// Says how a client's date compares with the response's, be it the inner service's or one to mint.
@@ -172,8 +212,7 @@ fn modified(
         && has_content
         && !facts.is_no_store
         // Who judges writes knows of no date, and would ignore one that comes back.
-        && asked.known.is_none()
-        && head.extensions.get::<Known>().is_none()
+        && asked.is_sole_judge(head)
         && !(facts.is_silent && config.freshness == Freshness::OmitLastModified);
     let given = match facts.last_modified {
         Own::Valid(date) => Some(date),

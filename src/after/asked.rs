@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use http::{
-    header::{IF_MODIFIED_SINCE, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE},
+    header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE},
     request, HeaderMap, HeaderValue, Method,
 };
 
-use super::layer::Config;
+use super::{
+    layer::Config,
+    streams::{self, TakesTrailers},
+};
 use crate::{
     representation::{is_made, Facts, Key, Known, Made, Own, Probe, RequestKey},
-    rules::{EntityTag, HttpDate, Preconditions},
+    rules::{ByteRange, EntityTag, HttpDate, Preconditions},
 };
 
 /// What a response will be judged by.
@@ -25,6 +28,10 @@ pub(super) struct Asked {
     pub(super) known: Option<Box<Known>>,
     /// A layer further out wants to be told the validators.
     pub(super) is_probe: bool,
+    /// The part that is wanted, where the layer serves parts.
+    pub(super) range: Option<ByteRange>,
+    /// Whether a tag can follow the content, where the layer sends such.
+    pub(super) takes_trailers: TakesTrailers,
 }
 
 impl Asked {
@@ -39,9 +46,14 @@ impl Asked {
             is_head: parts.method == Method::HEAD,
             known: parts.extensions.get().cloned().map(Box::new),
             is_probe: parts.extensions.get::<Probe>().is_some(),
+            range: if config.ranges { streams::range(parts) } else { None },
+            takes_trailers: if config.trailer_tags { TakesTrailers::of(parts) } else { TakesTrailers::Never },
         };
 
         let headers = &mut parts.headers;
+        if config.learned.is_some() && asked.known.is_none() {
+            asked.hide_preconditions(headers);
+        }
         asked.hide_void_dates(headers);
         if asked.names_what_to_part() && headers.contains_key(RANGE) && asked.part_cannot_be_judged(headers) {
             headers.remove(RANGE);
@@ -54,6 +66,18 @@ impl Asked {
             parts.headers.remove(IF_RANGE);
         }
         asked
+    }
+
+    /// Takes away all preconditions, where two kinds of tag may stand for the same content: this layer knows both, and the
+    /// inner service only its own.
+    fn hide_preconditions(&self, headers: &mut HeaderMap) {
+        if self.names_what_to_part() && (self.preconditions.has_if_range() || self.part_cannot_be_judged(headers)) {
+            headers.remove(RANGE);
+            headers.remove(IF_RANGE);
+        }
+        for name in [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
+            headers.remove(name);
+        }
     }
 
     /// Takes away the date fields that the inner service must not judge.

@@ -15,6 +15,7 @@ use super::{
     answer::{self, Plan},
     asked::Asked,
     reading::Reading,
+    streams::Lesson,
 };
 use crate::{
     body::{Content, ResponseBody},
@@ -67,6 +68,7 @@ struct Unfinished<B, D> {
     asked: Asked,
     head: response::Parts,
     facts: Facts,
+    lesson: Option<Lesson>,
     reading: Reading<B, D>,
 }
 
@@ -103,27 +105,37 @@ where
                     known.complete(head.status, &mut head.headers);
                 }
                 let mut facts = Facts::read(&head.headers, &config.memory.keys, || config.now());
-                match answer::plan(exchange, &head, &facts, &body) {
+                let lesson = Lesson::of(exchange, &head, &facts, &body);
+                if let Some(made) = lesson.and_then(|lesson| lesson.recall(exchange, &facts)) {
+                    let body = ResponseBody::inner(body, Outcome::Tagged);
+                    let response = answer::answer::<D, B>(exchange, head, &mut facts, Ok(made), None, body);
+                    return Poll::Ready(Ok(response));
+                }
+                match answer::plan(exchange, &head, &facts, &body, lesson.is_some()) {
                     Plan::Leave(reason) => {
                         let body = ResponseBody::inner(body, Outcome::LeftAlone(reason));
-                        answer::answer(exchange, head, &mut facts, Err(reason), body)
+                        answer::answer::<D, B>(exchange, head, &mut facts, Err(reason), None, body)
+                    }
+                    Plan::Pass(reason) => {
+                        let body = ResponseBody::inner(body, Outcome::LeftAlone(reason));
+                        answer::answer::<D, B>(exchange, head, &mut facts, Err(reason), lesson, body)
                     }
                     Plan::Empty => {
                         let made = exchange.made(tag(D::default(), facts.is_negotiated, &head.headers));
                         let body = ResponseBody::buffered(Content::default(), true, Outcome::Tagged);
-                        answer::answer(exchange, head, &mut facts, Ok(made), body)
+                        answer::answer::<D, B>(exchange, head, &mut facts, Ok(made), None, body)
                     }
                     Plan::Read(buffer) => {
                         let mut reading = Reading::new(body, buffer, exchange.is_head);
                         match reading.poll(cx, exchange, &head.headers, &facts) {
                             Poll::Ready(result) => {
-                                let (made, body) = reading.finish(result);
-                                answer::answer(exchange, head, &mut facts, made, body)
+                                let (made, body) = reading.finish(exchange, lesson, result);
+                                answer::answer::<D, B>(exchange, head, &mut facts, made, lesson, body)
                             }
                             // Most content is ready at once, and never gets here.
                             Poll::Pending => {
                                 let asked = asked.take().expect(POLLED_AGAIN);
-                                let unfinished = Some(Box::new(Unfinished { asked, head, facts, reading }));
+                                let unfinished = Some(Box::new(Unfinished { asked, head, facts, lesson, reading }));
                                 state.set(State::Reading { unfinished });
                                 return Poll::Pending;
                             }
@@ -132,11 +144,11 @@ where
                 }
             }
             StateProj::Reading { unfinished } => {
-                let Unfinished { asked, head, facts, reading } = &mut **unfinished.as_mut().expect(POLLED_AGAIN);
+                let Unfinished { asked, head, facts, reading, .. } = &mut **unfinished.as_mut().expect(POLLED_AGAIN);
                 let result = ready!(reading.poll(cx, asked, &head.headers, facts));
-                let Unfinished { asked, head, mut facts, reading } = *unfinished.take().expect(POLLED_AGAIN);
-                let (made, body) = reading.finish(result);
-                answer::answer(&asked, head, &mut facts, made, body)
+                let Unfinished { asked, head, mut facts, lesson, reading } = *unfinished.take().expect(POLLED_AGAIN);
+                let (made, body) = reading.finish(&asked, lesson, result);
+                answer::answer::<D, B>(&asked, head, &mut facts, made, lesson, body)
             }
         };
         Poll::Ready(Ok(response))
@@ -173,6 +185,6 @@ mod tests {
     fn the_future_and_the_body_stay_small() {
         let (future, body) = (size_of::<ResponseFuture<Inner, Full<Bytes>>>(), size_of::<ResponseBody<Full<Bytes>>>());
         assert!(future <= 368, "{future} octets, {} of them the inner future", size_of::<Inner>());
-        assert!(body <= 64, "{body} octets, {} of them the inner body", size_of::<Full<Bytes>>());
+        assert!(body <= 72, "{body} octets, {} of them the inner body", size_of::<Full<Bytes>>());
     }
 }

@@ -14,7 +14,7 @@ use tower_layer::Layer;
 use super::{patience::Timer, service::Conditional};
 use crate::{
     clock,
-    representation::{made_length, Digest, Evidence, Freshness, KeyFn, Memory, Predicate, Sha256},
+    representation::{made_length, Digest, Evidence, Freshness, KeyFn, Learned, Memory, Predicate, Sha256},
     rules::HttpDate,
 };
 
@@ -197,6 +197,84 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.evidence = None)
     }
 
+    /// Sets whether the tag of content that is too large to read ahead is learnt while it is sent. Default: false.
+    ///
+    /// A 200 above the limit that has a strong tag of the inner service's own is sent as it comes, with that tag, and hashed
+    /// on its way. When all of it has passed, the layer knows which tag of its own the inner one stands for. From then on,
+    /// as long as the inner service gives the same tag, length, type, encoding and language, the response bears the layer's
+    /// tag at once, and a 304 costs not one octet of the content. A client that still holds the inner tag is answered by
+    /// that one. What breaks off teaches nothing, nor does content that changed less than two seconds ago.
+    ///
+    /// This trusts the inner service: where it gives two contents one strong tag, so will the layer. And it trusts the
+    /// [`key`](Self::key): where the same URI means something else for each tenant, and no `Vary` says so, name the tenant
+    /// there. At most 16,384 tags are kept, each of some 200 octets.
+    ///
+    /// The inner service is not shown preconditions then: it knows only one of the two tags, or only dates.
+    pub fn learn_inner_tags(self, learn_inner_tags: bool) -> Self {
+        self.set(|config| config.learned = learn_inner_tags.then(Arc::default))
+    }
+
+    /// Sets whether a date and a length of the inner service will do where it gives no strong tag, for
+    /// [`learn_inner_tags`](Self::learn_inner_tags). Default: false.
+    ///
+    /// Dates prove little: `rsync`, `tar`, container images and `cp -p` keep or normalise them. For those who know their
+    /// files.
+    pub fn trust_inner_dates(self, trust_inner_dates: bool) -> Self {
+        self.set(|config| config.trust_inner_dates = trust_inner_dates)
+    }
+
+    /// Sets whether responses bear the layer's tag in place of the inner service's. Default: false.
+    ///
+    /// File servers make tags of date and size, so that each replica and each deploy gives the same file another tag, and
+    /// all caches ask in vain. With this, the inner tag is only what the layer's tag is known by; it is never sent.
+    /// Content within the limit is read and hashed where its tag is not known yet. Larger content has no tag until it was
+    /// sent once. Includes [`learn_inner_tags`](Self::learn_inner_tags), with all that is said there.
+    ///
+    /// # Examples
+    ///
+    /// Files that have the same tags on every server; downloads resume where they broke off, also on another one:
+    ///
+    /// ```
+    /// use tower::Layer;
+    /// use tower_conditional::ConditionalLayer;
+    /// use tower_http::services::ServeDir;
+    ///
+    /// let files = ConditionalLayer::new().replace_inner_tags(true).ranges(true).layer(ServeDir::new("files"));
+    /// # drop(files);
+    /// ```
+    pub fn replace_inner_tags(self, replace_inner_tags: bool) -> Self {
+        self.set(|config| {
+            config.replace_inner_tags = replace_inner_tags;
+            if replace_inner_tags {
+                config.learned.get_or_insert_default();
+            }
+        })
+    }
+
+    /// Sets whether content whose tag cannot be known beforehand gets it in the trailer section ([RFC 9110, section 6.5]).
+    /// Default: false.
+    ///
+    /// Content that is too large, or not ready in time, is hashed while it is sent, and `ETag` follows it: over HTTP/2
+    /// always, over HTTP/1.1 behind content of unknown length if the request says `TE: trailers`. Browsers and most caches
+    /// ignore it; it is for clients of your own. Content that [can be learnt](Self::learn_inner_tags) is learnt instead.
+    ///
+    /// [RFC 9110, section 6.5]: https://www.rfc-editor.org/rfc/rfc9110.html#section-6.5
+    pub fn trailer_tags(self, trailer_tags: bool) -> Self {
+        self.set(|config| config.trailer_tags = trailer_tags)
+    }
+
+    /// Sets whether the layer serves parts of content, for inner services that do not. Default: false.
+    ///
+    /// A GET that asks for one range of octets ([RFC 9110, section 14]) of a 200 with a strong tag and a known length is
+    /// answered with 206 (Partial Content), or 416 if there is nothing in the range; If-Range is judged by the response's
+    /// own validators. Several ranges at once are answered with the whole. The inner service makes all of the content;
+    /// what lies before the range is thrown away.
+    ///
+    /// [RFC 9110, section 14]: https://www.rfc-editor.org/rfc/rfc9110.html#section-14
+    pub fn ranges(self, ranges: bool) -> Self {
+        self.set(|config| config.ranges = ranges)
+    }
+
     /// Sets whether an [`Outcome`](crate::Outcome) is put into each response's extensions. Default: false.
     ///
     /// For layers further out that see another body type than [`ResponseBody`](crate::ResponseBody), such as Axum's.
@@ -288,6 +366,12 @@ pub(super) struct Config {
     pub(super) timer: Arc<Timer>,
     /// How many hex digits of a hash a tag has.
     pub(super) made_length: usize,
+    /// Tags learnt while content was sent, where that is asked for.
+    pub(super) learned: Option<Arc<Learned>>,
+    pub(super) trust_inner_dates: bool,
+    pub(super) replace_inner_tags: bool,
+    pub(super) trailer_tags: bool,
+    pub(super) ranges: bool,
 }
 
 impl Default for Config {
@@ -310,6 +394,11 @@ impl Default for Config {
             evidence: Some(Arc::new(Evidence::new(16 << 20))),
             timer: Arc::default(),
             made_length: made_length::<Sha256>(),
+            learned: None,
+            trust_inner_dates: false,
+            replace_inner_tags: false,
+            trailer_tags: false,
+            ranges: false,
         }
     }
 }
@@ -319,9 +408,10 @@ impl Config {
         clock::http_date((self.clock)())
     }
 
-    /// Starts with empty evidence: what is remembered elsewhere has other tags than will be made from now on.
+    /// Starts with no tags: what is remembered elsewhere has other tags than will be made from now on.
     fn forget_tags(&mut self) {
         self.evidence = self.evidence.as_ref().map(|evidence| Arc::new(Evidence::new(evidence.capacity())));
+        self.learned = self.learned.as_ref().map(|_| Arc::default());
     }
 
     pub(super) fn is_weak(&self) -> bool {
@@ -341,6 +431,11 @@ impl fmt::Debug for Config {
             .field("freshness", &self.freshness)
             .field("last_modified", &self.last_modified)
             .field("report_outcome", &self.report_outcome)
+            .field("learn_inner_tags", &self.learned.is_some())
+            .field("trust_inner_dates", &self.trust_inner_dates)
+            .field("replace_inner_tags", &self.replace_inner_tags)
+            .field("trailer_tags", &self.trailer_tags)
+            .field("ranges", &self.ranges)
             .finish_non_exhaustive()
     }
 }

@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{asked::Asked, layer::Config, patience::Patience};
+use super::{asked::Asked, layer::Config, patience::Patience, streams::Lesson};
 use crate::{
     body::{Buffer, Content, Replay, ResponseBody},
     representation::{tag, Digest, Facts, Made, Outcome, Reason, Remembered},
@@ -93,9 +93,17 @@ impl<B: Body, D: Digest> Reading<B, D> {
     }
 
     /// Makes the body to send.
-    pub(super) fn finish(self, result: Result<Made, GivenUp<B::Error>>) -> (Result<Made, Reason>, ResponseBody<B>) {
+    pub(super) fn finish(
+        self,
+        asked: &Asked,
+        lesson: Option<Lesson>,
+        result: Result<Made, GivenUp<B::Error>>,
+    ) -> (Result<Made, Reason>, ResponseBody<B>) {
         match result {
             Ok(made) => {
+                if let Some(lesson) = lesson {
+                    lesson.teach(asked, &made.tag);
+                }
                 let exact = self.hint.exact().is_some();
                 (Ok(made), ResponseBody::buffered(self.buffer.into_content(), exact, Outcome::Tagged))
             }

@@ -10,7 +10,10 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::Content;
+use super::{
+    passing::{Part, Passing},
+    Content,
+};
 use crate::representation::Outcome;
 
 pin_project! {
@@ -27,8 +30,16 @@ pin_project! {
     {
         #[pin]
         source: Source<B>,
+        // In a box, because it is rare.
+        change: Option<Box<Change>>,
         outcome: Outcome,
     }
+}
+
+/// What becomes of the frames on their way.
+enum Change {
+    Pass(Passing),
+    Cut(Part),
 }
 
 pin_project! {
@@ -78,8 +89,22 @@ impl<B: Body> ResponseBody<B> {
         self.outcome
     }
 
+    fn from_source(source: Source<B>, outcome: Outcome) -> Self {
+        Self { source, change: None, outcome }
+    }
+
+    /// Has the content hashed while it is sent.
+    pub(crate) fn hashed_by(self, passing: Passing) -> Self {
+        Self { change: Some(Box::new(Change::Pass(passing))), ..self }
+    }
+
+    /// Sends only a part of the content.
+    pub(crate) fn cut_to(self, part: Part) -> Self {
+        Self { change: Some(Box::new(Change::Cut(part))), ..self }
+    }
+
     pub(crate) fn empty(outcome: Outcome) -> Self {
-        Self { source: Source::Ended, outcome }
+        Self::from_source(Source::Ended, outcome)
     }
 
     /// Makes a body of content that is there.
@@ -87,28 +112,28 @@ impl<B: Body> ResponseBody<B> {
         if content.is_empty() {
             return Self::empty(outcome);
         }
-        Self { source: Source::Buffered { content: content.into(), exact: true }, outcome }
+        Self::from_source(Source::Buffered { content: content.into(), exact: true }, outcome)
     }
 
     /// Makes the body of the answer to a HEAD, in place of this one.
     pub(crate) fn absent(self) -> Self {
         let source = if self.size_hint().exact().is_some() { Source::Ended } else { Source::Absent };
-        Self { source, outcome: self.outcome }
+        Self::from_source(source, self.outcome)
     }
 
     pub(crate) fn inner(body: B, outcome: Outcome) -> Self {
-        Self { source: Source::Inner { body }, outcome }
+        Self::from_source(Source::Inner { body }, outcome)
     }
 
     /// Gives back content that was read to its end. `exact`: whether the inner body knew its size.
     pub(crate) fn buffered(content: Content, exact: bool, outcome: Outcome) -> Self {
         // Over HTTP/1.1, trailers are sent only behind a body of unknown size.
         let exact = exact || !content.has_trailers();
-        Self { source: Source::Buffered { content, exact }, outcome }
+        Self::from_source(Source::Buffered { content, exact }, outcome)
     }
 
     pub(crate) fn replayed(replay: Replay<B>, outcome: Outcome) -> Self {
-        Self { source: Source::Replayed { replay: Box::new(replay) }, outcome }
+        Self::from_source(Source::Replayed { replay: Box::new(replay) }, outcome)
     }
 }
 
@@ -117,12 +142,15 @@ impl<B: Body> Body for ResponseBody<B> {
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let mut source = self.project().source;
-        let frame = match source.as_mut().project() {
-            SourceProj::Ended | SourceProj::Absent => None,
-            SourceProj::Inner { body } => ready!(poll_bytes(body, cx)),
-            SourceProj::Buffered { content, .. } => content.pop().map(Ok),
-            SourceProj::Replayed { replay } => ready!(replay.poll_frame(cx)),
+        let this = self.project();
+        let mut source = this.source;
+        let frame = match this.change.as_deref_mut() {
+            None => ready!(source.as_mut().poll_frame(cx)),
+            Some(Change::Cut(part)) => ready!(part.poll(cx, |cx| source.as_mut().poll_frame(cx))),
+            Some(Change::Pass(passing)) => ready!(passing.poll(cx, |cx| {
+                let frame = ready!(source.as_mut().poll_frame(cx));
+                Poll::Ready((frame, source.is_end_stream()))
+            })),
         };
         if frame.is_none() {
             source.set(Source::Ended);
@@ -131,22 +159,49 @@ impl<B: Body> Body for ResponseBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Ended | Source::Absent => true,
-            Source::Inner { body } => body.is_end_stream(),
-            Source::Buffered { content, .. } => content.is_empty(),
-            Source::Replayed { replay } => replay.is_end_stream(),
+        match self.change.as_deref() {
+            None => self.source.is_end_stream(),
+            Some(Change::Cut(part)) => part.left() == 0,
+            Some(Change::Pass(passing)) => !passing.has_more() && self.source.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Ended => SizeHint::with_exact(0),
-            Source::Absent => SizeHint::new(),
-            Source::Inner { body } => body.size_hint(),
-            Source::Buffered { content, exact: true } => SizeHint::with_exact(content.len()),
-            Source::Buffered { content, exact: false } => at_least(content.len()),
-            Source::Replayed { replay } => replay.size_hint(),
+        match self.change.as_deref() {
+            None => self.source.size_hint(),
+            Some(Change::Cut(part)) => SizeHint::with_exact(part.left()),
+            Some(Change::Pass(passing)) => more(&self.source.size_hint(), passing.held()),
+        }
+    }
+}
+
+impl<B: Body> Source<B> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.project() {
+            SourceProj::Ended | SourceProj::Absent => Poll::Ready(None),
+            SourceProj::Inner { body } => poll_bytes(body, cx),
+            SourceProj::Buffered { content, .. } => Poll::Ready(content.pop().map(Ok)),
+            SourceProj::Replayed { replay } => replay.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Ended | Self::Absent => true,
+            Self::Inner { body } => body.is_end_stream(),
+            Self::Buffered { content, .. } => content.is_empty(),
+            Self::Replayed { replay } => replay.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Ended => SizeHint::with_exact(0),
+            Self::Absent => SizeHint::new(),
+            Self::Inner { body } => body.size_hint(),
+            Self::Buffered { content, exact: true } => SizeHint::with_exact(content.len()),
+            Self::Buffered { content, exact: false } => at_least(content.len()),
+            Self::Replayed { replay } => replay.size_hint(),
         }
     }
 }
@@ -214,6 +269,15 @@ fn at_least(octets: u64) -> SizeHint {
     let mut hint = SizeHint::new();
     hint.set_lower(octets);
     hint
+}
+
+/// Returns a hint for a body that has still to yield `octets` which the hint does not count.
+fn more(hint: &SizeHint, octets: u64) -> SizeHint {
+    let mut all = at_least(hint.lower().saturating_add(octets));
+    if let Some(upper) = hint.upper().and_then(|upper| upper.checked_add(octets)) {
+        all.set_upper(upper);
+    }
+    all
 }
 
 /// Returns what is left of a hint after `octets` were sent.

@@ -56,7 +56,7 @@ use crate::rules::EntityTag;
 /// let layer = ConditionalLayer::new().digest::<Blake2s>();
 /// # drop(layer);
 /// ```
-pub trait Digest: Default {
+pub trait Digest: Default + Send + Sync + 'static {
     /// The hash, as octets. All hashes must have the same length.
     type Output: AsRef<[u8]>;
 

@@ -131,6 +131,13 @@ impl Keys {
         Some(fields)
     }
 
+    /// Hashes something that only this layer has to recognise.
+    pub(super) fn hash(&self, feed: impl FnOnce(&mut SipHasher13)) -> Key {
+        let mut hasher = self.hasher();
+        feed(&mut hasher);
+        Key(hasher.finish128().as_u128())
+    }
+
     /// Hashes octets that only this layer has to recognise.
     pub(crate) fn octets(&self, octets: &[u8]) -> u64 {
         let mut hasher = self.hasher();

@@ -217,6 +217,17 @@ impl Preconditions {
             || self.has_if_unmodified_since())
     }
 
+    /// Returns true if If-Match, If-None-Match or If-Range names a tag.
+    pub(crate) fn names(&self, etag: &EntityTag) -> bool {
+        let etag = etag.as_member();
+        let is_in = |list: &EntityTagList| list.members().flatten().any(|member| member.weak_eq(etag));
+        let in_if_range = match &self.if_range {
+            OnlyLine::Line(value) => EntityTag::try_from(&**value).is_ok_and(|tag| tag.as_member().weak_eq(etag)),
+            OnlyLine::Absent | OnlyLine::Useless => false,
+        };
+        in_if_range || is_in(&self.if_match) || is_in(&self.if_none_match)
+    }
+
     /// Returns the date of If-Modified-Since, if it is one.
     pub(crate) fn if_modified_since_date(&self) -> Option<HttpDate> {
         self.if_modified_since.value()
