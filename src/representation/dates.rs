@@ -5,9 +5,9 @@
 //! A response comes with a tag, with a date of the inner service's (*given*), with both, or with a tag alone, for which a
 //! date can be *minted*. What may a client's date prove about it?
 //!
-//! 1. A minted date is the second in which the present content was first seen, or the first second after all dates sent
-//!    and all other content seen so far, whichever is later. It is sent once the clock has reached it, and never before
-//!    (RFC 9110, 8.8.2.1); until then the content is *pending* and no date matches it.
+//! 1. A minted date is the second in which the present content was first seen, or the first second after all dates sent,
+//!    minted or given, and all other content seen so far, whichever is later. It is sent once the clock has reached it,
+//!    and never before (RFC 9110, 8.8.2.1); until then the content is *pending* and no date matches it.
 //! 2. A client's date equal to a minted one proves that the content is unchanged. Any other date proves that it is not.
 //! 3. A client's date equal to a given one proves the same, unless that date was seen with other content.
 //! 4. A client's date later than the given one proves it too (the RFC's "not modified since"), but only if it is later
@@ -16,17 +16,25 @@
 //!
 //! # Why no 304 follows that is wrong
 //!
-//! *A minted date stands for exactly one content of its resource.* It is greater than `last_sent`, which is the greatest
-//! date sent for the resource by this memory (given ones clamped to the clock), and sending it raises `last_sent` to it.
-//! So no two contents, of whatever variant, are sent with one minted date while the resource is remembered. When it is
-//! forgotten, `last_sent` lives on in the shard's watermark, from which new resources start; and the memory's own
-//! watermark starts at the second in which it was made, which is no earlier than any date that its predecessor, reading
-//! the same clock, has sent. A client that sends a minted date back therefore holds the one content that was sent with
-//! it, and if that date is still the present one, the content has not changed in between: a change, even one that is
-//! undone, ends the date. Reading, deciding and sending are one critical section of the shard, so no interleaving of
-//! responses comes between. A slow response that brings old content late is a change, and a change back after it another.
-//! A client that sends the time at which it received a response, in place of the date in it, is served too: in that
-//! second, other content was seen, so it is nobody's date.
+//! *A minted date stands for exactly one content of its resource.* It is greater than `last_sent`, the greatest date sent
+//! for the resource by this memory, and sending it raises `last_sent` to it: so nothing else was sent with it before, of
+//! whatever variant, known or not. When the inner service gives it to something else afterwards, it ends as if the
+//! content had changed, and no later one equals it. While the resource is remembered, no two contents are sent with one
+//! minted date. When it is forgotten, `last_sent` lives on in the shard's watermark, from which new resources start; and
+//! the memory's own watermark starts at the second in which it was made, which is no earlier than any date that its
+//! predecessor, reading the same clock, has minted.
+//!
+//! Given dates may lie ahead of the clock: clocks differ, and local time is written as GMT. `last_sent` follows them, and
+//! new dates wait until the clock has passed them. But one date in 2099 must not end all minted ones. So a date given a
+//! day or more before its time (more than any zone is off) counts as *absurd*, and only ends those that are minted from
+//! its own second on, for its resource alone. Either way, no minted date equals one that was given before.
+//!
+//! A client that sends a minted date back therefore holds the one content that was sent with it, and if that date is
+//! still the present one, the content has not changed in between: a change, even one that is undone, ends the date.
+//! Reading, deciding and sending are one critical section of the shard, so no interleaving of responses comes between. A
+//! slow response that brings old content late is a change, and a change back after it another. A client that sends the
+//! time at which it received a response, in place of the date in it, is served too: in that second, other content was
+//! seen, so it is nobody's date.
 //!
 //! *A given date* is the inner service's word. What it is worth is checked against all dates sent for the variant: `sent`
 //! keeps the last few, and whether they were seen with one content or more; a date that may have been dropped from there
@@ -41,9 +49,10 @@
 //! What remains: other replicas, whose dates are unknown here (a minted one hits if both mint the same second for
 //! different content; a given one is as good as the replicas' agreement); a clock that was set back across a restart; a
 //! client that makes up a date which hits exactly, or sends one that was given for two variants; and an inner service
-//! that misleads a memory which cannot know better: it gives one date to two contents of which the memory saw only one,
-//! or a date from the future (8.8.2.1 forbids it), or dates only now and then, so that one it gives after a restart is
-//! one that was minted before.
+//! that misleads a memory which cannot know better. It gives one date to two contents of which the memory saw only one,
+//! or has forgotten one, or saw one without its tag. Or it gives a date from the future (8.8.2.1 forbids it), and the
+//! process restarts, or the date is absurd and its resource forgotten. Or it dates only now and then, and gives a date
+//! that was minted before a restart, or by another layer.
 
 use http::HeaderValue;
 
@@ -117,9 +126,12 @@ impl Watermark {
 pub(super) struct Resource {
     /// All fields by which its responses ever varied.
     varies_by: Fields,
+    /// The one seen last comes first.
     variants: Vec<Variant>,
-    /// The greatest date sent so far, as the clock stood.
+    /// The greatest date sent so far, minted or given, but for absurd ones.
     last_sent: HttpDate,
+    /// The least date that was given a day or more before its time. From there on, none is minted.
+    absurd: Option<HttpDate>,
     /// The first and the last date that was minted and sent.
     minted: Option<(HttpDate, HttpDate)>,
     /// The greatest moment or date of content that is not remembered.
@@ -137,6 +149,7 @@ impl Resource {
             varies_by: 0,
             variants: Vec::new(),
             last_sent: watermark.moment,
+            absurd: None,
             minted: None,
             floor: watermark.moment.max(unknown),
             forgotten: watermark.moment.max(unknown),
@@ -152,83 +165,69 @@ impl Resource {
         watermark: &Watermark,
         now: HttpDate,
     ) -> Option<Modified> {
-        let fields = sighting.varied.and_then(|varied| {
+        let Sighting { tag, given, mint, varied } = sighting;
+        let maybe_minted = given.is_some_and(|date| self.may_have_minted(date));
+        let maybe_before = maybe_minted || given.is_some_and(|date| watermark.covers(date));
+        if let Some(date) = given {
+            self.spare(date, now);
+        }
+        let fields = varied.and_then(|varied| {
             self.vary_by(varied);
             request.variant(self.varies_by)
         });
-        let content = Content::of(sighting);
+        // A date that was minted for one content cannot name another.
+        let content = tag.map(Content::tagged).or(given.filter(|_| !maybe_minted).map(Content::dated));
         let (Some(fields), Some(content)) = (fields, content) else {
             // Nobody knows what content this is of which variant.
-            self.see_unknown(sighting.given, now);
-            return sighting.given.map(|date| match self.may_have_minted(date) {
-                true => Modified::Given(LastModified::Unsettled),
-                false => Modified::Given(LastModified::FirstSeen(date)),
-            });
+            self.see_unknown(given, now);
+            let worth = |date| if maybe_before { LastModified::Unsettled } else { LastModified::FirstSeen(date) };
+            return given.map(|date| Modified::Given(worth(date)));
         };
-        let place = self.variants.iter().position(|variant| variant.fields == fields);
-        let place = place.unwrap_or_else(|| self.meet(fields, content, sighting.given, now));
-        // A client may hold another variant.
-        let others = (0..).zip(&self.variants).filter(|(other, _)| *other != place);
-        let since = others.map(|(_, other)| other.seen.max(other.greatest)).fold(self.floor, HttpDate::max);
-        let maybe_before = sighting.given.is_some_and(|date| watermark.covers(date) || self.may_have_minted(date));
-        let variant = self.variants.get_mut(place)?;
-        variant.see(content, sighting.given, self.last_sent.max(self.forgotten), now);
-        if !variant.is_out() {
-            // Another variant may have been sent with this date since it was assigned.
-            variant.assigned = variant.assigned.max(self.last_sent.next_second());
-        }
-        let assigned = variant.assigned;
-        let is_taken =
-            (0..).zip(&self.variants).any(|(other, variant)| other != place && variant.was_sent_with(assigned));
-        let variant = self.variants.get_mut(place)?;
 
-        let modified = match sighting.given {
-            Some(date) => {
-                let unique = variant.send(date, maybe_before);
-                Modified::Given(LastModified::Watched { date, since: variant.others_seen.max(since), unique })
-            }
-            None if !sighting.mint => return None,
-            None if now < variant.assigned => Modified::Pending,
-            None if is_taken || !variant.send(assigned, false) => {
-                // The inner service gave this very date to other content, before it was due.
-                variant.assigned = variant.assigned.next_second();
-                Modified::Pending
-            }
-            None => Modified::Minted(variant.assigned, variant.text()),
-        };
-        match &modified {
-            // Clamped, or one date in 2099 would end all minted ones.
-            Modified::Given(_) => {
-                self.last_sent = self.last_sent.max(sighting.given.unwrap_or(now).min(now));
-                self.take_date(sighting.given, Some(place));
-            }
-            Modified::Minted(date, _) => {
-                self.last_sent = self.last_sent.max(*date);
-                let (first, last) = self.minted.unwrap_or((*date, *date));
-                self.minted = Some((first.min(*date), last.max(*date)));
-            }
-            Modified::Pending => {}
+        self.put_first(fields, content, given, now);
+        let [variant, others @ ..] = self.variants.as_mut_slice() else { return None };
+        variant.see(content, given, self.last_sent.max(self.forgotten), now);
+        // A client may hold another variant.
+        let mut others_seen = self.floor.max(variant.others_seen);
+        for other in others {
+            other.share(given);
+            others_seen = others_seen.max(other.seen).max(other.greatest);
         }
-        Some(modified)
+        if let Some(date) = given {
+            let unique = variant.send(date, maybe_before);
+            return Some(Modified::Given(LastModified::Watched { date, since: others_seen, unique }));
+        }
+        let date = variant.assigned;
+        if !mint {
+            return None;
+        }
+        if now < date || self.absurd.is_some_and(|absurd| absurd <= date) {
+            return Some(Modified::Pending);
+        }
+        variant.send(date, false);
+        self.last_sent = self.last_sent.max(date);
+        let (first, last) = self.minted.unwrap_or((date, date));
+        self.minted = Some((first.min(date), last.max(date)));
+        Some(Modified::Minted(date, variant.text()))
+    }
+
+    /// Sees to it that no date minted from now on equals one that the inner service gave.
+    fn spare(&mut self, given: HttpDate, now: HttpDate) {
+        if given.unix_seconds() - now.unix_seconds() < DAY {
+            self.last_sent = self.last_sent.max(given);
+        } else {
+            self.absurd = Some(self.absurd.unwrap_or(given).min(given));
+        }
     }
 
     /// Takes in a response that may have had any content.
     fn see_unknown(&mut self, given: Option<HttpDate>, now: HttpDate) {
         self.floor = self.floor.max(now).max(given.unwrap_or(now));
         self.forgotten = self.forgotten.max(now);
-        for variant in self.variants.iter_mut().filter(|variant| variant.assigned >= now) {
-            // This second is not its own any more.
-            variant.content = Content::SEVERAL;
-        }
-        self.take_date(given, None);
-    }
-
-    /// Takes a date that was given from all variants for which it was minted, but for the one in this place.
-    fn take_date(&mut self, given: Option<HttpDate>, but: Option<usize>) {
-        for (place, variant) in self.variants.iter_mut().enumerate() {
-            if Some(variant.assigned) == given && Some(place) != but {
-                variant.content = Content::SEVERAL;
-            }
+        for variant in &mut self.variants {
+            variant.share(given);
+            // A client may name the time of receipt.
+            variant.share(Some(now));
         }
     }
 
@@ -247,26 +246,28 @@ impl Resource {
         }
     }
 
-    /// Makes room for a variant that is new, and returns its place.
-    fn meet(&mut self, fields: u64, content: Content, given: Option<HttpDate>, now: HttpDate) -> usize {
-        if self.variants.len() >= VARIANTS {
-            let oldest = (0..).zip(&self.variants).min_by_key(|(_, variant)| variant.seen).map(|(place, _)| place);
-            let variant = oldest.map(|place| self.variants.swap_remove(place));
-            variant.iter().for_each(|variant| self.forget(variant));
+    /// Puts the variant that these fields name before all others. A new one may push the last one out.
+    fn put_first(&mut self, fields: u64, content: Content, given: Option<HttpDate>, now: HttpDate) {
+        if let Some(place) = self.variants.iter().position(|variant| variant.fields == fields) {
+            self.variants.get_mut(..=place).into_iter().for_each(|newer| newer.rotate_right(1));
+            return;
         }
-        self.variants.push(Variant {
+        if self.variants.len() >= VARIANTS {
+            self.variants.pop().iter().for_each(|variant| self.forget(variant));
+        }
+        let new = Variant {
             fields,
             content,
             given,
-            assigned: now.max(self.last_sent.max(self.forgotten).next_second()),
+            assigned: now,
             text: None,
             seen: now,
             greatest: now,
             others_seen: self.floor,
             sent: [None; SENT],
             dropped: self.lost,
-        });
-        self.variants.len() - 1
+        };
+        self.variants.insert(0, new);
     }
 
     fn forget(&mut self, variant: &Variant) {
@@ -301,7 +302,7 @@ struct Variant {
 }
 
 impl Variant {
-    /// Takes in what content a response shows.
+    /// Takes in what content a response shows. Up to `last_used`, dates may stand for other content.
     fn see(&mut self, content: Content, given: Option<HttpDate>, last_used: HttpDate, now: HttpDate) {
         // Nothing says that the content changed if a date that stands in for a tag did not.
         let is_named = !content.is_stand_in() || given != self.given || self.content == Content::SEVERAL;
@@ -315,7 +316,10 @@ impl Variant {
         if is_named && content != self.content {
             self.content = content;
             self.others_seen = self.others_seen.max(self.seen).max(self.greatest);
-            self.assigned = now.max(last_used.max(self.seen).next_second());
+            self.assigned = now.max(self.seen.next_second());
+        }
+        if !self.is_out() {
+            self.assigned = self.assigned.max(last_used.next_second());
         }
         if given.is_some() && self.given.is_none() {
             // Until now nobody asked what else was sent.
@@ -326,9 +330,11 @@ impl Variant {
         self.greatest = self.greatest.max(given.unwrap_or(now));
     }
 
-    /// Returns true if this variant was, or may have been, sent with a date.
-    fn was_sent_with(&self, date: HttpDate) -> bool {
-        Some(date) <= self.dropped || self.sent.iter().flatten().any(|(sent, _)| *sent == date)
+    /// Takes in that a client may have this date with other content: if it was minted here, it ends.
+    fn share(&mut self, given: Option<HttpDate>) {
+        if Some(self.assigned) == given {
+            self.content = Content::SEVERAL;
+        }
     }
 
     /// Returns true if the minted date was sent.
@@ -373,8 +379,8 @@ impl Content {
     /// More than one content.
     const SEVERAL: Self = Self(0);
 
-    fn of(sighting: Sighting) -> Option<Self> {
-        sighting.tag.map(|tag| Self(tag | 1)).or(sighting.given.map(Self::dated))
+    fn tagged(tag: u64) -> Self {
+        Self(tag | 1)
     }
 
     fn dated(date: HttpDate) -> Self {
@@ -389,6 +395,8 @@ impl Content {
 /// How many variants of a resource are remembered, and how many dates of a variant.
 const VARIANTS: usize = 8;
 const SENT: usize = 3;
+/// In seconds.
+const DAY: i64 = 86_400;
 
 #[cfg(test)]
 mod tests;

@@ -135,11 +135,42 @@ fn a_date_of_two_contents_proves_nothing() {
 }
 
 #[test]
+fn a_date_given_ahead_of_the_clock_is_never_minted() {
+    // To content of which nobody knows whose it is; the clock was set back, perhaps.
+    let mut seen = Seen::new();
+    seen.see(10, Sighting { varied: None, ..tagged(1, Some(13)) });
+    assert_eq!(seen.minted(12, 2), None);
+    assert_eq!(seen.minted(13, 2), None, "a client may hold other content with this date");
+    assert_eq!(seen.minted(14, 2), Some(14));
+    // While another date waits.
+    assert_eq!(seen.minted(14, 3), None);
+    seen.see(14, Sighting { varied: None, ..tagged(1, Some(15)) });
+    assert_eq!(seen.minted(15, 3), None);
+    assert_eq!(seen.minted(16, 3), Some(16));
+    // After it was sent.
+    seen.see(17, Sighting { varied: None, ..tagged(1, Some(16)) });
+    assert_eq!(seen.minted(18, 3), Some(18));
+}
+
+#[test]
 fn one_date_in_the_far_future_does_not_end_all_dates() {
     let mut seen = Seen::new();
-    seen.see(10, tagged(1, Some(4_000_000_000)));
+    for absurd in [4_000_000_000, 9 + DAY + 2, 4_000_000_001, 4_000_000_002, 4_000_000_003] {
+        seen.see(9, Sighting { varied: None, ..tagged(1, Some(absurd)) });
+        seen.see(9, tagged(1, Some(absurd)));
+    }
     assert_eq!(seen.minted(11, 2), Some(11));
     assert_eq!(seen.minted(12, 3), Some(12));
+    // But it ends those from its own second on.
+    assert_eq!(seen.minted(9 + DAY + 1, 4), Some(9 + DAY + 1));
+    assert_eq!(seen.minted(9 + DAY + 2, 5), None);
+    assert_eq!(seen.minted(9 + DAY + 3, 5), None);
+
+    // A day less a second is not too far: it is waited for.
+    let mut seen = Seen::new();
+    seen.see(9, tagged(1, Some(9 + DAY - 1)));
+    assert_eq!(seen.minted(10, 2), None);
+    assert_eq!(seen.minted(9 + DAY, 2), Some(9 + DAY));
 }
 
 #[test]
@@ -153,6 +184,11 @@ fn a_date_without_a_tag_stands_for_the_content() {
         assert!(seen.proves(30, sighting, 21));
     }
     assert!(!seen.proves(30, tagged(2, Some(-900)), -900));
+
+    // A date that was minted stands for what it was minted for.
+    assert_eq!(seen.minted(40, 3), Some(40));
+    assert!(seen.proves(41, tagged(3, Some(40)), 40), "as another layer further out sees it");
+    assert!(!seen.proves(41, dated(40), 40));
 }
 
 #[test]
@@ -234,4 +270,16 @@ fn what_a_shard_forgot_lifts_new_entries() {
     assert!(!third.proves(60, tagged(1, Some(-9)), 50));
     assert!(third.proves(60, tagged(1, Some(-9)), 51));
     assert!(!third.proves(60, tagged(2, Some(50)), 50));
+    let unknown = Sighting { varied: None, ..tagged(2, Some(50)) };
+    assert!(!third.proves(60, unknown, 50), "it may have been minted for other content");
+
+    // A date ahead of the clock is remembered, too.
+    let mut first = Seen::new();
+    first.see(70, tagged(1, Some(80)));
+    let mut second = Seen::new();
+    second.watermark.forget(first.resource.as_ref().unwrap());
+    assert!(!second.proves(75, tagged(2, Some(-9)), 80), "a client holds other content with this date");
+    assert!(second.proves(75, tagged(2, Some(-9)), 81));
+    assert_eq!(second.minted(80, 3), None);
+    assert_eq!(second.minted(81, 3), Some(81));
 }
