@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use http::{header::IF_MODIFIED_SINCE, HeaderMap, Method, Request};
+use http::{header::IF_MODIFIED_SINCE, request, HeaderMap, Method, Request};
 
 use super::*;
-use crate::rules::{Decision, LastModified, Preconditions, Validators};
+use crate::rules::{Decision, Preconditions, Validators};
 
 /// What may happen in one run of the model.
 #[derive(Clone, Copy, Debug, Default)]
 struct World {
     /// Where inner dates come from.
     dates: Dates,
+    /// Some of these dates lie ahead of the clock, by seconds or by days; and days may pass.
+    ahead: bool,
     /// The memory holds one resource a shard, and there are more.
     forgets: bool,
     /// The process ends, and another takes over, in the same second too.
@@ -59,6 +61,8 @@ struct Copy {
 
 struct Model {
     world: World,
+    /// One for each variant.
+    requests: [request::Parts; 3],
     random: Random,
     now: i64,
     memories: Vec<(usize, Memory, Memory)>,
@@ -75,8 +79,10 @@ struct Model {
 
 impl Model {
     fn new(world: World, seed: u64) -> Self {
+        let request = |accept: &str| Request::get("/").header("accept", accept).body(()).unwrap().into_parts().0;
         let mut model = Self {
             world,
+            requests: ["0", "1", "2"].map(request),
             random: Random(seed),
             now: 1_000_000,
             memories: Vec::new(),
@@ -117,6 +123,10 @@ impl Model {
         self.contents.entry(key).or_default().push(content);
         // The present second if no content of this key has it yet; else one in the past.
         let mut date = self.now();
+        if self.world.ahead && self.random.below(3) == 0 {
+            let days = i64::try_from(self.random.below(2)).unwrap();
+            date = HttpDate::from_unix_seconds(self.now + days * A_DAY + self.seconds()).unwrap();
+        }
         while !self.used.insert((key.0, date)) {
             date =
                 HttpDate::from_unix_seconds(self.now - 1 - i64::try_from(self.random.below(5_000)).unwrap()).unwrap();
@@ -124,11 +134,16 @@ impl Model {
         self.given.insert(content, date);
     }
 
+    /// Returns a few seconds, or none.
+    fn seconds(&mut self) -> i64 {
+        i64::try_from(self.random.below(4)).unwrap()
+    }
+
     fn step(&mut self) {
         let key = (self.random.below(KEYS) as u128, if self.world.varies { self.random.below(3) } else { 0 });
         match self.random.below(20) {
             0..3 => self.now += 1,
-            3 => self.now += i64::try_from(self.random.below(4)).unwrap(),
+            3 => self.now += self.seconds(),
             4 if self.world.clock_steps => self.now -= i64::try_from(self.random.below(3)).unwrap(),
             5 | 6 => self.change(key),
             7 => {
@@ -148,6 +163,7 @@ impl Model {
                 let (key, content) = self.slow.swap_remove(which);
                 self.serve(key, content);
             }
+            11 if self.world.ahead && self.random.below(4) == 0 => self.now += A_DAY - self.seconds(),
             _ => {
                 let mut content = self.current(key);
                 if self.world.replicas && self.random.below(4) == 0 {
@@ -190,24 +206,24 @@ impl Model {
         let which = self.random.below(self.memories.len());
         let (process, memory, outer) = &self.memories[which];
         let see = |memory: &Memory, given| {
-            let request = Request::get("/").header("accept", key.1).body(()).unwrap();
-            let mut request = memory.keys.request(&request.into_parts().0, None);
+            let mut request = memory.keys.request(&self.requests[key.1], None);
             // All in one shard.
             request.resource = Key(key.0);
             let sighting = Sighting { tag: tag.filter(|_| is_known), given, mint, varied };
             memory.see(&request, sighting, now)
         };
-        let sent = |modified: &Option<Modified>| match *modified {
-            Some(Modified::Given(LastModified::Watched { date, .. } | LastModified::FirstSeen(date))) => Some(date),
+        let sent = |modified: &Option<Modified>, given| match *modified {
             Some(Modified::Minted(date, _)) => Some(date),
-            _ => None,
+            _ => given,
         };
         let mut modified = see(memory, given);
+        let mut last_modified = sent(&modified, given);
         self.minted += usize::from(matches!(modified, Some(Modified::Minted(..))));
         if let Some(apart) = self.world.stacked {
-            modified = see(if apart { outer } else { memory }, sent(&modified));
+            // What left the inner layer, the outer one takes for the inner service's.
+            modified = see(if apart { outer } else { memory }, last_modified);
+            last_modified = sent(&modified, last_modified);
         }
-        let last_modified = sent(&modified);
         assert!(given.is_some() || last_modified <= Some(now), "a minted date lies in the future");
 
         // A client may have changed what it sends since it got its copy; but not if it makes up dates.
@@ -260,10 +276,14 @@ fn no_run_of_the_model_ends_in_a_wrong_304() {
         World { stacked: Some(true), forgets: true, restarts: true, clock_steps: false, ..quiet },
         World { dates: Dates::Honest, forgets: true, restarts: true, ..quiet },
         World { dates: Dates::Honest, clock_steps: true, ..quiet },
+        World { dates: Dates::Honest, clock_steps: true, forgets: true, ..quiet },
+        World { dates: Dates::Honest, ahead: true, varies: true, ..quiet },
         World { dates: Dates::Honest, receipt_clients: true, forgets: true, restarts: true, ..quiet },
         World { dates: Dates::Honest, stacked: Some(false), forgets: true, ..quiet },
         World { dates: Dates::ComeAndGo, forgets: true, ..quiet },
         World { dates: Dates::ComeAndGo, clock_steps: true, ..quiet },
+        World { dates: Dates::ComeAndGo, ahead: true, ..quiet },
+        World { dates: Dates::ComeAndGo, ahead: true, varies: true, clock_steps: true, ..quiet },
         World { dates: Dates::ComeAndGo, stacked: Some(true), forgets: true, ..quiet },
         World { dates: Dates::ComeAndGo, stacked: Some(false), ..quiet },
         World { varies: true, ..quiet },
@@ -271,10 +291,12 @@ fn no_run_of_the_model_ends_in_a_wrong_304() {
         World { varies: true, dates: Dates::Honest, forgets: true, restarts: true, ..quiet },
         World { varies: true, dates: Dates::Honest, receipt_clients: true, ..quiet },
         World { varies: true, dates: Dates::ComeAndGo, clock_steps: true, ..quiet },
+        World { varies: true, dates: Dates::ComeAndGo, clock_steps: true, forgets: true, ..quiet },
         World { untagged: true, ..quiet },
         World { untagged: true, dates: Dates::Honest, forgets: true, restarts: true, ..quiet },
         World { untagged: true, dates: Dates::Honest, receipt_clients: true, forgets: true, ..quiet },
         World { untagged: true, dates: Dates::ComeAndGo, varies: true, ..quiet },
+        World { untagged: true, dates: Dates::ComeAndGo, stacked: Some(false), ..quiet },
         World { dates: Dates::Lying, ..quiet },
         World { dates: Dates::Lying, clock_steps: true, ..quiet },
         World { dates: Dates::Lying, stacked: Some(true), ..quiet },
@@ -323,6 +345,7 @@ impl Random {
     }
 }
 
+const A_DAY: i64 = 86_400;
 const KEYS: usize = 3;
 const RUNS: u64 = 60;
 const STEPS: usize = 400;
