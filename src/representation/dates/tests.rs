@@ -204,8 +204,13 @@ fn content_of_which_nothing_is_known_is_other_content() {
         assert!(!seen.proves(now + 5, tagged(1, Some(-900)), now));
         assert!(seen.proves(now + 5, tagged(1, Some(-900)), now + 6));
     }
+    // A client may name the second in which it received it.
+    let unknown = Sighting { varied: Some(0), ..Sighting::default() };
+    assert_eq!(seen.minted(46, 3), Some(46));
+    assert_eq!(seen.see(46, unknown), None);
+    assert_eq!(seen.minted(47, 3), Some(47));
     // A date that comes and goes says nothing of the time without it.
-    assert_eq!(seen.minted(50, 1), Some(45));
+    assert_eq!(seen.minted(50, 1), Some(50));
     assert!(!seen.proves(60, tagged(1, Some(-900)), 55));
 }
 
@@ -242,6 +247,23 @@ fn variants_have_dates_of_their_own_and_share_none() {
     assert_eq!(see(&one, 13, vary(1, None)), minted(12), "a variant is found with fewer fields, too");
     // A field that was not known in time.
     assert_eq!(see(&one, 14, Sighting { varied: Some(1 << 7), ..tagged(1, None) }), None);
+}
+
+#[test]
+fn another_variant_is_other_content() {
+    let mut seen = Seen::new();
+    let (one, two) = (request("1"), request("2"));
+    let vary = |tag, given| Sighting { varied: Some(1), ..tagged(tag, Some(given)) };
+    for (now, request, sighting, asked, expected) in [
+        (10, one, vary(1, -900), 9, true),
+        (20, two, vary(2, -500), -500, true),
+        (30, one, vary(1, -900), 20, false),
+        (30, one, vary(1, -900), 21, true),
+        (30, one, vary(1, -900), -900, true),
+    ] {
+        seen.request = request;
+        assert_eq!(seen.proves(now, sighting, asked), expected, "{now} {sighting:?} {asked}");
+    }
 }
 
 #[test]

@@ -293,6 +293,7 @@ fn no_run_of_the_model_ends_in_a_wrong_304() {
         World { varies: true, dates: Dates::ComeAndGo, clock_steps: true, ..quiet },
         World { varies: true, dates: Dates::ComeAndGo, clock_steps: true, forgets: true, ..quiet },
         World { untagged: true, ..quiet },
+        World { untagged: true, receipt_clients: true, ..quiet },
         World { untagged: true, dates: Dates::Honest, forgets: true, restarts: true, ..quiet },
         World { untagged: true, dates: Dates::Honest, receipt_clients: true, forgets: true, ..quiet },
         World { untagged: true, dates: Dates::ComeAndGo, varies: true, ..quiet },
