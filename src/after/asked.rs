@@ -28,8 +28,8 @@ pub(super) struct Asked {
     pub(super) known: Option<Box<Known>>,
     /// A layer further out wants to be told the validators.
     pub(super) is_probe: bool,
-    /// The part that is wanted, where the layer serves parts.
-    pub(super) range: Option<ByteRange>,
+    /// The part that is wanted, where the layer serves parts; in a box, because it is rare.
+    pub(super) range: Option<Box<ByteRange>>,
     /// Whether a tag can follow the content, where the layer sends such.
     pub(super) takes_trailers: TakesTrailers,
 }
@@ -46,7 +46,7 @@ impl Asked {
             is_head: parts.method == Method::HEAD,
             known: parts.extensions.get().cloned().map(Box::new),
             is_probe: parts.extensions.get::<Probe>().is_some(),
-            range: if config.ranges { streams::range(parts) } else { None },
+            range: if config.ranges { streams::range(parts).map(Box::new) } else { None },
             takes_trailers: if config.trailer_tags { TakesTrailers::of(parts) } else { TakesTrailers::Never },
         };
 

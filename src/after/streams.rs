@@ -171,7 +171,7 @@ pub(super) fn cut<B: Body>(
         Some(units) if units == "bytes" => {}
         Some(_) => return body,
     }
-    let Some(range) = asked.range.filter(|_| is_allowed) else { return body };
+    let Some(range) = asked.range.as_deref().filter(|_| is_allowed) else { return body };
     let outcome = body.outcome();
     match range.within(length) {
         Some(range) => {

@@ -29,6 +29,8 @@ pub(crate) struct Passing {
     /// How many were hashed.
     hashed: u64,
     held: Option<Held>,
+    /// The body has ended.
+    is_over: bool,
     then: Then,
 }
 
@@ -91,7 +93,7 @@ impl Held {
 impl Passing {
     pub(crate) fn new<D: Digest>(variant: Option<HeaderMap>, length: Option<u64>, then: Then) -> Self {
         let hashing: Box<dyn Hashing> = Box::new(Of { digest: D::default(), variant });
-        Self { hashing: Some(hashing), length, hashed: 0, held: None, then }
+        Self { hashing: Some(hashing), length, hashed: 0, held: None, is_over: false, then }
     }
 
     /// Yields what `next` yields, hashed. With what it yields, `next` says whether nothing follows.
@@ -111,6 +113,9 @@ impl Passing {
                 }
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             }
+            if self.is_over {
+                return Poll::Ready(None);
+            }
             let (yielded, is_last) = ready!(next(cx));
             match yielded {
                 Some(Ok(frame)) => match frame.into_data() {
@@ -122,6 +127,7 @@ impl Passing {
                     return Poll::Ready(Some(Err(error)));
                 }
                 None => {
+                    self.is_over = true;
                     let trailer = self.finish().map(|tag| HeaderMap::from_iter([(ETAG, tag.into())]));
                     return Poll::Ready(trailer.map(|trailers| Ok(Frame::trailers(trailers))));
                 }
