@@ -1,0 +1,176 @@
+//! Over loopback: an Axum application with the layer against the same one without, and against what is commonly written
+//! in its place.
+//!
+//! `cargo bench --bench end_to_end` prints the tables; `-- throughput` or `-- latencies` one of them. Each server is a process of its own with one thread, and so is the
+//! load. Samples alternate; what is compared with the bare application was measured next to it.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs, unreachable_pub)]
+
+mod load;
+mod server;
+#[path = "../support/usual.rs"]
+mod usual;
+
+use std::{
+    env, fs,
+    io::{self, BufRead, BufReader, Write},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use server::{content, MIDDLE, SMALL};
+use tower_conditional::EntityTag;
+
+fn main() -> io::Result<()> {
+    let arguments: Vec<_> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["serve", kind] => server::serve(kind),
+        ["load"] => load::obey(),
+        ["throughput"] => throughputs(),
+        ["latencies"] => latencies(),
+        _ => throughputs().and_then(|()| latencies()),
+    }
+}
+
+fn throughputs() -> io::Result<()> {
+    let mut load = Process::start(&["load"])?;
+    let mut servers = SERVERS.map(|kind| Server::start(kind).unwrap());
+    let tag = |octets| EntityTag::of(&content(octets)).to_string();
+    println!("\n{:<34} {:>10} {:>8} {:>8} {:>8}", "", "requests/s", "of bare", "us CPU", "of bare");
+    for (name, path, tag) in [
+        ("1 KiB, 200", "/small", String::new()),
+        ("1 KiB, 304", "/small", tag(SMALL)),
+        ("64 KiB, the same Bytes, 200", "/shared", String::new()),
+        ("64 KiB, the same Bytes, 304", "/shared", tag(MIDDLE)),
+        ("64 KiB, made anew, 200", "/anew", String::new()),
+        ("64 KiB, made anew, 304", "/anew", tag(MIDDLE)),
+    ] {
+        throughput(name, path, &tag, &mut load, &mut servers)?;
+    }
+    Ok(())
+}
+
+/// Prints requests a second (medians of ratios between neighbours) and processor time a request (over all samples).
+fn throughput(name: &str, path: &str, tag: &str, load: &mut Process, servers: &mut [Server]) -> io::Result<()> {
+    let mut rates = vec![Vec::new(); servers.len()];
+    let mut costs = vec![(0.0, 0.0); servers.len()];
+    for round in 0..=ROUNDS {
+        for (i, server) in servers.iter_mut().enumerate() {
+            // The bare application knows no conditions.
+            let status = if tag.is_empty() || i == 0 { "200" } else { "304" };
+            let before = server.process.processor_time();
+            let address = &server.address;
+            let answer = load.ask(&format!("throughput\t{address}\t{path}\t{tag}\t{status}\t{SAMPLE}"))?;
+            let numbers: Vec<f64> = answer.split('\t').map(|number| number.parse().unwrap()).collect();
+            // The first round is to get warm.
+            if round > 0 {
+                rates[i].push(numbers[0] / numbers[1]);
+                costs[i].0 += server.process.processor_time() - before;
+                costs[i].1 += numbers[0];
+            }
+        }
+    }
+    println!("{name}");
+    for (i, server) in servers.iter().enumerate() {
+        let ratios = rates[i].iter().zip(&rates[0]).map(|(rate, bare)| rate / bare).collect();
+        let [cost, bare] = [i, 0].map(|i| 1e6 * costs[i].0 / costs[i].1);
+        let (rate, ratio) = (at(0.5, rates[i].clone()), at(0.5, ratios));
+        println!("  {:<32} {rate:>10.0} {ratio:>8.2} {cost:>8.1} {:>8.2}", server.kind, cost / bare);
+    }
+    Ok(())
+}
+
+/// Prints how long something small takes, by itself and with something large beside it on the same thread.
+fn latencies() -> io::Result<()> {
+    let mut load = Process::start(&["load"])?;
+    let mut servers = SERVERS.map(|kind| Server::start(kind).unwrap());
+    println!("\n{:<34} {:>10} {:>8} {:>8} {:>8}", "1 KiB, us until answered", "median", "p99", "p99.9", "most");
+    for (name, beside) in [("alone", "alone"), ("with 8 MiB beside", "beside")] {
+        let mut taken = SERVERS.map(|_| Vec::new());
+        for _ in 0..ROUNDS {
+            for (server, taken) in servers.iter_mut().zip(&mut taken) {
+                let answer = load.ask(&format!("latencies\t{}\t{beside}\t{}", server.address, 3 * SAMPLE))?;
+                taken.extend(answer.split('\t').map(|number| number.parse::<f64>().unwrap()));
+            }
+        }
+        println!("{name}");
+        for (server, taken) in servers.iter().zip(taken) {
+            let [median, p99, p999, most] = [0.5, 0.99, 0.999, 1.0].map(|part| at(part, taken.clone()));
+            println!("  {:<32} {median:>10.0} {p99:>8.0} {p999:>8.0} {most:>8.0}", server.kind);
+        }
+    }
+    Ok(())
+}
+
+/// Returns the number below which that part of all lies.
+fn at(part: f64, mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    let last = numbers.len() - 1;
+    numbers[(part * last as f64).round() as usize]
+}
+
+struct Server {
+    kind: &'static str,
+    address: String,
+    process: Process,
+}
+
+impl Server {
+    fn start(kind: &'static str) -> io::Result<Self> {
+        let mut process = Process::start(&["serve", kind])?;
+        let address = process.hear()?;
+        Ok(Self { kind, address, process })
+    }
+}
+
+/// This program in another role. It ends when this one drops it, and when this one ends in whatever way: its standard
+/// input ends then.
+struct Process {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Process {
+    fn start(role: &[&str]) -> io::Result<Self> {
+        let mut command = Command::new(env::current_exe()?);
+        let mut child = command.args(role).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        Ok(Self { child, input, output })
+    }
+
+    fn ask(&mut self, question: &str) -> io::Result<String> {
+        writeln!(self.input, "{question}")?;
+        self.hear()
+    }
+
+    fn hear(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        match self.output.read_line(&mut line)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(line.trim_end().to_owned()),
+        }
+    }
+
+    /// Returns the seconds of user and system time it took so far; not a number where there is no `/proc`.
+    fn processor_time(&self) -> f64 {
+        let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", self.child.id())) else { return f64::NAN };
+        // The name, in parentheses, may hold spaces; user and system time are the 14th and 15th field.
+        let fields: Vec<_> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
+        let ticks: f64 = fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum();
+        ticks / TICKS_PER_SECOND
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const SERVERS: [&str; 3] = ["bare", "layer", "from_fn"];
+const ROUNDS: usize = 9;
+/// In milliseconds.
+const SAMPLE: u64 = 200;
+/// Linux counts so in `/proc`, on every machine.
+const TICKS_PER_SECOND: f64 = 100.0;

@@ -1,0 +1,52 @@
+//! The application that is served, bare or with something around it.
+
+use std::{
+    io::{self, Read, Write},
+    process, thread,
+};
+
+use axum::{middleware, routing::get, serve::ListenerExt, Router};
+use bytes::Bytes;
+use tokio::{net::TcpListener, runtime};
+use tower_conditional::ConditionalLayer;
+
+use super::usual;
+
+pub const SMALL: usize = 1 << 10;
+pub const MIDDLE: usize = 64 << 10;
+pub const LARGE: usize = 8 << 20;
+
+/// Serves on one thread, says where on standard output, and goes on until standard input ends.
+pub fn serve(kind: &str) -> io::Result<()> {
+    let app = match kind {
+        "bare" => app(),
+        "layer" => app().layer(ConditionalLayer::new().buffer_limit(2 * LARGE)),
+        "from_fn" => app().layer(middleware::from_fn(usual::tag)),
+        _ => panic!("no server of the kind {kind}"),
+    };
+    thread::spawn(|| {
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        process::exit(0);
+    });
+    runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        writeln!(io::stdout(), "{}", listener.local_addr()?)?;
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        axum::serve(listener, app).await
+    })
+}
+
+fn app() -> Router {
+    let [small, middle, large] = [SMALL, MIDDLE, LARGE].map(content);
+    let shared = middle.clone();
+    Router::new()
+        .route("/small", get(move || std::future::ready(Bytes::copy_from_slice(&small))))
+        .route("/anew", get(move || std::future::ready(Bytes::copy_from_slice(&middle))))
+        .route("/shared", get(move || std::future::ready(shared.clone())))
+        .route("/large", get(move || std::future::ready(large.clone())))
+}
+
+/// Makes the content of `octets` that is served.
+pub fn content(octets: usize) -> Bytes {
+    Bytes::from(vec![b'x'; octets])
+}
