@@ -15,7 +15,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use sha2::{Digest as _, Sha256};
-use support::{allocations, bare, case, clock, interleaved, nanoseconds, overhead, own, Case};
+use support::{allocations, anew, bare, case, clock, interleaved, nanoseconds, overhead, own, Case};
 use tower::{service_fn, Layer};
 use tower_conditional::ConditionalLayer;
 
@@ -70,7 +70,7 @@ fn cold() {
 /// Content seen before: made anew with equal octets, or the same `Bytes` again.
 fn unchanged() {
     println!("\nunchanged content\n{:<28} {:>9} {:>9} {:>11}", "", "sha2 us", "added us", "sha2/added");
-    for (name, size, anew) in [
+    for (name, size, is_new) in [
         ("1 KiB, made anew", 1 << 10, true),
         ("64 KiB, made anew", 64 << 10, true),
         ("1 MiB, made anew", 1 << 20, true),
@@ -80,7 +80,7 @@ fn unchanged() {
     ] {
         let content = Bytes::from(vec![b'x'; size]);
         let hashed = content.clone();
-        let make = move || if anew { Bytes::copy_from_slice(&content) } else { content.clone() };
+        let make = move || if is_new { anew(size) } else { content.clone() };
         let layer = ConditionalLayer::new().clock(clock());
         let layered = case("layer", layer.layer(bare(make.clone())), HeaderMap::new(), StatusCode::OK);
         against_hash(name, hashed, case("bare", bare(make), HeaderMap::new(), StatusCode::OK), layered);

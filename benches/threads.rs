@@ -17,13 +17,13 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
-use support::{bare, block_on, case_of, Case};
+use support::{anew, bare, block_on, case_of, Case};
 use tower::{Layer, Service};
 use tower_conditional::ConditionalLayer;
 
 fn main() {
     println!("\n{:<34} {:>10} {:>6} {:>10} {:>6} {:>10}", "requests/s", "bare", "gain", "layer", "gain", "of bare's");
-    for (name, resources, octets, anew) in [
+    for (name, resources, octets, is_new) in [
         ("one resource, 1 KiB made anew", 1, 1 << 10, true),
         ("one resource, 1 KiB shared", 1, 1 << 10, false),
         ("one resource, 64 KiB made anew", 1, 64 << 10, true),
@@ -31,7 +31,7 @@ fn main() {
         ("1,000 resources, 1 KiB shared", 1000, 1 << 10, false),
     ] {
         let content = Bytes::from(vec![b'x'; octets]);
-        let make = move || if anew { Bytes::copy_from_slice(&content) } else { content.clone() };
+        let make = move || if is_new { anew(octets) } else { content.clone() };
         let bare = bare(make);
         let layered = ConditionalLayer::new().layer(bare.clone());
         let mut rates = [const { Vec::new() }; 4];

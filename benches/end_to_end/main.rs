@@ -8,6 +8,9 @@
 
 mod load;
 mod server;
+#[path = "../support/mod.rs"]
+#[allow(dead_code)]
+mod support;
 #[path = "../support/usual.rs"]
 mod usual;
 
@@ -17,7 +20,8 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-use server::{content, MIDDLE, SMALL};
+use server::{MIDDLE, SMALL};
+use support::anew;
 use tower_conditional::EntityTag;
 
 fn main() -> io::Result<()> {
@@ -33,24 +37,26 @@ fn main() -> io::Result<()> {
 
 fn throughputs() -> io::Result<()> {
     let mut load = Process::start(&["load"])?;
-    let mut servers = SERVERS.map(|kind| Server::start(kind).unwrap());
-    let tag = |octets| EntityTag::of(&content(octets)).to_string();
+    let [mut bare, mut layer, mut from_fn, mut header, mut empty] =
+        ["bare", "layer", "from_fn", "header", "empty"].map(|kind| Server::start(kind).unwrap());
     println!("\n{:<34} {:>10} {:>8} {:>8} {:>8}", "", "requests/s", "of bare", "us CPU", "of bare");
-    for (name, path, tag) in [
-        ("1 KiB, 200", "/small", String::new()),
-        ("1 KiB, 304", "/small", tag(SMALL)),
-        ("64 KiB, the same Bytes, 200", "/shared", String::new()),
-        ("64 KiB, the same Bytes, 304", "/shared", tag(MIDDLE)),
-        ("64 KiB, made anew, 200", "/anew", String::new()),
-        ("64 KiB, made anew, 304", "/anew", tag(MIDDLE)),
+    for (name, path, octets) in [
+        ("1 KiB", "/small", SMALL),
+        ("64 KiB, the same Bytes", "/shared", MIDDLE),
+        ("64 KiB, made anew", "/anew", MIDDLE),
     ] {
-        throughput(name, path, &tag, &mut load, &mut servers)?;
+        println!("{name}, 200");
+        throughput(path, "", &mut load, &mut [&mut bare, &mut layer, &mut from_fn, &mut header])?;
+        println!("{name}, 304");
+        let tag = EntityTag::of(&anew(octets)).to_string();
+        throughput(path, &tag, &mut load, &mut [&mut bare, &mut layer, &mut from_fn, &mut empty])?;
     }
     Ok(())
 }
 
-/// Prints requests a second (medians of ratios between neighbours) and processor time a request (over all samples).
-fn throughput(name: &str, path: &str, tag: &str, load: &mut Process, servers: &mut [Server]) -> io::Result<()> {
+/// Prints requests a second (medians of ratios between neighbours) and processor time a request (over all samples), the
+/// first server being the bare application.
+fn throughput(path: &str, tag: &str, load: &mut Process, servers: &mut [&mut Server]) -> io::Result<()> {
     let mut rates = vec![Vec::new(); servers.len()];
     let mut costs = vec![(0.0, 0.0); servers.len()];
     for round in 0..=ROUNDS {
@@ -69,7 +75,6 @@ fn throughput(name: &str, path: &str, tag: &str, load: &mut Process, servers: &m
             }
         }
     }
-    println!("{name}");
     for (i, server) in servers.iter().enumerate() {
         let ratios = rates[i].iter().zip(&rates[0]).map(|(rate, bare)| rate / bare).collect();
         let [cost, bare] = [i, 0].map(|i| 1e6 * costs[i].0 / costs[i].1);
@@ -79,23 +84,27 @@ fn throughput(name: &str, path: &str, tag: &str, load: &mut Process, servers: &m
     Ok(())
 }
 
-/// Prints how long something small takes, by itself and with something large beside it on the same thread.
+/// Prints how long something small takes, by itself and with something large beside it on the same thread: medians of each
+/// sample's percentiles.
 fn latencies() -> io::Result<()> {
     let mut load = Process::start(&["load"])?;
-    let mut servers = SERVERS.map(|kind| Server::start(kind).unwrap());
-    println!("\n{:<34} {:>10} {:>8} {:>8} {:>8}", "1 KiB, us until answered", "median", "p99", "p99.9", "most");
+    let servers = ["bare", "layer", "from_fn"].map(|kind| Server::start(kind).unwrap());
+    println!("\n{:<34} {:>10} {:>8} {:>8} {:>8}", "1 KiB, us until answered", "median", "p90", "p99", "most");
     for (name, beside) in [("alone", "alone"), ("with 8 MiB beside", "beside")] {
-        let mut taken = SERVERS.map(|_| Vec::new());
+        let mut percentiles = [const { [const { Vec::new() }; PARTS.len()] }; 3];
         for _ in 0..ROUNDS {
-            for (server, taken) in servers.iter_mut().zip(&mut taken) {
-                let answer = load.ask(&format!("latencies\t{}\t{beside}\t{}", server.address, 3 * SAMPLE))?;
-                taken.extend(answer.split('\t').map(|number| number.parse::<f64>().unwrap()));
+            for (server, percentiles) in servers.iter().zip(&mut percentiles) {
+                let answer = load.ask(&format!("latencies\t{}\t{beside}\t{}", server.address, 4 * SAMPLE))?;
+                let taken: Vec<f64> = answer.split('\t').map(|number| number.parse().unwrap()).collect();
+                for (part, percentiles) in PARTS.iter().zip(percentiles) {
+                    percentiles.push(at(*part, taken.clone()));
+                }
             }
         }
         println!("{name}");
-        for (server, taken) in servers.iter().zip(taken) {
-            let [median, p99, p999, most] = [0.5, 0.99, 0.999, 1.0].map(|part| at(part, taken.clone()));
-            println!("  {:<32} {median:>10.0} {p99:>8.0} {p999:>8.0} {most:>8.0}", server.kind);
+        for (server, percentiles) in servers.iter().zip(percentiles) {
+            let [median, p90, p99, most] = percentiles.map(|percentile| at(0.5, percentile));
+            println!("  {:<32} {median:>10.0} {p90:>8.0} {p99:>8.0} {most:>8.0}", server.kind);
         }
     }
     Ok(())
@@ -168,7 +177,7 @@ impl Drop for Process {
     }
 }
 
-const SERVERS: [&str; 3] = ["bare", "layer", "from_fn"];
+const PARTS: [f64; 4] = [0.5, 0.9, 0.99, 1.0];
 const ROUNDS: usize = 9;
 /// In milliseconds.
 const SAMPLE: u64 = 200;

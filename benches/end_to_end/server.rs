@@ -1,16 +1,18 @@
 //! The application that is served, bare or with something around it.
 
 use std::{
+    future::ready,
     io::{self, Read, Write},
     process, thread,
 };
 
 use axum::{middleware, routing::get, serve::ListenerExt, Router};
-use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::{net::TcpListener, runtime};
 use tower_conditional::ConditionalLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::usual;
+use super::{support::anew, usual};
 
 pub const SMALL: usize = 1 << 10;
 pub const MIDDLE: usize = 64 << 10;
@@ -22,6 +24,12 @@ pub fn serve(kind: &str) -> io::Result<()> {
         "bare" => app(),
         "layer" => app().layer(ConditionalLayer::new().buffer_limit(2 * LARGE)),
         "from_fn" => app().layer(middleware::from_fn(usual::tag)),
+        "header" => {
+            let (name, value) = (HeaderName::from_static("x-y"), HeaderValue::from_static("z"));
+            app().layer(SetResponseHeaderLayer::overriding(name, value))
+        }
+        // As little as a 304 can cost.
+        "empty" => Router::new().fallback(|| ready(StatusCode::NOT_MODIFIED)),
         _ => panic!("no server of the kind {kind}"),
     };
     thread::spawn(|| {
@@ -37,16 +45,10 @@ pub fn serve(kind: &str) -> io::Result<()> {
 }
 
 fn app() -> Router {
-    let [small, middle, large] = [SMALL, MIDDLE, LARGE].map(content);
-    let shared = middle.clone();
+    let [shared, large] = [MIDDLE, LARGE].map(anew);
     Router::new()
-        .route("/small", get(move || std::future::ready(Bytes::copy_from_slice(&small))))
-        .route("/anew", get(move || std::future::ready(Bytes::copy_from_slice(&middle))))
-        .route("/shared", get(move || std::future::ready(shared.clone())))
-        .route("/large", get(move || std::future::ready(large.clone())))
-}
-
-/// Makes the content of `octets` that is served.
-pub fn content(octets: usize) -> Bytes {
-    Bytes::from(vec![b'x'; octets])
+        .route("/small", get(|| ready(anew(SMALL))))
+        .route("/anew", get(|| ready(anew(MIDDLE))))
+        .route("/shared", get(move || ready(shared.clone())))
+        .route("/large", get(move || ready(large.clone())))
 }

@@ -16,8 +16,12 @@ pub async fn tag(request: Request, next: Next) -> Response {
     let Ok(content) = to_bytes(body, usize::MAX).await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let hex: String = Sha256::digest(&content).iter().map(|octet| format!("{octet:02x}")).collect();
-    let tag = format!("\"{hex}\"");
+    let mut tag = String::with_capacity(66);
+    tag.push('"');
+    for octet in Sha256::digest(&content) {
+        tag.extend([octet >> 4, octet & 15].into_iter().filter_map(|digit| char::from_digit(digit.into(), 16)));
+    }
+    tag.push('"');
     let matches = |asked: &HeaderValue| asked.to_str().is_ok_and(|text| text.split(',').any(|one| one.trim() == tag));
     if asked.as_ref().is_some_and(matches) {
         return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
