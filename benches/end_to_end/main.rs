@@ -8,9 +8,6 @@
 
 mod load;
 mod server;
-#[path = "../support/mod.rs"]
-#[allow(dead_code)]
-mod support;
 #[path = "../support/usual.rs"]
 mod usual;
 
@@ -20,8 +17,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-use server::{MIDDLE, SMALL};
-use support::anew;
+use server::{anew, MIDDLE, SMALL};
 use tower_conditional::EntityTag;
 
 fn main() -> io::Result<()> {

@@ -7,12 +7,13 @@ use std::{
 };
 
 use axum::{middleware, routing::get, serve::ListenerExt, Router};
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::{net::TcpListener, runtime};
 use tower_conditional::ConditionalLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::{support::anew, usual};
+use super::usual;
 
 pub const SMALL: usize = 1 << 10;
 pub const MIDDLE: usize = 64 << 10;
@@ -51,4 +52,9 @@ fn app() -> Router {
         .route("/anew", get(|| ready(anew(MIDDLE))))
         .route("/shared", get(move || ready(shared.clone())))
         .route("/large", get(move || ready(large.clone())))
+}
+
+/// Makes content that was never anywhere else.
+pub fn anew(octets: usize) -> Bytes {
+    Bytes::from(vec![b'x'; octets])
 }
