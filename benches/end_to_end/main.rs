@@ -1,8 +1,9 @@
 //! Over loopback: an Axum application with the layer against the same one without, and against what is commonly written
 //! in its place.
 //!
-//! `cargo bench --bench end_to_end` prints the tables; `-- throughput` or `-- latencies` one of them. Each server is a process of its own with one thread, and so is the
-//! load. Samples alternate; what is compared with the bare application was measured next to it.
+//! `cargo bench --bench end_to_end` prints the tables; `-- throughput` or `-- latencies` one of them. Each server is a
+//! process of its own with one thread, and so is the load. Samples alternate; what is compared with the bare application
+//! was measured next to it.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs, unreachable_pub)]
 
