@@ -25,16 +25,17 @@ use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
 };
 use http_body::Body;
+use http_body_util::Full;
 use proptest::{
     collection::vec,
     prelude::*,
     sample::select,
     test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner},
 };
-use tokio::{runtime, time};
+use tokio::{net::UdpSocket, runtime, time};
 use tower::{service_fn, Layer, ServiceExt};
 use tower_conditional::{
-    ConditionalLayer, EntityTag,
+    ConditionalLayer, Digest, EntityTag,
     Outcome::{LeftAlone, NotModified, PreconditionFailed, Tagged},
     Reason::{BodyError, EmptyHead, NotReady, TooLarge, TooManyFrames, WrongLength},
     ResponseBody,
@@ -637,4 +638,48 @@ async fn preconditions_on_a_body_that_was_given_up_let_it_pass() {
             assert_eq!(receive(sent.into_body()).await.0, frames(steps.clone()), "{reason:?}, {name}");
         }
     }
+}
+
+// ----- Others on the same worker -----
+
+/// A hash that only counts how often it is fed.
+#[derive(Default)]
+struct Fed;
+
+static FED: AtomicUsize = AtomicUsize::new(0);
+
+impl Digest for Fed {
+    type Output = [u8; 32];
+
+    fn update(&mut self, _: &[u8]) {
+        FED.fetch_add(1, SeqCst);
+    }
+
+    fn finish(self) -> [u8; 32] {
+        [0; 32]
+    }
+}
+
+#[tokio::test]
+async fn a_socket_is_looked_at_between_slices() {
+    const SLICES: usize = 128;
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(socket.local_addr().unwrap()).await.unwrap();
+    socket.send(b"!").await.unwrap();
+    let hashing = tokio::spawn(async {
+        let content = Bytes::from(vec![0; SLICES * 64 * 1024]);
+        let service =
+            service_fn(move |_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Full::new(content.clone())))));
+        let layer = ConditionalLayer::new().buffer_limit(SLICES * 64 * 1024).digest::<Fed>();
+        layer.layer(service).oneshot(Request::new(())).await.unwrap();
+    });
+    // It is there already, but the driver has to say so.
+    let listening = tokio::spawn(async move {
+        socket.recv(&mut [0]).await.unwrap();
+        FED.load(SeqCst)
+    });
+    hashing.await.unwrap();
+    assert_eq!(FED.load(SeqCst), SLICES);
+    let seen_after = listening.await.unwrap();
+    assert!(seen_after < SLICES / 4, "seen after {seen_after} of {SLICES} slices");
 }

@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::{asked::Asked, layer::Config, patience::Patience, streams::Lesson};
 use crate::{
-    body::{Buffer, Content, Replay, ResponseBody},
+    body::{give_way, Buffer, Content, Replay, ResponseBody},
     representation::{tag, Digest, Facts, Made, Outcome, Reason, Remembered},
 };
 
@@ -154,7 +154,7 @@ impl<B: Body, D: Digest> Reading<B, D> {
                 Poll::Ready(Ok(()))
             };
         }
-        cx.waker().wake_by_ref();
+        give_way(cx);
         Poll::Pending
     }
 }
@@ -164,7 +164,7 @@ impl<D: Digest> Hashing<D> {
         let mut budget = Budget::new();
         while let Some(data) = content.data(self.frame) {
             if !budget.is_left() {
-                cx.waker().wake_by_ref();
+                give_way(cx);
                 return Poll::Pending;
             }
             let rest = data.get(self.octets..).unwrap_or_default();

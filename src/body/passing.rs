@@ -9,6 +9,7 @@ use bytes::{Buf, Bytes};
 use http::{header::ETAG, HeaderMap};
 use http_body::Frame;
 
+use super::give_way;
 use crate::{
     representation::{tag, Digest},
     rules::EntityTag,
@@ -83,7 +84,7 @@ impl Held {
         }
         self.done += slice.len();
         if slice.len() < rest.len() {
-            cx.waker().wake_by_ref();
+            give_way(cx);
             return Poll::Pending;
         }
         Poll::Ready(())
@@ -214,7 +215,7 @@ impl Part {
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             }
         }
-        cx.waker().wake_by_ref();
+        give_way(cx);
         Poll::Pending
     }
 }
