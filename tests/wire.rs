@@ -4,18 +4,16 @@
 
 use std::{
     convert::Infallible,
-    fs, io,
-    net::SocketAddr,
-    path::PathBuf,
+    io,
     sync::{
         atomic::{AtomicU64, Ordering},
-        Arc, Mutex,
+        Arc,
     },
     time::{Duration, UNIX_EPOCH},
 };
 
 use axum::{
-    body::{Body, Bytes, HttpBody},
+    body::{Body, Bytes},
     handler::Handler,
     http::{header, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version},
     response::{
@@ -25,31 +23,19 @@ use axum::{
     routing::get,
     Router,
 };
-use futures_util::{
-    future::{BoxFuture, Future},
-    stream::{self, StreamExt},
-};
-use http_body_util::{BodyExt, Empty, Full, StreamBody};
-use hyper::{
-    body::{Frame, Incoming},
-    client,
-    server::conn::{http1, http2},
-    service::service_fn,
-};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::{mpsc, oneshot},
-};
-use tokio_stream::wrappers::UnboundedReceiverStream;
-use tower::{util::BoxCloneService, BoxError, Layer, Service, ServiceBuilder, ServiceExt};
+use futures_util::stream::{self, StreamExt};
+use http_body_util::{Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use tokio::sync::{mpsc, oneshot};
+use tower::{util::BoxCloneService, Layer, ServiceBuilder};
 use tower_conditional::{ConditionalLayer, EntityTag};
 use tower_http::{compression::CompressionLayer, services::ServeDir};
 
-const TEXT: &str = "hello";
-const MISS: &str = "\"miss\"";
-const START: u64 = 1_780_000_000;
+use self::net::{
+    ask, axum, fed, http_date, hyper, request, within, Feed, Folder, Http2, Wire, GUARD, HEADERS, MISS, START, TEXT,
+};
+
+mod net;
 
 #[tokio::test]
 async fn pipelined_responses_follow_a_304_at_once() {
@@ -71,7 +57,7 @@ async fn pipelined_responses_follow_a_304_at_once() {
             ("GET", &[("connection", "close")], 200),
         ];
         let mut wire = Wire::connect(address).await;
-        wire.send(&requests.map(|(method, fields, _)| request(method, "/", fields)).concat()).await;
+        wire.send(requests.map(|(method, fields, _)| request(method, "/", fields)).concat()).await;
         for (i, (method, _, status)) in requests.into_iter().enumerate() {
             let reply = wire.reply(method).await;
             assert_eq!(reply.status, status, "{name} {i}");
@@ -300,7 +286,7 @@ async fn streams_are_not_held_back() {
         ("/empty", "text/html", ["", "two"]),
     ] {
         let mut wire = Wire::connect(address).await;
-        wire.send(&request("GET", path, &[("if-none-match", MISS)])).await;
+        wire.send(request("GET", path, &[("if-none-match", MISS)])).await;
         let (status, headers) = wire.head().await;
         assert_eq!((status, &headers["content-type"]), (200, &HeaderValue::from_static(mime)), "{path}");
         assert!(!headers.contains_key("etag"), "{path}");
@@ -329,7 +315,7 @@ async fn an_endless_body_streams_until_its_client_leaves() {
     };
     let address = axum(Router::new().route("/", get(handler)).layer(ConditionalLayer::new())).await;
     let mut wire = Wire::connect(address).await;
-    wire.send(&request("GET", "/", &[])).await;
+    wire.send(request("GET", "/", &[])).await;
     let (status, headers) = wire.head().await;
     assert_eq!((status, headers.get("etag")), (200, None));
     let mut octets = 0;
@@ -356,7 +342,7 @@ async fn a_slow_body_is_dropped_when_its_client_leaves() {
         let layer = ConditionalLayer::new().buffer_deadline(deadline);
         let address = axum(Router::new().route("/", get(handler)).layer(layer)).await;
         let mut wire = Wire::connect(address).await;
-        wire.send(&request("GET", "/", &[])).await;
+        wire.send(request("GET", "/", &[])).await;
         let feed: Feed = within(opened.recv()).await.unwrap();
         if deadline.is_none() {
             let (status, headers) = wire.head().await;
@@ -408,7 +394,7 @@ async fn a_body_error_cuts_the_connection_behind_the_octets_before_it() {
                 router = router.layer(ConditionalLayer::new().buffer_deadline(None));
             }
             let mut wire = Wire::connect(axum(router).await).await;
-            wire.send(&request("GET", "/", &[])).await;
+            wire.send(request("GET", "/", &[])).await;
             let release = within(opened.recv()).await.unwrap();
             let mut seen = Vec::new();
             if waits {
@@ -460,44 +446,6 @@ async fn the_layer_works_wherever_it_is_mounted() {
     }
 }
 
-/// Serves a Router as applications do, over HTTP/1.1.
-async fn axum(router: Router) -> SocketAddr {
-    let (listener, address) = listen().await;
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
-}
-
-async fn listen() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    (listener, address)
-}
-
-/// Serves any service with Hyper alone.
-async fn hyper<S, B>(version: Version, service: S) -> SocketAddr
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    let (listener, address) = listen().await;
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (stream, service) = (TokioIo::new(stream), service.clone());
-            let service = service_fn(move |request| service.clone().oneshot(request));
-            let connection: BoxFuture<'static, _> = match version {
-                Version::HTTP_2 => {
-                    Box::pin(http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service))
-                }
-                _ => Box::pin(http1::Builder::new().serve_connection(stream, service)),
-            };
-            tokio::spawn(connection);
-        }
-    });
-    address
-}
-
 /// A service without Axum.
 fn plain() -> BoxCloneService<Request<Incoming>, Response<Full<Bytes>>, Infallible> {
     BoxCloneService::new(tower::service_fn(|_| async {
@@ -518,18 +466,6 @@ fn with_trailers() -> impl IntoResponse {
     ([("trailer", "x-sum"), ("content-type", "text/plain")], Body::new(body))
 }
 
-/// Feeds a body with frames; it is closed when the body is dropped.
-type Feed = mpsc::UnboundedSender<Result<Frame<Bytes>, io::Error>>;
-
-/// A body of unknown size that yields `first`, unless it is empty, and then waits to be fed.
-fn fed(first: &'static str) -> (Feed, Body) {
-    let (feed, frames) = mpsc::unbounded_channel();
-    if !first.is_empty() {
-        feed.send(Ok(Frame::data(first.into()))).unwrap();
-    }
-    (feed, Body::new(StreamBody::new(UnboundedReceiverStream::new(frames))))
-}
-
 /// A layer with a clock that is set by hand.
 fn clocked() -> (Arc<AtomicU64>, ConditionalLayer) {
     let seconds = Arc::new(AtomicU64::new(START + 86_400));
@@ -537,234 +473,3 @@ fn clocked() -> (Arc<AtomicU64>, ConditionalLayer) {
     let now = move || UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::Relaxed));
     (seconds, ConditionalLayer::new().clock(now))
 }
-
-fn http_date(seconds: u64) -> String {
-    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
-}
-
-/// A folder that is removed in the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("tower-conditional-wire-{}-{name}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn write(&self, name: &str, content: &str, modified: u64) {
-        let path = self.0.join(name);
-        fs::write(&path, content).unwrap();
-        let file = fs::File::options().write(true).open(path).unwrap();
-        file.set_modified(UNIX_EPOCH + Duration::from_secs(modified)).unwrap();
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A response as it came over the wire.
-#[derive(Debug)]
-struct Reply {
-    status: u16,
-    headers: HeaderMap,
-    content: Vec<u8>,
-    trailers: HeaderMap,
-}
-
-impl Reply {
-    fn lines(&self, name: &str) -> Vec<&str> {
-        self.headers.get_all(name).iter().map(|line| line.to_str().unwrap()).collect()
-    }
-
-    /// The value of a field that has at most one line.
-    fn field(&self, name: &str) -> Option<&str> {
-        let lines = self.lines(name);
-        assert!(lines.len() <= 1, "{name}: {lines:?}");
-        lines.first().copied()
-    }
-
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.content).unwrap()
-    }
-}
-
-fn request(method: &str, path: &str, fields: &[(&str, &str)]) -> String {
-    let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    format!("{method} {path} HTTP/1.1\r\nhost: wire\r\n{fields}\r\n")
-}
-
-/// Sends one request over HTTP/1.1, and sees to it that nothing follows the response.
-async fn ask(address: SocketAddr, method: &str, path: &str, fields: &[(&str, &str)]) -> Reply {
-    let mut wire = Wire::connect(address).await;
-    wire.send(&request(method, path, &[fields, &[("connection", "close")]].concat())).await;
-    let reply = wire.reply(method).await;
-    assert_eq!(wire.rest().await, b"", "{method} {path} {fields:?}");
-    reply
-}
-
-/// A client's side of an HTTP/1.1 connection.
-struct Wire {
-    stream: TcpStream,
-    unread: Vec<u8>,
-}
-
-impl Wire {
-    async fn connect(address: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(address).await.unwrap(), unread: Vec::new() }
-    }
-
-    async fn send(&mut self, octets: &str) {
-        self.stream.write_all(octets.as_bytes()).await.unwrap();
-    }
-
-    /// Reads one response, whose framing follows from its head and the method (RFC 9112, 6.3).
-    async fn reply(&mut self, method: &str) -> Reply {
-        let (status, headers) = self.head().await;
-        let (mut content, mut trailers) = (Vec::new(), HeaderMap::new());
-        if method == "HEAD" || status == 304 {
-            // No content, whatever the fields say.
-        } else if headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked") {
-            while let chunk @ [_, ..] = &*self.chunk().await {
-                content.extend(chunk);
-            }
-            trailers = self.fields().await;
-        } else {
-            let length = headers["content-length"].to_str().unwrap().parse().unwrap();
-            content = self.take(length).await;
-        }
-        Reply { status, headers, content, trailers }
-    }
-
-    async fn head(&mut self) -> (u16, HeaderMap) {
-        let line = self.line().await;
-        let status = line.strip_prefix("HTTP/1.1 ").unwrap_or_else(|| panic!("no status line: {line:?}"));
-        (status[..3].parse().unwrap(), self.fields().await)
-    }
-
-    /// Reads field lines up to the empty one.
-    async fn fields(&mut self) -> HeaderMap {
-        let mut fields = HeaderMap::new();
-        loop {
-            let line = self.line().await;
-            let Some((name, value)) = line.split_once(": ") else {
-                assert_eq!(line, "");
-                return fields;
-            };
-            fields.append(HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
-        }
-    }
-
-    /// Reads a chunk; the last is empty, and trailers follow.
-    async fn chunk(&mut self) -> Vec<u8> {
-        let octets = usize::from_str_radix(&self.line().await, 16).unwrap();
-        let chunk = self.take(octets).await;
-        if octets > 0 {
-            assert_eq!(self.line().await, "");
-        }
-        chunk
-    }
-
-    async fn line(&mut self) -> String {
-        loop {
-            if let Some(end) = self.unread.windows(2).position(|octets| octets == b"\r\n") {
-                let line: Vec<u8> = self.unread.drain(..end + 2).take(end).collect();
-                return String::from_utf8(line).unwrap();
-            }
-            assert!(self.more().await, "cut in the middle of a line: {:?}", self.unread);
-        }
-    }
-
-    async fn take(&mut self, octets: usize) -> Vec<u8> {
-        while self.unread.len() < octets {
-            assert!(self.more().await, "cut {octets} octets before the end");
-        }
-        self.unread.drain(..octets).collect()
-    }
-
-    /// Reads all that comes until the server closes the connection.
-    async fn rest(&mut self) -> Vec<u8> {
-        while self.more().await {}
-        std::mem::take(&mut self.unread)
-    }
-
-    /// Returns false once the server has closed the connection.
-    async fn more(&mut self) -> bool {
-        within(self.stream.read_buf(&mut self.unread)).await.is_ok_and(|octets| octets > 0)
-    }
-}
-
-/// A client's side of an HTTP/2 connection, which notes what the server sends.
-struct Http2 {
-    sender: client::conn::http2::SendRequest<Empty<Bytes>>,
-    seen: Arc<Mutex<Vec<u8>>>,
-    stream: u32,
-}
-
-impl Http2 {
-    async fn connect(address: SocketAddr) -> Self {
-        let (near, far) = tokio::io::duplex(1 << 16);
-        let (mut from_client, mut to_client) = tokio::io::split(far);
-        let (mut from_server, mut to_server) = TcpStream::connect(address).await.unwrap().into_split();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let noted = Arc::clone(&seen);
-        tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
-        tokio::spawn(async move {
-            let mut octets = Vec::new();
-            while from_server.read_buf(&mut octets).await.is_ok_and(|read| read > 0) {
-                noted.lock().unwrap().extend_from_slice(&octets);
-                if to_client.write_all(&octets).await.is_err() {
-                    return;
-                }
-                octets.clear();
-            }
-        });
-        let handshake = client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(near));
-        let (sender, connection) = within(handshake).await.unwrap();
-        tokio::spawn(connection);
-        Self { sender, seen, stream: 1 }
-    }
-
-    /// Asks for `/`, and returns the response with its frames.
-    async fn ask(&mut self, method: &Method, fields: &[(&str, &str)]) -> (Reply, Vec<(u8, bool)>) {
-        let mut request = Request::builder().method(method).uri("http://wire/");
-        for (name, value) in fields {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(Empty::new()).unwrap();
-        let (head, body) = within(self.sender.send_request(request)).await.unwrap().into_parts();
-        let body = within(body.collect()).await.unwrap();
-        let trailers = body.trailers().cloned().unwrap_or_default();
-        let (status, headers, content) = (head.status.as_u16(), head.headers, body.to_bytes().to_vec());
-        let frames = self.frames(self.stream);
-        self.stream += 2;
-        (Reply { status, headers, content, trailers }, frames)
-    }
-
-    /// The type of each HEADERS or DATA frame of a stream, and whether it ends the stream (RFC 9113, 4.1).
-    fn frames(&self, stream: u32) -> Vec<(u8, bool)> {
-        let seen = self.seen.lock().unwrap();
-        let (mut rest, mut frames) = (&seen[..], Vec::new());
-        while let [a, b, c, kind, flags, d, e, f, g, ..] = rest {
-            let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
-            if u32::from_be_bytes([*d, *e, *f, *g]) == stream && *kind <= HEADERS {
-                frames.push((*kind, flags & 1 == 1));
-            }
-            // What comes last may not have come whole.
-            rest = rest.get(9 + length..).unwrap_or_default();
-        }
-        frames
-    }
-}
-
-const HEADERS: u8 = 1;
-
-/// Fails if something hangs.
-async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(GUARD, future).await.expect("nothing takes that long")
-}
-
-const GUARD: Duration = Duration::from_secs(5);
