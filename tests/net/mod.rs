@@ -346,7 +346,7 @@ pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(GUARD, future).await.expect("nothing takes that long")
 }
 
-pub(crate) const GUARD: Duration = Duration::from_secs(5);
+pub(crate) const GUARD: Duration = Duration::from_secs(30);
 
 pub(crate) const TEXT: &str = "hello";
 pub(crate) const MISS: &str = "\"miss\"";
