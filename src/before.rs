@@ -12,5 +12,5 @@ pub use self::{
     future::PreconditionFuture,
     layer::{FromGet, FromSource, PreconditionLayer},
     service::Precondition,
-    source::{Source, State},
+    source::{IntoRepresentation, Source},
 };

@@ -80,7 +80,7 @@ impl IntoResponseParts for Validators {
     type Error = Infallible;
 
     fn into_response_parts(self, mut head: ResponseParts) -> Result<ResponseParts, Infallible> {
-        insert_validators(head.headers_mut(), &self);
+        insert_validators(head.headers_mut(), &self, HttpDate::MAX);
         Ok(head)
     }
 }

@@ -233,7 +233,10 @@ mod rules;
 
 pub use self::{
     after::{Conditional, ConditionalLayer, ResponseFuture},
-    before::{FromGet, FromGetFuture, FromSource, Precondition, PreconditionFuture, PreconditionLayer, Source, State},
+    before::{
+        FromGet, FromGetFuture, FromSource, IntoRepresentation, Precondition, PreconditionFuture, PreconditionLayer,
+        Source,
+    },
     body::ResponseBody,
     refusal::Refusal,
     representation::{And, DefaultPredicate, Digest, Freshness, Outcome, Predicate, Reason, Sha256, Untagged},

@@ -5,6 +5,7 @@ use std::{error, fmt};
 use http::{header::CONTENT_TYPE, HeaderValue, Method, Response, StatusCode};
 
 use crate::{
+    clock,
     representation::insert_validators,
     rules::{Decision, Preconditions, Representation, Validators},
 };
@@ -52,6 +53,10 @@ impl Refusal {
         Self::new(StatusCode::PRECONDITION_REQUIRED, current)
     }
 
+    pub(crate) fn failed(current: &Representation) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, current)
+    }
+
     fn new(status: StatusCode, current: &Representation) -> Self {
         let current = match current {
             Representation::Exists(validators) => validators.clone(),
@@ -65,7 +70,7 @@ impl Refusal {
         let content = if self.status == StatusCode::PRECONDITION_REQUIRED { REQUIRED } else { "" };
         let mut response = Response::new(body(content));
         *response.status_mut() = self.status;
-        insert_validators(response.headers_mut(), &self.current);
+        insert_validators(response.headers_mut(), &self.current, clock::http_date(clock::system_time()));
         if !content.is_empty() {
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         }
@@ -103,7 +108,7 @@ impl Preconditions {
         match self.evaluate(method, current) {
             Decision::Proceed => Ok(()),
             Decision::NotModified => Err(Refusal::new(StatusCode::NOT_MODIFIED, current)),
-            Decision::PreconditionFailed => Err(Refusal::new(StatusCode::PRECONDITION_FAILED, current)),
+            Decision::PreconditionFailed => Err(Refusal::failed(current)),
         }
     }
 
@@ -127,9 +132,10 @@ impl Preconditions {
     }
 }
 
-/// Returns true if the method may change the resource.
+/// Returns true if the method may change the resource: it is not registered as safe.
 pub(crate) fn is_write(method: &Method) -> bool {
-    !method.is_safe() && *method != Method::CONNECT
+    let safe = ["GET", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "QUERY", "REPORT", "SEARCH"];
+    !safe.contains(&method.as_str())
 }
 
 const REQUIRED: &str = "This request changes a resource, and has to say which state of it it means to change. \

@@ -30,7 +30,7 @@ pub(crate) use self::{
     eligibility::objection,
     evidence::{Evidence, Made, Remembered},
     facts::{Facts, Own},
-    key::{Key, KeyFn, Keys, RequestKey},
+    key::{path, Key, KeyFn, RequestKey},
     known::{insert_validators, Known, Probe},
     learned::{said, Learned},
     memory::Memory,

@@ -33,9 +33,9 @@ use tower::{
 };
 use tower_conditional::{
     And, Conditional, ConditionalLayer, Decision, DefaultPredicate, Digest, EntityTag, Freshness, FromGet,
-    FromGetFuture, FromSource, HttpDate, InvalidEntityTag, LastModified, OutOfRange, Outcome, Precondition,
-    PreconditionFuture, PreconditionLayer, Preconditions, Predicate, Reason, Refusal, Representation, ResponseBody,
-    ResponseFuture, Sha256, Source, State, Untagged, Validators,
+    FromGetFuture, FromSource, HttpDate, IntoRepresentation, InvalidEntityTag, LastModified, OutOfRange, Outcome,
+    Precondition, PreconditionFuture, PreconditionLayer, Preconditions, Predicate, Reason, Refusal, Representation,
+    ResponseBody, ResponseFuture, Sha256, Source, Untagged, Validators,
 };
 
 // ----- Items and traits -----
@@ -126,8 +126,8 @@ fn a_layer_before_the_handler_has_the_traits_of_its_parts() {
     has!(Precondition<(), FromSource<Closure>>: Send + Sync + Unpin + Clone + Debug);
     has!(FromGetFuture<Never, Full<Bytes>>: Send + Sync + Unpin + Debug);
     has!(PreconditionFuture<Never, Closure, Full<Bytes>>: Send + Sync + Unpin + Debug);
-    has!(Representation: State<Error = Infallible>);
-    has!(Result<Representation, Local>: State<Error = Local>);
+    has!(Representation: IntoRepresentation<Error = Infallible>);
+    has!(Result<Representation, Local>: IntoRepresentation<Error = Local>);
 }
 
 #[test]

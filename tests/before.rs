@@ -250,7 +250,8 @@ fn responses_get_the_validators_that_they_lack() {
         ("GET", 200, &[][..], tag, Some(&*now)),
         ("HEAD", 200, &[], tag, Some(&*now)),
         ("GET", 206, &[], tag, Some(&*now)),
-        ("GET", 304, &[], tag, Some(&*now)),
+        // The handler compared with something, and that may be another state.
+        ("GET", 304, &[], None, None),
         ("GET", 404, &[], None, None),
         ("GET", 301, &[], None, None),
         ("GET", 500, &[], None, None),
@@ -363,7 +364,11 @@ fn a_source_that_fails_lets_no_guarded_write_through() {
 
         let asked = outcome != proceeded;
         let seen = send(&answering, method, lines);
-        let expected = if asked { (418, "lost it") } else { (200, "content") };
+        let expected = match (asked, method) {
+            (true, "HEAD") => (418, ""),
+            (true, _) => (418, "lost it"),
+            (false, _) => (200, "content"),
+        };
         assert_eq!((seen.status(), &**seen.response.body()), expected, "{method} {lines:?}");
     }
     assert_eq!(send(&requiring, "PUT", &[]).status(), 428);
@@ -560,7 +565,7 @@ fn the_question_is_about_the_representation_and_not_about_the_write() {
     let [(get, asked), (put, got)] = &log[..] else { panic!("{log:?}") };
     assert_eq!((get, put), (&Method::GET, &Method::PUT));
     let names: Vec<_> = asked.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
-    assert_eq!(names, ["accept: text/html", "cookie: a=b", "cookie: c=d"]);
+    assert_eq!(names, ["accept: text/html", "cookie: a=b", "cookie: c=d", "cache-control: no-cache"]);
     assert_eq!(got.len(), lines.len(), "the write has all of its own fields");
 }
 

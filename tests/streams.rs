@@ -235,11 +235,12 @@ fn what_breaks_off_teaches_nothing() {
     for taken in 0..=2 {
         let site = Site::new(|layer| layer.learn_inner_tags(true));
         site.answers(&[("etag", OWN)], &[data(5), data(4), data(3)], Some(12));
-        let mut body = pin!(site.head(Request::new(())).into_body());
-        for _ in 0..taken {
-            assert!(body.as_mut().poll_frame(&mut Context::from_waker(Waker::noop())).is_ready());
+        {
+            let mut body = Box::pin(site.head(Request::new(())).into_body());
+            for _ in 0..taken {
+                assert!(body.as_mut().poll_frame(&mut Context::from_waker(Waker::noop())).is_ready());
+            }
         }
-        drop(body);
         assert_eq!(site.ask("GET", &[]).line("etag"), Some(OWN), "{taken}");
     }
 }
@@ -514,15 +515,15 @@ fn a_download_resumes_on_another_server_and_never_with_another_version() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn whatever_passes_is_the_same_octet_by_octet(
-        lens in prop::collection::vec(0..200_000_usize, 0..6),
+        lens in prop::collection::vec(0..100_000_usize, 0..5),
         end in 0..4,
         tells_size in any::<bool>(),
         tagged in any::<bool>(),
-        limit in 0..300_000_usize,
+        limit in 0..200_000_usize,
         learns in any::<bool>(),
     ) {
         let mut steps: Vec<_> = lens.iter().flat_map(|&len| [data(len), Step::Yield]).collect();

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     body::{Buffer, ResponseBody},
-    representation::{self, Digest, Facts, Freshness, Key, Known, Made, Modified, Outcome, Own, Reason, Sighting},
+    representation::{self, Digest, Facts, Freshness, Key, Made, Modified, Outcome, Own, Reason, Sighting},
     rules::{keep_for_not_modified, keep_for_precondition_failed, trim_ows, Decision, Validators},
 };
 
@@ -84,6 +84,17 @@ pub(super) fn pass<B: Body>(mut head: response::Parts, body: B, reason: Reason, 
         head.extensions.insert(outcome);
     }
     Response::from_parts(head, ResponseBody::inner(body, outcome))
+}
+
+/// Refuses a write.
+pub(super) fn refuse<B: Body>(report: bool) -> Sent<B> {
+    let outcome = Outcome::PreconditionFailed;
+    let mut response = Response::new(ResponseBody::empty(outcome));
+    *response.status_mut() = StatusCode::PRECONDITION_FAILED;
+    if report {
+        response.extensions_mut().insert(outcome);
+    }
+    response
 }
 
 /// Sends a response, or what its preconditions ask for in its place.
@@ -156,7 +167,7 @@ fn judge(
     let last_modified = modified.as_ref().map(Modified::last_modified);
     let validators = Validators { etag: made.map(|made| made.tag), last_modified };
     if asked.is_probe {
-        head.extensions.insert(Known { validators: validators.clone(), freshness: asked.config.freshness });
+        head.extensions.insert(asked.known_to_probe(validators.clone()));
     }
 
     let decision = decide(asked, head.status, &validators, unread);

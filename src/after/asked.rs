@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{
     header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE},
-    request, HeaderMap, HeaderValue, Method,
+    request, HeaderMap, HeaderValue, Method, Uri,
 };
 
 use super::{
@@ -12,8 +12,9 @@ use super::{
     streams::{self, TakesTrailers},
 };
 use crate::{
+    refusal::is_write,
     representation::{is_made, Facts, Key, Known, Made, Own, Probe, RequestKey},
-    rules::{ByteRange, EntityTag, HttpDate, Preconditions},
+    rules::{ByteRange, EntityTag, HttpDate, LastModified, Preconditions, Validators},
 };
 
 /// What a response will be judged by.
@@ -44,7 +45,7 @@ impl Asked {
             preconditions,
             key,
             is_head: parts.method == Method::HEAD,
-            known: parts.extensions.get().cloned().map(Box::new),
+            known: parts.extensions.get::<Known>().filter(|known| known.is_about(&parts.uri)).cloned().map(Box::new),
             is_probe: parts.extensions.get::<Probe>().is_some(),
             range: if config.ranges { streams::range(parts).map(Box::new) } else { None },
             takes_trailers: if config.trailer_tags { TakesTrailers::of(parts) } else { TakesTrailers::Never },
@@ -131,6 +132,15 @@ impl Asked {
         Made::from(if self.config.is_weak() { tag.into_weak() } else { tag })
     }
 
+    /// Says what is known of the representation to somebody who judges a write by it.
+    pub(super) fn known_to_probe(&self, mut validators: Validators) -> Known {
+        if validators.last_modified.is_none() && self.config.last_modified {
+            // The client may have a date that was minted when more was known. It must not be ignored.
+            validators.last_modified = Some(LastModified::Unsettled);
+        }
+        Known { uri: Uri::default(), validators, freshness: self.config.freshness }
+    }
+
     /// Takes the tag that the inner service gave, ready to send.
     pub(super) fn own_tag(&self, facts: &mut Facts) -> Option<Made> {
         std::mem::replace(&mut facts.etag, Own::Absent).valid().map(|tag| self.made(tag))
@@ -146,4 +156,19 @@ impl Asked {
         let octets = date.unix_seconds().to_le_bytes();
         self.config.last_modified.then(|| self.key.with(&self.config.memory.keys, &octets))
     }
+}
+
+/// Returns true if nothing but a date that the layer minted keeps a write from being run.
+///
+/// Whoever judges the write further in does not know that date, and would ignore it as the RFC asks.
+pub(super) fn hangs_on_minted_date(parts: &request::Parts, config: &Config) -> bool {
+    let asked = Preconditions::from_headers_at(&parts.headers, || config.now());
+    let is_judged = parts.extensions.get::<Known>().is_some_and(|known| known.is_about(&parts.uri));
+    if is_judged || asked.has_if_match() || !is_write(&parts.method) {
+        return false;
+    }
+    asked.if_unmodified_since_date().is_some_and(|date| {
+        let key = config.memory.keys.request(parts, config.key.as_deref());
+        config.memory.may_have_minted(&key, date)
+    })
 }

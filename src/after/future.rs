@@ -28,6 +28,8 @@ pin_project! {
     /// ```text
     ///  Passing ───────────────────────────────────────┐  not a GET or HEAD
     ///                                                 │
+    ///  Refused ───────────────────────────────────────┤  a write that hangs on a minted date
+    ///                                                 │
     ///  Asking ────────────────────────────────────────┤  not to be tagged
     ///    │ head of a response to be tagged            │
     ///    ▼                                            │
@@ -49,6 +51,9 @@ pin_project! {
             #[pin]
             future: F,
             reason: Reason,
+            report: bool,
+        },
+        Refused {
             report: bool,
         },
         Asking {
@@ -77,6 +82,10 @@ impl<F, B, D> ResponseFuture<F, B, D> {
         Self { state: State::Passing { future, reason, report } }
     }
 
+    pub(super) fn refused(report: bool) -> Self {
+        Self { state: State::Refused { report } }
+    }
+
     pub(super) fn asking(future: F, asked: Asked) -> Self {
         Self { state: State::Asking { future, asked: Some(asked) } }
     }
@@ -97,12 +106,13 @@ where
                 let (head, body) = ready!(future.poll(cx))?.into_parts();
                 answer::pass(head, body, *reason, *report)
             }
+            StateProj::Refused { report } => answer::refuse(*report),
             StateProj::Asking { future, asked } => {
                 let (mut head, body) = ready!(future.poll(cx))?.into_parts();
                 let exchange = asked.as_ref().expect(POLLED_AGAIN);
                 let config = &exchange.config;
                 if let Some(known) = &exchange.known {
-                    known.complete(head.status, &mut head.headers);
+                    known.complete(&mut head, config.now());
                 }
                 let mut facts = Facts::read(&head.headers, &config.memory.keys, || config.now());
                 let lesson = Lesson::of(exchange, &head, &facts, &body);
@@ -159,6 +169,7 @@ impl<F, B, D> fmt::Debug for ResponseFuture<F, B, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             State::Passing { .. } => "passing",
+            State::Refused { .. } => "refused",
             State::Asking { .. } => "asking",
             State::Reading { .. } => "reading",
         };

@@ -7,11 +7,16 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Method, Request, Response};
+use http::{header::IF_UNMODIFIED_SINCE, Method, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{asked::Asked, future::ResponseFuture, layer::Config, ConditionalLayer};
+use super::{
+    asked::{hangs_on_minted_date, Asked},
+    future::ResponseFuture,
+    layer::Config,
+    ConditionalLayer,
+};
 use crate::{
     body::ResponseBody,
     representation::{Digest, Reason, Sha256},
@@ -80,8 +85,15 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            if request.headers().contains_key(IF_UNMODIFIED_SINCE) {
+                let (parts, body) = request.into_parts();
+                if hangs_on_minted_date(&parts, &self.config) {
+                    return ResponseFuture::refused(self.config.report_outcome);
+                }
+                request = Request::from_parts(parts, body);
+            }
             return ResponseFuture::passing(self.inner.call(request), Reason::Method, self.config.report_outcome);
         }
         let (mut parts, body) = request.into_parts();

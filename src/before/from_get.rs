@@ -10,8 +10,8 @@ use std::{
 };
 
 use http::{
-    header::{HeaderName, ETAG, EXPECT, LAST_MODIFIED, RANGE, TE, TRAILER, TRANSFER_ENCODING},
-    response, HeaderValue, Request, Response, StatusCode,
+    header::{HeaderName, CACHE_CONTROL, ETAG, LAST_MODIFIED},
+    response, HeaderValue, Request, Response, StatusCode, Uri,
 };
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -20,13 +20,13 @@ use tower_service::Service;
 use super::{
     layer::{Config, FromGet},
     locks::{Mode, Turn},
-    service::{refuse, report, Precondition},
+    service::{is_read, refuse, report, Precondition},
 };
 use crate::{
     body::ResponseBody,
     clock,
     refusal::{is_write, Refusal},
-    representation::{Known, Outcome, Probe, Reason},
+    representation::{Freshness, Known, Outcome, Probe, Reason},
     rules::{EntityTag, HttpDate, Preconditions, Representation, Validators},
 };
 
@@ -48,10 +48,9 @@ where
         let config = Arc::clone(&self.config);
         if !is_write(request.method()) {
             let outcome = Outcome::LeftAlone(Reason::Method);
-            return FromGetFuture::new(
-                State::Running { future: self.inner.call(request), outcome, turn: None },
-                config,
-            );
+            let known = is_read(request.method()).then(|| nothing_known(request.uri().clone()));
+            let future = self.inner.call(request);
+            return FromGetFuture::new(State::Running { future, outcome, turn: None, known }, config);
         }
         let (parts, body) = request.into_parts();
         let asked = Preconditions::from_headers(&parts.headers);
@@ -61,11 +60,16 @@ where
             return FromGetFuture::new(State::Refused { refusal }, config);
         }
         let mode = if asked.is_empty() { Mode::Together } else { Mode::Alone };
-        let turn = self.kind.resources.line_up(&parts, mode);
-        let request = Request::from_parts(parts, body);
-        if mode == Mode::Together && turn.has_come() {
-            let (outcome, turn) = (Outcome::Proceeded, Some(turn));
-            return FromGetFuture::new(State::Running { future: self.inner.call(request), outcome, turn }, config);
+        let mut turn = self.kind.resources.turn(&parts, mode);
+        let mut request = Request::from_parts(parts, body);
+        if let Some(turn) = &turn {
+            turn.mark(request.extensions_mut());
+        }
+        // Where this layer is met a second time, it has checked already.
+        if turn.as_mut().is_none_or(|turn| mode == Mode::Together && turn.has_come()) {
+            let outcome = Outcome::Proceeded;
+            let future = self.inner.call(request);
+            return FromGetFuture::new(State::Running { future, outcome, turn, known: None }, config);
         }
         // The service that is ready may hold a permit that the one who has the lock is waiting for. It gives it back, and
         // another gets ready when it is needed.
@@ -122,6 +126,7 @@ pin_project! {
             future: S::Future,
             outcome: Outcome,
             turn: Option<Turn>,
+            known: Option<Known>,
         },
         Refused {
             refusal: Option<Refusal>,
@@ -133,7 +138,8 @@ pin_project! {
 struct Write<S, ReqBody> {
     inner: S,
     request: Request<ReqBody>,
-    turn: Turn,
+    /// `None` if it is already the turn of the one who sent this.
+    turn: Option<Turn>,
     asked: Preconditions,
     required: bool,
 }
@@ -161,7 +167,9 @@ where
             let next = match this.state.as_mut().project() {
                 StateProj::InLine { write } => {
                     let waiting = write.as_mut().expect(POLLED_AGAIN);
-                    ready!(waiting.turn.poll(cx));
+                    if let Some(turn) = &mut waiting.turn {
+                        ready!(turn.poll(cx));
+                    }
                     if waiting.asked.is_empty() {
                         State::Judged { write: write.take() }
                     } else {
@@ -172,27 +180,34 @@ where
                 }
                 StateProj::Reading { future, write } => {
                     let (head, body) = ready!(future.poll(cx))?.into_parts();
-                    let Some(current) = state_of(&head) else {
+                    // What is refused gives its turn back, and its body.
+                    let write = write.take().expect(POLLED_AGAIN);
+                    let Some(current) = Current::of(&head) else {
                         let outcome = Outcome::StateUnavailable;
                         let response = Response::from_parts(head, ResponseBody::inner(body, outcome));
                         return Poll::Ready(Ok(report(response, outcome, this.config)));
                     };
                     // What holds a permit goes before another is waited for.
                     drop(body);
-                    match write.as_ref().expect(POLLED_AGAIN).judge(&current) {
-                        Ok(()) => State::Judged { write: write.take() },
+                    match write.judge(&current) {
+                        Ok(()) => State::Judged { write: Some(write) },
                         Err(refusal) => return Poll::Ready(Ok(refuse(refusal, this.config))),
                     }
                 }
                 StateProj::Judged { write } => {
                     ready!(write.as_mut().expect(POLLED_AGAIN).inner.poll_ready(cx))?;
-                    let Write { mut inner, request, turn, .. } = write.take().expect(POLLED_AGAIN);
-                    let (outcome, turn) = (Outcome::Proceeded, Some(turn));
-                    State::Running { future: inner.call(request), outcome, turn }
+                    let Write { mut inner, mut request, turn, .. } = write.take().expect(POLLED_AGAIN);
+                    // A date that was minted further in was judged here.
+                    let known = nothing_known(request.uri().clone());
+                    request.extensions_mut().insert(known);
+                    State::Running { future: inner.call(request), outcome: Outcome::Proceeded, turn, known: None }
                 }
-                StateProj::Running { future, outcome, turn } => {
-                    let response = ready!(future.poll(cx))?.map(|body| ResponseBody::inner(body, *outcome));
+                StateProj::Running { future, outcome, turn, known } => {
+                    let mut response = ready!(future.poll(cx))?.map(|body| ResponseBody::inner(body, *outcome));
                     drop(turn.take());
+                    if let Some(known) = known.take() {
+                        response.extensions_mut().insert(known);
+                    }
                     return Poll::Ready(Ok(report(response, *outcome, this.config)));
                 }
                 StateProj::Refused { refusal } => {
@@ -205,13 +220,24 @@ where
 }
 
 impl<S, ReqBody> Write<S, ReqBody> {
-    fn judge(&self, current: &Representation) -> Result<(), Refusal> {
+    fn judge(&self, current: &Current) -> Result<(), Refusal> {
+        let Current { representation, is_tag_unknown } = current;
         if self.required {
-            self.asked.check_required(self.request.method(), current)
+            self.asked.check_required(self.request.method(), representation)?;
         } else {
-            self.asked.check(self.request.method(), current)
+            self.asked.check(self.request.method(), representation)?;
         }
+        // The list may name the state that nobody could find out.
+        if *is_tag_unknown && self.asked.has_if_none_match() {
+            return Err(Refusal::failed(representation));
+        }
+        Ok(())
     }
+}
+
+/// Says to other layers that somebody judges writes who knows nothing of what they make.
+fn nothing_known(uri: Uri) -> Known {
+    Known { uri, validators: Validators::new(), freshness: Freshness::NoCache }
 }
 
 /// Makes the GET that asks for the validators of what a write is about.
@@ -220,41 +246,71 @@ fn probe<B: Default>(write: &Request<B>) -> Request<B> {
     *get.uri_mut() = write.uri().clone();
     *get.version_mut() = write.version();
     let selects = |name: &HeaderName| {
-        let is_about_content = name.as_str().starts_with("content-") || name.as_str().starts_with("if-");
-        !is_about_content && ![EXPECT, RANGE, TE, TRAILER, TRANSFER_ENCODING].contains(name)
+        let is_of_a_family = ["content-", "if-", "sec-websocket-"].iter().any(|start| name.as_str().starts_with(start));
+        !is_of_a_family && !NOT_ABOUT_THE_STATE.contains(&name.as_str())
     };
     let fields = write.headers().iter().filter(|(name, _)| selects(name));
     get.headers_mut().extend(fields.map(|(name, value)| (name.clone(), value.clone())));
+    // What a cache further in kept may be of yesterday.
+    get.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     *get.extensions_mut() = write.extensions().clone();
     get.extensions_mut().insert(Probe);
     get
 }
 
-/// Returns the state that the response to a GET tells of; `None` if it tells of none.
-fn state_of(head: &response::Parts) -> Option<Representation> {
-    match head.status {
-        StatusCode::NOT_FOUND | StatusCode::GONE => Some(Representation::Missing),
-        StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Some(Validators::new().into()),
-        status if status.is_client_error() || status.is_server_error() => None,
-        status if status.is_success() => Some(validators_of(head).into()),
-        _ => Some(Validators::new().into()),
-    }
+/// What the GET does not take over from the write: it has no content, wants all of the state, and is sent once.
+const NOT_ABOUT_THE_STATE: [&str; 13] = [
+    "cache-control",
+    "connection",
+    "expect",
+    "idempotency-key",
+    "keep-alive",
+    "pragma",
+    "proxy-connection",
+    "range",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-http-method-override",
+];
+
+/// The state that the response to a GET tells of.
+struct Current {
+    representation: Representation,
+    /// It has a tag that nobody found out.
+    is_tag_unknown: bool,
 }
 
-/// Takes what a `ConditionalLayer` says of the representation, or else what the head says.
-fn validators_of(head: &response::Parts) -> Validators {
-    if let Some(known) = head.extensions.get::<Known>() {
-        return known.validators.clone();
+impl Current {
+    /// Takes the state from a response; `None` if it tells of none.
+    fn of(head: &response::Parts) -> Option<Self> {
+        let known = |representation| Some(Self { representation, is_tag_unknown: false });
+        match head.status {
+            StatusCode::NOT_FOUND | StatusCode::GONE => known(Representation::Missing),
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => known(Validators::new().into()),
+            status if status.is_client_error() || status.is_server_error() => None,
+            status if status.is_success() => Some(Self::of_content(head)),
+            _ => known(Validators::new().into()),
+        }
     }
-    let only = |name| {
-        let mut lines = head.headers.get_all(name).iter();
-        lines.next().filter(|_| lines.next().is_none())
-    };
-    let now = clock::http_date(clock::system_time());
-    let date = |value: &HeaderValue| HttpDate::parse(value, now);
-    Validators {
-        etag: only(ETAG).and_then(|value| EntityTag::try_from(value).ok()),
-        last_modified: only(LAST_MODIFIED).and_then(date).map(Into::into),
+
+    /// Takes what a `ConditionalLayer` says of the representation, or else what the head says.
+    fn of_content(head: &response::Parts) -> Self {
+        let only = |name| {
+            let mut lines = head.headers.get_all(name).iter();
+            lines.next().filter(|_| lines.next().is_none())
+        };
+        let etag = only(ETAG).and_then(|value| EntityTag::try_from(value).ok());
+        let known = head.extensions.get::<Known>().map(|known| &known.validators);
+        // A layer in between may have set another tag, and that is what clients have.
+        if let Some(known) = known.filter(|known| known.etag == etag) {
+            return Self { representation: known.clone().into(), is_tag_unknown: etag.is_none() };
+        }
+        let now = clock::http_date(clock::system_time());
+        let date = |value: &HeaderValue| HttpDate::parse(value, now);
+        let last_modified = only(LAST_MODIFIED).and_then(date).map(Into::into);
+        Self { representation: Validators { etag, last_modified }.into(), is_tag_unknown: false }
     }
 }
 

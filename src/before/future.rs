@@ -10,8 +10,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    header::{IF_MODIFIED_SINCE, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE},
-    request, Request, Response, StatusCode,
+    header::{IF_MODIFIED_SINCE, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE},
+    request, Method, Request, Response, StatusCode,
 };
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -19,15 +19,15 @@ use tower_service::Service;
 
 use super::{
     layer::{Config, FromSource},
-    service::{refuse, report},
-    source::{Source, State as _},
+    service::{is_read, refuse, report},
+    source::{IntoRepresentation as _, Source},
 };
 use crate::{
     body::ResponseBody,
     clock,
     refusal::{is_write, Refusal},
-    representation::{Known, Outcome, Reason},
-    rules::{Preconditions, Representation},
+    representation::{Freshness, Known, Outcome, Reason},
+    rules::{HttpDate, Preconditions, Representation, Validators},
 };
 
 pin_project! {
@@ -91,8 +91,8 @@ where
     S: Service<Request<ReqBody>>,
     F: Source,
 {
-    pub(super) fn passing(future: S::Future, outcome: Outcome, config: Arc<Config>) -> Self {
-        Self { state: State::Running { future, known: None, outcome }, config }
+    pub(super) fn passing(future: S::Future, known: Option<Known>, outcome: Outcome, config: Arc<Config>) -> Self {
+        Self { state: State::Running { future, known, outcome }, config }
     }
 
     pub(super) fn refused(refusal: Refusal, config: Arc<Config>) -> Self {
@@ -131,7 +131,9 @@ where
                         }
                         Verdict::Fail(response) => {
                             let outcome = Outcome::StateUnavailable;
-                            let response = response.map(|content| ResponseBody::whole(content, outcome));
+                            let is_head = waiting.parts.method == Method::HEAD;
+                            let body = |content| if is_head { Bytes::new() } else { content };
+                            let response = response.map(|content| ResponseBody::whole(body(content), outcome));
                             return Poll::Ready(Ok(report(response, outcome, this.config)));
                         }
                     }
@@ -139,7 +141,7 @@ where
                 StateProj::Running { future, known, outcome } => {
                     let (mut head, body) = ready!(future.poll(cx))?.into_parts();
                     if let Some(known) = known.take() {
-                        known.complete(head.status, &mut head.headers);
+                        known.complete(&mut head, now());
                         head.extensions.insert(known);
                     }
                     let response = Response::from_parts(head, ResponseBody::inner(body, *outcome));
@@ -171,7 +173,7 @@ impl<S, F: Source, ReqBody> Asking<S, F, ReqBody> {
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                 return Verdict::Fail(response);
             }
-            (Err(_), None) => return Verdict::run(None, Outcome::LeftAlone(Reason::StateUnavailable)),
+            (Err(_), None) => return self.run(Validators::new(), Outcome::LeftAlone(Reason::StateUnavailable)),
         };
         let judged = if self.required {
             self.asked.check_required(&self.parts.method, &current)
@@ -180,27 +182,37 @@ impl<S, F: Source, ReqBody> Asking<S, F, ReqBody> {
         };
         match (judged, current) {
             (Err(refusal), _) => Verdict::Refuse(refusal),
-            (Ok(()), Representation::Unknown) => Verdict::run(None, Outcome::LeftAlone(Reason::UnknownState)),
+            (Ok(()), Representation::Unknown) => self.run(Validators::new(), Outcome::LeftAlone(Reason::UnknownState)),
             (Ok(()), current) => {
                 self.hide_void_fields(&current);
-                let known = match current {
-                    Representation::Exists(validators) if !is_write(&self.parts.method) => {
-                        let known = Known { validators, freshness: self.kind.freshness };
-                        Some(known).filter(|_| self.kind.add_validators)
+                match current {
+                    Representation::Exists(validators) => self.run(validators, Outcome::Proceeded),
+                    Representation::Missing | Representation::Unknown => {
+                        self.run(Validators::new(), Outcome::Proceeded)
                     }
-                    _ => None,
-                };
-                if let Some(known) = &known {
-                    self.parts.extensions.insert(known.clone());
                 }
-                Verdict::run(known, Outcome::Proceeded)
             }
         }
     }
 
+    /// Lets the request go on, and tells the layers further in what is known of its target.
+    fn run(&mut self, validators: Validators, outcome: Outcome) -> Verdict {
+        let parts = &mut self.parts;
+        let is_dated = validators.last_modified.is_some();
+        let known = self.kind.known(parts, validators);
+        if is_read(&parts.method) {
+            parts.extensions.insert(known.clone());
+            return Verdict::Run { known: Some(known), outcome };
+        }
+        if is_dated {
+            // Its date was judged here.
+            parts.extensions.insert(known);
+        }
+        Verdict::Run { known: None, outcome }
+    }
+
     /// Takes away what an inner service that judges for itself, by less than all fields, would get wrong.
     fn hide_void_fields(&mut self, current: &Representation) {
-        let is_read = !is_write(&self.parts.method);
         let headers = &mut self.parts.headers;
         if self.asked.has_if_none_match() {
             headers.remove(IF_MODIFIED_SINCE);
@@ -209,26 +221,38 @@ impl<S, F: Source, ReqBody> Asking<S, F, ReqBody> {
             headers.remove(IF_UNMODIFIED_SINCE);
         }
         // RFC 9110, 13.2.2, step 5.
-        let now = clock::http_date(clock::system_time());
         let exists = matches!(current, Representation::Exists(_));
-        if is_read && exists && !self.asked.allows_range(current, now) {
+        if exists && is_read(&self.parts.method) && !self.asked.allows_range(current, now()) {
             headers.remove(RANGE);
             headers.remove(IF_RANGE);
         }
     }
 
-    /// Gives a 304 what the handler would have given it.
+    /// Makes a 304 one that goes with the 200 of the handler.
     fn complete<B>(&self, response: &mut Response<B>) {
-        if let (StatusCode::NOT_MODIFIED, Some(edit)) = (response.status(), &self.kind.on_not_modified) {
+        if response.status() != StatusCode::NOT_MODIFIED {
+            return;
+        }
+        if self.kind.freshness == Freshness::OmitLastModified {
+            // It would be added to what the client keeps, and make that heuristically fresh.
+            response.headers_mut().remove(LAST_MODIFIED);
+        }
+        if let Some(edit) = &self.kind.on_not_modified {
             edit(&self.parts, response.headers_mut());
         }
     }
 }
 
-impl Verdict {
-    fn run(known: Option<Known>, outcome: Outcome) -> Self {
-        Self::Run { known, outcome }
+impl<F: Source> FromSource<F> {
+    /// Says what is known of the target of a request.
+    pub(super) fn known(&self, parts: &request::Parts, validators: Validators) -> Known {
+        let validators = if self.add_validators { validators } else { Validators::new() };
+        Known { uri: parts.uri.clone(), validators, freshness: self.freshness }
     }
+}
+
+fn now() -> HttpDate {
+    clock::http_date(clock::system_time())
 }
 
 impl<S, F, ReqBody> fmt::Debug for PreconditionFuture<S, F, ReqBody>

@@ -15,7 +15,7 @@ use tower_layer::Layer;
 use super::{
     locks::Resources,
     service::Precondition,
-    source::{Source, State},
+    source::{IntoRepresentation, Source},
 };
 use crate::representation::Freshness;
 
@@ -105,7 +105,7 @@ impl<F: Source> PreconditionLayer<FromSource<F>> {
     pub fn new<Fut>(state: F) -> Self
     where
         F: Fn(&request::Parts) -> Fut,
-        Fut: Future<Output: State>,
+        Fut: Future<Output: IntoRepresentation>,
     {
         Self::from_source(state)
     }

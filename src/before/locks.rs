@@ -1,40 +1,71 @@
 //! One lock for each resource that is being written, for as long as somebody writes it or waits to.
 
 use std::{
-    collections::HashMap,
+    collections::{hash_map::RandomState, HashMap},
     future::Future,
+    hash::{BuildHasher, Hash, Hasher},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{ready, Context, Poll},
 };
 
-use http::request;
+use http::{request, Extensions};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-use crate::representation::{KeyFn, Keys};
+use crate::representation::{path, KeyFn};
 
 /// The resources of one layer, their names and locks.
 pub(super) struct Resources {
-    keys: Keys,
+    hash: RandomState,
     key: Option<Box<KeyFn>>,
     locks: Arc<Locks>,
 }
 
 impl Resources {
     pub(super) fn new(key: Option<Box<KeyFn>>) -> Self {
-        Self { keys: Keys::new(), key, locks: Arc::default() }
+        Self { hash: RandomState::new(), key, locks: Arc::default() }
     }
 
-    /// Gets in line for the lock of the resource that a request is about.
-    pub(super) fn line_up(&self, parts: &request::Parts, mode: Mode) -> Turn {
-        self.locks.line_up(self.keys.request(parts, self.key.as_deref()).resource(), mode)
+    /// Makes a turn to write what a request is about; `None` if it is already the turn of the one who sends it.
+    ///
+    /// Two resources under one name wait for each other; one under two names would not be protected. So by default only the
+    /// path counts, however it is spelt.
+    pub(super) fn turn(&self, parts: &request::Parts, mode: Mode) -> Option<Turn> {
+        let mut hasher = self.hash.build_hasher();
+        match &self.key {
+            Some(key) => key(parts, &mut hasher),
+            None => decoded(path(parts).as_bytes()).for_each(|octet| octet.hash(&mut hasher)),
+        }
+        let place = Place { locks: Arc::clone(&self.locks), resource: hasher.finish() };
+        let is_held = parts.extensions.get::<Held>().is_some_and(|held| held.0.contains(&place.id()));
+        (!is_held).then_some(Turn { state: State::New(mode), place })
     }
 }
+
+/// Returns the octets that a path stands for: `%6e` is `n`.
+fn decoded(mut path: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    let digit = |octet: u8| char::from(octet).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    std::iter::from_fn(move || {
+        let (octet, rest) = match path {
+            [b'%', high, low, rest @ ..] if digit(*high).is_some() && digit(*low).is_some() => {
+                (digit(*high)? << 4 | digit(*low)?, rest)
+            }
+            [octet, rest @ ..] => (*octet, rest),
+            [] => return None,
+        };
+        path = rest;
+        Some(octet)
+    })
+}
+
+/// In the extensions of a write: the locks that are held for it. The same layer further in has not to wait for them.
+#[derive(Clone, Default)]
+struct Held(Vec<(usize, u64)>);
 
 /// As many locks as there are resources with a write under way.
 #[derive(Default)]
 struct Locks {
-    held: Mutex<HashMap<u128, Arc<RwLock<()>>>>,
+    held: Mutex<HashMap<u64, Arc<RwLock<()>>>>,
 }
 
 /// How a write goes with others on the same resource.
@@ -47,13 +78,7 @@ pub(super) enum Mode {
 }
 
 impl Locks {
-    /// Gets in line for the lock of a resource.
-    fn line_up(self: &Arc<Self>, resource: u128, mode: Mode) -> Turn {
-        let lock = Arc::clone(self.held().entry(resource).or_default());
-        Turn { state: State::new(lock, mode), _place: Place { locks: Arc::clone(self), resource } }
-    }
-
-    fn held(&self) -> MutexGuard<'_, HashMap<u128, Arc<RwLock<()>>>> {
+    fn held(&self) -> MutexGuard<'_, HashMap<u64, Arc<RwLock<()>>>> {
         // Nothing panics while it is held.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -68,12 +93,13 @@ impl Locks {
 pub(super) struct Turn {
     // The fields are dropped in this order: the lock is let go of before its place is looked at.
     state: State,
-    _place: Place,
+    place: Place,
 }
 
 impl Turn {
     /// Waits until it is this one's turn.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.line_up();
         if let State::Waiting(waiting) = &mut self.state {
             let guard = ready!(waiting.as_mut().poll(cx));
             self.state = State::Held { _guard: guard };
@@ -81,19 +107,33 @@ impl Turn {
         Poll::Ready(())
     }
 
-    /// Returns true if nobody has to be waited for.
-    pub(super) fn has_come(&self) -> bool {
+    /// Returns true if nobody has to be waited for; the turn is this one's then.
+    pub(super) fn has_come(&mut self) -> bool {
+        self.line_up();
         matches!(self.state, State::Held { .. })
+    }
+
+    /// Notes in a request's extensions whose turn it is.
+    pub(super) fn mark(&self, extensions: &mut Extensions) {
+        extensions.get_or_insert_default::<Held>().0.push(self.place.id());
+    }
+
+    fn line_up(&mut self) {
+        if let State::New(mode) = self.state {
+            let lock = Arc::clone(self.place.locks.held().entry(self.place.resource).or_default());
+            self.state = State::line_up(lock, mode);
+        }
     }
 }
 
 enum State {
+    New(Mode),
     Waiting(Pin<Box<dyn Future<Output = Guard> + Send + Sync>>),
     Held { _guard: Guard },
 }
 
 impl State {
-    fn new(lock: Arc<RwLock<()>>, mode: Mode) -> Self {
+    fn line_up(lock: Arc<RwLock<()>>, mode: Mode) -> Self {
         let guard = match mode {
             Mode::Alone => Arc::clone(&lock).try_write_owned().map(Guard::Alone),
             Mode::Together => Arc::clone(&lock).try_read_owned().map(Guard::Together),
@@ -115,7 +155,13 @@ enum Guard {
 /// Takes the lock of a resource out of the map when the last one leaves it.
 struct Place {
     locks: Arc<Locks>,
-    resource: u128,
+    resource: u64,
+}
+
+impl Place {
+    fn id(&self) -> (usize, u64) {
+        (Arc::as_ptr(&self.locks).addr(), self.resource)
+    }
 }
 
 impl Drop for Place {
@@ -131,44 +177,66 @@ impl Drop for Place {
 mod tests {
     use std::task::Waker;
 
+    use http::Request;
+
     use super::*;
+
+    fn line_up(resources: &Resources, uri: &str, mode: Mode) -> Turn {
+        let parts = Request::put(uri).body(()).unwrap().into_parts().0;
+        let mut turn = resources.turn(&parts, mode).unwrap();
+        turn.line_up();
+        turn
+    }
 
     #[test]
     fn a_lock_lasts_as_long_as_somebody_wants_it() {
         let mut cx = Context::from_waker(Waker::noop());
-        let locks = Arc::new(Locks::default());
-        let first = locks.line_up(1, Mode::Alone);
-        let mut second = locks.line_up(1, Mode::Alone);
-        let third = locks.line_up(1, Mode::Together);
-        let other = locks.line_up(2, Mode::Alone);
+        let resources = Resources::new(None);
+        let mut first = line_up(&resources, "/1", Mode::Alone);
+        let mut second = line_up(&resources, "/1", Mode::Alone);
+        let mut third = line_up(&resources, "/1", Mode::Together);
+        let mut other = line_up(&resources, "/2", Mode::Alone);
         assert!(first.has_come() && other.has_come() && !second.has_come() && !third.has_come());
-        assert_eq!(locks.len(), 2);
+        assert_eq!(resources.locks.len(), 2);
 
         drop(other);
-        assert_eq!(locks.len(), 1);
+        assert_eq!(resources.locks.len(), 1);
         assert!(second.poll(&mut cx).is_pending());
         drop(third);
         drop(first);
         assert!(second.poll(&mut cx).is_ready());
         drop(second);
-        assert_eq!(locks.len(), 0);
+        assert_eq!(resources.locks.len(), 0);
     }
 
     #[test]
     fn who_checks_nothing_waits_only_for_those_who_do() {
         let mut cx = Context::from_waker(Waker::noop());
-        let locks = Arc::new(Locks::default());
-        let (one, two) = (locks.line_up(1, Mode::Together), locks.line_up(1, Mode::Together));
-        let mut alone = locks.line_up(1, Mode::Alone);
+        let resources = Resources::new(None);
+        let together = || line_up(&resources, "/", Mode::Together);
+        let (mut one, mut two) = (together(), together());
+        let mut alone = line_up(&resources, "/", Mode::Alone);
         assert!(one.has_come() && two.has_come() && alone.poll(&mut cx).is_pending());
         // In the order of their coming, so that nobody waits for ever.
-        let mut late = locks.line_up(1, Mode::Together);
+        let mut late = together();
         assert!(late.poll(&mut cx).is_pending());
         drop((one, two));
         assert!(alone.poll(&mut cx).is_ready() && late.poll(&mut cx).is_pending());
         drop(alone);
         assert!(late.poll(&mut cx).is_ready());
         drop(late);
-        assert_eq!(locks.len(), 0);
+        assert_eq!(resources.locks.len(), 0);
+    }
+
+    #[test]
+    fn one_resource_has_one_name_however_it_is_spelt() {
+        let resources = Resources::new(None);
+        let id = |uri| line_up(&resources, uri, Mode::Together).place.id();
+        for same in ["/note", "/%6eote", "/%6Eote", "http://a/note", "http://A:80/note", "/note?x=1"] {
+            assert_eq!(id("/note"), id(same), "{same}");
+        }
+        for other in ["/notes", "/", "/note/", "/%6", "/%zz", "/%", "/Note"] {
+            assert_ne!(id("/note"), id(other), "{other}");
+        }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     body::ResponseBody,
     refusal::{is_write, Refusal},
     representation::{Outcome, Reason},
-    rules::{Preconditions, Representation},
+    rules::{Preconditions, Representation, Validators},
 };
 
 /// The service that [`PreconditionLayer`](crate::PreconditionLayer) makes.
@@ -71,10 +71,16 @@ pub(super) fn refuse<B: Body>(refusal: Refusal, config: &Config) -> Response<Res
     report(refusal.respond(|content| ResponseBody::whole(content.into(), outcome)), outcome, config)
 }
 
+/// Returns true if the response to a request with this method is a representation of its target.
+pub(super) fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
 /// Puts the outcome into a response's extensions, if so configured.
 pub(super) fn report<B>(mut response: Response<B>, outcome: Outcome, config: &Config) -> Response<B> {
     // What a layer further in did says more than that this one let it.
-    if config.report_outcome && response.extensions().get::<Outcome>().is_none() {
+    let let_it = matches!(outcome, Outcome::Proceeded | Outcome::LeftAlone(_));
+    if config.report_outcome && !(let_it && response.extensions().get::<Outcome>().is_some()) {
         response.extensions_mut().insert(outcome);
     }
     response
@@ -96,10 +102,10 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let config = Arc::clone(&self.config);
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         if matches!(parts.method, Method::OPTIONS | Method::TRACE | Method::CONNECT) {
             let future = self.inner.call(Request::from_parts(parts, body));
-            return PreconditionFuture::passing(future, Outcome::LeftAlone(Reason::Method), config);
+            return PreconditionFuture::passing(future, None, Outcome::LeftAlone(Reason::Method), config);
         }
         let asked = Preconditions::from_headers(&parts.headers);
         let writes = is_write(&parts.method);
@@ -108,8 +114,12 @@ where
             return PreconditionFuture::refused(Refusal::required(&Representation::Unknown), config);
         }
         if asked.is_empty() && (writes || !self.kind.add_validators && !asked.has_if_range()) {
+            let known = is_read(&parts.method).then(|| self.kind.known(&parts, Validators::new()));
+            if let Some(known) = &known {
+                parts.extensions.insert(known.clone());
+            }
             let future = self.inner.call(Request::from_parts(parts, body));
-            return PreconditionFuture::passing(future, Outcome::Proceeded, config);
+            return PreconditionFuture::passing(future, known, Outcome::Proceeded, config);
         }
         let state = self.kind.source.state(&parts);
         // The service that is ready is the one to call; another takes its place.

@@ -17,7 +17,7 @@ pub trait Source {
     type Error;
 
     /// The future of the state.
-    type Future: Future<Output: State<Error = Self::Error>>;
+    type Future: Future<Output: IntoRepresentation<Error = Self::Error>>;
 
     /// Starts to find out the state of the resource that the request with this head is about.
     ///
@@ -28,9 +28,9 @@ pub trait Source {
 impl<F, Fut> Source for F
 where
     F: Fn(&request::Parts) -> Fut,
-    Fut: Future<Output: State>,
+    Fut: Future<Output: IntoRepresentation>,
 {
-    type Error = <Fut::Output as State>::Error;
+    type Error = <Fut::Output as IntoRepresentation>::Error;
     type Future = Fut;
 
     fn state(&self, parts: &request::Parts) -> Fut {
@@ -39,7 +39,7 @@ where
 }
 
 /// What the future of a [`Source`] yields: a [`Representation`], or a `Result` with one.
-pub trait State: sealed::Sealed {
+pub trait IntoRepresentation: sealed::Sealed {
     /// Why the state could not be learnt.
     type Error;
 
@@ -47,7 +47,7 @@ pub trait State: sealed::Sealed {
     fn into_result(self) -> Result<Representation, Self::Error>;
 }
 
-impl State for Representation {
+impl IntoRepresentation for Representation {
     type Error = Infallible;
 
     fn into_result(self) -> Result<Representation, Infallible> {
@@ -55,7 +55,7 @@ impl State for Representation {
     }
 }
 
-impl<E> State for Result<Representation, E> {
+impl<E> IntoRepresentation for Result<Representation, E> {
     type Error = E;
 
     fn into_result(self) -> Self {

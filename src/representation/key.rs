@@ -16,7 +16,7 @@ use std::{
 
 use http::{
     header::{HeaderName, ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HOST, ORIGIN},
-    request, HeaderValue,
+    request, HeaderValue, Uri,
 };
 use siphasher::sip128::{Hasher128, SipHasher13};
 
@@ -39,11 +39,6 @@ pub(crate) struct RequestKey {
 }
 
 impl RequestKey {
-    /// Returns the hash that names the resource.
-    pub(crate) fn resource(&self) -> u128 {
-        self.resource.0
-    }
-
     /// Returns what tells this request's variant from others of a resource that varies by `fields`; `None` if one of them
     /// was not known in time.
     pub(super) fn variant(&self, fields: Fields) -> Option<u64> {
@@ -171,13 +166,23 @@ impl Keys {
 /// Feeds a hash with what the user takes for the name of a resource.
 pub(crate) type KeyFn = dyn Fn(&request::Parts, &mut dyn Hasher) + Send + Sync;
 
-/// Hashes the authority and the path with its query, as the client sent them.
-fn hash_target(parts: &request::Parts, host: Option<&HeaderValue>, hasher: &mut SipHasher13) {
+/// Returns the URI as the client sent it, as far as it is known.
+fn original_uri(parts: &request::Parts) -> &Uri {
     #[cfg(feature = "axum")]
     let uri = parts.extensions.get().map_or(&parts.uri, |axum::extract::OriginalUri(uri)| uri);
     #[cfg(not(feature = "axum"))]
     let uri = &parts.uri;
+    uri
+}
 
+/// Returns the path as the client sent it, as far as it is known.
+pub(crate) fn path(parts: &request::Parts) -> &str {
+    original_uri(parts).path()
+}
+
+/// Hashes the authority and the path with its query, as the client sent them.
+fn hash_target(parts: &request::Parts, host: Option<&HeaderValue>, hasher: &mut SipHasher13) {
+    let uri = original_uri(parts);
     match uri.authority() {
         Some(authority) => authority.as_str().as_bytes().hash(hasher),
         None => host.map(HeaderValue::as_bytes).unwrap_or_default().hash(hasher),

@@ -2,16 +2,20 @@
 
 use http::{
     header::{CACHE_CONTROL, ETAG, LAST_MODIFIED},
-    HeaderMap, HeaderValue, StatusCode,
+    response, HeaderMap, HeaderValue, StatusCode, Uri,
 };
 
-use super::{freshness, Freshness};
-use crate::rules::{LastModified, Validators};
+use super::{freshness, Freshness, Untagged};
+use crate::rules::{HttpDate, LastModified, Validators};
 
 /// Validators that stand for the representation, whatever its content: in the extensions of a request for the layers
 /// further in, in those of a response for the layers further out.
+///
+/// Where there are none, it says that somebody who judges writes knows nothing of what a layer makes.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
+    /// Of what. An application may hand its request's extensions on with a request for something else.
+    pub(crate) uri: Uri,
     pub(crate) validators: Validators,
     pub(crate) freshness: Freshness,
 }
@@ -23,20 +27,29 @@ pub(crate) struct Known {
 pub(crate) struct Probe;
 
 impl Known {
-    /// Gives a response the validators that it lacks, if it is one about the representation.
-    pub(crate) fn complete(&self, status: StatusCode, headers: &mut HeaderMap) {
-        if !matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED) {
+    /// Returns true if a request for this URI is about the same resource; routers take a prefix off.
+    pub(crate) fn is_about(&self, uri: &Uri) -> bool {
+        self.uri.path().ends_with(uri.path()) && self.uri.query() == uri.query()
+    }
+
+    /// Gives a response the validators that it lacks, if it has content of the representation.
+    ///
+    /// Not a 304: the handler gave it for what it compared, and that may be another state.
+    pub(crate) fn complete(&self, head: &mut response::Parts, now: HttpDate) {
+        let is_content = matches!(head.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
+        if !is_content || head.extensions.get::<Untagged>().is_some() {
             return;
         }
+        let headers = &mut head.headers;
         let Validators { etag, last_modified } = &self.validators;
         if let Some(etag) = etag.as_ref().filter(|_| !headers.contains_key(ETAG)) {
             headers.insert(ETAG, HeaderValue::from(etag));
         }
-        let date = last_modified.and_then(LastModified::date).filter(|_| !headers.contains_key(LAST_MODIFIED));
+        let date = date_to_send(*last_modified, now).filter(|_| !headers.contains_key(LAST_MODIFIED));
         let is_silent = freshness::are_silent(headers);
         if let Some(date) = date.filter(|_| !is_silent || self.freshness != Freshness::OmitLastModified) {
             headers.insert(LAST_MODIFIED, HeaderValue::from(date));
-            if is_silent && self.freshness == Freshness::NoCache && status != StatusCode::NOT_MODIFIED {
+            if is_silent && self.freshness == Freshness::NoCache {
                 headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             }
         }
@@ -44,11 +57,17 @@ impl Known {
 }
 
 /// Puts validators into a head, in place of what is there.
-pub(crate) fn insert_validators(headers: &mut HeaderMap, validators: &Validators) {
+pub(crate) fn insert_validators(headers: &mut HeaderMap, validators: &Validators, now: HttpDate) {
     if let Some(etag) = &validators.etag {
         headers.insert(ETAG, HeaderValue::from(etag));
     }
-    if let Some(date) = validators.last_modified.and_then(LastModified::date) {
+    if let Some(date) = date_to_send(validators.last_modified, now) {
         headers.insert(LAST_MODIFIED, HeaderValue::from(date));
     }
+}
+
+/// Returns the date to send, if its second is over: until then another change may have the same one (RFC 9110, section
+/// 8.8.2.2), and a later one must not be sent (section 8.8.2.1).
+fn date_to_send(last_modified: Option<LastModified>, now: HttpDate) -> Option<HttpDate> {
+    last_modified.and_then(LastModified::date).filter(|date| *date < now)
 }
