@@ -207,6 +207,10 @@
 //! for its sake; and on a 304 from an Axum `Router` you see a `content-length: 0`, which Axum adds and Hyper drops again
 //! over HTTP/1.1.
 //!
+//! With the feature `conformance`, the module `conformance` checks whether a service, with or without the layer,
+//! revalidates as the RFC says; in one line, for a test or CI:
+//! `conformance::check(app(), "/feed").await.assert_ok()`.
+//!
 //! # Features
 //!
 //! - `axum`: [`Preconditions`] is an extractor, [`Refusal`] a response, and [`EntityTag`], [`HttpDate`] and [`Validators`]
@@ -215,6 +219,7 @@
 //!   nothing goes wrong.
 //! - `blake3`: the hash `Blake3`, for [`ConditionalLayer::digest`]: faster than SHA-256 from some KiB on, for content that
 //!   was not seen before. It wants a C compiler.
+//! - `conformance`: the module of that name, with checks for your own tests. It needs no further crate.
 //!
 //! The minimum supported Rust version is 1.88. It is raised in minor releases only.
 //!
@@ -225,6 +230,9 @@ mod after;
 mod before;
 mod body;
 mod clock;
+#[cfg(feature = "conformance")]
+#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
+pub mod conformance;
 #[cfg(feature = "axum")]
 mod extract;
 mod refusal;

@@ -1,0 +1,121 @@
+//! Is HEAD answered like GET, without the content?
+
+use http::{
+    header::{CONTENT_LENGTH, ETAG},
+    StatusCode,
+};
+
+use super::Rule;
+use crate::conformance::{
+    answer::Answer,
+    ask::{anything, moot, not_modified, wrong, Ask, Fault},
+    facts::Facts,
+    report::Severity::{Must, Should},
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        name: "head/answers",
+        section: "9.3.2",
+        severity: Must,
+        claim: "HEAD is answered 200, as GET is.",
+        hint: "Axum's `get` takes HEAD, too. Leave the group `head` out for what is meant to be fetched with GET alone.",
+        needs: &["answer/get"],
+        asks: |_| Ok(vec![Ask::head(is_answered)]),
+    },
+    Rule {
+        name: "head/no-content",
+        section: "9.3.2",
+        severity: Must,
+        claim: "The answer to HEAD has no content.",
+        hint: "Drop the body. Hyper does so over HTTP/1.1 and an Axum Router always; over HTTP/2 whatever it has goes out.",
+        needs: &["head/answers"],
+        asks: |_| Ok(vec![Ask::head(has_no_content)]),
+    },
+    Rule {
+        name: "head/length",
+        section: "8.6",
+        severity: Must,
+        claim: "Content-Length on HEAD is that of GET, or is not there.",
+        hint: "Do not send 0 for content that was left out. An Axum handler of its own for HEAD does so; `get` alone does not.",
+        needs: &["head/answers"],
+        asks: |_| Ok(vec![Ask::get(anything), Ask::head(has_right_length)]),
+    },
+    Rule {
+        name: "head/etag",
+        section: "9.3.2",
+        severity: Must,
+        claim: "HEAD has no other ETag than GET.",
+        hint: "Do not hash the empty content of HEAD. Put the layer inside the Router, or use `head_as_get(true)`.",
+        needs: &["head/answers", "validator/stable"],
+        asks: |facts| facts.tag().map(|_| vec![Ask::get(anything), Ask::head(has_no_other_tag)]),
+    },
+    Rule {
+        name: "head/has-etag",
+        section: "9.3.2",
+        severity: Should,
+        claim: "HEAD has an ETag if GET has one.",
+        hint: "Put the layer inside the Router, where HEAD still has its content, or use `head_as_get(true)`.",
+        needs: &["head/answers"],
+        asks: |facts| facts.tag().map(|_| vec![Ask::head(has_tag)]),
+    },
+    Rule {
+        name: "head/304",
+        section: "13.1.2",
+        severity: Must,
+        claim: "HEAD with the current validator is answered 304.",
+        hint: "Judge preconditions for HEAD as for GET.",
+        needs: &["head/has-etag", "if-none-match/exact"],
+        asks: |facts| {
+            facts.tag()?;
+            let (name, value) = facts.revalidation()?;
+            Ok(vec![Ask::head(not_modified).with(name, value)])
+        },
+    },
+];
+
+fn is_answered(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    if seen.status() == StatusCode::OK {
+        Ok(())
+    } else {
+        wrong("200 (OK)")
+    }
+}
+
+fn has_no_content(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    if seen.is_empty() {
+        Ok(())
+    } else {
+        wrong("no content")
+    }
+}
+
+fn has_right_length(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    let wanted = before.last().and_then(|plain| plain.length().or(plain.content_length()));
+    match (seen.has(CONTENT_LENGTH), wanted) {
+        (false, _) => moot("HEAD has no Content-Length"),
+        (true, None) => moot("the length of the content is not known"),
+        (true, wanted) if seen.content_length() == wanted => Ok(()),
+        (true, Some(wanted)) => wrong(format!("Content-Length: {wanted}, or none")),
+    }
+}
+
+fn has_no_other_tag(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    let plain = before.last().and_then(Answer::tag);
+    if !seen.has(ETAG) {
+        return moot("HEAD has no ETag");
+    }
+    if seen.tag() == plain {
+        Ok(())
+    } else {
+        wrong("the ETag of GET")
+    }
+}
+
+fn has_tag(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    if seen.has(ETAG) {
+        Ok(())
+    } else {
+        wrong("the ETag of GET")
+    }
+}

@@ -1,0 +1,170 @@
+//! Are writes refused that should be, and no others?
+
+use http::{
+    header::{ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},
+    HeaderName, HeaderValue, StatusCode,
+};
+
+use super::Rule;
+use crate::conformance::{
+    answer::Answer,
+    ask::{anything, moot, performed, refused, refused_or_bad_request, wrong, Ask, Fault, Wants},
+    facts::{seconds_after, Facts, Why},
+    report::Severity::Must,
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        name: "write/if-match-miss",
+        section: "13.1.1",
+        severity: Must,
+        claim: "A write with another tag in If-Match is refused with 412.",
+        hint:
+            "Judge the precondition in the handler, with `Preconditions`, before the write and in one step with it. A \
+               layer that sees the response comes too late.",
+        needs: &["answer/get"],
+        asks: |facts| write(facts, refused, IF_MATCH, ANOTHER),
+    },
+    Rule {
+        name: "write/not-performed",
+        section: "13.1.1",
+        severity: Must,
+        claim: "A write that was refused with 412 was not done.",
+        hint: "Judge the precondition before the write, not when its answer is there.",
+        needs: &["write/if-match-miss"],
+        asks: |facts| {
+            let mut asks = write(facts, refused, IF_MATCH, ANOTHER)?;
+            asks.insert(0, Ask::get(anything));
+            asks.push(Ask::get(is_unchanged));
+            Ok(asks)
+        },
+    },
+    Rule {
+        name: "write/if-match-malformed",
+        section: "13.1.1",
+        severity: Must,
+        claim: "A write with an If-Match that cannot be read is refused.",
+        hint: "Answer 412 or 400. `Preconditions` lets an If-Match that names nothing fail.",
+        needs: &["write/if-match-miss"],
+        asks: |facts| {
+            let mut asks = write(facts, refused_or_bad_request, IF_MATCH, HeaderValue::from_static("another"))?;
+            asks.extend(write(facts, refused_or_bad_request, IF_MATCH, HeaderValue::from_static(""))?);
+            Ok(asks)
+        },
+    },
+    Rule {
+        name: "write/if-match-weak",
+        section: "13.1.1",
+        severity: Must,
+        claim: "A write with a weak tag in If-Match is refused, even if it is the current one.",
+        hint: "Compare strongly: `EntityTag::strong_eq`.",
+        needs: &["write/if-match-miss"],
+        asks: |facts| write(facts, refused, IF_MATCH, facts.tag()?.into_weak()),
+    },
+    Rule {
+        name: "write/if-none-match-star",
+        section: "13.1.2",
+        severity: Must,
+        claim: "A write with `If-None-Match: *` is refused with 412 where something exists.",
+        hint: "`*` fails if there is a representation: that is how clients create without overwriting.",
+        needs: &["answer/get"],
+        asks: |facts| write(facts, refused, IF_NONE_MATCH, HeaderValue::from_static("*")),
+    },
+    Rule {
+        name: "write/if-none-match-current",
+        section: "13.1.2",
+        severity: Must,
+        claim: "A write with the current tag in If-None-Match is refused with 412, not 304.",
+        hint: "304 is for GET and HEAD alone.",
+        needs: &["write/if-none-match-star", "validator/stable"],
+        asks: |facts| write(facts, refused, IF_NONE_MATCH, facts.tag()?),
+    },
+    Rule {
+        name: "write/if-unmodified-since-older",
+        section: "13.1.4",
+        severity: Must,
+        claim: "A write with an older date in If-Unmodified-Since is refused with 412.",
+        hint: "Refuse the write if the resource was modified after the date.",
+        needs: &["validator/last-modified"],
+        asks: |facts| write(facts, refused, IF_UNMODIFIED_SINCE, seconds_after(facts.date()?, -86_400)),
+    },
+    Rule {
+        name: "write/if-match-current",
+        section: "13.1.1",
+        severity: Must,
+        claim: "A write with the current tag in If-Match is done.",
+        hint: "Compare with the tag that GET sends, the layer's included: both sides must mean the same tag.",
+        needs: &["validator/stable"],
+        asks: |facts| write(facts, performed, IF_MATCH, facts.strong_tag()?),
+    },
+    Rule {
+        name: "write/if-match-over-date",
+        section: "13.1.4",
+        severity: Must,
+        claim: "If-Match switches If-Unmodified-Since off on writes, too.",
+        hint: "Ignore If-Unmodified-Since where If-Match is present.",
+        needs: &["write/if-match-current", "validator/last-modified"],
+        asks: |facts| {
+            let date = seconds_after(facts.date()?, -86_400);
+            let asks = write(facts, performed, IF_MATCH, facts.strong_tag()?)?;
+            Ok(asks.into_iter().map(|ask| ask.with(IF_UNMODIFIED_SINCE, date)).collect())
+        },
+    },
+    Rule {
+        name: "write/if-modified-since",
+        section: "13.1.3",
+        severity: Must,
+        claim: "If-Modified-Since is ignored on writes.",
+        hint: "It is for GET and HEAD alone.",
+        needs: &["validator/last-modified", "write/if-match-current"],
+        asks: |facts| {
+            let date = facts.date()?;
+            let asks = write(facts, performed, IF_MATCH, facts.strong_tag()?)?;
+            Ok(asks.into_iter().map(|ask| ask.with(IF_MODIFIED_SINCE, date)).collect())
+        },
+    },
+    Rule {
+        name: "write/etag",
+        section: "9.3.4",
+        severity: Must,
+        claim: "An ETag in the answer to a PUT is the one that GET sends from then on.",
+        hint: "Do not hash the answer to a write: it is not the representation.",
+        needs: &["write/if-match-current"],
+        asks: |facts| {
+            if facts.write()?.method() != http::Method::PUT {
+                return Err("the write is no PUT");
+            }
+            let mut asks = write(facts, performed, IF_MATCH, facts.strong_tag()?)?;
+            asks.push(Ask::get(has_tag_of_answer));
+            Ok(asks)
+        },
+    },
+];
+
+const ANOTHER: HeaderValue = HeaderValue::from_static("\"another\"");
+
+/// Sends the write that was given, with one precondition.
+fn write(facts: &Facts, wants: Wants, name: HeaderName, value: impl Into<HeaderValue>) -> Result<Vec<Ask>, Why> {
+    Ok(vec![Ask::given(facts.write()?, wants).with(name, value)])
+}
+
+fn is_unchanged(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    let changed = |plain: &Answer| plain.status() != seen.status() || plain.differs_from(seen);
+    if before.first().is_some_and(changed) {
+        wrong("the content as it was before")
+    } else {
+        Ok(())
+    }
+}
+
+fn has_tag_of_answer(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    let said = before.last().and_then(|answer| answer.headers().get(ETAG));
+    if said.is_none() || seen.status() != StatusCode::OK {
+        return moot("the answer to the write has no ETag");
+    }
+    if said == seen.headers().get(ETAG) {
+        Ok(())
+    } else {
+        wrong("the ETag of the answer to the write")
+    }
+}
