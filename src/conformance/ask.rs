@@ -82,7 +82,7 @@ pub(super) fn moot<T>(why: impl Into<String>) -> Result<T, Fault> {
     Err(Fault::Moot(why.into()))
 }
 
-fn want(claim: bool, wanted: &str) -> Result<(), Fault> {
+pub(super) fn want(claim: bool, wanted: &str) -> Result<(), Fault> {
     if claim {
         Ok(())
     } else {
@@ -120,10 +120,6 @@ pub(super) fn refused(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Faul
 pub(super) fn refused_or_bad_request(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let is_refused = matches!(seen.status(), StatusCode::PRECONDITION_FAILED | StatusCode::BAD_REQUEST);
     want(is_refused, "412 (Precondition Failed)")
-}
-
-pub(super) fn performed(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
-    want(seen.status().is_success(), "success (2xx)")
 }
 
 /// A part of the content; without one, ranges are not offered, and there is nothing to judge.

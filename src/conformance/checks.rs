@@ -28,7 +28,7 @@ pub(super) struct Rule {
     pub(super) severity: Severity,
     pub(super) claim: &'static str,
     pub(super) hint: &'static str,
-    /// The checks without which this one says nothing new.
+    /// The checks that make this one say nothing new when they fail.
     pub(super) needs: &'static [&'static str],
     /// What to send, or why there is nothing to send.
     pub(super) asks: fn(&Facts) -> Result<Vec<Ask>, Why>,

@@ -19,14 +19,17 @@ impl Check<'_> {
     /// Makes all checks that were asked for.
     pub(super) async fn run(mut self) -> Report {
         let mut findings = Vec::new();
-        // Checks that did not pass, and why others that need them are not applicable.
+        // Checks that failed, or were not made because others failed; and why those that need them are not made.
         let mut in_vain: HashMap<&str, String> = HashMap::new();
         let mut facts = self.scout().await;
         let left_out = mem::take(&mut self.left_out);
         for rule in checks::all().filter(|rule| !left_out.iter().any(|name| rule.is_named(name))) {
             let mut log = Vec::new();
-            let verdict = match (rule.needs.iter().find_map(|need| in_vain.get(need)), &mut facts) {
-                (Some(why), _) => Verdict::NotApplicable(why.clone()),
+            let verdict = match (rule.needs.iter().find_map(|need| in_vain.get(need).cloned()), &mut facts) {
+                (Some(why), _) => {
+                    in_vain.insert(rule.name, why.clone());
+                    Verdict::NotApplicable(why)
+                }
                 (None, Some(facts)) => {
                     if rule.alters() {
                         self.look_again(facts).await;
@@ -35,10 +38,8 @@ impl Check<'_> {
                 }
                 (None, None) => self.judge_silence(rule, &mut log).await,
             };
-            match &verdict {
-                Verdict::Passed => {}
-                Verdict::Failed(_) => drop(in_vain.insert(rule.name, format!("`{}` failed", rule.name))),
-                Verdict::NotApplicable(why) => drop(in_vain.insert(rule.name, why.clone())),
+            if let Verdict::Failed(_) = verdict {
+                in_vain.insert(rule.name, format!("`{}` failed", rule.name));
             }
             let Rule { name, section, severity, claim, hint, .. } = *rule;
             findings.push(Finding { name: name.into(), section, severity, claim, hint, log, verdict });

@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    future::{ready, Ready},
+    future::ready,
     sync::{Arc, Mutex},
 };
 
@@ -12,7 +12,7 @@ use http::{
     HeaderValue, Method, Request, Response, StatusCode,
 };
 use http_body_util::Full;
-use tower::{util::ServiceFn, Service};
+use tower::Service;
 use tower_conditional::{
     conformance::{check, Check, Content, Report},
     Decision, EntityTag, HttpDate, Preconditions, Representation, Validators,
@@ -104,7 +104,8 @@ pub(crate) fn plain(store: &Store, asked: &Asked) -> Reply {
 
 /// Turns a 200 into the part that was asked for.
 pub(crate) fn part(store: &Store, asked: &Asked, mut whole: Reply) -> Reply {
-    if whole.status() == StatusCode::OK && asked.method() == Method::GET && asked.headers().contains_key(header::RANGE) {
+    if whole.status() == StatusCode::OK && asked.method() == Method::GET && asked.headers().contains_key(header::RANGE)
+    {
         *whole.status_mut() = StatusCode::PARTIAL_CONTENT;
         *whole.body_mut() = store.content.slice(..1).into();
         whole.headers_mut().insert(header::CONTENT_LENGTH, value(1));

@@ -10,7 +10,7 @@ use crate::{
     conformance::{
         answer::now,
         ask::{not_modified, refused, value, whole, Ask, Wants},
-        facts::seconds_after,
+        facts::{seconds_after, Why},
         report::Severity::{Must, Should},
     },
     rules::HttpDate,
@@ -23,7 +23,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Should,
         claim: "The date of Last-Modified in If-Modified-Since is answered 304.",
         hint: "Compare dates in whole seconds: a file's date has a fraction that the field has not.",
-        needs: &["validator/last-modified"],
+        needs: &["validator/stable"],
         asks: |facts| Ok(vec![since(IF_MODIFIED_SINCE, facts.date()?, not_modified)]),
     },
     Rule {
@@ -32,7 +32,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Must,
         claim: "An older date in If-Modified-Since is answered with the content.",
         hint: "Answer 304 only if Last-Modified is not later than the date.",
-        needs: &["validator/last-modified"],
+        needs: &["validator/stable"],
         asks: |facts| Ok(vec![since(IF_MODIFIED_SINCE, seconds_after(facts.date()?, -DAY), whole)]),
     },
     Rule {
@@ -89,7 +89,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Must,
         claim: "An older date in If-Unmodified-Since is answered 412.",
         hint: "Refuse the request if Last-Modified is later than the date.",
-        needs: &["validator/last-modified"],
+        needs: &["validator/stable"],
         asks: |facts| Ok(vec![since(IF_UNMODIFIED_SINCE, seconds_after(facts.date()?, -DAY), refused)]),
     },
     Rule {
@@ -98,7 +98,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Must,
         claim: "The date of Last-Modified in If-Unmodified-Since is answered as without it.",
         hint: "Compare dates in whole seconds: a file's date has a fraction that the field has not.",
-        needs: &["validator/last-modified"],
+        needs: &["validator/stable"],
         asks: |facts| Ok(vec![since(IF_UNMODIFIED_SINCE, facts.date()?, whole)]),
     },
     Rule {
@@ -133,7 +133,7 @@ fn since(name: HeaderName, date: HttpDate, wants: Wants) -> Ask {
 }
 
 /// Asks with values that are no dates, but would decide the other way if they were taken for one.
-fn invalid(name: HeaderName, date: HttpDate, seconds: i64) -> Result<Vec<Ask>, &'static str> {
+fn invalid(name: HeaderName, date: HttpDate, seconds: i64) -> Result<Vec<Ask>, Why> {
     let date = seconds_after(date, seconds).to_string();
     let values = [
         date.replace("GMT", "+0000"),

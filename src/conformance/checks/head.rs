@@ -8,7 +8,7 @@ use http::{
 use super::Rule;
 use crate::conformance::{
     answer::Answer,
-    ask::{anything, moot, not_modified, wrong, Ask, Fault},
+    ask::{anything, moot, not_modified, want, wrong, Ask, Fault},
     facts::Facts,
     report::Severity::{Must, Should},
 };
@@ -75,19 +75,11 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 fn is_answered(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
-    if seen.status() == StatusCode::OK {
-        Ok(())
-    } else {
-        wrong("200 (OK)")
-    }
+    want(seen.status() == StatusCode::OK, "200 (OK)")
 }
 
 fn has_no_content(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
-    if seen.is_empty() {
-        Ok(())
-    } else {
-        wrong("no content")
-    }
+    want(seen.is_empty(), "no content")
 }
 
 fn has_right_length(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
@@ -105,17 +97,9 @@ fn has_no_other_tag(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), F
     if !seen.has(ETAG) {
         return moot("HEAD has no ETag");
     }
-    if seen.tag() == plain {
-        Ok(())
-    } else {
-        wrong("the ETag of GET")
-    }
+    want(seen.tag() == plain, "the ETag of GET")
 }
 
 fn has_tag(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
-    if seen.has(ETAG) {
-        Ok(())
-    } else {
-        wrong("the ETag of GET")
-    }
+    want(seen.has(ETAG), "the ETag of GET")
 }

@@ -10,7 +10,7 @@ use http::{
 use super::Rule;
 use crate::conformance::{
     answer::Answer,
-    ask::{anything, moot, wrong, Ask, Fault, Wants},
+    ask::{anything, moot, want, wrong, Ask, Fault, Wants},
     facts::{Facts, Why},
     report::Severity::{Must, Should},
 };
@@ -90,11 +90,7 @@ fn replaced<'a>(before: &'a [Answer], seen: &Answer) -> Result<&'a Answer, Fault
 
 fn has_no_content(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     replaced(before, seen)?;
-    if seen.is_empty() {
-        Ok(())
-    } else {
-        wrong("no content")
-    }
+    want(seen.is_empty(), "no content")
 }
 
 fn keeps_fields(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {

@@ -20,7 +20,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "If-None-Match switches If-Modified-Since off: another tag is answered with the content, whatever the date.",
         hint: "Ignore If-Modified-Since where If-None-Match is present. Two changes in one second, or a rollback, have the \
                old date and another tag.",
-        needs: &["validator/last-modified"],
+        needs: &["if-none-match/exact", "if-none-match/miss", "validator/stable"],
         asks: |facts| {
             let ask = Ask::get(whole).with(IF_NONE_MATCH, HeaderValue::from_static("\"another\""));
             Ok(vec![ask.with(IF_MODIFIED_SINCE, facts.date()?)])
@@ -32,7 +32,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Must,
         claim: "If-None-Match switches If-Modified-Since off: the current tag is answered 304, whatever the date.",
         hint: "Ignore If-Modified-Since where If-None-Match is present.",
-        needs: &["if-none-match/exact", "validator/last-modified"],
+        needs: &["if-none-match/exact"],
         asks: |facts| {
             let ask = Ask::get(not_modified).with(IF_NONE_MATCH, facts.tag()?);
             Ok(vec![ask.with(IF_MODIFIED_SINCE, seconds_after(facts.date()?, -86_400))])
@@ -61,7 +61,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Must,
         claim: "If-Match switches If-Unmodified-Since off.",
         hint: "Ignore If-Unmodified-Since where If-Match is present.",
-        needs: &["if-match/current", "validator/last-modified"],
+        needs: &["if-match/miss", "if-match/current"],
         asks: |facts| {
             let ask = Ask::get(whole).with(IF_MATCH, facts.strong_tag()?);
             Ok(vec![ask.with(IF_UNMODIFIED_SINCE, seconds_after(facts.date()?, -86_400))])

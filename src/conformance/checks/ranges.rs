@@ -8,7 +8,7 @@ use http::{
 use super::{if_none_match::other_strength, Rule};
 use crate::conformance::{
     answer::Answer,
-    ask::{part, whole, wrong, Ask, Fault, Wants},
+    ask::{part, want, whole, Ask, Fault, Wants},
     facts::{seconds_after, Facts},
     report::Severity::{Must, Should},
 };
@@ -71,17 +71,9 @@ fn range(wants: Wants) -> Ask {
 }
 
 fn is_part(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
-    if seen.status() == StatusCode::PARTIAL_CONTENT {
-        Ok(())
-    } else {
-        wrong("206 (Partial Content)")
-    }
+    want(seen.status() == StatusCode::PARTIAL_CONTENT, "206 (Partial Content)")
 }
 
 fn has_tag_of_whole(facts: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
-    if seen.headers().get(ETAG) == facts.plain.headers().get(ETAG) {
-        Ok(())
-    } else {
-        wrong("the ETag of the whole")
-    }
+    want(seen.headers().get(ETAG) == facts.plain.headers().get(ETAG), "the ETag of the whole")
 }

@@ -6,11 +6,14 @@ use http::{
 };
 
 use super::Rule;
-use crate::conformance::{
-    answer::{date, Answer},
-    ask::{anything, moot, wrong, Ask, Fault},
-    facts::Facts,
-    report::Severity::{Must, Should},
+use crate::{
+    conformance::{
+        answer::{date, Answer},
+        ask::{anything, moot, want, wrong, Ask, Fault, Wants},
+        facts::{Facts, Why},
+        report::Severity::{Must, Should},
+    },
+    rules::HttpDate,
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -43,7 +46,7 @@ pub(super) const RULES: &[Rule] = &[
             "The ETag is one entity tag: octets in double quotes, without a space in them, with W/ in front if weak.",
         hint: "Write the quotes: `ETag: \"v1\"`, not `ETag: v1`. `EntityTag::strong(\"v1\")` does.",
         needs: &["validator/present"],
-        asks: |facts| has(facts, facts.plain.has(ETAG), is_tag),
+        asks: |facts| has(facts.plain.has(ETAG), is_tag),
     },
     Rule {
         name: "validator/has-etag",
@@ -61,7 +64,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "Last-Modified is one date as in `Sun, 06 Nov 1994 08:49:37 GMT`.",
         hint: "Print it with `HttpDate`. The zone is `GMT`, not `+0000` or `UTC`.",
         needs: &["validator/present"],
-        asks: |facts| has(facts, facts.plain.has(LAST_MODIFIED), is_fixdate),
+        asks: |facts| has(facts.plain.has(LAST_MODIFIED), is_fixdate),
     },
     Rule {
         name: "validator/not-in-future",
@@ -76,11 +79,11 @@ pub(super) const RULES: &[Rule] = &[
         name: "validator/stable",
         section: "8.8.1",
         severity: Must,
-        claim: "Two GETs in a row have the same ETag.",
+        claim: "Two GETs in a row have the same ETag and the same Last-Modified.",
         hint: "What changes at each request (a nonce, the time of day, the order of a map) must not go into the tag; \
-               make it from a version of what the answer says.",
-        needs: &["validator/etag"],
-        asks: |facts| facts.tag().map(|_| vec![Ask::get(anything), Ask::get(has_same_tag)]),
+               make it from a version of what the answer says. Last-Modified is not the time of the request.",
+        needs: &["validator/etag", "validator/last-modified"],
+        asks: |facts| facts.revalidation().map(|_| vec![Ask::get(anything), Ask::get(has_same_validators)]),
     },
     Rule {
         name: "validator/one-content",
@@ -93,7 +96,7 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn has(_: &Facts, is_there: bool, wants: crate::conformance::ask::Wants) -> Result<Vec<Ask>, &'static str> {
+fn has(is_there: bool, wants: Wants) -> Result<Vec<Ask>, Why> {
     if is_there {
         Ok(vec![Ask::get(wants)])
     } else {
@@ -119,11 +122,7 @@ fn has_validator(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
 }
 
 fn has_tag(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
-    if seen.has(ETAG) {
-        Ok(())
-    } else {
-        wrong("an ETag")
-    }
+    want(seen.has(ETAG), "an ETag")
 }
 
 fn is_tag(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
@@ -147,14 +146,17 @@ fn is_not_in_future(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault>
     }
 }
 
-fn has_same_tag(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
-    if before.iter().all(|before| before.tag() == seen.tag()) {
+fn has_same_validators(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    let Some(before) = before.last() else { return Ok(()) };
+    // One that comes or goes is no other: the first second of a date is over.
+    let differ = |one: Option<HttpDate>, other: Option<HttpDate>| one.is_some() && other != one && other.is_some();
+    if before.tag() == seen.tag() && !differ(before.last_modified(), seen.last_modified()) {
         return Ok(());
     }
-    if before.iter().any(|before| before.differs_from(seen)) {
-        return wrong("the same ETag; but the content differs, too");
+    if before.differs_from(seen) {
+        return wrong("the same validators; but the content differs, too");
     }
-    wrong("the same ETag for the same content")
+    wrong("the same validators for the same content")
 }
 
 fn has_content_of_tag(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {

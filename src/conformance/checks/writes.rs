@@ -8,12 +8,27 @@ use http::{
 use super::Rule;
 use crate::conformance::{
     answer::Answer,
-    ask::{anything, moot, performed, refused, refused_or_bad_request, wrong, Ask, Fault, Wants},
+    ask::{self, anything, moot, want, Ask, Fault, Wants},
     facts::{seconds_after, Facts, Why},
     report::Severity::Must,
 };
 
 pub(super) const RULES: &[Rule] = &[
+    // First, while what is written is not there yet.
+    Rule {
+        name: "write/not-performed",
+        section: "13.1.1",
+        severity: Must,
+        claim: "A write that was refused with 412 was not done.",
+        hint: "Judge the precondition before the write, not when its answer is there.",
+        needs: &["validator/stable"],
+        asks: |facts| {
+            let mut asks = write(facts, is_refused, IF_MATCH, ANOTHER)?;
+            asks.insert(0, Ask::get(anything));
+            asks.push(Ask::get(is_unchanged));
+            Ok(asks)
+        },
+    },
     Rule {
         name: "write/if-match-miss",
         section: "13.1.1",
@@ -24,20 +39,6 @@ pub(super) const RULES: &[Rule] = &[
                layer that sees the response comes too late.",
         needs: &["answer/get"],
         asks: |facts| write(facts, refused, IF_MATCH, ANOTHER),
-    },
-    Rule {
-        name: "write/not-performed",
-        section: "13.1.1",
-        severity: Must,
-        claim: "A write that was refused with 412 was not done.",
-        hint: "Judge the precondition before the write, not when its answer is there.",
-        needs: &["write/if-match-miss"],
-        asks: |facts| {
-            let mut asks = write(facts, refused, IF_MATCH, ANOTHER)?;
-            asks.insert(0, Ask::get(anything));
-            asks.push(Ask::get(is_unchanged));
-            Ok(asks)
-        },
     },
     Rule {
         name: "write/if-match-malformed",
@@ -67,7 +68,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Must,
         claim: "A write with `If-None-Match: *` is refused with 412 where something exists.",
         hint: "`*` fails if there is a representation: that is how clients create without overwriting.",
-        needs: &["answer/get"],
+        needs: &["write/if-match-miss"],
         asks: |facts| write(facts, refused, IF_NONE_MATCH, HeaderValue::from_static("*")),
     },
     Rule {
@@ -85,7 +86,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Must,
         claim: "A write with an older date in If-Unmodified-Since is refused with 412.",
         hint: "Refuse the write if the resource was modified after the date.",
-        needs: &["validator/last-modified"],
+        needs: &["write/if-match-miss", "validator/stable"],
         asks: |facts| write(facts, refused, IF_UNMODIFIED_SINCE, seconds_after(facts.date()?, -86_400)),
     },
     Rule {
@@ -103,7 +104,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Must,
         claim: "If-Match switches If-Unmodified-Since off on writes, too.",
         hint: "Ignore If-Unmodified-Since where If-Match is present.",
-        needs: &["write/if-match-current", "validator/last-modified"],
+        needs: &["write/if-match-miss", "write/if-match-current"],
         asks: |facts| {
             let date = seconds_after(facts.date()?, -86_400);
             let asks = write(facts, performed, IF_MATCH, facts.strong_tag()?)?;
@@ -116,7 +117,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Must,
         claim: "If-Modified-Since is ignored on writes.",
         hint: "It is for GET and HEAD alone.",
-        needs: &["validator/last-modified", "write/if-match-current"],
+        needs: &["write/if-match-current"],
         asks: |facts| {
             let date = facts.date()?;
             let asks = write(facts, performed, IF_MATCH, facts.strong_tag()?)?;
@@ -148,13 +149,47 @@ fn write(facts: &Facts, wants: Wants, name: HeaderName, value: impl Into<HeaderV
     Ok(vec![Ask::given(facts.write()?, wants).with(name, value)])
 }
 
-fn is_unchanged(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
-    let changed = |plain: &Answer| plain.status() != seen.status() || plain.differs_from(seen);
-    if before.first().is_some_and(changed) {
-        wrong("the content as it was before")
-    } else {
-        Ok(())
+/// A write that the service does not know, under any precondition, tells nothing.
+fn is_served(seen: &Answer) -> Result<(), Fault> {
+    match seen.status() {
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
+            moot("the write that was given is not served")
+        }
+        _ => Ok(()),
     }
+}
+
+fn refused(facts: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    is_served(seen)?;
+    ask::refused(facts, before, seen)
+}
+
+fn refused_or_bad_request(facts: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    is_served(seen)?;
+    ask::refused_or_bad_request(facts, before, seen)
+}
+
+fn performed(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    is_served(seen)?;
+    want(seen.status().is_success(), "success (2xx)")
+}
+
+fn is_refused(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    if seen.status() == StatusCode::PRECONDITION_FAILED {
+        Ok(())
+    } else {
+        moot("the write was not refused with 412")
+    }
+}
+
+/// Compares by tag where there is one: content may differ and mean the same.
+fn is_unchanged(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    let Some(plain) = before.first() else { return Ok(()) };
+    let is_same = match (plain.tag(), seen.tag()) {
+        (Some(old), Some(new)) => old == new,
+        _ => plain.status() == seen.status() && !plain.differs_from(seen),
+    };
+    want(is_same, "what was there before")
 }
 
 fn has_tag_of_answer(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
@@ -162,9 +197,5 @@ fn has_tag_of_answer(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), 
     if said.is_none() || seen.status() != StatusCode::OK {
         return moot("the answer to the write has no ETag");
     }
-    if said == seen.headers().get(ETAG) {
-        Ok(())
-    } else {
-        wrong("the ETag of the answer to the write")
-    }
+    want(said == seen.headers().get(ETAG), "the ETag of the answer to the write")
 }
