@@ -61,7 +61,7 @@
 //! | `write`               | writes are guarded; see [`writes`](Check::writes)                                 |
 //!
 //! Not more than 1 MiB of an answer is read, and it is waited for no longer than [`timeout`](Check::timeout); what is an
-//! event stream by its type is not read at all. Nothing is kept but lengths and hashes.
+//! event stream by its type is not read at all.
 //!
 //! # Dates in tests
 //!

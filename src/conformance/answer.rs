@@ -1,8 +1,13 @@
 //! What was answered, in bounded memory.
 
-use std::{fmt, fmt::Debug, pin::pin, time::Duration};
+use std::{
+    fmt::{self, Debug},
+    future::poll_fn,
+    pin::pin,
+    time::Duration,
+};
 
-use bytes::Buf;
+use bytes::{Buf, BufMut};
 use http::{
     header::{AsHeaderName, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED},
     response, HeaderMap, Response, StatusCode,
@@ -12,11 +17,10 @@ use http_body::Body;
 use super::patience::within;
 use crate::{
     clock,
-    representation::{Digest, Sha256},
     rules::{EntityTag, HttpDate},
 };
 
-/// An answer whose content was read, as far as it goes, and forgotten.
+/// An answer whose content was read, as far as it goes.
 pub(super) struct Answer {
     pub(super) head: response::Parts,
     pub(super) content: Seen,
@@ -24,8 +28,8 @@ pub(super) struct Answer {
 
 /// What is kept of content.
 pub(super) struct Seen {
-    length: u64,
-    hash: [u8; 32],
+    /// Not more than [`LIMIT`].
+    octets: Vec<u8>,
     has_trailers: bool,
     end: End,
 }
@@ -58,8 +62,8 @@ impl Answer {
         } else {
             within(patience, reading.take(body)).await.unwrap_or(End::Slow)
         };
-        let Reading { length, hash, has_trailers, .. } = reading;
-        Self { head, content: Seen { length, hash: hash.finish(), has_trailers, end } }
+        let Reading { octets, has_trailers, .. } = reading;
+        Self { head, content: Seen { octets, has_trailers, end } }
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -96,18 +100,18 @@ impl Answer {
 
     /// Returns true if there is no content and no trailer section.
     pub(super) fn is_empty(&self) -> bool {
-        self.content.length == 0 && !self.content.has_trailers && matches!(self.content.end, End::Whole)
+        self.content.octets.is_empty() && !self.content.has_trailers && matches!(self.content.end, End::Whole)
     }
 
     /// Returns the number of octets of content, if all were seen.
     pub(super) fn length(&self) -> Option<u64> {
-        matches!(self.content.end, End::Whole).then_some(self.content.length)
+        matches!(self.content.end, End::Whole).then_some(self.content.octets.len() as u64)
     }
 
     /// Returns true if it is known that the content differs from that of another answer.
     pub(super) fn differs_from(&self, other: &Self) -> bool {
         let is_known = |answer: &Self| matches!(answer.content.end, End::Whole | End::TooLong);
-        is_known(self) && is_known(other) && self.content.hash != other.content.hash
+        is_known(self) && is_known(other) && self.content.octets != other.content.octets
     }
 
     /// Returns true if content goes on for ever, as far as anybody can tell.
@@ -123,14 +127,15 @@ impl Answer {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let octets = if self.length == 1 { "octet" } else { "octets" };
+        let length = self.octets.len();
+        let octets = if length == 1 { "octet" } else { "octets" };
         match &self.end {
-            End::Whole if self.length == 0 => f.write_str("no content"),
-            End::Whole => write!(f, "{} {octets} of content", self.length),
-            End::Unread => f.write_str("content that was not read: a stream"),
+            End::Whole if length == 0 => f.write_str("no content"),
+            End::Whole => write!(f, "{length} {octets} of content"),
+            End::Unread => f.write_str("content that was not read: it may have no end"),
             End::TooLong => write!(f, "more than {LIMIT} octets of content"),
-            End::Slow => write!(f, "{} {octets} of content, and no end in sight", self.length),
-            End::Broken(error) => write!(f, "{} {octets} of content, then an error: {error}", self.length),
+            End::Slow => write!(f, "{length} {octets} of content, and no end in sight"),
+            End::Broken(error) => write!(f, "{length} {octets} of content, then an error: {error}"),
         }?;
         f.write_str(if self.has_trailers { ", and trailers" } else { "" })
     }
@@ -153,9 +158,8 @@ pub(super) fn now() -> HttpDate {
 /// What was read so far.
 #[derive(Default)]
 struct Reading {
-    length: u64,
+    octets: Vec<u8>,
     frames: usize,
-    hash: Sha256,
     has_trailers: bool,
 }
 
@@ -166,17 +170,14 @@ impl Reading {
         B::Error: Debug,
     {
         let mut body = pin!(body);
-        while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
             let frame = match frame {
                 Ok(frame) => frame,
                 Err(error) => return End::Broken(format!("{error:?}")),
             };
             self.has_trailers |= frame.is_trailers();
             self.frames += 1;
-            if let Ok(data) = frame.into_data() {
-                self.take_data(data);
-            }
-            if self.length > LIMIT {
+            if frame.into_data().is_ok_and(|data| !self.take_data(data)) {
                 return End::TooLong;
             }
             if self.frames > FRAMES {
@@ -186,17 +187,11 @@ impl Reading {
         End::Whole
     }
 
-    /// Hashes data up to the limit, so that the same content gives the same hash, however it comes in frames.
-    fn take_data(&mut self, mut data: impl Buf) {
-        while data.has_remaining() && self.length <= LIMIT {
-            let chunk = data.chunk();
-            let room = usize::try_from(LIMIT - self.length).unwrap_or(usize::MAX);
-            let taken = chunk.get(..room).unwrap_or(chunk);
-            self.hash.update(taken);
-            let length = chunk.len();
-            self.length += length as u64;
-            data.advance(length);
-        }
+    /// Keeps what there is room for, and returns true if that was all.
+    fn take_data(&mut self, mut data: impl Buf) -> bool {
+        let taken = data.remaining().min(LIMIT - self.octets.len());
+        self.octets.put((&mut data).take(taken));
+        !data.has_remaining()
     }
 }
 
@@ -209,7 +204,7 @@ fn is_stream(headers: &HeaderMap) -> bool {
 const STREAMS: [&[u8]; 2] = [b"text/event-stream", b"multipart/x-mixed-replace"];
 
 /// Octets of content that are read of one answer.
-const LIMIT: u64 = 1 << 20;
+const LIMIT: usize = 1 << 20;
 
 /// Frames that are read of one answer: some are empty.
 const FRAMES: usize = 1 << 16;

@@ -6,7 +6,7 @@ use http::{
     HeaderName, HeaderValue, Request, StatusCode, Uri,
 };
 
-use super::answer::Answer;
+use super::{answer::Answer, checks::Rule};
 use crate::rules::{EntityTag, HttpDate};
 
 /// The answers to plain requests, and what the user told.
@@ -52,11 +52,18 @@ impl Facts {
     }
 
     pub(super) fn write(&self) -> Result<&Request<Bytes>, Why> {
-        self.write.as_ref().ok_or("no write was given: see `Check::writes`")
+        self.write.as_ref().ok_or("no write was given (`Check::writes`)")
     }
 
-    pub(super) fn change(&self) -> Result<(), Why> {
-        self.can_change.then_some(()).ok_or("it was not said how to change the resource: see `Check::changes`")
+    /// Returns what the user did not tell, and the check wants to know.
+    pub(super) fn lacks(&self, rule: &Rule) -> Option<Why> {
+        if rule.is_named("change") && !self.can_change {
+            return Some("it was not said how to change the resource (`Check::changes`)");
+        }
+        if rule.is_named("write") {
+            return self.write().err();
+        }
+        None
     }
 }
 

@@ -106,16 +106,31 @@ impl fmt::Display for Report {
         }
         let mut said: Vec<&str> = Vec::new();
         for finding in &self.findings {
-            let Verdict::NotApplicable(why) = &finding.verdict else { continue };
-            if said.contains(&&**why) {
-                continue;
+            match &finding.verdict {
+                Verdict::NotApplicable(why) if !said.contains(&&**why) => {
+                    writeln!(f, "  {}: {why}", self.names_without(why).join(", "))?;
+                    said.push(why);
+                }
+                _ => {}
             }
-            said.push(why);
-            let alike = |other: &&Finding| matches!(&other.verdict, Verdict::NotApplicable(other) if other == why);
-            let names: Vec<_> = self.findings.iter().filter(alike).map(Finding::name).collect();
-            writeln!(f, "  {why}: {}", names.join(", "))?;
         }
         Ok(())
+    }
+}
+
+impl Report {
+    /// Names what is not applicable for one reason: a group as such, where the reason is that of all its checks.
+    fn names_without(&self, why: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        for finding in self.findings.iter().filter(|finding| finding.is_moot_because(why)) {
+            let group = finding.name.split('/').next().unwrap_or_default();
+            let mut others = self.findings.iter().filter(|other| other.name.split('/').next() == Some(group));
+            let name = if others.all(|other| other.is_moot_because(why)) { group } else { &finding.name };
+            if names.last().is_none_or(|last| last != name) {
+                names.push(name.to_owned());
+            }
+        }
+        names
     }
 }
 
@@ -176,6 +191,12 @@ impl Finding {
     #[must_use]
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
+    }
+}
+
+impl Finding {
+    fn is_moot_because(&self, why: &str) -> bool {
+        matches!(&self.verdict, Verdict::NotApplicable(its) if its == why)
     }
 }
 

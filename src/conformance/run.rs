@@ -25,18 +25,21 @@ impl Check<'_> {
         let left_out = mem::take(&mut self.left_out);
         for rule in checks::all().filter(|rule| !left_out.iter().any(|name| rule.is_named(name))) {
             let mut log = Vec::new();
-            let verdict = match (rule.needs.iter().find_map(|need| in_vain.get(need).cloned()), &mut facts) {
-                (Some(why), _) => {
-                    in_vain.insert(rule.name, why.clone());
-                    Verdict::NotApplicable(why)
+            let verdict = match (&mut facts, rule.needs.iter().find_map(|need| in_vain.get(need).cloned())) {
+                (None, _) => self.judge_silence(rule, &mut log).await,
+                (Some(facts), _) if facts.lacks(rule).is_some() => {
+                    not_applicable(facts.lacks(rule).unwrap_or_default())
                 }
-                (None, Some(facts)) => {
+                (Some(_), Some(why)) => {
+                    in_vain.insert(rule.name, why.clone());
+                    not_applicable(why)
+                }
+                (Some(facts), None) => {
                     if rule.alters() {
                         self.look_again(facts).await;
                     }
                     self.judge(rule, facts, &mut log).await
                 }
-                (None, None) => self.judge_silence(rule, &mut log).await,
             };
             if let Verdict::Failed(_) = verdict {
                 in_vain.insert(rule.name, format!("`{}` failed", rule.name));
@@ -84,11 +87,11 @@ impl Check<'_> {
 
     async fn judge(&mut self, rule: &Rule, facts: &Facts, log: &mut Vec<String>) -> Verdict {
         if rule.alters() && facts.plain.status() != StatusCode::OK {
-            return Verdict::NotApplicable("the resource is gone by now".to_owned());
+            return not_applicable("the resource is gone by now");
         }
         let asks = match (rule.asks)(facts) {
             Ok(asks) => asks,
-            Err(why) => return Verdict::NotApplicable(why.to_owned()),
+            Err(why) => return not_applicable(why),
         };
         let mut answers = Vec::new();
         for ask in &asks {
@@ -105,7 +108,7 @@ impl Check<'_> {
             match (ask.wants)(facts, &answers, &answer) {
                 Ok(()) => answers.push(answer),
                 Err(Fault::Wrong(wanted)) => return Verdict::Failed(wanted),
-                Err(Fault::Moot(why)) => return Verdict::NotApplicable(why),
+                Err(Fault::Moot(why)) => return not_applicable(why),
             }
         }
         Verdict::Passed
@@ -114,7 +117,7 @@ impl Check<'_> {
     /// Judges a service that does not answer: the first check fails, and others need it.
     async fn judge_silence(&mut self, rule: &Rule, log: &mut Vec<String>) -> Verdict {
         if !rule.is_named("answer") {
-            return Verdict::NotApplicable("there is no answer".to_owned());
+            return not_applicable("there is no answer");
         }
         match self.exchange(&Ask::get(anything), log).await {
             Ok(_) => Verdict::Failed("an answer, each time".to_owned()),
@@ -151,4 +154,8 @@ impl Check<'_> {
         }
         answer
     }
+}
+
+fn not_applicable(why: impl Into<String>) -> Verdict {
+    Verdict::NotApplicable(why.into())
 }

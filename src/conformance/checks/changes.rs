@@ -19,7 +19,6 @@ pub(super) const RULES: &[Rule] = &[
         hint: "Make the tag from the content, or from a version that every change moves on.",
         needs: &["validator/etag"],
         asks: |facts| {
-            facts.change()?;
             facts.tag()?;
             Ok(vec![Ask::get(anything), Ask::get(has_another_tag).after_change()])
         },
@@ -32,7 +31,6 @@ pub(super) const RULES: &[Rule] = &[
         hint: "Look at the resource before answering 304. A stored tag must go when the resource changes.",
         needs: &["change/etag", "if-none-match/miss"],
         asks: |facts| {
-            facts.change()?;
             let tag = facts.tag()?;
             Ok(vec![
                 Ask::get(anything),
@@ -49,7 +47,6 @@ pub(super) const RULES: &[Rule] = &[
         hint: "Compare with the date that a plain GET would be given now.",
         needs: &["validator/stable", "if-modified-since/older"],
         asks: |facts| {
-            facts.change()?;
             let date = facts.date()?;
             Ok(vec![
                 Ask::get(anything),

@@ -64,7 +64,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Must,
         claim: "`*` in If-None-Match is answered 304: it means that there is a representation, with or without a tag.",
         hint: "Treat `*` as a match whenever the answer would be 200.",
-        needs: &["validator/present"],
+        needs: &["if-none-match/exact"],
         asks: |facts| {
             facts.revalidation()?;
             Ok(vec![revalidate(&HeaderValue::from_static("*"), not_modified)])
