@@ -39,7 +39,7 @@ async fn main() -> io::Result<ExitCode> {
 
 /// What the command line says.
 #[derive(Debug, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     origin: Uri,
     path: Option<PathAndQuery>,
     fields: Vec<(String, String)>,
@@ -49,7 +49,7 @@ pub struct Settings {
 
 impl Settings {
     /// Reads the arguments.
-    pub fn read(arguments: impl IntoIterator<Item = String>) -> Result<Self, String> {
+    pub(crate) fn read(arguments: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let mut settings = Self::default();
         let mut arguments = arguments.into_iter();
         let mut url = None;
@@ -77,7 +77,7 @@ impl Settings {
     }
 
     /// Makes the checks, prints what they found, and returns the exit status.
-    pub async fn judge(self, out: &mut impl Write, has_colours: bool) -> io::Result<u8> {
+    pub(crate) async fn judge(self, out: &mut impl Write, has_colours: bool) -> io::Result<u8> {
         let client = Client::builder(TokioExecutor::new()).build_http::<Content>();
         if let Err(error) = client.get(self.origin.clone()).await {
             writeln!(out, "no answer from {}: {error:?}", self.origin)?;

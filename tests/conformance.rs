@@ -33,7 +33,7 @@ use tower_http::{compression::CompressionLayer, services::ServeDir};
 
 use self::served::{checked, names_of_failures, right};
 
-#[expect(dead_code, reason = "its `main` is not run here")]
+#[expect(dead_code, unreachable_pub, reason = "its `main` is not run here")]
 #[path = "../examples/axum.rs"]
 mod application;
 mod broken;

@@ -47,7 +47,9 @@ impl Alarm {
             if receiver.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
                 let mut bell = ring.lock().unwrap_or_else(PoisonError::into_inner);
                 bell.has_rung = true;
-                bell.waker.take().map(Waker::wake);
+                if let Some(waker) = bell.waker.take() {
+                    waker.wake();
+                }
             }
         };
         // Where there are no threads, nothing ends the wait.

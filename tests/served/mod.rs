@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    fmt::Display,
     future::ready,
     sync::{Arc, Mutex},
 };
@@ -55,7 +56,7 @@ impl Store {
     }
 }
 
-pub(crate) fn value(text: impl ToString) -> HeaderValue {
+pub(crate) fn value(text: impl Display) -> HeaderValue {
     text.to_string().parse().unwrap()
 }
 

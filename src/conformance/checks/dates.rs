@@ -69,7 +69,7 @@ pub(super) const RULES: &[Rule] = &[
         hint:
             "Read dates to the letter: `HttpDate::parse`. General date parsers take zones, ISO 8601 and trailing text.",
         needs: &["if-modified-since/older"],
-        asks: |facts| invalid(IF_MODIFIED_SINCE, facts.date()?, 3600),
+        asks: |facts| invalid(&IF_MODIFIED_SINCE, facts.date()?, 3600),
     },
     Rule {
         name: "if-modified-since/lines",
@@ -108,7 +108,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "What is no HTTP date in If-Unmodified-Since is ignored.",
         hint: "Read dates to the letter: `HttpDate::parse`. What is no date must not be taken for 1970.",
         needs: &["if-unmodified-since/equal"],
-        asks: |facts| invalid(IF_UNMODIFIED_SINCE, facts.date()?, -DAY),
+        asks: |facts| invalid(&IF_UNMODIFIED_SINCE, facts.date()?, -DAY),
     },
     Rule {
         name: "if-unmodified-since/without-date",
@@ -133,7 +133,7 @@ fn since(name: HeaderName, date: HttpDate, wants: Wants) -> Ask {
 }
 
 /// Asks with values that are no dates, but would decide the other way if they were taken for one.
-fn invalid(name: HeaderName, date: HttpDate, seconds: i64) -> Result<Vec<Ask>, Why> {
+fn invalid(name: &HeaderName, date: HttpDate, seconds: i64) -> Result<Vec<Ask>, Why> {
     let date = seconds_after(date, seconds).to_string();
     let values = [
         date.replace("GMT", "+0000"),
