@@ -1,5 +1,6 @@
 //! The checks for users' own tests: each must be able to fail, and what is right must pass.
 
+#![cfg(feature = "conformance")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use std::{
