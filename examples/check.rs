@@ -7,19 +7,19 @@ use std::{
     env,
     io::{self, IsTerminal, Write},
     process::ExitCode,
+    time::Duration,
 };
 
-use http::{uri::PathAndQuery, Request, Uri};
+use http::{uri::PathAndQuery, HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::ServiceExt;
 use tower_conditional::conformance::{check, Content, Finding, Report, Severity, Verdict};
 
 const USAGE: &str = "\
-usage: check [-v] [-H 'NAME: VALUE'].. [--without CHECK].. URL
+usage: check [-v] [-H 'NAME: VALUE'].. URL
 
-  -v         show all checks, with what was sent and seen, not only those that failed
-  -H         add a header field to each request
-  --without  leave out a check, or a group such as `head`
+  -v  show all checks, with what was sent and seen, not only those that failed
+  -H  add a header field to each request
 
 Colours are used on terminals, unless NO_COLOR is set.";
 
@@ -42,8 +42,7 @@ async fn main() -> io::Result<ExitCode> {
 pub(crate) struct Settings {
     origin: Uri,
     path: Option<PathAndQuery>,
-    fields: Vec<(String, String)>,
-    left_out: Vec<String>,
+    fields: HeaderMap,
     is_verbose: bool,
 }
 
@@ -59,10 +58,9 @@ impl Settings {
                 "-v" => settings.is_verbose = true,
                 "-H" => {
                     let field = next()?;
-                    let (name, value) = field.split_once(':').ok_or_else(|| format!("no colon in `{field}`"))?;
-                    settings.fields.push((name.trim().to_owned(), value.trim().to_owned()));
+                    let (name, value) = read_field(&field).ok_or_else(|| format!("no header field: {field}"))?;
+                    settings.fields.append(name, value);
                 }
-                "--without" => settings.left_out.push(next()?),
                 option if option.starts_with('-') => return Err(format!("no option {option}")),
                 _ => drop(url.replace(argument)),
             }
@@ -79,8 +77,13 @@ impl Settings {
     /// Makes the checks, prints what they found, and returns the exit status.
     pub(crate) async fn judge(self, out: &mut impl Write, has_colours: bool) -> io::Result<u8> {
         let client = Client::builder(TokioExecutor::new()).build_http::<Content>();
-        if let Err(error) = client.get(self.origin.clone()).await {
-            writeln!(out, "no answer from {}: {error:?}", self.origin)?;
+        let why = match tokio::time::timeout(PATIENCE, client.get(self.origin.clone())).await {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(format!("{error:?}")),
+            Err(_) => Some(format!("{PATIENCE:?} are over")),
+        };
+        if let Some(why) = why {
+            writeln!(out, "no answer from {}: {why}", self.origin)?;
             return Ok(2);
         }
         let (scheme, authority) = (self.origin.scheme().cloned(), self.origin.authority().cloned());
@@ -94,17 +97,19 @@ impl Settings {
         });
         // Nothing on a server of somebody else's is changed.
         let path = self.path.as_ref().map_or("/", PathAndQuery::as_str);
-        let mut checks = check(server, path).without("change").without("write");
-        for (name, value) in self.fields {
+        let mut checks = check(server, path).timeout(PATIENCE).without("change").without("write");
+        for (name, value) in &self.fields {
             checks = checks.header(name, value);
-        }
-        for name in &self.left_out {
-            checks = checks.without(name);
         }
         let report = checks.await;
         Page { has_colours, is_verbose: self.is_verbose }.print(&report, out)?;
         Ok(u8::from(!report.is_ok()))
     }
+}
+
+fn read_field(text: &str) -> Option<(HeaderName, HeaderValue)> {
+    let (name, value) = text.split_once(':')?;
+    Some((name.trim().parse().ok()?, value.trim().parse().ok()?))
 }
 
 /// How a report is printed.
@@ -168,6 +173,9 @@ impl Page {
         }
     }
 }
+
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const RED: &str = "1;31";
 const GREEN: &str = "32";

@@ -126,7 +126,8 @@ pub use self::{
 /// Checks how a service answers conditional requests for `uri`: `.await` it for the [`Report`].
 ///
 /// The service gets requests whose body is [`Content`]: routers and most layers take that, and so does a closure that does
-/// not say what it takes. For others there is [`check_with`]. It is called again and again, one request after the other.
+/// not say what it takes. For others there is [`check_with`]. It is called again and again, one request after the other;
+/// should it panic, so does the check.
 ///
 /// See the [module](self) for an example.
 ///

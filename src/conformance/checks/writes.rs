@@ -20,7 +20,7 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.1",
         severity: Must,
         claim: "A write that was refused with 412 was not done.",
-        hint: "Judge the precondition before the write, not when its answer is there.",
+        hint: "Judge the precondition before the write, not when its answer is there: `PreconditionLayer` does.",
         needs: &["validator/stable"],
         asks: |facts| {
             let mut asks = write(facts, is_refused, IF_MATCH, ANOTHER)?;
@@ -34,9 +34,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.1",
         severity: Must,
         claim: "A write with another tag in If-Match is refused with 412.",
-        hint:
-            "Judge the precondition in the handler, with `Preconditions`, before the write and in one step with it. A \
-               layer that sees the response comes too late.",
+        hint: "Judge the precondition in the handler, with `Preconditions::check`, in one step with the write, or put \
+               `PreconditionLayer` in front. A layer that sees the response comes too late.",
         needs: &["answer/get"],
         asks: |facts| write(facts, refused, IF_MATCH, ANOTHER),
     },
