@@ -16,7 +16,7 @@ use std::{
     },
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
-    time::{Duration, Instant, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use axum::{body::Body, extract::State, routing::get, Router};
@@ -115,6 +115,11 @@ async fn our_layer_is_as_it_must_be_in_all_its_settings() {
         ("without dates of its own", layer().freshness(Freshness::OmitLastModified), &dateless),
         ("without memory", layer().without_memory(), &plain),
         ("HEAD as GET", layer().head_as_get(true), &plain),
+        ("learning", layer().learn_inner_tags(true), &plain),
+        ("trusting dates", layer().trust_inner_dates(true), &plain),
+        ("replacing tags", layer().learn_inner_tags(true).replace_inner_tags(true), &plain),
+        ("with tags in trailers", layer().trailer_tags(true), &plain),
+        ("with ranges", layer().ranges(true), &plain),
     ] {
         let report = check(application(layer), "/feed").await;
         report.assert_ok();
@@ -230,6 +235,10 @@ async fn serve_dir_gets_what_it_deserves() {
     let mended = ["if-none-match/lines", "if-match/malformed", "precedence/useless-tag-over-date"];
     let left: Vec<_> = names_of_failures(&report);
     assert!(left.iter().all(|name| expected.contains(name) && !mended.contains(name)), "{report}");
+    // Where the layer judges alone, all is mended; it learns no tag of a file that has only just been written.
+    let later = || SystemTime::now() + Duration::from_secs(3600);
+    let replacing = ConditionalLayer::new().replace_inner_tags(true).ranges(true).head_as_get(true).clock(later);
+    check(replacing.layer(dir()), "/LICENSE").await.assert_ok();
     let report = check(ServiceBuilder::new().layer(CompressionLayer::new()).service(dir()), "/LICENSE").await;
     assert!(names_of_failures(&report).contains(&"encoding/tags"), "{report}");
 }
