@@ -1,7 +1,7 @@
 //! A small application whose responses can be revalidated.
 //!
-//! Run with `cargo run --example axum`, on another address with `ADDR=127.0.0.1:4000 cargo run --example axum`; try with
-//! `curl -i http://127.0.0.1:3000/flags`.
+//! Run with `cargo run --example axum`, on another address with `ADDR=127.0.0.1:4000 cargo run --example axum`; open
+//! <http://127.0.0.1:3000> in a browser, or try `curl -i http://127.0.0.1:3000/flags`.
 
 use std::{
     collections::BTreeMap,
@@ -45,12 +45,14 @@ pub fn app() -> Router {
         .route("/", get(page))
         .route("/flags", get(read).put(write))
         .route("/events", get(events))
+        .route("/large", get(large))
         .with_state(flags)
         .layer(ConditionalLayer::new())
 }
 
+/// Shows all this at work; a browser that has it and reloads it gets a 304.
 async fn page() -> Html<&'static str> {
-    Html("<!doctype html><title>Flags</title><p><a href=/flags>flags</a> <a href=/events>events</a>\n")
+    Html(include_str!("axum/page.html"))
 }
 
 /// Polled by clients: nearly always a 304.
@@ -84,4 +86,9 @@ fn lock(stored: &Stored) -> MutexGuard<'_, Flags> {
 async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let ticks = IntervalStream::new(tokio::time::interval(Duration::from_secs(1)));
     Sse::new(ticks.map(|_| Ok(Event::default().data("tick"))))
+}
+
+/// More than the layer holds: it goes out at once, and has no tag.
+async fn large() -> Vec<u8> {
+    vec![0; 8_000_000]
 }
