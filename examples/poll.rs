@@ -3,7 +3,7 @@
 //! Run with `cargo run --example poll`, which serves a document itself and polls it ten times; with
 //! `cargo run --example poll -- http://127.0.0.1:3000/flags 60` for a minute of somebody else's.
 
-#![allow(clippy::print_stdout)]
+#![allow(clippy::exhaustive_structs, clippy::print_stdout)]
 
 use std::{
     collections::BTreeMap,
@@ -37,21 +37,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut seconds = time::interval(Duration::from_secs(1));
     for poll in 1..=polls {
         seconds.tick().await;
-        // What was read last is the best that is known, whatever came of this poll.
         let outcome = document.poll().await.map_or_else(|error| error.to_string(), |status| status.to_string());
-        println!(
-            "{poll:3}  {outcome:18}  {}",
-            document.flags().map_or("nothing held".to_owned(), |flags| format!("{flags:?}"))
-        );
+        // What was read last is the best that is known, whatever came of this poll.
+        println!("{poll:3}  {outcome:16}  {:?}", document.flags());
     }
     let Totals { parsed, not_modified, octets, octets_saved } = document.totals();
-    println!("{not_modified} times not modified, {parsed} times parsed; {octets} octets of content came, {octets_saved} did not have to");
+    println!("parsed {parsed} times, not modified {not_modified} times");
+    println!("{octets} octets of content came, {octets_saved} did not have to");
     Ok(())
 }
 
 type Flags = BTreeMap<String, bool>;
 
-/// A document as it was last read.
+/// A document that is polled, as it was last read.
 #[derive(Debug)]
 pub struct Document {
     client: Client,
@@ -72,13 +70,18 @@ struct Held {
 /// What came of all polls.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
+    /// Times that new content was read.
     pub parsed: usize,
+    /// Times that the value held was current.
     pub not_modified: usize,
+    /// Octets of content that came.
     pub octets: usize,
+    /// Octets of content that would have come again.
     pub octets_saved: usize,
 }
 
 impl Document {
+    /// Knows of a document, and holds nothing yet.
     pub fn new(url: String) -> Result<Self, Box<dyn Error>> {
         let client = Client::builder().timeout(Duration::from_secs(10)).build()?;
         Ok(Self { client, url, held: None, totals: Totals::default() })
@@ -124,6 +127,7 @@ impl Document {
         self.held.as_ref().map(|held| &held.flags)
     }
 
+    /// What came of all polls so far.
     pub fn totals(&self) -> Totals {
         self.totals
     }
