@@ -317,12 +317,28 @@ fn each_date_is_compared_on_its_own() {
 #[test]
 fn the_inner_service_does_not_judge_by_a_date_that_is_void() {
     let fields = [IM, INM, IMS, IUS];
-    for (asked, expected) in [("0123", "01"), ("023", "02"), ("123", "13"), ("23", "23"), ("", "")] {
-        let lines: Vec<_> = (0..4).filter(|i| asked.contains(&i.to_string())).map(|i| (fields[i], "x")).collect();
-        let headers = fetch(&lines, reply(200, &[], "")).forwarded.headers;
-        let left: String = (0..4).filter(|&i| headers.contains_key(fields[i])).map(|i| i.to_string()).collect();
-        assert_eq!(left, expected, "{asked}");
+    let (past, twice) = (date(-90), [(IMS, date(-90)), (IMS, date(-60)), (IUS, date(-90)), (IUS, date(-60))]);
+    for (asked, valid, void) in
+        [("0123", "01", "01"), ("023", "02", "0"), ("123", "13", "1"), ("23", "23", ""), ("", "", "")]
+    {
+        for (text, expected) in [(&*past, valid), ("x", void)] {
+            let lines: Vec<_> = (0..4).filter(|i| asked.contains(&i.to_string())).map(|i| (fields[i], text)).collect();
+            let headers = fetch(&lines, reply(200, &[], "")).forwarded.headers;
+            let left: String = (0..4).filter(|&i| headers.contains_key(fields[i])).map(|i| i.to_string()).collect();
+            assert_eq!(left, expected, "{asked} {text}");
+        }
     }
+    // Some take the first of two.
+    let twice: Vec<_> = twice.iter().map(|(name, text)| (*name, &**text)).collect();
+    assert!(fetch(&twice, reply(200, &[], "")).forwarded.headers.is_empty());
+}
+
+#[test]
+fn the_inner_service_gets_each_list_in_one_line() {
+    let lines = [(IM, "\"a\""), (INM, "W/\"é\""), (IM, "\"b,c\", \"d\""), (INM, "\"x\""), (INM, "")];
+    let headers = fetch(&lines, reply(200, &[], "")).forwarded.headers;
+    assert_eq!(headers.get_all(IM).iter().collect::<Vec<_>>(), ["\"a\", \"b,c\", \"d\""]);
+    assert_eq!(headers.get_all(INM).iter().map(|line| line.as_bytes()).collect::<Vec<_>>(), [b"W/\"\xE9\", \"x\", "]);
 }
 
 #[test]

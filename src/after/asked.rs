@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{
     header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE},
-    request, HeaderMap, HeaderValue, Method, Uri,
+    request, HeaderMap, HeaderName, HeaderValue, Method, Uri,
 };
 
 use super::{
@@ -56,7 +56,13 @@ impl Asked {
             asked.hide_preconditions(headers);
         }
         asked.hide_void_dates(headers);
-        if asked.names_what_to_part() && headers.contains_key(RANGE) && asked.part_cannot_be_judged(headers) {
+        for name in [IF_MATCH, IF_NONE_MATCH] {
+            join_lines(headers, &name);
+        }
+        let is_own_to_judge = config.ranges && asked.preconditions.has_if_range();
+        if is_own_to_judge
+            || asked.names_what_to_part() && headers.contains_key(RANGE) && asked.part_cannot_be_judged(headers)
+        {
             headers.remove(RANGE);
             headers.remove(IF_RANGE);
         }
@@ -72,7 +78,9 @@ impl Asked {
     /// Takes away all preconditions, where two kinds of tag may stand for the same content: this layer knows both, and the
     /// inner service only its own.
     fn hide_preconditions(&self, headers: &mut HeaderMap) {
-        if self.names_what_to_part() && (self.preconditions.has_if_range() || self.part_cannot_be_judged(headers)) {
+        // Of a part alone it may not be known which whole it is of.
+        let hangs_on_whole = self.config.replace_inner_tags && !self.preconditions.is_empty();
+        if hangs_on_whole || self.preconditions.has_if_range() || self.part_cannot_be_judged(headers) {
             headers.remove(RANGE);
             headers.remove(IF_RANGE);
         }
@@ -84,11 +92,12 @@ impl Asked {
     /// Takes away the date fields that the inner service must not judge.
     ///
     /// Deliberately: where the tag field is present the date field is void (RFC 9110, 13.1.3 and 13.1.4), and a service
-    /// that knows only dates would answer 304 by it after a rollback. Nor does it know anything of a minted date.
+    /// that knows only dates would answer 304 by it after a rollback. So is one that is not exactly one date, and some take
+    /// the first of two. Nor does the inner service know anything of a minted date.
     fn hide_void_dates(&self, headers: &mut HeaderMap) {
         let (asked, memory) = (&self.preconditions, &self.config.memory);
         let is_void = |tag_field: bool, date: Option<HttpDate>| {
-            tag_field || date.is_some_and(|date| memory.may_have_minted(&self.key, date))
+            tag_field || date.is_none_or(|date| memory.may_have_minted(&self.key, date))
         };
         if asked.has_if_modified_since() && is_void(asked.has_if_none_match(), asked.if_modified_since_date()) {
             headers.remove(IF_MODIFIED_SINCE);
@@ -155,6 +164,18 @@ impl Asked {
     pub(super) fn date_key(&self, date: HttpDate) -> Option<Key> {
         let octets = date.unix_seconds().to_le_bytes();
         self.config.last_modified.then(|| self.key.with(&self.config.memory.keys, &octets))
+    }
+}
+
+/// Makes one line of the several that a list may have (RFC 9110, section 5.3): some inner services read only the first.
+fn join_lines(headers: &mut HeaderMap, name: &HeaderName) {
+    let mut lines = headers.get_all(name).iter();
+    if lines.next().is_none() || lines.next().is_none() {
+        return;
+    }
+    let lines: Vec<_> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b", "[..])) {
+        headers.insert(name, joined);
     }
 }
 
