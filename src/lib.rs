@@ -45,7 +45,7 @@
 //! ```
 //!
 //! Contents: [what the layer does](#what-the-layer-does) · [where to put it](#where-to-put-the-layer) ·
-//! [bodies](#what-happens-to-bodies) · [content that never matches](#content-that-never-matches) ·
+//! [bodies](#what-happens-to-bodies) · [large content](#large-content) · [content that never matches](#content-that-never-matches) ·
 //! [cookies and private responses](#cookies-and-private-responses) · [writes](#writes) ·
 //! [several servers](#several-servers) · [dates](#dates) · [what it does not do](#what-it-does-not-do) ·
 //! [tests](#tests) · [features](#features)
@@ -115,13 +115,25 @@
 //! [`buffer_limit`](ConditionalLayer::buffer_limit) (1 MiB), and sends it on frame by frame as it came, trailers and
 //! errors included:
 //!
-//! - Content known to be larger is not touched.
+//! - Content known to be larger is not touched, unless it is to be [learnt](#large-content).
 //! - Content of **unknown** size is read as long as it is ready. When it makes the layer wait, what was read is sent, the
 //!   rest follows as it comes, and there is no tag. So event streams and streamed pages start as early as without the
 //!   layer.
 //! - Content of **known** size may make the client wait for
 //!   [`buffer_deadline`](ConditionalLayer::buffer_deadline) (500 ms) at most.
 //! - A body that errs, or is not as long as it said, gets no tag, and is sent as it is.
+//!
+//! # Large content
+//!
+//! Downloads, exports and videos are not read ahead. Three settings, each for itself, give them tags all the same:
+//!
+//! - [`replace_inner_tags`](ConditionalLayer::replace_inner_tags), for file servers and upstreams that make tags of their own:
+//!   the content is hashed while it is sent for the first time, and known again by the inner tag from then on. All replicas
+//!   and all deploys give it the same tag, and a 304 costs nothing. [`learn_inner_tags`](ConditionalLayer::learn_inner_tags)
+//!   does the same and leaves the inner tags valid.
+//! - [`trailer_tags`](ConditionalLayer::trailer_tags), for content of which nothing is known: the tag follows it.
+//! - [`ranges`](ConditionalLayer::ranges): a download that broke off goes on where it was, on another server too, and never
+//!   with a part of another version.
 //!
 //! # Content that never matches
 //!
@@ -196,9 +208,10 @@
 //!
 //! - It stores no content, and `ConditionalLayer` saves no handler its work: its 304 saves the transfer, not the database
 //!   query. [`PreconditionLayer::new`] saves that, too.
-//! - It serves no ranges, and hashes no part of content. [`Preconditions::allows_range`] is there for those who do.
+//! - It serves no ranges unless [asked to](ConditionalLayer::ranges), and several at once never.
+//!   [`Preconditions::allows_range`] is there for those who do.
 //! - It makes no decision on how long a response is fresh, except against being heuristically so; see [`Freshness`].
-//! - It tags no response larger than its limit, and no stream.
+//! - It tags no event stream, and no response larger than its limit unless [told how](#large-content).
 //!
 //! # Tests
 //!
@@ -211,6 +224,12 @@
 //! revalidates as the RFC says; in one line, for a test or CI:
 //! `conformance::check(app(), "/feed").await.assert_ok()`.
 //!
+//! # In production
+//!
+//! [`ConditionalLayer::stats`] counts what was answered, why responses were left alone, and how many octets were not sent,
+//! hashed, compared and kept; the example `metrics` shows it as Prometheus text. Feature `tracing` gives an event for each
+//! decision. [`tolerate_suffixes`](ConditionalLayer::tolerate_suffixes) is for proxies that put `-gzip` behind tags.
+//!
 //! # Features
 //!
 //! - `axum`: [`Preconditions`] is an extractor, [`Refusal`] a response, and [`EntityTag`], [`HttpDate`] and [`Validators`]
@@ -220,6 +239,7 @@
 //! - `blake3`: the hash `Blake3`, for [`ConditionalLayer::digest`]: faster than SHA-256 from some KiB on, for content that
 //!   was not seen before. It wants a C compiler.
 //! - `conformance`: the module of that name, with checks for your own tests. It needs no further crate.
+//! - `tracing`: one event for each decision, at level DEBUG, with outcome and status; target `tower_conditional`.
 //!
 //! The minimum supported Rust version is 1.88. It is raised in minor releases only.
 //!
@@ -238,6 +258,8 @@ mod extract;
 mod refusal;
 mod representation;
 mod rules;
+mod stats;
+mod trace;
 
 pub use self::{
     after::{Conditional, ConditionalLayer, ResponseFuture},
@@ -252,6 +274,7 @@ pub use self::{
         Decision, EntityTag, HttpDate, InvalidEntityTag, LastModified, OutOfRange, Preconditions, Representation,
         Validators,
     },
+    stats::Stats,
 };
 
 #[cfg(feature = "blake3")]

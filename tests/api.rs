@@ -35,7 +35,7 @@ use tower_conditional::{
     And, Conditional, ConditionalLayer, Decision, DefaultPredicate, Digest, EntityTag, Freshness, FromGet,
     FromGetFuture, FromSource, HttpDate, IntoRepresentation, InvalidEntityTag, LastModified, OutOfRange, Outcome,
     Precondition, PreconditionFuture, PreconditionLayer, Preconditions, Predicate, Reason, Refusal, Representation,
-    ResponseBody, ResponseFuture, Sha256, Source, Untagged, Validators,
+    ResponseBody, ResponseFuture, Sha256, Source, Stats, Untagged, Validators,
 };
 
 // ----- Items and traits -----
@@ -182,7 +182,16 @@ fn every_setting_takes_what_it_says() {
         .key(|parts| parts.uri.path().to_owned())
         .clock(|| UNIX_EPOCH)
         .report_outcome(true)
+        .learn_inner_tags(true)
+        .trust_inner_dates(true)
+        .replace_inner_tags(true)
+        .trailer_tags(true)
+        .ranges(true)
+        .tolerate_suffixes(["-gzip"])
         .digest::<Sum>();
+    let stats: Stats = ConditionalLayer::new().tolerate_suffixes(vec![String::new()]).stats();
+    assert_eq!(stats.left_alone().map(|(_, count): (Reason, u64)| count).sum::<u64>(), 0);
+    has!(Stats: Send + Sync + Unpin + Copy + Debug + Default);
 }
 
 #[test]

@@ -11,12 +11,14 @@ use http_body::Body;
 
 use super::{
     asked::Asked,
-    streams::{cut, hash_on_the_way, Lesson},
+    layer::Config,
+    streams::{cut, hash_on_the_way, length, Lesson},
 };
 use crate::{
     body::{Buffer, ResponseBody},
     representation::{self, Digest, Facts, Freshness, Key, Made, Modified, Outcome, Own, Reason, Sighting},
     rules::{keep_for_not_modified, keep_for_precondition_failed, trim_ows, Decision, Validators},
+    trace::decided,
 };
 
 /// What to do with the content of a response.
@@ -78,23 +80,27 @@ pub(super) fn plan(asked: &Asked, head: &response::Parts, facts: &Facts, body: &
 }
 
 /// Sends a response that the layer has nothing to do with.
-pub(super) fn pass<B: Body>(mut head: response::Parts, body: B, reason: Reason, report: bool) -> Sent<B> {
+pub(super) fn pass<B: Body>(head: response::Parts, body: B, reason: Reason, config: &Config) -> Sent<B> {
     let outcome = Outcome::LeftAlone(reason);
-    if report {
+    send(head, ResponseBody::inner(body, outcome), outcome, config)
+}
+
+/// Sends a response, and tells what was done.
+fn send<B: Body>(mut head: response::Parts, body: ResponseBody<B>, outcome: Outcome, config: &Config) -> Sent<B> {
+    config.counters.decided(outcome);
+    decided!(outcome, head.status);
+    if config.report_outcome {
         head.extensions.insert(outcome);
     }
-    Response::from_parts(head, ResponseBody::inner(body, outcome))
+    Response::from_parts(head, body)
 }
 
 /// Refuses a write.
-pub(super) fn refuse<B: Body>(report: bool) -> Sent<B> {
+pub(super) fn refuse<B: Body>(config: &Config) -> Sent<B> {
     let outcome = Outcome::PreconditionFailed;
-    let mut response = Response::new(ResponseBody::empty(outcome));
-    *response.status_mut() = StatusCode::PRECONDITION_FAILED;
-    if report {
-        response.extensions_mut().insert(outcome);
-    }
-    response
+    let mut head = Response::new(()).into_parts().0;
+    head.status = StatusCode::PRECONDITION_FAILED;
+    send(head, ResponseBody::empty(outcome), outcome, config)
 }
 
 /// Sends a response, or what its preconditions ask for in its place.
@@ -113,7 +119,10 @@ pub(super) fn answer<D: Digest, B: Body>(
     let unread = made.as_ref().err().copied();
     let Judged { decision, may_cut } = judge(asked, &mut head, facts, made, has_content);
     let (outcome, body) = match decision {
-        Decision::NotModified => (Outcome::NotModified, ResponseBody::empty(Outcome::NotModified)),
+        Decision::NotModified => {
+            asked.config.counters.not_sent(length(asked, facts, &body).filter(|_| !asked.is_head).unwrap_or(0));
+            (Outcome::NotModified, ResponseBody::empty(Outcome::NotModified))
+        }
         Decision::PreconditionFailed => (Outcome::PreconditionFailed, ResponseBody::empty(Outcome::PreconditionFailed)),
         Decision::Proceed if asked.is_head && asked.config.head_as_get => {
             keep_length(&mut head, &body);
@@ -129,10 +138,7 @@ pub(super) fn answer<D: Digest, B: Body>(
             (outcome, body)
         }
     };
-    if asked.config.report_outcome {
-        head.extensions.insert(outcome);
-    }
-    Response::from_parts(head, body)
+    send(head, body, outcome, &asked.config)
 }
 
 type Sent<B> = Response<ResponseBody<B>>;
@@ -271,7 +277,11 @@ fn decide(asked: &Asked, status: StatusCode, validators: &Validators, unread: Op
     if is_broken || has_unknown_tag && asked.preconditions.has_if_match() {
         return Decision::Proceed;
     }
-    match asked.preconditions.evaluate_read(validators) {
+    let decision = match (asked.preconditions.evaluate_read(validators), &validators.etag) {
+        (Decision::Proceed, Some(etag)) if asked.names_with_suffix(etag) => Decision::NotModified,
+        (decision, _) => decision,
+    };
+    match decision {
         Decision::NotModified if !may_be_unmodified => Decision::Proceed,
         decision => decision,
     }

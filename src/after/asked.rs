@@ -136,6 +136,11 @@ impl Asked {
         self.key.content(facts.varied?)
     }
 
+    /// Returns true if If-None-Match names the tag with something behind it that a proxy is known to put there.
+    pub(super) fn names_with_suffix(&self, etag: &EntityTag) -> bool {
+        self.config.tolerated_suffixes.iter().any(|suffix| self.preconditions.names_with_suffix(etag, suffix))
+    }
+
     /// Makes a tag ready to send.
     pub(super) fn made(&self, tag: EntityTag) -> Made {
         Made::from(if self.config.is_weak() { tag.into_weak() } else { tag })

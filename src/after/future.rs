@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{ready, Context, Poll},
 };
 
@@ -14,6 +15,7 @@ use pin_project_lite::pin_project;
 use super::{
     answer::{self, Plan},
     asked::Asked,
+    layer::Config,
     reading::Reading,
     streams::Lesson,
 };
@@ -51,10 +53,10 @@ pin_project! {
             #[pin]
             future: F,
             reason: Reason,
-            report: bool,
+            config: Arc<Config>,
         },
         Refused {
-            report: bool,
+            config: Arc<Config>,
         },
         Asking {
             #[pin]
@@ -78,12 +80,12 @@ struct Unfinished<B, D> {
 }
 
 impl<F, B, D> ResponseFuture<F, B, D> {
-    pub(super) fn passing(future: F, reason: Reason, report: bool) -> Self {
-        Self { state: State::Passing { future, reason, report } }
+    pub(super) fn passing(future: F, reason: Reason, config: Arc<Config>) -> Self {
+        Self { state: State::Passing { future, reason, config } }
     }
 
-    pub(super) fn refused(report: bool) -> Self {
-        Self { state: State::Refused { report } }
+    pub(super) fn refused(config: Arc<Config>) -> Self {
+        Self { state: State::Refused { config } }
     }
 
     pub(super) fn asking(future: F, asked: Asked) -> Self {
@@ -102,11 +104,11 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         let response = match state.as_mut().project() {
-            StateProj::Passing { future, reason, report } => {
+            StateProj::Passing { future, reason, config } => {
                 let (head, body) = ready!(future.poll(cx))?.into_parts();
-                answer::pass(head, body, *reason, *report)
+                answer::pass(head, body, *reason, config)
             }
-            StateProj::Refused { report } => answer::refuse(*report),
+            StateProj::Refused { config } => answer::refuse(config),
             StateProj::Asking { future, asked } => {
                 let (mut head, body) = ready!(future.poll(cx))?.into_parts();
                 let exchange = asked.as_ref().expect(POLLED_AGAIN);

@@ -75,6 +75,7 @@ impl<B: Body, D: Digest> Reading<B, D> {
             let previous = evidence.and_then(|(evidence, key)| evidence.get(key));
             if let (Some((evidence, key)), Some(remembered)) = (evidence, &previous) {
                 if let Some(same) = remembered.compare(content.len(), variant, content.datas()) {
+                    config.counters.compared(content.len());
                     evidence.confirm(key, remembered, same, content.datas());
                     return Poll::Ready(Ok(remembered.made().clone()));
                 }
@@ -83,6 +84,7 @@ impl<B: Body, D: Digest> Reading<B, D> {
         }
         let Some(hashing) = &mut self.hashing else { return Poll::Pending };
         ready!(hashing.poll(cx, self.buffer.content()));
+        config.counters.hashed(self.buffer.content().len());
         let mut made = asked.made(tag(std::mem::take(&mut hashing.digest), facts.is_negotiated, headers));
         if let Some((evidence, key)) = evidence {
             made = made.hashed(&config.memory.keys);

@@ -90,16 +90,16 @@ where
             if request.headers().contains_key(IF_UNMODIFIED_SINCE) {
                 let (parts, body) = request.into_parts();
                 if hangs_on_minted_date(&parts, &self.config) {
-                    return ResponseFuture::refused(self.config.report_outcome);
+                    return ResponseFuture::refused(Arc::clone(&self.config));
                 }
                 request = Request::from_parts(parts, body);
             }
-            return ResponseFuture::passing(self.inner.call(request), Reason::Method, self.config.report_outcome);
+            return ResponseFuture::passing(self.inner.call(request), Reason::Method, Arc::clone(&self.config));
         }
         let (mut parts, body) = request.into_parts();
         if self.config.when_request.as_ref().is_some_and(|when| !when(&parts)) {
             let request = Request::from_parts(parts, body);
-            return ResponseFuture::passing(self.inner.call(request), Reason::Request, self.config.report_outcome);
+            return ResponseFuture::passing(self.inner.call(request), Reason::Request, Arc::clone(&self.config));
         }
         let asked = Asked::take(&mut parts, &self.config);
         ResponseFuture::asking(self.inner.call(Request::from_parts(parts, body)), asked)

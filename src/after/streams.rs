@@ -103,11 +103,11 @@ pub(super) fn hash_on_the_way<D: Digest, B: Body>(
         head.headers.append(TRAILER, HeaderValue::from_static("etag"));
     }
     let variant = facts.is_negotiated.then(|| head.headers.clone());
-    body.hashed_by(Passing::new::<D>(variant, length, then))
+    body.hashed_by(Passing::new::<D>(variant, length, then, Arc::clone(&asked.config.counters)))
 }
 
 /// Returns how many octets the content has, if the response says so and does not contradict itself.
-fn length(asked: &Asked, facts: &Facts, body: &impl Body) -> Option<u64> {
+pub(super) fn length(asked: &Asked, facts: &Facts, body: &impl Body) -> Option<u64> {
     match (&facts.content_length, body.size_hint().exact()) {
         (Own::Valid(length), Some(exact)) => (asked.is_head || *length == exact).then_some(*length),
         (Own::Valid(length), None) => Some(*length),

@@ -20,6 +20,7 @@ use crate::{
     refusal::{is_write, Refusal},
     representation::{Outcome, Reason},
     rules::{Preconditions, Representation, Validators},
+    trace::decided,
 };
 
 /// The service that [`PreconditionLayer`](crate::PreconditionLayer) makes.
@@ -78,6 +79,7 @@ pub(super) fn is_read(method: &Method) -> bool {
 
 /// Puts the outcome into a response's extensions, if so configured.
 pub(super) fn report<B>(mut response: Response<B>, outcome: Outcome, config: &Config) -> Response<B> {
+    decided!(outcome, response.status());
     // What a layer further in did says more than that this one let it.
     let let_it = matches!(outcome, Outcome::Proceeded | Outcome::LeftAlone(_));
     if config.report_outcome && !(let_it && response.extensions().get::<Outcome>().is_some()) {

@@ -2,6 +2,7 @@
 
 use std::{
     ops::Range,
+    sync::Arc,
     task::{ready, Context, Poll},
 };
 
@@ -13,6 +14,7 @@ use super::give_way;
 use crate::{
     representation::{tag, Digest},
     rules::EntityTag,
+    stats::Counters,
 };
 
 /// A frame, or the end, as a body yields it.
@@ -33,6 +35,7 @@ pub(crate) struct Passing {
     /// The body has ended.
     is_over: bool,
     then: Then,
+    counters: Arc<Counters>,
 }
 
 /// A frame that is being hashed.
@@ -92,9 +95,14 @@ impl Held {
 }
 
 impl Passing {
-    pub(crate) fn new<D: Digest>(variant: Option<HeaderMap>, length: Option<u64>, then: Then) -> Self {
+    pub(crate) fn new<D: Digest>(
+        variant: Option<HeaderMap>,
+        length: Option<u64>,
+        then: Then,
+        counters: Arc<Counters>,
+    ) -> Self {
         let hashing: Box<dyn Hashing> = Box::new(Of { digest: D::default(), variant });
-        Self { hashing: Some(hashing), length, hashed: 0, held: None, is_over: false, then }
+        Self { hashing: Some(hashing), length, hashed: 0, held: None, is_over: false, then, counters }
     }
 
     /// Yields what `next` yields, hashed. With what it yields, `next` says whether nothing follows.
@@ -106,7 +114,9 @@ impl Passing {
         loop {
             if let Some(held) = &mut self.held {
                 ready!(held.poll_hash(self.hashing.as_deref_mut(), cx));
-                self.hashed = self.hashed.saturating_add(held.data.len().try_into().unwrap_or(u64::MAX));
+                let octets = held.data.len().try_into().unwrap_or(u64::MAX);
+                self.hashed = self.hashed.saturating_add(octets);
+                self.counters.hashed(octets);
                 let Some(Held { data, is_last, .. }) = self.held.take() else { return Poll::Pending };
                 // Over HTTP/1.1 nobody asks again for content whose length is known.
                 if !matches!(self.then, Then::Trailer) && (is_last || Some(self.hashed) == self.length) {

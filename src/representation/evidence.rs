@@ -53,6 +53,11 @@ impl Evidence {
         self.capacity
     }
 
+    /// Returns how many octets are kept.
+    pub(crate) fn octets(&self) -> u64 {
+        self.cache.weight()
+    }
+
     /// Returns what is remembered under `key`, to be compared without a lock.
     pub(crate) fn get(&self, key: u128) -> Option<Arc<Remembered>> {
         self.cache.get(&key)

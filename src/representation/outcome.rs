@@ -71,6 +71,28 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All reasons, in their order.
+    pub(crate) const ALL: [Self; 18] = [
+        Self::Method,
+        Self::Request,
+        Self::Status,
+        Self::OwnTag,
+        Self::InvalidTag,
+        Self::Untagged,
+        Self::NoStore,
+        Self::Streaming,
+        Self::Partial,
+        Self::Predicate,
+        Self::EmptyHead,
+        Self::TooLarge,
+        Self::TooManyFrames,
+        Self::NotReady,
+        Self::BodyError,
+        Self::WrongLength,
+        Self::UnknownState,
+        Self::StateUnavailable,
+    ];
+
     /// Returns true if the content has a tag that was not found out, rather than none.
     ///
     /// If-Match then does not fail: it would by chance.

@@ -228,6 +228,12 @@ impl Preconditions {
         in_if_range || is_in(&self.if_match) || is_in(&self.if_none_match)
     }
 
+    /// Returns true if If-None-Match names a tag with this behind it.
+    pub(crate) fn names_with_suffix(&self, etag: &EntityTag, suffix: &[u8]) -> bool {
+        let without_suffix = |opaque: &[u8]| opaque.strip_suffix(suffix) == Some(etag.opaque());
+        self.if_none_match.members().flatten().any(|member| without_suffix(member.opaque))
+    }
+
     /// Returns the date of If-Modified-Since, if it is one.
     pub(crate) fn if_modified_since_date(&self) -> Option<HttpDate> {
         self.if_modified_since.value()

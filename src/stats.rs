@@ -1,0 +1,163 @@
+//! What a layer did, in numbers.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+};
+
+use crate::representation::{Outcome, Reason};
+
+/// What a [`ConditionalLayer`](crate::ConditionalLayer) did since it was made: see
+/// [`ConditionalLayer::stats`](crate::ConditionalLayer::stats).
+///
+/// All but [`octets_remembered`](Self::octets_remembered) only ever grow. Octets are those of content, without heads.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Requests that were answered, by whatever answer.
+    pub served: u64,
+    /// Responses that were sent with a tag of the layer's making.
+    pub tagged: u64,
+    /// Answers with 304 (Not Modified).
+    pub not_modified: u64,
+    /// Answers with 412 (Precondition Failed).
+    pub precondition_failed: u64,
+    /// Octets of content that need not be sent because of a 304; of content of unknown length, none.
+    pub octets_not_sent: u64,
+    /// Octets that were hashed to make tags.
+    pub octets_hashed: u64,
+    /// Octets that were found to be the same as last time, and not hashed.
+    pub octets_compared: u64,
+    /// Octets of content that are kept at the moment, with some hundred for each resource.
+    pub octets_remembered: u64,
+    left_alone: [u64; Reason::ALL.len()],
+}
+
+impl Stats {
+    /// Returns how many requests were left alone, by reason.
+    pub fn left_alone(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
+        Reason::ALL.into_iter().zip(self.left_alone)
+    }
+}
+
+/// Counts without locks. Threads have slots of their own, so that they do not wait for each other's cache lines.
+#[derive(Default)]
+pub(crate) struct Counters {
+    slots: [Slot; SLOTS],
+}
+
+/// Two cache lines and a multiple of them: processors fetch them in pairs.
+#[repr(align(128))]
+#[derive(Default)]
+struct Slot {
+    tagged: AtomicU64,
+    not_modified: AtomicU64,
+    precondition_failed: AtomicU64,
+    octets_not_sent: AtomicU64,
+    octets_hashed: AtomicU64,
+    octets_compared: AtomicU64,
+    left_alone: [AtomicU64; Reason::ALL.len()],
+}
+
+impl Counters {
+    /// Counts a request that was answered.
+    pub(crate) fn decided(&self, outcome: Outcome) {
+        let slot = self.slot();
+        let counter = match outcome {
+            Outcome::Tagged => Some(&slot.tagged),
+            Outcome::NotModified => Some(&slot.not_modified),
+            Outcome::PreconditionFailed => Some(&slot.precondition_failed),
+            Outcome::LeftAlone(reason) => slot.left_alone.get(reason as usize),
+            Outcome::PreconditionRequired | Outcome::StateUnavailable | Outcome::Proceeded => None,
+        };
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(crate) fn not_sent(&self, octets: u64) {
+        self.slot().octets_not_sent.fetch_add(octets, Relaxed);
+    }
+
+    pub(crate) fn hashed(&self, octets: u64) {
+        self.slot().octets_hashed.fetch_add(octets, Relaxed);
+    }
+
+    pub(crate) fn compared(&self, octets: u64) {
+        self.slot().octets_compared.fetch_add(octets, Relaxed);
+    }
+
+    /// Adds up what was counted.
+    pub(crate) fn sum(&self, octets_remembered: u64) -> Stats {
+        let mut stats = Stats { octets_remembered, ..Stats::default() };
+        for slot in &self.slots {
+            let of = |counter: &AtomicU64| counter.load(Relaxed);
+            stats.tagged += of(&slot.tagged);
+            stats.not_modified += of(&slot.not_modified);
+            stats.precondition_failed += of(&slot.precondition_failed);
+            stats.octets_not_sent += of(&slot.octets_not_sent);
+            stats.octets_hashed += of(&slot.octets_hashed);
+            stats.octets_compared += of(&slot.octets_compared);
+            for (sum, counter) in stats.left_alone.iter_mut().zip(&slot.left_alone) {
+                *sum += of(counter);
+            }
+        }
+        let left_alone = stats.left_alone.iter().sum::<u64>();
+        stats.served = stats.tagged + stats.not_modified + stats.precondition_failed + left_alone;
+        stats
+    }
+
+    fn slot(&self) -> &Slot {
+        thread_local! {
+            static PLACE: usize = NEXT.fetch_add(1, Relaxed) % SLOTS;
+        }
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+        let [first, ..] = &self.slots;
+        PLACE.try_with(|place| self.slots.get(*place)).ok().flatten().unwrap_or(first)
+    }
+}
+
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.sum(0).fmt(f)
+    }
+}
+
+const SLOTS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_place() {
+        for (place, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place, "{reason:?}");
+        }
+        let counters = Counters::default();
+        for (times, reason) in Reason::ALL.into_iter().enumerate() {
+            (0..times).for_each(|_| counters.decided(Outcome::LeftAlone(reason)));
+        }
+        let stats = counters.sum(0);
+        assert!(stats.left_alone().map(|(_, count)| count).eq(0..Reason::ALL.len() as u64));
+    }
+
+    #[test]
+    fn nothing_that_threads_count_at_once_is_lost() {
+        let counters = Counters::default();
+        std::thread::scope(|scope| {
+            for _ in 0..2 * SLOTS {
+                scope.spawn(|| {
+                    for _ in 0..1_000 {
+                        counters.decided(Outcome::NotModified);
+                        counters.not_sent(7);
+                    }
+                });
+            }
+        });
+        let stats = counters.sum(5);
+        assert_eq!((stats.served, stats.not_modified), (32_000, 32_000));
+        assert_eq!((stats.octets_not_sent, stats.octets_remembered), (224_000, 5));
+    }
+}

@@ -1,0 +1,18 @@
+//! Tells of decisions through the `tracing` crate, where that feature is on; elsewhere it costs nothing.
+
+/// Tells what was decided about a request: one event at level DEBUG.
+#[cfg(feature = "tracing")]
+macro_rules! decided {
+    ($outcome:expr, $status:expr) => {
+        tracing::debug!(outcome = ?$outcome, status = $status.as_u16(), "conditional request")
+    };
+}
+
+#[cfg(not(feature = "tracing"))]
+macro_rules! decided {
+    ($outcome:expr, $status:expr) => {
+        let _ = (&$outcome, &$status);
+    };
+}
+
+pub(crate) use decided;

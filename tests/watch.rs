@@ -1,0 +1,131 @@
+//! What can be watched from outside: the counters, the events, and tags that came through a proxy.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use self::ask::{ask, get, layer, reply, request, send, tag, IM, INM};
+
+#[allow(dead_code)]
+mod ask;
+
+#[test]
+fn every_request_is_counted_once() {
+    let (layer, _clock) = layer();
+    let twin = layer.clone();
+    let (small, etag) = ("x".repeat(100), tag(&"x".repeat(100)));
+    let answer = |request| send(&layer, request, reply(200, &[], small.clone()));
+    answer(get(&[]));
+    answer(get(&[]));
+    answer(get(&[(INM, &etag)]));
+    send(&twin, request("HEAD", "/", &[(INM, &etag)]), reply(200, &[], small.clone()));
+    answer(get(&[(IM, "\"z\"")]));
+    answer(request("POST", "/", &[]));
+    send(&layer, get(&[]), reply(404, &[], ""));
+    send(&layer, get(&[]), reply(200, &[("etag", "\"own\"")], "large"));
+
+    let stats = layer.stats();
+    assert_eq!((stats.served, stats.tagged, stats.not_modified, stats.precondition_failed), (8, 2, 2, 1));
+    assert_eq!(stats.octets_not_sent, 100, "a HEAD would not have got them anyway");
+    assert_eq!(stats.octets_hashed + stats.octets_compared, 500);
+    assert!(stats.octets_hashed >= 100 && stats.octets_remembered > 0);
+    let left: Vec<_> = stats.left_alone().filter(|(_, count)| *count > 0).collect();
+    let left: Vec<_> = left.iter().map(|(reason, count)| format!("{reason:?} {count}")).collect();
+    assert_eq!(left, ["Method 1", "Status 1", "OwnTag 1"]);
+    assert_eq!(format!("{stats:?}"), format!("{:?}", twin.stats()), "clones are the same layer");
+    assert_eq!(self::ask::layer().0.stats().served, 0);
+}
+
+#[test]
+fn a_tag_that_a_proxy_added_to_is_known_in_if_none_match_alone() {
+    let layer = layer().0.tolerate_suffixes(["-gzip", ";gzip", ""]);
+    let opaque = tag("content");
+    let opaque = opaque.trim_matches('"');
+    for (name, line, status) in [
+        (INM, format!("\"{opaque}\""), 304),
+        (INM, format!("\"{opaque}-gzip\""), 304),
+        (INM, format!("W/\"{opaque};gzip\""), 304),
+        (INM, format!("\"x\", \"{opaque}-gzip\""), 304),
+        (INM, format!("\"{opaque}-br\""), 200),
+        (INM, format!("\"{opaque}-gzip-gzip\""), 200),
+        (INM, format!("\"{opaque}-gzip"), 200),
+        (INM, "\"-gzip\"".to_owned(), 200),
+        (IM, format!("\"{opaque}-gzip\""), 412),
+    ] {
+        let seen = send(&layer, get(&[(name, &line)]), reply(200, &[], "content"));
+        assert_eq!(seen.status(), status, "{name}: {line}");
+        assert_eq!(seen.line("etag"), Some(&*tag("content")), "{name}: {line}");
+    }
+    let both = [(INM, format!("\"{opaque}-gzip\"")), (IM, "\"z\"".to_owned())];
+    let both: Vec<_> = both.iter().map(|(name, line)| (*name, &**line)).collect();
+    assert_eq!(send(&layer, get(&both), reply(200, &[], "content")).status(), 412);
+    let range = [("range", "bytes=0-1"), ("if-range", &*format!("\"{opaque}-gzip\""))];
+    let layer = layer.ranges(true);
+    assert_eq!(send(&layer, get(&range), reply(200, &[], "content")).status(), 200);
+    let plain = self::ask::layer().0;
+    assert_eq!(ask(&plain, get(&[(INM, &format!("\"{opaque}-gzip\""))]), |_| reply(200, &[], "content")).status(), 200);
+}
+
+#[cfg(feature = "tracing")]
+mod events {
+    use std::{
+        fmt::{Debug, Write},
+        sync::{Arc, Mutex},
+    };
+
+    use tracing::{
+        field::{Field, Visit},
+        span::{Attributes, Id, Record},
+        Event, Level, Metadata, Subscriber,
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<String>>>);
+
+    impl Subscriber for Log {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            metadata.target().starts_with("tower_conditional")
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            assert_eq!(*event.metadata().level(), Level::DEBUG);
+            let mut line = Line(String::new());
+            event.record(&mut line);
+            self.0.lock().unwrap().push(line.0);
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    struct Line(String);
+
+    impl Visit for Line {
+        fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+            write!(self.0, "{}={value:?} ", field.name()).unwrap();
+        }
+    }
+
+    #[test]
+    fn every_decision_is_told_once() {
+        let log = Log::default();
+        let (layer, _clock) = layer();
+        tracing::subscriber::with_default(log.clone(), || {
+            send(&layer, get(&[]), reply(200, &[], "content"));
+            send(&layer, get(&[(INM, &tag("content"))]), reply(200, &[], "content"));
+            send(&layer, request("POST", "/", &[]), reply(201, &[], ""));
+        });
+        let lines = log.0.lock().unwrap();
+        let told = |outcome, status| format!("message=conditional request outcome={outcome} status={status} ");
+        let expected = [told("Tagged", 200), told("NotModified", 304), told("LeftAlone(Method)", 201)];
+        assert_eq!(lines[..], expected);
+    }
+}
