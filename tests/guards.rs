@@ -388,7 +388,7 @@ fn a_304_bears_no_date_that_the_200_must_not() {
 #[test]
 fn the_answer_to_a_head_whose_state_is_not_known_has_no_content() {
     let failing = PreconditionLayer::new(|_| ready(Err::<Representation, _>("lost")));
-    let layer = failing.on_error(|error| Response::new(error));
+    let layer = failing.on_error(Response::new);
     let seen = run(layer.layer(service(&note("x"), plain)).oneshot(request("HEAD", "/", &[(INM, "*")]))).unwrap();
     assert!(http_body::Body::is_end_stream(seen.body()));
 }

@@ -30,7 +30,7 @@ fn every_request_is_counted_once() {
     let left: Vec<_> = left.iter().map(|(reason, count)| format!("{reason:?} {count}")).collect();
     assert_eq!(left, ["Method 1", "Status 1", "OwnTag 1"]);
     assert_eq!(format!("{stats:?}"), format!("{:?}", twin.stats()), "clones are the same layer");
-    assert_eq!(self::ask::layer().0.stats().served, 0);
+    assert_eq!(ask::layer().0.stats().served, 0);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_tag_that_a_proxy_added_to_is_known_in_if_none_match_alone() {
     let range = [("range", "bytes=0-1"), ("if-range", &*format!("\"{opaque}-gzip\""))];
     let layer = layer.ranges(true);
     assert_eq!(send(&layer, get(&range), reply(200, &[], "content")).status(), 200);
-    let plain = self::ask::layer().0;
+    let plain = ask::layer().0;
     assert_eq!(ask(&plain, get(&[(INM, &format!("\"{opaque}-gzip\""))]), |_| reply(200, &[], "content")).status(), 200);
 }
 
