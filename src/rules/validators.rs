@@ -91,6 +91,7 @@ impl From<EntityTag> for Validators {
 /// | older                | has changed | has changed | has changed                | has changed |
 /// | the same             | unchanged   | unchanged   | unchanged if `unique`      | has changed |
 /// | newer                | unchanged   | has changed | unchanged if after `since` | has changed |
+/// | newer than `until`   | unchanged   | has changed | has changed                | has changed |
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum LastModified {
@@ -106,6 +107,8 @@ pub enum LastModified {
         date: HttpDate,
         /// No other content was seen after this moment.
         since: HttpDate,
+        /// Later than this is the future; a client that names it has its date from somewhere else.
+        until: HttpDate,
         /// No other content was seen with this date.
         unique: bool,
     },
@@ -127,7 +130,9 @@ impl LastModified {
         match self {
             Self::Given(changed) => changed <= date,
             Self::FirstSeen(seen) => seen == date,
-            Self::Watched { date: given, since, unique } => unique && given == date || given <= date && since < date,
+            Self::Watched { date: given, since, until, unique } => {
+                unique && given == date || given <= date && since < date && date <= until
+            }
             Self::Unsettled => false,
         }
     }
