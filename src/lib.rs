@@ -48,7 +48,11 @@
 //! [bodies](#what-happens-to-bodies) · [large content](#large-content) · [content that never matches](#content-that-never-matches) ·
 //! [cookies and private responses](#cookies-and-private-responses) · [writes](#writes) ·
 //! [several servers](#several-servers) · [dates](#dates) · [what it does not do](#what-it-does-not-do) ·
-//! [tests](#tests) · [features](#features)
+//! [tests](#tests) · [features](#features) · [versions](#versions)
+//!
+//! Longer reads: [something looks wrong](guide::troubleshooting) · [nginx and other proxies](guide::proxies) ·
+//! [compared with others](guide::compare) · [migrating](guide::migrating) · [why it is as it is](guide::design) ·
+//! [what it costs](guide::benchmarks) · [what changed](guide::changelog)
 //!
 //! # What the layer does
 //!
@@ -76,9 +80,9 @@
 //!              request
 //!                 │
 //!    ┌── tracing, metrics ───────────┐   sees the 304s
-//!    │  ┌── timeout, load shedding ─┐│
-//!    │  │  ┌── sessions, auth ─────┐││   a stranger gets 401, never 304; cookies are kept on a 304
-//!    │  │  │  ┌── CORS ───────────┐│││   its fields must be on the 304, too
+//!    │  ┌── timeout, load shedding ─┐│   a timeout longer than `buffer_deadline`
+//!    │  │  ┌── CORS ───────────────┐││   answers preflights; its fields are on the 401 and the 304, too
+//!    │  │  │  ┌── sessions, auth ─┐│││   a stranger gets 401, never 304; cookies are kept on a 304
 //!    │  │  │  │ ConditionalLayer  ││││
 //!    │  │  │  │  ┌─ compression ─┐││││   see below
 //!    │  │  │  │  │   handlers    │││││
@@ -107,7 +111,7 @@
 //! the first order.
 //!
 //! **Proxies.** A response that gets a date here, and is silent about its freshness, also gets `Cache-Control: no-cache`;
-//! see [`Freshness`] for why, and for what to choose behind nginx and Varnish.
+//! see [`Freshness`] for why, and [the page on proxies](guide::proxies) for a configuration of nginx.
 //!
 //! # What happens to bodies
 //!
@@ -241,7 +245,17 @@
 //! - `conformance`: the module of that name, with checks for your own tests. It needs no further crate.
 //! - `tracing`: one event for each decision, at level DEBUG, with outcome and status; target `tower_conditional`.
 //!
-//! The minimum supported Rust version is 1.88. It is raised in minor releases only.
+//! # Versions
+//!
+//! Semantic versioning; before 1.0, a new minor version may break what a new major one may later. Breaking are changes of
+//! names and signatures, of a default, and **of the tags that are made**: no code notices these, but every client fetches
+//! everything once more. They are announced in the [changelog](guide::changelog) above all else. So is a new major version
+//! of what the API shows of others: `bytes`, `http`, `http-body`, `tower-layer`, `tower-service`, and Axum with its
+//! feature.
+//!
+//! Not breaking are: an answer that comes nearer to what the RFC asks, new settings whose default is as before, new variants
+//! of enums that are `non_exhaustive`, texts of errors and of `Debug`, and how much is remembered. The minimum supported Rust
+//! version is 1.88. It is raised in minor releases only.
 //!
 //! [RFC 9110, section 13]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -255,6 +269,8 @@ mod clock;
 pub mod conformance;
 #[cfg(feature = "axum")]
 mod extract;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod refusal;
 mod representation;
 mod rules;

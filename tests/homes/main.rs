@@ -91,6 +91,33 @@ async fn files_of_either_tower_http_are_never_stale() {
     fs::remove_dir_all(folder).unwrap();
 }
 
+#[tokio::test]
+async fn a_download_is_never_made_of_two_files_where_the_layer_serves_the_parts() {
+    let folder = std::env::temp_dir().join(format!("tower-conditional-parts-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let layer = ConditionalLayer::new().ranges(true);
+    for version in VERSIONS {
+        write(&folder.join("a.txt"), "older", 0);
+        let old = serve(version, layer.layer(tower_http_06::services::ServeDir::new(&folder))).await;
+        let new = serve(version, layer.layer(tower_http::services::ServeDir::new(&folder))).await;
+        for (name, address) in [("0.6", old), ("0.7", new)] {
+            write(&folder.join("a.txt"), "older", 0);
+            let whole = ask(version, address, get_of("/a.txt", &[])).await;
+            let tag = whole.field("etag").unwrap();
+            let resume = || get_of("/a.txt", &[("range", "bytes=2-"), ("if-range", tag)]);
+            let rest = ask(version, address, resume()).await;
+            assert_eq!((rest.status, rest.text()), (206, "der"), "{version:?} {name}");
+            let lines = get_of("/a.txt", &[("if-match", MISS), ("if-match", tag)]);
+            assert_eq!(ask(version, address, lines).await.status, 200, "{version:?} {name}: the second line holds");
+
+            write(&folder.join("a.txt"), "newer", 7200);
+            let other = ask(version, address, resume()).await;
+            assert_eq!((other.status, other.text()), (200, "newer"), "{version:?} {name}");
+        }
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
 fn write(path: &std::path::Path, content: &str, modified: u64) {
     fs::write(path, content).unwrap();
     let file = fs::File::options().write(true).open(path).unwrap();
