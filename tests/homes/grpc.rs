@@ -78,8 +78,8 @@ impl Service<Request<tonic::body::Body>> for Echo {
     fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
         Box::pin(async move {
             Ok(match request.uri().path() {
-                "/home.Echo/Once" => Grpc::new(Octets).unary(Echo, request).await,
-                "/home.Echo/Thrice" => Grpc::new(Octets).server_streaming(Echo, request).await,
+                "/home.Echo/Once" => Grpc::new(Octets).unary(Self, request).await,
+                "/home.Echo/Thrice" => Grpc::new(Octets).server_streaming(Self, request).await,
                 _ => Status::unimplemented("").into_http(),
             })
         })

@@ -113,13 +113,16 @@ async fn what_is_too_much_is_shed_whether_the_limit_stands_outside_or_inside() {
     }
 }
 
+/// What the outermost layer sees of a response.
+type Noted = (u16, Option<Outcome>);
+
 /// An application in a stack of layers.
 struct Stack {
     timeout: Duration,
     /// How many requests may be under way, counted outside and inside the `ConditionalLayer`.
     outside: usize,
     inside: usize,
-    noted: Arc<Mutex<Vec<(u16, Option<Outcome>)>>>,
+    noted: Arc<Mutex<Vec<Noted>>>,
     entered: Arc<Notify>,
     opened: Arc<Notify>,
 }
@@ -174,7 +177,7 @@ impl Stack {
     }
 
     /// Returns what the outermost layer saw since it was last asked.
-    fn noted(&self) -> Vec<(u16, Option<Outcome>)> {
+    fn noted(&self) -> Vec<Noted> {
         std::mem::take(&mut self.noted.lock().unwrap())
     }
 }
