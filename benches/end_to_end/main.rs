@@ -8,23 +8,22 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs, unreachable_pub)]
 
 mod load;
+#[path = "../support/process.rs"]
+mod process;
 mod server;
 #[path = "../support/usual.rs"]
 mod usual;
 
-use std::{
-    env, fs,
-    io::{self, BufRead, BufReader, Write},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-};
+use std::{env, io};
 
+use process::{at, Process, Server};
 use server::{anew, MIDDLE, SMALL};
 use tower_conditional::EntityTag;
 
 fn main() -> io::Result<()> {
     let arguments: Vec<_> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["serve", kind] => server::serve(kind),
+        ["serve", kind] => process::serve(server::make(kind)),
         ["load"] => load::obey(),
         ["throughput"] => throughputs(),
         ["latencies"] => latencies(),
@@ -107,76 +106,7 @@ fn latencies() -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the number below which that part of all lies.
-fn at(part: f64, mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    let last = numbers.len() - 1;
-    numbers[(part * last as f64).round() as usize]
-}
-
-struct Server {
-    kind: &'static str,
-    address: String,
-    process: Process,
-}
-
-impl Server {
-    fn start(kind: &'static str) -> io::Result<Self> {
-        let mut process = Process::start(&["serve", kind])?;
-        let address = process.hear()?;
-        Ok(Self { kind, address, process })
-    }
-}
-
-/// This program in another role. It ends when this one drops it, and when this one ends in whatever way: its standard
-/// input ends then.
-struct Process {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Process {
-    fn start(role: &[&str]) -> io::Result<Self> {
-        let mut command = Command::new(env::current_exe()?);
-        let mut child = command.args(role).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        Ok(Self { child, input, output })
-    }
-
-    fn ask(&mut self, question: &str) -> io::Result<String> {
-        writeln!(self.input, "{question}")?;
-        self.hear()
-    }
-
-    fn hear(&mut self) -> io::Result<String> {
-        let mut line = String::new();
-        match self.output.read_line(&mut line)? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(line.trim_end().to_owned()),
-        }
-    }
-
-    /// Returns the seconds of user and system time it took so far; not a number where there is no `/proc`.
-    fn processor_time(&self) -> f64 {
-        let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", self.child.id())) else { return f64::NAN };
-        // The name, in parentheses, may hold spaces; user and system time are the 14th and 15th field.
-        let fields: Vec<_> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
-        let ticks: f64 = fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum();
-        ticks / TICKS_PER_SECOND
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 const PARTS: [f64; 4] = [0.5, 0.9, 0.99, 1.0];
 const ROUNDS: usize = 9;
 /// In milliseconds.
 const SAMPLE: u64 = 200;
-/// Linux counts so in `/proc`, on every machine.
-const TICKS_PER_SECOND: f64 = 100.0;
