@@ -32,13 +32,13 @@ use tower::{service_fn, Layer, Service};
 use tower_conditional::{ConditionalLayer, EntityTag};
 
 use self::{
+    narrow::{ask, get, leave, serve, watched, Answer, Fields, Inner, Log, BOTH, UNDER_WAY},
     net::{within, Folder},
-    watch::{ask, get, leave, serve, watched, Answer, Fields, Inner, Log, BOTH, UNDER_WAY},
 };
 
+mod narrow;
 #[allow(dead_code)]
 mod net;
-mod watch;
 
 const INM: &str = "if-none-match";
 const IMS: &str = "if-modified-since";
