@@ -103,7 +103,6 @@ fn first_transfers(file: &File, bare: &Server, layer: &Server) -> io::Result<()>
     println!("a first transfer of 1 GiB, GB/s");
     println!("  bare {bare_rate:.2}, layer {layer_rate:.2}, SHA-256 alone {hash:.2}");
     println!("  layer of bare {of_bare:.3}, of the bound {bound:.3}: {:.3}", of_bare / bound);
-    let [bare_cost, layer_cost] = costs.map(|cost| cost / ROUNDS as f64);
     let ([bare_cost, layer_cost], hash_cost) = (costs.map(|cost| cost / ROUNDS as f64), OCTETS as f64 / hash / 1e9);
     let of_sum = (bare_cost + hash_cost) / layer_cost;
     println!(

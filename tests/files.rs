@@ -346,7 +346,7 @@ async fn the_halves_of_two_versions_are_never_put_together() {
 #[tokio::test]
 async fn curl_resumes_a_download_and_never_mends_it_with_another_version() {
     if curl(&["--version"]).await.is_none() {
-        println!("curl is not installed: left out");
+        eprintln!("curl is not installed: left out");
         return;
     }
     for kind in KINDS {

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs, unreachable_pub)]
 
 mod load;
+#[allow(dead_code)]
 #[path = "../support/process.rs"]
 mod process;
 mod server;
