@@ -621,3 +621,36 @@ async fn by_hyper(address: SocketAddr, fields: Fields<'_>) -> Answer {
         (head.status.as_u16(), head.headers, body.trailers().cloned().unwrap_or_default());
     Answer { status, headers, content: body.to_bytes().to_vec(), trailers, is_whole: true }
 }
+
+#[tokio::test]
+async fn a_date_proves_nothing_where_the_file_servers_tag_says_otherwise() {
+    for version in BOTH {
+        for learns in [true, false] {
+            let site = Site::new(Kind::Tags, "same-second", |layer| match learns {
+                true => layer.learn_inner_tags(true),
+                false => layer.replace_inner_tags(true),
+            });
+            let site = site.await;
+            site.put(1, 100);
+            site.is_at(0);
+            site.get(version, &[]).await;
+            site.put(2, 900);
+            for now in 0..4 {
+                site.is_at(now);
+                let answer = site.get(version, &[(IMS, &date(0))]).await;
+                assert_eq!(
+                    (answer.status, answer.content == content(2, LENGTH)),
+                    (200, true),
+                    "{version:?} {learns} {now}"
+                );
+            }
+            // Where a second has one content, a date proves it, before its tag is known and afterwards.
+            site.put(3, 60_000);
+            site.is_at(86_400);
+            for _ in 0..2 {
+                site.get(version, &[]).await;
+                assert_eq!(site.get(version, &[(IMS, &date(60))]).await.status, 304, "{version:?} {learns}");
+            }
+        }
+    }
+}

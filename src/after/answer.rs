@@ -117,7 +117,7 @@ pub(super) fn answer<D: Digest, B: Body>(
 ) -> Sent<B> {
     let has_content = !(asked.is_head && body.is_end_stream());
     let unread = made.as_ref().err().copied();
-    let Judged { decision, may_cut } = judge(asked, &mut head, facts, made, has_content);
+    let Judged { decision, may_cut } = judge(asked, &mut head, facts, made, lesson, has_content);
     let (outcome, body) = match decision {
         Decision::NotModified => {
             asked.config.counters.not_sent(length(asked, facts, &body).filter(|_| !asked.is_head).unwrap_or(0));
@@ -156,6 +156,7 @@ fn judge(
     head: &mut response::Parts,
     facts: &mut Facts,
     made: Result<Made, Reason>,
+    lesson: Option<Lesson>,
     has_content: bool,
 ) -> Judged {
     let (made, unread, supplied) = match made {
@@ -169,7 +170,7 @@ fn judge(
     if let Some(made) = made.as_ref().filter(|_| may_be_ranged(head.status, facts)) {
         note(asked, asked.tag_key(&made.tag), supplied);
     }
-    let modified = modified(asked, head, facts, made.as_ref(), has_content);
+    let modified = modified(asked, head, facts, made.as_ref(), lesson, has_content);
     let last_modified = modified.as_ref().map(Modified::last_modified);
     let validators = Validators { etag: made.map(|made| made.tag), last_modified };
     if asked.is_probe {
@@ -215,6 +216,7 @@ fn modified(
     head: &response::Parts,
     facts: &Facts,
     made: Option<&Made>,
+    lesson: Option<Lesson>,
     has_content: bool,
 ) -> Option<Modified> {
     let status = head.status;
@@ -241,7 +243,8 @@ fn modified(
     }
     // Where there are no dates, nothing asks for tags.
     let asks_for_tag = mint || given.is_some() || memory.is_used();
-    let tag = made.filter(|_| asks_for_tag).map(|made| made.id(&memory.keys));
+    let identity = || lesson.and_then(|lesson| lesson.identity()).or_else(|| Some(made?.id(&memory.keys)));
+    let tag = if asks_for_tag { identity() } else { None };
     let modified = memory.see(&asked.key, Sighting { tag, given, mint, varied: facts.varied }, config.now());
     if let Some(Modified::Minted(date, _)) = &modified {
         if may_be_ranged {

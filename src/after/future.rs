@@ -120,7 +120,7 @@ where
                 let lesson = Lesson::of(exchange, &head, &facts, &body);
                 if let Some(made) = lesson.and_then(|lesson| lesson.recall(exchange, &facts)) {
                     let body = ResponseBody::inner(body, Outcome::Tagged);
-                    let response = answer::answer::<D, B>(exchange, head, &mut facts, Ok(made), None, body);
+                    let response = answer::answer::<D, B>(exchange, head, &mut facts, Ok(made), lesson, body);
                     return Poll::Ready(Ok(response));
                 }
                 match answer::plan(exchange, &head, &facts, &body, lesson.is_some()) {

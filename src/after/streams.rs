@@ -22,6 +22,8 @@ pub(super) struct Lesson {
     /// Where the memory keeps it.
     key: u128,
     said: Key,
+    /// It was said by a tag.
+    by_tag: bool,
     /// It may be taken in: the content did not change a moment ago.
     is_settled: bool,
 }
@@ -52,7 +54,7 @@ impl Lesson {
         // A tag made of a date says as little as the date where the content may change twice within it.
         let now = config.now();
         let is_settled = date.is_none_or(|date| date.next_second().next_second() <= now);
-        Some(Self { key: asked.content_key(facts)?, said, is_settled })
+        Some(Self { key: asked.content_key(facts)?, said, by_tag: tag.is_some(), is_settled })
     }
 
     /// Returns the tag of the content, if it was learnt.
@@ -63,6 +65,12 @@ impl Lesson {
             Own::Valid(own) if !asked.config.replace_inner_tags && asked.preconditions.names(own) => None,
             _ => Some(asked.made(tag)),
         }
+    }
+
+    /// Returns what tells this content from others before its tag is known and afterwards, where the inner service gives a
+    /// tag.
+    pub(super) fn identity(&self) -> Option<u64> {
+        self.by_tag.then(|| self.said.short())
     }
 
     /// Takes in the tag of content that was read to its end.

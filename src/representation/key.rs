@@ -26,6 +26,13 @@ use crate::rules::trim_ows;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Key(pub(super) u128);
 
+impl Key {
+    /// Returns half of the hash, for what is compared within one resource.
+    pub(crate) fn short(self) -> u64 {
+        (self.0 >> 64) as u64
+    }
+}
+
 /// A set of fields, by their places in [`Keys`].
 pub(crate) type Fields = u16;
 
