@@ -12,8 +12,7 @@
 //! 3. A client's date equal to a given one proves the same, unless that date was seen with other content.
 //! 4. A client's date later than the given one proves it too (the RFC's "not modified since"), but only if it is later
 //!    than the last moment at which other content was seen, or may have been: before this memory began, before anything
-//!    in its shard was forgotten, or when a response was sent of which nothing is known. And not if it lies in the
-//!    future: a client has that from a service that gave it, and may give other dates now.
+//!    in its shard was forgotten, or when a response was sent of which nothing is known.
 //!
 //! # Why no 304 follows that is wrong
 //!
@@ -196,7 +195,7 @@ impl Resource {
         }
         if let Some(date) = given {
             let unique = variant.send(date, maybe_before);
-            return Some(Modified::Given(LastModified::Watched { date, since: others_seen, until: now, unique }));
+            return Some(Modified::Given(LastModified::Watched { date, since: others_seen, unique }));
         }
         let date = variant.assigned;
         if !mint {

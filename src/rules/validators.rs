@@ -91,7 +91,6 @@ impl From<EntityTag> for Validators {
 /// | older                | has changed | has changed | has changed                | has changed |
 /// | the same             | unchanged   | unchanged   | unchanged if `unique`      | has changed |
 /// | newer                | unchanged   | has changed | unchanged if after `since` | has changed |
-/// | newer than `until`   | unchanged   | has changed | has changed                | has changed |
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum LastModified {
@@ -107,8 +106,6 @@ pub enum LastModified {
         date: HttpDate,
         /// No other content was seen after this moment.
         since: HttpDate,
-        /// Later than this is the future; a client that names it has its date from somewhere else.
-        until: HttpDate,
         /// No other content was seen with this date.
         unique: bool,
     },
@@ -130,9 +127,7 @@ impl LastModified {
         match self {
             Self::Given(changed) => changed <= date,
             Self::FirstSeen(seen) => seen == date,
-            Self::Watched { date: given, since, until, unique } => {
-                unique && given == date || given <= date && since < date && date <= until
-            }
+            Self::Watched { date: given, since, unique } => unique && given == date || given <= date && since < date,
             Self::Unsettled => false,
         }
     }

@@ -31,10 +31,10 @@ pub(super) fn representations() -> Vec<Representation> {
         Some(LastModified::Given(date(2))),
         Some(LastModified::FirstSeen(date(2))),
         Some(LastModified::Unsettled),
-        Some(LastModified::Watched { date: date(2), since: date(2), until: date(9), unique: true }),
-        Some(LastModified::Watched { date: date(1), since: date(2), until: date(9), unique: true }),
-        Some(LastModified::Watched { date: date(2), since: date(1), until: date(2), unique: false }),
-        Some(LastModified::Watched { date: date(2), since: date(3), until: date(9), unique: false }),
+        Some(LastModified::Watched { date: date(2), since: date(2), unique: true }),
+        Some(LastModified::Watched { date: date(1), since: date(2), unique: true }),
+        Some(LastModified::Watched { date: date(2), since: date(1), unique: false }),
+        Some(LastModified::Watched { date: date(2), since: date(3), unique: false }),
     ];
     let mut all = vec![Representation::Missing, Representation::Unknown];
     for etag in &tags {
@@ -83,8 +83,8 @@ pub(super) fn oracle(
         Some(match changed? {
             LastModified::Given(changed) => date(day) == changed || date(day) > changed,
             LastModified::FirstSeen(seen) => date(day) == seen,
-            LastModified::Watched { date: given, since, until, unique } => {
-                (date(day) == given && unique) || (date(day) >= given && date(day) > since && date(day) <= until)
+            LastModified::Watched { date: given, since, unique } => {
+                (date(day) == given && unique) || (date(day) >= given && date(day) > since)
             }
             _ => false,
         })
