@@ -14,7 +14,7 @@ pub use self::response_body::ResponseBody;
 
 pub(crate) use self::{
     buffer::{Buffer, Content},
-    passing::{Part, Passing, Then},
+    passing::{Part, Passing, Size, Then},
     response_body::Replay,
 };
 

@@ -4,7 +4,7 @@
 //! 2. [`answer`] gives the head its validators, judges the preconditions by them, and sends 304, 412 or the response.
 
 use http::{
-    header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, ETAG, LAST_MODIFIED, VARY},
+    header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, ETAG, LAST_MODIFIED, TRANSFER_ENCODING, VARY},
     response, HeaderMap, HeaderValue, Response, StatusCode,
 };
 use http_body::Body;
@@ -115,6 +115,10 @@ pub(super) fn answer<D: Digest, B: Body>(
     lesson: Option<Lesson>,
     body: ResponseBody<B>,
 ) -> Sent<B> {
+    if facts.has_transfer_encoding && made.is_ok() && body.size_hint().exact().is_some() {
+        // It came in chunks through a proxy, and has a length now. Both would be one framing too many.
+        head.headers.remove(TRANSFER_ENCODING);
+    }
     let has_content = !(asked.is_head && body.is_end_stream());
     let unread = made.as_ref().err().copied();
     let Judged { decision, may_cut } = judge(asked, &mut head, facts, made, lesson, has_content);
@@ -130,10 +134,13 @@ pub(super) fn answer<D: Digest, B: Body>(
         }
         Decision::Proceed => {
             let outcome = body.outcome();
-            let body = match (unread, may_cut) {
-                (Some(reason), None) => hash_on_the_way::<D, B>(asked, &mut head, facts, reason, lesson, body),
-                (_, Some(is_allowed)) => cut(asked, &mut head, facts, is_allowed, body),
-                (None, None) => body,
+            let body = match may_cut {
+                Some(is_allowed) => cut(asked, &mut head, facts, is_allowed, body),
+                None => body,
+            };
+            let body = match unread {
+                Some(reason) => hash_on_the_way::<D, B>(asked, &mut head, facts, reason, lesson, body),
+                None => body,
             };
             (outcome, body)
         }
@@ -178,7 +185,7 @@ fn judge(
     }
 
     let decision = decide(asked, head.status, &validators, unread);
-    let is_cuttable = asked.config.ranges && head.status == StatusCode::OK && !asked.is_head;
+    let is_cuttable = asked.config.ranges && head.status == StatusCode::OK;
     let may_cut = (is_cuttable && validators.etag.as_ref().is_some_and(|etag| !etag.is_weak()))
         .then(|| asked.preconditions.allows_range(&validators.clone().into(), asked.config.now()));
     let headers = &mut head.headers;

@@ -79,8 +79,7 @@ impl Asked {
     /// inner service only its own.
     fn hide_preconditions(&self, headers: &mut HeaderMap) {
         // Of a part alone it may not be known which whole it is of.
-        let hangs_on_whole = self.config.replace_inner_tags && !self.preconditions.is_empty();
-        if hangs_on_whole || self.preconditions.has_if_range() || self.part_cannot_be_judged(headers) {
+        if !self.preconditions.is_empty() || self.preconditions.has_if_range() {
             headers.remove(RANGE);
             headers.remove(IF_RANGE);
         }
@@ -134,6 +133,11 @@ impl Asked {
     /// Returns the key under which the evidence of the content's tag is kept.
     pub(super) fn content_key(&self, facts: &Facts) -> Option<u128> {
         self.key.content(facts.varied?)
+    }
+
+    /// Returns true if the client holds the tag, maybe with something behind it that a proxy put there.
+    pub(super) fn names(&self, etag: &EntityTag) -> bool {
+        self.preconditions.names(etag) || self.names_with_suffix(etag)
     }
 
     /// Returns true if If-None-Match names the tag with something behind it that a proxy is known to put there.

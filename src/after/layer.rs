@@ -146,7 +146,8 @@ impl<D> ConditionalLayer<D> {
     /// sent it (with feature `axum` also below `nest`).
     ///
     /// Two resources under one name get no wrong answer, but dates that change needlessly; unless their inner services
-    /// know ranges, for a validator that one supplied is then trusted to the other. The request fields that a response
+    /// know ranges, for a validator that one supplied is then trusted to the other, or tags are
+    /// [learnt](Self::learn_inner_tags), for what is learnt of one then holds for the other. The request fields that a response
     /// names in `Vary` are always added. The function returns what it has made, not a borrow of the request. It stands in
     /// for authority and URI both: below `nest`, `parts.uri` lacks the prefix, and Axum's `OriginalUri` in
     /// `parts.extensions` has it.
@@ -210,7 +211,9 @@ impl<D> ConditionalLayer<D> {
     /// [`key`](Self::key): where the same URI means something else for each tenant, and no `Vary` says so, name the tenant
     /// there. At most 16,384 tags are kept, each of some 200 octets.
     ///
-    /// The inner service is not shown preconditions then: it knows only one of the two tags, or only dates.
+    /// The inner service is not shown preconditions then: it knows only one of the two tags, or only dates. A write is never
+    /// judged by a learnt tag: behind [`PreconditionLayer::from_get`](crate::PreconditionLayer::from_get), If-Match with one
+    /// is refused.
     pub fn learn_inner_tags(self, learn_inner_tags: bool) -> Self {
         self.set(|config| config.learned = learn_inner_tags.then(Arc::default))
     }
@@ -229,7 +232,8 @@ impl<D> ConditionalLayer<D> {
     /// File servers make tags of date and size, so that each replica and each deploy gives the same file another tag, and
     /// all caches ask in vain. With this, the inner tag is only what the layer's tag is known by; it is never sent.
     /// Content within the limit is read and hashed where its tag is not known yet. Larger content has no tag until it was
-    /// sent once. Includes [`learn_inner_tags`](Self::learn_inner_tags), with all that is said there.
+    /// sent once, and what may not be tagged ([`when`](Self::when)) has none. Includes
+    /// [`learn_inner_tags`](Self::learn_inner_tags), with all that is said there.
     ///
     /// # Examples
     ///

@@ -4,15 +4,15 @@
 use std::sync::Arc;
 
 use http::{
-    header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, RANGE, TE, TRAILER},
+    header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, RANGE, TE, TRAILER, TRANSFER_ENCODING},
     request, response, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version,
 };
 use http_body::Body;
 
 use super::asked::Asked;
 use crate::{
-    body::{Part, Passing, ResponseBody, Then},
-    representation::{said, Digest, Facts, Key, Known, Made, Own, Reason},
+    body::{Part, Passing, ResponseBody, Size, Then},
+    representation::{objection, said, Digest, Facts, Key, Known, Made, Own, Reason},
     rules::{complete_length, keep_for_precondition_failed, trim_ows, ByteRange, EntityTag},
 };
 
@@ -45,16 +45,27 @@ impl Lesson {
             Own::Valid(date) => Some(date),
             Own::Absent | Own::Invalid => None,
         };
-        let (tag, evident_date) = match &facts.etag {
-            Own::Valid(tag) if !tag.is_weak() => (Some(tag), None),
-            _ if config.trust_inner_dates && date.is_some() && length.is_some() => (None, date),
-            _ => return None,
+        let objection = || {
+            let response::Parts { version, headers, extensions, .. } = head;
+            objection(facts, *version, headers, extensions, config.when.as_deref())
         };
+        if facts.is_no_store || head.status == StatusCode::OK && objection().is_some() {
+            return None;
+        }
+        let tag = match &facts.etag {
+            Own::Valid(tag) => Some(tag),
+            Own::Absent | Own::Invalid => None,
+        };
+        let is_strong = tag.is_some_and(|tag| !tag.is_weak());
+        let evident_date = date.filter(|_| !is_strong);
+        if !is_strong && !(config.trust_inner_dates && date.is_some() && length.is_some()) {
+            return None;
+        }
         let said = said(&config.memory.keys, tag, evident_date, length, &head.headers);
         // A tag made of a date says as little as the date where the content may change twice within it.
         let now = config.now();
         let is_settled = date.is_none_or(|date| date.next_second().next_second() <= now);
-        Some(Self { key: asked.content_key(facts)?, said, by_tag: tag.is_some(), is_settled })
+        Some(Self { key: asked.content_key(facts)?, said, by_tag: is_strong, is_settled })
     }
 
     /// Returns the tag of the content, if it was learnt.
@@ -62,7 +73,7 @@ impl Lesson {
         let tag = asked.config.learned.as_ref()?.get(self.key, self.said)?;
         match &facts.etag {
             // The tag that the client holds is one that the inner service gave, and means the same.
-            Own::Valid(own) if !asked.config.replace_inner_tags && asked.preconditions.names(own) => None,
+            Own::Valid(own) if !asked.config.replace_inner_tags && asked.names(own) => None,
             _ => Some(asked.made(tag)),
         }
     }
@@ -104,14 +115,15 @@ pub(super) fn hash_on_the_way<D: Digest, B: Body>(
     let sends_trailer = is_unread && asked.takes_trailers.allows(length);
     let then = match lesson.and_then(|lesson| lesson.when_sent(asked)) {
         Some(learn) => learn,
-        None if sends_trailer => Then::Trailer,
+        None if sends_trailer => Then::Trailer { weak: asked.config.is_weak() },
         None => return body,
     };
-    if matches!(then, Then::Trailer) {
+    if matches!(then, Then::Trailer { .. }) {
         head.headers.append(TRAILER, HeaderValue::from_static("etag"));
     }
     let variant = facts.is_negotiated.then(|| head.headers.clone());
-    body.hashed_by(Passing::new::<D>(variant, length, then, Arc::clone(&asked.config.counters)))
+    let size = Size { exact: length, least: body.size_hint().lower() };
+    body.hashed_by(Passing::new::<D>(variant, size, then, Arc::clone(&asked.config.counters)))
 }
 
 /// Returns how many octets the content has, if the response says so and does not contradict itself.
@@ -173,7 +185,7 @@ pub(super) fn cut<B: Body>(
     body: ResponseBody<B>,
 ) -> ResponseBody<B> {
     let headers = &mut head.headers;
-    let Some(length) = length(asked, facts, &body) else { return body };
+    let Some(length) = length(asked, facts, &body).filter(|length| *length > 0) else { return body };
     match headers.get(ACCEPT_RANGES) {
         None => drop(headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"))),
         Some(units) if units == "bytes" => {}
@@ -188,6 +200,9 @@ pub(super) fn cut<B: Body>(
             for name in ["content-digest", "content-md5"] {
                 headers.remove(HeaderName::from_static(name));
             }
+            // It has a length, and the trailers are about the whole.
+            headers.remove(TRANSFER_ENCODING);
+            headers.remove(TRAILER);
             let (first, last) = (range.start, range.end - 1);
             headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
             insert_text(headers, format!("bytes {first}-{last}/{length}"));

@@ -27,8 +27,7 @@ pub(crate) type Yielded<E> = Option<Result<Frame<Bytes>, E>>;
 pub(crate) struct Passing {
     /// `None` once the tag was made, or cannot be.
     hashing: Option<Box<dyn Hashing>>,
-    /// How many octets the content should have.
-    length: Option<u64>,
+    size: Size,
     /// How many were hashed.
     hashed: u64,
     held: Option<Held>,
@@ -47,11 +46,22 @@ struct Held {
     is_last: bool,
 }
 
+/// What the body said of its size before it was read.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    /// How many octets the content should have.
+    pub(crate) exact: Option<u64>,
+    /// How many it should have at least.
+    pub(crate) least: u64,
+}
+
 /// What to do with the tag.
 pub(crate) enum Then {
     Learn(Box<dyn FnOnce(EntityTag) + Send + Sync>),
     /// Send it behind the content.
-    Trailer,
+    Trailer {
+        weak: bool,
+    },
     Done,
 }
 
@@ -95,14 +105,9 @@ impl Held {
 }
 
 impl Passing {
-    pub(crate) fn new<D: Digest>(
-        variant: Option<HeaderMap>,
-        length: Option<u64>,
-        then: Then,
-        counters: Arc<Counters>,
-    ) -> Self {
+    pub(crate) fn new<D: Digest>(variant: Option<HeaderMap>, size: Size, then: Then, counters: Arc<Counters>) -> Self {
         let hashing: Box<dyn Hashing> = Box::new(Of { digest: D::default(), variant });
-        Self { hashing: Some(hashing), length, hashed: 0, held: None, is_over: false, then, counters }
+        Self { hashing: Some(hashing), size, hashed: 0, held: None, is_over: false, then, counters }
     }
 
     /// Yields what `next` yields, hashed. With what it yields, `next` says whether nothing follows.
@@ -118,8 +123,7 @@ impl Passing {
                 self.hashed = self.hashed.saturating_add(octets);
                 self.counters.hashed(octets);
                 let Some(Held { data, is_last, .. }) = self.held.take() else { return Poll::Pending };
-                // Over HTTP/1.1 nobody asks again for content whose length is known.
-                if !matches!(self.then, Then::Trailer) && (is_last || Some(self.hashed) == self.length) {
+                if is_last && !matches!(self.then, Then::Trailer { .. }) {
                     self.finish();
                 }
                 return Poll::Ready(Some(Ok(Frame::data(data))));
@@ -148,7 +152,7 @@ impl Passing {
 
     /// Returns true if something is to come that the inner body does not know of.
     pub(crate) fn has_more(&self) -> bool {
-        self.held.is_some() || self.hashing.is_some() && matches!(self.then, Then::Trailer)
+        self.held.is_some() || self.hashing.is_some() && matches!(self.then, Then::Trailer { .. })
     }
 
     /// Returns how many octets were taken and not yielded yet.
@@ -170,14 +174,26 @@ impl Passing {
 
     /// Makes the tag, if all content was hashed, and returns it if it is to be sent.
     fn finish(&mut self) -> Option<EntityTag> {
-        let hashing = self.hashing.take().filter(|_| self.length.is_none_or(|length| length == self.hashed))?;
+        let Size { exact, least } = self.size;
+        let is_whole = self.hashed >= least && exact.is_none_or(|exact| exact == self.hashed);
+        let hashing = self.hashing.take().filter(|_| is_whole)?;
         match std::mem::replace(&mut self.then, Then::Done) {
             Then::Learn(learn) => {
                 learn(hashing.tag());
                 None
             }
-            Then::Trailer => Some(hashing.tag()),
+            Then::Trailer { weak: true } => Some(hashing.tag().into_weak()),
+            Then::Trailer { weak: false } => Some(hashing.tag()),
             Then::Done => None,
+        }
+    }
+}
+
+impl Drop for Passing {
+    /// Over HTTP/1.1 nobody asks for the end of content whose length is known: it is dropped when all of it has passed.
+    fn drop(&mut self) {
+        if self.size.exact.is_some() && self.held.is_none() {
+            self.finish();
         }
     }
 }

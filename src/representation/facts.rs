@@ -18,6 +18,8 @@ pub(crate) struct Facts {
     /// By which request fields the response varies; `None` if they cannot be known.
     pub(crate) varied: Option<Fields>,
     pub(crate) has_content_range: bool,
+    /// The inner service says how the content is framed, as what came through a proxy may.
+    pub(crate) has_transfer_encoding: bool,
     /// Parts of the content may be asked for.
     pub(crate) has_accept_ranges: bool,
     /// Other representations of the resource may have the same octets: there is `Vary`, `Content-Encoding` or
@@ -67,6 +69,7 @@ impl Facts {
             content_length: Own::Absent,
             varied: Some(0),
             has_content_range: false,
+            has_transfer_encoding: false,
             has_accept_ranges: false,
             is_negotiated: false,
             is_streaming: false,
@@ -79,6 +82,7 @@ impl Facts {
                 "last-modified" => facts.last_modified.only(HttpDate::parse_with(value.as_bytes(), &now)),
                 "content-length" => facts.read_content_length(value),
                 "content-range" => facts.has_content_range = true,
+                "transfer-encoding" => facts.has_transfer_encoding = true,
                 "accept-ranges" => facts.has_accept_ranges = true,
                 "content-encoding" | "content-language" => facts.is_negotiated = true,
                 "content-type" => facts.is_streaming |= is_streaming(value),

@@ -1,8 +1,8 @@
 //! The name under which the memory keeps a resource, a keyed hash of its authority and its URI; and the variants that it
 //! has, told apart by the request fields that its responses name in `Vary`.
 //!
-//! Two resources under one key, or two variants taken for one, cost work and never a wrong answer: their contents look
-//! like one that changes back and forth, and get a new date at each turn.
+//! Two resources under one key, or two variants taken for one, cost work and no wrong answer: their contents look like one
+//! that changes back and forth, and get a new date at each turn. Where tags are learnt it is the user who vouches for the key.
 //!
 //! The request is gone when the response says what it varied by. So the values of the fields that any response of this
 //! layer ever named are hashed beforehand, one by one: a handful in practice. The first response to name a new field is
