@@ -1,0 +1,13 @@
+//! What is claimed of the crate, as functions of arbitrary octets that panic where a claim does not hold.
+//!
+//! The fuzz targets call them, and so does `tests/fuzz_corpus.rs`, with the seeds and a few thousand random inputs.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+pub mod dates;
+pub mod entity_tags;
+mod input;
+mod model;
+pub mod preconditions;
+pub mod ranges;
+mod script;
+pub mod service;

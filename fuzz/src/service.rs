@@ -1,0 +1,385 @@
+//! The whole: a layer with arbitrary settings before a server whose truth is known, and a client that remembers what it got.
+//!
+//! Whatever it asks, and however bodies are polled and dropped: nothing panics or hangs, content comes out as it went in, a
+//! tag stands for its content, no 304 is sent for content that the client does not hold, and no write runs on a state that
+//! the client did not name.
+
+use std::{
+    collections::HashMap,
+    rc::Rc,
+    sync::atomic::Ordering::Relaxed,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    header::{
+        HeaderName, ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE,
+        IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, TE,
+    },
+    response, HeaderValue, Method, Request, Response, Version,
+};
+use http_body::Body;
+use tower::{Layer, Service};
+use tower_conditional::{ConditionalLayer, EntityTag, Freshness, PreconditionLayer};
+
+use super::{
+    input::Input,
+    model::{clock, content_of, own_tag, place, source_tag, Inner, Place, World, NOON},
+    script::{content, frames, read, run, Step},
+};
+
+pub fn holds(input: &[u8]) {
+    let mut input = Input(input);
+    let world = Rc::new(World::default());
+    world.clock.store(NOON, Relaxed);
+    let stack = input.below(4);
+    let settings = Settings::choose(&mut input, stack);
+    let layer = settings.layer(&mut input, &world);
+    world.clock.fetch_add(2, Relaxed);
+    let mut client = Client { world: Rc::clone(&world), settings, stack, held: Vec::new(), dates: HashMap::new() };
+    let inner = Inner(Rc::clone(&world));
+    let source = Rc::clone(&world);
+    let source = PreconditionLayer::new(move |parts| {
+        let request = Request::from_parts(parts.clone(), ());
+        std::future::ready(source.state(place(&request)))
+    });
+    match stack {
+        0 => client.go_on(&mut input, &mut layer.layer(inner)),
+        1 => client.go_on(&mut input, &mut PreconditionLayer::from_get().layer(layer.layer(inner))),
+        2 => client.go_on(&mut input, &mut source.layer(layer.layer(inner))),
+        _ => client.go_on(&mut input, &mut layer.layer(source.layer(inner))),
+    }
+    assert_eq!(world.outside.bodies.get(), 0, "all bodies are gone");
+}
+
+/// The settings that the claims depend on.
+struct Settings {
+    weak: bool,
+    head_as_get: bool,
+    trailer_tags: bool,
+    ranges: bool,
+}
+
+impl Settings {
+    fn choose(input: &mut Input<'_>, stack: usize) -> Self {
+        // A source's tags are not made weak by a layer further in.
+        let weak = stack == 0 && input.one_in(4);
+        Self { weak, head_as_get: input.flag(), trailer_tags: input.flag(), ranges: input.flag() }
+    }
+
+    fn layer(&self, input: &mut Input<'_>, world: &World) -> ConditionalLayer {
+        let layer = ConditionalLayer::new()
+            .clock(clock(world))
+            .buffer_limit(input.pick(&[1 << 20, 1 << 20, 64, 0]))
+            .buffer_deadline(input.pick(&[None, Some(Duration::ZERO)]))
+            .head_as_get(self.head_as_get)
+            .trailer_tags(self.trailer_tags)
+            .ranges(self.ranges)
+            .freshness(input.pick(&[Freshness::NoCache, Freshness::OmitLastModified, Freshness::Leave]))
+            .last_modified(!input.one_in(5))
+            .learn_inner_tags(input.flag())
+            .replace_inner_tags(input.one_in(3))
+            .trust_inner_dates(input.flag())
+            .report_outcome(input.flag());
+        let layer = if input.one_in(4) { layer.key(|_| 0) } else { layer };
+        let layer = match input.below(3) {
+            0 => layer,
+            1 => layer.without_memory(),
+            _ => layer.memory(1000),
+        };
+        if self.weak && input.flag() {
+            layer.compressed_outside(true)
+        } else {
+            layer.weak(self.weak)
+        }
+    }
+}
+
+/// What a client got: content, and what it was told to name it by.
+#[derive(Clone, Debug)]
+struct Held {
+    place: Place,
+    tag: Option<HeaderValue>,
+    date: Option<HeaderValue>,
+    content: Bytes,
+}
+
+struct Client {
+    world: Rc<World>,
+    settings: Settings,
+    stack: usize,
+    held: Vec<Held>,
+    /// The content that a date was sent with, place by place.
+    dates: HashMap<(Place, HeaderValue), Bytes>,
+}
+
+/// A request, and what the client holds of what it names in each field.
+struct Sent {
+    request: Request<()>,
+    named: HashMap<HeaderName, Vec<Held>>,
+}
+
+impl Client {
+    fn go_on<S, B>(&mut self, input: &mut Input<'_>, service: &mut S)
+    where
+        S: Service<Request<()>, Response = Response<B>, Error = u8>,
+        B: Body<Data = Bytes, Error = u8>,
+    {
+        for _ in 0..40 {
+            if input.is_empty() {
+                return;
+            }
+            match input.below(8) {
+                // The clock is set back, too.
+                0 => drop(self.world.clock.fetch_add(i64::from(input.byte() % 8) - 2, Relaxed)),
+                1 => self.world.change(input.below(4), input.byte()),
+                _ => self.ask(input, service),
+            }
+        }
+    }
+
+    fn ask<S, B>(&mut self, input: &mut Input<'_>, service: &mut S)
+    where
+        S: Service<Request<()>, Response = Response<B>, Error = u8>,
+        B: Body<Data = Bytes, Error = u8>,
+    {
+        let sent = self.request(input);
+        let place = place(&sent.request);
+        let (is_read, is_head) = (sent.request.method() != Method::PUT, sent.request.method() == Method::HEAD);
+        let mut plan = self.world.plan(input, place);
+        if is_head && input.flag() {
+            plan.steps.clear();
+        }
+        self.world.plan.replace(plan.clone());
+        let before = content_of(self.world.number(place));
+        let writes = self.world.writes.get();
+
+        let polls = if input.one_in(12) { input.below(4) } else { usize::MAX };
+        let request = clone(&sent.request);
+        let Some(result) = run(service.call(request), polls, &self.world.outside) else { return };
+        let has_run = self.world.writes.get() > writes;
+        let response = match result {
+            Ok(response) => response,
+            Err(error) => return assert!(plan.fails && error == 9 && !has_run),
+        };
+        if !is_read {
+            return self.judge_write(&sent, &before, has_run);
+        }
+        let most = if input.one_in(8) { input.below(3) } else { usize::MAX };
+        let (head, body) = response.into_parts();
+        let is_end = body.is_end_stream();
+        let (events, is_whole) = read(body, most, &self.world.outside);
+        assert!(!is_end || events.is_empty(), "at its end before {events:?}");
+        let got: Bytes = content(&events).into();
+        let claim = Claim { client: self, sent: &sent, head: &head, before: &before };
+        match head.status.as_u16() {
+            304 => claim.client_holds_it(&events, is_end),
+            412 if plan.status != 412 => claim.something_fails(&events, is_end),
+            206 => claim.it_is_the_part(&got, is_whole),
+            416 => assert!(self.settings.ranges && sent.request.headers().contains_key(RANGE) && events.is_empty()),
+            status => {
+                assert_eq!(status, plan.status);
+                claim.validators_are_true(&events);
+                let expected = frames(&plan.steps);
+                if is_head && self.settings.head_as_get {
+                    assert_eq!(events, []);
+                } else {
+                    is_as_it_was(&events, &expected, is_whole, self.settings.trailer_tags);
+                }
+                if status == 200 && is_whole && !is_head && got == before {
+                    self.keep(place, &head, got);
+                }
+            }
+        }
+    }
+
+    /// Makes a request that names what the client holds, or nothing that anybody does.
+    fn request(&self, input: &mut Input<'_>) -> Sent {
+        let method = match input.below(8) {
+            6 => Method::HEAD,
+            7 => Method::PUT,
+            _ => Method::GET,
+        };
+        let mut request = Request::new(());
+        *request.method_mut() = method;
+        *request.uri_mut() = input.pick(&["/a", "/b"]).parse().unwrap();
+        *request.version_mut() = input.pick(&[Version::HTTP_11, Version::HTTP_2]);
+        let headers = request.headers_mut();
+        if input.flag() {
+            headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static("de"));
+        }
+        if input.flag() {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        let mut named = HashMap::new();
+        for name in [IF_NONE_MATCH, IF_MATCH] {
+            if input.one_in(3) {
+                let held = named.entry(name.clone()).or_insert_with(Vec::new);
+                for _ in 0..=input.below(3) {
+                    let (value, holding) = self.tag(input);
+                    request.headers_mut().append(name.clone(), value);
+                    held.extend(holding);
+                }
+            }
+        }
+        let place = place(&request);
+        for name in [IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
+            if input.one_in(4) {
+                if let Some(held) = self.dated(input, place) {
+                    request.headers_mut().append(name.clone(), held.date.clone().unwrap());
+                    named.insert(name, vec![held]);
+                }
+            }
+        }
+        if input.one_in(4) {
+            let range = format!("bytes={}-{}", input.below(30), 29 + input.below(40));
+            request.headers_mut().insert(RANGE, range.parse().unwrap());
+            let dated = self.dated(input, place).map(|held| (held.date.clone().unwrap(), Some(held)));
+            let validator = if input.flag() { Some(self.tag(input)) } else { dated };
+            if let Some((value, held)) = validator.filter(|_| input.flag()) {
+                request.headers_mut().insert(IF_RANGE, value);
+                named.insert(IF_RANGE, held.into_iter().collect());
+            }
+        }
+        Sent { request, named }
+    }
+
+    fn tag(&self, input: &mut Input<'_>) -> (HeaderValue, Option<Held>) {
+        let choice = input.byte();
+        let tagged: Vec<_> = self.held.iter().filter(|held| held.tag.is_some()).collect();
+        match tagged.get(usize::from(choice)).or_else(|| tagged.get(usize::from(choice) % tagged.len().max(1))) {
+            Some(held) if choice < 224 => (held.tag.clone().unwrap(), Some((*held).clone())),
+            _ => {
+                let texts = ["\"nobody's\"", "\"a", "", "unquoted", "W/\"\"", "\"a,b\", c", "\t, ,"];
+                (HeaderValue::from_static(input.pick(&texts)), None)
+            }
+        }
+    }
+
+    fn dated(&self, input: &mut Input<'_>, place: Place) -> Option<Held> {
+        let dated: Vec<_> = self.held.iter().filter(|held| held.date.is_some() && held.place == place).collect();
+        (!dated.is_empty()).then(|| input.pick(&dated).clone())
+    }
+
+    fn keep(&mut self, place: Place, head: &response::Parts, content: Bytes) {
+        let field = |name| head.headers.get(name).cloned();
+        let tag = field(ETAG).filter(|tag| EntityTag::try_from(tag).is_ok());
+        let date = field(LAST_MODIFIED);
+        if let Some(date) = &date {
+            let first = self.dates.entry((place, date.clone())).or_insert_with(|| content.clone());
+            assert_eq!(*first, content, "{date:?} was sent with two contents");
+        }
+        self.held.push(Held { place, tag, date, content });
+    }
+
+    /// No write runs if it is based on what is not there any more.
+    fn judge_write(&self, sent: &Sent, before: &Bytes, has_run: bool) {
+        let plan = self.world.plan.borrow();
+        let is_judged = match self.stack {
+            0 => false,
+            1 => plan.status == 200,
+            _ => plan.source_knows,
+        };
+        if !has_run || !is_judged {
+            return;
+        }
+        if let Some(named) = sent.named.get(&IF_MATCH) {
+            assert!(named.iter().any(|held| held.content == before), "a stale write ran: {:?}", sent.request);
+        } else if let Some(named) = sent.named.get(&IF_UNMODIFIED_SINCE).filter(|_| plan.has_date || self.stack > 1) {
+            let [held] = &named[..] else { return };
+            assert_eq!(held.content, before, "a stale write ran: {:?}", sent.request);
+        }
+    }
+}
+
+/// What is claimed of one response.
+struct Claim<'a> {
+    client: &'a Client,
+    sent: &'a Sent,
+    head: &'a response::Parts,
+    before: &'a Bytes,
+}
+
+impl Claim<'_> {
+    fn client_holds_it(&self, events: &[Step], is_end: bool) {
+        assert!(is_end && events.is_empty());
+        for name in [CONTENT_LENGTH, CONTENT_TYPE] {
+            assert!(!self.head.headers.contains_key(name));
+        }
+        let mut named = [IF_NONE_MATCH, IF_MODIFIED_SINCE].iter().filter_map(|name| self.sent.named.get(name)).flatten();
+        assert!(named.any(|held| held.content == self.before), "a wrong 304: {:?} {:?}", self.sent.request, self.head);
+        self.validators_are_true(events);
+    }
+
+    fn something_fails(&self, events: &[Step], is_end: bool) {
+        assert!(is_end && events.is_empty());
+        let headers = self.sent.request.headers();
+        assert!(headers.contains_key(IF_MATCH) || headers.contains_key(IF_UNMODIFIED_SINCE));
+        self.validators_are_true(events);
+    }
+
+    fn it_is_the_part(&self, got: &Bytes, is_whole: bool) {
+        assert!(self.client.settings.ranges);
+        let text = self.head.headers[CONTENT_RANGE].to_str().unwrap();
+        let numbers: Vec<usize> = text[6..].split(['-', '/']).map(|number| number.parse().unwrap()).collect();
+        let [first, last, _] = numbers[..] else { panic!("{text}") };
+        let part = &self.before[first.min(self.before.len())..self.before.len().min(last + 1)];
+        assert!(part.starts_with(got) && (!is_whole || part.len() == got.len() || !self.is_true()), "{text}");
+        if let Some(named) = self.sent.named.get(&IF_RANGE) {
+            assert!(named.iter().any(|held| held.content == self.before), "a part of other content: {:?}", self.sent.request);
+        }
+    }
+
+    /// Returns true if the inner body neither broke off nor lied about its length.
+    fn is_true(&self) -> bool {
+        let plan = self.client.world.plan.borrow();
+        let length = plan.fields.iter().find(|(name, _)| name == CONTENT_LENGTH);
+        let is_error = |step: &Step| matches!(step, Step::Error(_));
+        !plan.steps.iter().any(is_error) && length.is_none_or(|(_, length)| *length == HeaderValue::from(self.before.len()))
+    }
+
+    /// Tags in head and trailers are those of the content, or the inner service's own.
+    fn validators_are_true(&self, events: &[Step]) {
+        let trailers = events.iter().filter_map(|event| match event {
+            Step::Trailers(trailers) => trailers.get(ETAG),
+            _ => None,
+        });
+        let head = self.head.headers.get(ETAG).filter(|_| self.head.status.as_u16() != 404);
+        for value in head.into_iter().chain(trailers) {
+            let Ok(tag) = EntityTag::try_from(value) else {
+                assert_eq!(value, "unquoted");
+                continue;
+            };
+            let place = place(&self.sent.request);
+            let number = self.client.world.number(place);
+            let made = EntityTag::of(self.before);
+            let is_made = tag.opaque().starts_with(made.opaque());
+            let is_own = [own_tag(number), source_tag(number)].iter().any(|own| own.weak_eq(&tag));
+            assert!(is_made || is_own, "a wrong tag: {tag:?} for {number}");
+            assert!(!self.client.settings.weak || tag.is_weak() || !events.is_empty());
+        }
+    }
+}
+
+/// Nothing is lost or made up; a tag in the trailers aside.
+fn is_as_it_was(events: &[Step], expected: &[Step], is_whole: bool, trailer_tags: bool) {
+    let mut events = events.to_vec();
+    if let Some(Step::Trailers(trailers)) = events.last_mut().filter(|_| trailer_tags) {
+        trailers.remove(ETAG);
+        if trailers.is_empty() {
+            events.pop();
+        }
+    }
+    assert!(expected.starts_with(&events), "{events:?} of {expected:?}");
+    assert!(!is_whole || expected.len() == events.len(), "{events:?} of {expected:?}");
+}
+
+fn clone(request: &Request<()>) -> Request<()> {
+    let mut copy = Request::new(());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
