@@ -100,12 +100,30 @@ async fn main() {
         done.unwrap();
     }
     let count = |counter: &AtomicU64| counter.load(Relaxed);
-    println!("{seconds} s: {} requests, {} of them 304, {} parts", count(&tally.requests), count(&tally.not_modified), count(&tally.parts));
-    println!("{} broken off, {} malformed, {} wrong answers", count(&tally.aborted), count(&tally.malformed), count(&tally.wrong));
-    println!("memory: {} MiB at the start, {} MiB at most, {} MiB allowed", at_start >> 20, most >> 20, MOST_MEMORY >> 20);
+    println!(
+        "{seconds} s: {} requests, {} of them 304, {} parts",
+        count(&tally.requests),
+        count(&tally.not_modified),
+        count(&tally.parts)
+    );
+    println!(
+        "{} broken off, {} malformed, {} wrong answers",
+        count(&tally.aborted),
+        count(&tally.malformed),
+        count(&tally.wrong)
+    );
+    println!(
+        "memory: {} MiB at the start, {} MiB at most, {} MiB allowed",
+        at_start >> 20,
+        most >> 20,
+        MOST_MEMORY >> 20
+    );
     assert_eq!(count(&tally.wrong), 0, "wrong answers");
     assert!(most < MOST_MEMORY, "too much memory");
-    assert!(count(&tally.not_modified) > seconds && count(&tally.parts) > 0 && count(&tally.aborted) > 0, "too little was asked");
+    assert!(
+        count(&tally.not_modified) > seconds && count(&tally.parts) > 0 && count(&tally.aborted) > 0,
+        "too little was asked"
+    );
 }
 
 /// Returns how much memory this process holds; nothing where the system does not tell.
@@ -216,7 +234,8 @@ async fn revalidate(address: SocketAddr, number: u64, end: Instant, tally: Arc<T
         let content = body.collect().await.unwrap().to_bytes();
         if head.status == StatusCode::NOT_MODIFIED {
             tally.not_modified.fetch_add(1, Relaxed);
-            let is_right = content.is_empty() && held[place * 2 + kind].as_ref().is_some_and(|(held, _)| *held == version);
+            let is_right =
+                content.is_empty() && held[place * 2 + kind].as_ref().is_some_and(|(held, _)| *held == version);
             tally.wrong.fetch_add(u64::from(!is_right), Relaxed);
         } else {
             let is_right = head.status == StatusCode::OK && version_in(&content) == version;
@@ -304,7 +323,8 @@ async fn talk_nonsense(address: SocketAddr, number: u64, end: Instant, tally: Ar
             "If-None-Match \0\r\n".to_owned(),
         ];
         let kind = ["small", "large", "stream"][dice.below(3)];
-        let text = format!("GET /{kind}/{} HTTP/1.1\r\nHost: soak\r\n{}\r\n", dice.below(RESOURCES), fields[dice.below(6)]);
+        let text =
+            format!("GET /{kind}/{} HTTP/1.1\r\nHost: soak\r\n{}\r\n", dice.below(RESOURCES), fields[dice.below(6)]);
         let sent = if dice.below(4) == 0 { &text[..dice.below(text.len())] } else { &text };
         let mut stream = TcpStream::connect(address).await.unwrap();
         // It may be refused before all is written.

@@ -313,10 +313,12 @@ impl Target {
     fn assert_is_sound(mut self, what: &str) {
         self.world.assert_all_is_gone(what);
         self.world.fuse.set(None);
-        for (request, expected) in [(0, StatusCode::OK), (2, StatusCode::OK), (6, StatusCode::OK), (7, StatusCode::OK)] {
+        for (request, expected) in [(0, StatusCode::OK), (2, StatusCode::OK), (6, StatusCode::OK), (7, StatusCode::OK)]
+        {
             let request = requests(&self.world).swap_remove(request);
             let response = Task::new((self.stack)(request)).run(ENOUGH).expect("it hangs").unwrap();
-            let is_known = [expected, StatusCode::NOT_MODIFIED, StatusCode::PRECONDITION_FAILED].contains(&response.status());
+            let is_known =
+                [expected, StatusCode::NOT_MODIFIED, StatusCode::PRECONDITION_FAILED].contains(&response.status());
             assert!(is_known, "{what}");
             assert!(read(response.into_body(), usize::MAX));
         }
@@ -382,7 +384,8 @@ fn who_waits_for_a_write_is_not_stranded_when_that_is_dropped() {
     for panics in [false, true] {
         for polls in 1..ENOUGH {
             let world = Rc::<World>::default();
-            let mut stack = boxed(PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(inner(&world, case))));
+            let mut stack =
+                boxed(PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(inner(&world, case))));
             let mut write = |tag: &str| {
                 let request = Request::put("/").header(IF_MATCH, tag).body(None).unwrap();
                 Task::new(stack(request))

@@ -25,7 +25,8 @@ fn random_text(seed: u64, len: usize, alphabet: &[&str]) -> Vec<u8> {
 
 #[test]
 fn lists_of_tags_are_what_a_naive_reader_finds() {
-    let alphabet = ["\"", "\"", "\"a\"", "W/", "W/\"b\"", ",", ", ", " ", "\t", "\n", "a", "w/", "*", "b,c", "\"\"", "x y"];
+    let alphabet =
+        ["\"", "\"", "\"a\"", "W/", "W/\"b\"", ",", ", ", " ", "\t", "\n", "a", "w/", "*", "b,c", "\"\"", "x y"];
     for seed in 0..8_000 {
         claims::entity_tags::holds(&random_text(seed, 12, &alphabet));
     }
@@ -37,8 +38,26 @@ fn lists_of_tags_are_what_a_naive_reader_finds() {
 #[test]
 fn dates_are_what_another_parser_reads() {
     let alphabet = [
-        "Sun, ", "Sunday, ", "Sun ", "06 Nov 1994 ", "06-Nov-94 ", "Nov  6 ", "29 Feb 2000 ", "31 Apr 2001 ", "Feb 29 ",
-        "01-Jan-70 ", "08:49:37 ", "23:59:60 ", "00:00:00 ", "24:00:00 ", "GMT", "1994", "2100", "0000", "9999", "1969",
+        "Sun, ",
+        "Sunday, ",
+        "Sun ",
+        "06 Nov 1994 ",
+        "06-Nov-94 ",
+        "Nov  6 ",
+        "29 Feb 2000 ",
+        "31 Apr 2001 ",
+        "Feb 29 ",
+        "01-Jan-70 ",
+        "08:49:37 ",
+        "23:59:60 ",
+        "00:00:00 ",
+        "24:00:00 ",
+        "GMT",
+        "1994",
+        "2100",
+        "0000",
+        "9999",
+        "1969",
     ];
     for seed in 0_u64..8_000 {
         let mut input = seed.to_be_bytes().repeat(2)[..8].to_vec();
@@ -69,7 +88,8 @@ fn decisions_are_those_of_the_naive_rules() {
 
 #[test]
 fn parts_are_what_a_naive_reader_cuts_out() {
-    let alphabet = ["bytes=", "BYTES=", "0", "1", "7", "39", "79", "80", "-", "-", ",", " ", "18446744073709551616", "x"];
+    let alphabet =
+        ["bytes=", "BYTES=", "0", "1", "7", "39", "79", "80", "-", "-", ",", " ", "18446744073709551616", "x"];
     for seed in 0..8_000 {
         let mut input = random(seed, 20);
         input.resize(20, 0);

@@ -16,7 +16,11 @@ pub fn holds(input: &[u8]) {
     }
     let members: Vec<_> = lines.iter().flat_map(|line| members(line.as_bytes())).collect();
     let is_any = matches!(&lines[..], [line] if trim(line.as_bytes()) == b"*");
-    let asked = |name: HeaderName| Preconditions::from_headers(&lines.iter().map(|line| (HeaderName::clone(&name), line.clone())).collect::<HeaderMap>());
+    let asked = |name: HeaderName| {
+        Preconditions::from_headers(
+            &lines.iter().map(|line| (HeaderName::clone(&name), line.clone())).collect::<HeaderMap>(),
+        )
+    };
     let (if_match, if_none_match) = (asked(IF_MATCH), asked(IF_NONE_MATCH));
     let is_present = !lines.is_empty();
     let all_are_tags = !members.is_empty() && members.iter().all(Option::is_some);
@@ -32,7 +36,8 @@ pub fn holds(input: &[u8]) {
         let weakly = members.iter().flatten().any(|(_, member)| *member == opaque);
         let shown = opaque.escape_ascii();
 
-        let expected = if is_present && !is_any && !strongly { Decision::PreconditionFailed } else { Decision::Proceed };
+        let expected =
+            if is_present && !is_any && !strongly { Decision::PreconditionFailed } else { Decision::Proceed };
         for method in [Method::GET, Method::PUT] {
             assert_eq!(if_match.evaluate(&method, &current), expected, "If-Match, {method}, {shown} {weak}");
         }

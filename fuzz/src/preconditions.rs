@@ -90,7 +90,8 @@ fn state(input: &mut Input<'_>) -> Representation {
         return usual.clone();
     }
     let mut validators = Validators::new();
-    validators.etag = input.pick(&[None, Some("\"s\""), Some("W/\"s\""), Some("\"w\""), Some("W/\"w\""), Some("\"\"")]).map(tag);
+    validators.etag =
+        input.pick(&[None, Some("\"s\""), Some("W/\"s\""), Some("\"w\""), Some("W/\"w\""), Some("\"\"")]).map(tag);
     let mut day = || date(i64::from(input.byte() % 7) - 1);
     let (changed, since) = (day(), day());
     validators.last_modified = input.pick(&[
@@ -115,5 +116,17 @@ fn date(day: i64) -> HttpDate {
 const METHODS: [&str; 10] = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"];
 
 /// Members without a comma or a stray quote in them: the oracle splits.
-const MEMBERS: [&str; 12] =
-    ["\"s\"", "W/\"s\"", "\"w\"", "W/\"w\"", "\"other\"", "W/\"other\"", "s", "", "\"bad tag\"", "w/\"s\"", "*", "\"\""];
+const MEMBERS: [&str; 12] = [
+    "\"s\"",
+    "W/\"s\"",
+    "\"w\"",
+    "W/\"w\"",
+    "\"other\"",
+    "W/\"other\"",
+    "s",
+    "",
+    "\"bad tag\"",
+    "w/\"s\"",
+    "*",
+    "\"\"",
+];

@@ -4,12 +4,7 @@
 //! tag stands for its content, no 304 is sent for content that the client does not hold, and no write runs on a state that
 //! the client did not name.
 
-use std::{
-    collections::HashMap,
-    rc::Rc,
-    sync::atomic::Ordering::Relaxed,
-    time::Duration,
-};
+use std::{collections::HashMap, rc::Rc, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -307,7 +302,8 @@ impl Claim<'_> {
         for name in [CONTENT_LENGTH, CONTENT_TYPE] {
             assert!(!self.head.headers.contains_key(name));
         }
-        let mut named = [IF_NONE_MATCH, IF_MODIFIED_SINCE].iter().filter_map(|name| self.sent.named.get(name)).flatten();
+        let mut named =
+            [IF_NONE_MATCH, IF_MODIFIED_SINCE].iter().filter_map(|name| self.sent.named.get(name)).flatten();
         assert!(named.any(|held| held.content == self.before), "a wrong 304: {:?} {:?}", self.sent.request, self.head);
         self.validators_are_true(events);
     }
@@ -327,7 +323,11 @@ impl Claim<'_> {
         let part = &self.before[first.min(self.before.len())..self.before.len().min(last + 1)];
         assert!(part.starts_with(got) && (!is_whole || part.len() == got.len() || !self.is_true()), "{text}");
         if let Some(named) = self.sent.named.get(&IF_RANGE) {
-            assert!(named.iter().any(|held| held.content == self.before), "a part of other content: {:?}", self.sent.request);
+            assert!(
+                named.iter().any(|held| held.content == self.before),
+                "a part of other content: {:?}",
+                self.sent.request
+            );
         }
     }
 
@@ -336,7 +336,8 @@ impl Claim<'_> {
         let plan = self.client.world.plan.borrow();
         let length = plan.fields.iter().find(|(name, _)| name == CONTENT_LENGTH);
         let is_error = |step: &Step| matches!(step, Step::Error(_));
-        !plan.steps.iter().any(is_error) && length.is_none_or(|(_, length)| *length == HeaderValue::from(self.before.len()))
+        !plan.steps.iter().any(is_error)
+            && length.is_none_or(|(_, length)| *length == HeaderValue::from(self.before.len()))
     }
 
     /// Tags in head and trailers are those of the content, or the inner service's own.
