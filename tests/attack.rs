@@ -426,8 +426,8 @@ async fn a_service_that_serves_one_at_a_time_does_not_lock_up() {
             boxed(PreconditionLayer::from_get().layer(conditional.layer(one.clone()))),
             boxed(PreconditionLayer::new(|_| ready(Representation::Unknown)).layer(one.clone())),
         ];
-        for mut stack in stacks {
-            let all = requests(&world).into_iter().map(|request| stack(request));
+        for stack in stacks {
+            let all = requests(&world).into_iter().map(stack);
             let served = futures_util::future::join_all(all);
             let responses = tokio::time::timeout(Duration::from_secs(60), served).await.expect("it hangs");
             drop(responses);

@@ -176,7 +176,7 @@ fn ten_thousand_tags_and_huge_fields_are_read_in_no_time() {
     for (lines, decision) in [
         (vec![list.clone()], Decision::Proceed),
         (vec![list.clone() + ", W/\"current\""], Decision::NotModified),
-        (vec![hostile.clone()], Decision::Proceed),
+        (vec![hostile], Decision::Proceed),
         // What Hyper lets through at most: 100 lines.
         (vec!["\"x\"".repeat(1300); 100], Decision::Proceed),
         (vec![",".repeat(400_000)], Decision::Proceed),

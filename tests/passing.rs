@@ -16,11 +16,11 @@ use std::{
 use axum::{body::Body as AxumBody, routing::get, Router};
 use http::{request, response, Request, Response, Version};
 use http_body::Body;
-use tower::{service_fn, Layer, Service, ServiceExt};
+use tower::{service_fn, Layer, Service};
 use tower_conditional::{ConditionalLayer, EntityTag, Untagged};
 
 use self::{
-    ask::{date, run, value, Lines, IM, IMS, INM, IUS, LM, NOON},
+    ask::{date, run, value, Lines, IMS, INM, LM, NOON},
     script::{content, data, script, trailers, Script, Step},
 };
 

@@ -58,7 +58,8 @@ impl Lesson {
         };
         let is_strong = tag.is_some_and(|tag| !tag.is_weak());
         let evident_date = date.filter(|_| !is_strong);
-        if !is_strong && !(config.trust_inner_dates && date.is_some() && length.is_some()) {
+        let has_evidence = is_strong || config.trust_inner_dates && date.is_some() && length.is_some();
+        if !has_evidence {
             return None;
         }
         let said = said(&config.memory.keys, tag, evident_date, length, &head.headers);
