@@ -2,153 +2,28 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use std::{
-    cell::RefCell,
-    convert::Infallible,
-    future::ready,
     pin::pin,
-    rc::Rc,
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
 };
 
 use bytes::Bytes;
-use http::{request, response, Request, Response, Version};
+use http::{Request, Version};
 use http_body::Body;
 use proptest::prelude::*;
-use tower::{service_fn, Layer, Service};
-use tower_conditional::{ConditionalLayer, EntityTag, Outcome, Reason};
+use tower_conditional::{EntityTag, Outcome, Reason};
 
 use self::{
-    ask::{date, layer, run, value, Lines, IM, IMS, INM, IUS, LM},
-    script::{content, data, frames, script, trailers, Log, Script, Step},
+    ask::{date, Lines, IM, IMS, INM, IUS, LM},
+    script::{content, data, frames, trailers, Step},
+    site::{Site, OWN},
 };
 
 #[allow(dead_code)]
 mod ask;
 #[allow(dead_code)]
 mod script;
-
-const OWN: &str = "\"own\"";
-
-/// An inner service whose answer can be changed, and what it was asked.
-struct Origin {
-    status: u16,
-    lines: Vec<(String, String)>,
-    steps: Vec<Step>,
-    size: Option<u64>,
-    log: Rc<Log>,
-    asked: Option<request::Parts>,
-}
-
-/// A layer around an [`Origin`].
-struct Site {
-    layer: ConditionalLayer,
-    origin: Rc<RefCell<Origin>>,
-}
-
-/// What came out: the head, the frames, and what the body says of itself.
-struct Seen {
-    head: response::Parts,
-    frames: Vec<Step>,
-    outcome: Outcome,
-}
-
-impl Seen {
-    fn status(&self) -> u16 {
-        self.head.status.as_u16()
-    }
-
-    fn line(&self, name: &str) -> Option<&str> {
-        self.head.headers.get(name).map(|value| value.to_str().unwrap())
-    }
-
-    fn content(&self) -> Vec<u8> {
-        content(&self.frames)
-    }
-
-    fn trailer(&self) -> Option<&str> {
-        match self.frames.last() {
-            Some(Step::Trailers(trailers)) => trailers.get("etag").map(|value| value.to_str().unwrap()),
-            _ => None,
-        }
-    }
-}
-
-impl Site {
-    /// Content of eight octets and more is too large to read ahead.
-    fn new(adjust: impl FnOnce(ConditionalLayer) -> ConditionalLayer) -> Self {
-        let origin = Origin {
-            status: 200,
-            lines: vec![("etag".to_owned(), OWN.to_owned())],
-            steps: vec![data(5), data(7)],
-            size: Some(12),
-            log: Rc::default(),
-            asked: None,
-        };
-        Self { layer: adjust(layer().0.buffer_limit(7)), origin: Rc::new(RefCell::new(origin)) }
-    }
-
-    fn answers(&self, lines: Lines<'_>, steps: &[Step], size: Option<u64>) {
-        let mut origin = self.origin.borrow_mut();
-        origin.lines = lines.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
-        (origin.steps, origin.size) = (steps.to_vec(), size);
-    }
-
-    fn head(&self, request: Request<()>) -> Response<tower_conditional::ResponseBody<Script>> {
-        let origin = Rc::clone(&self.origin);
-        let inner = service_fn(move |request: Request<()>| {
-            let mut origin = origin.borrow_mut();
-            origin.asked = Some(request.into_parts().0);
-            let mut body = script(origin.steps.clone());
-            if let Some(size) = origin.size {
-                body = body.exact(size);
-            }
-            origin.log = Rc::clone(&body.log);
-            let response = Response::builder().status(origin.status);
-            let lines = origin.lines.iter();
-            let response = lines.fold(response, |response, (name, text)| response.header(name, value(text)));
-            ready(Ok::<_, Infallible>(response.body(body).unwrap()))
-        });
-        run(self.layer.layer(inner).call(request)).unwrap()
-    }
-
-    /// Sends a request over HTTP/1.1, and takes all of the answer.
-    fn ask(&self, method: &str, lines: Lines<'_>) -> Seen {
-        self.ask_over(Version::HTTP_11, method, lines)
-    }
-
-    fn ask_over(&self, version: Version, method: &str, lines: Lines<'_>) -> Seen {
-        let request = Request::builder().method(method).uri("/").version(version);
-        let request = lines.iter().fold(request, |request, (name, text)| request.header(*name, value(text)));
-        let (head, body) = self.head(request.body(()).unwrap()).into_parts();
-        let (outcome, mut frames) = (body.outcome(), Vec::new());
-        let mut body = pin!(body);
-        let mut cx = Context::from_waker(Waker::noop());
-        loop {
-            if body.is_end_stream() && method != "HEAD" {
-                break;
-            }
-            match body.as_mut().poll_frame(&mut cx) {
-                Poll::Pending => {}
-                Poll::Ready(None) => break,
-                Poll::Ready(Some(Err(error))) => frames.push(Step::Error(error)),
-                Poll::Ready(Some(Ok(frame))) => frames.push(match frame.into_data() {
-                    Ok(data) => Step::Data(data),
-                    Err(frame) => Step::Trailers(frame.into_trailers().unwrap()),
-                }),
-            }
-        }
-        Seen { head, frames, outcome }
-    }
-
-    /// How many times the body of the last answer was polled.
-    fn polls(&self) -> usize {
-        self.origin.borrow().log.polls.get()
-    }
-
-    fn shows(&self, name: &str) -> bool {
-        self.origin.borrow().asked.as_ref().unwrap().headers.contains_key(name)
-    }
-}
+#[allow(dead_code)]
+mod site;
 
 fn tag_of(steps: &[Step]) -> String {
     EntityTag::of(&content(steps)).to_string()
