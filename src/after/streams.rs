@@ -186,13 +186,14 @@ pub(super) fn cut<B: Body>(
     body: ResponseBody<B>,
 ) -> ResponseBody<B> {
     let headers = &mut head.headers;
-    let Some(length) = length(asked, facts, &body).filter(|length| *length > 0) else { return body };
+    let Some(length) = length(asked, facts, &body) else { return body };
     match headers.get(ACCEPT_RANGES) {
         None => drop(headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"))),
         Some(units) if units == "bytes" => {}
         Some(_) => return body,
     }
-    let Some(range) = asked.range.as_deref().filter(|_| is_allowed) else { return body };
+    // Of nothing there are no parts; all of it is as good an answer as an error.
+    let Some(range) = asked.range.as_deref().filter(|_| is_allowed && length > 0) else { return body };
     let outcome = body.outcome();
     match range.within(length) {
         Some(range) => {
