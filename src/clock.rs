@@ -17,6 +17,11 @@ pub(crate) fn system_time() -> SystemTime {
     }
 }
 
+/// Returns the second of the system's clock.
+pub(crate) fn now() -> HttpDate {
+    http_date(system_time())
+}
+
 /// Returns `time` as an HTTP date; what lies outside the years 0 to 9999 becomes their nearer end.
 pub(crate) fn http_date(time: SystemTime) -> HttpDate {
     let nearer_end = if time < SystemTime::UNIX_EPOCH { HttpDate::MIN } else { HttpDate::MAX };
@@ -29,6 +34,6 @@ impl Preconditions {
     /// The system's clock is asked only to place a date with a two-digit year.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
-        Self::from_headers_at(headers, || http_date(system_time()))
+        Self::from_headers_at(headers, now)
     }
 }

@@ -70,7 +70,7 @@ impl Refusal {
         let content = if self.status == StatusCode::PRECONDITION_REQUIRED { REQUIRED } else { "" };
         let mut response = Response::new(body(content));
         *response.status_mut() = self.status;
-        insert_validators(response.headers_mut(), &self.current, clock::http_date(clock::system_time()));
+        insert_validators(response.headers_mut(), &self.current, clock::now());
         if !content.is_empty() {
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         }
@@ -124,8 +124,13 @@ impl Preconditions {
     ///
     /// [RFC 6585, section 3]: https://www.rfc-editor.org/rfc/rfc6585.html#section-3
     pub fn check_required(&self, method: &Method, current: &Representation) -> Result<(), Refusal> {
+        self.check_as(true, method, current)
+    }
+
+    /// Judges the preconditions, and insists that a write has one if that is `required`.
+    pub(crate) fn check_as(&self, required: bool, method: &Method, current: &Representation) -> Result<(), Refusal> {
         self.check(method, current)?;
-        if is_write(method) && !self.guards(current) {
+        if required && is_write(method) && !self.guards(current) {
             return Err(Refusal::required(current));
         }
         Ok(())

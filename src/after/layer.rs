@@ -437,7 +437,7 @@ impl Default for Config {
             key: None,
             report_outcome: false,
             clock: Arc::new(clock::system_time),
-            memory: Arc::new(Memory::new(clock::http_date(clock::system_time()))),
+            memory: Arc::new(Memory::new(clock::now())),
             evidence: Some(Arc::new(Evidence::new(16 << 20))),
             timer: Arc::default(),
             made_length: made_length::<Sha256>(),

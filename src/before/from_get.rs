@@ -222,11 +222,7 @@ where
 impl<S, ReqBody> Write<S, ReqBody> {
     fn judge(&self, current: &Current) -> Result<(), Refusal> {
         let Current { representation, is_tag_unknown } = current;
-        if self.required {
-            self.asked.check_required(self.request.method(), representation)?;
-        } else {
-            self.asked.check(self.request.method(), representation)?;
-        }
+        self.asked.check_as(self.required, self.request.method(), representation)?;
         // The list may name the state that nobody could find out.
         if *is_tag_unknown && self.asked.has_if_none_match() {
             return Err(Refusal::failed(representation));
@@ -307,7 +303,7 @@ impl Current {
         if let Some(known) = known.filter(|known| known.etag == etag) {
             return Self { representation: known.clone().into(), is_tag_unknown: etag.is_none() };
         }
-        let now = clock::http_date(clock::system_time());
+        let now = clock::now();
         let date = |value: &HeaderValue| HttpDate::parse(value, now);
         let last_modified = only(LAST_MODIFIED).and_then(date).map(Into::into);
         Self { representation: Validators { etag, last_modified }.into(), is_tag_unknown: false }

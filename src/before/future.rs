@@ -27,7 +27,7 @@ use crate::{
     clock,
     refusal::{is_write, Refusal},
     representation::{Freshness, Known, Outcome, Reason},
-    rules::{HttpDate, Preconditions, Representation, Validators},
+    rules::{Preconditions, Representation, Validators},
 };
 
 pin_project! {
@@ -141,7 +141,7 @@ where
                 StateProj::Running { future, known, outcome } => {
                     let (mut head, body) = ready!(future.poll(cx))?.into_parts();
                     if let Some(known) = known.take() {
-                        known.complete(&mut head, now());
+                        known.complete(&mut head, clock::now());
                         head.extensions.insert(known);
                     }
                     let response = Response::from_parts(head, ResponseBody::inner(body, *outcome));
@@ -175,12 +175,7 @@ impl<S, F: Source, ReqBody> Asking<S, F, ReqBody> {
             }
             (Err(_), None) => return self.run(Validators::new(), Outcome::LeftAlone(Reason::StateUnavailable)),
         };
-        let judged = if self.required {
-            self.asked.check_required(&self.parts.method, &current)
-        } else {
-            self.asked.check(&self.parts.method, &current)
-        };
-        match (judged, current) {
+        match (self.asked.check_as(self.required, &self.parts.method, &current), current) {
             (Err(refusal), _) => Verdict::Refuse(refusal),
             (Ok(()), Representation::Unknown) => self.run(Validators::new(), Outcome::LeftAlone(Reason::UnknownState)),
             (Ok(()), current) => {
@@ -222,7 +217,7 @@ impl<S, F: Source, ReqBody> Asking<S, F, ReqBody> {
         }
         // RFC 9110, 13.2.2, step 5.
         let exists = matches!(current, Representation::Exists(_));
-        if exists && is_read(&self.parts.method) && !self.asked.allows_range(current, now()) {
+        if exists && is_read(&self.parts.method) && !self.asked.allows_range(current, clock::now()) {
             headers.remove(RANGE);
             headers.remove(IF_RANGE);
         }
@@ -249,10 +244,6 @@ impl<F: Source> FromSource<F> {
         let validators = if self.add_validators { validators } else { Validators::new() };
         Known { uri: parts.uri.clone(), validators, freshness: self.freshness }
     }
-}
-
-fn now() -> HttpDate {
-    clock::http_date(clock::system_time())
 }
 
 impl<S, F, ReqBody> fmt::Debug for PreconditionFuture<S, F, ReqBody>

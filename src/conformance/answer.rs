@@ -152,7 +152,7 @@ pub(super) fn date(headers: &HeaderMap, name: impl AsHeaderName) -> Option<HttpD
 
 /// Returns the present, for dates with a two-digit year.
 pub(super) fn now() -> HttpDate {
-    clock::http_date(clock::system_time())
+    clock::now()
 }
 
 /// What was read so far.
