@@ -157,6 +157,21 @@ impl Resource {
         }
     }
 
+    /// Says what [`see`](Self::see) would, if it would change nothing: one more response with the content, and the minted
+    /// date, that this variant was sent with in this very second.
+    pub(super) fn see_again(&self, request: &RequestKey, sighting: Sighting, now: HttpDate) -> Option<Modified> {
+        let Sighting { tag, given: None, mint: true, varied } = sighting else { return None };
+        let variant = self.variants.first()?;
+        let is_known = varied.is_some_and(|varied| varied & !self.varies_by == 0)
+            && request.variant(self.varies_by) == Some(variant.fields)
+            && tag.map(Content::tagged) == Some(variant.content);
+        let (date, text) = variant.text.as_ref()?;
+        let is_sent = *date == variant.assigned && variant.sent.contains(&Some((*date, variant.content)));
+        let is_now = now <= variant.seen && now <= variant.greatest && *date <= now && variant.given.is_none();
+        let is_well = self.absurd.is_none_or(|absurd| *date < absurd);
+        (is_known && is_sent && is_now && is_well).then(|| Modified::Minted(*date, text.clone()))
+    }
+
     /// Takes in a response and says what its date is worth.
     pub(super) fn see(
         &mut self,
@@ -267,6 +282,8 @@ impl Resource {
             sent: [None; SENT],
             dropped: self.lost,
         };
+        // Most resources have one variant, and a `Vec` would make room for four.
+        self.variants.reserve_exact(1);
         self.variants.insert(0, new);
     }
 

@@ -10,7 +10,7 @@ use std::{
     num::NonZeroUsize,
     sync::{
         atomic::{AtomicBool, AtomicI64, Ordering},
-        Mutex, MutexGuard, PoisonError,
+        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
     },
 };
 
@@ -25,7 +25,7 @@ use crate::rules::HttpDate;
 /// The memory of one layer.
 pub(crate) struct Memory {
     pub(crate) keys: Keys,
-    shards: [Mutex<Shard>; SHARDS],
+    shards: [Place; SHARDS],
     /// Any resource was ever remembered. If not, there is none to look for.
     is_used: AtomicBool,
     /// The last moment, in Unix seconds, at which a response was sent that was not remembered.
@@ -40,11 +40,11 @@ impl Memory {
 
     fn with_capacity(resources: usize, now: HttpDate) -> Self {
         let shard = |_| {
-            Mutex::new(Shard {
+            Place(RwLock::new(Shard {
                 watermark: Watermark::new(now),
                 resources: bounded(resources / SHARDS),
                 validators: bounded(VALIDATORS / SHARDS),
-            })
+            }))
         };
         Self {
             keys: Keys::new(),
@@ -64,7 +64,14 @@ impl Memory {
                 return None;
             }
         }
-        let mut shard = self.shard(request.resource);
+        // Most responses are like the last one. Threads do not wait for each other to see that; the first in each second
+        // goes on, and moves the resource to the front.
+        if let Some(resource) = self.read(request.resource).resources.peek(&request.resource.0) {
+            if let Some(modified) = resource.see_again(request, sighting, now) {
+                return Some(modified);
+            }
+        }
+        let mut shard = self.write(request.resource);
         let Shard { watermark, resources, .. } = &mut *shard;
         if let Some(resource) = resources.get_mut(&request.resource.0) {
             return resource.see(request, sighting, watermark, now);
@@ -95,14 +102,14 @@ impl Memory {
 
     /// Returns true if `date` may have been minted for the resource.
     pub(crate) fn may_have_minted(&self, request: &RequestKey, date: HttpDate) -> bool {
-        let shard = self.shard(request.resource);
+        let shard = self.read(request.resource);
         shard.resources.peek(&request.resource.0).is_some_and(|resource| resource.may_have_minted(date))
     }
 
     /// Notes where a validator comes from that a client may send back in If-Range: its key, and whether the inner service
     /// supplied it. One that was made here stays one.
     pub(crate) fn note(&self, validator: Key, supplied: bool) {
-        let mut shard = self.shard(validator);
+        let mut shard = self.write(validator);
         match shard.validators.get_mut(&validator.0) {
             Some(noted) => *noted &= supplied,
             None => drop(shard.validators.put(validator.0, supplied)),
@@ -111,15 +118,23 @@ impl Memory {
 
     /// Returns true if the inner service is known to have supplied the validator with this key.
     pub(crate) fn is_supplied(&self, validator: Key) -> bool {
-        self.shard(validator).validators.get(&validator.0) == Some(&true)
+        self.write(validator).validators.get(&validator.0) == Some(&true)
     }
 
-    fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {
-        let [.., octet] = key.0.to_le_bytes();
-        let index = usize::from(octet) % SHARDS;
+    fn read(&self, key: Key) -> RwLockReadGuard<'_, Shard> {
+        self.place(key).read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, key: Key) -> RwLockWriteGuard<'_, Shard> {
         // A shard is whole whenever its lock is free: nothing between lock and release can panic half-way.
+        self.place(key).write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn place(&self, key: Key) -> &RwLock<Shard> {
+        let [.., octet] = key.0.to_le_bytes();
         #[expect(clippy::indexing_slicing, reason = "a remainder is less than its divisor")]
-        self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+        let Place(shard) = &self.shards[usize::from(octet) % SHARDS];
+        shard
     }
 }
 
@@ -128,6 +143,10 @@ impl fmt::Debug for Memory {
         f.debug_struct("Memory").finish_non_exhaustive()
     }
 }
+
+/// A shard, two cache lines from the next one: so that threads in two shards do not wait for each other.
+#[repr(align(128))]
+struct Place(RwLock<Shard>);
 
 struct Shard {
     watermark: Watermark,

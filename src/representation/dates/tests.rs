@@ -20,6 +20,22 @@ fn dated(given: i64) -> Sighting {
     Sighting { tag: None, ..tagged(0, Some(given)) }
 }
 
+/// Has a response seen, and returns whether it changed nothing; what is said without a change must be what is said with it.
+fn see(
+    resource: &mut Resource,
+    request: &RequestKey,
+    sighting: Sighting,
+    watermark: &Watermark,
+    now: HttpDate,
+) -> (Option<Modified>, bool) {
+    let (again, before) = (resource.see_again(request, sighting, now), format!("{resource:?}"));
+    let seen = resource.see(request, sighting, watermark, now);
+    if again.is_some() {
+        assert_eq!((&again, before), (&seen, format!("{resource:?}")));
+    }
+    (seen, again.is_some())
+}
+
 /// One resource in a memory made at second 0, or in a shard that has forgotten dates.
 struct Seen {
     resource: Option<Resource>,
@@ -35,7 +51,7 @@ impl Seen {
     fn see(&mut self, now: i64, sighting: Sighting) -> Option<Modified> {
         let Self { resource, watermark, request } = self;
         let resource = resource.get_or_insert_with(|| Resource::new(watermark, at(0)));
-        resource.see(request, sighting, watermark, at(now))
+        see(resource, request, sighting, watermark, at(now)).0
     }
 
     fn minted(&mut self, now: i64, tag: u64) -> Option<i64> {
@@ -304,4 +320,43 @@ fn what_a_shard_forgot_lifts_new_entries() {
     assert!(second.proves(75, tagged(2, Some(-9)), 81));
     assert_eq!(second.minted(80, 3), None);
     assert_eq!(second.minted(81, 3), Some(81));
+}
+
+#[test]
+fn what_changes_nothing_is_answered_as_if_it_might() {
+    let keys = Keys::new();
+    let requests = ["a", "b"].map(|accept| {
+        let request = Request::get("/").header("accept", accept).body(()).unwrap();
+        keys.request(&request.into_parts().0, None)
+    });
+    let mut state = 1_u64;
+    let mut random = move |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let (mut again, mut minted) = (0, 0);
+    for _ in 0..1_000 {
+        let watermark = Watermark::new(at(0));
+        let mut resource = Resource::new(&watermark, at(0));
+        let mut now = 0;
+        for _ in 0..60 {
+            now = (now + [2 * DAY, -2 * DAY, 1, 2, -1, 1, 0][random(15).min(6) as usize]).max(0);
+            let given = match random(60) {
+                0 => Some(now - 1),
+                1 => Some(3),
+                2 => Some(now + 2 * DAY),
+                _ => None,
+            };
+            let sighting = Sighting {
+                tag: [Some(2), Some(4), None, Some(2)][random(40).min(3) as usize],
+                given: given.map(at),
+                mint: given.is_none() && random(8) > 0,
+                varied: [Some(1), None, Some(0)][random(60).min(2) as usize],
+            };
+            let (seen, unchanged) = see(&mut resource, &requests[random(2) as usize], sighting, &watermark, at(now));
+            again += usize::from(unchanged);
+            minted += usize::from(matches!(seen, Some(Modified::Minted(..))));
+        }
+    }
+    assert!(again > 3_000 && minted > again + 3_000, "{again} of {minted}");
 }

@@ -329,7 +329,7 @@ fn the_memory_holds_no_more_than_its_capacity() {
         memory.see(&request, Sighting { tag: Some(1), given: None, mint: true, varied: Some(0) }, now);
         memory.note(request.resource, true);
     }
-    let held = |shard: &Mutex<Shard>| shard.lock().unwrap().resources.len();
+    let held = |Place(shard): &Place| shard.read().unwrap().resources.len();
     assert_eq!(memory.shards.iter().map(held).sum::<usize>(), 64);
 }
 
