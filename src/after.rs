@@ -2,6 +2,7 @@
 
 mod answer;
 mod asked;
+mod config;
 mod future;
 mod layer;
 mod patience;

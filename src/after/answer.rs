@@ -11,7 +11,7 @@ use http_body::Body;
 
 use super::{
     asked::Asked,
-    layer::Config,
+    config::Config,
     streams::{cut, hash_on_the_way, length, Lesson},
 };
 use crate::{

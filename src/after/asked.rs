@@ -8,7 +8,7 @@ use http::{
 };
 
 use super::{
-    layer::Config,
+    config::Config,
     streams::{self, TakesTrailers},
 };
 use crate::{
@@ -56,8 +56,9 @@ impl Asked {
             asked.hide_preconditions(headers);
         }
         asked.hide_void_dates(headers);
-        for name in [IF_MATCH, IF_NONE_MATCH] {
-            join_lines(headers, &name);
+        if asked.preconditions.has_long_lists() {
+            join_lines(headers, IF_MATCH);
+            join_lines(headers, IF_NONE_MATCH);
         }
         let is_own_to_judge = config.ranges && asked.preconditions.has_if_range();
         if is_own_to_judge
@@ -177,13 +178,9 @@ impl Asked {
 }
 
 /// Makes one line of the several that a list may have (RFC 9110, section 5.3): some inner services read only the first.
-fn join_lines(headers: &mut HeaderMap, name: &HeaderName) {
-    let mut lines = headers.get_all(name).iter();
-    if lines.next().is_none() || lines.next().is_none() {
-        return;
-    }
-    let lines: Vec<_> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
-    if let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b", "[..])) {
+fn join_lines(headers: &mut HeaderMap, name: HeaderName) {
+    let lines: Vec<_> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
+    if let (true, Ok(joined)) = (lines.len() > 1, HeaderValue::from_bytes(&lines.join(&b", "[..]))) {
         headers.insert(name, joined);
     }
 }

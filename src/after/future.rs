@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use super::{
     answer::{self, Plan},
     asked::Asked,
-    layer::Config,
+    config::Config,
     reading::Reading,
     streams::Lesson,
 };

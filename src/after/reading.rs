@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{asked::Asked, layer::Config, patience::Patience, streams::Lesson};
+use super::{asked::Asked, config::Config, patience::Patience, streams::Lesson};
 use crate::{
     body::{give_way, Buffer, Content, Replay, ResponseBody},
     representation::{tag, Digest, Facts, Made, Outcome, Reason, Remembered},

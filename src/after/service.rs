@@ -13,8 +13,8 @@ use tower_service::Service;
 
 use super::{
     asked::{hangs_on_minted_date, Asked},
+    config::Config,
     future::ResponseFuture,
-    layer::Config,
     ConditionalLayer,
 };
 use crate::{

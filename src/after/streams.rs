@@ -108,7 +108,8 @@ pub(super) fn hash_on_the_way<D: Digest, B: Body>(
     lesson: Option<Lesson>,
     body: ResponseBody<B>,
 ) -> ResponseBody<B> {
-    if asked.is_head || head.status != StatusCode::OK {
+    let is_wanted = lesson.is_some() || asked.takes_trailers != TakesTrailers::Never;
+    if !is_wanted || asked.is_head || head.status != StatusCode::OK {
         return body;
     }
     let length = length(asked, facts, &body);

@@ -11,7 +11,10 @@
 use std::{
     collections::hash_map::RandomState,
     hash::{BuildHasher, Hash, Hasher},
-    sync::OnceLock,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        OnceLock,
+    },
 };
 
 use http::{
@@ -80,28 +83,31 @@ pub(crate) struct Keys {
     secret: (u64, u64),
     /// The fields that responses varied by. They are only ever added to, so that a slot keeps its meaning.
     varied: [OnceLock<HeaderName>; SLOTS],
+    /// How many of them are known.
+    known: AtomicUsize,
 }
 
 impl Keys {
     pub(crate) fn new() -> Self {
         let random = RandomState::new();
         let varied = [const { OnceLock::new() }; SLOTS];
-        for (slot, name) in varied.iter().zip([ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, ORIGIN]) {
+        let usual = [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, ORIGIN];
+        let known = AtomicUsize::new(usual.len());
+        for (slot, name) in varied.iter().zip(usual) {
             slot.get_or_init(|| name);
         }
-        Self { secret: (random.hash_one(0), random.hash_one(1)), varied }
+        Self { secret: (random.hash_one(0), random.hash_one(1)), varied, known }
     }
 
     /// Hashes what names the resource of a request.
     ///
     /// `custom`, if given, feeds the hash in place of authority and URI.
     pub(crate) fn request(&self, parts: &request::Parts, custom: Option<&KeyFn>) -> RequestKey {
-        let varied = self.varied.each_ref().map(OnceLock::get);
-        let known = varied.iter().take_while(|name| name.is_some()).count();
+        let varied = self.varied.get(..self.known.load(Ordering::Acquire)).unwrap_or(&self.varied);
         let (mut fields, mut host) = ([0_u32; SLOTS], None);
         for (name, value) in &parts.headers {
-            let mut named = varied.iter().zip(&mut fields).map_while(|(varied, field)| Some(((*varied)?, field)));
-            if let Some((_, field)) = named.find(|(varied, _)| *varied == name) {
+            let mut named = varied.iter().zip(&mut fields);
+            if let Some((_, field)) = named.find(|(varied, _)| varied.get() == Some(name)) {
                 // Several lines of a field follow each other in their order.
                 let mut hasher = self.hasher();
                 field.hash(&mut hasher);
@@ -119,7 +125,7 @@ impl Keys {
             Some(custom) => custom(parts, &mut hasher),
             None => hash_target(parts, host, &mut hasher),
         }
-        RequestKey { resource: Key(hasher.finish128().as_u128()), fields, known }
+        RequestKey { resource: Key(hasher.finish128().as_u128()), fields, known: varied.len() }
     }
 
     /// Returns the fields that a line of `Vary` names; `None` if they cannot all be known.
@@ -161,7 +167,9 @@ impl Keys {
                     // `*` is a valid field name to this parser, and says that no field will do.
                     let name = HeaderName::from_bytes(member).ok().filter(|name| name.as_str() != "*")?;
                     // If another thread was faster, the next response tries again.
-                    let _ = self.varied.get(slot)?.set(name);
+                    if self.varied.get(slot)?.set(name).is_ok() {
+                        self.known.fetch_max(slot + 1, Ordering::Release);
+                    }
                     return None;
                 }
             }

@@ -35,6 +35,10 @@ impl EntityTagList {
         self.first.is_some()
     }
 
+    pub(super) fn has_several_lines(&self) -> bool {
+        self.others.is_some()
+    }
+
     /// Returns true if the whole value, over all lines, is `*`.
     pub(super) fn is_any(&self) -> bool {
         self.others.is_none() && self.first.as_ref().is_some_and(|line| trim_ows(line.as_bytes()) == b"*")

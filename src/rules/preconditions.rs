@@ -209,6 +209,11 @@ impl Preconditions {
         !matches!(self.if_range, OnlyLine::Absent)
     }
 
+    /// Returns true if If-Match or If-None-Match has several lines.
+    pub(crate) fn has_long_lists(&self) -> bool {
+        self.if_match.has_several_lines() || self.if_none_match.has_several_lines()
+    }
+
     /// Returns true if there is no field but If-Range: there is nothing to judge.
     pub(crate) fn is_empty(&self) -> bool {
         !(self.has_if_match()
