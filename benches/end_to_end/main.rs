@@ -108,6 +108,6 @@ fn latencies() -> io::Result<()> {
 }
 
 const PARTS: [f64; 4] = [0.5, 0.9, 0.99, 1.0];
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 25;
 /// In milliseconds.
-const SAMPLE: u64 = 200;
+const SAMPLE: u64 = 100;

@@ -109,6 +109,8 @@ pub fn overhead() -> Vec<Case> {
         case("bare-if-none-match", bare(shared.clone()), miss.clone(), ok),
         case("full-200", full(), none(), ok),
         case("full-304", full(), hit.clone(), not_modified),
+        case("bare-browser", bare(shared.clone()), browser(), ok),
+        case("full-browser", full(), browser(), ok),
         case("full-miss", full(), miss.clone(), ok),
         case("plain-200", plain(), none(), ok),
         case("plain-304", plain(), hit, not_modified),
@@ -178,4 +180,26 @@ impl Digest for Null {
 
 fn if_none_match(value: &str) -> HeaderMap {
     HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_str(value).unwrap())])
+}
+
+/// What a browser sends with a request for a page.
+fn browser() -> HeaderMap {
+    let fields = [
+        ("host", "www.example.com"),
+        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0"),
+        ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8"),
+        ("accept-encoding", "gzip, deflate, br, zstd"),
+        ("accept-language", "en-GB,en;q=0.9,de;q=0.8"),
+        ("cache-control", "max-age=0"),
+        ("connection", "keep-alive"),
+        ("cookie", "session=0123456789abcdef0123456789abcdef"),
+        ("sec-ch-ua", "\"Chromium\";v=\"142\", \"Not_A Brand\";v=\"99\""),
+        ("sec-ch-ua-mobile", "?0"),
+        ("sec-ch-ua-platform", "\"Linux\""),
+        ("sec-fetch-dest", "document"),
+        ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-site", "same-origin"),
+        ("upgrade-insecure-requests", "1"),
+    ];
+    fields.into_iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
 }

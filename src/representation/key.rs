@@ -11,12 +11,10 @@
 use std::{
     collections::hash_map::RandomState,
     hash::{BuildHasher, Hash, Hasher},
-    sync::{
-        atomic::{AtomicUsize, Ordering},
-        OnceLock,
-    },
+    sync::OnceLock,
 };
 
+use foldhash::{quality::SeedableRandomState, SharedSeed};
 use http::{
     header::{HeaderName, ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HOST, ORIGIN},
     request, HeaderValue, Uri,
@@ -81,10 +79,9 @@ impl RequestKey {
 #[derive(Debug)]
 pub(crate) struct Keys {
     secret: (u64, u64),
+    values: SeedableRandomState,
     /// The fields that responses varied by. They are only ever added to, so that a slot keeps its meaning.
     varied: [OnceLock<HeaderName>; SLOTS],
-    /// How many of them are known.
-    known: AtomicUsize,
 }
 
 impl Keys {
@@ -92,40 +89,31 @@ impl Keys {
         let random = RandomState::new();
         let varied = [const { OnceLock::new() }; SLOTS];
         let usual = [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, ORIGIN];
-        let known = AtomicUsize::new(usual.len());
         for (slot, name) in varied.iter().zip(usual) {
             slot.get_or_init(|| name);
         }
-        Self { secret: (random.hash_one(0), random.hash_one(1)), varied, known }
+        let values = SeedableRandomState::with_seed(random.hash_one(2), SharedSeed::global_random());
+        Self { secret: (random.hash_one(0), random.hash_one(1)), values, varied }
     }
 
     /// Hashes what names the resource of a request.
     ///
     /// `custom`, if given, feeds the hash in place of authority and URI.
     pub(crate) fn request(&self, parts: &request::Parts, custom: Option<&KeyFn>) -> RequestKey {
-        let varied = self.varied.get(..self.known.load(Ordering::Acquire)).unwrap_or(&self.varied);
-        let (mut fields, mut host) = ([0_u32; SLOTS], None);
-        for (name, value) in &parts.headers {
-            let mut named = varied.iter().zip(&mut fields);
-            if let Some((_, field)) = named.find(|(varied, _)| varied.get() == Some(name)) {
-                // Several lines of a field follow each other in their order.
-                let mut hasher = self.hasher();
-                field.hash(&mut hasher);
-                value.as_bytes().hash(&mut hasher);
-                // Half of the hash will do: two values taken for one cost work, and a request is moved about.
-                let [_, half] = halves(hasher.finish());
-                *field = half;
-            }
-            if *name == HOST {
-                host = host.or(Some(value));
+        let (mut fields, mut known) = ([0; SLOTS], 0);
+        for (name, field) in self.varied.iter().map_while(OnceLock::get).zip(&mut fields) {
+            known += 1;
+            for line in parts.headers.get_all(name) {
+                // Half of a plain hash will do: two values taken for one cost work, and browsers send long ones.
+                [_, *field] = halves(self.values.hash_one((*field, line.as_bytes())));
             }
         }
         let mut hasher = self.hasher();
         match custom {
             Some(custom) => custom(parts, &mut hasher),
-            None => hash_target(parts, host, &mut hasher),
+            None => hash_target(parts, &mut hasher),
         }
-        RequestKey { resource: Key(hasher.finish128().as_u128()), fields, known: varied.len() }
+        RequestKey { resource: Key(hasher.finish128().as_u128()), fields, known }
     }
 
     /// Returns the fields that a line of `Vary` names; `None` if they cannot all be known.
@@ -167,9 +155,7 @@ impl Keys {
                     // `*` is a valid field name to this parser, and says that no field will do.
                     let name = HeaderName::from_bytes(member).ok().filter(|name| name.as_str() != "*")?;
                     // If another thread was faster, the next response tries again.
-                    if self.varied.get(slot)?.set(name).is_ok() {
-                        self.known.fetch_max(slot + 1, Ordering::Release);
-                    }
+                    let _ = self.varied.get(slot)?.set(name);
                     return None;
                 }
             }
@@ -196,11 +182,11 @@ pub(crate) fn path(parts: &request::Parts) -> &str {
 }
 
 /// Hashes the authority and the path with its query, as the client sent them.
-fn hash_target(parts: &request::Parts, host: Option<&HeaderValue>, hasher: &mut SipHasher13) {
+fn hash_target(parts: &request::Parts, hasher: &mut SipHasher13) {
     let uri = original_uri(parts);
     match uri.authority() {
         Some(authority) => authority.as_str().as_bytes().hash(hasher),
-        None => host.map(HeaderValue::as_bytes).unwrap_or_default().hash(hasher),
+        None => parts.headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default().hash(hasher),
     }
     match uri.path_and_query() {
         Some(target) => hasher.write(target.as_str().as_bytes()),

@@ -65,14 +65,14 @@ impl Preconditions {
     pub(crate) fn from_headers_at(headers: &HeaderMap, now: impl Fn() -> HttpDate) -> Self {
         let mut asked = Self::default();
         for (name, value) in headers {
-            let Some(name) = name.as_str().strip_prefix("if-") else { continue };
+            let [b'i', b'f', b'-', name @ ..] = name.as_str().as_bytes() else { continue };
             let date = || HttpDate::parse_with(value.as_bytes(), &now);
             match name {
-                "match" => asked.if_match.push(value),
-                "none-match" => asked.if_none_match.push(value),
-                "modified-since" => asked.if_modified_since.take_line(date),
-                "unmodified-since" => asked.if_unmodified_since.take_line(date),
-                "range" => asked.if_range.take_line(|| Some(Box::new(value.clone()))),
+                b"match" => asked.if_match.push(value),
+                b"none-match" => asked.if_none_match.push(value),
+                b"modified-since" => asked.if_modified_since.take_line(date),
+                b"unmodified-since" => asked.if_unmodified_since.take_line(date),
+                b"range" => asked.if_range.take_line(|| Some(Box::new(value.clone()))),
                 _ => {}
             }
         }
