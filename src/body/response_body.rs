@@ -144,18 +144,18 @@ impl<B: Body> Body for ResponseBody<B> {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
         let mut source = this.source;
-        let frame = match this.change.as_deref_mut() {
-            None => ready!(source.as_mut().poll_frame(cx)),
-            Some(Change::Cut(part)) => ready!(part.poll(cx, |cx| source.as_mut().poll_frame(cx))),
-            Some(Change::Pass(passing)) => ready!(passing.poll(cx, |cx| {
+        let polled = match this.change.as_deref_mut() {
+            None => source.as_mut().poll_frame(cx),
+            Some(Change::Cut(part)) => part.poll(cx, |cx| source.as_mut().poll_frame(cx)),
+            Some(Change::Pass(passing)) => passing.poll(cx, |cx| {
                 let frame = ready!(source.as_mut().poll_frame(cx));
                 Poll::Ready((frame, source.is_end_stream()))
-            })),
+            }),
         };
-        if frame.is_none() {
+        if matches!(polled, Poll::Ready(None)) {
             source.set(Source::Ended);
         }
-        Poll::Ready(frame)
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
