@@ -207,7 +207,7 @@
 //! network adds seconds); an inner service whose own validators are wrong, or that answers 304 by its own dates alone.
 //! [`last_modified(false)`](ConditionalLayer::last_modified) does without minted dates.
 //!
-//! At most 65,536 resources are remembered, with some 900 octets each (55 MiB); what is forgotten costs a date.
+//! At most 65,536 resources are remembered, with some 400 octets each (26 MiB); what is forgotten costs a date.
 //!
 //! # What it does not do
 //!

@@ -164,7 +164,7 @@ fn bounded<V>(entries: usize) -> LruCache<u128, V, Hashed> {
 
 type Hashed = BuildHasherDefault<TakeAsIs>;
 
-/// About 900 octets each, 55 MiB when full; more for one with several variants.
+/// About 400 octets each, 26 MiB when full; more for one with several variants.
 const RESOURCES: usize = 1 << 16;
 const VALIDATORS: usize = 1 << 14;
 const SHARDS: usize = 16;
