@@ -100,18 +100,31 @@ impl Keys {
     ///
     /// `custom`, if given, feeds the hash in place of authority and URI.
     pub(crate) fn request(&self, parts: &request::Parts, custom: Option<&KeyFn>) -> RequestKey {
-        let (mut fields, mut known) = ([0; SLOTS], 0);
-        for (name, field) in self.varied.iter().map_while(OnceLock::get).zip(&mut fields) {
+        // Most fields of a request are of no interest, and their length tells.
+        let (mut known, mut lengths) = (0, length_bit(&HOST));
+        for name in self.varied.iter().map_while(OnceLock::get) {
             known += 1;
-            for line in parts.headers.get_all(name) {
-                // Half of a plain hash will do: two values taken for one cost work, and browsers send long ones.
+            lengths |= length_bit(name);
+        }
+        let (mut fields, mut host) = ([0; SLOTS], None);
+        for (name, line) in &parts.headers {
+            if lengths & length_bit(name) == 0 {
+                continue;
+            }
+            let mut slots = self.varied.iter().zip(&mut fields).take(known);
+            if let Some((_, field)) = slots.find(|(varied, _)| varied.get() == Some(name)) {
+                // Half of a plain hash will do: two values taken for one cost work, and browsers send long ones. Several
+                // lines of a field follow each other in their order.
                 [_, *field] = halves(self.values.hash_one((*field, line.as_bytes())));
+            }
+            if *name == HOST {
+                host = host.or(Some(line));
             }
         }
         let mut hasher = self.hasher();
         match custom {
             Some(custom) => custom(parts, &mut hasher),
-            None => hash_target(parts, &mut hasher),
+            None => hash_target(parts, host, &mut hasher),
         }
         RequestKey { resource: Key(hasher.finish128().as_u128()), fields, known }
     }
@@ -182,16 +195,21 @@ pub(crate) fn path(parts: &request::Parts) -> &str {
 }
 
 /// Hashes the authority and the path with its query, as the client sent them.
-fn hash_target(parts: &request::Parts, hasher: &mut SipHasher13) {
+fn hash_target(parts: &request::Parts, host: Option<&HeaderValue>, hasher: &mut SipHasher13) {
     let uri = original_uri(parts);
     match uri.authority() {
         Some(authority) => authority.as_str().as_bytes().hash(hasher),
-        None => parts.headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default().hash(hasher),
+        None => host.map(HeaderValue::as_bytes).unwrap_or_default().hash(hasher),
     }
     match uri.path_and_query() {
         Some(target) => hasher.write(target.as_str().as_bytes()),
         None => hasher.write(uri.path().as_bytes()),
     }
+}
+
+/// Returns a bit for the length of a name.
+fn length_bit(name: &HeaderName) -> u64 {
+    1 << (name.as_str().len() % 64)
 }
 
 /// Cuts a hash in two.
