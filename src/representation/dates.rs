@@ -167,7 +167,7 @@ impl Resource {
             && tag.map(Content::tagged) == Some(variant.content);
         let (date, text) = variant.text.as_ref()?;
         let is_sent = *date == variant.assigned && variant.sent.contains(&Some((*date, variant.content)));
-        let is_now = now <= variant.seen && now <= variant.greatest && *date <= now && variant.given.is_none();
+        let is_now = now == variant.seen && now <= variant.greatest && *date <= now && variant.given.is_none();
         let is_well = self.absurd.is_none_or(|absurd| *date < absurd);
         (is_known && is_sent && is_now && is_well).then(|| Modified::Minted(*date, text.clone()))
     }

@@ -1,6 +1,9 @@
 //! A model of the world outside the memory, which looks for a 304 that leaves a client with wrong content.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{atomic::AtomicU64, Mutex},
+};
 
 use http::{header::IF_MODIFIED_SINCE, request, HeaderMap, Method, Request};
 
@@ -331,6 +334,62 @@ fn the_memory_holds_no_more_than_its_capacity() {
     }
     let held = |Place(shard): &Place| shard.read().unwrap().resources.len();
     assert_eq!(memory.shards.iter().map(held).sum::<usize>(), 64);
+}
+
+#[test]
+fn what_is_asked_for_all_the_time_is_not_forgotten_when_the_clock_was_set_back() {
+    let memory = Memory::with_capacity(4 * SHARDS, HttpDate::from_unix_seconds(1_000).unwrap());
+    assert_eq!(minted(&memory, 1, 2, 1_001), Some(1_001));
+    assert_eq!(minted(&memory, 1, 2, 5_000), Some(1_001));
+    for second in 0..100 {
+        assert_eq!(minted(&memory, 1, 2, 1_400 + second), Some(1_001), "second {second}");
+        minted(&memory, 2 + u128::try_from(second).unwrap(), 2, 1_400 + second);
+    }
+}
+
+#[test]
+fn threads_never_send_one_minted_date_with_two_contents() {
+    for capacity in [2 * SHARDS, 1 << 10] {
+        let memory = Memory::with_capacity(capacity, HttpDate::from_unix_seconds(1_000).unwrap());
+        let (clock, tags) = (AtomicI64::new(1_000), [const { AtomicU64::new(1) }; 4]);
+        let sent = Mutex::new(HashMap::new());
+        std::thread::scope(|scope| {
+            for seed in 1..=4 {
+                let (memory, clock, tags, sent) = (&memory, &clock, &tags, &sent);
+                scope.spawn(move || {
+                    let mut random = Random(seed);
+                    for _ in 0..20_000 {
+                        let key = random.below(tags.len());
+                        match random.below(200) {
+                            0 | 1 => drop(clock.fetch_add(1, Ordering::SeqCst)),
+                            2 => drop(clock.fetch_sub(1, Ordering::SeqCst)),
+                            3 => drop(tags[key].fetch_add(2, Ordering::SeqCst)),
+                            4 => drop(tags[key].fetch_sub(2, Ordering::SeqCst)),
+                            _ => {}
+                        }
+                        let tag = tags[key].load(Ordering::SeqCst);
+                        let now = clock.load(Ordering::SeqCst);
+                        if let Some(date) = minted(memory, key.try_into().unwrap(), tag, now) {
+                            assert_eq!(*sent.lock().unwrap().entry((key, date)).or_insert(tag), tag, "{key} {date}");
+                        }
+                    }
+                });
+            }
+        });
+        assert!(sent.into_inner().unwrap().len() > 100);
+    }
+}
+
+/// Returns the date that is sent with a response of this resource.
+fn minted(memory: &Memory, key: u128, tag: u64, now: i64) -> Option<i64> {
+    let (parts, ()) = Request::get("/").body(()).unwrap().into_parts();
+    let mut request = memory.keys.request(&parts, None);
+    request.resource = Key(key);
+    let sighting = Sighting { tag: Some(tag), given: None, mint: true, varied: Some(0) };
+    match memory.see(&request, sighting, HttpDate::from_unix_seconds(now).unwrap()) {
+        Some(Modified::Minted(date, _)) => Some(date.unix_seconds()),
+        _ => None,
+    }
 }
 
 /// A small generator of numbers that are the same on each run (xorshift64*).
