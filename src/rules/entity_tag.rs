@@ -113,11 +113,15 @@ impl EntityTag {
         Self { text }
     }
 
+    /// Returns the octets with the quotes around them: what the tag has in common with its weak twin.
+    pub(super) fn quoted(&self) -> &[u8] {
+        let text = self.text.as_bytes();
+        text.strip_prefix(b"W/").unwrap_or(text)
+    }
+
     /// Returns the parts to compare, without a copy.
     pub(super) fn as_member(&self) -> Member<'_> {
-        let text = self.text.as_bytes();
-        let quoted = text.strip_prefix(b"W/").unwrap_or(text);
-        let opaque = quoted.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or_default();
+        let opaque = self.quoted().strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or_default();
         Member { weak: self.is_weak(), opaque }
     }
 

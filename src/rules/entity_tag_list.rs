@@ -9,6 +9,7 @@
 //! goes on behind the first comma after its start, so that a stray quote cannot hide the good members that follow.
 
 use http::HeaderValue;
+use memchr::memchr_iter;
 
 use super::entity_tag::{EntityTag, Member};
 
@@ -50,12 +51,22 @@ impl EntityTagList {
         self.others.is_none() && self.first.as_ref().is_some_and(|line| line.as_bytes() == tag.as_bytes())
     }
 
+    /// Returns false if the quoted octets of this tag stand nowhere in the list, so that no member need be read.
+    pub(super) fn may_name(&self, tag: &EntityTag) -> bool {
+        let quoted = tag.quoted();
+        self.lines().any(|line| {
+            let line = line.as_bytes();
+            memchr_iter(b'"', line).any(|start| line.get(start..).is_some_and(|rest| rest.starts_with(quoted)))
+        })
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &HeaderValue> {
+        self.first.iter().chain(self.others.as_deref().into_iter().flatten())
+    }
+
     /// Reads the members of all lines; `None` stands for one that is no tag.
     pub(super) fn members(&self) -> impl Iterator<Item = Option<Member<'_>>> {
-        self.first
-            .iter()
-            .chain(self.others.as_deref().into_iter().flatten())
-            .flat_map(|line| Members { line: trim_ows(line.as_bytes()) })
+        self.lines().flat_map(|line| Members { line: trim_ows(line.as_bytes()) })
     }
 }
 

@@ -284,6 +284,9 @@ impl Preconditions {
         if etag.is_some_and(|etag| self.if_none_match.is_just(etag)) {
             return Condition::Fails;
         }
+        if reads && !etag.is_some_and(|etag| self.if_none_match.may_name(etag)) {
+            return Condition::Holds;
+        }
         let mut members = self.if_none_match.members().peekable();
         if !reads && members.peek().is_none() {
             return Condition::Fails;
