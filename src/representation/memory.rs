@@ -1,8 +1,8 @@
 //! What a layer remembers of its resources, in bounded space.
 //!
 //! One memory belongs to one layer and is shared by all services made of it: Axum makes one for each route. It is split
-//! into shards, each a lock over the entries used last, to the second; a lock is held for one entry's arithmetic and nothing else. What
-//! a shard forgets raises its watermark, so that forgetting costs a date and never makes one wrong.
+//! into shards, each a lock over the entries used last, to the second; a lock is held for one entry's arithmetic and
+//! nothing else. What a shard forgets raises its watermark, so that forgetting costs a date and never makes one wrong.
 
 use std::{
     fmt,
