@@ -66,8 +66,10 @@ impl Memory {
         }
         // Most responses are like the last one. Threads do not wait for each other to see that; the first in each second
         // goes on, and moves the resource to the front.
-        if let Some(resource) = self.read(request.resource).resources.peek(&request.resource.0) {
-            if let Some(modified) = resource.see_again(request, sighting, now) {
+        if sighting.mint {
+            let shard = self.read(request.resource);
+            let resource = shard.resources.peek(&request.resource.0);
+            if let Some(modified) = resource.and_then(|resource| resource.see_again(request, sighting, now)) {
                 return Some(modified);
             }
         }
