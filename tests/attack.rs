@@ -4,6 +4,7 @@
 
 #[expect(dead_code, reason = "not all that a script can do is wanted here")]
 mod script;
+mod task;
 
 use std::{
     cell::Cell,
@@ -11,11 +12,7 @@ use std::{
     panic::{catch_unwind, AssertUnwindSafe},
     pin::{pin, Pin},
     rc::Rc,
-    sync::{
-        atomic::{AtomicBool, Ordering::SeqCst},
-        Arc,
-    },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -32,6 +29,7 @@ use self::script::{
     data, script, trailers, Script,
     Step::{self, Error, Yield},
 };
+use self::task::Task;
 
 // ----- The server -----
 
@@ -225,51 +223,12 @@ fn requests(world: &Rc<World>) -> Vec<Request<Load>> {
     ]
 }
 
-// ----- The executor -----
-
-/// A future that is polled only when it was woken.
-struct Task<F> {
-    future: Pin<Box<F>>,
-    woken: Arc<Woken>,
-}
-
-struct Woken(AtomicBool);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, SeqCst);
-    }
-}
-
-impl<F: Future> Task<F> {
-    fn new(future: F) -> Self {
-        Self { future: Box::pin(future), woken: Arc::new(Woken(AtomicBool::new(true))) }
-    }
-
-    fn is_woken(&self) -> bool {
-        self.woken.0.load(SeqCst)
-    }
-
-    fn poll(&mut self) -> Poll<F::Output> {
-        assert!(self.woken.0.swap(false, SeqCst), "it hangs: nobody woke the task");
-        self.future.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&self.woken))))
-    }
-
-    /// Runs the future; `None` if it is not done after so many polls.
-    fn run(mut self, polls: usize) -> Option<F::Output> {
-        (0..polls).find_map(|_| match self.poll() {
-            Poll::Ready(output) => Some(output),
-            Poll::Pending => None,
-        })
-    }
-}
-
 const ENOUGH: usize = 1000;
 
 /// Reads so many frames, and drops what is left; returns true if that was all.
 fn read(mut body: Boxed, frames: usize) -> bool {
     for _ in 0..frames {
-        match Task::new(poll_fn(|cx| body.as_mut().poll_frame(cx))).run(ENOUGH).expect("it hangs") {
+        match Task::new(poll_fn(|cx| body.as_mut().poll_frame(cx))).run_within(ENOUGH).expect("it hangs") {
             None => return true,
             // What comes behind an error is up to the inner body.
             Some(Err(_)) => return true,
@@ -316,7 +275,7 @@ impl Target {
         for (request, expected) in [(0, StatusCode::OK), (2, StatusCode::OK), (6, StatusCode::OK), (7, StatusCode::OK)]
         {
             let request = requests(&self.world).swap_remove(request);
-            let response = Task::new((self.stack)(request)).run(ENOUGH).expect("it hangs").unwrap();
+            let response = Task::new((self.stack)(request)).run_within(ENOUGH).expect("it hangs").unwrap();
             let is_known =
                 [expected, StatusCode::NOT_MODIFIED, StatusCode::PRECONDITION_FAILED].contains(&response.status());
             assert!(is_known, "{what}");
@@ -333,7 +292,7 @@ fn a_request_dropped_at_any_await_leaves_nothing_behind() {
     each(|make, what| {
         for polls in 0.. {
             let mut target = make();
-            let response = target.start().run(polls);
+            let response = target.start().run_within(polls);
             let is_done = response.is_some();
             drop(response);
             target.assert_is_sound(what);
@@ -349,7 +308,7 @@ fn a_body_dropped_at_any_frame_leaves_nothing_behind() {
     each(|make, what| {
         for frames in 0.. {
             let mut target = make();
-            let response = target.start().run(ENOUGH).expect("it hangs").unwrap();
+            let response = target.start().run_within(ENOUGH).expect("it hangs").unwrap();
             let is_done = read(response.into_body(), frames);
             target.assert_is_sound(what);
             if is_done {
@@ -366,7 +325,7 @@ fn a_panic_anywhere_inside_leaves_nothing_behind() {
             let mut target = make();
             target.world.fuse.set(Some(polls));
             let served = catch_unwind(AssertUnwindSafe(|| {
-                let response = target.start().run(ENOUGH).expect("it hangs").unwrap();
+                let response = target.start().run_within(ENOUGH).expect("it hangs").unwrap();
                 read(response.into_body(), usize::MAX)
             }));
             target.assert_is_sound(what);
@@ -404,7 +363,7 @@ fn who_waits_for_a_write_is_not_stranded_when_that_is_dropped() {
                 }
             }
             drop(first);
-            let response = second.run(ENOUGH).expect("it hangs").unwrap();
+            let response = second.run_within(ENOUGH).expect("it hangs").unwrap();
             assert_eq!(response.status(), StatusCode::OK);
             drop(response);
             world.assert_all_is_gone("two writes");

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 mod script;
+mod task;
 
 use std::{
     convert::Infallible,
@@ -10,11 +11,8 @@ use std::{
     panic,
     pin::{pin, Pin},
     rc::Rc,
-    sync::{
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-        Arc,
-    },
-    task::{Context, Poll, Wake, Waker},
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    task::Poll,
     thread,
     time::Duration,
 };
@@ -45,6 +43,7 @@ use self::script::{
     content, data, frames, script, trailers, Script,
     Step::{self, Data, Error, Gate, Sleep, Trailers, Yield},
 };
+use self::task::Task;
 
 // ----- The server and the client -----
 
@@ -108,43 +107,6 @@ async fn receive(body: ResponseBody<Script>) -> (Vec<Step>, Vec<State>) {
 }
 
 const ENDED: State = (true, 0, Some(0));
-
-/// A future that is polled only when it was woken, as any executor does; outside of Tokio.
-struct Task<F> {
-    future: Pin<Box<F>>,
-    woken: Arc<Woken>,
-}
-
-struct Woken(AtomicBool);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, SeqCst);
-    }
-}
-
-impl<F: Future> Task<F> {
-    fn new(future: F) -> Self {
-        Self { future: Box::pin(future), woken: Arc::new(Woken(AtomicBool::new(true))) }
-    }
-
-    fn is_woken(&self) -> bool {
-        self.woken.0.load(SeqCst)
-    }
-
-    fn poll(&mut self) -> Poll<F::Output> {
-        assert!(self.woken.0.swap(false, SeqCst), "nobody woke the task");
-        self.future.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&self.woken))))
-    }
-
-    fn run(mut self) -> F::Output {
-        loop {
-            if let Poll::Ready(output) = self.poll() {
-                return output;
-            }
-        }
-    }
-}
 
 fn in_paused_time<T>(future: impl Future<Output = T>) -> T {
     runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(future)
