@@ -18,7 +18,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
-use support::{anew, bare, block_on, case_of, Case};
+use support::{anew, bare, case_of, Case};
 use tower::{Layer, Service};
 use tower_conditional::ConditionalLayer;
 
@@ -96,7 +96,7 @@ where
     let call = move |mut request: Request<()>| {
         *request.uri_mut() = uris[next].clone();
         next = (next + 1) % uris.len();
-        block_on(service.call(request)).unwrap()
+        service.call(request)
     };
     case_of("", Method::GET, call, HeaderMap::new(), StatusCode::OK)
 }

@@ -13,7 +13,7 @@ mod response_body;
 pub use self::response_body::ResponseBody;
 
 pub(crate) use self::{
-    buffer::{Buffer, Content},
+    buffer::{Buffer, Content, Overflow},
     passing::{Part, Passing, Size, Then},
     response_body::Replay,
 };

@@ -19,13 +19,7 @@ pub(crate) fn system_time() -> SystemTime {
 
 /// Returns the second of the system's clock.
 pub(crate) fn now() -> HttpDate {
-    http_date(system_time())
-}
-
-/// Returns `time` as an HTTP date; what lies outside the years 0 to 9999 becomes their nearer end.
-pub(crate) fn http_date(time: SystemTime) -> HttpDate {
-    let nearer_end = if time < SystemTime::UNIX_EPOCH { HttpDate::MIN } else { HttpDate::MAX };
-    HttpDate::try_from(time).unwrap_or(nearer_end)
+    HttpDate::nearest(system_time())
 }
 
 impl Preconditions {

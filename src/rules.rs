@@ -20,5 +20,6 @@ pub use self::{
 pub(crate) use self::{
     entity_tag_list::trim_ows,
     not_modified::{keep_for_not_modified, keep_for_precondition_failed},
+    preconditions::Current,
     range::{complete_length, ByteRange},
 };

@@ -1,8 +1,9 @@
 //! What a layer did, in numbers.
 
 use std::{
+    cell::Cell,
     fmt,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    sync::atomic::{AtomicU64, AtomicU8, Ordering::Relaxed},
 };
 
 use crate::representation::{Outcome, Reason};
@@ -61,18 +62,20 @@ struct Slot {
 
 impl Counters {
     /// Counts a request that was answered.
+    #[inline]
     pub(crate) fn decided(&self, outcome: Outcome) {
         let slot = self.slot();
         let counter = match outcome {
-            Outcome::Tagged => Some(&slot.tagged),
-            Outcome::NotModified => Some(&slot.not_modified),
-            Outcome::PreconditionFailed => Some(&slot.precondition_failed),
-            Outcome::LeftAlone(reason) => slot.left_alone.get(reason as usize),
-            Outcome::PreconditionRequired | Outcome::StateUnavailable | Outcome::Proceeded => None,
+            Outcome::Tagged => &slot.tagged,
+            Outcome::NotModified => &slot.not_modified,
+            Outcome::PreconditionFailed => &slot.precondition_failed,
+            Outcome::LeftAlone(reason) => match slot.left_alone.get(reason as usize) {
+                Some(counter) => counter,
+                None => return,
+            },
+            Outcome::PreconditionRequired | Outcome::StateUnavailable | Outcome::Proceeded => return,
         };
-        if let Some(counter) = counter {
-            counter.fetch_add(1, Relaxed);
-        }
+        counter.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn not_sent(&self, octets: u64) {
@@ -83,6 +86,7 @@ impl Counters {
         self.slot().octets_hashed.fetch_add(octets, Relaxed);
     }
 
+    #[inline]
     pub(crate) fn compared(&self, octets: u64) {
         self.slot().octets_compared.fetch_add(octets, Relaxed);
     }
@@ -107,14 +111,19 @@ impl Counters {
         stats
     }
 
+    #[inline]
     fn slot(&self) -> &Slot {
         thread_local! {
-            static PLACE: usize = NEXT.fetch_add(1, Relaxed) % SLOTS;
+            static PLACE: Cell<Option<u8>> = const { Cell::new(None) };
         }
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-
-        let [first, ..] = &self.slots;
-        PLACE.try_with(|place| self.slots.get(*place)).ok().flatten().unwrap_or(first)
+        let place = PLACE.get().unwrap_or_else(|| {
+            static NEXT: AtomicU8 = AtomicU8::new(0);
+            let place = NEXT.fetch_add(1, Relaxed);
+            PLACE.set(Some(place));
+            place
+        });
+        #[expect(clippy::indexing_slicing, reason = "a remainder is less than its divisor")]
+        &self.slots[usize::from(place) % SLOTS]
     }
 }
 

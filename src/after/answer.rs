@@ -5,7 +5,7 @@
 
 use http::{
     header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, ETAG, LAST_MODIFIED, TRANSFER_ENCODING, VARY},
-    response, HeaderMap, HeaderValue, Response, StatusCode,
+    response, HeaderMap, HeaderValue, StatusCode,
 };
 use http_body::Body;
 
@@ -15,9 +15,9 @@ use super::{
     streams::{cut, hash_on_the_way, length, Lesson},
 };
 use crate::{
-    body::{Buffer, ResponseBody},
-    representation::{self, Digest, Facts, Freshness, Key, Made, Modified, Outcome, Own, Reason, Sighting},
-    rules::{keep_for_not_modified, keep_for_precondition_failed, trim_ows, Decision, Validators},
+    body::ResponseBody,
+    representation::{self, Digest, Facts, Found, Freshness, Key, Made, Modified, Outcome, Own, Reason, Sighting},
+    rules::{keep_for_not_modified, keep_for_precondition_failed, trim_ows, Current, Decision},
     trace::decided,
 };
 
@@ -27,16 +27,38 @@ pub(super) enum Plan {
     Leave(Reason),
     /// Send it as it comes: it has no tag of ours yet, but may get one while it is sent.
     Pass(Reason),
+    /// Send it as it comes: its tag was learnt.
+    Tag(Made),
     /// There is none: the tag is that of nothing.
     Empty,
-    /// Read it into this buffer.
-    Read(Buffer),
+    /// Read it, so many octets if that is known.
+    Read(Option<u64>),
+}
+
+/// Reads what the head of a response says, when it has the validators that a layer further out knows.
+#[inline]
+pub(super) fn read(asked: &Asked, head: &mut response::Parts) -> Facts {
+    let config = &asked.config;
+    if let Some(known) = &asked.rare().known {
+        known.complete(head, config.now());
+    }
+    Facts::read(&head.headers, &config.memory.keys, || config.now())
 }
 
 /// Says whether the content of a response is to be read for a tag.
 ///
-/// `may_learn`: whether the inner service says of it by what it could be known again.
-pub(super) fn plan(asked: &Asked, head: &response::Parts, facts: &Facts, body: &impl Body, may_learn: bool) -> Plan {
+/// `lesson` is what the inner service says of it, by which it could be known again.
+#[inline]
+pub(super) fn plan(
+    asked: &Asked,
+    head: &response::Parts,
+    facts: &Facts,
+    body: &impl Body,
+    lesson: Option<&Lesson>,
+) -> Plan {
+    if let Some(made) = lesson.and_then(|lesson| lesson.recall(asked, facts)) {
+        return Plan::Tag(made);
+    }
     if head.status != StatusCode::OK {
         return Plan::Leave(Reason::Status);
     }
@@ -46,7 +68,7 @@ pub(super) fn plan(asked: &Asked, head: &response::Parts, facts: &Facts, body: &
         Own::Absent => None,
     };
     let own = own.filter(|_| !asked.replaces_tag(head));
-    if let Some(own) = own.filter(|_| !may_learn) {
+    if let Some(own) = own.filter(|_| lesson.is_none()) {
         return Plan::Leave(own);
     }
     let config = &asked.config;
@@ -71,84 +93,64 @@ pub(super) fn plan(asked: &Asked, head: &response::Parts, facts: &Facts, body: &
     if let Some(own) = own {
         return Plan::Leave(own);
     }
-    let buffer = Buffer::new(config.buffer_limit, size);
-    match (body.is_end_stream(), buffer.is_as_promised() && hint.lower() == 0) {
-        (false, _) => Plan::Read(buffer),
-        (true, true) => Plan::Empty,
-        (true, false) => Plan::Leave(Reason::WrongLength),
+    match (body.is_end_stream(), size.unwrap_or(0).max(hint.lower())) {
+        (false, _) => Plan::Read(size),
+        (true, 0) => Plan::Empty,
+        (true, _) => Plan::Leave(Reason::WrongLength),
     }
 }
 
-/// Sends a response that the layer has nothing to do with.
-pub(super) fn pass<B: Body>(head: response::Parts, body: B, reason: Reason, config: &Config) -> Sent<B> {
-    let outcome = Outcome::LeftAlone(reason);
-    send(head, ResponseBody::inner(body, outcome), outcome, config)
-}
-
-/// Sends a response, and tells what was done.
-fn send<B: Body>(mut head: response::Parts, body: ResponseBody<B>, outcome: Outcome, config: &Config) -> Sent<B> {
+/// Tells what was done with a request.
+#[inline]
+pub(super) fn tell(head: &mut response::Parts, outcome: Outcome, config: &Config) {
     config.counters.decided(outcome);
     decided!(outcome, head.status);
     if config.report_outcome {
         head.extensions.insert(outcome);
     }
-    Response::from_parts(head, body)
 }
 
-/// Refuses a write.
-pub(super) fn refuse<B: Body>(config: &Config) -> Sent<B> {
-    let outcome = Outcome::PreconditionFailed;
-    let mut head = Response::new(()).into_parts().0;
-    head.status = StatusCode::PRECONDITION_FAILED;
-    send(head, ResponseBody::empty(outcome), outcome, config)
-}
-
-/// Sends a response, or what its preconditions ask for in its place.
+/// Makes the head and the body of a response those to send, or what its preconditions ask for in its place.
 ///
-/// `made` is the tag made of its content, or why there is none; `lesson` is what to know the content by, if its tag is to
-/// be learnt while it is sent.
+/// `found` is the tag of its content, or why there is none; `lesson` is what to know the content by, if its tag is to be
+/// learnt while it is sent.
+#[inline(always)]
 pub(super) fn answer<D: Digest, B: Body>(
     asked: &Asked,
-    mut head: response::Parts,
-    facts: &mut Facts,
-    made: Result<Made, Reason>,
-    lesson: Option<Lesson>,
-    body: ResponseBody<B>,
-) -> Sent<B> {
-    if facts.has_transfer_encoding && made.is_ok() && body.size_hint().exact().is_some() {
+    head: &mut response::Parts,
+    facts: &Facts,
+    found: Result<Found, Reason>,
+    lesson: Option<&Lesson>,
+    body: &mut ResponseBody<B>,
+) {
+    if facts.has_transfer_encoding && found.is_ok() && body.size_hint().exact().is_some() {
         // It came in chunks through a proxy, and has a length now. Both would be one framing too many.
         head.headers.remove(TRANSFER_ENCODING);
     }
     let has_content = !(asked.is_head && body.is_end_stream());
-    let unread = made.as_ref().err().copied();
-    let Judged { decision, may_cut } = judge(asked, &mut head, facts, made, lesson, has_content);
-    let (outcome, body) = match decision {
+    let unread = found.as_ref().err().copied();
+    let Judged { decision, may_cut } = judge(asked, head, facts, found, lesson, has_content);
+    match decision {
         Decision::NotModified => {
-            asked.config.counters.not_sent(length(asked, facts, &body).filter(|_| !asked.is_head).unwrap_or(0));
-            (Outcome::NotModified, ResponseBody::empty(Outcome::NotModified))
+            asked.config.counters.not_sent(length(asked, facts, body).filter(|_| !asked.is_head).unwrap_or(0));
+            body.end(Outcome::NotModified);
         }
-        Decision::PreconditionFailed => (Outcome::PreconditionFailed, ResponseBody::empty(Outcome::PreconditionFailed)),
-        Decision::Proceed if asked.is_head && asked.config.head_as_get => {
-            keep_length(&mut head, &body);
-            (body.outcome(), body.absent())
+        Decision::PreconditionFailed => body.end(Outcome::PreconditionFailed),
+        Decision::Proceed if asked.asks_as_get() => {
+            keep_length(head, body);
+            body.withhold();
         }
         Decision::Proceed => {
-            let outcome = body.outcome();
-            let body = match may_cut {
-                Some(is_allowed) => cut(asked, &mut head, facts, is_allowed, body),
-                None => body,
-            };
-            let body = match unread {
-                Some(reason) => hash_on_the_way::<D, B>(asked, &mut head, facts, reason, lesson, body),
-                None => body,
-            };
-            (outcome, body)
+            if let Some(is_allowed) = may_cut {
+                cut(asked, head, facts, is_allowed, body);
+            }
+            if let Some(reason) = unread {
+                hash_on_the_way::<D, B>(asked, head, facts, reason, lesson, body);
+            }
         }
-    };
-    send(head, body, outcome, &asked.config)
+    }
+    tell(head, body.outcome(), &asked.config);
 }
-
-type Sent<B> = Response<ResponseBody<B>>;
 
 /// What the preconditions of a request come to.
 struct Judged {
@@ -158,36 +160,42 @@ struct Judged {
 }
 
 /// Judges the preconditions by what is known of the response, and makes its head the one to send.
+#[inline]
 fn judge(
     asked: &Asked,
     head: &mut response::Parts,
-    facts: &mut Facts,
-    made: Result<Made, Reason>,
-    lesson: Option<Lesson>,
+    facts: &Facts,
+    found: Result<Found, Reason>,
+    lesson: Option<&Lesson>,
     has_content: bool,
 ) -> Judged {
-    let (made, unread, supplied) = match made {
-        Ok(made) => (Some(made), None, false),
+    let (found, unread) = match found {
+        Ok(found) => (Some(found), None),
         Err(reason) if asked.replaces_tag(head) => {
             head.headers.remove(ETAG);
-            (None, Some(reason), true)
+            (None, Some(reason))
         }
-        Err(reason) => (asked.own_tag(facts), Some(reason), true),
+        Err(reason) => (asked.own_tag(facts).map(Found::Made), Some(reason)),
     };
-    if let Some(made) = made.as_ref().filter(|_| may_be_ranged(head.status, facts)) {
-        note(asked, asked.tag_key(&made.tag), supplied);
+    let made = found.as_deref();
+    if let Some(made) = made.filter(|_| may_be_ranged(head.status, facts)) {
+        note(asked, asked.tag_key(&made.tag), unread.is_some());
     }
-    let modified = modified(asked, head, facts, made.as_ref(), lesson, has_content);
-    let last_modified = modified.as_ref().map(Modified::last_modified);
-    let validators = Validators { etag: made.map(|made| made.tag), last_modified };
-    if asked.is_probe {
-        head.extensions.insert(asked.known_to_probe(validators.clone()));
+    let modified = modified(asked, head, facts, made, lesson, has_content);
+    let etag = made.map(|made| &made.tag);
+    let current = || Current { etag, last_modified: modified.as_ref().map(Modified::last_modified) };
+    if asked.rare().is_probe {
+        head.extensions.insert(asked.known_to_probe(current()));
     }
-
-    let decision = decide(asked, head.status, &validators, unread);
+    // Preconditions are ignored where the answer without them would be no success (RFC 9110, 13.2.1).
+    let decision = if asked.preconditions.is_empty() || !head.status.is_success() {
+        Decision::Proceed
+    } else {
+        decide(asked, head.status, current(), unread)
+    };
     let is_cuttable = asked.config.ranges && head.status == StatusCode::OK;
-    let may_cut = (is_cuttable && validators.etag.as_ref().is_some_and(|etag| !etag.is_weak()))
-        .then(|| asked.preconditions.allows_range(&validators.clone().into(), asked.config.now()));
+    let may_cut = (is_cuttable && etag.is_some_and(|etag| !etag.is_weak()))
+        .then(|| asked.preconditions.allows_range_of(current(), asked.config.now()));
     let headers = &mut head.headers;
     if asked.config.compressed_outside && matches!(head.status, StatusCode::OK | StatusCode::NOT_MODIFIED) {
         vary_by_encoding(headers);
@@ -204,8 +212,8 @@ fn judge(
         }
         Decision::Proceed => {}
     }
-    if let Some(etag) = validators.etag.filter(|_| !supplied || asked.config.is_weak()) {
-        headers.insert(ETAG, etag.into());
+    if let Some(found) = found.filter(|_| unread.is_none() || asked.config.is_weak()) {
+        headers.insert(ETAG, found.into_value());
     }
     if let Some(Modified::Minted(_, text)) = modified {
         headers.insert(LAST_MODIFIED, text);
@@ -218,12 +226,13 @@ fn judge(
 }
 
 /// Says how a client's date compares with the response's, be it the inner service's or one to mint.
+#[inline]
 fn modified(
     asked: &Asked,
     head: &response::Parts,
     facts: &Facts,
     made: Option<&Made>,
-    lesson: Option<Lesson>,
+    lesson: Option<&Lesson>,
     has_content: bool,
 ) -> Option<Modified> {
     let status = head.status;
@@ -240,10 +249,7 @@ fn modified(
         // Who judges writes knows of no date, and would ignore one that comes back.
         && asked.is_sole_judge(head)
         && !(facts.is_silent && config.freshness == Freshness::OmitLastModified);
-    let given = match facts.last_modified {
-        Own::Valid(date) => Some(date),
-        Own::Absent | Own::Invalid => None,
-    };
+    let given = facts.last_modified.valid().copied();
     let may_be_ranged = may_be_ranged(status, facts);
     if may_be_ranged {
         note(asked, given.and_then(|date| asked.date_key(date)), true);
@@ -273,21 +279,17 @@ fn note(asked: &Asked, validator: Option<Key>, supplied: bool) {
     }
 }
 
-/// Judges the preconditions of a request that would be answered with `status`.
-fn decide(asked: &Asked, status: StatusCode, validators: &Validators, unread: Option<Reason>) -> Decision {
-    // Preconditions are ignored where the answer without them would be no success (RFC 9110, 13.2.1).
-    if asked.preconditions.is_empty() || !status.is_success() {
-        return Decision::Proceed;
-    }
+/// Judges the preconditions of a request that would be answered with `status`, which is a success.
+fn decide(asked: &Asked, status: StatusCode, current: Current<'_>, unread: Option<Reason>) -> Decision {
     let (is_whole, is_partial) = (status == StatusCode::OK, status == StatusCode::PARTIAL_CONTENT);
-    let is_validated = validators.etag.is_some() || validators.last_modified.is_some();
+    let is_validated = current.etag.is_some() || current.last_modified.is_some();
     let may_be_unmodified = is_whole || is_partial && is_validated;
-    let has_unknown_tag = validators.etag.is_none() && (!is_whole || unread.is_some_and(Reason::leaves_tag_unknown));
+    let has_unknown_tag = current.etag.is_none() && (!is_whole || unread.is_some_and(Reason::leaves_tag_unknown));
     let is_broken = matches!(unread, Some(Reason::BodyError | Reason::WrongLength));
     if is_broken || has_unknown_tag && asked.preconditions.has_if_match() {
         return Decision::Proceed;
     }
-    let decision = match (asked.preconditions.evaluate_read(validators), &validators.etag) {
+    let decision = match (asked.preconditions.evaluate_read(current), current.etag) {
         (Decision::Proceed, Some(etag)) if asked.names_with_suffix(etag) => Decision::NotModified,
         (decision, _) => decision,
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{
     header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE},
-    request, HeaderMap, HeaderName, HeaderValue, Method, Uri,
+    request, Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
 };
 
 use super::{
@@ -13,9 +13,89 @@ use super::{
 };
 use crate::{
     refusal::is_write,
-    representation::{is_made, Facts, Key, Known, Made, Own, Probe, RequestKey},
-    rules::{ByteRange, EntityTag, HttpDate, LastModified, Preconditions, Validators},
+    representation::{is_made, Facts, Key, KeyReader, Known, Made, Name, Probe, Reason, RequestKey},
+    rules::{ByteRange, Current, EntityTag, HttpDate, LastModified, Preconditions, Validators},
 };
+
+/// The head of a request, borrowed.
+pub(super) struct Head<'a> {
+    pub(super) method: &'a Method,
+    pub(super) version: Version,
+    pub(super) headers: &'a HeaderMap,
+    uri: &'a Uri,
+    extensions: &'a Extensions,
+    /// The same in one piece, where the user has to be shown it.
+    parts: Option<&'a request::Parts>,
+}
+
+impl<'a, B> From<&'a Request<B>> for Head<'a> {
+    #[inline]
+    fn from(request: &'a Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            version: request.version(),
+            headers: request.headers(),
+            uri: request.uri(),
+            extensions: request.extensions(),
+            parts: None,
+        }
+    }
+}
+
+impl<'a> From<&'a request::Parts> for Head<'a> {
+    fn from(parts: &'a request::Parts) -> Self {
+        let request::Parts { method, uri, version, headers, extensions, .. } = parts;
+        Self { method, version: *version, headers, uri, extensions, parts: Some(parts) }
+    }
+}
+
+impl<'a> Head<'a> {
+    /// Returns what names the resource.
+    fn name(&self, config: &'a Config) -> Name<'a> {
+        match (&config.key, self.parts) {
+            (Some(custom), Some(parts)) => Name::Custom(&**custom, parts),
+            _ => Name::of(self.uri, self.extensions),
+        }
+    }
+
+    /// Returns why the response will not be judged, if so.
+    #[inline]
+    pub(super) fn objection(&self, config: &Arc<Config>) -> Option<Objection> {
+        if !matches!(*self.method, Method::GET | Method::HEAD) {
+            let is_dated = self.headers.contains_key(IF_UNMODIFIED_SINCE);
+            let is_refused = is_dated && self.hangs_on_minted_date(config);
+            return Some(if is_refused { Objection::Refused } else { Objection::Passing(Reason::Method) });
+        }
+        let is_left_alone = config.when_request.as_ref().zip(self.parts).is_some_and(|(when, parts)| !when(parts));
+        is_left_alone.then_some(Objection::Passing(Reason::Request))
+    }
+
+    /// Returns true if nothing but a date that the layer minted keeps a write from being run.
+    ///
+    /// Whoever judges the write further in does not know that date, and would ignore it as the RFC asks.
+    fn hangs_on_minted_date(&self, config: &Arc<Config>) -> bool {
+        let asked = Asked::read(self, config);
+        if self.known().is_some() || asked.preconditions.has_if_match() || !is_write(self.method) {
+            return false;
+        }
+        let date = asked.preconditions.if_unmodified_since_date();
+        date.is_some_and(|date| config.memory.may_have_minted(&asked.key, date))
+    }
+
+    /// Returns what a layer further out knows of the representation.
+    fn known(&self) -> Option<&'a Known> {
+        self.extensions.get::<Known>().filter(|known| known.is_about(self.uri))
+    }
+}
+
+/// Why a response will not be judged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Objection {
+    /// The request must not be sent: it is a write that hangs on a date which nobody further in knows.
+    Refused,
+    /// The layer has nothing to do with it.
+    Passing(Reason),
+}
 
 /// What a response will be judged by.
 #[derive(Debug)]
@@ -25,55 +105,128 @@ pub(super) struct Asked {
     pub(super) key: RequestKey,
     /// The client asked with HEAD.
     pub(super) is_head: bool,
-    /// What a layer further out knows of the representation; in a box, because it is rare.
-    pub(super) known: Option<Box<Known>>,
+    /// In a box, because most requests have nothing of it, and all are moved about.
+    rare: Option<Box<Rare>>,
+}
+
+/// What few requests come with, and few layers ask for.
+#[derive(Debug, Default)]
+pub(super) struct Rare {
+    /// What a layer further out knows of the representation.
+    pub(super) known: Option<Known>,
     /// A layer further out wants to be told the validators.
     pub(super) is_probe: bool,
-    /// The part that is wanted, where the layer serves parts; in a box, because it is rare.
-    pub(super) range: Option<Box<ByteRange>>,
+    /// The part that is wanted, where the layer serves parts.
+    pub(super) range: Option<ByteRange>,
     /// Whether a tag can follow the content, where the layer sends such.
     pub(super) takes_trailers: TakesTrailers,
+    /// The resource, where tags are learnt.
+    pub(super) learned_key: Option<Key>,
+}
+
+impl Rare {
+    const NONE: Self =
+        Self { known: None, is_probe: false, range: None, takes_trailers: TakesTrailers::Never, learned_key: None };
+
+    #[inline]
+    fn of(head: &Head<'_>, name: Name<'_>, reader: &KeyReader<'_, '_>, config: &Config) -> Option<Box<Self>> {
+        let may_be_known = !head.extensions.is_empty();
+        let is_asked_for = config.ranges || config.trailer_tags || config.learned.is_some();
+        if may_be_known || is_asked_for {
+            Self::read(head, name, reader, config)
+        } else {
+            None
+        }
+    }
+
+    fn read(head: &Head<'_>, name: Name<'_>, reader: &KeyReader<'_, '_>, config: &Config) -> Option<Box<Self>> {
+        let rare = Self {
+            known: head.known().cloned(),
+            is_probe: head.extensions.get::<Probe>().is_some(),
+            range: if config.ranges { streams::range(head) } else { None },
+            takes_trailers: if config.trailer_tags { TakesTrailers::of(head) } else { TakesTrailers::Never },
+            learned_key: config.learned.as_ref().map(|_| reader.careful(name)),
+        };
+        let Self { known, is_probe, range, takes_trailers, learned_key } = &rare;
+        let is_any = known.is_some() || *is_probe || range.is_some() || learned_key.is_some();
+        (is_any || *takes_trailers != TakesTrailers::Never).then(|| Box::new(rare))
+    }
 }
 
 impl Asked {
-    /// Reads a request, and takes out of it what the inner service must not judge.
-    pub(super) fn take(parts: &mut request::Parts, config: &Arc<Config>) -> Self {
-        let preconditions = Preconditions::from_headers_at(&parts.headers, || config.now());
-        let key = config.memory.keys.request(parts, config.key.as_deref());
-        let asked = Self {
+    /// Reads a request.
+    #[inline]
+    pub(super) fn read(head: &Head<'_>, config: &Arc<Config>) -> Self {
+        let mut preconditions = Preconditions::default();
+        let mut reader = config.memory.keys.reader();
+        for (name, line) in head.headers {
+            preconditions.take_line(name.as_str(), line, || config.now());
+            reader.take_line(name, line);
+        }
+        let name = head.name(config);
+        Self {
             config: Arc::clone(config),
             preconditions,
-            key,
-            is_head: parts.method == Method::HEAD,
-            known: parts.extensions.get::<Known>().filter(|known| known.is_about(&parts.uri)).cloned().map(Box::new),
-            is_probe: parts.extensions.get::<Probe>().is_some(),
-            range: if config.ranges { streams::range(parts).map(Box::new) } else { None },
-            takes_trailers: if config.trailer_tags { TakesTrailers::of(parts) } else { TakesTrailers::Never },
-        };
-
-        let headers = &mut parts.headers;
-        if config.learned.is_some() && asked.known.is_none() {
-            asked.hide_preconditions(headers);
+            key: reader.key(name),
+            is_head: *head.method == Method::HEAD,
+            rare: Rare::of(head, name, &reader, config),
         }
-        asked.hide_void_dates(headers);
-        if asked.preconditions.has_long_lists() {
+    }
+
+    /// Returns what few requests come with.
+    pub(super) fn rare(&self) -> &Rare {
+        static NONE: Rare = Rare::NONE;
+        self.rare.as_deref().unwrap_or(&NONE)
+    }
+
+    /// Takes it, to go on with it elsewhere.
+    pub(super) fn take(&mut self) -> Self {
+        Self {
+            config: Arc::clone(&self.config),
+            preconditions: std::mem::take(&mut self.preconditions),
+            rare: self.rare.take(),
+            ..*self
+        }
+    }
+
+    /// Makes a request one that the inner service may see.
+    #[inline]
+    pub(super) fn edit<B>(&self, request: &mut Request<B>) {
+        if self.preconditions.may_be_misread() || self.config.learned.is_some() || self.asks_as_get() {
+            self.hide(request.headers_mut());
+        }
+        if self.asks_as_get() {
+            *request.method_mut() = Method::GET;
+        }
+    }
+
+    /// Returns true if the inner service is to be asked with GET in place of HEAD.
+    pub(super) fn asks_as_get(&self) -> bool {
+        self.is_head && self.config.head_as_get
+    }
+
+    /// Takes out of a request what the inner service must not judge.
+    fn hide(&self, headers: &mut HeaderMap) {
+        if self.config.learned.is_some() && self.rare().known.is_none() {
+            self.hide_preconditions(headers);
+        }
+        self.hide_void_dates(headers);
+        if self.preconditions.has_long_lists() {
             join_lines(headers, IF_MATCH);
             join_lines(headers, IF_NONE_MATCH);
         }
-        let is_own_to_judge = config.ranges && asked.preconditions.has_if_range();
+        let is_own_to_judge = self.config.ranges && self.preconditions.has_if_range();
         if is_own_to_judge
-            || asked.names_what_to_part() && headers.contains_key(RANGE) && asked.part_cannot_be_judged(headers)
+            || self.names_what_to_part() && headers.contains_key(RANGE) && self.part_cannot_be_judged(headers)
         {
             headers.remove(RANGE);
             headers.remove(IF_RANGE);
         }
-        if asked.is_head && config.head_as_get {
-            parts.method = Method::GET;
+        if self.asks_as_get() {
             // Range is for GET alone, and nobody asked for one.
-            parts.headers.remove(RANGE);
-            parts.headers.remove(IF_RANGE);
+            headers.remove(RANGE);
+            headers.remove(IF_RANGE);
         }
-        asked
     }
 
     /// Takes away all preconditions, where two kinds of tag may stand for the same content: this layer knows both, and the
@@ -132,7 +285,7 @@ impl Asked {
     }
 
     /// Returns the key under which the evidence of the content's tag is kept.
-    pub(super) fn content_key(&self, facts: &Facts) -> Option<u128> {
+    pub(super) fn content_key(&self, facts: &Facts) -> Option<u64> {
         self.key.content(facts.varied?)
     }
 
@@ -152,17 +305,18 @@ impl Asked {
     }
 
     /// Says what is known of the representation to somebody who judges a write by it.
-    pub(super) fn known_to_probe(&self, mut validators: Validators) -> Known {
-        if validators.last_modified.is_none() && self.config.last_modified {
-            // The client may have a date that was minted when more was known. It must not be ignored.
-            validators.last_modified = Some(LastModified::Unsettled);
-        }
+    pub(super) fn known_to_probe(&self, current: Current<'_>) -> Known {
+        // The client may have a date that was minted when more was known. It must not be ignored.
+        let unsettled = self.config.last_modified.then_some(LastModified::Unsettled);
+        let mut validators = Validators::new();
+        validators.etag = current.etag.cloned();
+        validators.last_modified = current.last_modified.or(unsettled);
         Known { uri: Uri::default(), validators, freshness: self.config.freshness }
     }
 
     /// Takes the tag that the inner service gave, ready to send.
-    pub(super) fn own_tag(&self, facts: &mut Facts) -> Option<Made> {
-        std::mem::replace(&mut facts.etag, Own::Absent).valid().map(|tag| self.made(tag))
+    pub(super) fn own_tag(&self, facts: &Facts) -> Option<Made> {
+        facts.etag.valid().map(|tag| self.made(tag.clone()))
     }
 
     /// Returns the key under which the memory keeps that the inner service supplied a tag that looks like one of ours.
@@ -183,19 +337,4 @@ fn join_lines(headers: &mut HeaderMap, name: HeaderName) {
     if let (true, Ok(joined)) = (lines.len() > 1, HeaderValue::from_bytes(&lines.join(&b", "[..]))) {
         headers.insert(name, joined);
     }
-}
-
-/// Returns true if nothing but a date that the layer minted keeps a write from being run.
-///
-/// Whoever judges the write further in does not know that date, and would ignore it as the RFC asks.
-pub(super) fn hangs_on_minted_date(parts: &request::Parts, config: &Config) -> bool {
-    let asked = Preconditions::from_headers_at(&parts.headers, || config.now());
-    let is_judged = parts.extensions.get::<Known>().is_some_and(|known| known.is_about(&parts.uri));
-    if is_judged || asked.has_if_match() || !is_write(&parts.method) {
-        return false;
-    }
-    asked.if_unmodified_since_date().is_some_and(|date| {
-        let key = config.memory.keys.request(parts, config.key.as_deref());
-        config.memory.may_have_minted(&key, date)
-    })
 }

@@ -82,13 +82,18 @@ impl Default for Config {
 
 impl Config {
     pub(super) fn now(&self) -> HttpDate {
-        clock::http_date((self.clock)())
+        HttpDate::nearest((self.clock)())
     }
 
     /// Starts with no tags: what is remembered elsewhere has other tags than will be made from now on.
     pub(super) fn forget_tags(&mut self) {
         self.evidence = self.evidence.as_ref().map(|evidence| Arc::new(Evidence::new(evidence.capacity())));
         self.learned = self.learned.as_ref().map(|_| Arc::default());
+    }
+
+    /// Returns true if functions of the user's are to see the heads of requests.
+    pub(super) fn shows_parts(&self) -> bool {
+        self.when_request.is_some() || self.key.is_some()
     }
 
     pub(super) fn is_weak(&self) -> bool {

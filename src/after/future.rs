@@ -8,7 +8,7 @@ use std::{
     task::{ready, Context, Poll},
 };
 
-use http::{response, Response};
+use http::{response, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
@@ -16,21 +16,21 @@ use super::{
     answer::{self, Plan},
     asked::Asked,
     config::Config,
-    reading::Reading,
+    reading::{Read, Reading},
     streams::Lesson,
 };
 use crate::{
-    body::{Content, ResponseBody},
-    representation::{tag, Digest, Facts, Outcome, Reason, Sha256},
+    body::ResponseBody,
+    representation::{tag, Digest, Facts, Found, Outcome, Reason, Sha256},
 };
 
 pin_project! {
     /// The future of [`Conditional`](crate::Conditional).
     ///
     /// ```text
-    ///  Passing ───────────────────────────────────────┐  not a GET or HEAD
+    ///  Refused ───────────────────────────────────────┐  a write that hangs on a minted date
     ///                                                 │
-    ///  Refused ───────────────────────────────────────┤  a write that hangs on a minted date
+    ///  Passing ───────────────────────────────────────┤  not a GET or HEAD
     ///                                                 │
     ///  Asking ────────────────────────────────────────┤  not to be tagged
     ///    │ head of a response to be tagged            │
@@ -40,57 +40,34 @@ pin_project! {
     ///    └─ hashed ─────────────────────────────► Response
     /// ```
     #[must_use = "futures do nothing unless polled"]
+    #[project = ResponseFutureProj]
     pub struct ResponseFuture<F, B, D = Sha256> {
+        // The inner service's answer, while it is waited for.
         #[pin]
-        state: State<F, B, D>,
+        pub(super) future: Option<F>,
+        pub(super) state: State<B, D>,
     }
 }
 
-pin_project! {
-    #[project = StateProj]
-    enum State<F, B, D> {
-        Passing {
-            #[pin]
-            future: F,
-            reason: Reason,
-            config: Arc<Config>,
-        },
-        Refused {
-            config: Arc<Config>,
-        },
-        Asking {
-            #[pin]
-            future: F,
-            asked: Option<Asked>,
-        },
-        Reading {
-            // In a box, so that the many that never wait stay small.
-            unfinished: Option<Box<Unfinished<B, D>>>,
-        },
-    }
+/// What is to be done with a response.
+pub(super) enum State<B, D> {
+    /// There will be none: the request must not be sent.
+    Refused(Arc<Config>),
+    /// It is left alone, and this is why.
+    Passing(Reason, Arc<Config>),
+    /// It will be judged by this.
+    Asking(Asked),
+    /// Its content is being read. In a box, so that the many that never wait stay small; `None` when it was answered.
+    Reading(Option<Box<Unfinished<B, D>>>),
 }
 
 /// A response that waits for its content.
-struct Unfinished<B, D> {
+pub(super) struct Unfinished<B, D> {
     asked: Asked,
     head: response::Parts,
     facts: Facts,
-    lesson: Option<Lesson>,
+    lesson: Option<Box<Lesson>>,
     reading: Reading<B, D>,
-}
-
-impl<F, B, D> ResponseFuture<F, B, D> {
-    pub(super) fn passing(future: F, reason: Reason, config: Arc<Config>) -> Self {
-        Self { state: State::Passing { future, reason, config } }
-    }
-
-    pub(super) fn refused(config: Arc<Config>) -> Self {
-        Self { state: State::Refused { config } }
-    }
-
-    pub(super) fn asking(future: F, asked: Asked) -> Self {
-        Self { state: State::Asking { future, asked: Some(asked) } }
-    }
 }
 
 impl<F, B, D, E> Future for ResponseFuture<F, B, D>
@@ -102,78 +79,95 @@ where
     type Output = Result<Response<ResponseBody<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
-        let response = match state.as_mut().project() {
-            StateProj::Passing { future, reason, config } => {
-                let (head, body) = ready!(future.poll(cx))?.into_parts();
-                answer::pass(head, body, *reason, config)
+        let ResponseFutureProj { mut future, state } = self.project();
+        let mut poll_inner = |cx: &mut Context<'_>| future.as_mut().as_pin_mut().expect(POLLED_AGAIN).poll(cx);
+        match state {
+            State::Refused(config) => {
+                let outcome = Outcome::PreconditionFailed;
+                let (mut head, ()) = Response::new(()).into_parts();
+                head.status = StatusCode::PRECONDITION_FAILED;
+                answer::tell(&mut head, outcome, config);
+                Poll::Ready(Ok(Response::from_parts(head, ResponseBody::empty(outcome))))
             }
-            StateProj::Refused { config } => answer::refuse(config),
-            StateProj::Asking { future, asked } => {
-                let (mut head, body) = ready!(future.poll(cx))?.into_parts();
-                let exchange = asked.as_ref().expect(POLLED_AGAIN);
-                let config = &exchange.config;
-                if let Some(known) = &exchange.known {
-                    known.complete(&mut head, config.now());
-                }
-                let mut facts = Facts::read(&head.headers, &config.memory.keys, || config.now());
-                let lesson = Lesson::of(exchange, &head, &facts, &body);
-                if let Some(made) = lesson.and_then(|lesson| lesson.recall(exchange, &facts)) {
-                    let body = ResponseBody::inner(body, Outcome::Tagged);
-                    let response = answer::answer::<D, B>(exchange, head, &mut facts, Ok(made), lesson, body);
-                    return Poll::Ready(Ok(response));
-                }
-                match answer::plan(exchange, &head, &facts, &body, lesson.is_some()) {
+            State::Passing(reason, config) => {
+                let (mut head, body) = ready!(poll_inner(cx))?.into_parts();
+                let outcome = Outcome::LeftAlone(*reason);
+                answer::tell(&mut head, outcome, config);
+                Poll::Ready(Ok(Response::from_parts(head, ResponseBody::inner(body, outcome))))
+            }
+            State::Asking(asked) => {
+                let (mut head, body) = ready!(poll_inner(cx))?.into_parts();
+                let facts = answer::read(asked, &mut head);
+                let mut lesson = Lesson::of(asked, &head, &facts, &body);
+                let (found, mut body) = match answer::plan(asked, &head, &facts, &body, lesson.as_deref()) {
                     Plan::Leave(reason) => {
-                        let body = ResponseBody::inner(body, Outcome::LeftAlone(reason));
-                        answer::answer::<D, B>(exchange, head, &mut facts, Err(reason), None, body)
+                        lesson = None;
+                        (Err(reason), ResponseBody::inner(body, Outcome::LeftAlone(reason)))
                     }
-                    Plan::Pass(reason) => {
-                        let body = ResponseBody::inner(body, Outcome::LeftAlone(reason));
-                        answer::answer::<D, B>(exchange, head, &mut facts, Err(reason), lesson, body)
-                    }
+                    Plan::Pass(reason) => (Err(reason), ResponseBody::inner(body, Outcome::LeftAlone(reason))),
+                    Plan::Tag(made) => (Ok(Found::Made(made)), ResponseBody::inner(body, Outcome::Tagged)),
                     Plan::Empty => {
-                        let made = exchange.made(tag(D::default(), facts.is_negotiated, &head.headers));
-                        let body = ResponseBody::buffered(Content::default(), true, Outcome::Tagged);
-                        answer::answer::<D, B>(exchange, head, &mut facts, Ok(made), None, body)
+                        lesson = None;
+                        let made = asked.made(tag(D::default(), facts.is_negotiated, &head.headers));
+                        (Ok(Found::Made(made)), ResponseBody::empty(Outcome::Tagged))
                     }
-                    Plan::Read(buffer) => {
-                        let mut reading = Reading::new(body, buffer, exchange.is_head);
-                        match reading.poll(cx, exchange, &head.headers, &facts) {
-                            Poll::Ready(result) => {
-                                let (made, body) = reading.finish(exchange, lesson, result);
-                                answer::answer::<D, B>(exchange, head, &mut facts, made, lesson, body)
-                            }
+                    Plan::Read(octets) => {
+                        let mut reading = Reading::new(body, octets, &asked.config);
+                        match reading.poll(cx, asked, &head.headers, &facts) {
+                            Poll::Ready(read) => finish(asked, lesson.as_deref(), &mut reading, read),
                             // Most content is ready at once, and never gets here.
                             Poll::Pending => {
-                                let asked = asked.take().expect(POLLED_AGAIN);
-                                let unfinished = Some(Box::new(Unfinished { asked, head, facts, lesson, reading }));
-                                state.set(State::Reading { unfinished });
+                                let asked = asked.take();
+                                let unfinished = Unfinished { asked, head, facts, lesson, reading };
+                                *state = State::Reading(Some(Box::new(unfinished)));
+                                future.set(None);
                                 return Poll::Pending;
                             }
                         }
                     }
-                }
+                };
+                answer::answer::<D, B>(asked, &mut head, &facts, found, lesson.as_deref(), &mut body);
+                Poll::Ready(Ok(Response::from_parts(head, body)))
             }
-            StateProj::Reading { unfinished } => {
+            State::Reading(unfinished) => {
                 let Unfinished { asked, head, facts, reading, .. } = &mut **unfinished.as_mut().expect(POLLED_AGAIN);
-                let result = ready!(reading.poll(cx, asked, &head.headers, facts));
-                let Unfinished { asked, head, mut facts, lesson, reading } = *unfinished.take().expect(POLLED_AGAIN);
-                let (made, body) = reading.finish(&asked, lesson, result);
-                answer::answer::<D, B>(&asked, head, &mut facts, made, lesson, body)
+                let read = ready!(reading.poll(cx, asked, &head.headers, facts));
+                let Unfinished { asked, mut head, facts, lesson, mut reading } =
+                    *unfinished.take().expect(POLLED_AGAIN);
+                let (found, mut body) = finish(&asked, lesson.as_deref(), &mut reading, read);
+                answer::answer::<D, B>(&asked, &mut head, &facts, found, lesson.as_deref(), &mut body);
+                Poll::Ready(Ok(Response::from_parts(head, body)))
             }
-        };
-        Poll::Ready(Ok(response))
+        }
+    }
+}
+
+/// Takes the tag and the body out of what was read, and teaches what was found.
+#[inline(always)]
+fn finish<B: Body, D: Digest>(
+    asked: &Asked,
+    lesson: Option<&Lesson>,
+    reading: &mut Reading<B, D>,
+    read: Read<B::Error>,
+) -> (Result<Found, Reason>, ResponseBody<B>) {
+    match read {
+        Ok(found) => {
+            if let Some(lesson) = lesson {
+                lesson.teach(asked, &found.tag);
+            }
+            (Ok(found), reading.body())
+        }
+        Err(given_up) => (Err(given_up.reason), reading.replay(*given_up)),
     }
 }
 
 impl<F, B, D> fmt::Debug for ResponseFuture<F, B, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
-            State::Passing { .. } => "passing",
-            State::Refused { .. } => "refused",
-            State::Asking { .. } => "asking",
-            State::Reading { .. } => "reading",
+            State::Refused(_) => "refused",
+            State::Passing(..) => "passing",
+            State::Asking(_) => "asking",
+            State::Reading(_) => "reading",
         };
         f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
     }

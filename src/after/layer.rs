@@ -13,8 +13,8 @@ use tower_layer::Layer;
 
 use super::{config::Config, service::Conditional};
 use crate::{
-    clock,
     representation::{made_length, Digest, Evidence, Freshness, Memory, Predicate, Sha256},
+    rules::HttpDate,
     stats::Stats,
 };
 
@@ -346,7 +346,7 @@ impl<D> ConditionalLayer<D> {
     /// # drop(layer);
     /// ```
     pub fn clock(self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        let memory = Arc::new(Memory::new(clock::http_date(clock())));
+        let memory = Arc::new(Memory::new(HttpDate::nearest(clock())));
         self.set(|config| {
             config.clock = Arc::new(clock);
             config.memory = memory;

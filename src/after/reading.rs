@@ -10,21 +10,21 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{asked::Asked, config::Config, patience::Patience, streams::Lesson};
+use super::{asked::Asked, config::Config, patience::Patience};
 use crate::{
-    body::{give_way, Buffer, Content, Replay, ResponseBody},
-    representation::{tag, Digest, Facts, Made, Outcome, Reason, Remembered},
+    body::{give_way, Buffer, Content, Overflow, Replay, ResponseBody},
+    representation::{tag, Digest, Facts, Found, Outcome, Reason, Remembered},
 };
 
 /// A body that is being read and hashed.
 pub(super) struct Reading<B, D> {
-    /// In a box, because it goes on in the response if it is given up, and may not move once it was polled.
-    body: Pin<Box<B>>,
+    /// In a box, because it goes on in the response if it is given up, and may not move once it was polled. `None` once it
+    /// has nothing more to say.
+    body: Option<Pin<Box<B>>>,
     /// What was read of it.
     buffer: Buffer,
     /// What the body said of its size before it was read.
     hint: SizeHint,
-    is_head: bool,
     patience: Patience,
     /// `Some` once the body has ended.
     hashing: Option<Hashing<D>>,
@@ -39,129 +39,151 @@ struct Hashing<D> {
     octets: usize,
 }
 
-/// Why a body was not read to its end, or not used.
+/// Why a body was not read to its end, or not used; in a box, because it is rare and large.
 pub(super) struct GivenUp<E> {
-    reason: Reason,
-    /// What came last.
+    pub(super) reason: Reason,
+    /// What was read behind what is in the buffer, and ended the reading.
     last: Option<Result<Frame<Bytes>, E>>,
-    /// The body has nothing more to say.
-    ended: bool,
 }
 
+impl<E> GivenUp<E> {
+    fn new(reason: Reason, last: Option<Result<Frame<Bytes>, E>>) -> Box<Self> {
+        Box::new(Self { reason, last })
+    }
+}
+
+/// What reading and hashing came to.
+pub(super) type Read<E> = Result<Found, Box<GivenUp<E>>>;
+
 impl<B: Body, D: Digest> Reading<B, D> {
-    pub(super) fn new(body: B, buffer: Buffer, is_head: bool) -> Self {
+    /// Starts to read a body, which should have so many octets if that is known.
+    #[inline(always)]
+    pub(super) fn new(body: B, octets: Option<u64>, config: &Config) -> Self {
         let hint = body.size_hint();
-        Self { body: Box::pin(body), buffer, hint, is_head, patience: Patience::default(), hashing: None }
+        let buffer = Buffer::new(config.buffer_limit, octets);
+        Self { body: Some(Box::pin(body)), buffer, hint, patience: Patience::default(), hashing: None }
     }
 
     /// Goes on reading, then comparing and hashing; ready when there is a tag, or will be none.
     ///
     /// `headers` are those of the response, and `facts` what they say.
+    #[inline(always)]
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         asked: &Asked,
         headers: &HeaderMap,
         facts: &Facts,
-    ) -> Poll<Result<Made, GivenUp<B::Error>>> {
+    ) -> Poll<Read<B::Error>> {
         let config = &asked.config;
         let evidence = config.evidence.as_deref().zip(asked.content_key(facts));
         let variant = facts.is_negotiated.then_some(headers);
         if self.hashing.is_none() {
-            if let Err(given_up) = ready!(self.poll_read(cx, config)) {
+            if let Err(given_up) = ready!(self.poll_read(cx, asked)) {
                 return Poll::Ready(Err(given_up));
             }
             let content = self.buffer.content();
             let previous = evidence.and_then(|(evidence, key)| evidence.get(key));
-            if let (Some((evidence, key)), Some(remembered)) = (evidence, &previous) {
-                if let Some(same) = remembered.compare(content.len(), variant, content.datas()) {
-                    config.counters.compared(content.len());
-                    evidence.confirm(key, remembered, same, content.datas());
-                    return Poll::Ready(Ok(remembered.made().clone()));
+            match (evidence, previous) {
+                (Some((evidence, key)), Some(remembered)) => {
+                    if let Some(same) = remembered.compare(content.len(), variant, content.all()) {
+                        config.counters.compared(content.len());
+                        evidence.confirm(key, &remembered, same, content.all());
+                        return Poll::Ready(Ok(Found::Remembered(remembered)));
+                    }
+                    self.hashing = Some(Hashing::new(Some(remembered)));
                 }
+                _ => self.hashing = Some(Hashing::new(None)),
             }
-            self.hashing = Some(Hashing { digest: D::default(), previous, frame: 0, octets: 0 });
         }
         let Some(hashing) = &mut self.hashing else { return Poll::Pending };
-        ready!(hashing.poll(cx, self.buffer.content()));
-        config.counters.hashed(self.buffer.content().len());
+        let content = self.buffer.content();
+        ready!(hashing.poll(cx, content));
+        config.counters.hashed(content.len());
         let mut made = asked.made(tag(std::mem::take(&mut hashing.digest), facts.is_negotiated, headers));
         if let Some((evidence, key)) = evidence {
             made = made.hashed(&config.memory.keys);
-            let previous = hashing.previous.as_deref();
-            evidence.learn(key, previous, made.clone(), variant, self.buffer.content().datas());
+            evidence.learn(key, hashing.previous.as_deref(), made.clone(), variant, content.all());
         }
-        Poll::Ready(Ok(made))
+        Poll::Ready(Ok(Found::Made(made)))
     }
 
-    /// Makes the body to send.
-    pub(super) fn finish(
-        self,
-        asked: &Asked,
-        lesson: Option<Lesson>,
-        result: Result<Made, GivenUp<B::Error>>,
-    ) -> (Result<Made, Reason>, ResponseBody<B>) {
-        match result {
-            Ok(made) => {
-                if let Some(lesson) = lesson {
-                    lesson.teach(asked, &made.tag);
-                }
-                let exact = self.hint.exact().is_some();
-                (Ok(made), ResponseBody::buffered(self.buffer.into_content(), exact, Outcome::Tagged))
-            }
-            Err(GivenUp { reason, last, ended }) => {
-                let rest = (!ended).then_some(self.body);
-                let replay = Replay { read: self.buffer.into_content(), last, rest, hint: self.hint, flush: false };
-                (Err(reason), ResponseBody::replayed(replay, Outcome::LeftAlone(reason)))
-            }
-        }
+    /// Makes the body to send of what was read. Nothing is left to read then.
+    #[inline]
+    pub(super) fn body(&mut self) -> ResponseBody<B> {
+        ResponseBody::buffered(self.buffer.take_content(), self.hint.exact().is_some(), Outcome::Tagged)
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>, config: &Config) -> Poll<Result<(), GivenUp<B::Error>>> {
-        let give_up = |reason, last, ended| Poll::Ready(Err(GivenUp { reason, last, ended }));
+    /// Makes the body to send of what was read, and of what is still to come. Nothing is left to read then.
+    pub(super) fn replay(&mut self, GivenUp { reason, last }: GivenUp<B::Error>) -> ResponseBody<B> {
+        let (read, rest) = (self.buffer.take_content(), self.body.take());
+        let replay = Replay { read, last, rest, hint: std::mem::take(&mut self.hint), flush: false };
+        ResponseBody::replayed(replay, Outcome::LeftAlone(reason))
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, asked: &Asked) -> Poll<Result<(), Box<GivenUp<B::Error>>>> {
         let mut budget = Budget::new();
-        while budget.is_left() {
-            match self.body.as_mut().poll_frame(cx) {
+        while let (Some(body), true) = (&mut self.body, budget.is_left()) {
+            match body.as_mut().poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     budget.spend(frame.data_ref().map_or(0, Buf::remaining));
                     self.patience.encourage();
+                    let is_last = body.is_end_stream();
                     if let Err(overflow) = self.buffer.push(frame) {
-                        return give_up(overflow.reason, Some(Ok(overflow.frame)), false);
+                        let Overflow { reason, frame } = overflow;
+                        return Poll::Ready(Err(GivenUp::new(reason, Some(Ok(frame)))));
                     }
-                    if !self.body.is_end_stream() {
+                    if !is_last {
                         continue;
                     }
                 }
                 Poll::Ready(None) => {}
-                Poll::Ready(Some(Err(error))) => return give_up(Reason::BodyError, Some(Err(error)), false),
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Err(GivenUp::new(Reason::BodyError, Some(Err(error)))));
+                }
                 Poll::Pending => {
-                    let known = self.buffer.promised().is_some();
-                    let allowed = if known { config.buffer_deadline } else { config.unknown_size_patience };
-                    if self.patience.waits(allowed, &config.timer, cx) {
-                        return Poll::Pending;
-                    }
-                    return give_up(Reason::NotReady, None, false);
+                    ready!(self.poll_patience(cx, &asked.config));
+                    return Poll::Ready(Err(GivenUp::new(Reason::NotReady, None)));
                 }
             }
-            let len = self.buffer.content().len();
-            return if self.is_head && len == 0 {
-                // The tag of nothing would be that of no GET.
-                give_up(Reason::EmptyHead, None, true)
-            } else if !self.buffer.is_as_promised()
-                || len < self.hint.lower()
-                || self.hint.upper().is_some_and(|upper| len > upper)
-            {
-                give_up(Reason::WrongLength, None, true)
-            } else {
-                Poll::Ready(Ok(()))
-            };
+            self.body = None;
+            return Poll::Ready(self.check_length(asked.is_head).map_err(|reason| GivenUp::new(reason, None)));
         }
         give_way(cx);
         Poll::Pending
     }
+
+    /// Waits for a body that is not ready; ready when the client has waited long enough.
+    fn poll_patience(&mut self, cx: &mut Context<'_>, config: &Config) -> Poll<()> {
+        let known = self.buffer.promised().is_some();
+        let allowed = if known { config.buffer_deadline } else { config.unknown_size_patience };
+        if self.patience.waits(allowed, &config.timer, cx) {
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    /// Says whether a body that has ended had the content that it promised.
+    #[inline]
+    fn check_length(&self, is_head: bool) -> Result<(), Reason> {
+        let len = self.buffer.content().len();
+        if is_head && len == 0 {
+            // The tag of nothing would be that of no GET.
+            return Err(Reason::EmptyHead);
+        }
+        let is_too_long = self.hint.upper().is_some_and(|upper| len > upper);
+        if !self.buffer.is_as_promised() || len < self.hint.lower() || is_too_long {
+            return Err(Reason::WrongLength);
+        }
+        Ok(())
+    }
 }
 
 impl<D: Digest> Hashing<D> {
+    fn new(previous: Option<Arc<Remembered>>) -> Self {
+        Self { digest: D::default(), previous, frame: 0, octets: 0 }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>, content: &Content) -> Poll<()> {
         let mut budget = Budget::new();
         while let Some(data) = content.data(self.frame) {

@@ -7,19 +7,19 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{header::IF_UNMODIFIED_SINCE, Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    asked::{hangs_on_minted_date, Asked},
+    asked::{Asked, Head, Objection},
     config::Config,
-    future::ResponseFuture,
+    future::{ResponseFuture, State},
     ConditionalLayer,
 };
 use crate::{
     body::ResponseBody,
-    representation::{Digest, Reason, Sha256},
+    representation::{Digest, Sha256},
 };
 
 /// The service that [`ConditionalLayer`] makes.
@@ -86,22 +86,50 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            if request.headers().contains_key(IF_UNMODIFIED_SINCE) {
-                let (parts, body) = request.into_parts();
-                if hangs_on_minted_date(&parts, &self.config) {
-                    return ResponseFuture::refused(Arc::clone(&self.config));
-                }
-                request = Request::from_parts(parts, body);
+        if self.config.shows_parts() {
+            return self.call_shown(request);
+        }
+        let head = Head::from(&request);
+        if let Some(objection) = head.objection(&self.config) {
+            return self.pass(request, objection);
+        }
+        let asked = Asked::read(&head, &self.config);
+        asked.edit(&mut request);
+        ResponseFuture { future: Some(self.inner.call(request)), state: State::Asking(asked) }
+    }
+}
+
+impl<S, D> Conditional<S, D> {
+    /// As `call`, where functions of the user's are to see the head in one piece.
+    fn call_shown<ReqBody, B>(&mut self, request: Request<ReqBody>) -> ResponseFuture<S::Future, B, D>
+    where
+        S: Service<Request<ReqBody>, Response = Response<B>>,
+    {
+        let (parts, body) = request.into_parts();
+        let head = Head::from(&parts);
+        let way = head.objection(&self.config).map_or_else(|| Ok(Asked::read(&head, &self.config)), Err);
+        let mut request = Request::from_parts(parts, body);
+        match way {
+            Ok(asked) => {
+                asked.edit(&mut request);
+                ResponseFuture { future: Some(self.inner.call(request)), state: State::Asking(asked) }
             }
-            return ResponseFuture::passing(self.inner.call(request), Reason::Method, Arc::clone(&self.config));
+            Err(objection) => self.pass(request, objection),
         }
-        let (mut parts, body) = request.into_parts();
-        if self.config.when_request.as_ref().is_some_and(|when| !when(&parts)) {
-            let request = Request::from_parts(parts, body);
-            return ResponseFuture::passing(self.inner.call(request), Reason::Request, Arc::clone(&self.config));
+    }
+
+    /// Sends a request that the layer has nothing to do with, unless it must not be sent.
+    #[inline(always)]
+    fn pass<ReqBody, B>(&mut self, request: Request<ReqBody>, why: Objection) -> ResponseFuture<S::Future, B, D>
+    where
+        S: Service<Request<ReqBody>, Response = Response<B>>,
+    {
+        let config = Arc::clone(&self.config);
+        match why {
+            Objection::Refused => ResponseFuture { future: None, state: State::Refused(config) },
+            Objection::Passing(reason) => {
+                ResponseFuture { future: Some(self.inner.call(request)), state: State::Passing(reason, config) }
+            }
         }
-        let asked = Asked::take(&mut parts, &self.config);
-        ResponseFuture::asking(self.inner.call(Request::from_parts(parts, body)), asked)
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use http::{
     header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, RANGE, TE, TRAILER, TRANSFER_ENCODING},
-    request, response, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version,
+    response, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version,
 };
 use http_body::Body;
 
-use super::asked::Asked;
+use super::asked::{Asked, Head};
 use crate::{
     body::{Part, Passing, ResponseBody, Size, Then},
     representation::{objection, said, Digest, Facts, Key, Known, Made, Own, Reason},
@@ -17,10 +17,10 @@ use crate::{
 };
 
 /// What the inner service says of its content, by which the tag of that content is known again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Lesson {
     /// Where the memory keeps it.
-    key: u128,
+    key: Key,
     said: Key,
     /// It was said by a tag.
     by_tag: bool,
@@ -29,11 +29,17 @@ pub(super) struct Lesson {
 }
 
 impl Lesson {
-    /// Takes what the head of a response says; `None` if it says nothing to go by, or nothing is to be learnt.
-    pub(super) fn of(asked: &Asked, head: &response::Parts, facts: &Facts, body: &impl Body) -> Option<Self> {
+    /// Takes what the head of a response says; `None` if it says nothing to go by, or nothing is to be learnt. In a box,
+    /// because few layers learn.
+    #[inline]
+    pub(super) fn of(asked: &Asked, head: &response::Parts, facts: &Facts, body: &impl Body) -> Option<Box<Self>> {
+        asked.config.learned.as_ref()?;
+        Self::read(asked, head, facts, body).map(Box::new)
+    }
+
+    fn read(asked: &Asked, head: &response::Parts, facts: &Facts, body: &impl Body) -> Option<Self> {
         let config = &asked.config;
-        config.learned.as_ref()?;
-        if asked.is_probe || !asked.is_sole_judge(head) {
+        if asked.rare().is_probe || !asked.is_sole_judge(head) {
             return None;
         }
         let length = match head.status {
@@ -41,10 +47,7 @@ impl Lesson {
             StatusCode::PARTIAL_CONTENT => head.headers.get(CONTENT_RANGE).and_then(complete_length),
             _ => return None,
         };
-        let date = match facts.last_modified {
-            Own::Valid(date) => Some(date),
-            Own::Absent | Own::Invalid => None,
-        };
+        let date = facts.last_modified.valid().copied();
         let objection = || {
             let response::Parts { version, headers, extensions, .. } = head;
             objection(facts, *version, headers, extensions, config.when.as_deref())
@@ -52,10 +55,7 @@ impl Lesson {
         if facts.is_no_store || head.status == StatusCode::OK && objection().is_some() {
             return None;
         }
-        let tag = match &facts.etag {
-            Own::Valid(tag) => Some(tag),
-            Own::Absent | Own::Invalid => None,
-        };
+        let tag = facts.etag.valid();
         let is_strong = tag.is_some_and(|tag| !tag.is_weak());
         let evident_date = date.filter(|_| !is_strong);
         let has_evidence = is_strong || config.trust_inner_dates && date.is_some() && length.is_some();
@@ -66,7 +66,8 @@ impl Lesson {
         // A tag made of a date says as little as the date where the content may change twice within it.
         let now = config.now();
         let is_settled = date.is_none_or(|date| date.next_second().next_second() <= now);
-        Some(Self { key: asked.content_key(facts)?, said, by_tag: is_strong, is_settled })
+        let key = asked.rare().learned_key?.of_variant(asked.key.variant(facts.varied?)?);
+        Some(Self { key, said, by_tag: is_strong, is_settled })
     }
 
     /// Returns the tag of the content, if it was learnt.
@@ -93,9 +94,10 @@ impl Lesson {
     }
 
     /// Returns what to do with the tag, once all content was sent.
-    fn when_sent(self, asked: &Asked) -> Option<Then> {
+    fn when_sent(&self, asked: &Asked) -> Option<Then> {
         let learned = Arc::clone(asked.config.learned.as_ref()?);
-        self.is_settled.then(|| Then::Learn(Box::new(move |tag| learned.insert(self.key, self.said, tag))))
+        let Self { key, said, .. } = *self;
+        self.is_settled.then(|| Then::Learn(Box::new(move |tag| learned.insert(key, said, tag))))
     }
 }
 
@@ -105,27 +107,27 @@ pub(super) fn hash_on_the_way<D: Digest, B: Body>(
     head: &mut response::Parts,
     facts: &Facts,
     reason: Reason,
-    lesson: Option<Lesson>,
-    body: ResponseBody<B>,
-) -> ResponseBody<B> {
-    let is_wanted = lesson.is_some() || asked.takes_trailers != TakesTrailers::Never;
+    lesson: Option<&Lesson>,
+    body: &mut ResponseBody<B>,
+) {
+    let is_wanted = lesson.is_some() || asked.rare().takes_trailers != TakesTrailers::Never;
     if !is_wanted || asked.is_head || head.status != StatusCode::OK {
-        return body;
+        return;
     }
-    let length = length(asked, facts, &body);
+    let length = length(asked, facts, body);
     let is_unread = matches!(reason, Reason::TooLarge | Reason::TooManyFrames | Reason::NotReady);
-    let sends_trailer = is_unread && asked.takes_trailers.allows(length);
+    let sends_trailer = is_unread && asked.rare().takes_trailers.allows(length);
     let then = match lesson.and_then(|lesson| lesson.when_sent(asked)) {
         Some(learn) => learn,
         None if sends_trailer => Then::Trailer { weak: asked.config.is_weak() },
-        None => return body,
+        None => return,
     };
     if matches!(then, Then::Trailer { .. }) {
         head.headers.append(TRAILER, HeaderValue::from_static("etag"));
     }
     let variant = facts.is_negotiated.then(|| head.headers.clone());
     let size = Size { exact: length, least: body.size_hint().lower() };
-    body.hashed_by(Passing::new::<D>(variant, size, then, Arc::clone(&asked.config.counters)))
+    body.hash(Passing::new::<D>(variant, size, then, Arc::clone(&asked.config.counters)));
 }
 
 /// Returns how many octets the content has, if the response says so and does not contradict itself.
@@ -149,14 +151,14 @@ pub(super) enum TakesTrailers {
 }
 
 impl TakesTrailers {
-    pub(super) fn of(parts: &request::Parts) -> Self {
+    pub(super) fn of(request: &Head<'_>) -> Self {
         let names_them = |line: &HeaderValue| {
             let mut members = line.as_bytes().split(|&octet| octet == b',');
             members.any(|member| trim_ows(member).eq_ignore_ascii_case(b"trailers"))
         };
-        match parts.version {
+        match request.version {
             Version::HTTP_2 | Version::HTTP_3 => Self::Always,
-            Version::HTTP_11 if parts.headers.get_all(TE).iter().any(names_them) => Self::BehindUnknownLength,
+            Version::HTTP_11 if request.headers.get_all(TE).iter().any(names_them) => Self::BehindUnknownLength,
             _ => Self::Never,
         }
     }
@@ -171,9 +173,9 @@ impl TakesTrailers {
 }
 
 /// Returns the range that a request asks for, if it is a single one.
-pub(super) fn range(parts: &request::Parts) -> Option<ByteRange> {
-    let mut lines = parts.headers.get_all(RANGE).iter();
-    let only = lines.next().filter(|_| lines.next().is_none() && parts.method == Method::GET)?;
+pub(super) fn range(request: &Head<'_>) -> Option<ByteRange> {
+    let mut lines = request.headers.get_all(RANGE).iter();
+    let only = lines.next().filter(|_| lines.next().is_none() && *request.method == Method::GET)?;
     ByteRange::parse(only)
 }
 
@@ -184,18 +186,17 @@ pub(super) fn cut<B: Body>(
     head: &mut response::Parts,
     facts: &Facts,
     is_allowed: bool,
-    body: ResponseBody<B>,
-) -> ResponseBody<B> {
+    body: &mut ResponseBody<B>,
+) {
     let headers = &mut head.headers;
-    let Some(length) = length(asked, facts, &body) else { return body };
+    let Some(length) = length(asked, facts, body) else { return };
     match headers.get(ACCEPT_RANGES) {
         None => drop(headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"))),
         Some(units) if units == "bytes" => {}
-        Some(_) => return body,
+        Some(_) => return,
     }
     // Of nothing there are no parts; all of it is as good an answer as an error.
-    let Some(range) = asked.range.as_deref().filter(|_| is_allowed && length > 0) else { return body };
-    let outcome = body.outcome();
+    let Some(range) = asked.rare().range.as_ref().filter(|_| is_allowed && length > 0) else { return };
     match range.within(length) {
         Some(range) => {
             head.status = StatusCode::PARTIAL_CONTENT;
@@ -209,13 +210,13 @@ pub(super) fn cut<B: Body>(
             let (first, last) = (range.start, range.end - 1);
             headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
             insert_text(headers, format!("bytes {first}-{last}/{length}"));
-            body.cut_to(Part::new(range))
+            body.cut(Part::new(range));
         }
         None => {
             head.status = StatusCode::RANGE_NOT_SATISFIABLE;
             keep_for_precondition_failed(headers);
             insert_text(headers, format!("bytes */{length}"));
-            ResponseBody::empty(outcome)
+            body.end(body.outcome());
         }
     }
 }
@@ -229,7 +230,7 @@ fn insert_text(headers: &mut HeaderMap, content_range: String) {
 impl Asked {
     /// Returns true if no other layer of this crate knows validators that stand for the representation.
     pub(super) fn is_sole_judge(&self, head: &response::Parts) -> bool {
-        self.known.is_none() && head.extensions.get::<Known>().is_none()
+        self.rare().known.is_none() && head.extensions.get::<Known>().is_none()
     }
 
     /// Returns true if a tag of the inner service is not to be sent.

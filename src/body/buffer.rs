@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::Frame;
 
-use crate::representation::Reason;
+use crate::representation::{Frames, Reason};
 
 /// Frames of one body, at most `limit` octets of content, and trailers.
 #[derive(Debug)]
@@ -51,6 +51,7 @@ impl Buffer {
     }
 
     /// Takes the next frame, or gives it back if the content cannot be kept whole.
+    #[inline]
     pub(crate) fn push(&mut self, frame: Frame<impl Buf>) -> Result<(), Overflow> {
         let overflow = |reason, frame| Err(Overflow { reason, frame });
         let is_over = self.content.has_trailers();
@@ -77,6 +78,7 @@ impl Buffer {
     }
 
     /// Returns why these octets cannot be kept with the others, if so.
+    #[inline]
     fn objection(&self, data: &Bytes) -> Option<Reason> {
         let len = self.content.len.saturating_add(octets(data));
         if self.promised.is_some_and(|promised| len > promised) {
@@ -111,16 +113,9 @@ impl Buffer {
     }
 
     /// Takes out what is in the buffer.
-    pub(crate) fn into_content(self) -> Content {
-        self.content
-    }
-}
-
-impl From<Bytes> for Content {
-    fn from(data: Bytes) -> Self {
-        let mut content = Self::default();
-        content.push(data);
-        content
+    #[inline]
+    pub(crate) fn take_content(&mut self) -> Content {
+        std::mem::take(&mut self.content)
     }
 }
 
@@ -131,10 +126,12 @@ impl Content {
     }
 
     /// Returns true if there is no frame, not even an empty one.
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.frames() == 0 && !self.has_trailers()
     }
 
+    #[inline]
     pub(crate) fn has_trailers(&self) -> bool {
         self.more.as_ref().is_some_and(|more| more.trailers.is_some())
     }
@@ -152,12 +149,23 @@ impl Content {
         }
     }
 
-    /// Returns the content of all frames.
-    pub(crate) fn datas(&self) -> impl Iterator<Item = &Bytes> + Clone {
-        self.first.iter().chain(self.more.as_deref().into_iter().flat_map(|more| &more.frames))
+    /// Returns all frames with content.
+    #[inline]
+    pub(crate) fn all(&self) -> Frames<'_> {
+        Frames { first: self.first.as_ref(), more: self.more.as_deref().map(|more| &more.frames) }
+    }
+
+    /// Takes out the only frame, if there is one; gives all back if there is more.
+    pub(crate) fn into_single(self) -> Result<Option<Bytes>, Self> {
+        if self.more.is_some() {
+            Err(self)
+        } else {
+            Ok(self.first)
+        }
     }
 
     /// Takes the first frame out.
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<Frame<Bytes>> {
         let more = &mut self.more;
         if let Some(data) = self.first.take().or_else(|| more.as_mut()?.frames.pop_front()) {
@@ -167,6 +175,7 @@ impl Content {
         self.more.take()?.trailers.map(Frame::trailers)
     }
 
+    #[inline]
     fn push(&mut self, data: Bytes) {
         self.len = self.len.saturating_add(octets(&data));
         match &mut self.more {
@@ -211,9 +220,9 @@ mod tests {
         }
         let trailers: HeaderMap = HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("\"x\""))]);
         buffer.push(Frame::<Bytes>::trailers(trailers.clone())).unwrap();
-        let mut content = buffer.into_content();
+        let mut content = buffer.take_content();
         assert_eq!((content.len(), content.frames()), (3, 3));
-        assert_eq!(content.datas().collect::<Vec<_>>(), ["ab", "", "c"]);
+        assert_eq!((0..3).map(|place| content.data(place).unwrap()).collect::<Vec<_>>(), ["ab", "", "c"]);
         assert_eq!((content.data(2).unwrap(), content.data(3)), (&Bytes::from_static(b"c"), None));
         for text in ["ab", "", "c"] {
             assert_eq!(content.pop().unwrap().into_data().unwrap(), text);

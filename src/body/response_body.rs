@@ -30,16 +30,8 @@ pin_project! {
     {
         #[pin]
         source: Source<B>,
-        // In a box, because it is rare.
-        change: Option<Box<Change>>,
         outcome: Outcome,
     }
-}
-
-/// What becomes of the frames on their way.
-enum Change {
-    Pass(Passing),
-    Cut(Part),
 }
 
 pin_project! {
@@ -57,16 +49,42 @@ pin_project! {
             #[pin]
             body: B,
         },
-        /// The content as it was read, whole.
+        /// All there is, in one frame.
+        Whole {
+            data: Bytes,
+        },
+        /// The content as it was read, whole. In a box, because most content is in one frame.
         Buffered {
-            content: Content,
+            content: Box<Content>,
             exact: bool,
         },
         /// What was read, and then the rest. In a box, because it is rare and large.
         Replayed {
             replay: Box<Replay<B>>,
         },
+        /// Another source, whose frames are changed on their way. In a box, because it is rare.
+        Changed {
+            changed: Pin<Box<Changed<B>>>,
+        },
     }
+}
+
+pin_project! {
+    #[project = ChangedProj]
+    struct Changed<B>
+    where
+        B: Body,
+    {
+        #[pin]
+        source: Source<B>,
+        change: Change,
+    }
+}
+
+/// What becomes of the frames on their way.
+enum Change {
+    Pass(Passing),
+    Cut(Part),
 }
 
 /// A body that was read in part: what was read, what came last, and what is still to come.
@@ -90,17 +108,33 @@ impl<B: Body> ResponseBody<B> {
     }
 
     fn from_source(source: Source<B>, outcome: Outcome) -> Self {
-        Self { source, change: None, outcome }
+        Self { source, outcome }
+    }
+
+    fn change(&mut self, change: Change) {
+        let source = std::mem::replace(&mut self.source, Source::Ended);
+        self.source = Source::Changed { changed: Box::pin(Changed { source, change }) };
     }
 
     /// Has the content hashed while it is sent.
-    pub(crate) fn hashed_by(self, passing: Passing) -> Self {
-        Self { change: Some(Box::new(Change::Pass(passing))), ..self }
+    pub(crate) fn hash(&mut self, passing: Passing) {
+        self.change(Change::Pass(passing));
     }
 
     /// Sends only a part of the content.
-    pub(crate) fn cut_to(self, part: Part) -> Self {
-        Self { change: Some(Box::new(Change::Cut(part))), ..self }
+    pub(crate) fn cut(&mut self, part: Part) {
+        self.change(Change::Cut(part));
+    }
+
+    /// Sends nothing.
+    #[inline]
+    pub(crate) fn end(&mut self, outcome: Outcome) {
+        *self = Self::empty(outcome);
+    }
+
+    /// Sends nothing in answer to a HEAD.
+    pub(crate) fn withhold(&mut self) {
+        self.source = if self.size_hint().exact().is_some() { Source::Ended } else { Source::Absent };
     }
 
     pub(crate) fn empty(outcome: Outcome) -> Self {
@@ -108,17 +142,9 @@ impl<B: Body> ResponseBody<B> {
     }
 
     /// Makes a body of content that is there.
-    pub(crate) fn whole(content: Bytes, outcome: Outcome) -> Self {
-        if content.is_empty() {
-            return Self::empty(outcome);
-        }
-        Self::from_source(Source::Buffered { content: content.into(), exact: true }, outcome)
-    }
-
-    /// Makes the body of the answer to a HEAD, in place of this one.
-    pub(crate) fn absent(self) -> Self {
-        let source = if self.size_hint().exact().is_some() { Source::Ended } else { Source::Absent };
-        Self::from_source(source, self.outcome)
+    pub(crate) fn whole(data: Bytes, outcome: Outcome) -> Self {
+        let source = if data.is_empty() { Source::Ended } else { Source::Whole { data } };
+        Self::from_source(source, outcome)
     }
 
     pub(crate) fn inner(body: B, outcome: Outcome) -> Self {
@@ -127,9 +153,13 @@ impl<B: Body> ResponseBody<B> {
 
     /// Gives back content that was read to its end. `exact`: whether the inner body knew its size.
     pub(crate) fn buffered(content: Content, exact: bool, outcome: Outcome) -> Self {
-        // Over HTTP/1.1, trailers are sent only behind a body of unknown size.
-        let exact = exact || !content.has_trailers();
-        Self::from_source(Source::Buffered { content, exact }, outcome)
+        let source = match content.into_single() {
+            Ok(Some(data)) => Source::Whole { data },
+            Ok(None) => Source::Ended,
+            // Over HTTP/1.1, trailers are sent only behind a body of unknown size.
+            Err(content) => Source::Buffered { exact: exact || !content.has_trailers(), content: Box::new(content) },
+        };
+        Self::from_source(source, outcome)
     }
 
     pub(crate) fn replayed(replay: Replay<B>, outcome: Outcome) -> Self {
@@ -142,55 +172,49 @@ impl<B: Body> Body for ResponseBody<B> {
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.project();
-        let mut source = this.source;
-        let polled = match this.change.as_deref_mut() {
-            None => source.as_mut().poll_frame(cx),
-            Some(Change::Cut(part)) => part.poll(cx, |cx| source.as_mut().poll_frame(cx)),
-            Some(Change::Pass(passing)) => passing.poll(cx, |cx| {
-                let frame = ready!(source.as_mut().poll_frame(cx));
-                Poll::Ready((frame, source.is_end_stream()))
-            }),
-        };
-        if matches!(polled, Poll::Ready(None)) {
-            source.set(Source::Ended);
-        }
-        polled
+        self.project().source.poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        match self.change.as_deref() {
-            None => self.source.is_end_stream(),
-            Some(Change::Cut(part)) => part.left() == 0,
-            Some(Change::Pass(passing)) => !passing.has_more() && self.source.is_end_stream(),
-        }
+        self.source.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.change.as_deref() {
-            None => self.source.size_hint(),
-            Some(Change::Cut(part)) => SizeHint::with_exact(part.left()),
-            Some(Change::Pass(passing)) => more(&self.source.size_hint(), passing.held()),
-        }
+        self.source.size_hint()
     }
 }
 
 impl<B: Body> Source<B> {
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.project() {
-            SourceProj::Ended | SourceProj::Absent => Poll::Ready(None),
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let polled = match self.as_mut().project() {
+            SourceProj::Ended | SourceProj::Absent => return Poll::Ready(None),
+            SourceProj::Whole { data } => {
+                let data = std::mem::take(data);
+                self.set(Self::Ended);
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
             SourceProj::Inner { body } => poll_bytes(body, cx),
             SourceProj::Buffered { content, .. } => Poll::Ready(content.pop().map(Ok)),
             SourceProj::Replayed { replay } => replay.poll_frame(cx),
+            SourceProj::Changed { changed } => changed.as_mut().poll_frame(cx),
+        };
+        if matches!(polled, Poll::Ready(None)) {
+            self.set(Self::Ended);
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Ended | Self::Absent => true,
             Self::Inner { body } => body.is_end_stream(),
+            Self::Whole { .. } => false,
             Self::Buffered { content, .. } => content.is_empty(),
             Self::Replayed { replay } => replay.is_end_stream(),
+            Self::Changed { changed } => match &changed.change {
+                Change::Cut(part) => part.left() == 0,
+                Change::Pass(passing) => !passing.has_more() && changed.source.is_end_stream(),
+            },
         }
     }
 
@@ -199,9 +223,27 @@ impl<B: Body> Source<B> {
             Self::Ended => SizeHint::with_exact(0),
             Self::Absent => SizeHint::new(),
             Self::Inner { body } => body.size_hint(),
+            Self::Whole { data } => SizeHint::with_exact(data.len().try_into().unwrap_or(u64::MAX)),
             Self::Buffered { content, exact: true } => SizeHint::with_exact(content.len()),
             Self::Buffered { content, exact: false } => at_least(content.len()),
             Self::Replayed { replay } => replay.size_hint(),
+            Self::Changed { changed } => match &changed.change {
+                Change::Cut(part) => SizeHint::with_exact(part.left()),
+                Change::Pass(passing) => more(&changed.source.size_hint(), passing.held()),
+            },
+        }
+    }
+}
+
+impl<B: Body> Changed<B> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let ChangedProj { mut source, change } = self.project();
+        match change {
+            Change::Cut(part) => part.poll(cx, |cx| source.as_mut().poll_frame(cx)),
+            Change::Pass(passing) => passing.poll(cx, |cx| {
+                let frame = ready!(source.as_mut().poll_frame(cx));
+                Poll::Ready((frame, source.is_end_stream()))
+            }),
         }
     }
 }
@@ -253,8 +295,9 @@ impl<B: Body> fmt::Debug for ResponseBody<B> {
         let source = match self.source {
             Source::Ended | Source::Absent => "ended",
             Source::Inner { .. } => "inner",
-            Source::Buffered { .. } => "buffered",
+            Source::Whole { .. } | Source::Buffered { .. } => "buffered",
             Source::Replayed { .. } => "replayed",
+            Source::Changed { .. } => "changed",
         };
         f.debug_struct("ResponseBody").field("source", &source).field("outcome", &self.outcome).finish_non_exhaustive()
     }

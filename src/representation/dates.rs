@@ -140,6 +140,16 @@ pub(super) struct Resource {
     forgotten: HttpDate,
     /// The greatest date sent for a forgotten variant.
     lost: Option<HttpDate>,
+    /// What was said last of a date.
+    settled: Option<Settled>,
+}
+
+/// What was said of the date of a response. One more like it in the same second would change nothing.
+#[derive(Clone, Copy, Debug)]
+struct Settled {
+    second: HttpDate,
+    given: Option<HttpDate>,
+    said: LastModified,
 }
 
 impl Resource {
@@ -154,22 +164,28 @@ impl Resource {
             floor: watermark.moment.max(unknown),
             forgotten: watermark.moment.max(unknown),
             lost: None,
+            settled: None,
         }
     }
 
-    /// Says what [`see`](Self::see) would, if it would change nothing: one more response with the content, and the minted
-    /// date, that this variant was sent with in this very second.
+    /// Says what [`see`](Self::see) would, if it would change nothing: the last response was like this one, in this very
+    /// second.
     pub(super) fn see_again(&self, request: &RequestKey, sighting: Sighting, now: HttpDate) -> Option<Modified> {
-        let Sighting { tag, given: None, mint: true, varied } = sighting else { return None };
+        let Settled { second, given, said } = self.settled?;
         let variant = self.variants.first()?;
-        let is_known = varied.is_some_and(|varied| varied & !self.varies_by == 0)
-            && request.variant(self.varies_by) == Some(variant.fields)
-            && tag.map(Content::tagged) == Some(variant.content);
-        let (date, text) = variant.text.as_ref()?;
-        let is_sent = *date == variant.assigned && variant.sent.contains(&Some((*date, variant.content)));
-        let is_now = now == variant.seen && now <= variant.greatest && *date <= now && variant.given.is_none();
-        let is_well = self.absurd.is_none_or(|absurd| *date < absurd);
-        (is_known && is_sent && is_now && is_well).then(|| Modified::Minted(*date, text.clone()))
+        let is_known = sighting.varied? & !self.varies_by == 0;
+        let is_same = sighting.tag.map(Content::tagged) == Some(variant.content);
+        if now != second || given != sighting.given || !is_known || !is_same {
+            return None;
+        }
+        if request.variant(self.varies_by) != Some(variant.fields) {
+            return None;
+        }
+        match said {
+            LastModified::FirstSeen(date) if sighting.mint => Some(Modified::Minted(date, variant.sent_text()?)),
+            LastModified::FirstSeen(_) => None,
+            said => Some(Modified::Given(said)),
+        }
     }
 
     /// Takes in a response and says what its date is worth.
@@ -180,6 +196,7 @@ impl Resource {
         watermark: &Watermark,
         now: HttpDate,
     ) -> Option<Modified> {
+        self.settled = None;
         let Sighting { tag, given, mint, varied } = sighting;
         let maybe_minted = given.is_some_and(|date| self.may_have_minted(date));
         let maybe_before = maybe_minted || given.is_some_and(|date| watermark.covers(date));
@@ -210,7 +227,9 @@ impl Resource {
         }
         if let Some(date) = given {
             let unique = variant.send(date, maybe_before);
-            return Some(Modified::Given(LastModified::Watched { date, since: others_seen, unique }));
+            let said = LastModified::Watched { date, since: others_seen, unique };
+            self.settled = Some(Settled { second: now, given, said });
+            return Some(Modified::Given(said));
         }
         let date = variant.assigned;
         if !mint {
@@ -223,6 +242,7 @@ impl Resource {
         self.last_sent = self.last_sent.max(date);
         let (first, last) = self.minted.unwrap_or((date, date));
         self.minted = Some((first.min(date), last.max(date)));
+        self.settled = Some(Settled { second: now, given, said: LastModified::FirstSeen(date) });
         Some(Modified::Minted(date, variant.text()))
     }
 
@@ -357,6 +377,11 @@ impl Variant {
     /// Returns true if the minted date was sent.
     fn is_out(&self) -> bool {
         self.text.as_ref().is_some_and(|(date, _)| *date == self.assigned)
+    }
+
+    /// Returns the text of the minted date, if it was sent.
+    fn sent_text(&self) -> Option<HeaderValue> {
+        self.text.as_ref().filter(|(date, _)| *date == self.assigned).map(|(_, text)| text.clone())
     }
 
     /// Writes the minted date, once.

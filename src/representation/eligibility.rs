@@ -112,6 +112,7 @@ impl Predicate for DefaultPredicate {
 pub struct Untagged;
 
 /// Returns why a 200 without a tag may not be hashed, if so. `custom` stands in for the default predicate.
+#[inline]
 pub(crate) fn objection(
     facts: &Facts,
     version: Version,

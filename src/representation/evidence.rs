@@ -9,9 +9,8 @@
 //! be a small part of a large buffer, and does not tell; unless it is large and came from the same place both times, as
 //! content does that the application keeps itself. If it comes from elsewhere later on, it is copied then. Copying and
 //! comparing are not cut into slices, so content of more than 4 MiB is only ever looked up by its place.
-#![expect(single_use_lifetimes, reason = "the item of an `impl Iterator` cannot go without")]
 
-use std::{fmt, hash::BuildHasherDefault, sync::Arc};
+use std::{collections::VecDeque, fmt, hash::BuildHasherDefault, ops::Deref, sync::Arc};
 
 use bytes::Bytes;
 use http::{
@@ -28,7 +27,7 @@ use crate::rules::EntityTag;
 
 /// Tags of contents seen, for one layer.
 pub(crate) struct Evidence {
-    cache: Cache<u128, Arc<Remembered>, Weight, BuildHasherDefault<TakeAsIs>>,
+    cache: Cache<u64, Arc<Remembered>, Weight, BuildHasherDefault<TakeAsIs>>,
     /// The most octets of one content that are kept.
     most: usize,
     capacity: usize,
@@ -59,42 +58,39 @@ impl Evidence {
     }
 
     /// Returns what is remembered under `key`, to be compared without a lock.
-    pub(crate) fn get(&self, key: u128) -> Option<Arc<Remembered>> {
+    #[inline]
+    pub(crate) fn get(&self, key: u64) -> Option<Arc<Remembered>> {
         self.cache.get(&key)
     }
 
     /// Takes in that content was found to be the one remembered.
-    pub(crate) fn confirm<'a>(
-        &self,
-        key: u128,
-        remembered: &Remembered,
-        same: Same,
-        frames: impl Iterator<Item = &'a Bytes> + Clone,
-    ) {
+    #[inline]
+    pub(crate) fn confirm(&self, key: u64, remembered: &Remembered, same: Same, frames: Frames<'_>) {
         if same == Same::Octets && remembered.shares {
-            let content = Some(copy(frames));
+            let content = Some(frames.copy());
             self.cache.insert(key, Arc::new(Remembered { content, shares: false, ..remembered.clone() }));
         }
     }
 
     /// Takes in the tag that was made of content; `previous` is what was remembered, `variant` are the header fields of the
     /// response, if it was negotiated.
-    pub(crate) fn learn<'a>(
+    pub(crate) fn learn(
         &self,
-        key: u128,
+        key: u64,
         previous: Option<&Remembered>,
         made: Made,
         variant: Option<&HeaderMap>,
-        frames: impl Iterator<Item = &'a Bytes> + Clone,
+        frames: Frames<'_>,
     ) {
-        let len = frames.clone().map(Bytes::len).sum::<usize>();
-        let place = single(frames.clone()).map(|content| content.as_ptr().addr());
+        let len = frames.iter().map(Bytes::len).sum::<usize>();
+        let single = frames.single();
+        let place = single.map(|content| content.as_ptr().addr());
         let previous = previous.filter(|previous| previous.made.tag == made.tag && len <= self.most);
         let stays = previous.is_some_and(|previous| previous.place == place) && len >= SHARED;
-        let (content, shares) = match (previous, single(frames.clone()).filter(|_| stays)) {
+        let (content, shares) = match (previous, single.filter(|_| stays)) {
             (None, _) => (None, false),
             (Some(_), Some(content)) => (Some(content.clone()), true),
-            (Some(_), None) => (Some(len).filter(|len| *len <= AT_ONCE).map(|_| copy(frames)), false),
+            (Some(_), None) => (Some(len).filter(|len| *len <= AT_ONCE).map(|_| frames.copy()), false),
         };
         self.cache.insert(key, Arc::new(Remembered { made, variant: variant.map(lines), content, shares, place }));
     }
@@ -103,6 +99,64 @@ impl Evidence {
 impl fmt::Debug for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Evidence").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
+
+/// Content, in the frames that it came in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frames<'a> {
+    /// Most content is in one piece.
+    pub(crate) first: Option<&'a Bytes>,
+    pub(crate) more: Option<&'a VecDeque<Bytes>>,
+}
+
+impl<'a> Frames<'a> {
+    fn iter(self) -> impl Iterator<Item = &'a Bytes> {
+        self.first.into_iter().chain(self.more.into_iter().flatten())
+    }
+
+    /// Returns the only frame with content.
+    fn single(self) -> Option<&'a Bytes> {
+        let mut frames = self.iter().filter(|frame| !frame.is_empty());
+        frames.next().filter(|_| frames.next().is_none())
+    }
+
+    /// Copies the content into a buffer of its own size.
+    fn copy(self) -> Bytes {
+        let mut content = Vec::with_capacity(self.iter().map(Bytes::len).sum());
+        self.iter().for_each(|frame| content.extend_from_slice(frame));
+        Bytes::from(content)
+    }
+}
+
+/// A tag that was found for a response.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// It was made of the content.
+    Made(Made),
+    /// The content is the one remembered.
+    Remembered(Arc<Remembered>),
+}
+
+impl Found {
+    /// Returns the text of the tag.
+    pub(crate) fn into_value(self) -> HeaderValue {
+        match self {
+            Self::Made(made) => made.tag.into(),
+            Self::Remembered(remembered) => HeaderValue::from(&remembered.made.tag),
+        }
+    }
+}
+
+impl Deref for Found {
+    type Target = Made;
+
+    #[inline]
+    fn deref(&self) -> &Made {
+        match self {
+            Self::Made(made) => made,
+            Self::Remembered(remembered) => &remembered.made,
+        }
     }
 }
 
@@ -155,54 +209,31 @@ pub(crate) enum Same {
 }
 
 impl Remembered {
-    /// Returns the tag.
-    pub(crate) fn made(&self) -> &Made {
-        &self.made
-    }
-
     /// Compares a response with the one remembered; `None` if it may have another tag.
     ///
-    /// `variant` are its header fields, if it was negotiated.
-    pub(crate) fn compare<'a>(
-        &self,
-        len: u64,
-        variant: Option<&HeaderMap>,
-        frames: impl Iterator<Item = &'a Bytes> + Clone,
-    ) -> Option<Same> {
+    /// `len` are the octets of its content; `variant` are its header fields, if it was negotiated.
+    #[inline]
+    pub(crate) fn compare(&self, len: u64, variant: Option<&HeaderMap>, frames: Frames<'_>) -> Option<Same> {
         let content = self.content.as_ref().filter(|content| u64::try_from(content.len()) == Ok(len))?;
         if !is_same_variant(self.variant.as_deref(), variant) {
             return None;
         }
-        // Most content is in one piece.
-        let whole = frames.clone().next().filter(|first| first.len() == content.len());
-        if whole.is_some_and(|whole| whole.as_ptr() == content.as_ptr()) {
-            return Some(Same::Place);
+        if let Some(whole) = frames.first.filter(|first| first.len() == content.len()) {
+            return if whole.as_ptr() == content.as_ptr() {
+                Some(Same::Place)
+            } else {
+                (content.len() <= AT_ONCE && whole == content).then_some(Same::Octets)
+            };
         }
         if content.len() > AT_ONCE {
             return None;
         }
-        if let Some(whole) = whole {
-            return (whole == content).then_some(Same::Octets);
-        }
         let mut rest = &content[..];
-        for frame in frames {
+        for frame in frames.iter() {
             rest = rest.strip_prefix(&frame[..])?;
         }
         rest.is_empty().then_some(Same::Octets)
     }
-}
-
-/// Returns the only frame with content.
-fn single<'a>(frames: impl Iterator<Item = &'a Bytes>) -> Option<&'a Bytes> {
-    let mut frames = frames.filter(|frame| !frame.is_empty());
-    frames.next().filter(|_| frames.next().is_none())
-}
-
-/// Copies content into a buffer of its own size.
-fn copy<'a>(frames: impl Iterator<Item = &'a Bytes> + Clone) -> Bytes {
-    let mut content = Vec::with_capacity(frames.clone().map(Bytes::len).sum());
-    frames.for_each(|frame| content.extend_from_slice(frame));
-    Bytes::from(content)
 }
 
 /// Returns the lines that are part of a negotiated response's tag.
@@ -227,8 +258,8 @@ fn variant_lines(headers: &HeaderMap) -> impl Iterator<Item = Option<&HeaderValu
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<u128, Arc<Remembered>> for Weight {
-    fn weight(&self, _: &u128, remembered: &Arc<Remembered>) -> u64 {
+impl Weighter<u64, Arc<Remembered>> for Weight {
+    fn weight(&self, _: &u64, remembered: &Arc<Remembered>) -> u64 {
         let content = remembered.content.as_ref().map_or(0, Bytes::len);
         u64::try_from(content).unwrap_or(u64::MAX).saturating_add(OVERHEAD)
     }
@@ -263,15 +294,33 @@ mod tests {
     }
 
     /// Learns `frames` twice, so that they are kept.
-    fn learnt(evidence: &Evidence, key: u128, frames: &[Bytes], variant: Option<&HeaderMap>) -> Arc<Remembered> {
-        evidence.learn(key, None, made("t"), variant, frames.iter());
+    fn learnt(evidence: &Evidence, key: u64, frames: &Texts, variant: Option<&HeaderMap>) -> Arc<Remembered> {
+        evidence.learn(key, None, made("t"), variant, frames.all());
         let previous = evidence.get(key);
-        evidence.learn(key, previous.as_deref(), made("t"), variant, frames.iter());
+        evidence.learn(key, previous.as_deref(), made("t"), variant, frames.all());
         evidence.get(key).unwrap()
     }
 
-    fn frames(texts: &[&str]) -> Vec<Bytes> {
-        texts.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())).collect()
+    /// Frames of content.
+    struct Texts(Option<Bytes>, VecDeque<Bytes>);
+
+    impl Texts {
+        fn of(frames: impl IntoIterator<Item = Bytes>) -> Self {
+            let mut frames = frames.into_iter();
+            Self(frames.next(), frames.collect())
+        }
+
+        fn all(&self) -> Frames<'_> {
+            Frames { first: self.0.as_ref(), more: Some(&self.1) }
+        }
+
+        fn len(&self) -> u64 {
+            self.all().iter().map(|frame| frame.len() as u64).sum()
+        }
+    }
+
+    fn frames(texts: &[&str]) -> Texts {
+        Texts::of(texts.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())))
     }
 
     #[test]
@@ -279,13 +328,13 @@ mod tests {
         let evidence = Evidence::new(16 * MEBI);
         let none = None;
         let content = frames(&["abcdef"]);
-        let large = [Bytes::from(vec![b'x'; SHARED])];
-        let compare = |remembered: &Remembered, content: &[Bytes], variant: Option<&HeaderMap>| {
-            remembered.compare(content.iter().map(|frame| frame.len() as u64).sum(), variant, content.iter())
+        let large = Texts::of([Bytes::from(vec![b'x'; SHARED])]);
+        let compare = |remembered: &Remembered, content: &Texts, variant: Option<&HeaderMap>| {
+            remembered.compare(content.len(), variant, content.all())
         };
         let remembered = learnt(&evidence, 1, &content, none);
         assert_eq!(compare(&learnt(&evidence, 3, &large, none), &large, none), Some(Same::Place));
-        let within = vec![large[0].slice(..3)];
+        let within = Texts::of([large.0.as_ref().unwrap().slice(..3)]);
         assert_eq!(compare(&learnt(&evidence, 3, &large, none), &within, none), None, "the same place, and shorter");
         for (texts, expected) in [
             (&["abcdef"][..], Some(Same::Octets)),
@@ -321,38 +370,41 @@ mod tests {
             buffer.as_ptr_range().contains(&content.as_ptr())
         };
         let large = Bytes::from(vec![b'x'; MEBI]);
-        let part = [large.slice(..SHARED)];
-        evidence.learn(1, None, made("t"), None, part.iter());
+        let part = Texts::of([large.slice(..SHARED)]);
+        evidence.learn(1, None, made("t"), None, part.all());
         assert!(evidence.get(1).unwrap().content.is_none());
 
         let remembered = learnt(&evidence, 1, &part, None);
         assert!(lies_in(&remembered, &large), "it came from the same place twice");
-        let same = remembered.compare(SHARED as u64, None, part.iter()).unwrap();
-        evidence.confirm(1, &remembered, same, part.iter());
+        let same = remembered.compare(SHARED as u64, None, part.all()).unwrap();
+        evidence.confirm(1, &remembered, same, part.all());
         assert!(evidence.get(1).unwrap().shares, "content that stays where it is need not be copied");
-        let moved = [Bytes::from(vec![b'x'; SHARED / 2]), Bytes::from(vec![b'x'; SHARED / 2])];
-        let same = remembered.compare(SHARED as u64, None, moved.iter()).unwrap();
-        evidence.confirm(1, &remembered, same, moved.iter());
+        let moved = Texts::of([Bytes::from(vec![b'x'; SHARED / 2]), Bytes::from(vec![b'x'; SHARED / 2])]);
+        let same = remembered.compare(SHARED as u64, None, moved.all()).unwrap();
+        evidence.confirm(1, &remembered, same, moved.all());
         assert!(!lies_in(&evidence.get(1).unwrap(), &large));
 
-        assert!(!lies_in(&learnt(&evidence, 2, &[large.slice(..10)], None), &large), "a small part of a large buffer");
-        evidence.learn(3, None, made("t"), None, part.iter());
+        assert!(
+            !lies_in(&learnt(&evidence, 2, &Texts::of([large.slice(..10)]), None), &large),
+            "a small part of a large buffer"
+        );
+        evidence.learn(3, None, made("t"), None, part.all());
         let elsewhere = Bytes::from(vec![b'x'; MEBI]);
         let previous = evidence.get(3);
-        evidence.learn(3, previous.as_deref(), made("t"), None, [elsewhere.slice(..SHARED)].iter());
+        evidence.learn(3, previous.as_deref(), made("t"), None, Texts::of([elsewhere.slice(..SHARED)]).all());
         assert!(!lies_in(&evidence.get(3).unwrap(), &elsewhere), "it does not stay where it is");
     }
 
     #[test]
     fn what_would_take_long_to_compare_is_known_by_its_place_alone() {
         let evidence = Evidence::new(64 * MEBI);
-        let huge = [Bytes::from(vec![b'x'; AT_ONCE + 1])];
-        let moved = [Bytes::from(vec![b'x'; AT_ONCE + 1])];
-        evidence.learn(1, None, made("t"), None, huge.iter());
-        evidence.learn(1, evidence.get(1).as_deref(), made("t"), None, moved.iter());
+        let huge = Texts::of([Bytes::from(vec![b'x'; AT_ONCE + 1])]);
+        let moved = Texts::of([Bytes::from(vec![b'x'; AT_ONCE + 1])]);
+        evidence.learn(1, None, made("t"), None, huge.all());
+        evidence.learn(1, evidence.get(1).as_deref(), made("t"), None, moved.all());
         assert!(evidence.get(1).unwrap().content.is_none(), "it is not copied");
         let remembered = learnt(&evidence, 1, &huge, None);
-        let compare = |content: &[Bytes]| remembered.compare(AT_ONCE as u64 + 1, None, content.iter());
+        let compare = |content: &Texts| remembered.compare(AT_ONCE as u64 + 1, None, content.all());
         assert_eq!(compare(&huge), Some(Same::Place));
         assert_eq!(compare(&moved), None);
     }
@@ -362,15 +414,15 @@ mod tests {
         let evidence = Evidence::new(16 * MEBI);
         let none = None;
         for key in 0..64 {
-            let content = [Bytes::from(vec![b'x'; MEBI])];
-            assert!(learnt(&evidence, key << 64 | key, &content, none).content.is_some(), "{key}");
+            let content = Texts::of([Bytes::from(vec![b'x'; MEBI])]);
+            assert!(learnt(&evidence, key << 32 | key, &content, none).content.is_some(), "{key}");
         }
         assert!(evidence.cache.weight() <= 16 * 1_048_576, "{}", evidence.cache.weight());
         for key in 0..100_000 {
-            evidence.learn(key, None, made("t"), none, [].iter());
+            evidence.learn(key, None, made("t"), none, frames(&[]).all());
         }
         assert!(evidence.cache.weight() <= 16 * 1_048_576 && evidence.cache.len() < 40_000);
-        let larger = [Bytes::from(vec![b'x'; 5 * MEBI])];
+        let larger = Texts::of([Bytes::from(vec![b'x'; 5 * MEBI])]);
         assert!(learnt(&evidence, 7, &larger, none).content.is_none(), "more than a fair share");
     }
 }

@@ -44,7 +44,7 @@ pub(crate) enum Own<T> {
 
 impl<T> Own<T> {
     /// Returns the value, if there is one that can be read.
-    pub(crate) fn valid(self) -> Option<T> {
+    pub(crate) fn valid(&self) -> Option<&T> {
         match self {
             Self::Valid(value) => Some(value),
             Self::Absent | Self::Invalid => None,
@@ -62,6 +62,7 @@ impl<T> Own<T> {
 
 impl Facts {
     /// Reads all fields. `now` is asked only for a date with a two-digit year.
+    #[inline]
     pub(crate) fn read(headers: &HeaderMap, keys: &Keys, now: impl Fn() -> HttpDate) -> Self {
         let mut facts = Self {
             etag: Own::Absent,
@@ -116,8 +117,15 @@ impl Facts {
     }
 }
 
+#[inline]
 pub(super) fn is_streaming(value: &HeaderValue) -> bool {
     let value = value.as_bytes();
     let starts_with = |prefix: &[u8]| value.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-    [&b"text/event-stream"[..], b"multipart/x-mixed-replace", b"application/grpc"].into_iter().any(starts_with)
+    // The first letter spares most types the comparison.
+    match value.first() {
+        Some(b'a' | b'A') => starts_with(b"application/grpc"),
+        Some(b'm' | b'M') => starts_with(b"multipart/x-mixed-replace"),
+        Some(b't' | b'T') => starts_with(b"text/event-stream"),
+        _ => false,
+    }
 }

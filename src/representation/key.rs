@@ -12,26 +12,36 @@
 use std::{
     collections::hash_map::RandomState,
     hash::{BuildHasher, Hash, Hasher},
-    sync::OnceLock,
+    sync::{
+        atomic::{AtomicU64, AtomicU8, Ordering},
+        Mutex, OnceLock, PoisonError,
+    },
 };
 
 use foldhash::{quality::SeedableRandomState, SharedSeed};
 use http::{
     header::{HeaderName, ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HOST, ORIGIN},
-    request, HeaderValue, Uri,
+    request,
+    uri::PathAndQuery,
+    Extensions, HeaderValue, Uri,
 };
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::rules::trim_ows;
 
-/// The hash under which the dates of one resource are kept.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// A hash that cannot be made to collide.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Key(pub(super) u128);
 
 impl Key {
     /// Returns half of the hash, for what is compared within one resource.
     pub(crate) fn short(self) -> u64 {
         (self.0 >> 64) as u64
+    }
+
+    /// Returns the key of a variant of what this is the key of.
+    pub(crate) fn of_variant(self, variant: u64) -> Self {
+        Self(self.0 ^ u128::from(variant))
     }
 }
 
@@ -41,20 +51,21 @@ pub(crate) type Fields = u16;
 /// What names the resource of a request, and what may tell its variants apart.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestKey {
-    pub(super) resource: Key,
+    pub(super) resource: u64,
     fields: [u32; SLOTS],
-    /// How many fields were known when the request came.
-    known: usize,
+    /// The fields that were known when the request came.
+    known: Fields,
 }
 
 impl RequestKey {
     /// Returns what tells this request's variant from others of a resource that varies by `fields`; `None` if one of them
     /// was not known in time.
-    pub(super) fn variant(&self, fields: Fields) -> Option<u64> {
+    #[inline]
+    pub(crate) fn variant(&self, fields: Fields) -> Option<u64> {
         if fields == 0 {
             return Some(0);
         }
-        if fields >> self.known != 0 {
+        if fields & !self.known != 0 {
             return None;
         }
         let named = self.fields.iter().zip(0..).filter(|(_, slot)| fields >> slot & 1 == 1);
@@ -63,16 +74,46 @@ impl RequestKey {
     }
 
     /// Returns a key for the content of a response that varies by `fields`; `None` if one of them was not known in time.
-    pub(crate) fn content(&self, fields: Fields) -> Option<u128> {
-        self.variant(fields).map(|variant| self.resource.0 ^ u128::from(variant))
+    pub(crate) fn content(&self, fields: Fields) -> Option<u64> {
+        self.variant(fields).map(|variant| self.resource ^ variant)
     }
 
     /// Returns a key for something else that belongs to the same resource.
     pub(crate) fn with(&self, keys: &Keys, octets: &[u8]) -> Key {
-        let mut hasher = keys.hasher();
-        hasher.write_u128(self.resource.0);
-        octets.hash(&mut hasher);
-        Key(hasher.finish128().as_u128())
+        keys.hash(|hasher| {
+            hasher.write_u64(self.resource);
+            octets.hash(hasher);
+        })
+    }
+}
+
+/// What names the resource of a request.
+#[derive(Clone, Copy)]
+pub(crate) enum Name<'a> {
+    /// Its authority and its URI, as the client sent it.
+    Uri(&'a Uri),
+    /// What the user takes for its name.
+    Custom(&'a KeyFn, &'a request::Parts),
+}
+
+impl<'a> Name<'a> {
+    /// Takes the URI as the client sent it, as far as it is known.
+    #[inline]
+    pub(crate) fn of(uri: &'a Uri, extensions: &'a Extensions) -> Self {
+        Self::Uri(original_uri(uri, extensions))
+    }
+
+    #[inline]
+    fn hash(self, host: Option<&HeaderValue>, hasher: &mut impl Hasher) {
+        match self {
+            Self::Custom(custom, parts) => custom(parts, hasher),
+            Self::Uri(uri) => {
+                // The first cannot hold a slash, and nearly all of the second begin with one.
+                let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
+                hasher.write(authority.or(host.map(HeaderValue::as_bytes)).unwrap_or_default());
+                hasher.write(uri.path_and_query().map_or_else(|| uri.path(), PathAndQuery::as_str).as_bytes());
+            }
+        }
     }
 }
 
@@ -80,54 +121,38 @@ impl RequestKey {
 #[derive(Debug)]
 pub(crate) struct Keys {
     secret: (u64, u64),
-    values: SeedableRandomState,
+    plain: SeedableRandomState,
     /// The fields that responses varied by. They are only ever added to, so that a slot keeps its meaning.
     varied: [OnceLock<HeaderName>; SLOTS],
+    /// How many there are, and a bit for the length of each. The second is written first, and read last.
+    count: AtomicU8,
+    lengths: AtomicU64,
+    adding: Mutex<()>,
 }
 
 impl Keys {
     pub(crate) fn new() -> Self {
         let random = RandomState::new();
-        let varied = [const { OnceLock::new() }; SLOTS];
-        let usual = [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, ORIGIN];
-        for (slot, name) in varied.iter().zip(usual) {
-            slot.get_or_init(|| name);
+        let keys = Self {
+            secret: (random.hash_one(0), random.hash_one(1)),
+            plain: SeedableRandomState::with_seed(random.hash_one(2), SharedSeed::global_random()),
+            varied: [const { OnceLock::new() }; SLOTS],
+            count: AtomicU8::new(0),
+            lengths: AtomicU64::new(length_bit(HOST.as_str())),
+            adding: Mutex::new(()),
+        };
+        for name in [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, ORIGIN] {
+            keys.add(name);
         }
-        let values = SeedableRandomState::with_seed(random.hash_one(2), SharedSeed::global_random());
-        Self { secret: (random.hash_one(0), random.hash_one(1)), values, varied }
+        keys
     }
 
-    /// Hashes what names the resource of a request.
-    ///
-    /// `custom`, if given, feeds the hash in place of authority and URI.
-    pub(crate) fn request(&self, parts: &request::Parts, custom: Option<&KeyFn>) -> RequestKey {
-        // Most fields of a request are of no interest, and their length tells.
-        let (mut known, mut lengths) = (0, length_bit(&HOST));
-        for name in self.varied.iter().map_while(OnceLock::get) {
-            known += 1;
-            lengths |= length_bit(name);
-        }
-        let (mut fields, mut host) = ([0; SLOTS], None);
-        for (name, line) in &parts.headers {
-            if lengths & length_bit(name) == 0 {
-                continue;
-            }
-            let mut slots = self.varied.iter().zip(&mut fields).take(known);
-            if let Some((_, field)) = slots.find(|(varied, _)| varied.get() == Some(name)) {
-                // Half of a plain hash will do: two values taken for one cost work, and browsers send long ones. Several
-                // lines of a field follow each other in their order.
-                [_, *field] = halves(self.values.hash_one((*field, line.as_bytes())));
-            }
-            if *name == HOST {
-                host = host.or(Some(line));
-            }
-        }
-        let mut hasher = self.hasher();
-        match custom {
-            Some(custom) => custom(parts, &mut hasher),
-            None => hash_target(parts, host, &mut hasher),
-        }
-        RequestKey { resource: Key(hasher.finish128().as_u128()), fields, known }
+    /// Makes a reader for the lines of a request.
+    #[inline]
+    pub(crate) fn reader(&self) -> KeyReader<'_, '_> {
+        let count = self.count.load(Ordering::Acquire);
+        let lengths = self.lengths.load(Ordering::Relaxed);
+        KeyReader { keys: self, fields: [0; SLOTS], count, lengths, host: None }
     }
 
     /// Returns the fields that a line of `Vary` names; `None` if they cannot all be known.
@@ -141,7 +166,7 @@ impl Keys {
         Some(fields)
     }
 
-    /// Hashes something that only this layer has to recognise.
+    /// Hashes something that only this layer has to recognise, and that must not be taken for something else.
     pub(super) fn hash(&self, feed: impl FnOnce(&mut SipHasher13)) -> Key {
         let mut hasher = self.hasher();
         feed(&mut hasher);
@@ -161,20 +186,70 @@ impl Keys {
 
     /// Returns the slot of a member of `Vary`. A new name takes a free slot for the requests to come, and has none yet.
     fn slot(&self, member: &[u8]) -> Option<usize> {
-        for (slot, name) in self.varied.iter().enumerate() {
-            match name.get() {
-                Some(name) if name.as_str().as_bytes().eq_ignore_ascii_case(member) => return Some(slot),
-                Some(_) => {}
-                None => {
-                    // `*` is a valid field name to this parser, and says that no field will do.
-                    let name = HeaderName::from_bytes(member).ok().filter(|name| name.as_str() != "*")?;
-                    // If another thread was faster, the next response tries again.
-                    let _ = self.varied.get(slot)?.set(name);
-                    return None;
-                }
-            }
+        let mut names = self.varied.iter().map_while(OnceLock::get);
+        let slot = names.position(|name| name.as_str().as_bytes().eq_ignore_ascii_case(member));
+        // `*` is a valid field name to this parser, and says that no field will do.
+        let new = HeaderName::from_bytes(member).ok().filter(|name| slot.is_none() && name.as_str() != "*");
+        if let Some(name) = new {
+            self.add(name);
         }
-        None
+        slot
+    }
+
+    /// Gives a name a slot, if there is one left and it has none.
+    fn add(&self, name: HeaderName) {
+        let _one_by_one = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = self.varied.iter().take_while(|slot| slot.get() != Some(&name)).find(|slot| slot.get().is_none());
+        if let Some(slot) = free {
+            self.lengths.fetch_or(length_bit(name.as_str()), Ordering::Relaxed);
+            slot.get_or_init(|| name);
+            self.count.fetch_add(1, Ordering::Release);
+        }
+    }
+}
+
+/// Reads the lines of one request, for its [`RequestKey`].
+pub(crate) struct KeyReader<'k, 'r> {
+    keys: &'k Keys,
+    fields: [u32; SLOTS],
+    /// How many fields were known when the request came.
+    count: u8,
+    lengths: u64,
+    host: Option<&'r HeaderValue>,
+}
+
+impl<'r> KeyReader<'_, 'r> {
+    /// Takes in a line; most are of no interest, and the length of their name tells.
+    #[inline]
+    pub(crate) fn take_line(&mut self, name: &HeaderName, line: &'r HeaderValue) {
+        if self.lengths & length_bit(name.as_str()) != 0 {
+            self.take_varied(name, line);
+        }
+    }
+
+    fn take_varied(&mut self, name: &HeaderName, line: &'r HeaderValue) {
+        let mut slots = self.keys.varied.iter().zip(&mut self.fields).take(usize::from(self.count));
+        if let Some((_, field)) = slots.find(|(varied, _)| varied.get() == Some(name)) {
+            // Half of a plain hash will do: two values taken for one cost work, and browsers send long ones. Several
+            // lines of a field follow each other in their order.
+            [_, *field] = halves(self.keys.plain.hash_one((*field, line.as_bytes())));
+        }
+        if *name == HOST {
+            self.host = self.host.or(Some(line));
+        }
+    }
+
+    /// Makes the key of the request, once all its lines were taken in.
+    #[inline]
+    pub(crate) fn key(&self, name: Name<'_>) -> RequestKey {
+        let mut hasher = self.keys.plain.build_hasher();
+        name.hash(self.host, &mut hasher);
+        RequestKey { resource: hasher.finish(), fields: self.fields, known: !(Fields::MAX << self.count) }
+    }
+
+    /// Makes a key for what must not be taken for that of another resource.
+    pub(crate) fn careful(&self, name: Name<'_>) -> Key {
+        self.keys.hash(|hasher| name.hash(self.host, hasher))
     }
 }
 
@@ -182,35 +257,24 @@ impl Keys {
 pub(crate) type KeyFn = dyn Fn(&request::Parts, &mut dyn Hasher) + Send + Sync;
 
 /// Returns the URI as the client sent it, as far as it is known.
-fn original_uri(parts: &request::Parts) -> &Uri {
-    #[cfg(feature = "axum")]
-    let uri = parts.extensions.get().map_or(&parts.uri, |axum::extract::OriginalUri(uri)| uri);
-    #[cfg(not(feature = "axum"))]
-    let uri = &parts.uri;
+#[cfg(feature = "axum")]
+fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
+    extensions.get().map_or(uri, |axum::extract::OriginalUri(uri)| uri)
+}
+
+#[cfg(not(feature = "axum"))]
+fn original_uri<'a>(uri: &'a Uri, _: &'a Extensions) -> &'a Uri {
     uri
 }
 
 /// Returns the path as the client sent it, as far as it is known.
 pub(crate) fn path(parts: &request::Parts) -> &str {
-    original_uri(parts).path()
-}
-
-/// Hashes the authority and the path with its query, as the client sent them.
-fn hash_target(parts: &request::Parts, host: Option<&HeaderValue>, hasher: &mut SipHasher13) {
-    let uri = original_uri(parts);
-    match uri.authority() {
-        Some(authority) => authority.as_str().as_bytes().hash(hasher),
-        None => host.map(HeaderValue::as_bytes).unwrap_or_default().hash(hasher),
-    }
-    match uri.path_and_query() {
-        Some(target) => hasher.write(target.as_str().as_bytes()),
-        None => hasher.write(uri.path().as_bytes()),
-    }
+    original_uri(&parts.uri, &parts.extensions).path()
 }
 
 /// Returns a bit for the length of a name.
-fn length_bit(name: &HeaderName) -> u64 {
-    1 << (name.as_str().len() % 64)
+fn length_bit(name: &str) -> u64 {
+    1 << (name.len() % 64)
 }
 
 /// Cuts a hash in two.
@@ -233,13 +297,24 @@ impl Hasher for TakeAsIs {
         }
     }
 
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+
     fn write_u128(&mut self, key: u128) {
-        let [low, high] = [key, key >> 64].map(|half| u64::try_from(half & u128::from(u64::MAX)).unwrap_or_default());
-        self.0 = low ^ high;
+        self.0 = Key(key ^ key << 64).short();
     }
 }
 
 const SLOTS: usize = 8;
+
+/// Makes the key of a request.
+#[cfg(test)]
+pub(super) fn request_key(keys: &Keys, parts: &request::Parts) -> RequestKey {
+    let mut reader = keys.reader();
+    parts.headers.iter().for_each(|(name, line)| reader.take_line(name, line));
+    reader.key(Name::of(&parts.uri, &parts.extensions))
+}
 
 #[cfg(test)]
 mod tests {
@@ -252,7 +327,7 @@ mod tests {
         for (name, value) in sent {
             request = request.header(*name, *value);
         }
-        keys.request(&request.body(()).unwrap().into_parts().0, None)
+        request_key(keys, &request.body(()).unwrap().into_parts().0)
     }
 
     fn varied(keys: &Keys, vary: &[&str]) -> Option<Fields> {

@@ -23,7 +23,7 @@ use crate::rules::{EntityTag, HttpDate};
 
 /// What was learnt by one layer: at most 16,384 tags, each of some 200 octets.
 pub(crate) struct Learned {
-    shards: [Mutex<LruCache<u128, Lesson>>; SHARDS],
+    shards: [Mutex<LruCache<Key, Lesson>>; SHARDS],
 }
 
 /// What the inner service said of content, hashed, and the tag that was made of it.
@@ -40,20 +40,20 @@ impl Default for Learned {
 
 impl Learned {
     /// Returns the tag of what is known under `key`, if the inner service says of it what it said before.
-    pub(crate) fn get(&self, key: u128, said: Key) -> Option<EntityTag> {
+    pub(crate) fn get(&self, key: Key, said: Key) -> Option<EntityTag> {
         let mut shard = self.shard(key)?.lock().unwrap_or_else(PoisonError::into_inner);
         shard.get(&key).filter(|lesson| lesson.said == said).map(|lesson| lesson.tag.clone())
     }
 
     /// Takes in the tag of content that was hashed to its end.
-    pub(crate) fn insert(&self, key: u128, said: Key, tag: EntityTag) {
+    pub(crate) fn insert(&self, key: Key, said: Key, tag: EntityTag) {
         if let Some(shard) = self.shard(key) {
             shard.lock().unwrap_or_else(PoisonError::into_inner).put(key, Lesson { said, tag });
         }
     }
 
-    fn shard(&self, key: u128) -> Option<&Mutex<LruCache<u128, Lesson>>> {
-        let place = usize::try_from(key % SHARDS as u128).ok()?;
+    fn shard(&self, key: Key) -> Option<&Mutex<LruCache<Key, Lesson>>> {
+        let place = usize::try_from(key.short() % SHARDS as u64).ok()?;
         self.shards.get(place)
     }
 }
@@ -133,12 +133,12 @@ mod tests {
         let (learned, keys) = (Learned::default(), Keys::new());
         let tag = EntityTag::of(b"content");
         let of = |text: &str| said(&keys, Some(&text.parse().unwrap()), None, None, &HeaderMap::new());
-        learned.insert(7, of("\"a\""), tag.clone());
-        assert_eq!(learned.get(7, of("\"a\"")), Some(tag));
-        assert_eq!(learned.get(7, of("\"b\"")), None);
-        assert_eq!(learned.get(8, of("\"a\"")), None);
+        learned.insert(Key(7), of("\"a\""), tag.clone());
+        assert_eq!(learned.get(Key(7), of("\"a\"")), Some(tag));
+        assert_eq!(learned.get(Key(7), of("\"b\"")), None);
+        assert_eq!(learned.get(Key(8), of("\"a\"")), None);
         for key in 0..100_000 {
-            learned.insert(key, of("\"a\""), EntityTag::of(b""));
+            learned.insert(Key(key << 64), of("\"a\""), EntityTag::of(b""));
         }
         let kept = learned.shards.iter().map(|shard| shard.lock().unwrap().len()).sum::<usize>();
         assert_eq!(kept, 16_384);

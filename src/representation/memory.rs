@@ -6,7 +6,7 @@
 
 use std::{
     fmt,
-    hash::BuildHasherDefault,
+    hash::{BuildHasherDefault, Hash},
     num::NonZeroUsize,
     sync::{
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -55,6 +55,7 @@ impl Memory {
     }
 
     /// Takes in a response and says what its modification date is worth; see [`super::dates`].
+    #[inline]
     pub(crate) fn see(&self, request: &RequestKey, sighting: Sighting, now: HttpDate) -> Option<Modified> {
         let is_dated = sighting.given.is_some() || sighting.mint;
         if !is_dated && !self.is_used() {
@@ -66,16 +67,16 @@ impl Memory {
         }
         // Most responses are like the last one. Threads do not wait for each other to see that; the first in each second
         // goes on, and moves the resource to the front.
-        if sighting.mint {
+        if is_dated {
             let shard = self.read(request.resource);
-            let resource = shard.resources.peek(&request.resource.0);
+            let resource = shard.resources.peek(&request.resource);
             if let Some(modified) = resource.and_then(|resource| resource.see_again(request, sighting, now)) {
                 return Some(modified);
             }
         }
         let mut shard = self.write(request.resource);
         let Shard { watermark, resources, .. } = &mut *shard;
-        if let Some(resource) = resources.get_mut(&request.resource.0) {
+        if let Some(resource) = resources.get_mut(&request.resource) {
             return resource.see(request, sighting, watermark, now);
         }
         if !is_dated {
@@ -86,7 +87,7 @@ impl Memory {
         let unknown = HttpDate::from_unix_seconds(self.unknown.load(Ordering::SeqCst)).unwrap_or(now);
         let mut resource = Resource::new(watermark, unknown);
         let modified = resource.see(request, sighting, watermark, now);
-        if let Some((_, forgotten)) = resources.push(request.resource.0, resource) {
+        if let Some((_, forgotten)) = resources.push(request.resource, resource) {
             watermark.forget(&forgotten);
         }
         modified
@@ -99,41 +100,47 @@ impl Memory {
 
     /// Notes that a response was sent of which nothing is remembered, not even whose it was.
     fn note_unknown(&self, now: HttpDate) {
-        self.unknown.fetch_max(now.unix_seconds(), Ordering::SeqCst);
+        let now = now.unix_seconds();
+        // Once in each second is enough, and threads do not wait for each other otherwise.
+        if self.unknown.load(Ordering::SeqCst) < now {
+            self.unknown.fetch_max(now, Ordering::SeqCst);
+        }
     }
 
     /// Returns true if `date` may have been minted for the resource.
     pub(crate) fn may_have_minted(&self, request: &RequestKey, date: HttpDate) -> bool {
         let shard = self.read(request.resource);
-        shard.resources.peek(&request.resource.0).is_some_and(|resource| resource.may_have_minted(date))
+        shard.resources.peek(&request.resource).is_some_and(|resource| resource.may_have_minted(date))
     }
 
     /// Notes where a validator comes from that a client may send back in If-Range: its key, and whether the inner service
     /// supplied it. One that was made here stays one.
     pub(crate) fn note(&self, validator: Key, supplied: bool) {
-        let mut shard = self.write(validator);
-        match shard.validators.get_mut(&validator.0) {
+        let mut shard = self.write(validator.short());
+        match shard.validators.get_mut(&validator) {
             Some(noted) => *noted &= supplied,
-            None => drop(shard.validators.put(validator.0, supplied)),
+            None => drop(shard.validators.put(validator, supplied)),
         }
     }
 
     /// Returns true if the inner service is known to have supplied the validator with this key.
     pub(crate) fn is_supplied(&self, validator: Key) -> bool {
-        self.write(validator).validators.get(&validator.0) == Some(&true)
+        self.write(validator.short()).validators.get(&validator) == Some(&true)
     }
 
-    fn read(&self, key: Key) -> RwLockReadGuard<'_, Shard> {
+    fn read(&self, key: u64) -> RwLockReadGuard<'_, Shard> {
         self.place(key).read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, key: Key) -> RwLockWriteGuard<'_, Shard> {
+    fn write(&self, key: u64) -> RwLockWriteGuard<'_, Shard> {
         // A shard is whole whenever its lock is free: nothing between lock and release can panic half-way.
         self.place(key).write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn place(&self, key: Key) -> &RwLock<Shard> {
-        let [.., octet] = key.0.to_le_bytes();
+    /// Returns the shard of what has this hash.
+    fn place(&self, hash: u64) -> &RwLock<Shard> {
+        // A hash table goes by the first bits and by the last.
+        let [_, _, _, octet, ..] = hash.to_le_bytes();
         #[expect(clippy::indexing_slicing, reason = "a remainder is less than its divisor")]
         let Place(shard) = &self.shards[usize::from(octet) % SHARDS];
         shard
@@ -152,13 +159,13 @@ struct Place(RwLock<Shard>);
 
 struct Shard {
     watermark: Watermark,
-    resources: LruCache<u128, Resource, Hashed>,
+    resources: LruCache<u64, Resource, Hashed>,
     /// Whether the inner service supplied a validator, or it was made here.
-    validators: LruCache<u128, bool, Hashed>,
+    validators: LruCache<Key, bool, Hashed>,
 }
 
 /// Makes a cache of at most `entries`; room for them is made when it is needed.
-fn bounded<V>(entries: usize) -> LruCache<u128, V, Hashed> {
+fn bounded<K: Eq + Hash, V>(entries: usize) -> LruCache<K, V, Hashed> {
     let mut cache = LruCache::with_hasher(NonZeroUsize::MIN, Hashed::default());
     cache.resize(NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN));
     cache

@@ -8,8 +8,10 @@
 //! A comma is legal inside a tag, so members are read, not split. A member that is no tag is reported as such; reading
 //! goes on behind the first comma after its start, so that a stray quote cannot hide the good members that follow.
 
+use std::cmp::Ordering;
+
 use http::HeaderValue;
-use memchr::memchr_iter;
+use memchr::memmem;
 
 use super::entity_tag::{EntityTag, Member};
 
@@ -23,6 +25,8 @@ pub(super) struct EntityTagList {
 }
 
 impl EntityTagList {
+    pub(super) const ABSENT: Self = Self { first: None, others: None };
+
     /// Takes in the next line; one line is the common case and allocates nothing.
     pub(super) fn push(&mut self, line: &HeaderValue) {
         if self.first.is_none() {
@@ -54,9 +58,12 @@ impl EntityTagList {
     /// Returns false if the quoted octets of this tag stand nowhere in the list, so that no member need be read.
     pub(super) fn may_name(&self, tag: &EntityTag) -> bool {
         let quoted = tag.quoted();
-        self.lines().any(|line| {
-            let line = line.as_bytes();
-            memchr_iter(b'"', line).any(|start| line.get(start..).is_some_and(|rest| rest.starts_with(quoted)))
+        // Looking for short ends is fastest, and hashes differ there as well as anywhere.
+        let end = quoted.get(quoted.len().saturating_sub(END)..).unwrap_or(quoted);
+        self.lines().map(HeaderValue::as_bytes).any(|line| match line.len().cmp(&quoted.len()) {
+            Ordering::Less => false,
+            Ordering::Equal => line == quoted,
+            Ordering::Greater => memmem::find(line, end).is_some(),
         })
     }
 
@@ -107,6 +114,9 @@ pub(crate) fn trim_ows(value: &[u8]) -> &[u8] {
     }
     value
 }
+
+/// How many octets of a tag are looked for.
+const END: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -175,6 +185,30 @@ mod tests {
             (&[], false),
         ] {
             assert_eq!(list(lines).is_any(), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_tag_that_is_named_may_be_named() {
+        let tag = |len: usize, first: &str| format!("\"{first}{}\"", "x".repeat(len));
+        for len in [0, 1, 13, 14, 15, 16, 17, 64] {
+            let etag: EntityTag = tag(len, "a").parse().unwrap();
+            let (named, other) = (tag(len, "a"), tag(len, "b"));
+            for (line, expected) in [
+                (named.clone(), true),
+                (format!(" {named}\t"), true),
+                (format!("W/{named}"), true),
+                (format!("{other}, {named}"), true),
+                (format!("{named},{other}"), true),
+                (format!("{other}, W/{named},{other}"), true),
+                (other.clone(), false),
+                (format!("W/{other}, {other}"), false),
+            ] {
+                let list = list(&[b"\"y\"", line.as_bytes()]);
+                let is_named = list.members().flatten().any(|member| member.weak_eq(etag.as_member()));
+                assert_eq!(is_named, expected, "{line}");
+                assert!(list.may_name(&etag) || !is_named, "{line}");
+            }
         }
     }
 

@@ -54,6 +54,14 @@ impl HttpDate {
         (date <= Self::MAX).then_some(date)
     }
 
+    /// Returns `time` as a date; what lies outside the years 0 to 9999 becomes their nearer end.
+    pub(crate) fn nearest(time: SystemTime) -> Self {
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => Self { place: EPOCH.place.saturating_add(after.as_secs()) }.min(Self::MAX),
+            Err(_) => Self::try_from(time).unwrap_or(Self::MIN),
+        }
+    }
+
     /// Returns the seconds since 1970, negative before.
     #[must_use]
     pub fn unix_seconds(self) -> i64 {
@@ -301,6 +309,9 @@ const FROM_YEAR_MINUS_400: i64 = 146_097 + 719_468;
 /// The seconds from year 0 to 1970.
 const YEAR_0: i64 = 62_167_219_200;
 
+/// The first second of 1970.
+const EPOCH: HttpDate = HttpDate { place: NonZeroU64::MIN.saturating_add(YEAR_0.unsigned_abs()) };
+
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -433,6 +444,8 @@ mod tests {
         ] {
             let Some(time) = time else { continue };
             assert_eq!(HttpDate::try_from(time).ok().map(HttpDate::unix_seconds), expected, "{time:?}");
+            let end = if time < UNIX_EPOCH { HttpDate::MIN } else { HttpDate::MAX };
+            assert_eq!(HttpDate::nearest(time).unix_seconds(), expected.unwrap_or(end.unix_seconds()), "{time:?}");
         }
     }
 }

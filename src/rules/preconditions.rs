@@ -52,12 +52,23 @@ pub enum Decision {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Preconditions {
-    if_match: EntityTagList,
     if_none_match: EntityTagList,
     if_modified_since: OnlyLine<HttpDate>,
+    /// In a box, because most requests have none of these, and all are moved about.
+    rare: Option<Box<Rare>>,
+}
+
+/// The fields that browsers do not send with the requests for their pages.
+#[derive(Clone, Debug)]
+struct Rare {
+    if_match: EntityTagList,
     if_unmodified_since: OnlyLine<HttpDate>,
-    /// In a box, because it is rare.
-    if_range: OnlyLine<Box<HeaderValue>>,
+    if_range: OnlyLine<HeaderValue>,
+}
+
+impl Rare {
+    const ABSENT: Self =
+        Self { if_match: EntityTagList::ABSENT, if_unmodified_since: OnlyLine::Absent, if_range: OnlyLine::Absent };
 }
 
 impl Preconditions {
@@ -65,18 +76,39 @@ impl Preconditions {
     pub(crate) fn from_headers_at(headers: &HeaderMap, now: impl Fn() -> HttpDate) -> Self {
         let mut asked = Self::default();
         for (name, value) in headers {
-            let [b'i', b'f', b'-', name @ ..] = name.as_str().as_bytes() else { continue };
-            let date = || HttpDate::parse_with(value.as_bytes(), &now);
-            match name {
-                b"match" => asked.if_match.push(value),
-                b"none-match" => asked.if_none_match.push(value),
-                b"modified-since" => asked.if_modified_since.take_line(date),
-                b"unmodified-since" => asked.if_unmodified_since.take_line(date),
-                b"range" => asked.if_range.take_line(|| Some(Box::new(value.clone()))),
-                _ => {}
-            }
+            asked.take_line(name.as_str(), value, &now);
         }
         asked
+    }
+
+    /// Takes in a line of a request; `now` is asked only for a date with a two-digit year.
+    #[inline]
+    pub(crate) fn take_line(&mut self, name: &str, value: &HeaderValue, now: impl FnOnce() -> HttpDate) {
+        if let Some(name) = name.strip_prefix("if-") {
+            self.take_precondition(name, value, now);
+        }
+    }
+
+    /// Takes in a line of the field `if-` with this behind it.
+    fn take_precondition(&mut self, name: &str, value: &HeaderValue, now: impl FnOnce() -> HttpDate) {
+        let date = || HttpDate::parse_with(value.as_bytes(), now);
+        match name {
+            "none-match" => self.if_none_match.push(value),
+            "modified-since" => self.if_modified_since.take_line(date),
+            "match" => self.rare_mut().if_match.push(value),
+            "unmodified-since" => self.rare_mut().if_unmodified_since.take_line(date),
+            "range" => self.rare_mut().if_range.take_line(|| Some(value.clone())),
+            _ => {}
+        }
+    }
+
+    fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_with(|| Box::new(Rare::ABSENT))
+    }
+
+    fn rare(&self) -> &Rare {
+        static ABSENT: Rare = Rare::ABSENT;
+        self.rare.as_deref().unwrap_or(&ABSENT)
     }
 
     /// Judges the preconditions against the current state of the resource.
@@ -96,7 +128,7 @@ impl Preconditions {
         }
         let reads = matches!(*method, Method::GET | Method::HEAD);
         let current = match representation {
-            Representation::Exists(validators) => Some(validators),
+            Representation::Exists(validators) => Some(Current::from(validators)),
             Representation::Missing if !reads => None,
             Representation::Missing | Representation::Unknown => return Decision::Proceed,
         };
@@ -104,12 +136,12 @@ impl Preconditions {
     }
 
     /// Judges the preconditions of a GET or HEAD against a representation that exists.
-    pub(crate) fn evaluate_read(&self, current: &Validators) -> Decision {
+    pub(crate) fn evaluate_read(&self, current: Current<'_>) -> Decision {
         self.judge(Some(current), true)
     }
 
     /// Goes through the list of section 13.2.2.
-    fn judge(&self, current: Option<&Validators>, reads: bool) -> Decision {
+    fn judge(&self, current: Option<Current<'_>>, reads: bool) -> Decision {
         // Steps 1 and 2.
         let unchanged = match self.if_match(current) {
             Condition::Ignored => self.if_unmodified_since(current),
@@ -154,14 +186,21 @@ impl Preconditions {
     /// [RFC 9110, section 13.1.5]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.1.5
     #[must_use]
     pub fn allows_range(&self, representation: &Representation, now: HttpDate) -> bool {
-        let value = match &self.if_range {
+        match representation {
+            Representation::Exists(current) => self.allows_range_of(current.into(), now),
+            Representation::Missing | Representation::Unknown => !self.has_if_range(),
+        }
+    }
+
+    /// Returns true if a Range field may be honoured, for a representation that exists.
+    pub(crate) fn allows_range_of(&self, current: Current<'_>, now: HttpDate) -> bool {
+        let value = match &self.rare().if_range {
             OnlyLine::Absent => return true,
             OnlyLine::Useless => return false,
             OnlyLine::Line(value) => value,
         };
-        let Representation::Exists(current) = representation else { return false };
-        if let Ok(tag) = EntityTag::try_from(&**value) {
-            return current.etag.as_ref().is_some_and(|etag| etag.strong_eq(&tag));
+        if let Ok(tag) = EntityTag::try_from(value) {
+            return current.etag.is_some_and(|etag| etag.strong_eq(&tag));
         }
         let date = HttpDate::parse(value.as_bytes(), now);
         match current.last_modified {
@@ -181,12 +220,12 @@ impl Preconditions {
             Representation::Unknown => true,
             Representation::Missing => false,
         };
-        self.has_if_match() || self.if_none_match.is_any() || dated && self.if_unmodified_since.value().is_some()
+        self.has_if_match() || self.if_none_match.is_any() || dated && self.rare().if_unmodified_since.value().is_some()
     }
 
     /// Returns true if there is an If-Match field, of whatever value.
     pub(crate) fn has_if_match(&self) -> bool {
-        self.if_match.is_present()
+        self.rare().if_match.is_present()
     }
 
     /// Returns true if there is an If-None-Match field, of whatever value.
@@ -201,36 +240,40 @@ impl Preconditions {
 
     /// Returns true if there is an If-Unmodified-Since field, of whatever value.
     pub(crate) fn has_if_unmodified_since(&self) -> bool {
-        !matches!(self.if_unmodified_since, OnlyLine::Absent)
+        !matches!(self.rare().if_unmodified_since, OnlyLine::Absent)
     }
 
     /// Returns true if there is an If-Range field, of whatever value.
     pub(crate) fn has_if_range(&self) -> bool {
-        !matches!(self.if_range, OnlyLine::Absent)
+        !matches!(self.rare().if_range, OnlyLine::Absent)
     }
 
     /// Returns true if If-Match or If-None-Match has several lines.
     pub(crate) fn has_long_lists(&self) -> bool {
-        self.if_match.has_several_lines() || self.if_none_match.has_several_lines()
+        self.rare().if_match.has_several_lines() || self.if_none_match.has_several_lines()
+    }
+
+    /// Returns true if there is more than one line of If-None-Match: something that not all who judge by it read alike.
+    #[inline]
+    pub(crate) fn may_be_misread(&self) -> bool {
+        self.rare.is_some() || self.has_if_modified_since() || self.if_none_match.has_several_lines()
     }
 
     /// Returns true if there is no field but If-Range: there is nothing to judge.
     pub(crate) fn is_empty(&self) -> bool {
-        !(self.has_if_match()
-            || self.has_if_none_match()
-            || self.has_if_modified_since()
-            || self.has_if_unmodified_since())
+        let has_rare = self.rare.is_some() && (self.has_if_match() || self.has_if_unmodified_since());
+        !(has_rare || self.has_if_none_match() || self.has_if_modified_since())
     }
 
     /// Returns true if If-Match, If-None-Match or If-Range names a tag.
     pub(crate) fn names(&self, etag: &EntityTag) -> bool {
         let etag = etag.as_member();
         let is_in = |list: &EntityTagList| list.members().flatten().any(|member| member.weak_eq(etag));
-        let in_if_range = match &self.if_range {
-            OnlyLine::Line(value) => EntityTag::try_from(&**value).is_ok_and(|tag| tag.as_member().weak_eq(etag)),
+        let in_if_range = match &self.rare().if_range {
+            OnlyLine::Line(value) => EntityTag::try_from(value).is_ok_and(|tag| tag.as_member().weak_eq(etag)),
             OnlyLine::Absent | OnlyLine::Useless => false,
         };
-        in_if_range || is_in(&self.if_match) || is_in(&self.if_none_match)
+        in_if_range || is_in(&self.rare().if_match) || is_in(&self.if_none_match)
     }
 
     /// Returns true if If-None-Match names a tag with this behind it.
@@ -246,41 +289,41 @@ impl Preconditions {
 
     /// Returns the date of If-Unmodified-Since, if it is one.
     pub(crate) fn if_unmodified_since_date(&self) -> Option<HttpDate> {
-        self.if_unmodified_since.value()
+        self.rare().if_unmodified_since.value()
     }
 
     /// Returns the tags of If-Match, as far as they can be read.
     pub(crate) fn if_match_tags(&self) -> impl Iterator<Item = EntityTag> + '_ {
-        self.if_match.members().flatten().filter_map(|member| member.to_owned().ok())
+        self.rare().if_match.members().flatten().filter_map(|member| member.to_owned().ok())
     }
 
-    fn if_match(&self, current: Option<&Validators>) -> Condition {
-        if !self.if_match.is_present() {
+    fn if_match(&self, current: Option<Current<'_>>) -> Condition {
+        if !self.rare().if_match.is_present() {
             return Condition::Ignored;
         }
         let Some(current) = current else { return Condition::Fails };
         let names = |etag: &EntityTag| {
             let etag = etag.as_member();
-            self.if_match.members().flatten().any(|member| member.strong_eq(etag))
+            self.rare().if_match.members().flatten().any(|member| member.strong_eq(etag))
         };
-        Condition::holds_if(self.if_match.is_any() || current.etag.as_ref().is_some_and(names))
+        Condition::holds_if(self.rare().if_match.is_any() || current.etag.is_some_and(names))
     }
 
-    fn if_unmodified_since(&self, current: Option<&Validators>) -> Condition {
-        match (self.if_unmodified_since.value(), current.and_then(|current| current.last_modified)) {
+    fn if_unmodified_since(&self, current: Option<Current<'_>>) -> Condition {
+        match (self.rare().if_unmodified_since.value(), current.and_then(|current| current.last_modified)) {
             (Some(date), Some(changed)) => Condition::holds_if(changed.is_unchanged_since(date)),
             _ => Condition::Ignored,
         }
     }
 
-    fn if_none_match(&self, current: Option<&Validators>, reads: bool) -> Condition {
+    fn if_none_match(&self, current: Option<Current<'_>>, reads: bool) -> Condition {
         if !self.if_none_match.is_present() {
             return Condition::Ignored;
         }
         if self.if_none_match.is_any() {
             return Condition::holds_if(current.is_none());
         }
-        let etag = current.and_then(|current| current.etag.as_ref());
+        let etag = current.and_then(|current| current.etag);
         if etag.is_some_and(|etag| self.if_none_match.is_just(etag)) {
             return Condition::Fails;
         }
@@ -300,11 +343,24 @@ impl Preconditions {
         Condition::holds_if(!matches)
     }
 
-    fn if_modified_since(&self, current: Option<&Validators>) -> Condition {
+    fn if_modified_since(&self, current: Option<Current<'_>>) -> Condition {
         match (self.if_modified_since.value(), current.and_then(|current| current.last_modified)) {
             (Some(date), Some(changed)) => Condition::holds_if(!changed.is_unchanged_since(date)),
             _ => Condition::Ignored,
         }
+    }
+}
+
+/// The validators of a representation that exists, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Current<'a> {
+    pub(crate) etag: Option<&'a EntityTag>,
+    pub(crate) last_modified: Option<LastModified>,
+}
+
+impl<'a> From<&'a Validators> for Current<'a> {
+    fn from(validators: &'a Validators) -> Self {
+        Self { etag: validators.etag.as_ref(), last_modified: validators.last_modified }
     }
 }
 

@@ -102,26 +102,30 @@ fn cases(
 }
 
 /// Makes a case of a service; where it shall revalidate, with the tag that it gives, if it gives one.
-fn compared<B: Body>(name: &str, mut call: impl FnMut(Request<()>) -> Response<B> + 'static, revalidate: bool) -> Case {
-    let tag = call(Request::new(())).headers().get(header::ETAG).cloned();
+fn compared<B: Body, E: Debug, F: Future<Output = Result<Response<B>, E>>>(
+    name: &str,
+    mut call: impl FnMut(Request<()>) -> F + 'static,
+    revalidate: bool,
+) -> Case {
+    let tag = block_on(call(Request::new(()))).unwrap().headers().get(header::ETAG).cloned();
     let status = if revalidate && tag.is_some() { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
     let tag = tag.unwrap_or(HeaderValue::from_static("\"another\""));
     let headers = HeaderMap::from_iter(revalidate.then_some((header::IF_NONE_MATCH, tag)));
     case_of(name, Method::GET, call, headers, status)
 }
 
-fn calls<S, B>(mut service: S) -> impl FnMut(Request<()>) -> Response<B>
+fn calls<S, B>(mut service: S) -> impl FnMut(Request<()>) -> S::Future
 where
     S: Service<Request<()>, Response = Response<B>, Error: Debug>,
 {
-    move |request| block_on(service.call(request)).unwrap()
+    move |request| service.call(request)
 }
 
-fn calls_axum<S, B>(mut service: S) -> impl FnMut(Request<()>) -> Response<B>
+fn calls_axum<S, B>(mut service: S) -> impl FnMut(Request<()>) -> S::Future
 where
     S: Service<Request<AxumBody>, Response = Response<B>, Error: Debug>,
 {
-    move |request| block_on(service.call(request.map(|()| AxumBody::empty()))).unwrap()
+    move |request| service.call(request.map(|()| AxumBody::empty()))
 }
 
 /// Makes a bare service of Axum's body.

@@ -7,7 +7,7 @@ use std::{
 
 use http::{header::IF_MODIFIED_SINCE, request, HeaderMap, Method, Request};
 
-use super::*;
+use super::{super::key::request_key, *};
 use crate::rules::{Decision, Preconditions, Validators};
 
 /// What may happen in one run of the model.
@@ -49,7 +49,7 @@ enum Dates {
 }
 
 /// A resource, and which of its variants a client asks for.
-type Name = (u128, usize);
+type Name = (u64, usize);
 
 /// A response that a client keeps.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +72,7 @@ struct Model {
     processes: usize,
     contents: BTreeMap<Name, Vec<u64>>,
     given: BTreeMap<u64, HttpDate>,
-    used: BTreeSet<(u128, HttpDate)>,
+    used: BTreeSet<(u64, HttpDate)>,
     copies: Vec<Copy>,
     slow: Vec<(Name, u64)>,
     next_content: u64,
@@ -103,7 +103,7 @@ impl Model {
             let memory = model.start();
             model.memories.push(memory);
         }
-        for key in 0..KEYS as u128 {
+        for key in 0..KEYS as u64 {
             (0..3).for_each(|variant| model.change((key, variant)));
         }
         model
@@ -143,7 +143,7 @@ impl Model {
     }
 
     fn step(&mut self) {
-        let key = (self.random.below(KEYS) as u128, if self.world.varies { self.random.below(3) } else { 0 });
+        let key = (self.random.below(KEYS) as u64, if self.world.varies { self.random.below(3) } else { 0 });
         match self.random.below(20) {
             0..3 => self.now += 1,
             3 => self.now += self.seconds(),
@@ -209,9 +209,9 @@ impl Model {
         let which = self.random.below(self.memories.len());
         let (process, memory, outer) = &self.memories[which];
         let see = |memory: &Memory, given| {
-            let mut request = memory.keys.request(&self.requests[key.1], None);
+            let mut request = request_key(&memory.keys, &self.requests[key.1]);
             // All in one shard.
-            request.resource = Key(key.0);
+            request.resource = key.0;
             let sighting = Sighting { tag: tag.filter(|_| is_known), given, mint, varied };
             memory.see(&request, sighting, now)
         };
@@ -326,11 +326,11 @@ fn the_memory_holds_no_more_than_its_capacity() {
     let now = HttpDate::from_unix_seconds(0).unwrap();
     let memory = Memory::with_capacity(64, now);
     let (parts, ()) = Request::get("/").body(()).unwrap().into_parts();
-    for key in 0..10_000_u128 {
-        let mut request = memory.keys.request(&parts, None);
-        request.resource = Key(key << 120 | key);
+    for key in 0..10_000 {
+        let mut request = request_key(&memory.keys, &parts);
+        request.resource = key << 24 | key;
         memory.see(&request, Sighting { tag: Some(1), given: None, mint: true, varied: Some(0) }, now);
-        memory.note(request.resource, true);
+        memory.note(Key(u128::from(request.resource) << 64), true);
     }
     let held = |Place(shard): &Place| shard.read().unwrap().resources.len();
     assert_eq!(memory.shards.iter().map(held).sum::<usize>(), 64);
@@ -343,7 +343,7 @@ fn what_is_asked_for_all_the_time_is_not_forgotten_when_the_clock_was_set_back()
     assert_eq!(minted(&memory, 1, 2, 5_000), Some(1_001));
     for second in 0..100 {
         assert_eq!(minted(&memory, 1, 2, 1_400 + second), Some(1_001), "second {second}");
-        minted(&memory, 2 + u128::try_from(second).unwrap(), 2, 1_400 + second);
+        minted(&memory, 2 + u64::try_from(second).unwrap(), 2, 1_400 + second);
     }
 }
 
@@ -381,10 +381,10 @@ fn threads_never_send_one_minted_date_with_two_contents() {
 }
 
 /// Returns the date that is sent with a response of this resource.
-fn minted(memory: &Memory, key: u128, tag: u64, now: i64) -> Option<i64> {
+fn minted(memory: &Memory, key: u64, tag: u64, now: i64) -> Option<i64> {
     let (parts, ()) = Request::get("/").body(()).unwrap().into_parts();
-    let mut request = memory.keys.request(&parts, None);
-    request.resource = Key(key);
+    let mut request = request_key(&memory.keys, &parts);
+    request.resource = key;
     let sighting = Sighting { tag: Some(tag), given: None, mint: true, varied: Some(0) };
     match memory.see(&request, sighting, HttpDate::from_unix_seconds(now).unwrap()) {
         Some(Modified::Minted(date, _)) => Some(date.unix_seconds()),
