@@ -83,17 +83,6 @@ pub fn anew(octets: usize) -> Bytes {
     Bytes::from(vec![b'x'; octets])
 }
 
-/// Polls a future that wakes itself until it is ready.
-pub fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
-        }
-    }
-}
-
 /// The layer over a bare service of 1 KiB, with a hash that costs nothing.
 pub fn overhead() -> Vec<Case> {
     let content = Bytes::from(vec![b'x'; 1024]);

@@ -11,14 +11,22 @@ mod usual;
 
 mod old;
 
-use std::{convert::Infallible, fmt::Debug, rc::Rc, time::Duration};
+use std::{
+    convert::Infallible,
+    fmt::Debug,
+    future::Future,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use axum::{body::Body as AxumBody, middleware};
 use bytes::Bytes;
 use http::{header, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use primitives_rs::http::conditional_responses::{EtagConfig, EtagLayer, EtagStrength};
-use support::{allocations, anew, bare, block_on, case_of, interleaved, nanoseconds, Case};
+use support::{allocations, anew, bare, case_of, interleaved, nanoseconds, Case};
 use tokio::runtime::{Builder, Runtime};
 use tower::{service_fn, Layer, Service};
 use tower_conditional::ConditionalLayer;
@@ -126,6 +134,17 @@ where
     S: Service<Request<AxumBody>, Response = Response<B>, Error: Debug>,
 {
     move |request| service.call(request.map(|()| AxumBody::empty()))
+}
+
+/// Polls a future that wakes itself until it is ready.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+    }
 }
 
 /// Makes a bare service of Axum's body.
