@@ -253,7 +253,7 @@ impl Preconditions {
         self.rare().if_match.has_several_lines() || self.if_none_match.has_several_lines()
     }
 
-    /// Returns true if there is more than one line of If-None-Match: something that not all who judge by it read alike.
+    /// Returns true if there is more than a single line of If-None-Match: something that not all who judge by it read alike.
     #[inline]
     pub(crate) fn may_be_misread(&self) -> bool {
         self.rare.is_some() || self.has_if_modified_since() || self.if_none_match.has_several_lines()
