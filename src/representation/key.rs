@@ -108,9 +108,8 @@ impl<'a> Name<'a> {
         match self {
             Self::Custom(custom, parts) => custom(parts, hasher),
             Self::Uri(uri) => {
-                // The first cannot hold a slash, and nearly all of the second begin with one.
                 let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
-                hasher.write(authority.or(host.map(HeaderValue::as_bytes)).unwrap_or_default());
+                authority.or(host.map(HeaderValue::as_bytes)).unwrap_or_default().hash(hasher);
                 hasher.write(uri.path_and_query().map_or_else(|| uri.path(), PathAndQuery::as_str).as_bytes());
             }
         }
@@ -188,12 +187,12 @@ impl Keys {
     fn slot(&self, member: &[u8]) -> Option<usize> {
         let mut names = self.varied.iter().map_while(OnceLock::get);
         let slot = names.position(|name| name.as_str().as_bytes().eq_ignore_ascii_case(member));
-        // `*` is a valid field name to this parser, and says that no field will do.
-        let new = HeaderName::from_bytes(member).ok().filter(|name| slot.is_none() && name.as_str() != "*");
-        if let Some(name) = new {
-            self.add(name);
+        if slot.is_some() {
+            return slot;
         }
-        slot
+        // `*` is a valid field name to this parser, and says that no field will do.
+        self.add(HeaderName::from_bytes(member).ok().filter(|name| name.as_str() != "*")?);
+        None
     }
 
     /// Gives a name a slot, if there is one left and it has none.
