@@ -101,6 +101,7 @@ where
 
 impl<S, D> Conditional<S, D> {
     /// As `call`, where functions of the user's are to see the head in one piece.
+    #[inline(never)]
     fn call_shown<ReqBody, B>(&mut self, request: Request<ReqBody>) -> ResponseFuture<S::Future, B, D>
     where
         S: Service<Request<ReqBody>, Response = Response<B>>,

@@ -234,6 +234,7 @@ impl Asked {
     }
 
     /// Returns true if a tag of the inner service is not to be sent.
+    #[inline]
     pub(super) fn replaces_tag(&self, head: &response::Parts) -> bool {
         self.config.replace_inner_tags && self.is_sole_judge(head)
     }

@@ -25,7 +25,10 @@ use http::{
     uri::PathAndQuery,
     Extensions, HeaderValue, Uri,
 };
-use siphasher::sip128::{Hasher128, SipHasher13};
+use siphasher::{
+    sip,
+    sip128::{Hasher128, SipHasher13},
+};
 
 use crate::rules::trim_ows;
 
@@ -174,7 +177,7 @@ impl Keys {
 
     /// Hashes octets that only this layer has to recognise.
     pub(crate) fn octets(&self, octets: &[u8]) -> u64 {
-        let mut hasher = self.hasher();
+        let mut hasher = sip::SipHasher13::new_with_keys(self.secret.0, self.secret.1);
         hasher.write(octets);
         hasher.finish()
     }

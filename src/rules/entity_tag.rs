@@ -126,7 +126,7 @@ impl EntityTag {
     }
 
     fn quote(prefix: &[u8], opaque: &[u8]) -> Result<Self, InvalidEntityTag> {
-        if !opaque.iter().copied().all(is_etagc) {
+        if !are_etagc(opaque) {
             return Err(InvalidEntityTag(()));
         }
         let text = [prefix, opaque, b"\""].concat();
@@ -141,10 +141,11 @@ impl TryFrom<&HeaderValue> for EntityTag {
     /// Reads a whole field value; white space around the tag is no part of it.
     fn try_from(value: &HeaderValue) -> Result<Self, Self::Error> {
         let text = super::trim_ows(value.as_bytes());
-        match Member::split_from(text) {
-            Some((_, [])) if text.len() == value.len() => Ok(Self { text: value.clone() }),
-            Some((member, [])) => member.to_owned(),
-            _ => Err(InvalidEntityTag(())),
+        let member = Member::whole(text).ok_or(InvalidEntityTag(()))?;
+        if text.len() == value.len() {
+            Ok(Self { text: value.clone() })
+        } else {
+            member.to_owned()
         }
     }
 }
@@ -153,10 +154,7 @@ impl FromStr for EntityTag {
     type Err = InvalidEntityTag;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match Member::split_from(text.as_bytes()) {
-            Some((member, [])) => member.to_owned(),
-            _ => Err(InvalidEntityTag(())),
-        }
+        Member::whole(text.as_bytes()).ok_or(InvalidEntityTag(()))?.to_owned()
     }
 }
 
@@ -207,15 +205,16 @@ pub(super) struct Member<'a> {
 impl<'a> Member<'a> {
     /// Reads the tag that `input` starts with, and returns it with what follows.
     pub(super) fn split_from(input: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let (weak, quoted) = match input.strip_prefix(b"W/") {
-            Some(quoted) => (true, quoted),
-            None => (false, input),
-        };
-        let inside = quoted.strip_prefix(b"\"")?;
+        let (weak, inside) = open(input)?;
         let (opaque, after) = inside.split_at_checked(memchr(b'"', inside)?)?;
-        // All octets, one by one and without a way out, is faster than to stop at the first that is wrong.
-        let is_valid = opaque.iter().fold(true, |valid, &octet| valid & is_etagc(octet));
-        is_valid.then_some((Self { weak, opaque }, after.get(1..)?))
+        are_etagc(opaque).then_some((Self { weak, opaque }, after.get(1..)?))
+    }
+
+    /// Reads a tag that is all there is.
+    pub(super) fn whole(input: &'a [u8]) -> Option<Self> {
+        let (weak, inside) = open(input)?;
+        let opaque = inside.strip_suffix(b"\"")?;
+        are_etagc(opaque).then_some(Self { weak, opaque })
     }
 
     pub(super) fn strong_eq(self, other: Member<'_>) -> bool {
@@ -235,8 +234,18 @@ impl<'a> Member<'a> {
     }
 }
 
-fn is_etagc(octet: u8) -> bool {
-    (octet > 0x20) & (octet != b'"') & (octet != 0x7F)
+/// Reads what stands before the octets of a tag, and says whether it is weak.
+fn open(input: &[u8]) -> Option<(bool, &[u8])> {
+    let (weak, quoted) = match input.strip_prefix(b"W/") {
+        Some(quoted) => (true, quoted),
+        None => (false, input),
+    };
+    Some((weak, quoted.strip_prefix(b"\"")?))
+}
+
+/// Returns true if all octets may stand in a tag. To look at each is faster than to stop at the first that may not.
+fn are_etagc(octets: &[u8]) -> bool {
+    octets.iter().fold(true, |valid, &octet| valid & (octet > 0x20) & (octet != b'"') & (octet != 0x7F))
 }
 
 #[cfg(test)]

@@ -78,13 +78,15 @@ impl HttpDate {
 
     /// Reads one date, and asks for the time only where a two-digit year needs it.
     pub(crate) fn parse_with(value: &[u8], now: impl FnOnce() -> Self) -> Option<Self> {
-        let value = super::trim_ows(value);
-        let mut reader = Reader { rest: value };
-        match value.iter().position(|&octet| octet == b',') {
-            Some(3) => imf_fixdate(value),
-            Some(_) => reader.rfc850_date(now),
-            None => reader.asctime_date(),
-        }
+        imf_fixdate(value).or_else(|| {
+            let value = super::trim_ows(value);
+            let mut reader = Reader { rest: value };
+            match value.iter().position(|&octet| octet == b',') {
+                Some(3) => imf_fixdate(value),
+                Some(_) => reader.rfc850_date(now),
+                None => reader.asctime_date(),
+            }
+        })
     }
 
     /// Returns the seconds since year 0, counted from 1.
@@ -199,13 +201,13 @@ fn imf_fixdate(value: &[u8]) -> Option<HttpDate> {
         b"Jul" => 7, b"Aug" => 8, b"Sep" => 9, b"Oct" => 10, b"Nov" => 11, b"Dec" => 12,
         _ => return None,
     };
-    let two = |ten: u8, one: u8| {
-        let are_digits = ten.is_ascii_digit() & one.is_ascii_digit();
-        are_digits.then(|| i64::from(ten & 0xF) * 10 + i64::from(one & 0xF))
-    };
-    let (year, day) = (two(y1, y2)? * 100 + two(y3, y4)?, two(d1, d2)?);
-    let (hour, minute, second) = (two(h1, h2)?, two(n1, n2)?, two(s1, s2)?);
-    HttpDate::from_civil(Civil { year, month, day, hour, minute, second })
+    let digits = [y1, y2, y3, y4, d1, d2, h1, h2, n1, n2, s1, s2];
+    if !digits.iter().fold(true, |all, digit| all & digit.is_ascii_digit()) {
+        return None;
+    }
+    let two = |ten: u8, one: u8| i64::from((ten & 0xF) * 10 + (one & 0xF));
+    let (year, day) = (two(y1, y2) * 100 + two(y3, y4), two(d1, d2));
+    HttpDate::from_civil(Civil { year, month, day, hour: two(h1, h2), minute: two(n1, n2), second: two(s1, s2) })
 }
 
 /// Eats its way through a date of another form; `None` at the first octet that does not fit.
