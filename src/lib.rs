@@ -297,6 +297,9 @@ pub use self::{
 #[cfg(feature = "blake3")]
 pub use self::representation::Blake3;
 
+/// What our futures say in a panic, as all futures may.
+const POLLED_AGAIN: &str = "a future is not polled after it is ready";
+
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;

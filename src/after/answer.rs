@@ -72,9 +72,10 @@ pub(super) fn plan(
         return Plan::Leave(own);
     }
     let config = &asked.config;
+    // For a lesson this was asked already.
     let objection =
-        representation::objection(facts, head.version, &head.headers, &head.extensions, config.when.as_deref());
-    if let Some(reason) = objection {
+        || representation::objection(facts, head.version, &head.headers, &head.extensions, config.when.as_deref());
+    if let Some(reason) = if lesson.is_some() { None } else { objection() } {
         return Plan::Leave(own.unwrap_or(reason));
     }
     let hint = body.size_hint();

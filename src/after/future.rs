@@ -22,6 +22,7 @@ use super::{
 use crate::{
     body::ResponseBody,
     representation::{tag, Digest, Facts, Found, Outcome, Reason, Sha256},
+    POLLED_AGAIN,
 };
 
 pin_project! {
@@ -172,8 +173,6 @@ impl<F, B, D> fmt::Debug for ResponseFuture<F, B, D> {
         f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
     }
 }
-
-const POLLED_AGAIN: &str = "a future is not polled after it is ready";
 
 #[cfg(test)]
 mod tests {

@@ -28,6 +28,7 @@ use crate::{
     refusal::{is_write, Refusal},
     representation::{Freshness, Known, Outcome, Probe, Reason},
     rules::{EntityTag, HttpDate, Preconditions, Representation, Validators},
+    POLLED_AGAIN,
 };
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Precondition<S, FromGet>
@@ -325,5 +326,3 @@ where
         f.debug_struct("FromGetFuture").field("state", &state).finish_non_exhaustive()
     }
 }
-
-const POLLED_AGAIN: &str = "a future is not polled after it is ready";

@@ -28,6 +28,7 @@ use crate::{
     refusal::{is_write, Refusal},
     representation::{Freshness, Known, Outcome, Reason},
     rules::{Preconditions, Representation, Validators},
+    POLLED_AGAIN,
 };
 
 pin_project! {
@@ -260,5 +261,3 @@ where
         f.debug_struct("PreconditionFuture").field("state", &state).finish_non_exhaustive()
     }
 }
-
-const POLLED_AGAIN: &str = "a future is not polled after it is ready";

@@ -5,6 +5,8 @@
 
 mod grpc;
 mod proxy;
+#[path = "../server/mod.rs"]
+mod server;
 mod stack;
 
 use std::{
@@ -18,18 +20,17 @@ use axum::{
     body::{Body, Bytes},
     http::{header, request, HeaderMap, HeaderValue, Request, Response, Uri, Version},
 };
-use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Full};
 use hyper::{
     body::{Body as HttpBody, Incoming},
     client,
-    server::conn::{http1, http2},
-    service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::{TcpListener, TcpStream};
-use tower::{BoxError, Layer, Service, ServiceExt};
+use tokio::net::TcpStream;
+use tower::{BoxError, Layer, Service};
 use tower_conditional::{ConditionalLayer, EntityTag};
+
+use self::server::listen;
 
 const TEXT: &str = "hello";
 const MISS: &str = "\"miss\"";
@@ -128,32 +129,13 @@ fn tag_of(content: &str) -> String {
     EntityTag::of(content.as_bytes()).to_string()
 }
 
-async fn listen() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    (listener, address)
-}
-
-/// Serves with Hyper alone.
 async fn serve<S, B>(version: Version, service: S) -> SocketAddr
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let (listener, address) = listen().await;
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (stream, service) = (TokioIo::new(stream), service.clone());
-            let service = service_fn(move |request| service.clone().oneshot(request));
-            let connection: BoxFuture<'static, _> = match version {
-                Version::HTTP_2 => {
-                    Box::pin(http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service))
-                }
-                _ => Box::pin(http1::Builder::new().serve_connection(stream, service)),
-            };
-            tokio::spawn(connection);
-        }
-    });
+    server::serve(listener, version, None, service);
     address
 }
 

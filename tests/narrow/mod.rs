@@ -13,16 +13,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{combinators::UnsyncBoxBody, BodyExt, Empty};
-use hyper::{
-    body::Incoming,
-    client,
-    server::conn::{http1, http2},
-    service::service_fn,
-};
+use hyper::{body::Incoming, client};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -31,7 +25,7 @@ use tokio::{
 };
 use tower::{util::BoxCloneService, BoxError, Service, ServiceExt};
 
-use crate::net::within;
+use crate::net::{server, within};
 
 pub(crate) type Fields<'a> = &'a [(&'a str, &'a str)];
 
@@ -61,23 +55,7 @@ where
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let listener = socket.listen(64).unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (stream, service) = (TokioIo::new(stream), service.clone());
-            let service = service_fn(move |request| service.clone().oneshot(request));
-            let connection: BoxFuture<'static, _> = match version {
-                Version::HTTP_2 => {
-                    let mut builder = http2::Builder::new(TokioExecutor::new());
-                    Box::pin(builder.max_send_buf_size(BUFFER as usize).serve_connection(stream, service))
-                }
-                _ => {
-                    let mut builder = http1::Builder::new();
-                    Box::pin(builder.max_buf_size(BUFFER as usize).serve_connection(stream, service))
-                }
-            };
-            tokio::spawn(connection);
-        }
-    });
+    server::serve(listener, version, Some(BUFFER as usize), service);
     address
 }
 

@@ -1,7 +1,6 @@
 //! Real connections over loopback: servers, and clients that see each octet or frame.
 
 use std::{
-    convert::Infallible,
     fs, io,
     net::SocketAddr,
     path::PathBuf,
@@ -15,23 +14,26 @@ use axum::{
     Router,
 };
 use bytes::Buf;
-use futures_util::future::{BoxFuture, Future};
+use futures_util::future::Future;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{
     body::{Frame, Incoming},
     client,
-    server::conn::{http1, http2},
-    service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::mpsc,
     task::JoinHandle,
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tower::{BoxError, Service, ServiceExt};
+use tower::{BoxError, Service};
+
+use self::server::{listen, serve};
+
+#[path = "../server/mod.rs"]
+pub(crate) mod server;
 
 /// Serves a Router as applications do, over HTTP/1.1.
 pub(crate) async fn axum(router: Router) -> SocketAddr {
@@ -40,34 +42,14 @@ pub(crate) async fn axum(router: Router) -> SocketAddr {
     address
 }
 
-async fn listen() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    (listener, address)
-}
-
 /// Serves any service with Hyper alone.
 pub(crate) async fn hyper<S, B>(version: Version, service: S) -> SocketAddr
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let (listener, address) = listen().await;
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (stream, service) = (TokioIo::new(stream), service.clone());
-            let service = service_fn(move |request| service.clone().oneshot(request));
-            let connection: BoxFuture<'static, _> = match version {
-                Version::HTTP_2 => {
-                    Box::pin(http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service))
-                }
-                _ => Box::pin(http1::Builder::new().serve_connection(stream, service)),
-            };
-            tokio::spawn(connection);
-        }
-    });
+    serve(listener, version, None, service);
     address
 }
 
