@@ -6,7 +6,10 @@
 
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::{entity_tag_list::EntityTagList, EntityTag, HttpDate, LastModified, Representation, Validators};
+use super::{
+    entity_tag_list::{EntityTagList, Glance},
+    EntityTag, HttpDate, LastModified, Representation, Validators,
+};
 
 /// What to do with a request, once its preconditions were judged.
 ///
@@ -324,11 +327,10 @@ impl Preconditions {
             return Condition::holds_if(current.is_none());
         }
         let etag = current.and_then(|current| current.etag);
-        if etag.is_some_and(|etag| self.if_none_match.is_just(etag)) {
-            return Condition::Fails;
-        }
-        if reads && !etag.is_some_and(|etag| self.if_none_match.may_name(etag)) {
-            return Condition::Holds;
+        match etag.map(|etag| self.if_none_match.glance(etag)) {
+            Some(Glance::Just) => return Condition::Fails,
+            Some(Glance::Nowhere) | None if reads => return Condition::Holds,
+            _ => {}
         }
         let mut members = self.if_none_match.members().peekable();
         if !reads && members.peek().is_none() {
