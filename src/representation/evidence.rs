@@ -6,9 +6,10 @@
 //! of it is merely probable. So what lies here can save work, and cannot make a tag wrong, whatever it is found under.
 //!
 //! Content is kept from the second sight of its tag on: pages sent once cost nothing. It is copied, because a `Bytes` may
-//! be a small part of a large buffer, and does not tell; unless it is large and came from the same place both times, as
-//! content does that the application keeps itself. If it comes from elsewhere later on, it is copied then. Copying and
-//! comparing are not cut into slices, so content of more than 4 MiB is only ever looked up by its place.
+//! be a small part of a large buffer, and does not tell; unless it is large, came from the same place both times, and
+//! somebody else holds it too, as with content that the application keeps itself. If it comes from elsewhere later on, it
+//! is copied then. Copying and comparing are not cut into slices, so content of more than 4 MiB is only ever looked up by
+//! its place.
 
 use std::{collections::VecDeque, fmt, hash::BuildHasherDefault, ops::Deref, sync::Arc};
 
@@ -87,7 +88,9 @@ impl Evidence {
         let place = single.map(|content| content.as_ptr().addr());
         let previous = previous.filter(|previous| previous.made.tag == made.tag && len <= self.most);
         let stays = previous.is_some_and(|previous| previous.place == place) && len >= SHARED;
-        let (content, shares) = match (previous, single.filter(|_| stays)) {
+        // What nobody else holds was made for this response; allocators like to give out one place again and again.
+        let held = single.filter(|content| stays && !content.is_unique());
+        let (content, shares) = match (previous, held) {
             (None, _) => (None, false),
             (Some(_), Some(content)) => (Some(content.clone()), true),
             (Some(_), None) => (Some(len).filter(|len| *len <= AT_ONCE).map(|_| frames.copy()), false),
@@ -328,13 +331,14 @@ mod tests {
         let evidence = Evidence::new(16 * MEBI);
         let none = None;
         let content = frames(&["abcdef"]);
-        let large = Texts::of([Bytes::from(vec![b'x'; SHARED])]);
+        let kept = Bytes::from(vec![b'x'; SHARED]);
+        let large = Texts::of([kept.clone()]);
         let compare = |remembered: &Remembered, content: &Texts, variant: Option<&HeaderMap>| {
             remembered.compare(content.len(), variant, content.all())
         };
         let remembered = learnt(&evidence, 1, &content, none);
         assert_eq!(compare(&learnt(&evidence, 3, &large, none), &large, none), Some(Same::Place));
-        let within = Texts::of([large.0.as_ref().unwrap().slice(..3)]);
+        let within = Texts::of([kept.slice(..3)]);
         assert_eq!(compare(&learnt(&evidence, 3, &large, none), &within, none), None, "the same place, and shorter");
         for (texts, expected) in [
             (&["abcdef"][..], Some(Same::Octets)),
@@ -393,20 +397,24 @@ mod tests {
         let previous = evidence.get(3);
         evidence.learn(3, previous.as_deref(), made("t"), None, Texts::of([elsewhere.slice(..SHARED)]).all());
         assert!(!lies_in(&evidence.get(3).unwrap(), &elsewhere), "it does not stay where it is");
+        let alone = Texts::of([Bytes::from(vec![b'x'; SHARED])]);
+        assert!(!lies_in(&learnt(&evidence, 4, &alone, None), alone.0.as_ref().unwrap()), "nobody else holds it");
     }
 
     #[test]
     fn what_would_take_long_to_compare_is_known_by_its_place_alone() {
         let evidence = Evidence::new(64 * MEBI);
-        let huge = Texts::of([Bytes::from(vec![b'x'; AT_ONCE + 1])]);
+        let kept = Bytes::from(vec![b'x'; AT_ONCE + 1]);
+        let huge = Texts::of([kept.clone()]);
         let moved = Texts::of([Bytes::from(vec![b'x'; AT_ONCE + 1])]);
         evidence.learn(1, None, made("t"), None, huge.all());
         evidence.learn(1, evidence.get(1).as_deref(), made("t"), None, moved.all());
         assert!(evidence.get(1).unwrap().content.is_none(), "it is not copied");
         let remembered = learnt(&evidence, 1, &huge, None);
         let compare = |content: &Texts| remembered.compare(AT_ONCE as u64 + 1, None, content.all());
-        assert_eq!(compare(&huge), Some(Same::Place));
+        assert_eq!(compare(&Texts::of([kept])), Some(Same::Place));
         assert_eq!(compare(&moved), None);
+        assert!(learnt(&evidence, 2, &moved, None).content.is_none(), "nobody else holds it");
     }
 
     #[test]
