@@ -1,0 +1,150 @@
+use super::*;
+
+const MEBI: usize = 1 << 20;
+
+fn made(text: &str) -> Made {
+    Made::from(EntityTag::strong(text).unwrap())
+}
+
+fn negotiated(media_type: &'static str) -> HeaderMap {
+    let lines = [(CONTENT_TYPE, media_type), (CONTENT_ENCODING, "gzip")];
+    lines.map(|(name, value)| (name, HeaderValue::from_static(value))).into_iter().collect()
+}
+
+/// Learns `frames` twice, so that they are kept.
+fn learnt(evidence: &Evidence, key: u64, frames: &Texts, variant: Option<&HeaderMap>) -> Arc<Remembered> {
+    evidence.learn(key, None, made("t"), variant, frames.all());
+    let previous = evidence.get(key);
+    evidence.learn(key, previous.as_deref(), made("t"), variant, frames.all());
+    evidence.get(key).unwrap()
+}
+
+/// Frames of content.
+struct Texts(Option<Bytes>, VecDeque<Bytes>);
+
+impl Texts {
+    fn of(frames: impl IntoIterator<Item = Bytes>) -> Self {
+        let mut frames = frames.into_iter();
+        Self(frames.next(), frames.collect())
+    }
+
+    fn all(&self) -> Frames<'_> {
+        Frames { first: self.0.as_ref(), more: Some(&self.1) }
+    }
+
+    fn len(&self) -> u64 {
+        self.all().iter().map(|frame| frame.len() as u64).sum()
+    }
+}
+
+fn frames(texts: &[&str]) -> Texts {
+    Texts::of(texts.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())))
+}
+
+#[test]
+fn only_the_same_octets_with_the_same_fields_are_the_same() {
+    let evidence = Evidence::new(16 * MEBI);
+    let none = None;
+    let content = frames(&["abcdef"]);
+    let kept = Bytes::from(vec![b'x'; SHARED]);
+    let large = Texts::of([kept.clone()]);
+    let compare = |remembered: &Remembered, content: &Texts, variant: Option<&HeaderMap>| {
+        remembered.compare(content.len(), variant, content.all())
+    };
+    let remembered = learnt(&evidence, 1, &content, none);
+    assert_eq!(compare(&learnt(&evidence, 3, &large, none), &large, none), Some(Same::Place));
+    let within = Texts::of([kept.slice(..3)]);
+    assert_eq!(compare(&learnt(&evidence, 3, &large, none), &within, none), None, "the same place, and shorter");
+    for (texts, expected) in [
+        (&["abcdef"][..], Some(Same::Octets)),
+        (&["abc", "", "def"], Some(Same::Octets)),
+        (&["a", "b", "c", "d", "e", "f"], Some(Same::Octets)),
+        (&["abcdeg"], None),
+        (&["abcde"], None),
+        (&["abcdefg"], None),
+        (&["def", "abc"], None),
+        (&[], None),
+    ] {
+        assert_eq!(compare(&remembered, &frames(texts), none), expected, "{texts:?}");
+    }
+    assert_eq!(compare(&remembered, &content, Some(&negotiated("text/csv"))), None);
+
+    let remembered = learnt(&evidence, 2, &content, Some(&negotiated("text/csv")));
+    assert_eq!(compare(&remembered, &content, Some(&negotiated("text/csv"))), Some(Same::Octets));
+    assert_eq!(compare(&remembered, &content, Some(&negotiated("text/plain"))), None);
+    assert_eq!(compare(&remembered, &content, none), None);
+    let mut twice = negotiated("text/csv");
+    twice.append(CONTENT_TYPE, HeaderValue::from_static("text/csv"));
+    assert_eq!(compare(&remembered, &content, Some(&twice)), None);
+    let empty = |name| HeaderMap::from_iter([(name, HeaderValue::from_static(""))]);
+    let remembered = learnt(&evidence, 4, &content, Some(&empty(CONTENT_LANGUAGE)));
+    assert_eq!(compare(&remembered, &content, Some(&empty(CONTENT_ENCODING))), None);
+}
+
+#[test]
+fn content_is_kept_from_the_second_sight_on_and_shared_only_if_it_stays() {
+    let evidence = Evidence::new(16 * MEBI);
+    let lies_in = |remembered: &Remembered, buffer: &Bytes| {
+        let content = remembered.content.as_ref().unwrap();
+        buffer.as_ptr_range().contains(&content.as_ptr())
+    };
+    let large = Bytes::from(vec![b'x'; MEBI]);
+    let part = Texts::of([large.slice(..SHARED)]);
+    evidence.learn(1, None, made("t"), None, part.all());
+    assert!(evidence.get(1).unwrap().content.is_none());
+
+    let remembered = learnt(&evidence, 1, &part, None);
+    assert!(lies_in(&remembered, &large), "it came from the same place twice");
+    let same = remembered.compare(SHARED as u64, None, part.all()).unwrap();
+    evidence.confirm(1, &remembered, same, part.all());
+    assert!(evidence.get(1).unwrap().shares, "content that stays where it is need not be copied");
+    let moved = Texts::of([Bytes::from(vec![b'x'; SHARED / 2]), Bytes::from(vec![b'x'; SHARED / 2])]);
+    let same = remembered.compare(SHARED as u64, None, moved.all()).unwrap();
+    evidence.confirm(1, &remembered, same, moved.all());
+    assert!(!lies_in(&evidence.get(1).unwrap(), &large));
+
+    assert!(
+        !lies_in(&learnt(&evidence, 2, &Texts::of([large.slice(..10)]), None), &large),
+        "a small part of a large buffer"
+    );
+    evidence.learn(3, None, made("t"), None, part.all());
+    let elsewhere = Bytes::from(vec![b'x'; MEBI]);
+    let previous = evidence.get(3);
+    evidence.learn(3, previous.as_deref(), made("t"), None, Texts::of([elsewhere.slice(..SHARED)]).all());
+    assert!(!lies_in(&evidence.get(3).unwrap(), &elsewhere), "it does not stay where it is");
+    let alone = Texts::of([Bytes::from(vec![b'x'; SHARED])]);
+    assert!(!lies_in(&learnt(&evidence, 4, &alone, None), alone.0.as_ref().unwrap()), "nobody else holds it");
+}
+
+#[test]
+fn what_would_take_long_to_compare_is_known_by_its_place_alone() {
+    let evidence = Evidence::new(64 * MEBI);
+    let kept = Bytes::from(vec![b'x'; AT_ONCE + 1]);
+    let huge = Texts::of([kept.clone()]);
+    let moved = Texts::of([Bytes::from(vec![b'x'; AT_ONCE + 1])]);
+    evidence.learn(1, None, made("t"), None, huge.all());
+    evidence.learn(1, evidence.get(1).as_deref(), made("t"), None, moved.all());
+    assert!(evidence.get(1).unwrap().content.is_none(), "it is not copied");
+    let remembered = learnt(&evidence, 1, &huge, None);
+    let compare = |content: &Texts| remembered.compare(AT_ONCE as u64 + 1, None, content.all());
+    assert_eq!(compare(&Texts::of([kept])), Some(Same::Place));
+    assert_eq!(compare(&moved), None);
+    assert!(learnt(&evidence, 2, &moved, None).content.is_none(), "nobody else holds it");
+}
+
+#[test]
+fn space_is_bounded_and_large_content_admitted() {
+    let evidence = Evidence::new(16 * MEBI);
+    let none = None;
+    for key in 0..64 {
+        let content = Texts::of([Bytes::from(vec![b'x'; MEBI])]);
+        assert!(learnt(&evidence, key << 32 | key, &content, none).content.is_some(), "{key}");
+    }
+    assert!(evidence.cache.weight() <= 16 * 1_048_576, "{}", evidence.cache.weight());
+    for key in 0..100_000 {
+        evidence.learn(key, None, made("t"), none, frames(&[]).all());
+    }
+    assert!(evidence.cache.weight() <= 16 * 1_048_576 && evidence.cache.len() < 40_000);
+    let larger = Texts::of([Bytes::from(vec![b'x'; 5 * MEBI])]);
+    assert!(learnt(&evidence, 7, &larger, none).content.is_none(), "more than a fair share");
+}
