@@ -95,7 +95,8 @@ impl Evidence {
             (Some(_), Some(content)) => (Some(content.clone()), true),
             (Some(_), None) => (Some(len).filter(|len| *len <= AT_ONCE).map(|_| frames.copy()), false),
         };
-        self.cache.insert(key, Arc::new(Remembered { made, variant: variant.map(lines), content, shares, place }));
+        let variant = variant.filter(|_| content.is_some()).map(copy_variant);
+        self.cache.insert(key, Arc::new(Remembered { made, variant, content, shares, place }));
     }
 }
 
@@ -193,8 +194,9 @@ impl From<EntityTag> for Made {
 #[derive(Clone, Debug)]
 pub(crate) struct Remembered {
     made: Made,
-    /// The fields that are part of the tag, if the response was negotiated.
-    variant: Option<Vec<Option<HeaderValue>>>,
+    /// A copy of the fields that are part of the tag, if the response was negotiated and its content is kept: a field value
+    /// may be a small part of the buffer in which a whole response came.
+    variant: Option<Box<[u8]>>,
     content: Option<Bytes>,
     /// The content lies in somebody else's buffer.
     shares: bool,
@@ -239,23 +241,29 @@ impl Remembered {
     }
 }
 
-/// Returns the lines that are part of a negotiated response's tag.
-fn lines(headers: &HeaderMap) -> Vec<Option<HeaderValue>> {
-    variant_lines(headers).map(|line| line.cloned()).collect()
+fn copy_variant(headers: &HeaderMap) -> Box<[u8]> {
+    variant_octets(headers).collect::<Vec<_>>().concat().into()
 }
 
-fn is_same_variant(remembered: Option<&[Option<HeaderValue>]>, variant: Option<&HeaderMap>) -> bool {
+fn is_same_variant(remembered: Option<&[u8]>, variant: Option<&HeaderMap>) -> bool {
     match (remembered, variant) {
         (None, None) => true,
-        (Some(lines), Some(headers)) => lines.iter().map(Option::as_ref).eq(variant_lines(headers)),
+        (Some(mut rest), Some(headers)) => {
+            let is_next = |part| rest.strip_prefix(part).map(|behind| rest = behind).is_some();
+            variant_octets(headers).all(is_next) && rest.is_empty()
+        }
         _ => false,
     }
 }
 
-/// Reads the lines of each field, and `None` behind them.
-fn variant_lines(headers: &HeaderMap) -> impl Iterator<Item = Option<&HeaderValue>> {
+/// Reads the fields that are part of a negotiated response's tag: each line with its end, each field with another. No field
+/// value holds either of these octets.
+fn variant_octets(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let fields = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE].into_iter();
-    fields.flat_map(|name| headers.get_all(name).iter().map(Some).chain([None]))
+    fields.flat_map(|name| {
+        let lines = headers.get_all(name).iter();
+        lines.flat_map(|line| [line.as_bytes(), b"\n"]).chain([&b"\0"[..]])
+    })
 }
 
 #[derive(Clone)]
@@ -264,7 +272,8 @@ struct Weight;
 impl Weighter<u64, Arc<Remembered>> for Weight {
     fn weight(&self, _: &u64, remembered: &Arc<Remembered>) -> u64 {
         let content = remembered.content.as_ref().map_or(0, Bytes::len);
-        u64::try_from(content).unwrap_or(u64::MAX).saturating_add(OVERHEAD)
+        let variant = remembered.variant.as_ref().map_or(0, |variant| variant.len());
+        u64::try_from(content.saturating_add(variant)).unwrap_or(u64::MAX).saturating_add(OVERHEAD)
     }
 }
 
@@ -278,7 +287,7 @@ const AT_ONCE: usize = 4 << 20;
 const SHARDS: usize = 4;
 const ITEMS: usize = 4096;
 
-/// What an entry costs besides its content: tag, fields and bookkeeping.
+/// What an entry costs besides its content and fields: tag and bookkeeping.
 const OVERHEAD: u64 = 512;
 
 #[cfg(test)]

@@ -148,3 +148,23 @@ fn space_is_bounded_and_large_content_admitted() {
     let larger = Texts::of([Bytes::from(vec![b'x'; 5 * MEBI])]);
     assert!(learnt(&evidence, 7, &larger, none).content.is_none(), "more than a fair share");
 }
+
+#[test]
+fn nothing_holds_the_buffer_that_a_head_came_in() {
+    let evidence = Evidence::new(16 * MEBI);
+    let mut buffer = b"text/html".to_vec();
+    buffer.resize(64 * 1024, b' ');
+    let buffer = Bytes::from(buffer);
+    let headers = || {
+        let line = HeaderValue::from_maybe_shared(buffer.slice(..9)).unwrap();
+        HeaderMap::from_iter([(CONTENT_TYPE, line), (CONTENT_LANGUAGE, HeaderValue::from_static("en"))])
+    };
+    let content = frames(&["content"]);
+    evidence.learn(1, None, made("t"), Some(&headers()), content.all());
+    assert!(buffer.is_unique(), "seen once");
+    let weight = evidence.octets();
+    let remembered = learnt(&evidence, 1, &content, Some(&headers()));
+    assert!(buffer.is_unique(), "kept");
+    assert_eq!(remembered.compare(7, Some(&headers()), content.all()), Some(Same::Octets));
+    assert_eq!(evidence.octets() - weight, 7 + "text/html\n\0\0en\n\0".len() as u64);
+}
