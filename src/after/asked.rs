@@ -70,7 +70,7 @@ impl<'a> Head<'a> {
         is_left_alone.then_some(Objection::Passing(Reason::Request))
     }
 
-    /// Returns true if nothing but a date that the layer minted keeps a write from being run.
+    /// Returns true if nothing but a date that may have been minted keeps a write from being run.
     ///
     /// Whoever judges the write further in does not know that date, and would ignore it as the RFC asks.
     fn hangs_on_minted_date(&self, config: &Arc<Config>) -> bool {
@@ -79,7 +79,7 @@ impl<'a> Head<'a> {
             return false;
         }
         let date = asked.preconditions.if_unmodified_since_date();
-        date.is_some_and(|date| config.memory.may_have_minted(&asked.key, date))
+        config.last_modified && date.is_some_and(|date| config.memory.may_guard_in_vain(&asked.key, date))
     }
 
     /// Returns what a layer further out knows of the representation.

@@ -116,7 +116,7 @@ impl Watermark {
     /// Returns true if `date` may have been sent for something forgotten.
     ///
     /// Dates from before the start are the inner service's own, of which nothing is known either way.
-    fn covers(&self, date: HttpDate) -> bool {
+    pub(super) fn covers(&self, date: HttpDate) -> bool {
         self.start < date && date <= self.moment
     }
 }
@@ -132,6 +132,8 @@ pub(super) struct Resource {
     last_sent: HttpDate,
     /// The least date that was given a day or more before its time. From there on, none is minted.
     absurd: Option<HttpDate>,
+    /// The inner service gave a date when one could have been minted last.
+    is_given: bool,
     /// The first and the last date that was minted and sent.
     minted: Option<(HttpDate, HttpDate)>,
     /// The greatest moment or date of content that is not remembered.
@@ -160,6 +162,7 @@ impl Resource {
             variants: Vec::new(),
             last_sent: watermark.moment,
             absurd: None,
+            is_given: false,
             minted: None,
             floor: watermark.moment.max(unknown),
             forgotten: watermark.moment.max(unknown),
@@ -198,6 +201,7 @@ impl Resource {
     ) -> Option<Modified> {
         self.settled = None;
         let Sighting { tag, given, mint, varied } = sighting;
+        self.is_given = given.is_some() || self.is_given && !mint;
         let maybe_minted = given.is_some_and(|date| self.may_have_minted(date));
         let maybe_before = maybe_minted || given.is_some_and(|date| watermark.covers(date));
         if let Some(date) = given {
@@ -264,6 +268,11 @@ impl Resource {
             // A client may name the time of receipt.
             variant.share(Some(now));
         }
+    }
+
+    /// Returns true if the inner service dates this resource.
+    pub(super) fn is_given(&self) -> bool {
+        self.is_given
     }
 
     /// Returns true if `date` may have been minted for this resource.

@@ -39,14 +39,18 @@ impl Clock {
     pub(crate) fn set(&self, after_noon: u64) {
         self.0.store(NOON + after_noon, Ordering::Relaxed);
     }
+
+    /// Makes a layer that goes by this clock, now.
+    pub(crate) fn layer(&self) -> ConditionalLayer {
+        let seconds = Arc::clone(&self.0);
+        ConditionalLayer::new().clock(move || UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::Relaxed)))
+    }
 }
 
 /// Makes a layer at noon, and sets its clock ten seconds on.
 pub(crate) fn layer() -> (ConditionalLayer, Clock) {
-    let seconds = Arc::new(AtomicU64::new(NOON));
-    let clock = Clock(Arc::clone(&seconds));
-    let now = move || UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::Relaxed));
-    let layer = ConditionalLayer::new().clock(now);
+    let clock = Clock(Arc::new(AtomicU64::new(NOON)));
+    let layer = clock.layer();
     clock.set(10);
     (layer, clock)
 }

@@ -323,12 +323,10 @@ fn no_run_of_the_model_ends_in_a_wrong_304() {
 
 #[test]
 fn the_memory_holds_no_more_than_its_capacity() {
-    let now = HttpDate::from_unix_seconds(0).unwrap();
+    let now = at(0);
     let memory = Memory::with_capacity(64, now);
-    let (parts, ()) = Request::get("/").body(()).unwrap().into_parts();
     for key in 0..10_000 {
-        let mut request = request_key(&memory.keys, &parts);
-        request.resource = key << 24 | key;
+        let request = resource(&memory, key << 24 | key);
         memory.see(&request, Sighting { tag: Some(1), given: None, mint: true, varied: Some(0) }, now);
         memory.note(Key(u128::from(request.resource) << 64), true);
     }
@@ -380,13 +378,35 @@ fn threads_never_send_one_minted_date_with_two_contents() {
     }
 }
 
-/// Returns the date that is sent with a response of this resource.
-fn minted(memory: &Memory, key: u64, tag: u64, now: i64) -> Option<i64> {
+#[test]
+fn a_minted_date_that_was_forgotten_still_guards_a_write() {
+    let memory = Memory::with_capacity(SHARDS, at(1_000));
+    let of = |key| resource(&memory, key);
+    memory.see(&of(1 << 24), Sighting { tag: Some(2), given: Some(at(900)), mint: true, varied: Some(0) }, at(1_001));
+    assert!(!memory.may_guard_in_vain(&of(1), at(1_001)), "it was never seen, and some have dates of their own");
+    assert_eq!(minted(&memory, 1, 2, 1_001), Some(1_001));
+    assert!(memory.may_guard_in_vain(&of(1), at(1_001)));
+    assert_eq!(minted(&memory, 2, 2, 1_002), Some(1_002));
+    assert!(!memory.may_have_minted(&of(1), at(1_001)), "it is forgotten");
+    assert!(memory.may_guard_in_vain(&of(1), at(1_001)));
+    assert!(!memory.may_guard_in_vain(&of(1), at(900)), "nothing was minted before the memory was made");
+}
+
+fn at(seconds: i64) -> HttpDate {
+    HttpDate::from_unix_seconds(seconds).unwrap()
+}
+
+fn resource(memory: &Memory, key: u64) -> RequestKey {
     let (parts, ()) = Request::get("/").body(()).unwrap().into_parts();
     let mut request = request_key(&memory.keys, &parts);
     request.resource = key;
+    request
+}
+
+/// Returns the date that is sent with a response of this resource.
+fn minted(memory: &Memory, key: u64, tag: u64, now: i64) -> Option<i64> {
     let sighting = Sighting { tag: Some(tag), given: None, mint: true, varied: Some(0) };
-    match memory.see(&request, sighting, HttpDate::from_unix_seconds(now).unwrap()) {
+    match memory.see(&resource(memory, key), sighting, at(now)) {
         Some(Modified::Minted(date, _)) => Some(date.unix_seconds()),
         _ => None,
     }
