@@ -230,6 +230,28 @@ fn no_part_is_sent_for_a_stale_validator_of_the_layer() {
 }
 
 #[test]
+fn no_part_is_sent_for_a_tag_that_nothing_here_has() {
+    // 13.1.1: the same answer as without Range.
+    let suffixed = format!("{}-gzip\"", tag("one").trim_end_matches('"'));
+    for (name, line, status) in [
+        ("if-range", &*suffixed, 200),
+        (IM, &suffixed, 412),
+        (IM, "\"v1\"", 412),
+        (IM, "\"v1\", W/\"v2\"", 412),
+        (IM, "v1", 412),
+        (IM, "*", 206),
+        (INM, "\"v1\"", 206),
+    ] {
+        let layer = layer().0.tolerate_suffixes(["-gzip"]);
+        assert_eq!(ask(&layer, get(&[]), ranges("one")).status(), 200);
+        let part = ask(&layer, get(&[(name, line), ("range", "bytes=1-")]), ranges("two"));
+        assert_eq!(part.status(), status, "{name}: {line}");
+        let whole = ask(&layer, get(&[(name, line)]), ranges("two"));
+        assert_eq!(whole.status() == 412, status == 412, "{name}: {line}, without Range");
+    }
+}
+
+#[test]
 fn a_layer_inside_itself_takes_none_of_its_own_tags_for_an_inner_one() {
     let (layer, _) = layer();
     let inner = service_fn(|request: Request<Body>| {

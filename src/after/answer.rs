@@ -285,7 +285,9 @@ fn decide(asked: &Asked, status: StatusCode, current: Current<'_>, unread: Optio
     let (is_whole, is_partial) = (status == StatusCode::OK, status == StatusCode::PARTIAL_CONTENT);
     let is_validated = current.etag.is_some() || current.last_modified.is_some();
     let may_be_unmodified = is_whole || is_partial && is_validated;
-    let has_unknown_tag = current.etag.is_none() && (!is_whole || unread.is_some_and(Reason::leaves_tag_unknown));
+    // A part can be of another version: it is sent for no tag that the layer cannot have made.
+    let is_known = if is_partial { !asked.if_match_may_hold() } else { is_whole };
+    let has_unknown_tag = current.etag.is_none() && (!is_known || unread.is_some_and(Reason::leaves_tag_unknown));
     let is_broken = matches!(unread, Some(Reason::BodyError | Reason::WrongLength));
     if is_broken || has_unknown_tag && asked.preconditions.has_if_match() {
         return Decision::Proceed;

@@ -275,13 +275,20 @@ impl Asked {
     fn part_cannot_be_judged(&self, headers: &HeaderMap) -> bool {
         let is_ours = |key: Option<Key>| key.is_some_and(|key| !self.config.memory.is_supplied(key));
         let asked = &self.preconditions;
-        let of_if_range = |value: &HeaderValue| match EntityTag::try_from(value) {
-            Ok(tag) => self.tag_key(&tag),
-            Err(_) => HttpDate::parse(value, self.config.now()).and_then(|date| self.date_key(date)),
+        let is_our_tag = |tag: &EntityTag| is_ours(self.tag_key(tag)) || self.is_made_with_suffix(tag);
+        let is_in_if_range = |value: &HeaderValue| match EntityTag::try_from(value) {
+            Ok(tag) => is_our_tag(&tag),
+            Err(_) => is_ours(HttpDate::parse(value, self.config.now()).and_then(|date| self.date_key(date))),
         };
-        headers.get_all(IF_RANGE).iter().any(|value| is_ours(of_if_range(value)))
-            || asked.if_match_tags().any(|tag| is_ours(self.tag_key(&tag)))
+        headers.get_all(IF_RANGE).iter().any(is_in_if_range)
+            || asked.if_match_tags().any(|tag| is_our_tag(&tag))
             || !asked.has_if_match() && is_ours(asked.if_unmodified_since_date().and_then(|date| self.date_key(date)))
+    }
+
+    /// Returns true if If-Match may name the tag that the layer would make, had it read the content.
+    pub(super) fn if_match_may_hold(&self) -> bool {
+        let may_be_made = |tag: EntityTag| !tag.is_weak() && is_made(tag.opaque(), self.config.made_length);
+        self.preconditions.if_match_tags().any(may_be_made)
     }
 
     /// Returns the key under which the evidence of the content's tag is kept.
@@ -321,7 +328,14 @@ impl Asked {
 
     /// Returns the key under which the memory keeps that the inner service supplied a tag that looks like one of ours.
     pub(super) fn tag_key(&self, tag: &EntityTag) -> Option<Key> {
-        is_made(tag, self.config.made_length).then(|| self.key.with(&self.config.memory.keys, tag.as_bytes()))
+        is_made(tag.opaque(), self.config.made_length).then(|| self.key.with(&self.config.memory.keys, tag.as_bytes()))
+    }
+
+    /// Returns true if a tag looks like one of ours with something behind it that a proxy is known to put there.
+    fn is_made_with_suffix(&self, tag: &EntityTag) -> bool {
+        let made = |suffix: &[u8]| tag.opaque().strip_suffix(suffix);
+        let mut all = self.config.tolerated_suffixes.iter().filter_map(|suffix| made(suffix));
+        all.any(|opaque| is_made(opaque, self.config.made_length))
     }
 
     /// Returns the key under which the memory keeps that the inner service supplied a date.
