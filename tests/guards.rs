@@ -386,6 +386,23 @@ fn what_is_known_of_one_resource_is_not_said_of_another() {
     assert_eq!(second, 200, "the copy {copy} is alice's");
 }
 
+/// Axum leaves "/" of a path that is all prefix.
+#[test]
+fn what_is_known_of_a_nested_resource_is_said_of_it() {
+    let notes = Router::new().route("/", get(|| async { "all" })).route("/one", get(|| async { "one" }));
+    let api = Router::new().nest("/notes", notes.layer(ConditionalLayer::new()));
+    let api = api.layer(PreconditionLayer::new(|_| ready(exists("\"v1\""))));
+    let app = Router::new().nest("/api", api.clone());
+    for (app, uri) in [(&api, "/notes/one"), (&api, "/notes"), (&app, "/api/notes/one"), (&app, "/api/notes")] {
+        let response = run(app.clone().oneshot(request("GET", uri, &[]))).unwrap();
+        assert_eq!(
+            (response.status(), &response.headers()["etag"]),
+            (StatusCode::OK, &"\"v1\"".parse().unwrap()),
+            "{uri}"
+        );
+    }
+}
+
 /// What the client was told counts, and not what a layer further in had said before a layer between changed it.
 #[test]
 fn the_tag_that_the_client_got_is_the_one_that_its_write_is_judged_by() {

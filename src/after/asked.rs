@@ -84,7 +84,7 @@ impl<'a> Head<'a> {
 
     /// Returns what a layer further out knows of the representation.
     fn known(&self) -> Option<&'a Known> {
-        self.extensions.get::<Known>().filter(|known| known.is_about(self.uri))
+        self.extensions.get::<Known>().filter(|known| known.is_about(self.uri, self.extensions))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use http::{
     header::{CACHE_CONTROL, ETAG, LAST_MODIFIED},
-    response, HeaderMap, HeaderValue, StatusCode, Uri,
+    response, Extensions, HeaderMap, HeaderValue, StatusCode, Uri,
 };
 
 use super::{freshness, Freshness, Untagged};
@@ -28,8 +28,10 @@ pub(crate) struct Probe;
 
 impl Known {
     /// Returns true if a request for this URI is about the same resource; routers take a prefix off.
-    pub(crate) fn is_about(&self, uri: &Uri) -> bool {
-        self.uri.path().ends_with(uri.path()) && self.uri.query() == uri.query()
+    pub(crate) fn is_about(&self, uri: &Uri, extensions: &Extensions) -> bool {
+        let (path, rest) = (self.uri.path(), uri.path());
+        let is_same = path.ends_with(rest) || rest == "/" && is_prefix(path, extensions);
+        is_same && self.uri.query() == uri.query()
     }
 
     /// Gives a response the validators that it lacks, if it has content of the representation.
@@ -54,6 +56,17 @@ impl Known {
             }
         }
     }
+}
+
+/// Returns true if all of a path was taken off, and "/" put in its place.
+#[cfg(feature = "axum")]
+fn is_prefix(path: &str, extensions: &Extensions) -> bool {
+    extensions.get().is_some_and(|nested: &axum::extract::NestedPath| nested.as_str().ends_with(path))
+}
+
+#[cfg(not(feature = "axum"))]
+fn is_prefix(_: &str, _: &Extensions) -> bool {
+    false
 }
 
 /// Puts validators into a head, in place of what is there.
