@@ -13,6 +13,7 @@ use http::{
 };
 
 use crate::{
+    head::put,
     refusal::Refusal,
     representation::insert_validators,
     rules::{EntityTag, HttpDate, Preconditions, Validators},
@@ -60,7 +61,7 @@ impl IntoResponseParts for EntityTag {
     type Error = Infallible;
 
     fn into_response_parts(self, mut head: ResponseParts) -> Result<ResponseParts, Infallible> {
-        head.headers_mut().insert(ETAG, self.into());
+        put(head.headers_mut(), ETAG, self.into());
         Ok(head)
     }
 }
@@ -70,7 +71,7 @@ impl IntoResponseParts for HttpDate {
     type Error = Infallible;
 
     fn into_response_parts(self, mut head: ResponseParts) -> Result<ResponseParts, Infallible> {
-        head.headers_mut().insert(LAST_MODIFIED, HeaderValue::from(self));
+        put(head.headers_mut(), LAST_MODIFIED, HeaderValue::from(self));
         Ok(head)
     }
 }

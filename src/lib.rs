@@ -276,6 +276,7 @@ pub mod conformance;
 mod extract;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+mod head;
 mod refusal;
 mod representation;
 mod rules;

@@ -592,6 +592,29 @@ fn a_request_that_came_before_its_field_was_known_mints_no_date() {
     }
 }
 
+#[test]
+fn a_head_that_takes_no_more_lines_goes_without_them() {
+    let full = || {
+        let mut response = reply(200, &[], "content");
+        let lines = response.headers_mut();
+        for number in 0.. {
+            let name: http::HeaderName = format!("x-{number}").parse().unwrap();
+            if lines.try_insert(name, value("1")).is_err() {
+                break;
+            }
+        }
+        response
+    };
+    for layer in [layer().0, layer().0.ranges(true).trailer_tags(true), layer().0.compressed_outside(true)] {
+        for lines in [&[][..], &[(INM, &*tag("content"))], &[(IM, "\"z\"")], &[("range", "bytes=1-2")]] {
+            let seen = send(&layer, get(lines), full());
+            assert!(seen.line("etag").is_none() && seen.head.headers.len() > 20_000, "{lines:?}");
+        }
+        let head = send(&layer.head_as_get(true), request("HEAD", "/", &[]), full());
+        assert_eq!((head.status(), head.line("content-length")), (200, None));
+    }
+}
+
 // 9.3.2: HEAD.
 
 #[test]
@@ -621,6 +644,14 @@ fn head_as_get_asks_for_the_content_and_drops_it() {
     let again = request("HEAD", "/", &[(INM, &tag("content"))]);
     assert_eq!(send(&layer, again, reply(200, &[], "content")).status(), 304);
     assert_eq!(send(&layer, get(&[]), reply(200, &[], "content")).content, b"content");
+}
+
+#[test]
+fn head_as_get_puts_no_length_beside_another_framing() {
+    // RFC 9112, 6.2.
+    let own = [("etag", "\"own\""), ("transfer-encoding", "chunked")];
+    let seen = send(&layer().0.head_as_get(true), request("HEAD", "/", &[]), reply(200, &own, "content"));
+    assert_eq!((seen.line("transfer-encoding"), seen.line("content-length")), (Some("chunked"), None));
 }
 
 #[test]

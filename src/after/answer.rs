@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
+    head::{add, put},
     representation::{self, Digest, Facts, Found, Freshness, Key, Made, Modified, Outcome, Own, Reason, Sighting},
     rules::{keep_for_not_modified, keep_for_precondition_failed, trim_ows, Current, Decision},
     trace::decided,
@@ -214,13 +215,13 @@ fn judge(
         Decision::Proceed => {}
     }
     if let Some(found) = found.filter(|_| unread.is_none() || asked.config.is_weak()) {
-        headers.insert(ETAG, found.into_value());
+        put(headers, ETAG, found.into_value());
     }
     if let Some(Modified::Minted(_, text)) = modified {
-        headers.insert(LAST_MODIFIED, text);
+        put(headers, LAST_MODIFIED, text);
         let is_heuristic = facts.is_silent && asked.config.freshness == Freshness::NoCache;
         if is_heuristic && decision != Decision::PreconditionFailed {
-            headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            add(headers, CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
     }
     Judged { decision, may_cut }
@@ -307,7 +308,7 @@ fn vary_by_encoding(headers: &mut HeaderMap) {
     let mut members = headers.get_all(VARY).iter().flat_map(|line| line.as_bytes().split(|&octet| octet == b','));
     let named = |member| matches!(trim_ows(member), member if member == b"*" || member.eq_ignore_ascii_case(b"accept-encoding"));
     if !members.any(named) {
-        headers.append(VARY, HeaderValue::from(ACCEPT_ENCODING));
+        add(headers, VARY, HeaderValue::from(ACCEPT_ENCODING));
     }
 }
 
@@ -315,8 +316,9 @@ fn vary_by_encoding(headers: &mut HeaderMap) {
 fn keep_length(head: &mut response::Parts, body: &impl Body) {
     if let Some(length) = body.size_hint().exact() {
         let may_have_length = !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        if may_have_length && !head.headers.contains_key(CONTENT_LENGTH) {
-            head.headers.insert(CONTENT_LENGTH, length.into());
+        let is_framed = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| head.headers.contains_key(name));
+        if may_have_length && !is_framed {
+            put(&mut head.headers, CONTENT_LENGTH, length.into());
         }
     }
 }

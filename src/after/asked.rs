@@ -12,6 +12,7 @@ use super::{
     streams::{self, TakesTrailers},
 };
 use crate::{
+    head::put,
     refusal::is_write,
     representation::{is_made, Facts, Key, KeyReader, Known, Made, Name, Probe, Reason, RequestKey},
     rules::{ByteRange, Current, EntityTag, HttpDate, LastModified, Preconditions, Validators},
@@ -349,6 +350,6 @@ impl Asked {
 fn join_lines(headers: &mut HeaderMap, name: HeaderName) {
     let lines: Vec<_> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
     if let (true, Ok(joined)) = (lines.len() > 1, HeaderValue::from_bytes(&lines.join(&b", "[..]))) {
-        headers.insert(name, joined);
+        put(headers, name, joined);
     }
 }

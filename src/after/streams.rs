@@ -12,6 +12,7 @@ use http_body::Body;
 use super::asked::{Asked, Head};
 use crate::{
     body::{Part, Passing, ResponseBody, Size, Then},
+    head::{add, put},
     representation::{objection, said, Digest, Facts, Key, Known, Made, Own, Reason},
     rules::{complete_length, keep_for_precondition_failed, trim_ows, ByteRange, EntityTag},
 };
@@ -123,7 +124,7 @@ pub(super) fn hash_on_the_way<D: Digest, B: Body>(
         None => return,
     };
     if matches!(then, Then::Trailer { .. }) {
-        head.headers.append(TRAILER, HeaderValue::from_static("etag"));
+        add(&mut head.headers, TRAILER, HeaderValue::from_static("etag"));
     }
     let variant = facts.is_negotiated.then(|| head.headers.clone());
     let size = Size { exact: length, least: body.size_hint().lower() };
@@ -191,7 +192,7 @@ pub(super) fn cut<B: Body>(
     let headers = &mut head.headers;
     let Some(length) = length(asked, facts, body) else { return };
     match headers.get(ACCEPT_RANGES) {
-        None => drop(headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"))),
+        None => put(headers, ACCEPT_RANGES, HeaderValue::from_static("bytes")),
         Some(units) if units == "bytes" => {}
         Some(_) => return,
     }
@@ -208,7 +209,7 @@ pub(super) fn cut<B: Body>(
             headers.remove(TRANSFER_ENCODING);
             headers.remove(TRAILER);
             let (first, last) = (range.start, range.end - 1);
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+            put(headers, CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
             insert_text(headers, format!("bytes {first}-{last}/{length}"));
             body.cut(Part::new(range));
         }
@@ -223,7 +224,7 @@ pub(super) fn cut<B: Body>(
 
 fn insert_text(headers: &mut HeaderMap, content_range: String) {
     if let Ok(value) = HeaderValue::try_from(content_range) {
-        headers.insert(CONTENT_RANGE, value);
+        put(headers, CONTENT_RANGE, value);
     }
 }
 

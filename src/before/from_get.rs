@@ -25,6 +25,7 @@ use super::{
 use crate::{
     body::ResponseBody,
     clock,
+    head::put,
     refusal::{is_write, Refusal},
     representation::{Freshness, Known, Outcome, Probe, Reason},
     rules::{EntityTag, HttpDate, Preconditions, Representation, Validators},
@@ -249,7 +250,7 @@ fn probe<B: Default>(write: &Request<B>) -> Request<B> {
     let fields = write.headers().iter().filter(|(name, _)| selects(name));
     get.headers_mut().extend(fields.map(|(name, value)| (name.clone(), value.clone())));
     // What a cache further in kept may be of yesterday.
-    get.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    put(get.headers_mut(), CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     *get.extensions_mut() = write.extensions().clone();
     get.extensions_mut().insert(Probe);
     get

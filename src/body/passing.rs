@@ -12,6 +12,7 @@ use http_body::Frame;
 
 use super::give_way;
 use crate::{
+    head::put,
     representation::{tag, Digest},
     rules::EntityTag,
     stats::Counters,
@@ -164,7 +165,9 @@ impl Passing {
         let tag = self.finish();
         match (frame.into_trailers(), tag) {
             (Ok(mut trailers), Some(tag)) => {
-                trailers.entry(ETAG).or_insert_with(|| tag.into());
+                if !trailers.contains_key(ETAG) {
+                    put(&mut trailers, ETAG, tag.into());
+                }
                 Frame::trailers(trailers)
             }
             (Ok(trailers), None) => Frame::trailers(trailers),

@@ -6,7 +6,10 @@ use http::{
 };
 
 use super::{freshness, Freshness, Untagged};
-use crate::rules::{HttpDate, LastModified, Validators};
+use crate::{
+    head::{add, put},
+    rules::{HttpDate, LastModified, Validators},
+};
 
 /// Validators that stand for the representation, whatever its content: in the extensions of a request for the layers
 /// further in, in those of a response for the layers further out.
@@ -45,14 +48,14 @@ impl Known {
         let headers = &mut head.headers;
         let Validators { etag, last_modified } = &self.validators;
         if let Some(etag) = etag.as_ref().filter(|_| !headers.contains_key(ETAG)) {
-            headers.insert(ETAG, HeaderValue::from(etag));
+            put(headers, ETAG, HeaderValue::from(etag));
         }
         let date = date_to_send(*last_modified, now).filter(|_| !headers.contains_key(LAST_MODIFIED));
         let is_silent = freshness::are_silent(headers);
         if let Some(date) = date.filter(|_| !is_silent || self.freshness != Freshness::OmitLastModified) {
-            headers.insert(LAST_MODIFIED, HeaderValue::from(date));
+            put(headers, LAST_MODIFIED, HeaderValue::from(date));
             if is_silent && self.freshness == Freshness::NoCache {
-                headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+                add(headers, CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             }
         }
     }
@@ -72,10 +75,10 @@ fn is_prefix(_: &str, _: &Extensions) -> bool {
 /// Puts validators into a head, in place of what is there.
 pub(crate) fn insert_validators(headers: &mut HeaderMap, validators: &Validators, now: HttpDate) {
     if let Some(etag) = &validators.etag {
-        headers.insert(ETAG, HeaderValue::from(etag));
+        put(headers, ETAG, HeaderValue::from(etag));
     }
     if let Some(date) = date_to_send(validators.last_modified, now) {
-        headers.insert(LAST_MODIFIED, HeaderValue::from(date));
+        put(headers, LAST_MODIFIED, HeaderValue::from(date));
     }
 }
 
