@@ -182,10 +182,11 @@ impl<D> ConditionalLayer<D> {
     /// The content that a resource had last is compared with the next, octet by octet, or by its place in memory where the
     /// application sends the same `Bytes` again; if it is the same, so is the tag. The comparison is exact: whatever is
     /// kept here saves work and cannot make a tag wrong. Content is kept from the second time on that it was sent, until
-    /// others take its room; that of one response up to an eighth of the whole. Content of 16 KiB and more that the
-    /// application holds too, and sends from the same place each time, is not copied; if it is a part of a larger buffer,
-    /// it keeps all of that in memory. Content of more than 4 MiB is kept in no other way. The memory belongs to the layer,
-    /// all its clones included.
+    /// others take its room; that of one response up to an eighth of the whole. Content of 1 KiB and more that the
+    /// application keeps, and sends from the same place each time, is not copied; if it is a part of a larger buffer, it
+    /// keeps all of that in memory. To know it, up to 16 contents that were sent last are held for a while, an eighth of the
+    /// whole at most. Content of more than 4 MiB is kept in no other way. The memory belongs to the layer, all its clones
+    /// included.
     ///
     /// Choose [`without_memory`](Self::without_memory) where private content must not stay in memory longer than its
     /// response, or where content nearly never repeats. `Bytes` over memory that somebody edits in place, such as a mapped

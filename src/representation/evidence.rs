@@ -6,12 +6,18 @@
 //! of it is merely probable. So what lies here can save work, and cannot make a tag wrong, whatever it is found under.
 //!
 //! Content is kept from the second sight of its tag on: pages sent once cost nothing. It is copied, because a `Bytes` may
-//! be a small part of a large buffer, and does not tell; unless it is large, came from the same place both times, and
-//! somebody else holds it too, as with content that the application keeps itself. If it comes from elsewhere later on, it
-//! is copied then. Copying and comparing are not cut into slices, so content of more than 4 MiB is only ever looked up by
-//! its place.
+//! be a small part of a large buffer, and does not tell; unless the application keeps it itself, and it is not tiny. It does
+//! if it sends it from one place twice while it is [held here](Trials): without that, the place may just have been used
+//! again. If it comes from elsewhere later on, it is copied then. Copying and comparing are not cut into slices, so content
+//! of more than 4 MiB is only ever looked up by its place.
 
-use std::{collections::VecDeque, fmt, hash::BuildHasherDefault, ops::Deref, sync::Arc};
+use std::{
+    collections::VecDeque,
+    fmt,
+    hash::BuildHasherDefault,
+    ops::Deref,
+    sync::{Arc, Mutex, TryLockError},
+};
 
 use bytes::Bytes;
 use http::{
@@ -29,6 +35,7 @@ use crate::rules::EntityTag;
 /// Tags of contents seen, for one layer.
 pub(crate) struct Evidence {
     cache: Cache<u64, Arc<Remembered>, Weight, BuildHasherDefault<TakeAsIs>>,
+    trials: Mutex<Trials>,
     /// The most octets of one content that are kept.
     most: usize,
     capacity: usize,
@@ -45,7 +52,7 @@ impl Evidence {
             .build()
             .expect("all that it asks for is set");
         let cache = Cache::with_options(options, Weight, BuildHasherDefault::default(), DefaultLifecycle::default());
-        Self { cache, most: octets / SHARDS / 2, capacity: octets }
+        Self { cache, trials: Mutex::default(), most: octets / SHARDS / 2, capacity: octets }
     }
 
     /// Returns how many octets there is room for.
@@ -67,9 +74,13 @@ impl Evidence {
     /// Takes in that content was found to be the one remembered.
     #[inline]
     pub(crate) fn confirm(&self, key: u64, remembered: &Remembered, same: Same, frames: Frames<'_>) {
-        if same == Same::Octets && remembered.shares {
-            let content = Some(frames.copy());
-            self.cache.insert(key, Arc::new(Remembered { content, shares: false, ..remembered.clone() }));
+        if same == Same::Place {
+            return;
+        }
+        let kept = if remembered.shares { None } else { self.kept(key, frames) };
+        if remembered.shares || kept.is_some() {
+            let (content, shares) = (kept.cloned().unwrap_or_else(|| frames.copy()), kept.is_some());
+            self.cache.insert(key, Arc::new(Remembered { content: Some(content), shares, ..remembered.clone() }));
         }
     }
 
@@ -84,19 +95,52 @@ impl Evidence {
         frames: Frames<'_>,
     ) {
         let len = frames.iter().map(Bytes::len).sum::<usize>();
-        let single = frames.single();
-        let place = single.map(|content| content.as_ptr().addr());
-        let previous = previous.filter(|previous| previous.made.tag == made.tag && len <= self.most);
-        let stays = previous.is_some_and(|previous| previous.place == place) && len >= SHARED;
-        // What nobody else holds was made for this response; allocators like to give out one place again and again.
-        let held = single.filter(|content| stays && !content.is_unique());
-        let (content, shares) = match (previous, held) {
-            (None, _) => (None, false),
-            (Some(_), Some(content)) => (Some(content.clone()), true),
-            (Some(_), None) => (Some(len).filter(|len| *len <= AT_ONCE).map(|_| frames.copy()), false),
-        };
+        let is_known = previous.is_some_and(|previous| previous.made.tag == made.tag) && len <= self.most;
+        let kept = if is_known { self.kept(key, frames) } else { None };
+        let copy = || (is_known && len <= AT_ONCE).then(|| frames.copy());
+        let (content, shares) = (kept.cloned().or_else(copy), kept.is_some());
         let variant = variant.filter(|_| content.is_some()).map(copy_variant);
-        self.cache.insert(key, Arc::new(Remembered { made, variant, content, shares, place }));
+        self.cache.insert(key, Arc::new(Remembered { made, variant, content, shares }));
+    }
+
+    /// Returns the content if it is not tiny, in one piece, and somebody else keeps it. If that is not known yet, it is held
+    /// from now on, to know it next time.
+    fn kept<'a>(&self, key: u64, frames: Frames<'a>) -> Option<&'a Bytes> {
+        // What nobody else holds was made for this response.
+        let content = frames.single().filter(|content| content.len() >= SHARED && !content.is_unique())?;
+        // Nobody waits for what only saves work later.
+        let mut trials = match self.trials.try_lock() {
+            Ok(trials) => trials,
+            Err(TryLockError::Poisoned(trials)) => trials.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        trials.stays(key, content, self.most).then_some(content)
+    }
+}
+
+/// The few contents that were seen last in a place where they may stay.
+///
+/// Each of them may hold a buffer that is much larger, such as the one that a connection to an upstream reads into, and
+/// uses again for the next response.
+#[derive(Default)]
+struct Trials {
+    held: VecDeque<(u64, Bytes)>,
+}
+
+impl Trials {
+    /// Returns true if `content` comes from where it was held; holds it otherwise, in place of what was held longest, and of
+    /// so much that all have at most `most` octets.
+    fn stays(&mut self, key: u64, content: &Bytes, most: usize) -> bool {
+        let last = self.held.iter().position(|(held, _)| *held == key).and_then(|place| self.held.remove(place));
+        if last.is_some_and(|(_, last)| last.as_ptr() == content.as_ptr() && last.len() == content.len()) {
+            return true;
+        }
+        let mut left = most.saturating_sub(content.len());
+        let mut fits = |held: &Bytes| left.checked_sub(held.len()).inspect(|less| left = *less).is_some();
+        let fitting = self.held.iter().take(TRIALS - 1).take_while(|(_, held)| fits(held)).count();
+        self.held.truncate(fitting);
+        self.held.push_front((key, content.clone()));
+        false
     }
 }
 
@@ -200,8 +244,6 @@ pub(crate) struct Remembered {
     content: Option<Bytes>,
     /// The content lies in somebody else's buffer.
     shares: bool,
-    /// Where the content lay, if it was in one piece.
-    place: Option<usize>,
 }
 
 /// How content was found to be the same.
@@ -277,9 +319,11 @@ impl Weighter<u64, Arc<Remembered>> for Weight {
     }
 }
 
-/// From this size on, in octets, content may be shared with the application: comparing less takes no time, and a small
-/// part of a large buffer must not hold it in memory.
-const SHARED: usize = 16 * 1024;
+/// From this size on, in octets, content may be shared with the application: comparing less takes no time.
+const SHARED: usize = 1024;
+
+/// How many contents are held to see whether they stay.
+const TRIALS: usize = 16;
 
 /// How many octets are compared or copied at once: that takes some tenths of a millisecond.
 const AT_ONCE: usize = 4 << 20;
