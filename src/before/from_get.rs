@@ -19,7 +19,7 @@ use tower_service::Service;
 
 use super::{
     layer::{Config, FromGet},
-    locks::{Mode, Turn},
+    locks::{Mode, Turn, Way},
     service::{is_read, refuse, report, Precondition},
 };
 use crate::{
@@ -62,13 +62,18 @@ where
             return FromGetFuture::new(State::Refused { refusal }, config);
         }
         let mode = if asked.is_empty() { Mode::Together } else { Mode::Alone };
-        let mut turn = self.kind.resources.turn(&parts, mode);
+        let way = self.kind.resources.way(&parts, mode);
         let mut request = Request::from_parts(parts, body);
-        if let Some(turn) = &turn {
-            turn.mark(request.extensions_mut());
-        }
-        // Where this layer is met a second time, it has checked already.
-        if turn.as_mut().is_none_or(|turn| mode == Mode::Together && turn.has_come()) {
+        let (turn, may_run) = match way {
+            Way::Turn(mut turn) => {
+                turn.mark(request.extensions_mut());
+                let may_run = mode == Mode::Together && turn.has_come();
+                (Some(turn), may_run)
+            }
+            // Where this layer is met a second time, it has checked already.
+            Way::Granted { is_judged } => (None, is_judged),
+        };
+        if may_run {
             let outcome = Outcome::Proceeded;
             let future = self.inner.call(request);
             return FromGetFuture::new(State::Running { future, outcome, turn, known: None }, config);

@@ -9,7 +9,10 @@ use std::{
     task::{ready, Context, Poll},
 };
 
-use http::{request, Extensions};
+use http::{
+    header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},
+    request, Extensions, HeaderMap,
+};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::representation::{path, KeyFn};
@@ -26,20 +29,50 @@ impl Resources {
         Self { hash: RandomState::new(), key, locks: Arc::default() }
     }
 
-    /// Makes a turn to write what a request is about; `None` if it is already the turn of the one who sends it.
+    /// Says how a request may write what it is about.
     ///
     /// Two resources under one name wait for each other; one under two names would not be protected. So by default only the
     /// path counts, however it is spelt.
-    pub(super) fn turn(&self, parts: &request::Parts, mode: Mode) -> Option<Turn> {
+    pub(super) fn way(&self, parts: &request::Parts, mode: Mode) -> Way {
         let mut hasher = self.hash.build_hasher();
         match &self.key {
             Some(key) => key(parts, &mut hasher),
             None => decoded(path(parts).as_bytes()).for_each(|octet| octet.hash(&mut hasher)),
         }
         let place = Place { locks: Arc::clone(&self.locks), resource: hasher.finish() };
-        let is_held = parts.extensions.get::<Held>().is_some_and(|held| held.0.contains(&place.id()));
-        (!is_held).then_some(Turn { state: State::New(mode), place })
+        let asked = self.preconditions(&parts.headers);
+        let held = parts.extensions.get::<Held>().and_then(|held| held.of(place.id()));
+        match held {
+            Some(hold) if mode == Mode::Together || hold.mode == Mode::Alone => {
+                Way::Granted { is_judged: mode == Mode::Together || hold.asked == asked }
+            }
+            held => {
+                // A write that checks nothing leaves the resource to the one that it sends, or they would wait for each other.
+                held.into_iter().for_each(Hold::let_go);
+                let hold = Hold { id: place.id(), mode, asked, guard: Mutex::default() };
+                Way::Turn(Turn { hold: Arc::new(hold), state: State::New, place })
+            }
+        }
     }
+
+    /// Hashes the preconditions of a write.
+    fn preconditions(&self, headers: &HeaderMap) -> u64 {
+        let mut hasher = self.hash.build_hasher();
+        for name in [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
+            let lines = headers.get_all(&name);
+            lines.iter().for_each(|line| line.as_bytes().hash(&mut hasher));
+            hasher.write_usize(lines.iter().count());
+        }
+        hasher.finish()
+    }
+}
+
+/// How a request may write.
+pub(super) enum Way {
+    /// When its turn has come.
+    Turn(Turn),
+    /// At once: it is the turn of the one who sends it, and `is_judged` if that one had the same preconditions.
+    Granted { is_judged: bool },
 }
 
 /// Returns the octets that a path stands for: `%6e` is `n`.
@@ -60,7 +93,33 @@ fn decoded(mut path: &[u8]) -> impl Iterator<Item = u8> + '_ {
 
 /// In the extensions of a write: the locks that are held for it. The same layer further in has not to wait for them.
 #[derive(Clone, Default)]
-struct Held(Vec<(usize, u64)>);
+struct Held(Vec<Arc<Hold>>);
+
+impl Held {
+    /// Returns the lock of a resource, if it is still held: extensions may outlive the write that they are of.
+    fn of(&self, id: (usize, u64)) -> Option<&Hold> {
+        self.0.iter().rev().find(|hold| hold.id == id && hold.guard().is_some()).map(|hold| &**hold)
+    }
+}
+
+/// A lock, held from the turn of a write to its end.
+struct Hold {
+    id: (usize, u64),
+    mode: Mode,
+    /// The preconditions of the write, hashed.
+    asked: u64,
+    guard: Mutex<Option<Guard>>,
+}
+
+impl Hold {
+    fn guard(&self) -> MutexGuard<'_, Option<Guard>> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn let_go(&self) {
+        drop(self.guard().take());
+    }
+}
 
 /// As many locks as there are resources with a write under way.
 #[derive(Default)]
@@ -91,7 +150,8 @@ impl Locks {
 
 /// A turn to write: waited for, then held until it is dropped.
 pub(super) struct Turn {
-    // The fields are dropped in this order: the lock is let go of before its place is looked at.
+    hold: Arc<Hold>,
+    // The fields are dropped in this order: nobody waits any more when the place is looked at.
     state: State,
     place: Place,
 }
@@ -102,7 +162,7 @@ impl Turn {
         self.line_up();
         if let State::Waiting(waiting) = &mut self.state {
             let guard = ready!(waiting.as_mut().poll(cx));
-            self.state = State::Held { _guard: guard };
+            self.take(guard);
         }
         Poll::Ready(())
     }
@@ -110,40 +170,50 @@ impl Turn {
     /// Returns true if nobody has to be waited for; the turn is this one's then.
     pub(super) fn has_come(&mut self) -> bool {
         self.line_up();
-        matches!(self.state, State::Held { .. })
+        matches!(self.state, State::Held)
     }
 
     /// Notes in a request's extensions whose turn it is.
     pub(super) fn mark(&self, extensions: &mut Extensions) {
-        extensions.get_or_insert_default::<Held>().0.push(self.place.id());
+        extensions.get_or_insert_default::<Held>().0.push(Arc::clone(&self.hold));
     }
 
     fn line_up(&mut self) {
-        if let State::New(mode) = self.state {
-            let lock = Arc::clone(self.place.locks.held().entry(self.place.resource).or_default());
-            self.state = State::line_up(lock, mode);
+        if !matches!(self.state, State::New) {
+            return;
         }
+        let lock = Arc::clone(self.place.locks.held().entry(self.place.resource).or_default());
+        let guard = match self.hold.mode {
+            Mode::Alone => Arc::clone(&lock).try_write_owned().map(Guard::Alone),
+            Mode::Together => Arc::clone(&lock).try_read_owned().map(Guard::Together),
+        };
+        match (guard, self.hold.mode) {
+            (Ok(guard), _) => self.take(guard),
+            (Err(_), Mode::Alone) => self.wait(async { Guard::Alone(lock.write_owned().await) }),
+            (Err(_), Mode::Together) => self.wait(async { Guard::Together(lock.read_owned().await) }),
+        }
+    }
+
+    fn wait(&mut self, guard: impl Future<Output = Guard> + Send + Sync + 'static) {
+        self.state = State::Waiting(Box::pin(guard));
+    }
+
+    fn take(&mut self, guard: Guard) {
+        *self.hold.guard() = Some(guard);
+        self.state = State::Held;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.hold.let_go();
     }
 }
 
 enum State {
-    New(Mode),
+    New,
     Waiting(Pin<Box<dyn Future<Output = Guard> + Send + Sync>>),
-    Held { _guard: Guard },
-}
-
-impl State {
-    fn line_up(lock: Arc<RwLock<()>>, mode: Mode) -> Self {
-        let guard = match mode {
-            Mode::Alone => Arc::clone(&lock).try_write_owned().map(Guard::Alone),
-            Mode::Together => Arc::clone(&lock).try_read_owned().map(Guard::Together),
-        };
-        match (guard, mode) {
-            (Ok(guard), _) => Self::Held { _guard: guard },
-            (Err(_), Mode::Alone) => Self::Waiting(Box::pin(async { Guard::Alone(lock.write_owned().await) })),
-            (Err(_), Mode::Together) => Self::Waiting(Box::pin(async { Guard::Together(lock.read_owned().await) })),
-        }
-    }
+    Held,
 }
 
 #[expect(dead_code, reason = "a guard is held, not read")]
@@ -183,7 +253,7 @@ mod tests {
 
     fn line_up(resources: &Resources, uri: &str, mode: Mode) -> Turn {
         let parts = Request::put(uri).body(()).unwrap().into_parts().0;
-        let mut turn = resources.turn(&parts, mode).unwrap();
+        let Way::Turn(mut turn) = resources.way(&parts, mode) else { panic!("nobody holds it") };
         turn.line_up();
         turn
     }
