@@ -271,6 +271,8 @@ fn rewritten(note: &Text, apart: usize, guard: fn(&str) -> String) -> Shared {
         let (app, barrier, inner) = (Arc::clone(&app), Arc::clone(&barrier), inner.clone());
         async move {
             if request.method() != Method::PATCH {
+                // Others have their turn between a check and its write.
+                tokio::task::yield_now().await;
                 return inner.oneshot(request).await;
             }
             let app = app.get().unwrap().clone();
