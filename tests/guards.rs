@@ -216,6 +216,43 @@ fn no_date_is_minted_that_the_source_of_the_layer_does_not_know() {
     assert!(lost.is_empty(), "{lost:#?}");
 }
 
+/// What the handler dates is judged by that date, whatever another layer knows, or does not.
+#[test]
+fn a_source_that_knows_no_date_hides_none_of_the_handlers() {
+    for known in [Representation::Unknown, exists("\"v1\"")] {
+        let note = note("old");
+        let service = service(&note, |content| reply(200, &[(LM, "Mon, 07 Nov 1994 08:49:37 GMT")], content));
+        let state = known.clone();
+        let service = PreconditionLayer::new(move |_| ready(state.clone())).layer(service);
+        let service = PreconditionLayer::from_get().layer(service);
+        for (date, expected) in [("Sun, 06 Nov 1994 08:49:37 GMT", 412), ("Mon, 07 Nov 1994 08:49:37 GMT", 204)] {
+            let status = run(status_of(service.clone(), put(&[(IUS, date)], "new")));
+            assert_eq!(status, expected, "{known:?}: {date}");
+        }
+    }
+}
+
+/// A date that is not sent yet counts, too, where a layer in between changed the tag.
+#[test]
+fn a_date_is_pending_behind_a_layer_that_weakens_tags() {
+    let weaken = |mut response: Response<tower_conditional::ResponseBody<Body>>| {
+        if let Some(tag) = response.headers_mut().get_mut("etag") {
+            *tag = format!("W/{}", tag.to_str().unwrap()).parse().unwrap();
+        }
+        response
+    };
+    let (conditional, clock) = ask::layer();
+    let note = note("old");
+    let inner = ServiceBuilder::new().map_response(weaken).layer(conditional).service(service(&note, plain));
+    let service = PreconditionLayer::from_get().layer(inner);
+    let get = || run(service.clone().oneshot(request("GET", "/note", &[]))).unwrap();
+    let held = get().headers()[LM].to_str().unwrap().to_owned();
+    clock.set(20);
+    get();
+    *note.lock().unwrap() = "theirs".to_owned();
+    assert_eq!(run(status_of(service.clone(), put(&[(IUS, &*held)], "mine"))), 412);
+}
+
 /// A layer that was made after a deploy, or on another server, does not know the dates that the first one minted. It can
 /// tell that they are none of the inner service's, once it has seen that this gives none; and lets pass what it cannot tell.
 #[test]
@@ -554,6 +591,9 @@ fn the_question_asks_no_cache_and_for_no_upgrade() {
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
         ("cache-control", "max-stale"),
         ("idempotency-key", "1"),
+        ("x-http-method", "PUT"),
+        ("x-http-method-override", "PUT"),
+        ("x-method-override", "PUT"),
     ];
     run(PreconditionLayer::from_get().layer(inner).oneshot(put(&lines, "new"))).unwrap();
     let asked = asked.lock().unwrap().take().unwrap();

@@ -28,7 +28,7 @@ use crate::{
     head::put,
     refusal::{is_write, Refusal},
     representation::{Freshness, Known, Outcome, Probe, Reason},
-    rules::{EntityTag, HttpDate, Preconditions, Representation, Validators},
+    rules::{EntityTag, HttpDate, LastModified, Preconditions, Representation, Validators},
     POLLED_AGAIN,
 };
 
@@ -262,7 +262,7 @@ fn probe<B: Default>(write: &Request<B>) -> Request<B> {
 }
 
 /// What the GET does not take over from the write: it has no content, wants all of the state, and is sent once.
-const NOT_ABOUT_THE_STATE: [&str; 13] = [
+const NOT_ABOUT_THE_STATE: [&str; 15] = [
     "cache-control",
     "connection",
     "expect",
@@ -275,7 +275,9 @@ const NOT_ABOUT_THE_STATE: [&str; 13] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "x-http-method",
     "x-http-method-override",
+    "x-method-override",
 ];
 
 /// The state that the response to a GET tells of.
@@ -298,22 +300,25 @@ impl Current {
         }
     }
 
-    /// Takes what a `ConditionalLayer` says of the representation, or else what the head says.
+    /// Takes the tag that clients get, and the date with what the layers further in know of it.
     fn of_content(head: &response::Parts) -> Self {
         let only = |name| {
             let mut lines = head.headers.get_all(name).iter();
             lines.next().filter(|_| lines.next().is_none())
         };
-        let etag = only(ETAG).and_then(|value| EntityTag::try_from(value).ok());
-        let known = head.extensions.get::<Known>().map(|known| &known.validators);
-        // A layer in between may have set another tag, and that is what clients have.
-        if let Some(known) = known.filter(|known| known.etag == etag) {
-            return Self { representation: known.clone().into(), is_tag_unknown: etag.is_none() };
-        }
         let now = clock::now();
-        let date = |value: &HeaderValue| HttpDate::parse(value, now);
-        let last_modified = only(LAST_MODIFIED).and_then(date).map(Into::into);
-        Self { representation: Validators { etag, last_modified }.into(), is_tag_unknown: false }
+        let etag = only(ETAG).and_then(|value| EntityTag::try_from(value).ok());
+        let sent = only(LAST_MODIFIED).and_then(|value| HttpDate::parse(value, now));
+        let known = head.extensions.get::<Known>().map(|known| &known.validators);
+        // A layer in between may have set another tag or date. One that is not sent yet counts all the same.
+        let known_date = known.and_then(|known| known.last_modified);
+        let last_modified = match (known_date, known_date.and_then(LastModified::date), sent) {
+            (_, Some(known), Some(sent)) if known != sent => Some(sent.into()),
+            (None, _, Some(sent)) => Some(sent.into()),
+            (known, ..) => known,
+        };
+        let is_tag_unknown = etag.is_none() && known.is_some_and(|known| known.etag.is_none());
+        Self { representation: Validators { etag, last_modified }.into(), is_tag_unknown }
     }
 }
 
