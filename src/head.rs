@@ -6,6 +6,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// Sets a field, in place of all its lines.
 #[inline]
 pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    if headers.len() >= FULL {
+        // A full head takes nothing, not even in place of something.
+        headers.remove(&name);
+    }
     drop(headers.try_insert(name, value));
 }
 
@@ -14,3 +18,6 @@ pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue)
 pub(crate) fn add(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
     drop(headers.try_append(name, value));
 }
+
+/// How many lines a head has at least that takes no more.
+const FULL: usize = 24_576;

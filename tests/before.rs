@@ -373,6 +373,11 @@ fn a_source_that_fails_lets_no_guarded_write_through() {
     }
     assert_eq!(send(&requiring, "PUT", &[]).status(), 428);
     assert_eq!(send(&requiring, "PUT", &[(IM, "*")]).status(), 503);
+    // Of what version a part would be, nobody knows.
+    for (name, keeps) in [("if-range", false), (IM, false), (IUS, false), (INM, true), ("accept", true)] {
+        let seen = send(&failing, "GET", &[("range", "bytes=0-1"), (name, "\"v1\"")]);
+        assert_eq!((seen.forwards("range"), seen.ran()), (keeps, true), "{name}");
+    }
 }
 
 #[test]

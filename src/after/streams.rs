@@ -200,6 +200,10 @@ pub(super) fn cut<B: Body>(
     let Some(range) = asked.rare().range.as_ref().filter(|_| is_allowed && length > 0) else { return };
     match range.within(length) {
         Some(range) => {
+            let (first, last) = (range.start, range.end - 1);
+            if !put_content_range(headers, format!("bytes {first}-{last}/{length}")) {
+                return;
+            }
             head.status = StatusCode::PARTIAL_CONTENT;
             // These are about the octets that are sent.
             for name in ["content-digest", "content-md5"] {
@@ -208,24 +212,24 @@ pub(super) fn cut<B: Body>(
             // It has a length, and the trailers are about the whole.
             headers.remove(TRANSFER_ENCODING);
             headers.remove(TRAILER);
-            let (first, last) = (range.start, range.end - 1);
             put(headers, CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
-            insert_text(headers, format!("bytes {first}-{last}/{length}"));
             body.cut(Part::new(range));
         }
         None => {
             head.status = StatusCode::RANGE_NOT_SATISFIABLE;
             keep_for_precondition_failed(headers);
-            insert_text(headers, format!("bytes */{length}"));
+            put_content_range(headers, format!("bytes */{length}"));
             body.end(body.outcome());
         }
     }
 }
 
-fn insert_text(headers: &mut HeaderMap, content_range: String) {
-    if let Ok(value) = HeaderValue::try_from(content_range) {
+/// Returns true if the head has it now.
+fn put_content_range(headers: &mut HeaderMap, text: String) -> bool {
+    if let Ok(value) = HeaderValue::try_from(text) {
         put(headers, CONTENT_RANGE, value);
     }
+    headers.contains_key(CONTENT_RANGE)
 }
 
 impl Asked {

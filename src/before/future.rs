@@ -174,7 +174,10 @@ impl<S, F: Source, ReqBody> Asking<S, F, ReqBody> {
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                 return Verdict::Fail(response);
             }
-            (Err(_), None) => return self.run(Validators::new(), Outcome::LeftAlone(Reason::StateUnavailable)),
+            (Err(_), None) => {
+                self.hide_unjudged_range();
+                return self.run(Validators::new(), Outcome::LeftAlone(Reason::StateUnavailable));
+            }
         };
         match (self.asked.check_as(self.required, &self.parts.method, &current), current) {
             (Err(refusal), _) => Verdict::Refuse(refusal),
@@ -221,6 +224,14 @@ impl<S, F: Source, ReqBody> Asking<S, F, ReqBody> {
         if exists && is_read(&self.parts.method) && !self.asked.allows_range(current, clock::now()) {
             headers.remove(RANGE);
             headers.remove(IF_RANGE);
+        }
+    }
+
+    /// Takes Range away if it hangs on a validator that nobody judged. The whole is always right.
+    fn hide_unjudged_range(&mut self) {
+        if self.asked.has_if_range() || self.asked.has_if_match() || self.asked.has_if_unmodified_since() {
+            self.parts.headers.remove(RANGE);
+            self.parts.headers.remove(IF_RANGE);
         }
     }
 
