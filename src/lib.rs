@@ -244,7 +244,8 @@
 //! - `axum`: [`Preconditions`] is an extractor, [`Refusal`] a response, and [`EntityTag`], [`HttpDate`] and [`Validators`]
 //!   are parts of one: `(tag, Json(item))`. And a resource is named by Axum's `OriginalUri`, so that equal paths under
 //!   different `nest` prefixes do not share their dates. Without it they do, and get new dates more often than they need;
-//!   nothing goes wrong.
+//!   and a layer inside `nest` does not know what one outside knows of the very prefix, so that a client may get a tag there
+//!   that its writes are refused by.
 //! - `blake3`: the hash `Blake3`, for [`ConditionalLayer::digest`]: faster than SHA-256 from some KiB on, for content that
 //!   was not seen before. It wants a C compiler.
 //! - `conformance`: the module of that name, with checks for your own tests. It needs no further crate.

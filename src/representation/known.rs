@@ -30,11 +30,13 @@ pub(crate) struct Known {
 pub(crate) struct Probe;
 
 impl Known {
-    /// Returns true if a request for this URI is about the same resource; routers take a prefix off.
+    /// Returns true if a request for this URI is about the same resource; routers take a prefix off, and some middleware the
+    /// slash at the end.
     pub(crate) fn is_about(&self, uri: &Uri, extensions: &Extensions) -> bool {
         let (path, rest) = (self.uri.path(), uri.path());
-        let is_same = path.ends_with(rest) || rest == "/" && is_prefix(path, extensions);
-        is_same && self.uri.query() == uri.query()
+        let (bare, bare_rest) = (path.trim_end_matches('/'), rest.trim_end_matches('/'));
+        let is_rest = path.ends_with(rest) || !bare_rest.is_empty() && bare.ends_with(bare_rest);
+        (is_rest || rest == "/" && is_prefix(bare, extensions)) && self.uri.query() == uri.query()
     }
 
     /// Gives a response the validators that it lacks, if it has content of the representation.
@@ -64,7 +66,16 @@ impl Known {
 /// Returns true if all of a path was taken off, and "/" put in its place.
 #[cfg(feature = "axum")]
 fn is_prefix(path: &str, extensions: &Extensions) -> bool {
-    extensions.get().is_some_and(|nested: &axum::extract::NestedPath| nested.as_str().ends_with(path))
+    let Some(nested) = extensions.get::<axum::extract::NestedPath>() else { return false };
+    // A router further out may have taken its part off, and the pattern has names for what differs.
+    let mut patterns = segments_from_last(nested.as_str());
+    let is_like = |segment| patterns.next().is_some_and(|pattern| pattern == segment || pattern.contains('{'));
+    segments_from_last(path).all(is_like)
+}
+
+#[cfg(feature = "axum")]
+fn segments_from_last(path: &str) -> impl Iterator<Item = &str> {
+    path.rsplit('/').filter(|segment| !segment.is_empty())
 }
 
 #[cfg(not(feature = "axum"))]
