@@ -156,10 +156,9 @@
 //!
 //! A tag invites clients to send it back with a PUT, as If-Match. **`ConditionalLayer` cannot check that**: it sees a
 //! write's response when the write is done, and so lets writes pass; but for those that hang on a date of its own making
-//! (If-Unmodified-Since without If-Match), which nobody further in knows: they get 412. So do those with another date, for
-//! a resource that the inner service gave none for last, or one not seen yet where it never gave any: the layer may have
-//! minted it before a restart, or on another server. There are three ways to check, and the later ones cover less and cost
-//! less work:
+//! (If-Unmodified-Since without If-Match), which nobody further in knows: they get 412. So do those with any other date, for
+//! a resource whose date the layer minted last: it may be one from before a restart, or of another server. There are three
+//! ways to check, and the later ones cover less and cost less work:
 //!
 //! | | what it keeps from happening | what it takes |
 //! |---|---|---|
@@ -207,8 +206,7 @@
 //! services give dates of their own and serve different versions at once; a clock that was set back across a restart; a
 //! client that makes up a date which hits exactly (one that sends the time of receipt is served, unless its clock or the
 //! network adds seconds); an inner service whose own validators are wrong, or that answers 304 by its own dates alone; a
-//! [write](#writes) with a date that was minted elsewhere, for a resource that this layer has not seen yet, where nothing
-//! was seen, or other resources have dates of their own.
+//! [write](#writes) with a minted date under a name, or on a server, by which this layer has not seen the resource yet.
 //! [`last_modified(false)`](ConditionalLayer::last_modified) does without minted dates.
 //!
 //! At most 65,536 resources are remembered, with some 400 octets each (26 MiB); what is forgotten costs a date.

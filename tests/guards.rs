@@ -257,18 +257,17 @@ fn a_date_is_pending_behind_a_layer_that_weakens_tags() {
 /// A layer that was made after a deploy, or on another server, does not know the dates that the first one minted. It can
 /// tell that they are none of the inner service's, once it has seen that this gives none; and lets pass what it cannot tell.
 #[test]
-fn a_date_that_another_layer_minted_guards_a_write_once_the_service_is_known() {
+fn a_date_that_another_layer_minted_guards_a_write_once_the_resource_was_seen() {
     let dated = [(LM, "Sun, 06 Nov 1994 08:49:37 GMT")];
     let fetch = |layer: &ConditionalLayer, uri: &str, own: Lines<'_>| {
         ask::send(layer, request("GET", uri, &[]), reply(200, own, "content"));
     };
     for (case, seen, expected) in [
         ("nothing was seen", &[][..], 204),
-        ("the resource has no date", &[("/note", &[][..])], 412),
-        ("nor has anything else", &[("/", &[])], 412),
-        ("the inner service dates it", &[("/note", &dated)], 204),
-        ("it dates other resources", &[("/", &[]), ("/file", &dated)], 204),
-        ("but not this one", &[("/file", &dated), ("/note", &[])], 412),
+        ("another one was", &[("/", &[][..])], 204),
+        ("the inner service does not date it", &[("/note", &[])], 412),
+        ("it dates it", &[("/note", &dated)], 204),
+        ("it dates others", &[("/file", &dated), ("/note", &[])], 412),
         ("it was dated before", &[("/note", &dated), ("/note", &[])], 412),
         ("it is dated now", &[("/note", &[]), ("/note", &dated)], 204),
     ] {
@@ -281,6 +280,12 @@ fn a_date_that_another_layer_minted_guards_a_write_once_the_service_is_known() {
         seen.iter().for_each(|(uri, own)| fetch(&layer, uri, own));
         let inner = service_fn(|_: Request<Body>| ready(Ok::<_, Infallible>(reply(204, &[], Body::empty()))));
         assert_eq!(run(status_of(layer.layer(inner), put(&[(IUS, held)], "mine"))), expected, "{case}");
+        let elsewhere = layer.clone().when_request(|parts| parts.method != Method::GET || parts.uri.path() != "/note");
+        assert_eq!(
+            run(status_of(elsewhere.layer(inner), put(&[(IUS, held)], "mine"))),
+            204,
+            "{case}, it is left alone"
+        );
         let undated = layer.last_modified(false);
         assert_eq!(run(status_of(undated.layer(inner), put(&[(IUS, held)], "mine"))), 204, "{case}, nothing is minted");
     }

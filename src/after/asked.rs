@@ -64,11 +64,20 @@ impl<'a> Head<'a> {
     pub(super) fn objection(&self, config: &Arc<Config>) -> Option<Objection> {
         if !matches!(*self.method, Method::GET | Method::HEAD) {
             let is_dated = self.headers.contains_key(IF_UNMODIFIED_SINCE);
-            let is_refused = is_dated && self.hangs_on_minted_date(config);
+            let is_refused = is_dated && self.is_read_here(config) && self.hangs_on_minted_date(config);
             return Some(if is_refused { Objection::Refused } else { Objection::Passing(Reason::Method) });
         }
         let is_left_alone = config.when_request.as_ref().zip(self.parts).is_some_and(|(when, parts)| !when(parts));
         is_left_alone.then_some(Objection::Passing(Reason::Request))
+    }
+
+    /// Returns true if the layer would not leave a GET of the same resource alone.
+    fn is_read_here(&self, config: &Config) -> bool {
+        config.when_request.as_ref().zip(self.parts).is_none_or(|(when, parts)| {
+            let mut read = parts.clone();
+            read.method = Method::GET;
+            when(&read)
+        })
     }
 
     /// Returns true if nothing but a date that may have been minted keeps a write from being run.

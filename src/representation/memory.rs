@@ -28,10 +28,6 @@ pub(crate) struct Memory {
     shards: [Place; SHARDS],
     /// Any resource was ever remembered. If not, there is none to look for.
     is_used: AtomicBool,
-    /// A date was given by the inner service.
-    is_given: AtomicBool,
-    /// A date was minted, or will be.
-    is_minted: AtomicBool,
     /// The last moment, in Unix seconds, at which a response was sent that was not remembered.
     unknown: AtomicI64,
 }
@@ -54,8 +50,6 @@ impl Memory {
             keys: Keys::new(),
             shards: std::array::from_fn(shard),
             is_used: AtomicBool::new(false),
-            is_given: AtomicBool::new(false),
-            is_minted: AtomicBool::new(false),
             unknown: AtomicI64::new(now.unix_seconds()),
         }
     }
@@ -80,8 +74,6 @@ impl Memory {
                 return Some(modified);
             }
         }
-        raise(&self.is_given, sighting.given.is_some());
-        raise(&self.is_minted, sighting.mint && sighting.given.is_none());
         let mut shard = self.write(request.resource);
         let Shard { watermark, resources, .. } = &mut *shard;
         if let Some(resource) = resources.get_mut(&request.resource) {
@@ -122,15 +114,14 @@ impl Memory {
     }
 
     /// Returns true if a write must not hang on `date`: it may have been minted for the resource, by this layer or by another
-    /// that serves it or did so before, and the inner service does not seem to know better.
+    /// that serves it or did so before, and the inner service dates nothing of it.
+    ///
+    /// Of a resource that was never seen here nothing is known, and the inner service may judge its dates.
     pub(crate) fn may_guard_in_vain(&self, request: &RequestKey, date: HttpDate) -> bool {
         let shard = self.read(request.resource);
         match shard.resources.peek(&request.resource) {
             Some(resource) => resource.may_have_minted(date) || !resource.is_given(),
-            None => {
-                let gives_none = self.is_minted.load(Ordering::Relaxed) && !self.is_given.load(Ordering::Relaxed);
-                gives_none || shard.watermark.covers(date)
-            }
+            None => shard.watermark.covers(date),
         }
     }
 
@@ -183,13 +174,6 @@ struct Shard {
     resources: LruCache<u64, Resource, Hashed>,
     /// Whether the inner service supplied a validator, or it was made here.
     validators: LruCache<Key, bool, Hashed>,
-}
-
-/// Sets a flag that stays set, and leaves its cache line alone where it is.
-fn raise(flag: &AtomicBool, is_to_be: bool) {
-    if is_to_be && !flag.load(Ordering::Relaxed) {
-        flag.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Makes a cache of at most `entries`; room for them is made when it is needed.
