@@ -70,7 +70,13 @@ impl<F: Source> PreconditionLayer<FromSource<F>> {
     /// [`Preconditions::check`](crate::Preconditions::check) inside the transaction; this layer in front of it spares the
     /// handler what is refused anyway.
     ///
+    /// A handler that serves parts (206) has to set its own `ETag`: if the state changes between the question and the
+    /// answer, the part would bear the tag of the state before, and a client would put the two together.
+    ///
     /// [`Representation::Unknown`](crate::Representation::Unknown) leaves a request to the handler.
+    ///
+    /// As in Tower's `AsyncFilter`, the inner service is kept ready meanwhile. So the closure must not wait for what that
+    /// holds, such as a permit of the same `ConcurrencyLimit`.
     ///
     /// # Examples
     ///
@@ -209,7 +215,8 @@ impl PreconditionLayer<FromGet> {
     /// it), and the service must be `Clone`.
     ///
     /// **Wrap what has both methods.** With Axum that is the whole `Router`, as in the example: `Router::layer` and the
-    /// `layer` of a `MethodRouter` or a handler wrap the handler of each method by itself, and a GET would run the write.
+    /// `layer` of a `MethodRouter` or a handler wrap the handler of each method by itself, and a GET would run the write. So
+    /// it would in a middleware of `from_fn` that is used there: its `Next` does not tell what it leads to.
     ///
     /// # Panics
     ///
