@@ -7,10 +7,15 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 #[inline]
 pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
     if headers.len() >= FULL {
-        // A full head takes nothing, not even in place of something.
-        headers.remove(&name);
+        make_room(headers, &name);
     }
     drop(headers.try_insert(name, value));
+}
+
+/// A full head takes nothing, not even in place of something.
+#[cold]
+fn make_room(headers: &mut HeaderMap, name: &HeaderName) {
+    headers.remove(name);
 }
 
 /// Adds a line to a field.
