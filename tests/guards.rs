@@ -291,6 +291,18 @@ fn a_date_that_another_layer_minted_guards_a_write_once_the_resource_was_seen() 
     }
 }
 
+/// A write has other fields than a read. What was minted for the read is known all the same.
+#[test]
+fn a_minted_date_guards_a_write_that_when_request_would_leave_alone() {
+    let (layer, clock) = ask::layer();
+    let layer = layer.when_request(|parts| parts.headers.contains_key("accept"));
+    let read = ask::send(&layer, request("GET", "/note", &[("accept", "*/*")]), reply(200, &[], "old"));
+    clock.set(60);
+    let inner = service_fn(|_: Request<Body>| ready(Ok::<_, Infallible>(reply(204, &[], Body::empty()))));
+    let write = put(&[(IUS, read.line(LM).unwrap())], "mine");
+    assert_eq!(run(status_of(layer.layer(inner), write)), 412);
+}
+
 // ----- 3. Locks. -----
 
 /// A layer that is applied twice (on a nested router and on the outer one) does not wait for itself.
@@ -519,6 +531,27 @@ fn what_is_known_of_a_resource_is_said_of_what_a_router_leaves_of_it() {
         let tag = response.headers().get("etag").map(|tag| tag.to_str().unwrap());
         assert_eq!((response.status(), tag), (StatusCode::OK, Some("\"v1\"")), "{uri}");
     }
+}
+
+/// A handler may ask for something else with the extensions of the request that it got.
+#[test]
+fn what_is_known_of_one_nested_resource_is_not_said_of_another() {
+    let whole = Arc::new(OnceLock::<Router>::new());
+    let again = Arc::clone(&whole);
+    let user = get(move |request: Request<Body>| async move {
+        let Some(uri) = request.headers().get("x-next").cloned() else { return "somebody".into_response() };
+        let (mut parts, body) = request.into_parts();
+        parts.uri = uri.to_str().unwrap().parse().unwrap();
+        parts.headers.clear();
+        again.get().unwrap().clone().oneshot(Request::from_parts(parts, body)).await.unwrap()
+    });
+    let users = Router::new().nest("/users/{id}", Router::new().route("/", user).layer(ConditionalLayer::new()));
+    let app = whole.get_or_init(|| users).clone().layer(PreconditionLayer::new(|parts: &http::request::Parts| {
+        ready(exists(&format!("\"of {}\"", parts.uri.path()).replace([' ', '/'], "-")))
+    }));
+    let tag_of = |lines| run(app.clone().oneshot(request("GET", "/users/7", lines))).unwrap().headers()["etag"].clone();
+    assert_eq!(tag_of(&[]), "\"of--users-7\"");
+    assert_eq!(tag_of(&[("x-next", "/users/8")]), *tag("somebody"));
 }
 
 /// What the client was told counts, and not what a layer further in had said before a layer between changed it.

@@ -64,7 +64,7 @@ impl<'a> Head<'a> {
     pub(super) fn objection(&self, config: &Arc<Config>) -> Option<Objection> {
         if !matches!(*self.method, Method::GET | Method::HEAD) {
             let is_dated = self.headers.contains_key(IF_UNMODIFIED_SINCE);
-            let is_refused = is_dated && self.is_read_here(config) && self.hangs_on_minted_date(config);
+            let is_refused = is_dated && self.hangs_on_minted_date(config);
             return Some(if is_refused { Objection::Refused } else { Objection::Passing(Reason::Method) });
         }
         let is_left_alone = config.when_request.as_ref().zip(self.parts).is_some_and(|(when, parts)| !when(parts));
@@ -88,8 +88,10 @@ impl<'a> Head<'a> {
         if self.known().is_some() || asked.preconditions.has_if_match() || !is_write(self.method) {
             return false;
         }
-        let date = asked.preconditions.if_unmodified_since_date();
-        config.last_modified && date.is_some_and(|date| config.memory.may_guard_in_vain(&asked.key, date))
+        let Some(date) = asked.preconditions.if_unmodified_since_date() else { return false };
+        let (memory, key) = (&config.memory, &asked.key);
+        let is_in_vain = || memory.may_guard_in_vain(key, date) && self.is_read_here(config);
+        config.last_modified && (memory.may_have_minted(key, date) || is_in_vain())
     }
 
     /// Returns what a layer further out knows of the representation.
@@ -328,7 +330,7 @@ impl Asked {
         let mut validators = Validators::new();
         validators.etag = current.etag.cloned();
         validators.last_modified = current.last_modified.or(unsettled);
-        Known { uri: Uri::default(), validators, freshness: self.config.freshness }
+        Known::answer(validators, self.config.freshness)
     }
 
     /// Takes the tag that the inner service gave, ready to send.

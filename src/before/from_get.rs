@@ -11,7 +11,7 @@ use std::{
 
 use http::{
     header::{HeaderName, CACHE_CONTROL, ETAG, LAST_MODIFIED},
-    response, HeaderValue, Request, Response, StatusCode, Uri,
+    response, HeaderValue, Request, Response, StatusCode,
 };
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -19,7 +19,7 @@ use tower_service::Service;
 
 use super::{
     layer::{Config, FromGet},
-    locks::{Mode, Turn, Way},
+    locks::{Mode, Turn},
     service::{is_read, refuse, report, Precondition},
 };
 use crate::{
@@ -50,7 +50,7 @@ where
         let config = Arc::clone(&self.config);
         if !is_write(request.method()) {
             let outcome = Outcome::LeftAlone(Reason::Method);
-            let known = is_read(request.method()).then(|| nothing_known(request.uri().clone()));
+            let known = is_read(request.method()).then(|| nothing_known(&request));
             let future = self.inner.call(request);
             return FromGetFuture::new(State::Running { future, outcome, turn: None, known }, config);
         }
@@ -62,18 +62,11 @@ where
             return FromGetFuture::new(State::Refused { refusal }, config);
         }
         let mode = if asked.is_empty() { Mode::Together } else { Mode::Alone };
-        let way = self.kind.resources.way(&parts, mode);
+        let mut turn = self.kind.resources.turn(&parts, mode);
         let mut request = Request::from_parts(parts, body);
-        let (turn, may_run) = match way {
-            Way::Turn(mut turn) => {
-                turn.mark(request.extensions_mut());
-                let may_run = mode == Mode::Together && turn.has_come();
-                (Some(turn), may_run)
-            }
-            // Where this layer is met a second time, it has checked already.
-            Way::Granted { is_judged } => (None, is_judged),
-        };
-        if may_run {
+        turn.mark(request.extensions_mut());
+        if mode == Mode::Together && turn.has_come() {
+            let turn = Some(turn);
             let outcome = Outcome::Proceeded;
             let future = self.inner.call(request);
             return FromGetFuture::new(State::Running { future, outcome, turn, known: None }, config);
@@ -145,8 +138,7 @@ pin_project! {
 struct Write<S, ReqBody> {
     inner: S,
     request: Request<ReqBody>,
-    /// `None` if it is already the turn of the one who sent this.
-    turn: Option<Turn>,
+    turn: Turn,
     asked: Preconditions,
     required: bool,
 }
@@ -174,9 +166,7 @@ where
             let next = match this.state.as_mut().project() {
                 StateProj::InLine { write } => {
                     let waiting = write.as_mut().expect(POLLED_AGAIN);
-                    if let Some(turn) = &mut waiting.turn {
-                        ready!(turn.poll(cx));
-                    }
+                    ready!(waiting.turn.poll(cx));
                     if waiting.asked.is_empty() {
                         State::Judged { write: write.take() }
                     } else {
@@ -205,15 +195,17 @@ where
                     ready!(write.as_mut().expect(POLLED_AGAIN).inner.poll_ready(cx))?;
                     let Write { mut inner, mut request, turn, .. } = write.take().expect(POLLED_AGAIN);
                     // A date that was minted further in was judged here.
-                    let known = nothing_known(request.uri().clone());
+                    let known = nothing_known(&request);
                     request.extensions_mut().insert(known);
+                    let turn = Some(turn);
                     State::Running { future: inner.call(request), outcome: Outcome::Proceeded, turn, known: None }
                 }
                 StateProj::Running { future, outcome, turn, known } => {
                     let mut response = ready!(future.poll(cx))?.map(|body| ResponseBody::inner(body, *outcome));
                     drop(turn.take());
                     if let Some(known) = known.take() {
-                        response.extensions_mut().insert(known);
+                        // What a layer further in knows says more.
+                        response.extensions_mut().get_or_insert_with(|| known);
                     }
                     return Poll::Ready(Ok(report(response, *outcome, this.config)));
                 }
@@ -239,8 +231,8 @@ impl<S, ReqBody> Write<S, ReqBody> {
 }
 
 /// Says to other layers that somebody judges writes who knows nothing of what they make.
-fn nothing_known(uri: Uri) -> Known {
-    Known { uri, validators: Validators::new(), freshness: Freshness::NoCache }
+fn nothing_known<B>(request: &Request<B>) -> Known {
+    Known::new(request.uri(), request.extensions(), Validators::new(), Freshness::NoCache)
 }
 
 /// Makes the GET that asks for the validators of what a write is about.
@@ -257,6 +249,10 @@ fn probe<B: Default>(write: &Request<B>) -> Request<B> {
     // What a cache further in kept may be of yesterday.
     put(get.headers_mut(), CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     *get.extensions_mut() = write.extensions().clone();
+    // That this is judged already was said of the write.
+    if get.extensions().get::<Known>().is_some_and(Known::is_nothing) {
+        get.extensions_mut().remove::<Known>();
+    }
     get.extensions_mut().insert(Probe);
     get
 }

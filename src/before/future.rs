@@ -254,7 +254,7 @@ impl<F: Source> FromSource<F> {
     /// Says what is known of the target of a request.
     pub(super) fn known(&self, parts: &request::Parts, validators: Validators) -> Known {
         let validators = if self.add_validators { validators } else { Validators::new() };
-        Known { uri: parts.uri.clone(), validators, freshness: self.freshness }
+        Known::new(&parts.uri, &parts.extensions, validators, self.freshness)
     }
 }
 

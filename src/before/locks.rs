@@ -9,10 +9,7 @@ use std::{
     task::{ready, Context, Poll},
 };
 
-use http::{
-    header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},
-    request, Extensions, HeaderMap,
-};
+use http::{request, Extensions};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::representation::{path, KeyFn};
@@ -29,50 +26,28 @@ impl Resources {
         Self { hash: RandomState::new(), key, locks: Arc::default() }
     }
 
-    /// Says how a request may write what it is about.
+    /// Makes a turn to write what a request is about. Within another write, which holds the lock that it needs, it has come.
     ///
     /// Two resources under one name wait for each other; one under two names would not be protected. So by default only the
     /// path counts, however it is spelt.
-    pub(super) fn way(&self, parts: &request::Parts, mode: Mode) -> Way {
+    pub(super) fn turn(&self, parts: &request::Parts, mode: Mode) -> Turn {
         let mut hasher = self.hash.build_hasher();
         match &self.key {
             Some(key) => key(parts, &mut hasher),
             None => decoded(path(parts).as_bytes()).for_each(|octet| octet.hash(&mut hasher)),
         }
         let place = Place { locks: Arc::clone(&self.locks), resource: hasher.finish() };
-        let asked = self.preconditions(&parts.headers);
-        let held = parts.extensions.get::<Held>().and_then(|held| held.of(place.id()));
-        match held {
-            Some(hold) if mode == Mode::Together || hold.mode == Mode::Alone => {
-                Way::Granted { is_judged: mode == Mode::Together || hold.asked == asked }
-            }
-            held => {
-                // A write that checks nothing leaves the resource to the one that it sends, or they would wait for each other.
-                held.into_iter().for_each(Hold::let_go);
-                let hold = Hold { id: place.id(), mode, asked, guard: Mutex::default() };
-                Way::Turn(Turn { hold: Arc::new(hold), state: State::New, place })
-            }
+        let held = parts.extensions.get::<Held>();
+        let shared = held.and_then(|held| held.shared(place.id()));
+        if let Some((held, guard)) = shared.filter(|(held, _)| mode == Mode::Together || *held == Mode::Alone) {
+            let hold = Hold { id: place.id(), mode: held, guard: Mutex::new(Some(guard)) };
+            return Turn { hold: Arc::new(hold), state: State::Held, place };
         }
+        // Writes that check nothing leave the resource to the one that they send, or they would wait for each other.
+        held.iter().for_each(|held| held.of(place.id()).for_each(Hold::let_go));
+        let hold = Hold { id: place.id(), mode, guard: Mutex::default() };
+        Turn { hold: Arc::new(hold), state: State::New, place }
     }
-
-    /// Hashes the preconditions of a write.
-    fn preconditions(&self, headers: &HeaderMap) -> u64 {
-        let mut hasher = self.hash.build_hasher();
-        for name in [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
-            let lines = headers.get_all(&name);
-            lines.iter().for_each(|line| line.as_bytes().hash(&mut hasher));
-            hasher.write_usize(lines.iter().count());
-        }
-        hasher.finish()
-    }
-}
-
-/// How a request may write.
-pub(super) enum Way {
-    /// When its turn has come.
-    Turn(Turn),
-    /// At once: it is the turn of the one who sends it, and `is_judged` if that one had the same preconditions.
-    Granted { is_judged: bool },
 }
 
 /// Returns the octets that a path stands for: `%6e` is `n`.
@@ -96,28 +71,34 @@ fn decoded(mut path: &[u8]) -> impl Iterator<Item = u8> + '_ {
 struct Held(Vec<Arc<Hold>>);
 
 impl Held {
+    fn of(&self, id: (usize, u64)) -> impl Iterator<Item = &Hold> {
+        self.0.iter().map(|hold| &**hold).filter(move |hold| hold.id == id)
+    }
+
     /// Returns the lock of a resource, if it is still held: extensions may outlive the write that they are of.
-    fn of(&self, id: (usize, u64)) -> Option<&Hold> {
-        self.0.iter().rev().find(|hold| hold.id == id && hold.guard().is_some()).map(|hold| &**hold)
+    fn shared(&self, id: (usize, u64)) -> Option<(Mode, Arc<Guard>)> {
+        self.of(id).find_map(|hold| Some((hold.mode, hold.guard().clone()?)))
     }
 }
 
-/// A lock, held from the turn of a write to its end.
+/// A lock, held from the turn of a write to its end, and to that of the writes inside it.
 struct Hold {
     id: (usize, u64),
+    /// How the lock is held.
     mode: Mode,
-    /// The preconditions of the write, hashed.
-    asked: u64,
-    guard: Mutex<Option<Guard>>,
+    /// `None` before and after.
+    guard: Mutex<Option<Arc<Guard>>>,
 }
 
 impl Hold {
-    fn guard(&self) -> MutexGuard<'_, Option<Guard>> {
+    fn guard(&self) -> MutexGuard<'_, Option<Arc<Guard>>> {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn let_go(&self) {
-        drop(self.guard().take());
+        let guard = self.guard().take();
+        // Others wake up now, and may look at this.
+        drop(guard);
     }
 }
 
@@ -199,7 +180,7 @@ impl Turn {
     }
 
     fn take(&mut self, guard: Guard) {
-        *self.hold.guard() = Some(guard);
+        *self.hold.guard() = Some(Arc::new(guard));
         self.state = State::Held;
     }
 }
@@ -253,7 +234,7 @@ mod tests {
 
     fn line_up(resources: &Resources, uri: &str, mode: Mode) -> Turn {
         let parts = Request::put(uri).body(()).unwrap().into_parts().0;
-        let Way::Turn(mut turn) = resources.way(&parts, mode) else { panic!("nobody holds it") };
+        let mut turn = resources.turn(&parts, mode);
         turn.line_up();
         turn
     }

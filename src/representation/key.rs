@@ -271,7 +271,13 @@ fn original_uri<'a>(uri: &'a Uri, _: &'a Extensions) -> &'a Uri {
 
 /// Returns the path as the client sent it, as far as it is known.
 pub(crate) fn path(parts: &request::Parts) -> &str {
-    original_uri(&parts.uri, &parts.extensions).path()
+    let (original, rest) = (original_uri(&parts.uri, &parts.extensions).path(), parts.uri.path());
+    // A request may have the extensions of another one, which it was made for.
+    if rest == "/" || original.ends_with(rest) {
+        original
+    } else {
+        rest
+    }
 }
 
 /// Returns a bit for the length of a name.

@@ -18,9 +18,11 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     /// Of what. An application may hand its request's extensions on with a request for something else.
-    pub(crate) uri: Uri,
+    uri: Uri,
+    /// How many segments routers had taken off before that.
+    nested: usize,
     pub(crate) validators: Validators,
-    pub(crate) freshness: Freshness,
+    freshness: Freshness,
 }
 
 /// In the extensions of a request: somebody asks for the validators alone, to judge a write by them.
@@ -30,13 +32,37 @@ pub(crate) struct Known {
 pub(crate) struct Probe;
 
 impl Known {
+    /// Says what is known of the target of a request.
+    pub(crate) fn new(uri: &Uri, extensions: &Extensions, validators: Validators, freshness: Freshness) -> Self {
+        Self { uri: uri.clone(), nested: nested(extensions).count(), validators, freshness }
+    }
+
+    /// Says what is known to whoever asked.
+    pub(crate) fn answer(validators: Validators, freshness: Freshness) -> Self {
+        Self { uri: Uri::default(), nested: 0, validators, freshness }
+    }
+
+    /// Returns true if nothing is known.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.validators.etag.is_none() && self.validators.last_modified.is_none()
+    }
+
     /// Returns true if a request for this URI is about the same resource; routers take a prefix off, and some middleware the
     /// slash at the end.
     pub(crate) fn is_about(&self, uri: &Uri, extensions: &Extensions) -> bool {
         let (path, rest) = (self.uri.path(), uri.path());
         let (bare, bare_rest) = (path.trim_end_matches('/'), rest.trim_end_matches('/'));
         let is_rest = path.ends_with(rest) || !bare_rest.is_empty() && bare.ends_with(bare_rest);
-        (is_rest || rest == "/" && is_prefix(bare, extensions)) && self.uri.query() == uri.query()
+        (is_rest || rest == "/" && self.is_prefix(extensions)) && self.uri.query() == uri.query()
+    }
+
+    /// Returns true if routers have taken all of the path off since, and put "/" in its place.
+    fn is_prefix(&self, extensions: &Extensions) -> bool {
+        let mut segments = segments(self.uri.path());
+        // A pattern has names for what differs.
+        let mut taken = nested(extensions).skip(self.nested);
+        taken.all(|pattern| segments.next().is_some_and(|segment| pattern == segment || pattern.contains('{')))
+            && segments.next().is_none()
     }
 
     /// Gives a response the validators that it lacks, if it has content of the representation.
@@ -63,24 +89,19 @@ impl Known {
     }
 }
 
-/// Returns true if all of a path was taken off, and "/" put in its place.
+/// Returns the segments that Axum's routers have taken off a path so far, or the patterns that these fit.
 #[cfg(feature = "axum")]
-fn is_prefix(path: &str, extensions: &Extensions) -> bool {
-    let Some(nested) = extensions.get::<axum::extract::NestedPath>() else { return false };
-    // A router further out may have taken its part off, and the pattern has names for what differs.
-    let mut patterns = segments_from_last(nested.as_str());
-    let is_like = |segment| patterns.next().is_some_and(|pattern| pattern == segment || pattern.contains('{'));
-    segments_from_last(path).all(is_like)
-}
-
-#[cfg(feature = "axum")]
-fn segments_from_last(path: &str) -> impl Iterator<Item = &str> {
-    path.rsplit('/').filter(|segment| !segment.is_empty())
+fn nested(extensions: &Extensions) -> impl Iterator<Item = &str> {
+    segments(extensions.get().map_or("", axum::extract::NestedPath::as_str))
 }
 
 #[cfg(not(feature = "axum"))]
-fn is_prefix(_: &str, _: &Extensions) -> bool {
-    false
+fn nested(_: &Extensions) -> impl Iterator<Item = &str> {
+    segments("")
+}
+
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
 }
 
 /// Puts validators into a head, in place of what is there.

@@ -1,0 +1,244 @@
+//! Writes that a handler sends while it answers one, through the same layer and with the extensions that it got: each is
+//! judged for itself, and has its share in the lock.
+#![cfg(feature = "axum")]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    future::Future,
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
+
+use axum::{body::Body, Router};
+use bytes::Bytes;
+use http::{Extensions, Method, Request, Response, StatusCode};
+use http_body::Body as HttpBody;
+use http_body_util::BodyExt;
+use tokio::{
+    sync::Notify,
+    task::{self, yield_now},
+    time::timeout,
+};
+use tower::{service_fn, util::BoxCloneSyncService, BoxError, Layer, Service, ServiceExt};
+use tower_conditional::{ConditionalLayer, FromGet, PreconditionLayer};
+
+use self::ask::{request, run, tag, Lines, IM, INM, IUS, LM};
+
+#[allow(dead_code)]
+mod ask;
+
+type App = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+
+/// Texts by path and query.
+type Texts = Arc<Mutex<HashMap<String, String>>>;
+
+fn texts(all: &[(&str, &str)]) -> Texts {
+    Arc::new(Mutex::new(all.iter().map(|(uri, text)| ((*uri).to_owned(), (*text).to_owned())).collect()))
+}
+
+fn text(texts: &Texts, uri: &str) -> String {
+    texts.lock().unwrap().get(uri).cloned().unwrap_or_default()
+}
+
+/// Answers GET and PUT; others have their turn meanwhile.
+async fn store(texts: Texts, request: Request<Body>) -> Result<Response<Body>, Infallible> {
+    let uri = request.uri().path_and_query().unwrap().to_string();
+    let (method, body) = (request.method().clone(), request.into_body());
+    let new = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    yield_now().await;
+    let mut response = Response::new(Body::empty());
+    let mut texts = texts.lock().unwrap();
+    match (method, texts.get(&uri)) {
+        (Method::PUT, _) => {
+            texts.insert(uri, new);
+            *response.status_mut() = StatusCode::NO_CONTENT;
+        }
+        (_, Some(text)) => *response.body_mut() = Body::from(text.clone()),
+        (_, None) => *response.status_mut() = StatusCode::NOT_FOUND,
+    }
+    Ok(response)
+}
+
+fn boxed<S, B>(service: S) -> App
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    App::new(service.map_response(|response| response.map(Body::new)))
+}
+
+/// Texts behind `layer`, whose PATCH does what `patch` does with the whole and the request, and answers with a status.
+fn app<F: Future<Output = u16> + Send + 'static>(
+    texts: &Texts,
+    layer: &PreconditionLayer<FromGet>,
+    patch: impl Fn(App, Request<Body>) -> F + Clone + Send + Sync + 'static,
+) -> App {
+    let whole = Arc::new(OnceLock::<App>::new());
+    let (again, texts) = (Arc::clone(&whole), Arc::clone(texts));
+    let handler = service_fn(move |request: Request<Body>| {
+        let (again, texts, patch) = (Arc::clone(&again), Arc::clone(&texts), patch.clone());
+        async move {
+            if request.method() != Method::PATCH {
+                return store(texts, request).await;
+            }
+            let status = patch(again.get().unwrap().clone(), request).await;
+            Ok(ask::reply(status, &[], Body::empty()))
+        }
+    });
+    whole.get_or_init(|| boxed(layer.layer(ConditionalLayer::new().layer(handler)))).clone()
+}
+
+/// Makes a write with the extensions of another.
+fn within(outer: &Extensions, method: &str, uri: &str, lines: Lines<'_>, text: &str) -> Request<Body> {
+    let mut write = request(method, uri, lines).map(|_| Body::from(text.to_owned()));
+    *write.extensions_mut() = outer.clone();
+    write
+}
+
+async fn status(app: &App, request: Request<Body>) -> u16 {
+    timeout(Duration::from_secs(5), app.clone().oneshot(request)).await.expect("no deadlock").unwrap().status().as_u16()
+}
+
+#[test]
+fn the_judgement_of_one_resource_is_none_of_another_with_its_lock() {
+    let coarse = PreconditionLayer::from_get().key(|_| ());
+    for (layer, from, to, is_routed) in [
+        (PreconditionLayer::from_get(), "/note?id=1", "/note?id=2", false),
+        (coarse, "/notes/1", "/notes/2", false),
+        (PreconditionLayer::from_get(), "/notes/1", "/notes/2", true),
+    ] {
+        let texts = texts(&[(to, "precious")]);
+        let app = app(&texts, &layer, move |app, request| async move {
+            status(&app, within(request.extensions(), "PUT", to, &[(INM, "*")], "lost")).await
+        });
+        let app = if is_routed { App::new(Router::new().fallback_service(app)) } else { app };
+        assert_eq!(run(status(&app, request("PATCH", from, &[(INM, "*")]))), 412, "{from} {to}");
+        assert_eq!(text(&texts, to), "precious");
+    }
+}
+
+#[test]
+fn the_lock_of_one_resource_is_none_of_another() {
+    let (one, two) = ("/notes/1", "/notes/2");
+    let texts = texts(&[(one, "one"), (two, "old")]);
+    let app = app(&texts, &PreconditionLayer::from_get(), move |app, request| async move {
+        status(&app, within(request.extensions(), "PUT", two, &[(IM, &tag("old"))], "inner")).await
+    });
+    let app = App::new(Router::new().fallback_service(app));
+    let other = async {
+        yield_now().await;
+        status(&app, within(&Extensions::new(), "PUT", two, &[(IM, &tag("old"))], "other")).await
+    };
+    let both = run(async { tokio::join!(status(&app, request("PATCH", one, &[(IM, &tag("one"))])), other) });
+    assert_eq!([both.0.min(both.1), both.0.max(both.1)], [204, 412]);
+}
+
+#[test]
+fn one_judgement_is_for_one_write() {
+    let texts = texts(&[("/note", "old")]);
+    let app = app(&texts, &PreconditionLayer::from_get(), |app, request| async move {
+        let [one, two] =
+            ["one", "two"].map(|text| within(request.extensions(), "PUT", "/note", &[(IM, &tag("old"))], text));
+        assert_eq!(status(&app, one).await, 204);
+        status(&app, two).await
+    });
+    assert_eq!(run(status(&app, request("PATCH", "/note", &[(IM, &tag("old"))]))), 412);
+    assert_eq!(text(&texts, "/note"), "one");
+}
+
+#[test]
+fn a_guarded_write_waits_for_the_unguarded_one_beside_it() {
+    let texts = texts(&[("/note", "old")]);
+    let adding = Arc::clone(&texts);
+    let app = app(&texts, &PreconditionLayer::from_get(), move |app, request| {
+        let adding = Arc::clone(&adding);
+        async move {
+            if request.headers().contains_key("x-add") {
+                yield_now().await;
+                adding.lock().unwrap().entry("/note".to_owned()).and_modify(|text| text.push_str(" and more"));
+                return 204;
+            }
+            let outer = request.extensions();
+            let adds = within(outer, "PATCH", "/note", &[("x-add", "1")], "");
+            let replaces = within(outer, "PUT", "/note", &[(IM, &tag("old"))], "new");
+            let (added, replaced) = tokio::join!(status(&app, adds), status(&app, replaces));
+            added.max(replaced)
+        }
+    });
+    run(status(&app, request("PATCH", "/note", &[])));
+    let text = text(&texts, "/note");
+    assert!(text.ends_with(" and more"), "{text}: what was added is lost");
+}
+
+#[test]
+fn a_write_that_outlives_the_one_around_it_keeps_the_lock() {
+    let texts = texts(&[("/note", "old")]);
+    let (judged, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (writing, is_judged, may_go_on) = (Arc::clone(&texts), Arc::clone(&judged), Arc::clone(&goes_on));
+    let app = app(&texts, &PreconditionLayer::from_get(), move |app, request| {
+        let (writing, is_judged, may_go_on) = (Arc::clone(&writing), Arc::clone(&is_judged), Arc::clone(&may_go_on));
+        async move {
+            if request.headers().contains_key("x-inner") {
+                is_judged.notify_one();
+                may_go_on.notified().await;
+                writing.lock().unwrap().insert("/note".to_owned(), "inner".to_owned());
+                return 204;
+            }
+            // So that a client that goes away does not end it half-way.
+            let inner = [(IM, &*tag("old")), ("x-inner", "1")];
+            let inner = within(request.extensions(), "PATCH", "/note", &inner, "");
+            task::spawn(async move { status(&app, inner).await }).await.unwrap()
+        }
+    });
+    let write = |method| {
+        let (app, write) = (app.clone(), within(&Extensions::new(), method, "/note", &[(IM, &tag("old"))], "other"));
+        async move { status(&app, write).await }
+    };
+    run(async {
+        let outer = task::spawn(write("PATCH"));
+        judged.notified().await;
+        outer.abort();
+        assert!(outer.await.unwrap_err().is_cancelled());
+        let other = task::spawn(write("PUT"));
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        goes_on.notify_one();
+        assert_eq!(other.await.unwrap(), 412);
+    });
+    assert_eq!(text(&texts, "/note"), "inner");
+}
+
+/// Two layers, or one that is met twice, know the dates that are minted further in.
+#[test]
+fn a_minted_date_means_the_same_behind_two_layers() {
+    for case in ["one layer", "the same twice", "two layers"] {
+        for others_write in [false, true] {
+            let texts = texts(&[("/note", "one")]);
+            let (conditional, clock) = ask::layer();
+            let kept = Arc::clone(&texts);
+            let inner = conditional.layer(service_fn(move |request| store(Arc::clone(&kept), request)));
+            let layer = PreconditionLayer::from_get();
+            let once = boxed(layer.layer(inner));
+            let app = match case {
+                "one layer" => once,
+                "the same twice" => boxed(layer.layer(once)),
+                _ => boxed(PreconditionLayer::from_get().layer(once)),
+            };
+            let read = run(app.clone().oneshot(request("GET", "/note", &[]))).unwrap();
+            let date = read.headers().get(LM).unwrap().to_str().unwrap().to_owned();
+            if others_write {
+                // In that very second.
+                let theirs = within(&Extensions::new(), "PUT", "/note", &[], "theirs");
+                assert_eq!(run(status(&app, theirs)), 204);
+            } else {
+                clock.set(60);
+            }
+            let mine = within(&Extensions::new(), "PUT", "/note", &[(IUS, &date)], "mine");
+            assert_eq!(run(status(&app, mine)), if others_write { 412 } else { 204 }, "{case}");
+            assert_eq!(text(&texts, "/note"), if others_write { "theirs" } else { "mine" }, "{case}");
+        }
+    }
+}
