@@ -233,6 +233,21 @@ fn a_source_that_knows_no_date_hides_none_of_the_handlers() {
     }
 }
 
+/// The question is put as reads are: where a source keeps what it knows to itself, tags are left as they are.
+#[test]
+fn a_source_that_says_nothing_is_there_for_the_question_too() {
+    let note = note("old");
+    let inner = service(&note, |content| reply(200, &[("etag", "\"own\"")], content));
+    let inner = PreconditionLayer::from_get().layer(ConditionalLayer::new().replace_inner_tags(true).layer(inner));
+    let date = tower_conditional::HttpDate::from_unix_seconds(784_111_777).unwrap();
+    let current = Validators::new().etag(EntityTag::strong("own").unwrap()).last_modified(date);
+    let known = PreconditionLayer::new(move |_| ready(Representation::from(current.clone()))).add_validators(false);
+    let service = known.layer(inner);
+    let read = run(service.clone().oneshot(request("GET", "/note", &[]))).unwrap();
+    assert_eq!(read.headers()["etag"], "\"own\"");
+    assert_eq!(run(status_of(service, put(&[(IM, "\"own\"")], "new"))), 204);
+}
+
 /// A date that is not sent yet counts, too, where a layer in between changed the tag.
 #[test]
 fn a_date_is_pending_behind_a_layer_that_weakens_tags() {

@@ -242,3 +242,55 @@ fn a_minted_date_means_the_same_behind_two_layers() {
         }
     }
 }
+
+/// Where the same layer is met twice, what it judged first stands, whatever makes tags in between.
+#[test]
+fn a_write_that_meets_the_layer_twice_is_judged_once() {
+    let layer = PreconditionLayer::from_get();
+    let routed = |inner: App| {
+        let notes = Router::new().fallback_service(layer.layer(inner));
+        boxed(layer.layer(Router::new().nest("/api", notes).layer(ConditionalLayer::new())))
+    };
+    let plain = |inner: App| boxed(layer.layer(ConditionalLayer::new().layer(boxed(layer.layer(inner)))));
+    for (name, uri, is_routed) in [(IM, "/note", false), (IM, "/api/note", true), (INM, "/note", false)] {
+        let texts = texts(&[("/note", "old")]);
+        let kept = Arc::clone(&texts);
+        let inner = App::new(service_fn(move |request| store(Arc::clone(&kept), request)));
+        let app = if is_routed { routed(inner) } else { plain(inner) };
+        let write = within(&Extensions::new(), "PUT", uri, &[(name, &tag("old"))], "new");
+        assert_eq!(run(status(&app, write)), if name == IM { 204 } else { 412 }, "{name} {uri}");
+    }
+}
+
+/// The path that the client sent names the lock, whatever a router and other middleware make of it.
+#[test]
+fn one_path_of_clients_has_one_lock() {
+    let version = |mut request: Request<Body>| {
+        let uri =
+            format!("/v{}{}", request.headers().get("x-version").unwrap().to_str().unwrap(), request.uri().path());
+        *request.uri_mut() = uri.parse().unwrap();
+        request
+    };
+    let decode = |mut request: Request<Body>| {
+        *request.uri_mut() = request.uri().to_string().replace("%6e", "n").parse().unwrap();
+        request
+    };
+    let texts = texts(&[("/note", "old")]);
+    let single = |mut request: Request<Body>| {
+        *request.uri_mut() = "/note".parse().unwrap();
+        request
+    };
+    let kept = Arc::clone(&texts);
+    let inner = service_fn(move |request| store(Arc::clone(&kept), request)).map_request(single);
+    let inner = boxed(PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(inner)));
+    let versions = App::new(Router::new().fallback_service(inner.clone().map_request(version)));
+    let decoded = App::new(Router::new().nest_service("/api", inner.map_request(decode)));
+    for (app, uris) in [(versions, ["/note", "/note"]), (decoded, ["/api/note", "/api/%6eote"])] {
+        texts.lock().unwrap().insert("/note".to_owned(), "old".to_owned());
+        let [one, two] = [(uris[0], "1"), (uris[1], "2")].map(|(uri, version)| {
+            within(&Extensions::new(), "PUT", uri, &[(IM, &tag("old")), ("x-version", version)], version)
+        });
+        let (one, two) = run(async { tokio::join!(status(&app, one), status(&app, two)) });
+        assert_eq!([one.min(two), one.max(two)], [204, 412], "{uris:?}");
+    }
+}

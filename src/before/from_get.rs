@@ -65,7 +65,8 @@ where
         let mut turn = self.kind.resources.turn(&parts, mode);
         let mut request = Request::from_parts(parts, body);
         turn.mark(request.extensions_mut());
-        if mode == Mode::Together && turn.has_come() {
+        // Where this layer is met a second time, it has checked already.
+        if turn.is_judged() || mode == Mode::Together && turn.has_come() {
             let turn = Some(turn);
             let outcome = Outcome::Proceeded;
             let future = self.inner.call(request);
@@ -195,7 +196,7 @@ where
                     ready!(write.as_mut().expect(POLLED_AGAIN).inner.poll_ready(cx))?;
                     let Write { mut inner, mut request, turn, .. } = write.take().expect(POLLED_AGAIN);
                     // A date that was minted further in was judged here.
-                    let known = nothing_known(&request);
+                    let known = nothing_known(&request).judged();
                     request.extensions_mut().insert(known);
                     let turn = Some(turn);
                     State::Running { future: inner.call(request), outcome: Outcome::Proceeded, turn, known: None }
@@ -249,8 +250,7 @@ fn probe<B: Default>(write: &Request<B>) -> Request<B> {
     // What a cache further in kept may be of yesterday.
     put(get.headers_mut(), CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     *get.extensions_mut() = write.extensions().clone();
-    // That this is judged already was said of the write.
-    if get.extensions().get::<Known>().is_some_and(Known::is_nothing) {
+    if get.extensions().get::<Known>().is_some_and(Known::is_judgement) {
         get.extensions_mut().remove::<Known>();
     }
     get.extensions_mut().insert(Probe);

@@ -212,10 +212,11 @@ impl PreconditionLayer<FromGet> {
     /// covers these is [`Preconditions::check`](crate::Preconditions::check) inside the transaction.
     ///
     /// **Writes within writes.** A handler may send further writes through this layer. With the extensions of the request
-    /// that it got, they need not wait for it, and each is judged for itself. Two that it sends side by side do not wait
-    /// for each other either, so send those with preconditions one after the other; and a write without preconditions that
-    /// sends one with them to the same resource leaves that to it, and should not go on writing itself. A handler keeps its
-    /// own resource while it waits for another: if two wait for each other's, they wait until a timeout ends them.
+    /// that it got (not those of one further out), they need not wait for it, and each is judged for itself. Two with
+    /// preconditions that it sends side by side, within one that has some, do not wait for each other, so send them one
+    /// after the other; and a write without preconditions that sends one with them to the same resource leaves that to it,
+    /// and should not go on writing itself. A handler keeps its own resource while it waits for another: if two wait for
+    /// each other's, they wait until a timeout ends them.
     ///
     /// The request body must have a default (`ReqBody: Default`, for the GET; Axum's has, Hyper's `Incoming` has not: box
     /// it), and the service must be `Clone`.

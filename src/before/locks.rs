@@ -9,10 +9,16 @@ use std::{
     task::{ready, Context, Poll},
 };
 
-use http::{request, Extensions};
+use http::{
+    header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},
+    request, Extensions, HeaderMap, HeaderValue, Method,
+};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-use crate::representation::{path, KeyFn};
+use crate::{
+    representation::{path, Freshness, KeyFn, Known},
+    rules::Validators,
+};
 
 /// The resources of one layer, their names and locks.
 pub(super) struct Resources {
@@ -31,24 +37,37 @@ impl Resources {
     /// Two resources under one name wait for each other; one under two names would not be protected. So by default only the
     /// path counts, however it is spelt.
     pub(super) fn turn(&self, parts: &request::Parts, mode: Mode) -> Turn {
+        let held = parts.extensions.get::<Held>();
         let mut hasher = self.hash.build_hasher();
         match &self.key {
             Some(key) => key(parts, &mut hasher),
-            None => decoded(path(parts).as_bytes()).for_each(|octet| octet.hash(&mut hasher)),
+            None => decoded(path(parts, held.is_some()).as_bytes()).for_each(|octet| octet.hash(&mut hasher)),
         }
         let place = Place { locks: Arc::clone(&self.locks), resource: hasher.finish() };
-        let held = parts.extensions.get::<Held>();
-        let shared = held.and_then(|held| held.shared(place.id()));
+        let of_this = || held.iter().flat_map(|held| held.of(place.id()));
+        let is_judged = of_this().any(|hold| hold.is_of(parts));
+        let hold = |mode, guard| {
+            let judged = Known::new(&parts.uri, &parts.extensions, Validators::new(), Freshness::Leave);
+            let judged = Mutex::new(Some((judged, parts.method.clone(), lines(&parts.headers))));
+            Arc::new(Hold { id: place.id(), mode, judged, guard: Mutex::new(guard) })
+        };
+        let shared = of_this().find_map(|hold| Some((hold.mode, hold.guard().clone()?)));
         if let Some((held, guard)) = shared.filter(|(held, _)| mode == Mode::Together || *held == Mode::Alone) {
-            let hold = Hold { id: place.id(), mode: held, guard: Mutex::new(Some(guard)) };
-            return Turn { hold: Arc::new(hold), state: State::Held, place };
+            return Turn { hold: hold(held, Some(guard)), is_judged, state: State::Held, place };
         }
         // Writes that check nothing leave the resource to the one that they send, or they would wait for each other.
-        held.iter().for_each(|held| held.of(place.id()).for_each(Hold::let_go));
-        let hold = Hold { id: place.id(), mode, guard: Mutex::default() };
-        Turn { hold: Arc::new(hold), state: State::New, place }
+        of_this().for_each(Hold::let_go);
+        Turn { hold: hold(mode, None), is_judged: false, state: State::New, place }
     }
 }
+
+/// Returns the lines of each precondition, and `None` behind them.
+fn lines(headers: &HeaderMap) -> Lines {
+    let fields = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE].into_iter();
+    fields.flat_map(|name| headers.get_all(name).iter().cloned().map(Some).chain([None])).collect()
+}
+
+type Lines = Vec<Option<HeaderValue>>;
 
 /// Returns the octets that a path stands for: `%6e` is `n`.
 fn decoded(mut path: &[u8]) -> impl Iterator<Item = u8> + '_ {
@@ -74,11 +93,6 @@ impl Held {
     fn of(&self, id: (usize, u64)) -> impl Iterator<Item = &Hold> {
         self.0.iter().map(|hold| &**hold).filter(move |hold| hold.id == id)
     }
-
-    /// Returns the lock of a resource, if it is still held: extensions may outlive the write that they are of.
-    fn shared(&self, id: (usize, u64)) -> Option<(Mode, Arc<Guard>)> {
-        self.of(id).find_map(|hold| Some((hold.mode, hold.guard().clone()?)))
-    }
 }
 
 /// A lock, held from the turn of a write to its end, and to that of the writes inside it.
@@ -86,11 +100,22 @@ struct Hold {
     id: (usize, u64),
     /// How the lock is held.
     mode: Mode,
-    /// `None` before and after.
+    /// The write, with its preconditions; `None` once the same layer has met it again.
+    judged: Mutex<Option<(Known, Method, Lines)>>,
+    /// `None` before and after: extensions may outlive the write that they are of.
     guard: Mutex<Option<Arc<Guard>>>,
 }
 
 impl Hold {
+    /// Returns true, once, if a request is the write that this is held for, met again: its judgement stands.
+    fn is_of(&self, parts: &request::Parts) -> bool {
+        let is_same = |(judged, method, asked): &mut (Known, Method, Lines)| {
+            *method == parts.method && judged.is_about(&parts.uri, &parts.extensions) && *asked == lines(&parts.headers)
+        };
+        let is_held = self.guard().is_some();
+        is_held && self.judged.lock().unwrap_or_else(PoisonError::into_inner).take_if(is_same).is_some()
+    }
+
     fn guard(&self) -> MutexGuard<'_, Option<Arc<Guard>>> {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -132,6 +157,7 @@ impl Locks {
 /// A turn to write: waited for, then held until it is dropped.
 pub(super) struct Turn {
     hold: Arc<Hold>,
+    is_judged: bool,
     // The fields are dropped in this order: nobody waits any more when the place is looked at.
     state: State,
     place: Place,
@@ -152,6 +178,11 @@ impl Turn {
     pub(super) fn has_come(&mut self) -> bool {
         self.line_up();
         matches!(self.state, State::Held)
+    }
+
+    /// Returns true if the write was judged when this layer met it first.
+    pub(super) fn is_judged(&self) -> bool {
+        self.is_judged
     }
 
     /// Notes in a request's extensions whose turn it is.

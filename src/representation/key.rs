@@ -269,11 +269,11 @@ fn original_uri<'a>(uri: &'a Uri, _: &'a Extensions) -> &'a Uri {
     uri
 }
 
-/// Returns the path as the client sent it, as far as it is known.
-pub(crate) fn path(parts: &request::Parts) -> &str {
+/// Returns the path as the client sent it, as far as it is known; for a request that was `made` of another one, only if it
+/// is not that one's.
+pub(crate) fn path(parts: &request::Parts, made: bool) -> &str {
     let (original, rest) = (original_uri(&parts.uri, &parts.extensions).path(), parts.uri.path());
-    // A request may have the extensions of another one, which it was made for.
-    if rest == "/" || original.ends_with(rest) {
+    if !made || rest == "/" || original.ends_with(rest) {
         original
     } else {
         rest

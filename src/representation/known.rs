@@ -23,6 +23,8 @@ pub(crate) struct Known {
     nested: usize,
     pub(crate) validators: Validators,
     freshness: Freshness,
+    /// It is said of a write that was judged, and of nothing else.
+    is_judgement: bool,
 }
 
 /// In the extensions of a request: somebody asks for the validators alone, to judge a write by them.
@@ -34,17 +36,21 @@ pub(crate) struct Probe;
 impl Known {
     /// Says what is known of the target of a request.
     pub(crate) fn new(uri: &Uri, extensions: &Extensions, validators: Validators, freshness: Freshness) -> Self {
-        Self { uri: uri.clone(), nested: nested(extensions).count(), validators, freshness }
+        Self { uri: uri.clone(), nested: nested(extensions).count(), validators, freshness, is_judgement: false }
     }
 
     /// Says what is known to whoever asked.
     pub(crate) fn answer(validators: Validators, freshness: Freshness) -> Self {
-        Self { uri: Uri::default(), nested: 0, validators, freshness }
+        Self { uri: Uri::default(), nested: 0, validators, freshness, is_judgement: false }
     }
 
-    /// Returns true if nothing is known.
-    pub(crate) fn is_nothing(&self) -> bool {
-        self.validators.etag.is_none() && self.validators.last_modified.is_none()
+    /// Says it of a write that was judged, and of nothing else.
+    pub(crate) fn judged(self) -> Self {
+        Self { is_judgement: true, ..self }
+    }
+
+    pub(crate) fn is_judgement(&self) -> bool {
+        self.is_judgement
     }
 
     /// Returns true if a request for this URI is about the same resource; routers take a prefix off, and some middleware the
