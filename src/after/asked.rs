@@ -12,7 +12,7 @@ use super::{
     streams::{self, TakesTrailers},
 };
 use crate::{
-    head::put,
+    head::{ask_for_all, put},
     refusal::is_write,
     representation::{is_made, Facts, Key, KeyReader, Known, Made, Name, Probe, Reason, RequestKey},
     rules::{ByteRange, Current, EntityTag, HttpDate, LastModified, Preconditions, Validators},
@@ -90,8 +90,8 @@ impl<'a> Head<'a> {
         }
         let Some(date) = asked.preconditions.if_unmodified_since_date() else { return false };
         let (memory, key) = (&config.memory, &asked.key);
-        let is_in_vain = || memory.may_guard_in_vain(key, date) && self.is_read_here(config);
-        config.last_modified && (memory.may_have_minted(key, date) || is_in_vain())
+        let is_unknown_date = || memory.may_guard_in_vain(key, date) && self.is_read_here(config);
+        config.last_modified && (memory.may_have_minted(key, date) || is_unknown_date())
     }
 
     /// Returns what a layer further out knows of the representation.
@@ -229,15 +229,15 @@ impl Asked {
         }
         let is_own_to_judge = self.config.ranges && self.preconditions.has_if_range();
         if is_own_to_judge
-            || self.names_what_to_part() && headers.contains_key(RANGE) && self.part_cannot_be_judged(headers)
+            || self.preconditions.name_what_to_part()
+                && headers.contains_key(RANGE)
+                && self.part_cannot_be_judged(headers)
         {
-            headers.remove(RANGE);
-            headers.remove(IF_RANGE);
+            ask_for_all(headers);
         }
         if self.asks_as_get() {
             // Range is for GET alone, and nobody asked for one.
-            headers.remove(RANGE);
-            headers.remove(IF_RANGE);
+            ask_for_all(headers);
         }
     }
 
@@ -246,8 +246,7 @@ impl Asked {
     fn hide_preconditions(&self, headers: &mut HeaderMap) {
         // Of a part alone it may not be known which whole it is of.
         if !self.preconditions.is_empty() || self.preconditions.has_if_range() {
-            headers.remove(RANGE);
-            headers.remove(IF_RANGE);
+            ask_for_all(headers);
         }
         for name in [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
             headers.remove(name);
@@ -272,12 +271,6 @@ impl Asked {
         }
     }
 
-    /// Returns true if there are validators that say of what representation a part is wanted.
-    fn names_what_to_part(&self) -> bool {
-        let asked = &self.preconditions;
-        asked.has_if_range() || asked.has_if_match() || asked.has_if_unmodified_since()
-    }
-
     /// Returns true if the inner service must not answer with a part, because whether it is a part of what the client
     /// means hangs on a validator that may be of the layer's making.
     ///
@@ -299,8 +292,7 @@ impl Asked {
 
     /// Returns true if If-Match may name the tag that the layer would make, had it read the content.
     pub(super) fn if_match_may_hold(&self) -> bool {
-        let may_be_made = |tag: EntityTag| !tag.is_weak() && is_made(tag.opaque(), self.config.made_length);
-        self.preconditions.if_match_tags().any(may_be_made)
+        self.preconditions.if_match_tags().any(|tag| !tag.is_weak() && self.is_made(tag.opaque()))
     }
 
     /// Returns the key under which the evidence of the content's tag is kept.
@@ -340,14 +332,18 @@ impl Asked {
 
     /// Returns the key under which the memory keeps that the inner service supplied a tag that looks like one of ours.
     pub(super) fn tag_key(&self, tag: &EntityTag) -> Option<Key> {
-        is_made(tag.opaque(), self.config.made_length).then(|| self.key.with(&self.config.memory.keys, tag.as_bytes()))
+        self.is_made(tag.opaque()).then(|| self.key.with(&self.config.memory.keys, tag.as_bytes()))
     }
 
     /// Returns true if a tag looks like one of ours with something behind it that a proxy is known to put there.
     fn is_made_with_suffix(&self, tag: &EntityTag) -> bool {
-        let made = |suffix: &[u8]| tag.opaque().strip_suffix(suffix);
-        let mut all = self.config.tolerated_suffixes.iter().filter_map(|suffix| made(suffix));
-        all.any(|opaque| is_made(opaque, self.config.made_length))
+        let without = |suffix: &[u8]| tag.opaque().strip_suffix(suffix).is_some_and(|opaque| self.is_made(opaque));
+        self.config.tolerated_suffixes.iter().any(|suffix| without(suffix))
+    }
+
+    /// Returns true if what stands between the quotes of a tag looks like what the layer makes.
+    fn is_made(&self, opaque: &[u8]) -> bool {
+        is_made(opaque, self.config.made_length)
     }
 
     /// Returns the key under which the memory keeps that the inner service supplied a date.

@@ -28,7 +28,7 @@ use crate::{
     head::put,
     refusal::{is_write, Refusal},
     representation::{Freshness, Known, Outcome, Probe, Reason},
-    rules::{EntityTag, HttpDate, LastModified, Preconditions, Representation, Validators},
+    rules::{EntityTag, HttpDate, Preconditions, Representation, Validators},
     POLLED_AGAIN,
 };
 
@@ -250,6 +250,7 @@ fn probe<B: Default>(write: &Request<B>) -> Request<B> {
     // What a cache further in kept may be of yesterday.
     put(get.headers_mut(), CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     *get.extensions_mut() = write.extensions().clone();
+    // That it was judged further out was said of the write.
     if get.extensions().get::<Known>().is_some_and(Known::is_judgement) {
         get.extensions_mut().remove::<Known>();
     }
@@ -306,13 +307,10 @@ impl Current {
         let etag = only(ETAG).and_then(|value| EntityTag::try_from(value).ok());
         let sent = only(LAST_MODIFIED).and_then(|value| HttpDate::parse(value, now));
         let known = head.extensions.get::<Known>().map(|known| &known.validators);
+        let date = known.and_then(|known| known.last_modified);
         // A layer in between may have set another tag or date. One that is not sent yet counts all the same.
-        let known_date = known.and_then(|known| known.last_modified);
-        let last_modified = match (known_date, known_date.and_then(LastModified::date), sent) {
-            (_, Some(known), Some(sent)) if known != sent => Some(sent.into()),
-            (None, _, Some(sent)) => Some(sent.into()),
-            (known, ..) => known,
-        };
+        let is_another = |sent: &HttpDate| date.is_none_or(|known| known.date().is_some_and(|known| known != *sent));
+        let last_modified = sent.filter(is_another).map(Into::into).or(date);
         let is_tag_unknown = etag.is_none() && known.is_some_and(|known| known.etag.is_none());
         Self { representation: Validators { etag, last_modified }.into(), is_tag_unknown }
     }

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    header::{IF_MODIFIED_SINCE, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE},
+    header::{IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, LAST_MODIFIED},
     request, Method, Request, Response, StatusCode,
 };
 use http_body::Body;
@@ -25,6 +25,7 @@ use super::{
 use crate::{
     body::ResponseBody,
     clock,
+    head::ask_for_all,
     refusal::{is_write, Refusal},
     representation::{Freshness, Known, Outcome, Reason},
     rules::{Preconditions, Representation, Validators},
@@ -175,7 +176,10 @@ impl<S, F: Source, ReqBody> Asking<S, F, ReqBody> {
                 return Verdict::Fail(response);
             }
             (Err(_), None) => {
-                self.hide_unjudged_range();
+                // Of what a part would be, nobody judged.
+                if self.asked.name_what_to_part() {
+                    ask_for_all(&mut self.parts.headers);
+                }
                 return self.run(Validators::new(), Outcome::LeftAlone(Reason::StateUnavailable));
             }
         };
@@ -222,16 +226,7 @@ impl<S, F: Source, ReqBody> Asking<S, F, ReqBody> {
         // RFC 9110, 13.2.2, step 5.
         let exists = matches!(current, Representation::Exists(_));
         if exists && is_read(&self.parts.method) && !self.asked.allows_range(current, clock::now()) {
-            headers.remove(RANGE);
-            headers.remove(IF_RANGE);
-        }
-    }
-
-    /// Takes Range away if it hangs on a validator that nobody judged. The whole is always right.
-    fn hide_unjudged_range(&mut self) {
-        if self.asked.has_if_range() || self.asked.has_if_match() || self.asked.has_if_unmodified_since() {
-            self.parts.headers.remove(RANGE);
-            self.parts.headers.remove(IF_RANGE);
+            ask_for_all(headers);
         }
     }
 

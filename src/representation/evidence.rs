@@ -118,6 +118,12 @@ impl Evidence {
     }
 }
 
+impl fmt::Debug for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Evidence").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
+
 /// The few contents that were seen last in a place where they may stay.
 ///
 /// Each of them may hold a buffer that is much larger, such as the one that a connection to an upstream reads into, and
@@ -141,12 +147,6 @@ impl Trials {
         self.held.truncate(fitting);
         self.held.push_front((key, content.clone()));
         false
-    }
-}
-
-impl fmt::Debug for Evidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Evidence").field("capacity", &self.capacity).finish_non_exhaustive()
     }
 }
 

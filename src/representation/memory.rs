@@ -113,14 +113,14 @@ impl Memory {
         shard.resources.peek(&request.resource).is_some_and(|resource| resource.may_have_minted(date))
     }
 
-    /// Returns true if a write must not hang on `date`: it may have been minted for the resource, by this layer or by another
-    /// that serves it or did so before, and the inner service dates nothing of it.
+    /// Returns true if a write must not hang on `date`, although it is not known to be minted here: it may have been, and
+    /// then forgotten, or by another layer that serves the resource or did so before, and the inner service dates none of it.
     ///
     /// Of a resource that was never seen here nothing is known, and the inner service may judge its dates.
     pub(crate) fn may_guard_in_vain(&self, request: &RequestKey, date: HttpDate) -> bool {
         let shard = self.read(request.resource);
         match shard.resources.peek(&request.resource) {
-            Some(resource) => resource.may_have_minted(date) || !resource.is_given(),
+            Some(resource) => !resource.is_given(),
             None => shard.watermark.covers(date),
         }
     }

@@ -251,6 +251,11 @@ impl Preconditions {
         !matches!(self.rare().if_range, OnlyLine::Absent)
     }
 
+    /// Returns true if there are validators that say of what representation a part is wanted.
+    pub(crate) fn name_what_to_part(&self) -> bool {
+        self.has_if_range() || self.has_if_match() || self.has_if_unmodified_since()
+    }
+
     /// Returns true if If-Match or If-None-Match has several lines.
     pub(crate) fn has_long_lists(&self) -> bool {
         self.rare().if_match.has_several_lines() || self.if_none_match.has_several_lines()
