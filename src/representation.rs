@@ -31,7 +31,7 @@ pub(crate) use self::{
     evidence::{Evidence, Found, Frames, Made, Remembered},
     facts::{Facts, Own},
     key::{path, Key, KeyFn, KeyReader, Name, RequestKey},
-    known::{insert_validators, Known, Probe},
+    known::{insert_validators, Known, Probe, Target},
     learned::{said, Learned},
     memory::Memory,
 };

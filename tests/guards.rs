@@ -23,7 +23,6 @@ use axum::{
 use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt;
-use tokio::sync::Barrier;
 use tower::{service_fn, Layer, Service, ServiceBuilder, ServiceExt};
 use tower_conditional::{ConditionalLayer, EntityTag, PreconditionLayer, Representation, Untagged, Validators};
 use tower_http::normalize_path::NormalizePathLayer;
@@ -328,60 +327,6 @@ fn a_layer_within_itself_does_not_wait_for_itself() {
     let twice = layer.layer(layer.layer(ConditionalLayer::new().layer(service(&note, plain))));
     let seen = run(in_time(status_of(twice, put(&[(IM, &*tag("old"))], "new"))));
     assert_eq!(seen.ok(), Some(204));
-}
-
-type Shared = tower::util::BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
-
-/// A note whose PATCH reads it and writes it anew with what `guard` makes of its tag, with the extensions that it got itself;
-/// `apart` PATCHes read before any of them writes.
-fn rewritten(note: &Text, apart: usize, guard: fn(&str) -> String) -> Shared {
-    let (whole, inner) = (Arc::new(OnceLock::<Shared>::new()), service(note, plain));
-    let (app, barrier) = (Arc::clone(&whole), Arc::new(Barrier::new(apart)));
-    let patched = service_fn(move |request: Request<Body>| {
-        let (app, barrier, inner) = (Arc::clone(&app), Arc::clone(&barrier), inner.clone());
-        async move {
-            if request.method() != Method::PATCH {
-                // Others have their turn between a check and its write.
-                tokio::task::yield_now().await;
-                return inner.oneshot(request).await;
-            }
-            let app = app.get().unwrap().clone();
-            let read = app.clone().oneshot(self::request("GET", "/note", &[])).await?;
-            let text = guard(read.headers()["etag"].to_str().unwrap());
-            barrier.wait().await;
-            let (mut parts, body) = request.into_parts();
-            parts.method = Method::PUT;
-            parts.headers.insert("if-match", text.parse().unwrap());
-            app.oneshot(Request::from_parts(parts, body)).await
-        }
-    });
-    let tagged = ConditionalLayer::new().layer(patched);
-    let service = PreconditionLayer::from_get().layer(tagged).map_response(|response| response.map(Body::new));
-    whole.get_or_init(|| Shared::new(service)).clone()
-}
-
-fn patch(lines: Lines<'_>, text: &str) -> Request<Body> {
-    request("PATCH", "/note", lines).map(|_| Body::from(text.to_owned()))
-}
-
-/// A handler may send a write of its own with the extensions of the one that it got. That has its own preconditions.
-#[test]
-fn a_write_inside_a_write_is_judged_by_its_own_preconditions() {
-    let note = note("old");
-    let service = rewritten(&note, 2, str::to_owned);
-    let both = async {
-        let (one, two) = (service.clone(), service.clone());
-        tokio::join!(status_of(one, patch(&[], "one")), status_of(two, patch(&[], "two")))
-    };
-    let (one, two) = run(in_time(both)).unwrap();
-    assert_eq!([one.min(two), one.max(two)], [204, 412], "both are based on the old state");
-
-    for (guard, expected) in [(str::to_owned as fn(&str) -> String, 204), (|_| "\"stale\"".to_owned(), 412)] {
-        let note = self::note("one");
-        let service = rewritten(&note, 1, guard);
-        assert_eq!(run(in_time(status_of(service, patch(&[(IM, &tag("one"))], "new")))).unwrap(), expected);
-        assert_eq!(text(&note), if expected == 204 { "new" } else { "one" });
-    }
 }
 
 /// The extensions of a write that is over hold nothing.

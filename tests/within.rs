@@ -17,7 +17,7 @@ use http::{Extensions, Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use tokio::{
-    sync::Notify,
+    sync::{Barrier, Notify},
     task::{self, yield_now},
     time::timeout,
 };
@@ -90,9 +90,13 @@ fn app<F: Future<Output = u16> + Send + 'static>(
     whole.get_or_init(|| boxed(layer.layer(ConditionalLayer::new().layer(handler)))).clone()
 }
 
+fn write(method: &str, uri: &str, lines: Lines<'_>, text: &str) -> Request<Body> {
+    request(method, uri, lines).map(|_| Body::from(text.to_owned()))
+}
+
 /// Makes a write with the extensions of another.
 fn within(outer: &Extensions, method: &str, uri: &str, lines: Lines<'_>, text: &str) -> Request<Body> {
-    let mut write = request(method, uri, lines).map(|_| Body::from(text.to_owned()));
+    let mut write = write(method, uri, lines, text);
     *write.extensions_mut() = outer.clone();
     write
 }
@@ -129,10 +133,49 @@ fn the_lock_of_one_resource_is_none_of_another() {
     let app = App::new(Router::new().fallback_service(app));
     let other = async {
         yield_now().await;
-        status(&app, within(&Extensions::new(), "PUT", two, &[(IM, &tag("old"))], "other")).await
+        status(&app, write("PUT", two, &[(IM, &tag("old"))], "other")).await
     };
     let both = run(async { tokio::join!(status(&app, request("PATCH", one, &[(IM, &tag("one"))])), other) });
     assert_eq!([both.0.min(both.1), both.0.max(both.1)], [204, 412]);
+}
+
+/// A PATCH that reads the text and writes it anew, as a PUT of the same request with what `guard` makes of its tag; `apart` of
+/// them read before any of them writes.
+fn rewritten(texts: &Texts, apart: usize, guard: fn(&str) -> String) -> App {
+    let barrier = Arc::new(Barrier::new(apart));
+    app(texts, &PreconditionLayer::from_get(), move |app, write| {
+        let barrier = Arc::clone(&barrier);
+        async move {
+            let read = app.clone().oneshot(request("GET", "/note", &[])).await.unwrap();
+            let text = guard(read.headers().get("etag").unwrap().to_str().unwrap());
+            barrier.wait().await;
+            let (mut parts, body) = write.into_parts();
+            parts.method = Method::PUT;
+            parts.headers.insert("if-match", text.parse().unwrap());
+            status(&app, Request::from_parts(parts, body)).await
+        }
+    })
+}
+
+#[test]
+fn a_write_inside_a_write_is_judged_by_its_own_preconditions() {
+    let old = texts(&[("/note", "old")]);
+    let app = rewritten(&old, 2, str::to_owned);
+    let both = async {
+        tokio::join!(
+            status(&app, write("PATCH", "/note", &[], "one")),
+            status(&app, write("PATCH", "/note", &[], "two"))
+        )
+    };
+    let (one, two) = run(both);
+    assert_eq!([one.min(two), one.max(two)], [204, 412], "both are based on the old state");
+
+    for (guard, expected) in [(str::to_owned as fn(&str) -> String, 204), (|_| "\"stale\"".to_owned(), 412)] {
+        let texts = texts(&[("/note", "one")]);
+        let app = rewritten(&texts, 1, guard);
+        assert_eq!(run(status(&app, write("PATCH", "/note", &[(IM, &tag("one"))], "new"))), expected);
+        assert_eq!(text(&texts, "/note"), if expected == 204 { "new" } else { "one" });
+    }
 }
 
 #[test]
@@ -193,7 +236,7 @@ fn a_write_that_outlives_the_one_around_it_keeps_the_lock() {
         }
     });
     let write = |method| {
-        let (app, write) = (app.clone(), within(&Extensions::new(), method, "/note", &[(IM, &tag("old"))], "other"));
+        let (app, write) = (app.clone(), write(method, "/note", &[(IM, &tag("old"))], "other"));
         async move { status(&app, write).await }
     };
     run(async {
@@ -231,12 +274,12 @@ fn a_minted_date_means_the_same_behind_two_layers() {
             let date = read.headers().get(LM).unwrap().to_str().unwrap().to_owned();
             if others_write {
                 // In that very second.
-                let theirs = within(&Extensions::new(), "PUT", "/note", &[], "theirs");
+                let theirs = write("PUT", "/note", &[], "theirs");
                 assert_eq!(run(status(&app, theirs)), 204);
             } else {
                 clock.set(60);
             }
-            let mine = within(&Extensions::new(), "PUT", "/note", &[(IUS, &date)], "mine");
+            let mine = write("PUT", "/note", &[(IUS, &date)], "mine");
             assert_eq!(run(status(&app, mine)), if others_write { 412 } else { 204 }, "{case}");
             assert_eq!(text(&texts, "/note"), if others_write { "theirs" } else { "mine" }, "{case}");
         }
@@ -257,7 +300,7 @@ fn a_write_that_meets_the_layer_twice_is_judged_once() {
         let kept = Arc::clone(&texts);
         let inner = App::new(service_fn(move |request| store(Arc::clone(&kept), request)));
         let app = if is_routed { routed(inner) } else { plain(inner) };
-        let write = within(&Extensions::new(), "PUT", uri, &[(name, &tag("old"))], "new");
+        let write = write("PUT", uri, &[(name, &tag("old"))], "new");
         assert_eq!(run(status(&app, write)), if name == IM { 204 } else { 412 }, "{name} {uri}");
     }
 }
@@ -287,9 +330,8 @@ fn one_path_of_clients_has_one_lock() {
     let decoded = App::new(Router::new().nest_service("/api", inner.map_request(decode)));
     for (app, uris) in [(versions, ["/note", "/note"]), (decoded, ["/api/note", "/api/%6eote"])] {
         texts.lock().unwrap().insert("/note".to_owned(), "old".to_owned());
-        let [one, two] = [(uris[0], "1"), (uris[1], "2")].map(|(uri, version)| {
-            within(&Extensions::new(), "PUT", uri, &[(IM, &tag("old")), ("x-version", version)], version)
-        });
+        let [one, two] = [(uris[0], "1"), (uris[1], "2")]
+            .map(|(uri, version)| write("PUT", uri, &[(IM, &tag("old")), ("x-version", version)], version));
         let (one, two) = run(async { tokio::join!(status(&app, one), status(&app, two)) });
         assert_eq!([one.min(two), one.max(two)], [204, 412], "{uris:?}");
     }

@@ -11,14 +11,11 @@ use std::{
 
 use http::{
     header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},
-    request, Extensions, HeaderMap, HeaderValue, Method,
+    request, Extensions, HeaderValue, Method,
 };
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-use crate::{
-    representation::{path, Freshness, KeyFn, Known},
-    rules::Validators,
-};
+use crate::representation::{path, KeyFn, Target};
 
 /// The resources of one layer, their names and locks.
 pub(super) struct Resources {
@@ -45,29 +42,40 @@ impl Resources {
         }
         let place = Place { locks: Arc::clone(&self.locks), resource: hasher.finish() };
         let of_this = || held.iter().flat_map(|held| held.of(place.id()));
-        let is_judged = of_this().any(|hold| hold.is_of(parts));
-        let hold = |mode, guard| {
-            let judged = Known::new(&parts.uri, &parts.extensions, Validators::new(), Freshness::Leave);
-            let judged = Mutex::new(Some((judged, parts.method.clone(), lines(&parts.headers))));
-            Arc::new(Hold { id: place.id(), mode, judged, guard: Mutex::new(guard) })
-        };
+        let asked = (mode == Mode::Alone).then(|| Guarded::of(parts));
         let shared = of_this().find_map(|hold| Some((hold.mode, hold.guard().clone()?)));
-        if let Some((held, guard)) = shared.filter(|(held, _)| mode == Mode::Together || *held == Mode::Alone) {
-            return Turn { hold: hold(held, Some(guard)), is_judged, state: State::Held, place };
-        }
-        // Writes that check nothing leave the resource to the one that they send, or they would wait for each other.
-        of_this().for_each(Hold::let_go);
-        Turn { hold: hold(mode, None), is_judged: false, state: State::New, place }
+        let (held_mode, guard, is_judged, state) = match shared {
+            Some((held, guard)) if mode == Mode::Together || held == Mode::Alone => {
+                let is_judged = asked.as_ref().is_some_and(|asked| of_this().any(|hold| hold.is_of(parts, asked)));
+                (held, Some(guard), is_judged, State::Held)
+            }
+            // Writes that check nothing leave the resource to the one that they send, or they would wait for each other.
+            _ => {
+                of_this().for_each(Hold::let_go);
+                (mode, None, false, State::New)
+            }
+        };
+        let hold = Hold { id: place.id(), mode: held_mode, asked: Mutex::new(asked), guard: Mutex::new(guard) };
+        Turn { hold: Arc::new(hold), is_judged, state, place }
     }
 }
 
-/// Returns the lines of each precondition, and `None` behind them.
-fn lines(headers: &HeaderMap) -> Lines {
-    let fields = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE].into_iter();
-    fields.flat_map(|name| headers.get_all(name).iter().cloned().map(Some).chain([None])).collect()
+/// A write with preconditions, to know it again.
+struct Guarded {
+    target: Target,
+    method: Method,
+    /// The lines of each precondition, and `None` behind them.
+    lines: Vec<Option<HeaderValue>>,
 }
 
-type Lines = Vec<Option<HeaderValue>>;
+impl Guarded {
+    fn of(parts: &request::Parts) -> Self {
+        let fields = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE].into_iter();
+        let lines = fields.flat_map(|name| parts.headers.get_all(name).iter().cloned().map(Some).chain([None]));
+        let target = Target::new(&parts.uri, &parts.extensions);
+        Self { target, method: parts.method.clone(), lines: lines.collect() }
+    }
+}
 
 /// Returns the octets that a path stands for: `%6e` is `n`.
 fn decoded(mut path: &[u8]) -> impl Iterator<Item = u8> + '_ {
@@ -100,20 +108,21 @@ struct Hold {
     id: (usize, u64),
     /// How the lock is held.
     mode: Mode,
-    /// The write, with its preconditions; `None` once the same layer has met it again.
-    judged: Mutex<Option<(Known, Method, Lines)>>,
+    /// `None` for a write without preconditions, and once the same layer has met it again.
+    asked: Mutex<Option<Guarded>>,
     /// `None` before and after: extensions may outlive the write that they are of.
     guard: Mutex<Option<Arc<Guard>>>,
 }
 
 impl Hold {
     /// Returns true, once, if a request is the write that this is held for, met again: its judgement stands.
-    fn is_of(&self, parts: &request::Parts) -> bool {
-        let is_same = |(judged, method, asked): &mut (Known, Method, Lines)| {
-            *method == parts.method && judged.is_about(&parts.uri, &parts.extensions) && *asked == lines(&parts.headers)
+    fn is_of(&self, parts: &request::Parts, now: &Guarded) -> bool {
+        let is_same = |first: &mut Guarded| {
+            let is_alike = first.method == now.method && first.lines == now.lines;
+            is_alike && first.target.is(&parts.uri, &parts.extensions)
         };
         let is_held = self.guard().is_some();
-        is_held && self.judged.lock().unwrap_or_else(PoisonError::into_inner).take_if(is_same).is_some()
+        is_held && self.asked.lock().unwrap_or_else(PoisonError::into_inner).take_if(is_same).is_some()
     }
 
     fn guard(&self) -> MutexGuard<'_, Option<Arc<Guard>>> {

@@ -17,14 +17,22 @@ use crate::{
 /// Where there are none, it says that somebody who judges writes knows nothing of what a layer makes.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
-    /// Of what. An application may hand its request's extensions on with a request for something else.
-    uri: Uri,
-    /// How many segments routers had taken off before that.
-    nested: usize,
+    /// Of what.
+    target: Target,
     pub(crate) validators: Validators,
     freshness: Freshness,
     /// It is said of a write that was judged, and of nothing else.
     is_judgement: bool,
+}
+
+/// What a request is about, as it was seen at some place in a stack.
+///
+/// An application may hand its request's extensions on with a request for something else.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Target {
+    uri: Uri,
+    /// How many segments routers had taken off before that.
+    nested: usize,
 }
 
 /// In the extensions of a request: somebody asks for the validators alone, to judge a write by them.
@@ -36,12 +44,12 @@ pub(crate) struct Probe;
 impl Known {
     /// Says what is known of the target of a request.
     pub(crate) fn new(uri: &Uri, extensions: &Extensions, validators: Validators, freshness: Freshness) -> Self {
-        Self { uri: uri.clone(), nested: nested(extensions).count(), validators, freshness, is_judgement: false }
+        Self { target: Target::new(uri, extensions), validators, freshness, is_judgement: false }
     }
 
     /// Says what is known to whoever asked.
     pub(crate) fn answer(validators: Validators, freshness: Freshness) -> Self {
-        Self { uri: Uri::default(), nested: 0, validators, freshness, is_judgement: false }
+        Self { target: Target::default(), validators, freshness, is_judgement: false }
     }
 
     /// Says it of a write that was judged, and of nothing else.
@@ -53,22 +61,9 @@ impl Known {
         self.is_judgement
     }
 
-    /// Returns true if a request for this URI is about the same resource; routers take a prefix off, and some middleware the
-    /// slash at the end.
+    /// Returns true if a request for this URI is about the same resource.
     pub(crate) fn is_about(&self, uri: &Uri, extensions: &Extensions) -> bool {
-        let (path, rest) = (self.uri.path(), uri.path());
-        let (bare, bare_rest) = (path.trim_end_matches('/'), rest.trim_end_matches('/'));
-        let is_rest = path.ends_with(rest) || !bare_rest.is_empty() && bare.ends_with(bare_rest);
-        (is_rest || rest == "/" && self.is_prefix(extensions)) && self.uri.query() == uri.query()
-    }
-
-    /// Returns true if routers have taken all of the path off since, and put "/" in its place.
-    fn is_prefix(&self, extensions: &Extensions) -> bool {
-        let mut segments = segments(self.uri.path());
-        // A pattern has names for what differs.
-        let mut taken = nested(extensions).skip(self.nested);
-        taken.all(|pattern| segments.next().is_some_and(|segment| pattern == segment || pattern.contains('{')))
-            && segments.next().is_none()
+        self.target.is(uri, extensions)
     }
 
     /// Gives a response the validators that it lacks, if it has content of the representation.
@@ -92,6 +87,30 @@ impl Known {
                 add(headers, CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             }
         }
+    }
+}
+
+impl Target {
+    pub(crate) fn new(uri: &Uri, extensions: &Extensions) -> Self {
+        Self { uri: uri.clone(), nested: nested(extensions).count() }
+    }
+
+    /// Returns true if a request for this URI is about the same resource; routers take a prefix off, and some middleware the
+    /// slash at the end.
+    pub(crate) fn is(&self, uri: &Uri, extensions: &Extensions) -> bool {
+        let (path, rest) = (self.uri.path(), uri.path());
+        let (bare, bare_rest) = (path.trim_end_matches('/'), rest.trim_end_matches('/'));
+        let is_rest = path.ends_with(rest) || !bare_rest.is_empty() && bare.ends_with(bare_rest);
+        (is_rest || rest == "/" && self.is_prefix(extensions)) && self.uri.query() == uri.query()
+    }
+
+    /// Returns true if routers have taken all of the path off since, and put "/" in its place.
+    fn is_prefix(&self, extensions: &Extensions) -> bool {
+        let mut segments = segments(self.uri.path());
+        // A pattern has names for what differs.
+        let mut taken = nested(extensions).skip(self.nested);
+        taken.all(|pattern| segments.next().is_some_and(|segment| pattern == segment || pattern.contains('{')))
+            && segments.next().is_none()
     }
 }
 
