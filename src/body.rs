@@ -7,14 +7,13 @@ use std::{
 };
 
 mod buffer;
-mod passing;
+mod frame_hasher;
 mod response_body;
 
 pub use self::response_body::ResponseBody;
-
 pub(crate) use self::{
     buffer::{Buffer, Content, Overflow},
-    passing::{Part, Passing, Size, Then},
+    frame_hasher::{Part, Passing, Size, Then},
     response_body::Replay,
 };
 

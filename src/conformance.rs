@@ -117,7 +117,6 @@ use http_body::Body;
 use tower_service::Service;
 
 use self::target::{Change, Later, Served, Target};
-
 pub use self::{
     content::Content,
     report::{Finding, Report, Severity, Verdict},

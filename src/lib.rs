@@ -264,42 +264,44 @@
 //! [RFC 9110, section 13]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod after;
-mod before;
+#[cfg(feature = "axum")]
+mod axum;
 mod body;
 mod clock;
+mod conditional;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
-#[cfg(feature = "axum")]
-mod extract;
+mod exchange;
+mod fields;
 #[cfg(any(doc, doctest))]
 pub mod guide;
-mod head;
-mod refusal;
-mod representation;
+mod outcome;
+mod precondition;
 mod rules;
 mod stats;
+mod store;
 mod trace;
+mod validators;
 
+#[cfg(feature = "blake3")]
+pub use self::validators::Blake3;
 pub use self::{
-    after::{Conditional, ConditionalLayer, ResponseFuture},
-    before::{
+    body::ResponseBody,
+    conditional::{Conditional, ConditionalLayer, ResponseFuture},
+    exchange::Refusal,
+    outcome::{Outcome, Reason},
+    precondition::{
         FromGet, FromGetFuture, FromSource, IntoRepresentation, Precondition, PreconditionFuture, PreconditionLayer,
         Source,
     },
-    body::ResponseBody,
-    refusal::Refusal,
-    representation::{And, DefaultPredicate, Digest, Freshness, Outcome, Predicate, Reason, Sha256, Untagged},
     rules::{
         Decision, EntityTag, HttpDate, InvalidEntityTag, LastModified, OutOfRange, Preconditions, Representation,
         Validators,
     },
     stats::Stats,
+    validators::{And, DefaultPredicate, Digest, Freshness, Predicate, Sha256, Untagged},
 };
-
-#[cfg(feature = "blake3")]
-pub use self::representation::Blake3;
 
 /// What our futures say in a panic, as all futures may.
 const POLLED_AGAIN: &str = "a future is not polled after it is ready";

@@ -5,9 +5,9 @@
 mod entity_tag;
 mod entity_tag_list;
 mod http_date;
-mod not_modified;
 mod preconditions;
 mod range;
+mod retained_fields;
 mod validators;
 
 pub use self::{
@@ -16,10 +16,9 @@ pub use self::{
     preconditions::{Decision, Preconditions},
     validators::{LastModified, Representation, Validators},
 };
-
 pub(crate) use self::{
     entity_tag_list::trim_ows,
-    not_modified::{keep_for_not_modified, keep_for_precondition_failed},
     preconditions::Current,
     range::{complete_length, ByteRange},
+    retained_fields::{keep_for_not_modified, keep_for_precondition_failed},
 };

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU64, AtomicU8, Ordering::Relaxed},
 };
 
-use crate::representation::{Outcome, Reason};
+use crate::outcome::{Outcome, Reason};
 
 /// What a [`ConditionalLayer`](crate::ConditionalLayer) did since it was made: see
 /// [`ConditionalLayer::stats`](crate::ConditionalLayer::stats).

@@ -25,11 +25,13 @@ use http_body::{Body, Frame, SizeHint};
 use tower::{load_shed, service_fn, timeout, Layer, Service, ServiceBuilder, ServiceExt};
 use tower_conditional::{ConditionalLayer, EntityTag, PreconditionLayer, Representation, Validators};
 
-use self::script::{
-    data, script, trailers, Script,
-    Step::{self, Error, Yield},
+use self::{
+    script::{
+        data, script, trailers, Script,
+        Step::{self, Error, Yield},
+    },
+    task::Task,
 };
-use self::task::Task;
 
 // ----- The server -----
 

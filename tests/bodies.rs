@@ -39,11 +39,13 @@ use tower_conditional::{
     ResponseBody,
 };
 
-use self::script::{
-    content, data, frames, script, trailers, Script,
-    Step::{self, Data, Error, Gate, Sleep, Trailers, Yield},
+use self::{
+    script::{
+        content, data, frames, script, trailers, Script,
+        Step::{self, Data, Error, Gate, Sleep, Trailers, Yield},
+    },
+    task::Task,
 };
-use self::task::Task;
 
 // ----- The server and the client -----
 

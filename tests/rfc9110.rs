@@ -16,8 +16,10 @@ use futures_util::stream;
 use tower::{service_fn, Layer, Service, ServiceExt};
 use tower_conditional::{ConditionalLayer, Digest, Freshness, Outcome, Reason, Untagged};
 
-use self::ask::{ask, date, fetch, get, layer, reply, request, rows, run, send, status, streamed, tag, value, Lines};
-use self::ask::{CC, IM, IMS, INM, IUS, LM};
+use self::ask::{
+    ask, date, fetch, get, layer, reply, request, rows, run, send, status, streamed, tag, value, Lines, CC, IM, IMS,
+    INM, IUS, LM,
+};
 
 mod ask;
 

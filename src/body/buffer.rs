@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::Frame;
 
-use crate::representation::{Frames, Reason};
+use crate::{outcome::Reason, store::Frames};
 
 /// Frames of one body, at most `limit` octets of content, and trailers.
 #[derive(Debug)]

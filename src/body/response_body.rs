@@ -11,10 +11,10 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::{
-    passing::{Part, Passing},
+    frame_hasher::{Part, Passing},
     Content,
 };
-use crate::representation::Outcome;
+use crate::outcome::Outcome;
 
 pin_project! {
     /// The body of a response that went through the layer.

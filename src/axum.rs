@@ -1,0 +1,86 @@
+//! Axum: the preconditions of a request as an extractor, validators as parts of a response.
+
+use std::convert::Infallible;
+
+use axum::{
+    body::Body,
+    extract::FromRequestParts,
+    response::{IntoResponse, IntoResponseParts, Response, ResponseParts},
+};
+use http::{
+    header::{ETAG, LAST_MODIFIED},
+    request, HeaderValue,
+};
+
+use crate::{
+    exchange::{insert_validators, Refusal},
+    fields::put,
+    rules::{EntityTag, HttpDate, Preconditions, Validators},
+};
+
+/// Takes the preconditions of a request; it has some, or none, so this never fails.
+///
+/// # Examples
+///
+/// A handler that overwrites nobody's edit; [`check`](Preconditions::check) refuses with 412, and its `?` answers so:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use axum::{extract::State, http::{Method, StatusCode}, response::Result, routing::put, Router};
+/// use tokio::sync::Mutex;
+/// use tower_conditional::{EntityTag, Preconditions, Validators};
+///
+/// async fn write(State(note): State<Arc<Mutex<String>>>, asked: Preconditions, new: String) -> Result<(EntityTag, StatusCode)> {
+///     let mut note = note.lock().await;
+///     asked.check(&Method::PUT, &Validators::from(EntityTag::of(note.as_bytes())).into())?;
+///     *note = new;
+///     Ok((EntityTag::of(note.as_bytes()), StatusCode::NO_CONTENT))
+/// }
+///
+/// let app: Router = Router::new().route("/note", put(write)).with_state(Arc::default());
+/// # drop(app);
+/// ```
+impl<S: Sync> FromRequestParts<S> for Preconditions {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::from_headers(&parts.headers))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        self.respond(Body::from)
+    }
+}
+
+/// Sets `ETag`: a handler answers `(tag, Json(item))`.
+impl IntoResponseParts for EntityTag {
+    type Error = Infallible;
+
+    fn into_response_parts(self, mut head: ResponseParts) -> Result<ResponseParts, Infallible> {
+        put(head.headers_mut(), ETAG, self.into());
+        Ok(head)
+    }
+}
+
+/// Sets `Last-Modified`.
+impl IntoResponseParts for HttpDate {
+    type Error = Infallible;
+
+    fn into_response_parts(self, mut head: ResponseParts) -> Result<ResponseParts, Infallible> {
+        put(head.headers_mut(), LAST_MODIFIED, HeaderValue::from(self));
+        Ok(head)
+    }
+}
+
+/// Sets `ETag` and `Last-Modified`, as far as there are any.
+impl IntoResponseParts for Validators {
+    type Error = Infallible;
+
+    fn into_response_parts(self, mut head: ResponseParts) -> Result<ResponseParts, Infallible> {
+        insert_validators(head.headers_mut(), &self, HttpDate::MAX);
+        Ok(head)
+    }
+}

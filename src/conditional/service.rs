@@ -1,0 +1,139 @@
+//! The service: gathers what the response will be judged by, and calls the inner one.
+
+use std::{
+    fmt,
+    marker::PhantomData,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{
+    config::Config,
+    future::{ResponseFuture, State},
+    request::{Asked, Head, Objection},
+    ConditionalLayer,
+};
+use crate::{
+    body::ResponseBody,
+    validators::{Digest, Sha256},
+};
+
+/// The service that [`ConditionalLayer`] makes.
+///
+/// A [write](crate#writes) that is refused leaves the inner service ready, for the next call of this very service: a place
+/// that it took meanwhile (`ConcurrencyLimit`) is given back with that, or when the service is dropped.
+///
+/// See the [crate docs](crate) for an example.
+pub struct Conditional<S, D = Sha256> {
+    inner: S,
+    config: Arc<Config>,
+    digest: PhantomData<fn() -> D>,
+}
+
+impl<S> Conditional<S> {
+    /// Wraps a service with the defaults of [`ConditionalLayer::new`].
+    pub fn new(inner: S) -> Self {
+        Self::with_layer(inner, &ConditionalLayer::new())
+    }
+}
+
+impl<S, D> Conditional<S, D> {
+    pub(super) fn with_layer(inner: S, layer: &ConditionalLayer<D>) -> Self {
+        Self { inner, config: Arc::clone(layer.config()), digest: PhantomData }
+    }
+
+    /// Returns the wrapped service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns the wrapped service, to change it.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Unwraps the service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S: Clone, D> Clone for Conditional<S, D> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), config: Arc::clone(&self.config), digest: PhantomData }
+    }
+}
+
+impl<S: fmt::Debug, D> fmt::Debug for Conditional<S, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conditional").field("inner", &self.inner).field("config", &self.config).finish()
+    }
+}
+
+impl<S, D, ReqBody, ResBody> Service<Request<ReqBody>> for Conditional<S, D>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ResBody: Body,
+    D: Digest,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, ResBody, D>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        if self.config.shows_parts() {
+            return self.call_shown(request);
+        }
+        let head = Head::from(&request);
+        if let Some(objection) = head.objection(&self.config) {
+            return self.pass(request, objection);
+        }
+        let asked = Asked::read(&head, &self.config);
+        asked.edit(&mut request);
+        ResponseFuture { future: Some(self.inner.call(request)), state: State::Asking(asked) }
+    }
+}
+
+impl<S, D> Conditional<S, D> {
+    /// As `call`, where functions of the user's are to see the head in one piece.
+    #[inline(never)]
+    fn call_shown<ReqBody, B>(&mut self, request: Request<ReqBody>) -> ResponseFuture<S::Future, B, D>
+    where
+        S: Service<Request<ReqBody>, Response = Response<B>>,
+    {
+        let (parts, body) = request.into_parts();
+        let head = Head::from(&parts);
+        let way = head.objection(&self.config).map_or_else(|| Ok(Asked::read(&head, &self.config)), Err);
+        let mut request = Request::from_parts(parts, body);
+        match way {
+            Ok(asked) => {
+                asked.edit(&mut request);
+                ResponseFuture { future: Some(self.inner.call(request)), state: State::Asking(asked) }
+            }
+            Err(objection) => self.pass(request, objection),
+        }
+    }
+
+    /// Sends a request that the layer has nothing to do with, unless it must not be sent.
+    #[inline(always)]
+    fn pass<ReqBody, B>(&mut self, request: Request<ReqBody>, why: Objection) -> ResponseFuture<S::Future, B, D>
+    where
+        S: Service<Request<ReqBody>, Response = Response<B>>,
+    {
+        let config = Arc::clone(&self.config);
+        match why {
+            Objection::Refused => ResponseFuture { future: None, state: State::Refused(config) },
+            Objection::Passing(reason) => {
+                ResponseFuture { future: Some(self.inner.call(request)), state: State::Passing(reason, config) }
+            }
+        }
+    }
+}

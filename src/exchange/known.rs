@@ -1,0 +1,146 @@
+//! Validators that are known before the inner service runs, and how the layers of this crate tell each other of them.
+
+use http::{
+    header::{CACHE_CONTROL, ETAG, LAST_MODIFIED},
+    response, Extensions, HeaderMap, HeaderValue, StatusCode, Uri,
+};
+
+use crate::{
+    fields::{add, put},
+    rules::{HttpDate, LastModified, Validators},
+    validators::{are_silent, Freshness, Untagged},
+};
+
+/// Validators that stand for the representation, whatever its content: in the extensions of a request for the layers
+/// further in, in those of a response for the layers further out.
+///
+/// Where there are none, it says that somebody who judges writes knows nothing of what a layer makes.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    /// Of what.
+    target: Target,
+    pub(crate) validators: Validators,
+    freshness: Freshness,
+    /// It is said of a write that was judged, and of nothing else.
+    is_judgement: bool,
+}
+
+/// What a request is about, as it was seen at some place in a stack.
+///
+/// An application may hand its request's extensions on with a request for something else.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Target {
+    uri: Uri,
+    /// How many segments routers had taken off before that.
+    nested: usize,
+}
+
+/// In the extensions of a request: somebody asks for the validators alone, to judge a write by them.
+///
+/// They come back as [`Known`], if there is a `ConditionalLayer` to know them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probe;
+
+impl Known {
+    /// Says what is known of the target of a request.
+    pub(crate) fn new(uri: &Uri, extensions: &Extensions, validators: Validators, freshness: Freshness) -> Self {
+        Self { target: Target::new(uri, extensions), validators, freshness, is_judgement: false }
+    }
+
+    /// Says what is known to whoever asked.
+    pub(crate) fn answer(validators: Validators, freshness: Freshness) -> Self {
+        Self { target: Target::default(), validators, freshness, is_judgement: false }
+    }
+
+    /// Says it of a write that was judged, and of nothing else.
+    pub(crate) fn judged(self) -> Self {
+        Self { is_judgement: true, ..self }
+    }
+
+    pub(crate) fn is_judgement(&self) -> bool {
+        self.is_judgement
+    }
+
+    /// Returns true if a request for this URI is about the same resource.
+    pub(crate) fn is_about(&self, uri: &Uri, extensions: &Extensions) -> bool {
+        self.target.is(uri, extensions)
+    }
+
+    /// Gives a response the validators that it lacks, if it has content of the representation.
+    ///
+    /// Not a 304: the handler gave it for what it compared, and that may be another state.
+    pub(crate) fn complete(&self, head: &mut response::Parts, now: HttpDate) {
+        let is_content = matches!(head.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
+        if !is_content || head.extensions.get::<Untagged>().is_some() {
+            return;
+        }
+        let headers = &mut head.headers;
+        let Validators { etag, last_modified } = &self.validators;
+        if let Some(etag) = etag.as_ref().filter(|_| !headers.contains_key(ETAG)) {
+            put(headers, ETAG, HeaderValue::from(etag));
+        }
+        let date = date_to_send(*last_modified, now).filter(|_| !headers.contains_key(LAST_MODIFIED));
+        let is_silent = are_silent(headers);
+        if let Some(date) = date.filter(|_| !is_silent || self.freshness != Freshness::OmitLastModified) {
+            put(headers, LAST_MODIFIED, HeaderValue::from(date));
+            if is_silent && self.freshness == Freshness::NoCache {
+                add(headers, CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            }
+        }
+    }
+}
+
+impl Target {
+    pub(crate) fn new(uri: &Uri, extensions: &Extensions) -> Self {
+        Self { uri: uri.clone(), nested: nested(extensions).count() }
+    }
+
+    /// Returns true if a request for this URI is about the same resource; routers take a prefix off, and some middleware the
+    /// slash at the end.
+    pub(crate) fn is(&self, uri: &Uri, extensions: &Extensions) -> bool {
+        let (path, rest) = (self.uri.path(), uri.path());
+        let (bare, bare_rest) = (path.trim_end_matches('/'), rest.trim_end_matches('/'));
+        let is_rest = path.ends_with(rest) || !bare_rest.is_empty() && bare.ends_with(bare_rest);
+        (is_rest || rest == "/" && self.is_prefix(extensions)) && self.uri.query() == uri.query()
+    }
+
+    /// Returns true if routers have taken all of the path off since, and put "/" in its place.
+    fn is_prefix(&self, extensions: &Extensions) -> bool {
+        let mut segments = segments(self.uri.path());
+        // A pattern has names for what differs.
+        let mut taken = nested(extensions).skip(self.nested);
+        taken.all(|pattern| segments.next().is_some_and(|segment| pattern == segment || pattern.contains('{')))
+            && segments.next().is_none()
+    }
+}
+
+/// Returns the segments that Axum's routers have taken off a path so far, or the patterns that these fit.
+#[cfg(feature = "axum")]
+fn nested(extensions: &Extensions) -> impl Iterator<Item = &str> {
+    segments(extensions.get().map_or("", axum::extract::NestedPath::as_str))
+}
+
+#[cfg(not(feature = "axum"))]
+fn nested(_: &Extensions) -> impl Iterator<Item = &str> {
+    segments("")
+}
+
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
+}
+
+/// Puts validators into a head, in place of what is there.
+pub(crate) fn insert_validators(headers: &mut HeaderMap, validators: &Validators, now: HttpDate) {
+    if let Some(etag) = &validators.etag {
+        put(headers, ETAG, HeaderValue::from(etag));
+    }
+    if let Some(date) = date_to_send(validators.last_modified, now) {
+        put(headers, LAST_MODIFIED, HeaderValue::from(date));
+    }
+}
+
+/// Returns the date to send, if its second is over: until then another change may have the same one (RFC 9110, section
+/// 8.8.2.2), and a later one must not be sent (section 8.8.2.1).
+fn date_to_send(last_modified: Option<LastModified>, now: HttpDate) -> Option<HttpDate> {
+    last_modified.and_then(LastModified::date).filter(|date| *date < now)
+}

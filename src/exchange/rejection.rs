@@ -1,0 +1,147 @@
+//! The answer in place of the one that a request asked for: 304, 412 or 428.
+
+use std::{error, fmt};
+
+use http::{header::CONTENT_TYPE, HeaderValue, Method, Response, StatusCode};
+
+use super::insert_validators;
+use crate::{
+    clock,
+    rules::{Decision, Preconditions, Representation, Validators},
+};
+
+/// The answer to a request whose preconditions say that its method is not to be run, ready to send.
+///
+/// [`Preconditions::check`] makes it. With feature `axum` it is an `IntoResponse`; elsewhere convert it into a
+/// `http::Response` of any body that text can be made into.
+///
+/// It bears the validators of the current state, so that the client learns what it would have had to name. A 304 ought to
+/// bear the `Cache-Control`, `Content-Location`, `Expires` and `Vary` of the 200 as well ([RFC 9110, section 15.4.5]):
+/// where there are any, add them to both.
+///
+/// # Examples
+///
+/// ```
+/// use http::{header::IF_MATCH, HeaderMap, Method, Response, StatusCode};
+/// use tower_conditional::{EntityTag, Preconditions, Validators};
+///
+/// let headers = HeaderMap::from_iter([(IF_MATCH, "\"v6\"".parse()?)]);
+/// let current = Validators::from(EntityTag::strong("v7")?).into();
+/// let refusal = Preconditions::from_headers(&headers).check(&Method::PUT, &current).unwrap_err();
+///
+/// let response: Response<String> = refusal.into();
+/// assert_eq!(response.status(), StatusCode::PRECONDITION_FAILED);
+/// assert_eq!(response.headers()["etag"], "\"v7\"");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// [RFC 9110, section 15.4.5]: https://www.rfc-editor.org/rfc/rfc9110.html#section-15.4.5
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    status: StatusCode,
+    current: Validators,
+}
+
+impl Refusal {
+    /// Returns 304 (Not Modified), 412 (Precondition Failed) or 428 (Precondition Required).
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn required(current: &Representation) -> Self {
+        Self::new(StatusCode::PRECONDITION_REQUIRED, current)
+    }
+
+    pub(crate) fn failed(current: &Representation) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, current)
+    }
+
+    fn new(status: StatusCode, current: &Representation) -> Self {
+        let current = match current {
+            Representation::Exists(validators) => validators.clone(),
+            Representation::Missing | Representation::Unknown => Validators::new(),
+        };
+        Self { status, current }
+    }
+
+    /// Makes the response; `content` is what a body can be made of.
+    pub(crate) fn respond<B>(self, body: impl FnOnce(&'static str) -> B) -> Response<B> {
+        let content = if self.status == StatusCode::PRECONDITION_REQUIRED { REQUIRED } else { "" };
+        let mut response = Response::new(body(content));
+        *response.status_mut() = self.status;
+        insert_validators(response.headers_mut(), &self.current, clock::now());
+        if !content.is_empty() {
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        }
+        response
+    }
+}
+
+impl<B: From<&'static str>> From<Refusal> for Response<B> {
+    fn from(refusal: Refusal) -> Self {
+        refusal.respond(B::from)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.status {
+            StatusCode::NOT_MODIFIED => "the representation has not been modified",
+            StatusCode::PRECONDITION_REQUIRED => "a precondition is required",
+            _ => "a precondition failed",
+        })
+    }
+}
+
+impl error::Error for Refusal {}
+
+impl Preconditions {
+    /// Judges the preconditions as [`evaluate`](Self::evaluate) does, and makes the answer if the method is not to be run.
+    ///
+    /// Call it where the state cannot change until the write is done: inside the transaction.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the request is to be answered with 304 or 412.
+    pub fn check(&self, method: &Method, current: &Representation) -> Result<(), Refusal> {
+        match self.evaluate(method, current) {
+            Decision::Proceed => Ok(()),
+            Decision::NotModified => Err(Refusal::new(StatusCode::NOT_MODIFIED, current)),
+            Decision::PreconditionFailed => Err(Refusal::failed(current)),
+        }
+    }
+
+    /// Judges the preconditions as [`check`](Self::check) does, and insists that a request that writes has one.
+    ///
+    /// What counts is If-Match, `If-None-Match: *`, and If-Unmodified-Since if it is a date and the current state has one,
+    /// too: these keep an edit from being lost. A request with a safe method needs none.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the request is to be answered with 304, 412, or 428 ([RFC 6585, section 3]) whose content says what to
+    /// send.
+    ///
+    /// [RFC 6585, section 3]: https://www.rfc-editor.org/rfc/rfc6585.html#section-3
+    pub fn check_required(&self, method: &Method, current: &Representation) -> Result<(), Refusal> {
+        self.check_as(true, method, current)
+    }
+
+    /// Judges the preconditions, and insists that a write has one if that is `required`.
+    pub(crate) fn check_as(&self, required: bool, method: &Method, current: &Representation) -> Result<(), Refusal> {
+        self.check(method, current)?;
+        if required && is_write(method) && !self.guards(current) {
+            return Err(Refusal::required(current));
+        }
+        Ok(())
+    }
+}
+
+/// Returns true if the method may change the resource: it is not registered as safe.
+pub(crate) fn is_write(method: &Method) -> bool {
+    let safe = ["GET", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "QUERY", "REPORT", "SEARCH"];
+    !safe.contains(&method.as_str())
+}
+
+const REQUIRED: &str = "This request changes a resource, and has to say which state of it it means to change. \
+    Send If-Match with the ETag that you got with it, or If-None-Match: * to create what does not exist yet.\n";

@@ -1,0 +1,17 @@
+//! What a layer remembers from one response to the next, in bounded memory.
+//!
+//! Nothing here waits for anything, reads a clock or knows of Tower; time is an argument.
+
+mod content_cache;
+mod date_history;
+mod date_store;
+mod learned_tags;
+mod resource_key;
+
+pub(crate) use self::{
+    content_cache::{Evidence, Found, Frames, Made, Remembered},
+    date_history::{Modified, Sighting},
+    date_store::Memory,
+    learned_tags::{said, Learned},
+    resource_key::{path, Fields, Key, KeyFn, KeyReader, Keys, Name, RequestKey},
+};

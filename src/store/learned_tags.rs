@@ -1,0 +1,146 @@
+//! Tags of content that was hashed once, while it was sent, and is known again by what the inner service says of it.
+//!
+//! Here the inner service is trusted: if it gives the same strong tag (or, if so configured, the same date) and the same
+//! length, type, encoding and language, the content is taken for the same. That is asked for by the user, because it is as
+//! right as the inner service's tags are, and because a key that does not tell tenants apart would give one the tag of
+//! another.
+
+use std::{
+    fmt,
+    hash::Hasher,
+    num::NonZeroUsize,
+    sync::{Mutex, PoisonError},
+};
+
+use http::{
+    header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE},
+    HeaderMap,
+};
+use lru::LruCache;
+
+use super::resource_key::{Key, Keys};
+use crate::rules::{EntityTag, HttpDate};
+
+/// What was learnt by one layer: at most 16,384 tags, each of some 200 octets.
+pub(crate) struct Learned {
+    shards: [Mutex<LruCache<Key, Lesson>>; SHARDS],
+}
+
+/// What the inner service said of content, hashed, and the tag that was made of it.
+struct Lesson {
+    said: Key,
+    tag: EntityTag,
+}
+
+impl Default for Learned {
+    fn default() -> Self {
+        Self { shards: std::array::from_fn(|_| Mutex::new(LruCache::new(ENTRIES_A_SHARD))) }
+    }
+}
+
+impl Learned {
+    /// Returns the tag of what is known under `key`, if the inner service says of it what it said before.
+    pub(crate) fn get(&self, key: Key, said: Key) -> Option<EntityTag> {
+        let mut shard = self.shard(key)?.lock().unwrap_or_else(PoisonError::into_inner);
+        shard.get(&key).filter(|lesson| lesson.said == said).map(|lesson| lesson.tag.clone())
+    }
+
+    /// Takes in the tag of content that was hashed to its end.
+    pub(crate) fn insert(&self, key: Key, said: Key, tag: EntityTag) {
+        if let Some(shard) = self.shard(key) {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).put(key, Lesson { said, tag });
+        }
+    }
+
+    fn shard(&self, key: Key) -> Option<&Mutex<LruCache<Key, Lesson>>> {
+        let place = usize::try_from(key.short() % SHARDS as u64).ok()?;
+        self.shards.get(place)
+    }
+}
+
+impl fmt::Debug for Learned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Learned").finish_non_exhaustive()
+    }
+}
+
+/// Hashes what the inner service says of its content: its tag, or else its date, with the length and what tells variants
+/// apart.
+pub(crate) fn said(
+    keys: &Keys,
+    tag: Option<&EntityTag>,
+    date: Option<HttpDate>,
+    length: Option<u64>,
+    headers: &HeaderMap,
+) -> Key {
+    keys.hash(|hasher| {
+        // A field value never holds a zero, so that no two sets of fields run into the same octets.
+        hasher.write(tag.map_or(b"", EntityTag::as_bytes));
+        hasher.write_u8(0);
+        hasher.write_i64(date.map_or(i64::MIN, HttpDate::unix_seconds));
+        hasher.write_u8(u8::from(length.is_some()));
+        hasher.write_u64(length.unwrap_or(0));
+        for name in [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE] {
+            for line in headers.get_all(name) {
+                hasher.write(line.as_bytes());
+                hasher.write_u8(0);
+            }
+            hasher.write_u8(0);
+        }
+    })
+}
+
+const SHARDS: usize = 16;
+
+const ENTRIES_A_SHARD: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero");
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn all_that_is_said_counts() {
+        let keys = Keys::new();
+        let tag = |text: &str| text.parse::<EntityTag>().unwrap();
+        let date = HttpDate::from_unix_seconds;
+        let head = |lines: &[(&'static str, &'static str)]| -> HeaderMap {
+            lines.iter().map(|&(name, line)| (name.parse().unwrap(), HeaderValue::from_static(line))).collect()
+        };
+        let plain = head(&[]);
+        let all = [
+            said(&keys, Some(&tag("\"a\"")), None, Some(5), &plain),
+            said(&keys, Some(&tag("\"b\"")), None, Some(5), &plain),
+            said(&keys, Some(&tag("\"a\"")), None, Some(6), &plain),
+            said(&keys, Some(&tag("\"a\"")), None, None, &plain),
+            said(&keys, Some(&tag("\"a\"")), None, Some(5), &head(&[("content-type", "a")])),
+            said(&keys, Some(&tag("\"a\"")), None, Some(5), &head(&[("content-encoding", "a")])),
+            said(&keys, Some(&tag("\"a\"")), None, Some(5), &head(&[("content-language", "a")])),
+            said(&keys, None, date(1), Some(5), &plain),
+            said(&keys, None, date(2), Some(5), &plain),
+        ];
+        for (i, one) in all.iter().enumerate() {
+            for other in all.iter().skip(i + 1) {
+                assert_ne!(one, other);
+            }
+        }
+        assert_eq!(all[0], said(&keys, Some(&tag("\"a\"")), None, Some(5), &head(&[("x-other", "a")])));
+    }
+
+    #[test]
+    fn what_was_said_of_other_content_says_nothing() {
+        let (learned, keys) = (Learned::default(), Keys::new());
+        let tag = EntityTag::of(b"content");
+        let of = |text: &str| said(&keys, Some(&text.parse().unwrap()), None, None, &HeaderMap::new());
+        learned.insert(Key(7), of("\"a\""), tag.clone());
+        assert_eq!(learned.get(Key(7), of("\"a\"")), Some(tag));
+        assert_eq!(learned.get(Key(7), of("\"b\"")), None);
+        assert_eq!(learned.get(Key(8), of("\"a\"")), None);
+        for key in 0..100_000 {
+            learned.insert(Key(key << 64), of("\"a\""), EntityTag::of(b""));
+        }
+        let kept = learned.shards.iter().map(|shard| shard.lock().unwrap().len()).sum::<usize>();
+        assert_eq!(kept, 16_384);
+    }
+}

@@ -1,0 +1,412 @@
+//! The name under which the memory keeps a resource, a keyed hash of its authority and its URI; and the variants that it
+//! has, told apart by the request fields that its responses name in `Vary`.
+//!
+//! Two resources under one key, or two variants taken for one, cost work and no wrong answer: their contents look like one
+//! that changes back and forth, and get a new date at each turn. Where tags are learnt it is the user who vouches for the
+//! key, and 32 bits of a hash that tell variants apart of which the inner service says the same.
+//!
+//! The request is gone when the response says what it varied by. So the values of the fields that any response of this
+//! layer ever named are hashed beforehand, one by one: a handful in practice. The first response to name a new field is
+//! not remembered.
+
+use std::{
+    collections::hash_map::RandomState,
+    hash::{BuildHasher, Hash, Hasher},
+    sync::{
+        atomic::{AtomicU64, AtomicU8, Ordering},
+        Mutex, OnceLock, PoisonError,
+    },
+};
+
+use foldhash::{quality::SeedableRandomState, SharedSeed};
+use http::{
+    header::{HeaderName, ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HOST, ORIGIN},
+    request,
+    uri::PathAndQuery,
+    Extensions, HeaderValue, Uri,
+};
+use siphasher::{
+    sip,
+    sip128::{Hasher128, SipHasher13},
+};
+
+use crate::rules::trim_ows;
+
+/// A hash that cannot be made to collide.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Key(pub(super) u128);
+
+impl Key {
+    /// Returns half of the hash, for what is compared within one resource.
+    pub(crate) fn short(self) -> u64 {
+        (self.0 >> 64) as u64
+    }
+
+    /// Returns the key of a variant of what this is the key of.
+    pub(crate) fn of_variant(self, variant: u64) -> Self {
+        Self(self.0 ^ u128::from(variant))
+    }
+}
+
+/// A set of fields, by their places in [`Keys`].
+pub(crate) type Fields = u16;
+
+/// What names the resource of a request, and what may tell its variants apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestKey {
+    pub(super) resource: u64,
+    fields: [u32; SLOTS],
+    /// The fields that were known when the request came.
+    known: Fields,
+}
+
+impl RequestKey {
+    /// Returns what tells this request's variant from others of a resource that varies by `fields`; `None` if one of them
+    /// was not known in time.
+    #[inline]
+    pub(crate) fn variant(&self, fields: Fields) -> Option<u64> {
+        if fields == 0 {
+            return Some(0);
+        }
+        if fields & !self.known != 0 {
+            return None;
+        }
+        let named = self.fields.iter().zip(0..).filter(|(_, slot)| fields >> slot & 1 == 1);
+        // The values are hashes; a product with odd numbers keeps two fields from cancelling each other out.
+        Some(named.fold(0, |sum: u64, (value, slot)| sum.rotate_left(7) ^ u64::from(*value).wrapping_mul(2 * slot + 3)))
+    }
+
+    /// Returns a key for the content of a response that varies by `fields`; `None` if one of them was not known in time.
+    pub(crate) fn content(&self, fields: Fields) -> Option<u64> {
+        self.variant(fields).map(|variant| self.resource ^ variant)
+    }
+
+    /// Returns a key for something else that belongs to the same resource.
+    pub(crate) fn with(&self, keys: &Keys, octets: &[u8]) -> Key {
+        keys.hash(|hasher| {
+            hasher.write_u64(self.resource);
+            octets.hash(hasher);
+        })
+    }
+}
+
+/// What names the resource of a request.
+#[derive(Clone, Copy)]
+pub(crate) enum Name<'a> {
+    /// Its authority and its URI, as the client sent it.
+    Uri(&'a Uri),
+    /// What the user takes for its name.
+    Custom(&'a KeyFn, &'a request::Parts),
+}
+
+impl<'a> Name<'a> {
+    /// Takes the URI as the client sent it, as far as it is known.
+    #[inline]
+    pub(crate) fn of(uri: &'a Uri, extensions: &'a Extensions) -> Self {
+        Self::Uri(original_uri(uri, extensions))
+    }
+
+    #[inline]
+    fn hash(self, host: Option<&HeaderValue>, hasher: &mut impl Hasher) {
+        match self {
+            Self::Custom(custom, parts) => custom(parts, hasher),
+            Self::Uri(uri) => {
+                let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
+                authority.or(host.map(HeaderValue::as_bytes)).unwrap_or_default().hash(hasher);
+                hasher.write(uri.path_and_query().map_or_else(|| uri.path(), PathAndQuery::as_str).as_bytes());
+            }
+        }
+    }
+}
+
+/// Makes the keys of one layer.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    secret: (u64, u64),
+    plain: SeedableRandomState,
+    /// The fields that responses varied by. They are only ever added to, so that a slot keeps its meaning.
+    varied: [OnceLock<HeaderName>; SLOTS],
+    /// How many there are, and a bit for the length of each. The second is written first, and read last.
+    count: AtomicU8,
+    lengths: AtomicU64,
+    adding: Mutex<()>,
+}
+
+impl Keys {
+    pub(crate) fn new() -> Self {
+        let random = RandomState::new();
+        let keys = Self {
+            secret: (random.hash_one(0), random.hash_one(1)),
+            plain: SeedableRandomState::with_seed(random.hash_one(2), SharedSeed::global_random()),
+            varied: [const { OnceLock::new() }; SLOTS],
+            count: AtomicU8::new(0),
+            lengths: AtomicU64::new(length_bit(HOST.as_str())),
+            adding: Mutex::new(()),
+        };
+        for name in [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, ORIGIN] {
+            keys.add(name);
+        }
+        keys
+    }
+
+    /// Makes a reader for the lines of a request.
+    #[inline]
+    pub(crate) fn reader(&self) -> KeyReader<'_, '_> {
+        let count = self.count.load(Ordering::Acquire);
+        let lengths = self.lengths.load(Ordering::Relaxed);
+        KeyReader { keys: self, fields: [0; SLOTS], count, lengths, host: None }
+    }
+
+    /// Returns the fields that a line of `Vary` names; `None` if they cannot all be known.
+    pub(crate) fn varied(&self, line: &HeaderValue) -> Option<Fields> {
+        let mut fields = 0;
+        for member in line.as_bytes().split(|&octet| octet == b',').map(trim_ows) {
+            if !member.is_empty() {
+                fields |= 1 << self.slot(member)?;
+            }
+        }
+        Some(fields)
+    }
+
+    /// Hashes something that only this layer has to recognise, and that must not be taken for something else.
+    pub(super) fn hash(&self, feed: impl FnOnce(&mut SipHasher13)) -> Key {
+        let mut hasher = self.hasher();
+        feed(&mut hasher);
+        Key(hasher.finish128().as_u128())
+    }
+
+    /// Hashes octets that only this layer has to recognise.
+    pub(crate) fn octets(&self, octets: &[u8]) -> u64 {
+        let mut hasher = sip::SipHasher13::new_with_keys(self.secret.0, self.secret.1);
+        hasher.write(octets);
+        hasher.finish()
+    }
+
+    fn hasher(&self) -> SipHasher13 {
+        SipHasher13::new_with_keys(self.secret.0, self.secret.1)
+    }
+
+    /// Returns the slot of a member of `Vary`. A new name takes a free slot for the requests to come, and has none yet.
+    fn slot(&self, member: &[u8]) -> Option<usize> {
+        let mut names = self.varied.iter().map_while(OnceLock::get);
+        let slot = names.position(|name| name.as_str().as_bytes().eq_ignore_ascii_case(member));
+        if slot.is_some() {
+            return slot;
+        }
+        // `*` is a valid field name to this parser, and says that no field will do.
+        self.add(HeaderName::from_bytes(member).ok().filter(|name| name.as_str() != "*")?);
+        None
+    }
+
+    /// Gives a name a slot, if there is one left and it has none.
+    fn add(&self, name: HeaderName) {
+        let _one_by_one = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = self.varied.iter().take_while(|slot| slot.get() != Some(&name)).find(|slot| slot.get().is_none());
+        if let Some(slot) = free {
+            self.lengths.fetch_or(length_bit(name.as_str()), Ordering::Relaxed);
+            slot.get_or_init(|| name);
+            self.count.fetch_add(1, Ordering::Release);
+        }
+    }
+}
+
+/// Reads the lines of one request, for its [`RequestKey`].
+pub(crate) struct KeyReader<'k, 'r> {
+    keys: &'k Keys,
+    fields: [u32; SLOTS],
+    /// How many fields were known when the request came.
+    count: u8,
+    lengths: u64,
+    host: Option<&'r HeaderValue>,
+}
+
+impl<'r> KeyReader<'_, 'r> {
+    /// Takes in a line; most are of no interest, and the length of their name tells.
+    #[inline]
+    pub(crate) fn take_line(&mut self, name: &HeaderName, line: &'r HeaderValue) {
+        if self.lengths & length_bit(name.as_str()) != 0 {
+            self.take_varied(name, line);
+        }
+    }
+
+    fn take_varied(&mut self, name: &HeaderName, line: &'r HeaderValue) {
+        let mut slots = self.keys.varied.iter().zip(&mut self.fields).take(usize::from(self.count));
+        if let Some((_, field)) = slots.find(|(varied, _)| varied.get() == Some(name)) {
+            // Half of a plain hash will do: two values taken for one cost work, and browsers send long ones. Several
+            // lines of a field follow each other in their order.
+            [_, *field] = halves(self.keys.plain.hash_one((*field, line.as_bytes())));
+        }
+        if *name == HOST {
+            self.host = self.host.or(Some(line));
+        }
+    }
+
+    /// Makes the key of the request, once all its lines were taken in.
+    #[inline]
+    pub(crate) fn key(&self, name: Name<'_>) -> RequestKey {
+        let mut hasher = self.keys.plain.build_hasher();
+        name.hash(self.host, &mut hasher);
+        RequestKey { resource: hasher.finish(), fields: self.fields, known: !(Fields::MAX << self.count) }
+    }
+
+    /// Makes a key for what must not be taken for that of another resource.
+    pub(crate) fn careful(&self, name: Name<'_>) -> Key {
+        self.keys.hash(|hasher| name.hash(self.host, hasher))
+    }
+}
+
+/// Feeds a hash with what the user takes for the name of a resource.
+pub(crate) type KeyFn = dyn Fn(&request::Parts, &mut dyn Hasher) + Send + Sync;
+
+/// Returns the URI as the client sent it, as far as it is known.
+#[cfg(feature = "axum")]
+fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
+    extensions.get().map_or(uri, |axum::extract::OriginalUri(uri)| uri)
+}
+
+#[cfg(not(feature = "axum"))]
+fn original_uri<'a>(uri: &'a Uri, _: &'a Extensions) -> &'a Uri {
+    uri
+}
+
+/// Returns the path as the client sent it, as far as it is known; for a request that was `made` of another one, only if it
+/// is not that one's.
+pub(crate) fn path(parts: &request::Parts, made: bool) -> &str {
+    let (original, rest) = (original_uri(&parts.uri, &parts.extensions).path(), parts.uri.path());
+    if !made || rest == "/" || original.ends_with(rest) {
+        original
+    } else {
+        rest
+    }
+}
+
+/// Returns a bit for the length of a name.
+fn length_bit(name: &str) -> u64 {
+    1 << (name.len() % 64)
+}
+
+/// Cuts a hash in two.
+fn halves(hash: u64) -> [u32; 2] {
+    [hash >> 32, hash & u64::from(u32::MAX)].map(|half| u32::try_from(half).unwrap_or_default())
+}
+
+/// Hashes a key, which is a keyed hash already.
+#[derive(Default)]
+pub(super) struct TakeAsIs(u64);
+
+impl Hasher for TakeAsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, octets: &[u8]) {
+        for &octet in octets {
+            self.0 = self.0.rotate_left(8) ^ u64::from(octet);
+        }
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+
+    fn write_u128(&mut self, key: u128) {
+        self.0 = Key(key ^ key << 64).short();
+    }
+}
+
+const SLOTS: usize = 8;
+
+/// Makes the key of a request.
+#[cfg(test)]
+pub(super) fn request_key(keys: &Keys, parts: &request::Parts) -> RequestKey {
+    let mut reader = keys.reader();
+    parts.headers.iter().for_each(|(name, line)| reader.take_line(name, line));
+    reader.key(Name::of(&parts.uri, &parts.extensions))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn request(keys: &Keys, uri: &str, sent: &[(&'static str, &'static str)]) -> RequestKey {
+        let mut request = Request::get(uri);
+        for (name, value) in sent {
+            request = request.header(*name, *value);
+        }
+        request_key(keys, &request.body(()).unwrap().into_parts().0)
+    }
+
+    fn varied(keys: &Keys, vary: &[&str]) -> Option<Fields> {
+        vary.iter().try_fold(0, |all, line| Some(all | keys.varied(&HeaderValue::from_str(line).unwrap())?))
+    }
+
+    #[test]
+    fn what_names_a_resource_tells_keys_apart() {
+        let keys = Keys::new();
+        let plain = request(&keys, "http://a/x?y", &[]).resource;
+        assert_eq!(plain, request(&keys, "http://a/x?y", &[("accept", "text/csv")]).resource);
+        let host = request(&keys, "/x?y", &[("host", "a")]).resource;
+        assert_eq!(plain, host, "HTTP/1.1 and HTTP/2 name the host differently");
+        for (uri, sent) in [
+            ("http://b/x?y", &[][..]),
+            ("http://a/xy", &[]),
+            ("http://a/x?z", &[]),
+            ("http://a/x", &[]),
+            ("http://a/x?", &[]),
+            ("/x?y", &[("host", "b")]),
+        ] {
+            assert_ne!(plain, request(&keys, uri, sent).resource, "{uri} {sent:?}");
+        }
+        let other = request(&Keys::new(), "http://a/x?y", &[]).resource;
+        assert_ne!(plain, other, "each layer has a secret of its own");
+    }
+
+    #[test]
+    fn variants_differ_by_the_fields_that_vary_names_and_by_no_other() {
+        let keys = Keys::new();
+        let variant = |sent, vary: &[&'static str]| {
+            let fields = varied(&keys, vary).unwrap();
+            request(&keys, "/", sent).variant(fields).unwrap()
+        };
+        let (csv, json) = (&[("accept", "text/csv")][..], &[("accept", "application/json")][..]);
+        assert_ne!(variant(csv, &["Accept"]), variant(json, &["Accept"]));
+        assert_ne!(variant(csv, &["accept"]), variant(&[], &["accept"]));
+        assert_eq!(variant(csv, &["origin"]), variant(json, &["origin"]));
+        assert_eq!(variant(csv, &[]), variant(json, &[]));
+        assert_eq!(variant(csv, &["origin, accept"]), variant(csv, &["accept", ",origin"]));
+        let swapped = [("accept", "b"), ("origin", "a")];
+        assert_ne!(
+            variant(&[("accept", "a"), ("origin", "b")], &["accept, origin"]),
+            variant(&swapped, &["accept, origin"])
+        );
+    }
+
+    #[test]
+    fn a_new_field_is_learnt_and_a_flood_of_them_is_not() {
+        let keys = Keys::new();
+        let (one, two) = (&[("x-tenant", "1")][..], &[("x-tenant", "2")][..]);
+        let early = request(&keys, "/", one);
+        assert_eq!(varied(&keys, &["x-tenant"]), None);
+        let fields = varied(&keys, &["x-tenant"]).unwrap();
+        assert_ne!(request(&keys, "/", one).variant(fields), request(&keys, "/", two).variant(fields));
+        assert!(request(&keys, "/", one).variant(fields).is_some());
+        assert_eq!(early.variant(fields), None, "its field was not looked at");
+
+        for i in (0..100).chain(0..100) {
+            varied(&keys, &[&format!("x-{i}")]);
+        }
+        assert_eq!(varied(&keys, &["x-99"]), None);
+        assert!(varied(&keys, &["x-tenant, accept"]).is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_a_field_is_not_remembered() {
+        let keys = Keys::new();
+        for vary in ["*", "accept, *", "a b", "é"] {
+            let line = HeaderValue::from_bytes(vary.as_bytes()).unwrap();
+            assert_eq!([keys.varied(&line), keys.varied(&line)], [None, None], "{vary}");
+        }
+    }
+}

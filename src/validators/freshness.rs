@@ -1,0 +1,102 @@
+//! What a response says of its freshness
+//! ([RFC 9111, section 4.2](https://www.rfc-editor.org/rfc/rfc9111.html#section-4.2)).
+
+use http::{
+    header::{CACHE_CONTROL, EXPIRES},
+    HeaderMap, HeaderValue,
+};
+
+use crate::rules::trim_ows;
+
+/// What to do about a response that gets a Last-Modified here and says nothing of its freshness.
+///
+/// Such a response is *heuristically fresh* (RFC 9111, section 4.2.2): a browser that sees an old `Last-Modified` and
+/// neither `max-age` nor `no-cache` may use its copy for a while without asking. Adding the date alone would so switch
+/// revalidation off for clients that asked every time before.
+///
+/// A response speaks of its freshness with `max-age`, `s-maxage`, `no-cache` or `no-store` in `Cache-Control`, or with
+/// `Expires`. `private` alone is silent.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Freshness {
+    /// Adds `Cache-Control: no-cache`: store it, and ask every time; what a 304 is for. The default.
+    ///
+    /// A shared cache whose own configuration gives silent responses a lifetime (nginx's `proxy_cache_valid`, stock
+    /// Varnish) stops storing them then. Behind such a proxy, state `Cache-Control` in the application or choose
+    /// [`OmitLastModified`](Self::OmitLastModified).
+    #[default]
+    NoCache,
+    /// Sends no date of the layer's making on such responses; the tag alone makes nothing fresh.
+    OmitLastModified,
+    /// Adds the date and nothing else: for applications whose clients and caches are known.
+    Leave,
+}
+
+/// What a line of `Cache-Control` says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said {
+    /// It says `no-store`.
+    pub(super) no_store: bool,
+    /// It says how long the response is fresh.
+    pub(super) freshness: bool,
+}
+
+/// Returns true if nothing in a head says how long the response is fresh.
+pub(crate) fn are_silent(headers: &HeaderMap) -> bool {
+    !headers.contains_key(EXPIRES) && !headers.get_all(CACHE_CONTROL).iter().any(|line| read(line).freshness)
+}
+
+/// Reads a line of `Cache-Control`.
+pub(super) fn read(line: &HeaderValue) -> Said {
+    let mut said = Said { no_store: false, freshness: false };
+    for (name, argument) in directives(line) {
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        said.no_store |= is(b"no-store");
+        // With a list of fields, `no-cache` speaks of those only.
+        said.freshness |= is(b"max-age") || is(b"s-maxage") || is(b"no-store") || is(b"no-cache") && argument.is_none();
+    }
+    said
+}
+
+/// Reads the directives of a line of `Cache-Control`, as name and argument.
+fn directives(line: &HeaderValue) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    let (mut quoted, mut escaped) = (false, false);
+    let members = line.as_bytes().split(move |&octet| {
+        quoted ^= octet == b'"' && !escaped;
+        escaped = quoted && octet == b'\\' && !escaped;
+        octet == b',' && !quoted
+    });
+    members.map(|member| {
+        let mut sides = member.splitn(2, |&octet| octet == b'=');
+        (trim_ows(sides.next().unwrap_or_default()), sides.next())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_word_on_freshness_ends_the_silence() {
+        for (line, silent) in [
+            ("private", true),
+            ("public, must-revalidate", true),
+            ("stale-while-revalidate=60", true),
+            ("no-cache=\"set-cookie\"", true),
+            ("ext=\"a, max-age=5, b\"", true),
+            ("max-age", false),
+            ("max-age=0", false),
+            ("private, Max-Age=60", false),
+            ("s-maxage=60", false),
+            ("no-cache", false),
+            ("NO-STORE", false),
+            (" no-cache ", false),
+            ("ext=\"a,b\",no-cache", false),
+            (r#"ext="\"", no-cache"#, false),
+            (r#"ext="\\", no-cache"#, false),
+            (r#"ext="\", no-cache""#, true),
+        ] {
+            assert_eq!(read(&HeaderValue::from_static(line)).freshness, !silent, "{line:?}");
+        }
+    }
+}

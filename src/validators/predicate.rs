@@ -1,0 +1,202 @@
+//! Which responses may be tagged.
+//!
+//! Two kinds of reason speak against it. Some make a tag wrong, and no setting lifts them: the response is not a 200,
+//! has a tag already, or is a part of the content. The others make it useless, and are a [`Predicate`] that the user
+//! can extend or replace.
+
+use http::{
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+    Extensions, HeaderMap, StatusCode, Version,
+};
+
+use super::{
+    freshness,
+    response_fields::{is_streaming, Facts},
+};
+use crate::outcome::Reason;
+
+/// Says which responses to a GET or HEAD may be tagged; true means "go on".
+///
+/// A closure is a predicate, and [`and`](Self::and) joins two. It is asked only of 200 responses without an `ETag` and
+/// `Content-Range` of their own: others are never tagged.
+///
+/// # Examples
+///
+/// Pages with a nonce in them never match; do not hash them:
+///
+/// ```
+/// use http::{header::CONTENT_SECURITY_POLICY, Extensions, HeaderMap, StatusCode, Version};
+/// use tower_conditional::{ConditionalLayer, DefaultPredicate, Predicate};
+///
+/// let without_nonce = |_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions| {
+///     let policy = headers.get(CONTENT_SECURITY_POLICY);
+///     !policy.is_some_and(|policy| policy.as_bytes().windows(6).any(|part| part == b"nonce-"))
+/// };
+/// let layer = ConditionalLayer::new().when(DefaultPredicate::new().and(without_nonce));
+/// # drop(layer);
+/// ```
+pub trait Predicate {
+    /// Returns true if the response with this head may be tagged.
+    fn may_tag(&self, status: StatusCode, version: Version, headers: &HeaderMap, extensions: &Extensions) -> bool;
+
+    /// Joins two predicates: both must say yes.
+    fn and<P: Predicate>(self, other: P) -> And<Self, P>
+    where
+        Self: Sized,
+    {
+        And { first: self, second: other }
+    }
+}
+
+impl<F> Predicate for F
+where
+    F: Fn(StatusCode, Version, &HeaderMap, &Extensions) -> bool,
+{
+    fn may_tag(&self, status: StatusCode, version: Version, headers: &HeaderMap, extensions: &Extensions) -> bool {
+        self(status, version, headers, extensions)
+    }
+}
+
+/// Two predicates that must both say yes; made by [`Predicate::and`].
+#[derive(Clone, Copy, Debug)]
+pub struct And<A, B> {
+    first: A,
+    second: B,
+}
+
+impl<A: Predicate, B: Predicate> Predicate for And<A, B> {
+    fn may_tag(&self, status: StatusCode, version: Version, headers: &HeaderMap, extensions: &Extensions) -> bool {
+        self.first.may_tag(status, version, headers, extensions)
+            && self.second.may_tag(status, version, headers, extensions)
+    }
+}
+
+/// The predicate of a layer that was given no other.
+///
+/// It says no to
+///
+/// - `Cache-Control: no-store`: nobody may keep what the tag would be compared with;
+/// - `text/event-stream`, `multipart/x-mixed-replace` and `application/grpc*`: messages, not a representation.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct DefaultPredicate;
+
+impl DefaultPredicate {
+    /// Makes the predicate.
+    #[must_use]
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Predicate for DefaultPredicate {
+    fn may_tag(&self, _: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+        let is_no_store = headers.get_all(CACHE_CONTROL).iter().any(|line| freshness::read(line).no_store);
+        !is_no_store && !headers.get_all(CONTENT_TYPE).iter().any(is_streaming)
+    }
+}
+
+/// A response extension that keeps the layer from tagging this response.
+///
+/// # Examples
+///
+/// ```
+/// use axum::{response::IntoResponse, Extension};
+/// use tower_conditional::Untagged;
+///
+/// async fn random() -> impl IntoResponse {
+///     (Extension(Untagged), "4")
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::exhaustive_structs)] // A marker; it will never hold anything.
+pub struct Untagged;
+
+/// Returns why a 200 without a tag may not be hashed, if so. `custom` stands in for the default predicate.
+#[inline]
+pub(crate) fn objection(
+    facts: &Facts,
+    version: Version,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+    custom: Option<&(dyn Predicate + Send + Sync)>,
+) -> Option<Reason> {
+    if facts.has_content_range {
+        return Some(Reason::Partial);
+    }
+    if extensions.get::<Untagged>().is_some() {
+        return Some(Reason::Untagged);
+    }
+    let usual = match (facts.is_no_store, facts.is_streaming) {
+        (true, _) => Some(Reason::NoStore),
+        (false, true) => Some(Reason::Streaming),
+        (false, false) => None,
+    };
+    match custom {
+        None => usual,
+        Some(custom) if custom.may_tag(StatusCode::OK, version, headers, extensions) => None,
+        Some(_) => usual.or(Some(Reason::Predicate)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+    use crate::{rules::HttpDate, store::Keys};
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    fn object(
+        headers: &HeaderMap,
+        extensions: &Extensions,
+        custom: Option<&(dyn Predicate + Send + Sync)>,
+    ) -> Option<Reason> {
+        let facts = Facts::read(headers, &Keys::new(), || HttpDate::MIN);
+        objection(&facts, Version::HTTP_11, headers, extensions, custom)
+    }
+
+    #[test]
+    fn the_usual_responses_are_spared() {
+        for (lines, expected) in [
+            (&[("content-type", "application/json")][..], None),
+            (&[("content-type", "text/event-streams-of-thought")], Some(Reason::Streaming)),
+            (&[("content-type", "text/event-stream; charset=utf-8")], Some(Reason::Streaming)),
+            (&[("content-type", "Text/Event-Stream")], Some(Reason::Streaming)),
+            (&[("content-type", "multipart/x-mixed-replace; boundary=b")], Some(Reason::Streaming)),
+            (&[("content-type", "application/grpc+proto")], Some(Reason::Streaming)),
+            (&[("content-type", "text")], None),
+            (&[("cache-control", "private, no-store")], Some(Reason::NoStore)),
+            (&[("cache-control", "no-cache, private")], None),
+            (&[("content-range", "bytes 0-1/2")], Some(Reason::Partial)),
+            (&[], None),
+        ] {
+            assert_eq!(object(&headers(lines), &Extensions::new(), None), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_custom_predicate_stands_in_for_the_usual_one() {
+        let yes = |_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| true;
+        let no = |_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| false;
+        let (stream, part) = (headers(&[("content-type", "text/event-stream")]), headers(&[("content-range", "x")]));
+        let ask = |headers: &HeaderMap, custom: &(dyn Predicate + Send + Sync)| {
+            object(headers, &Extensions::new(), Some(custom))
+        };
+        assert_eq!(ask(&stream, &yes), None);
+        assert_eq!(ask(&part, &yes), Some(Reason::Partial), "no setting makes a part the whole");
+        assert_eq!(ask(&HeaderMap::new(), &no), Some(Reason::Predicate));
+        assert_eq!(ask(&stream, &no), Some(Reason::Streaming), "the better reason is reported");
+        assert_eq!(ask(&stream, &DefaultPredicate::new().and(yes)), Some(Reason::Streaming));
+        assert_eq!(ask(&HeaderMap::new(), &DefaultPredicate::new().and(yes)), None);
+        assert_eq!(ask(&HeaderMap::new(), &yes.and(no)), Some(Reason::Predicate));
+
+        let mut extensions = Extensions::new();
+        extensions.insert(Untagged);
+        let seen = object(&HeaderMap::new(), &extensions, Some(&yes));
+        assert_eq!(seen, Some(Reason::Untagged));
+    }
+}
