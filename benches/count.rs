@@ -8,7 +8,8 @@
 mod cases;
 
 fn main() {
-    let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<_> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     // Without arguments, as `cargo bench` calls it, there is nothing to do.
     let [name, times] = &arguments[..] else { return };
     let mut all = cases::overhead().into_iter().chain(cases::own());

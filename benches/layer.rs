@@ -3,7 +3,13 @@
 //! `cargo bench --bench layer` prints the tables. Runs of what is compared alternate, and medians are shown, because the
 //! machine may be busy. `benches/instructions` counts instructions.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod support;
 
@@ -15,7 +21,9 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use sha2::{Digest as _, Sha256};
-use support::{allocations, anew, bare, case, clock, interleaved, nanoseconds, overhead, own, Case};
+use support::{
+    allocations, anew, bare, case, clock, interleaved, nanoseconds, overhead, own, Case,
+};
 use tower::{service_fn, Layer};
 use tower_conditional::ConditionalLayer;
 
@@ -33,7 +41,12 @@ fn table(title: &str, mut cases: Vec<Case>) {
     for ((case, time), allocations) in cases.iter().zip(&times).zip(&allocated) {
         let (time, bare) = (nanoseconds(*time), nanoseconds(times[0]));
         let more = i64::try_from(*allocations).unwrap() - i64::try_from(allocated[0]).unwrap();
-        println!("{:<28} {time:>9.0} {:>9.0} {:>7.2} {more:>+8}", case.name, time - bare, time / bare);
+        println!(
+            "{:<28} {time:>9.0} {:>9.0} {:>7.2} {more:>+8}",
+            case.name,
+            time - bare,
+            time / bare
+        );
     }
 }
 
@@ -51,7 +64,8 @@ fn cold() {
         let content = Bytes::from(vec![b'x'; size]);
         let frames = move || {
             let content = content.clone();
-            let frames = (0..pieces).map(move |i| content.slice(i * size / pieces..(i + 1) * size / pieces));
+            let frames =
+                (0..pieces).map(move |i| content.slice(i * size / pieces..(i + 1) * size / pieces));
             stream::iter(frames.map(|data| Ok::<_, Infallible>(Frame::data(data))))
         };
         let (bare_frames, hashed) = (frames.clone(), Bytes::from(vec![b'x'; size]));
@@ -60,16 +74,20 @@ fn cold() {
                 std::future::ready(Ok::<_, Infallible>(Response::new(StreamBody::new(frames()))))
             })
         };
-        let layer = ConditionalLayer::new().without_memory().last_modified(false);
+        let layer = ConditionalLayer::new().content_cache(0).last_modified(false);
         let bare = case("bare", answer(Box::new(bare_frames)), HeaderMap::new(), StatusCode::OK);
-        let layered = case("layer", layer.layer(answer(Box::new(frames))), HeaderMap::new(), StatusCode::OK);
+        let layered =
+            case("layer", layer.layer(answer(Box::new(frames))), HeaderMap::new(), StatusCode::OK);
         against_hash(name, hashed, bare, layered);
     }
 }
 
 /// Content seen before: made anew with equal octets, or the same `Bytes` again.
 fn unchanged() {
-    println!("\nunchanged content\n{:<28} {:>9} {:>9} {:>11}", "", "sha2 us", "added us", "sha2/added");
+    println!(
+        "\nunchanged content\n{:<28} {:>9} {:>9} {:>11}",
+        "", "sha2 us", "added us", "sha2/added"
+    );
     for (name, size, is_new) in [
         ("1 KiB, made anew", 1 << 10, true),
         ("64 KiB, made anew", 64 << 10, true),
@@ -82,8 +100,14 @@ fn unchanged() {
         let hashed = content.clone();
         let make = move || if is_new { anew(size) } else { content.clone() };
         let layer = ConditionalLayer::new().clock(clock());
-        let layered = case("layer", layer.layer(bare(make.clone())), HeaderMap::new(), StatusCode::OK);
-        against_hash(name, hashed, case("bare", bare(make), HeaderMap::new(), StatusCode::OK), layered);
+        let layered =
+            case("layer", layer.layer(bare(make.clone())), HeaderMap::new(), StatusCode::OK);
+        against_hash(
+            name,
+            hashed,
+            case("bare", bare(make), HeaderMap::new(), StatusCode::OK),
+            layered,
+        );
     }
 }
 
@@ -92,7 +116,8 @@ fn against_hash(name: &str, content: Bytes, bare: Case, layered: Case) {
     let hash = move || {
         black_box(Sha256::digest(black_box(&content)));
     };
-    let times = interleaved(&mut [bare, layered, Case { name: "sha2".to_owned(), run: Box::new(hash) }]);
+    let times =
+        interleaved(&mut [bare, layered, Case { name: "sha2".to_owned(), run: Box::new(hash) }]);
     let [bare, layer, sha2] = [0, 1, 2].map(|i| nanoseconds(times[i]) / 1e3);
     println!("{name:<28} {sha2:>9.2} {:>9.2} {:>11.2}", layer - bare, sha2 / (layer - bare));
 }

@@ -2,7 +2,14 @@
 //!
 //! `cargo bench --bench rules` prints the table; runs of what is compared alternate, and medians are shown.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, dead_code, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    dead_code,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod support;
 
@@ -14,7 +21,10 @@ use support::{allocations, interleaved, nanoseconds, Case};
 use tower_conditional::{Decision, EntityTag, Preconditions, Representation, Validators};
 
 fn main() {
-    println!("{:<28} {:>9} {:>9} {:>7} {:>8}", "If-None-Match, no match", "ours ns", "headers", "ratio", "allocs");
+    println!(
+        "{:<28} {:>9} {:>9} {:>7} {:>8}",
+        "If-None-Match, no match", "ours ns", "headers", "ratio", "allocs"
+    );
     for tags in [1, 10, 100] {
         let list: Vec<_> = (0..tags).map(|i| format!("\"{:064x}\"", i * 7)).collect();
         let value = HeaderValue::try_from(list.join(", ")).unwrap();
@@ -42,6 +52,10 @@ fn main() {
         let times = interleaved(&mut cases);
         let [ours, theirs] = [times[0], times[1]].map(nanoseconds);
         let name = format!("{tags} tags");
-        println!("{name:<28} {ours:>9.0} {theirs:>9.0} {:>7.1} {:>8}", theirs / ours, allocations(&mut cases[0]));
+        println!(
+            "{name:<28} {ours:>9.0} {theirs:>9.0} {:>7.1} {:>8}",
+            theirs / ours,
+            allocations(&mut cases[0])
+        );
     }
 }

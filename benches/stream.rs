@@ -3,7 +3,13 @@
 //! `cargo bench --bench stream` prints how fast a first transfer is, how much memory the servers take for it, and how many
 //! revalidations are answered afterwards. Each server is a process of its own with one thread. Samples alternate.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    missing_docs,
+    unreachable_pub
+)]
 
 #[path = "end_to_end/load.rs"]
 mod load;
@@ -25,7 +31,7 @@ use futures_util::{stream, StreamExt};
 use http::{HeaderValue, StatusCode};
 use process::{at, Process, Server};
 use sha2::{Digest, Sha256};
-use tower_conditional::ConditionalLayer;
+use tower_conditional::{ConditionalLayer, InnerTags};
 use tower_http::services::ServeDir;
 
 fn main() -> io::Result<()> {
@@ -34,7 +40,8 @@ fn main() -> io::Result<()> {
         ["serve", kind] => process::serve(make(kind)),
         ["load"] => load::obey(),
         _ => {
-            let folder = env::temp_dir().join(format!("tower-conditional-stream-{}", std::process::id()));
+            let folder =
+                env::temp_dir().join(format!("tower-conditional-stream-{}", std::process::id()));
             fs::create_dir_all(&folder)?;
             // The servers inherit it.
             env::set_current_dir(&folder)?;
@@ -46,7 +53,7 @@ fn main() -> io::Result<()> {
 }
 
 fn make(kind: &str) -> Router {
-    let layer = ConditionalLayer::new().replace_inner_tags(true);
+    let layer = ConditionalLayer::new().inner_tags(InnerTags::Replace);
     let files = Router::new().fallback_service(ServeDir::new("."));
     match kind {
         "bare" => files,
@@ -61,15 +68,20 @@ fn make(kind: &str) -> Router {
 
 /// Makes content that is too large to read ahead, with a tag.
 fn made() -> ([(&'static str, HeaderValue); 2], Body) {
-    let frames = stream::repeat_with(|| Ok::<_, io::Error>(Bytes::from_static(&[0; PIECE]))).take(MADE / PIECE);
-    let fields = [("etag", HeaderValue::from_static("\"own\"")), ("content-length", HeaderValue::from(MADE))];
+    let frames = stream::repeat_with(|| Ok::<_, io::Error>(Bytes::from_static(&[0; PIECE])))
+        .take(MADE / PIECE);
+    let fields = [
+        ("etag", HeaderValue::from_static("\"own\"")),
+        ("content-length", HeaderValue::from(MADE)),
+    ];
     (fields, Body::from_stream(frames))
 }
 
 fn measure() -> io::Result<()> {
     let file = File::create(&PATH[1..])?;
     file.set_len(OCTETS)?;
-    let [bare, layer, empty, known] = ["bare", "layer", "empty", "known"].map(|kind| Server::start(kind).unwrap());
+    let [bare, layer, empty, known] =
+        ["bare", "layer", "empty", "known"].map(|kind| Server::start(kind).unwrap());
     let mut load = Process::start(&["load"])?;
     first_transfers(&file, &bare, &layer)?;
     transfer(&known.address)?;
@@ -103,12 +115,17 @@ fn first_transfers(file: &File, bare: &Server, layer: &Server) -> io::Result<()>
     println!("a first transfer of 1 GiB, GB/s");
     println!("  bare {bare_rate:.2}, layer {layer_rate:.2}, SHA-256 alone {hash:.2}");
     println!("  layer of bare {of_bare:.3}, of the bound {bound:.3}: {:.3}", of_bare / bound);
-    let ([bare_cost, layer_cost], hash_cost) = (costs.map(|cost| cost / ROUNDS as f64), OCTETS as f64 / hash / 1e9);
+    let ([bare_cost, layer_cost], hash_cost) =
+        (costs.map(|cost| cost / ROUNDS as f64), OCTETS as f64 / hash / 1e9);
     let of_sum = (bare_cost + hash_cost) / layer_cost;
     println!(
         "  seconds of CPU: bare {bare_cost:.2}, hash {hash_cost:.2}, layer {layer_cost:.2}: {of_sum:.3} of their sum"
     );
-    println!("  peak of resident memory, MiB: bare {:.1}, layer {:.1}", bare.process.peak(), layer.process.peak());
+    println!(
+        "  peak of resident memory, MiB: bare {:.1}, layer {:.1}",
+        bare.process.peak(),
+        layer.process.peak()
+    );
     Ok(())
 }
 
@@ -121,8 +138,10 @@ fn revalidations(load: &mut Process, servers: &[&Server]) -> io::Result<()> {
         for (i, server) in servers.iter().enumerate() {
             let before = server.process.processor_time();
             let (address, tag) = (&server.address, &tags[i]);
-            let answer = load.ask(&format!("throughput\t{address}\t{PATH}\t{tag}\t304\t{SAMPLE}"))?;
-            let numbers: Vec<f64> = answer.split('\t').map(|number| number.parse().unwrap()).collect();
+            let answer =
+                load.ask(&format!("throughput\t{address}\t{PATH}\t{tag}\t304\t{SAMPLE}"))?;
+            let numbers: Vec<f64> =
+                answer.split('\t').map(|number| number.parse().unwrap()).collect();
             if round > 0 {
                 rates[i].push(numbers[0] / numbers[1]);
                 costs[i].0 += server.process.processor_time() - before;
@@ -130,9 +149,14 @@ fn revalidations(load: &mut Process, servers: &[&Server]) -> io::Result<()> {
             }
         }
     }
-    println!("{:<16} {:>10} {:>10} {:>8} {:>8}", "304", "requests/s", "of empty", "of bare", "us CPU");
+    println!(
+        "{:<16} {:>10} {:>10} {:>8} {:>8}",
+        "304", "requests/s", "of empty", "of bare", "us CPU"
+    );
     for (i, server) in servers.iter().enumerate() {
-        let of = |other: usize| at(0.5, rates[i].iter().zip(&rates[other]).map(|(rate, other)| rate / other).collect());
+        let of = |other: usize| {
+            at(0.5, rates[i].iter().zip(&rates[other]).map(|(rate, other)| rate / other).collect())
+        };
         let (rate, cost) = (at(0.5, rates[i].clone()), 1e6 * costs[i].0 / costs[i].1);
         println!("  {:<14} {rate:>10.0} {:>10.2} {:>8.2} {cost:>8.1}", server.kind, of(0), of(2));
     }
@@ -158,7 +182,10 @@ fn transfer(address: &str) -> io::Result<f64> {
 /// Returns the tag of the file, if any.
 fn tag(address: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
-    write!(stream, "GET {PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nIf-None-Match: *\r\n\r\n")?;
+    write!(
+        stream,
+        "GET {PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nIf-None-Match: *\r\n\r\n"
+    )?;
     let mut head = String::new();
     stream.read_to_string(&mut head)?;
     assert!(head.starts_with("HTTP/1.1 304"), "{head}");

@@ -4,7 +4,14 @@
 //! between neighbours are shown, because the machine may be busy. *Apart* is the gain where each thread has a layer of its
 //! own: what it lacks is not lost by sharing.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, dead_code, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    dead_code,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod support;
 
@@ -91,7 +98,8 @@ where
     B: Body,
 {
     // Made by each thread, so that nothing of the requests is shared.
-    let uris: Vec<Uri> = (0..resources).map(|i| format!("/resources/{i}").parse().unwrap()).collect();
+    let uris: Vec<Uri> =
+        (0..resources).map(|i| format!("/resources/{i}").parse().unwrap()).collect();
     let mut next = first;
     let call = move |mut request: Request<()>| {
         *request.uri_mut() = uris[next].clone();

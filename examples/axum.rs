@@ -24,7 +24,7 @@ use axum::{
 use futures_util::Stream;
 use tokio::net::TcpListener;
 use tokio_stream::{wrappers::IntervalStream, StreamExt};
-use tower_conditional::{ConditionalLayer, Decision, EntityTag, Preconditions, Validators};
+use tower_conditional::{ConditionalLayer, Decision, EntityTag, Preconditions};
 
 type Flags = BTreeMap<String, bool>;
 type Stored = Arc<Mutex<Flags>>;
@@ -70,7 +70,7 @@ async fn write(
 ) -> Result<StatusCode, StatusCode> {
     let mut flags = lock(&stored);
     let content = serde_json::to_vec(&*flags).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-    let current = Validators::from(EntityTag::of(&content)).into();
+    let current = EntityTag::of(&content);
     if Preconditions::from_headers(&headers).evaluate(&Method::PUT, &current) != Decision::Proceed {
         return Err(StatusCode::PRECONDITION_FAILED);
     }

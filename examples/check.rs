@@ -26,7 +26,8 @@ Colours are used on terminals, unless NO_COLOR is set.";
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<ExitCode> {
     let mut out = io::stdout().lock();
-    let has_colours = out.is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let has_colours =
+        out.is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let status = match Settings::read(env::args().skip(1)) {
         Ok(settings) => settings.judge(&mut out, has_colours).await?,
         Err(why) => {
@@ -58,14 +59,16 @@ impl Settings {
                 "-v" => settings.is_verbose = true,
                 "-H" => {
                     let field = next()?;
-                    let (name, value) = read_field(&field).ok_or_else(|| format!("no header field: {field}"))?;
+                    let (name, value) =
+                        read_field(&field).ok_or_else(|| format!("no header field: {field}"))?;
                     settings.fields.append(name, value);
                 }
                 option if option.starts_with('-') => return Err(format!("no option {option}")),
                 _ => drop(url.replace(argument)),
             }
         }
-        let url: Uri = url.ok_or("no URL")?.parse().map_err(|error| format!("not a URL: {error}"))?;
+        let url: Uri =
+            url.ok_or("no URL")?.parse().map_err(|error| format!("not a URL: {error}"))?;
         if url.scheme_str() != Some("http") {
             return Err("the URL must begin with http://; there is no TLS here".to_owned());
         }
@@ -123,20 +126,28 @@ impl Page {
         for finding in report {
             self.print_finding(finding, out)?;
         }
-        let count = |is_it: fn(&Verdict) -> bool| report.iter().filter(|finding| is_it(finding.verdict())).count();
+        let count = |is_it: fn(&Verdict) -> bool| {
+            report.iter().filter(|finding| is_it(finding.verdict())).count()
+        };
         let passed = count(|verdict| matches!(verdict, Verdict::Passed));
         let moot = count(|verdict| matches!(verdict, Verdict::NotApplicable(_)));
-        let failed = |severity| report.failures().filter(|finding| finding.severity() == severity).count();
+        let failed =
+            |severity| report.failures().filter(|finding| finding.severity() == severity).count();
         let (must, should) = (failed(Severity::Must), failed(Severity::Should));
-        let verdict =
-            if report.is_ok() { self.paint(GREEN, "all is well") } else { self.paint(RED, "not as it must be") };
+        let verdict = if report.is_ok() {
+            self.paint(GREEN, "all is well")
+        } else {
+            self.paint(RED, "not as it must be")
+        };
         writeln!(out, "\n{verdict}: {passed} passed, {must} MUST and {should} SHOULD failed, {moot} not applicable")
     }
 
     fn print_finding(&self, finding: &Finding, out: &mut impl Write) -> io::Result<()> {
         let (colour, word, why) = match finding.verdict() {
             Verdict::Passed => (GREEN, "pass", None),
-            Verdict::Failed(wanted) if finding.severity() == Severity::Must => (RED, "FAIL", Some(wanted)),
+            Verdict::Failed(wanted) if finding.severity() == Severity::Must => {
+                (RED, "FAIL", Some(wanted))
+            }
             Verdict::Failed(wanted) => (YELLOW, "fail", Some(wanted)),
             Verdict::NotApplicable(why) => (GREY, " -- ", Some(why)),
             _ => (GREY, " ?? ", None),

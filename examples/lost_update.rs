@@ -25,7 +25,7 @@ use axum::{
 use http_body_util::BodyExt;
 use rusqlite::{params, Connection, OptionalExtension, TransactionBehavior};
 use tower::ServiceExt;
-use tower_conditional::{EntityTag, PreconditionLayer, Preconditions, Refusal, Representation};
+use tower_conditional::{EntityTag, PreconditionLayer, Preconditions, Rejection, Representation};
 
 type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -65,7 +65,8 @@ async fn show(
     }
     let response = app.clone().oneshot(request.body(Body::from(content.to_owned()))?).await?;
     let (head, body) = response.into_parts();
-    let tag = head.headers.get("etag").map_or("", |tag| tag.to_str().unwrap_or_default()).to_owned();
+    let tag =
+        head.headers.get("etag").map_or("", |tag| tag.to_str().unwrap_or_default()).to_owned();
     let content = String::from_utf8(body.collect().await?.to_bytes().to_vec())?;
     println!("< {}\n< etag: {tag}\n{content}\n", head.status);
     Ok((head.status, content, tag))
@@ -91,7 +92,10 @@ fn id_in(path: &str) -> Option<i64> {
     path.strip_prefix("/notes/")?.parse().ok()
 }
 
-async fn read(State(notes): State<Arc<Notes>>, extract::Path(id): extract::Path<i64>) -> Result<impl IntoResponse> {
+async fn read(
+    State(notes): State<Arc<Notes>>,
+    extract::Path(id): extract::Path<i64>,
+) -> Result<impl IntoResponse> {
     match blocking(move || notes.find(id)).await? {
         Some(note) => Ok((note.tag(), note.text)),
         None => Err(Failure::Missing),
@@ -108,7 +112,9 @@ async fn write(
     Ok((note.tag(), StatusCode::NO_CONTENT))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|_| Failure::Cancelled)?
 }
 
@@ -152,7 +158,8 @@ impl Notes {
     fn write(&self, id: i64, asked: &Preconditions, text: String) -> Result<Note> {
         self.with(|connection| {
             // It has the right to write from its start on, so that what it reads stays true.
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let current = find(&transaction, id)?;
             asked.check_required(&Method::PUT, &state(current.as_ref()))?;
 
@@ -175,7 +182,10 @@ impl Notes {
     }
 
     /// Lends a connection.
-    fn with<T, E: From<rusqlite::Error>>(&self, work: impl FnOnce(&mut Connection) -> Result<T, E>) -> Result<T, E> {
+    fn with<T, E: From<rusqlite::Error>>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut connection = idle.map_or_else(|| connect(&self.file), Ok)?;
         let result = work(&mut connection);
@@ -192,7 +202,9 @@ fn connect(file: &Path) -> rusqlite::Result<Connection> {
 
 fn find(connection: &Connection, id: i64) -> rusqlite::Result<Option<Note>> {
     let sql = "SELECT version, text FROM note WHERE id = ?1";
-    connection.query_row(sql, [id], |row| Ok(Note { version: row.get(0)?, text: row.get(1)? })).optional()
+    connection
+        .query_row(sql, [id], |row| Ok(Note { version: row.get(0)?, text: row.get(1)? }))
+        .optional()
 }
 
 fn state(note: Option<&Note>) -> Representation {
@@ -202,15 +214,15 @@ fn state(note: Option<&Note>) -> Representation {
 /// Why a note was not read or written.
 enum Failure {
     Missing,
-    Refused(Refusal),
+    Refused(Rejection),
     /// Somebody else was faster, and the database found out.
     Changed,
     Cancelled,
     Database(rusqlite::Error),
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
+impl From<Rejection> for Failure {
+    fn from(refusal: Rejection) -> Self {
         Self::Refused(refusal)
     }
 }

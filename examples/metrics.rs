@@ -17,7 +17,8 @@ async fn main() -> io::Result<()> {
 /// A page with the layer, and its figures without.
 pub fn app() -> Router {
     let layer = ConditionalLayer::new();
-    let page = Router::new().route("/", get(|| async { "The same every time.\n" })).layer(layer.clone());
+    let page =
+        Router::new().route("/", get(|| async { "The same every time.\n" })).layer(layer.clone());
     page.route("/metrics", get(move || async move { metrics(&layer.stats()) }))
 }
 
@@ -33,16 +34,20 @@ fn text(stats: &Stats) -> String {
         ("tagged_total", "counter", stats.tagged),
         ("not_modified_total", "counter", stats.not_modified),
         ("precondition_failed_total", "counter", stats.precondition_failed),
-        ("bytes_not_sent_total", "counter", stats.octets_not_sent),
-        ("bytes_hashed_total", "counter", stats.octets_hashed),
-        ("bytes_compared_total", "counter", stats.octets_compared),
-        ("bytes_remembered", "gauge", stats.octets_remembered),
+        ("bytes_not_sent_total", "counter", stats.bytes_not_sent),
+        ("bytes_hashed_total", "counter", stats.bytes_hashed),
+        ("bytes_compared_total", "counter", stats.bytes_compared),
+        ("bytes_remembered", "gauge", stats.bytes_kept),
     ] {
-        let _ = writeln!(text, "# TYPE http_conditional_{name} {kind}\nhttp_conditional_{name} {value}");
+        let _ = writeln!(
+            text,
+            "# TYPE http_conditional_{name} {kind}\nhttp_conditional_{name} {value}"
+        );
     }
     text.push_str("# TYPE http_conditional_left_alone_total counter\n");
     for (reason, count) in stats.left_alone() {
-        let _ = writeln!(text, "http_conditional_left_alone_total{{reason=\"{reason:?}\"}} {count}");
+        let _ =
+            writeln!(text, "http_conditional_left_alone_total{{reason=\"{reason:?}\"}} {count}");
     }
     text
 }

@@ -37,7 +37,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut seconds = time::interval(Duration::from_secs(1));
     for poll in 1..=polls {
         seconds.tick().await;
-        let outcome = document.poll().await.map_or_else(|error| error.to_string(), |status| status.to_string());
+        let outcome = document
+            .poll()
+            .await
+            .map_or_else(|error| error.to_string(), |status| status.to_string());
         // What was read last is the best that is known, whatever came of this poll.
         println!("{poll:3}  {outcome:16}  {:?}", document.flags());
     }
@@ -138,7 +141,10 @@ async fn serve() -> Result<String, Box<dyn Error>> {
     let start = Instant::now();
     let read = move || async move {
         let new_checkout = start.elapsed() > Duration::from_secs(5);
-        Json(Flags::from([("dark-mode".to_owned(), true), ("new-checkout".to_owned(), new_checkout)]))
+        Json(Flags::from([
+            ("dark-mode".to_owned(), true),
+            ("new-checkout".to_owned(), new_checkout),
+        ]))
     };
     let app = Router::new().route("/flags", get(read)).layer(ConditionalLayer::new());
     let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -35,7 +35,7 @@ use tokio::{
     task::JoinSet,
     time::sleep,
 };
-use tower_conditional::{ConditionalLayer, EntityTag};
+use tower_conditional::{ConditionalLayer, EntityTag, InnerTags};
 
 /// Server and clients together may take as much, whatever the time: 16 MiB of remembered content, 20 MiB of remembered
 /// dates, contents under way, and what the allocator keeps.
@@ -65,7 +65,7 @@ struct Tally {
 async fn main() {
     let seconds = env::args().nth(1).map_or(20, |text| text.parse().expect("a number of seconds"));
     let world = Arc::<World>::default();
-    let learning = ConditionalLayer::new().learn_inner_tags(true).ranges(true);
+    let learning = ConditionalLayer::new().inner_tags(InnerTags::Learn).ranges(true);
     let app = Router::new()
         .route("/small/{place}", get(small).post(change))
         .route("/stream/{place}", get(streamed).post(change))
@@ -121,7 +121,9 @@ async fn main() {
     assert_eq!(count(&tally.wrong), 0, "wrong answers");
     assert!(most < MOST_MEMORY, "too much memory");
     assert!(
-        count(&tally.not_modified) > seconds && count(&tally.parts) > 0 && count(&tally.aborted) > 0,
+        count(&tally.not_modified) > seconds
+            && count(&tally.parts) > 0
+            && count(&tally.aborted) > 0,
         "too little was asked"
     );
 }
@@ -158,7 +160,8 @@ async fn streamed(State(world): State<Arc<World>>, Path(place): Path<usize>) -> 
         if sent == 5 && place % 2 == 0 {
             sleep(Duration::from_millis(5)).await;
         }
-        (sent < 20).then(|| (Ok::<_, Infallible>(Bytes::from(content(version, LINE * 10))), sent + 1))
+        (sent < 20)
+            .then(|| (Ok::<_, Infallible>(Bytes::from(content(version, LINE * 10))), sent + 1))
     });
     with_version(version, Body::from_stream(frames))
 }
@@ -187,7 +190,11 @@ async fn connect(address: SocketAddr) -> Client {
     client
 }
 
-async fn ask(client: &mut Client, uri: &str, fields: &HeaderMap) -> hyper::Result<http::Response<Incoming>> {
+async fn ask(
+    client: &mut Client,
+    uri: &str,
+    fields: &HeaderMap,
+) -> hyper::Result<http::Response<Incoming>> {
     client.ready().await?;
     let mut request = Request::get(uri).header("host", "soak").body(Empty::new()).unwrap();
     request.headers_mut().extend(fields.clone());
@@ -199,7 +206,8 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, count: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % count
     }
 }
@@ -234,8 +242,8 @@ async fn revalidate(address: SocketAddr, number: u64, end: Instant, tally: Arc<T
         let content = body.collect().await.unwrap().to_bytes();
         if head.status == StatusCode::NOT_MODIFIED {
             tally.not_modified.fetch_add(1, Relaxed);
-            let is_right =
-                content.is_empty() && held[place * 2 + kind].as_ref().is_some_and(|(held, _)| *held == version);
+            let is_right = content.is_empty()
+                && held[place * 2 + kind].as_ref().is_some_and(|(held, _)| *held == version);
             tally.wrong.fetch_add(u64::from(!is_right), Relaxed);
         } else {
             let is_right = head.status == StatusCode::OK && version_in(&content) == version;
@@ -264,7 +272,8 @@ async fn download(address: SocketAddr, number: u64, end: Instant, tally: Arc<Tal
     while Instant::now() < end {
         let place = dice.below(RESOURCES);
         let uri = format!("/large/{place}");
-        let (head, mut body) = ask(&mut client, &uri, &HeaderMap::new()).await.unwrap().into_parts();
+        let (head, mut body) =
+            ask(&mut client, &uri, &HeaderMap::new()).await.unwrap().into_parts();
         tally.requests.fetch_add(1, Relaxed);
         let (version, mut got) = (version_of(&head.headers), 0);
         let mut first = None;
@@ -299,7 +308,8 @@ async fn abort(address: SocketAddr, number: u64, end: Instant, tally: Arc<Tally>
     let mut dice = Dice(number + 200);
     while Instant::now() < end {
         let mut client = connect(address).await;
-        let uri = format!("/{}/{}", ["large", "small", "stream"][dice.below(3)], dice.below(RESOURCES));
+        let uri =
+            format!("/{}/{}", ["large", "small", "stream"][dice.below(3)], dice.below(RESOURCES));
         let mut body = ask(&mut client, &uri, &HeaderMap::new()).await.unwrap().into_body();
         for _ in 0..dice.below(4) {
             body.frame().await;
@@ -323,14 +333,18 @@ async fn talk_nonsense(address: SocketAddr, number: u64, end: Instant, tally: Ar
             "If-None-Match \0\r\n".to_owned(),
         ];
         let kind = ["small", "large", "stream"][dice.below(3)];
-        let text =
-            format!("GET /{kind}/{} HTTP/1.1\r\nHost: soak\r\n{}\r\n", dice.below(RESOURCES), fields[dice.below(6)]);
+        let text = format!(
+            "GET /{kind}/{} HTTP/1.1\r\nHost: soak\r\n{}\r\n",
+            dice.below(RESOURCES),
+            fields[dice.below(6)]
+        );
         let sent = if dice.below(4) == 0 { &text[..dice.below(text.len())] } else { &text };
         let mut stream = TcpStream::connect(address).await.unwrap();
         // It may be refused before all is written.
         if stream.write_all(sent.as_bytes()).await.is_ok() {
             let mut answer = [0; 64];
-            let read = tokio::time::timeout(Duration::from_millis(50), stream.read(&mut answer)).await;
+            let read =
+                tokio::time::timeout(Duration::from_millis(50), stream.read(&mut answer)).await;
             let is_304 = matches!(read, Ok(Ok(len)) if answer[..len].starts_with(b"HTTP/1.1 304"));
             tally.wrong.fetch_add(u64::from(is_304), Relaxed);
         }

@@ -13,8 +13,9 @@ use http::{
 };
 
 use crate::{
-    exchange::{insert_validators, Refusal},
-    fields::put,
+    clock,
+    exchange::{insert_validators, Rejection},
+    fields::insert_field,
     rules::{EntityTag, HttpDate, Preconditions, Validators},
 };
 
@@ -29,11 +30,11 @@ use crate::{
 ///
 /// use axum::{extract::State, http::{Method, StatusCode}, response::Result, routing::put, Router};
 /// use tokio::sync::Mutex;
-/// use tower_conditional::{EntityTag, Preconditions, Validators};
+/// use tower_conditional::{EntityTag, Preconditions};
 ///
 /// async fn write(State(note): State<Arc<Mutex<String>>>, asked: Preconditions, new: String) -> Result<(EntityTag, StatusCode)> {
 ///     let mut note = note.lock().await;
-///     asked.check(&Method::PUT, &Validators::from(EntityTag::of(note.as_bytes())).into())?;
+///     asked.check(&Method::PUT, EntityTag::of(note.as_bytes()))?;
 ///     *note = new;
 ///     Ok((EntityTag::of(note.as_bytes()), StatusCode::NO_CONTENT))
 /// }
@@ -49,9 +50,9 @@ impl<S: Sync> FromRequestParts<S> for Preconditions {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        self.respond(Body::from)
+        self.respond(clock::now(), Body::from)
     }
 }
 
@@ -60,7 +61,7 @@ impl IntoResponseParts for EntityTag {
     type Error = Infallible;
 
     fn into_response_parts(self, mut head: ResponseParts) -> Result<ResponseParts, Infallible> {
-        put(head.headers_mut(), ETAG, self.into());
+        insert_field(head.headers_mut(), ETAG, self.into());
         Ok(head)
     }
 }
@@ -70,7 +71,7 @@ impl IntoResponseParts for HttpDate {
     type Error = Infallible;
 
     fn into_response_parts(self, mut head: ResponseParts) -> Result<ResponseParts, Infallible> {
-        put(head.headers_mut(), LAST_MODIFIED, HeaderValue::from(self));
+        insert_field(head.headers_mut(), LAST_MODIFIED, HeaderValue::from(self));
         Ok(head)
     }
 }

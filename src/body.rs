@@ -6,22 +6,30 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
+use http_body::Frame;
+
 mod buffer;
 mod frame_hasher;
+mod frame_slicer;
 mod response_body;
 
 pub use self::response_body::ResponseBody;
 pub(crate) use self::{
     buffer::{Buffer, Content, Overflow},
-    frame_hasher::{Part, Passing, Size, Then},
+    frame_hasher::{FrameHasher, OnComplete, Size},
+    frame_slicer::FrameSlicer,
     response_body::Replay,
 };
+
+/// A frame, or the end, as a body yields it.
+pub(crate) type PolledFrame<E> = Option<Result<Frame<Bytes>, E>>;
 
 /// Has the task polled again, when others have had their turn.
 ///
 /// Waking the task would do that too, but Tokio looks for I/O only now and then while tasks are awake: a worker with a large
 /// body to hash would see nothing of its sockets for a hundred slices.
-pub(crate) fn give_way(cx: &mut Context<'_>) {
+pub(crate) fn yield_now(cx: &mut Context<'_>) {
     let turn: Poll<()> = pin!(tokio::task::yield_now()).poll(cx);
     debug_assert_eq!(turn, Poll::Pending);
 }

@@ -6,6 +6,9 @@ use http::HeaderMap;
 
 use crate::rules::{HttpDate, Preconditions};
 
+/// A clock of the user's, or the system's.
+pub(crate) type Clock = dyn Fn() -> SystemTime + Send + Sync;
+
 /// Returns the time of the system's clock.
 ///
 /// `wasm32-unknown-unknown` has none; there time stands still in 1970.

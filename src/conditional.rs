@@ -2,12 +2,18 @@
 
 mod config;
 mod future;
+mod last_modified;
 mod layer;
 mod learning;
+mod plan;
+mod ranges;
 mod read_ahead;
 mod request;
 mod respond;
 mod service;
+mod tags;
 mod wait;
 
-pub use self::{future::ResponseFuture, layer::ConditionalLayer, service::Conditional};
+pub use self::{
+    config::InnerTags, future::ResponseFuture, layer::ConditionalLayer, service::Conditional,
+};

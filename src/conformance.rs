@@ -247,7 +247,10 @@ impl<'a> Check<'a> {
         name: impl TryInto<HeaderName, Error: Debug>,
         value: impl TryInto<HeaderValue, Error: Debug>,
     ) -> Self {
-        self.headers.append(name.try_into().expect("a field name"), value.try_into().expect("a field value"));
+        self.headers.append(
+            name.try_into().expect("a field name"),
+            value.try_into().expect("a field value"),
+        );
         self
     }
 
@@ -322,8 +325,14 @@ impl<'a> Check<'a> {
     /// # Panics
     ///
     /// Panics if one of them is no field value.
-    pub fn encodings(mut self, codings: impl IntoIterator<Item = impl TryInto<HeaderValue, Error: Debug>>) -> Self {
-        self.encodings = codings.into_iter().map(|coding| coding.try_into().expect("a content coding")).collect();
+    pub fn encodings(
+        mut self,
+        codings: impl IntoIterator<Item = impl TryInto<HeaderValue, Error: Debug>>,
+    ) -> Self {
+        self.encodings = codings
+            .into_iter()
+            .map(|coding| coding.try_into().expect("a content coding"))
+            .collect();
         self
     }
 
@@ -358,7 +367,11 @@ impl<'a> Check<'a> {
         request: Request<impl Into<Bytes>>,
         holds: impl Fn(&response::Parts) -> bool + 'a,
     ) -> Self {
-        self.also.push(Also { name: name.into(), request: request.map(Into::into), holds: Box::new(holds) });
+        self.also.push(Also {
+            name: name.into(),
+            request: request.map(Into::into),
+            holds: Box::new(holds),
+        });
         self
     }
 
@@ -388,6 +401,9 @@ impl<'a> IntoFuture for Check<'a> {
 
 impl Debug for Check<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Check").field("uri", &self.uri).field("left_out", &self.left_out).finish_non_exhaustive()
+        f.debug_struct("Check")
+            .field("uri", &self.uri)
+            .field("left_out", &self.left_out)
+            .finish_non_exhaustive()
     }
 }

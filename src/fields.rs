@@ -2,13 +2,13 @@
 //! and these leave it as it is.
 
 use http::{
-    header::{IF_RANGE, RANGE},
+    header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE},
     HeaderMap, HeaderName, HeaderValue,
 };
 
 /// Sets a field, in place of all its lines.
 #[inline]
-pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+pub(crate) fn insert_field(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
     if headers.len() >= FULL {
         // A full head takes nothing, not even in place of something.
         headers.remove(&name);
@@ -18,15 +18,13 @@ pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue)
 
 /// Adds a line to a field.
 #[inline]
-pub(crate) fn add(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+pub(crate) fn append_field(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
     drop(headers.try_append(name, value));
 }
 
-/// Makes a request one for the whole, which is always right to send.
-pub(crate) fn ask_for_all(headers: &mut HeaderMap) {
-    headers.remove(RANGE);
-    headers.remove(IF_RANGE);
-}
+/// The response fields that tell representations with equal bytes apart.
+pub(crate) const VARIANT_FIELDS: [HeaderName; 3] =
+    [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE];
 
 /// How many lines a head has at least that takes no more.
 const FULL: usize = 24_576;

@@ -80,7 +80,7 @@
 //!              request
 //!                 │
 //!    ┌── tracing, metrics ───────────┐   sees the 304s
-//!    │  ┌── timeout, load shedding ─┐│   a timeout longer than `buffer_deadline`
+//!    │  ┌── timeout, load shedding ─┐│   a timeout longer than `sized_body_timeout`
 //!    │  │  ┌── CORS ───────────────┐││   answers preflights; its fields are on the 401 and the 304, too
 //!    │  │  │  ┌── sessions, auth ─┐│││   a stranger gets 401, never 304; cookies are kept on a 304
 //!    │  │  │  │ ConditionalLayer  ││││
@@ -96,7 +96,7 @@
 //!
 //! ```text
 //!    ConditionalLayer::new()                    CompressionLayer
-//!      CompressionLayer                           ConditionalLayer::new().compressed_outside(true)
+//!      CompressionLayer                           ConditionalLayer::new().behind_compression(true)
 //!        handlers                                   handlers
 //!
 //!    a strong tag for each encoding;            one weak tag for all encodings;
@@ -111,7 +111,7 @@
 //! the first order.
 //!
 //! **Proxies.** A response that gets a date here, and is silent about its freshness, also gets `Cache-Control: no-cache`;
-//! see [`Freshness`] for why, and [the page on proxies](guide::proxies) for a configuration of nginx.
+//! see [`FreshnessPolicy`] for why, and [the page on proxies](guide::proxies) for a configuration of nginx.
 //!
 //! # What happens to bodies
 //!
@@ -124,7 +124,7 @@
 //!   rest follows as it comes, and there is no tag. So event streams and streamed pages start as early as without the
 //!   layer.
 //! - Content of **known** size may make the client wait for
-//!   [`buffer_deadline`](ConditionalLayer::buffer_deadline) (500 ms) at most.
+//!   [`sized_body_timeout`](ConditionalLayer::sized_body_timeout) (500 ms) at most.
 //! - A body that errs, or is not as long as it said, gets no tag, and is sent as it is.
 //!
 //! # Large content
@@ -143,7 +143,7 @@
 //!
 //! A page with a CSRF token, a nonce or the time of day in it differs at each request. Its tag never matches, and hashing
 //! it is work for nothing. Leave it out: with the response extension [`Untagged`], with a [`Predicate`], or with
-//! [`when_request`](ConditionalLayer::when_request). Better still, give such a page a tag of what it was made from: a
+//! [`handle_when`](ConditionalLayer::handle_when). Better still, give such a page a tag of what it was made from: a
 //! handler's own `ETag` is used.
 //!
 //! # Cookies and private responses
@@ -186,7 +186,7 @@
 //! Both sides must mean the same tag. For a resource that clients edit, set its `ETag` in the GET handler, from a version
 //! or with [`EntityTag::of`], and compare with that one; a tag that the layer makes of compressed or negotiated content is
 //! another. A weak tag never matches in If-Match, so keep such a resource away from
-//! [`weak`](ConditionalLayer::weak) and [`compressed_outside`](ConditionalLayer::compressed_outside).
+//! [`weak`](ConditionalLayer::weak) and [`behind_compression`](ConditionalLayer::behind_compression).
 //!
 //! # Several servers
 //!
@@ -217,7 +217,7 @@
 //!   query. [`PreconditionLayer::new`] saves that, too.
 //! - It serves no ranges unless [asked to](ConditionalLayer::ranges), and several at once never.
 //!   [`Preconditions::allows_range`] is there for those who do.
-//! - It makes no decision on how long a response is fresh, except against being heuristically so; see [`Freshness`].
+//! - It makes no decision on how long a response is fresh, except against being heuristically so; see [`FreshnessPolicy`].
 //! - It tags no event stream, and no response larger than its limit unless [told how](#large-content).
 //!
 //! # Tests
@@ -235,11 +235,11 @@
 //!
 //! [`ConditionalLayer::stats`] counts what was answered, why responses were left alone, and how many octets were not sent,
 //! hashed, compared and kept; the example `metrics` shows it as Prometheus text. Feature `tracing` gives an event for each
-//! decision. [`tolerate_suffixes`](ConditionalLayer::tolerate_suffixes) is for proxies that put `-gzip` behind tags.
+//! decision. [`ignore_tag_suffixes`](ConditionalLayer::ignore_tag_suffixes) is for proxies that put `-gzip` behind tags.
 //!
 //! # Features
 //!
-//! - `axum`: [`Preconditions`] is an extractor, [`Refusal`] a response, and [`EntityTag`], [`HttpDate`] and [`Validators`]
+//! - `axum`: [`Preconditions`] is an extractor, [`Rejection`] a response, and [`EntityTag`], [`HttpDate`] and [`Validators`]
 //!   are parts of one: `(tag, Json(item))`. And a resource is named by Axum's `OriginalUri`, so that equal paths under
 //!   different `nest` prefixes do not share their dates. Without it they do, and get new dates more often than they need;
 //!   and a layer inside `nest` does not know what one outside knows of the very prefix, so that a client may get a tag there
@@ -288,19 +288,19 @@ mod validators;
 pub use self::validators::Blake3;
 pub use self::{
     body::ResponseBody,
-    conditional::{Conditional, ConditionalLayer, ResponseFuture},
-    exchange::Refusal,
+    conditional::{Conditional, ConditionalLayer, InnerTags, ResponseFuture},
+    exchange::Rejection,
     outcome::{Outcome, Reason},
     precondition::{
-        FromGet, FromGetFuture, FromSource, IntoRepresentation, Precondition, PreconditionFuture, PreconditionLayer,
-        Source,
+        FromGet, FromGetFuture, FromSource, IntoRepresentation, PreconditionFuture,
+        PreconditionLayer, PreconditionService, StateSource,
     },
     rules::{
-        Decision, EntityTag, HttpDate, InvalidEntityTag, LastModified, OutOfRange, Preconditions, Representation,
-        Validators,
+        Decision, EntityTag, HttpDate, HttpDateOutOfRange, InvalidEntityTag, LastModified,
+        Preconditions, Representation, Validators,
     },
     stats::Stats,
-    validators::{And, DefaultPredicate, Digest, Freshness, Predicate, Sha256, Untagged},
+    validators::{And, DefaultPredicate, Digest, FreshnessPolicy, Predicate, Sha256, Untagged},
 };
 
 /// What our futures say in a panic, as all futures may.

@@ -33,7 +33,7 @@ pub enum Reason {
     /// The request was neither GET nor HEAD; or, for a [`PreconditionLayer`](crate::PreconditionLayer), it was one of
     /// OPTIONS, TRACE and CONNECT.
     Method,
-    /// The predicate given to [`when_request`](crate::ConditionalLayer::when_request) said no.
+    /// The predicate given to [`handle_when`](crate::ConditionalLayer::handle_when) said no.
     Request,
     /// The response is not a 200.
     Status,
@@ -49,7 +49,7 @@ pub enum Reason {
     Streaming,
     /// The response has a `Content-Range`: its content is a part, not the whole.
     Partial,
-    /// The predicate given to [`when`](crate::ConditionalLayer::when) said no.
+    /// The predicate given to [`tag_when`](crate::ConditionalLayer::tag_when) said no.
     Predicate,
     /// A HEAD was answered without the content that a GET would get; see
     /// [`head_as_get`](crate::ConditionalLayer::head_as_get).

@@ -1,5 +1,6 @@
 //! `PreconditionLayer`: validators known, and preconditions evaluated, before the handler runs.
 
+mod config;
 mod from_get;
 mod from_source;
 mod layer;
@@ -8,9 +9,10 @@ mod service;
 mod source;
 
 pub use self::{
+    config::{FromGet, FromSource},
     from_get::FromGetFuture,
     from_source::PreconditionFuture,
-    layer::{FromGet, FromSource, PreconditionLayer},
-    service::Precondition,
-    source::{IntoRepresentation, Source},
+    layer::PreconditionLayer,
+    service::PreconditionService,
+    source::{IntoRepresentation, StateSource},
 };

@@ -5,20 +5,27 @@
 mod entity_tag;
 mod entity_tag_list;
 mod http_date;
+mod list;
+mod method;
 mod preconditions;
 mod range;
 mod retained_fields;
+mod single_field;
+mod trailers;
 mod validators;
 
 pub use self::{
     entity_tag::{EntityTag, InvalidEntityTag},
-    http_date::{HttpDate, OutOfRange},
+    http_date::{HttpDate, HttpDateOutOfRange},
     preconditions::{Decision, Preconditions},
     validators::{LastModified, Representation, Validators},
 };
 pub(crate) use self::{
-    entity_tag_list::trim_ows,
+    list::{members, trim_ows},
+    method::{ignores_preconditions, is_read, is_write},
     preconditions::Current,
     range::{complete_length, ByteRange},
-    retained_fields::{keep_for_not_modified, keep_for_precondition_failed},
+    retained_fields::{retain_for_not_modified, retain_for_precondition_failed},
+    single_field::{single_line, SingleField},
+    trailers::TakesTrailers,
 };

@@ -11,7 +11,7 @@ use crate::outcome::{Outcome, Reason};
 /// What a [`ConditionalLayer`](crate::ConditionalLayer) did since it was made: see
 /// [`ConditionalLayer::stats`](crate::ConditionalLayer::stats).
 ///
-/// All but [`octets_remembered`](Self::octets_remembered) only ever grow. Octets are those of content, without heads.
+/// All but [`bytes_kept`](Self::bytes_kept) only ever grow. Octets are those of content, without heads.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
@@ -23,14 +23,20 @@ pub struct Stats {
     pub not_modified: u64,
     /// Answers with 412 (Precondition Failed).
     pub precondition_failed: u64,
+    /// Writes without a precondition that were answered with 428 (Precondition Required).
+    pub precondition_required: u64,
+    /// Requests that were refused because the state of the resource could not be found out.
+    pub state_unavailable: u64,
+    /// Requests that a [`PreconditionLayer`](crate::PreconditionLayer) let through.
+    pub proceeded: u64,
     /// Octets of content that need not be sent because of a 304; of content of unknown length, none.
-    pub octets_not_sent: u64,
+    pub bytes_not_sent: u64,
     /// Octets that were hashed to make tags.
-    pub octets_hashed: u64,
+    pub bytes_hashed: u64,
     /// Octets that were found to be the same as last time, and not hashed.
-    pub octets_compared: u64,
+    pub bytes_compared: u64,
     /// Octets of content that are kept at the moment, with some hundred for each resource.
-    pub octets_remembered: u64,
+    pub bytes_kept: u64,
     left_alone: [u64; Reason::ALL.len()],
 }
 
@@ -54,9 +60,12 @@ struct Slot {
     tagged: AtomicU64,
     not_modified: AtomicU64,
     precondition_failed: AtomicU64,
-    octets_not_sent: AtomicU64,
-    octets_hashed: AtomicU64,
-    octets_compared: AtomicU64,
+    precondition_required: AtomicU64,
+    state_unavailable: AtomicU64,
+    proceeded: AtomicU64,
+    bytes_not_sent: AtomicU64,
+    bytes_hashed: AtomicU64,
+    bytes_compared: AtomicU64,
     left_alone: [AtomicU64; Reason::ALL.len()],
 }
 
@@ -73,41 +82,52 @@ impl Counters {
                 Some(counter) => counter,
                 None => return,
             },
-            Outcome::PreconditionRequired | Outcome::StateUnavailable | Outcome::Proceeded => return,
+            Outcome::PreconditionRequired => &slot.precondition_required,
+            Outcome::StateUnavailable => &slot.state_unavailable,
+            Outcome::Proceeded => &slot.proceeded,
         };
         counter.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn not_sent(&self, octets: u64) {
-        self.slot().octets_not_sent.fetch_add(octets, Relaxed);
+        self.slot().bytes_not_sent.fetch_add(octets, Relaxed);
     }
 
     pub(crate) fn hashed(&self, octets: u64) {
-        self.slot().octets_hashed.fetch_add(octets, Relaxed);
+        self.slot().bytes_hashed.fetch_add(octets, Relaxed);
     }
 
     #[inline]
     pub(crate) fn compared(&self, octets: u64) {
-        self.slot().octets_compared.fetch_add(octets, Relaxed);
+        self.slot().bytes_compared.fetch_add(octets, Relaxed);
     }
 
     /// Adds up what was counted.
-    pub(crate) fn sum(&self, octets_remembered: u64) -> Stats {
-        let mut stats = Stats { octets_remembered, ..Stats::default() };
+    pub(crate) fn sum(&self, bytes_kept: u64) -> Stats {
+        let mut stats = Stats { bytes_kept, ..Stats::default() };
         for slot in &self.slots {
             let of = |counter: &AtomicU64| counter.load(Relaxed);
             stats.tagged += of(&slot.tagged);
             stats.not_modified += of(&slot.not_modified);
             stats.precondition_failed += of(&slot.precondition_failed);
-            stats.octets_not_sent += of(&slot.octets_not_sent);
-            stats.octets_hashed += of(&slot.octets_hashed);
-            stats.octets_compared += of(&slot.octets_compared);
+            stats.precondition_required += of(&slot.precondition_required);
+            stats.state_unavailable += of(&slot.state_unavailable);
+            stats.proceeded += of(&slot.proceeded);
+            stats.bytes_not_sent += of(&slot.bytes_not_sent);
+            stats.bytes_hashed += of(&slot.bytes_hashed);
+            stats.bytes_compared += of(&slot.bytes_compared);
             for (sum, counter) in stats.left_alone.iter_mut().zip(&slot.left_alone) {
                 *sum += of(counter);
             }
         }
         let left_alone = stats.left_alone.iter().sum::<u64>();
-        stats.served = stats.tagged + stats.not_modified + stats.precondition_failed + left_alone;
+        stats.served = stats.tagged
+            + stats.not_modified
+            + stats.precondition_failed
+            + stats.precondition_required
+            + stats.state_unavailable
+            + stats.proceeded
+            + left_alone;
         stats
     }
 
@@ -167,6 +187,6 @@ mod tests {
         });
         let stats = counters.sum(5);
         assert_eq!((stats.served, stats.not_modified), (32_000, 32_000));
-        assert_eq!((stats.octets_not_sent, stats.octets_remembered), (224_000, 5));
+        assert_eq!((stats.bytes_not_sent, stats.bytes_kept), (224_000, 5));
     }
 }

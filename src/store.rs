@@ -9,9 +9,9 @@ mod learned_tags;
 mod resource_key;
 
 pub(crate) use self::{
-    content_cache::{Evidence, Found, Frames, Made, Remembered},
-    date_history::{Modified, Sighting},
-    date_store::Memory,
-    learned_tags::{said, Learned},
+    content_cache::{CachedContent, ContentCache, ContentTag, Frames, HashedTag},
+    date_history::{Observation, ResponseDate},
+    date_store::DateStore,
+    learned_tags::{fingerprint, LearnedTags},
     resource_key::{path, Fields, Key, KeyFn, KeyReader, Keys, Name, RequestKey},
 };

@@ -10,13 +10,13 @@ mod response_fields;
 #[cfg(feature = "blake3")]
 pub use self::digest::Blake3;
 pub(crate) use self::{
-    digest::{is_made, made_length, tag},
+    digest::{generated_length, looks_generated, tag},
     freshness::are_silent,
-    predicate::objection,
-    response_fields::{Facts, Own},
+    predicate::ineligible,
+    response_fields::ResponseFields,
 };
 pub use self::{
     digest::{Digest, Sha256},
-    freshness::Freshness,
+    freshness::FreshnessPolicy,
     predicate::{And, DefaultPredicate, Predicate, Untagged},
 };

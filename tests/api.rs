@@ -32,10 +32,11 @@ use tower::{
     BoxError, Layer, Service, ServiceBuilder, ServiceExt,
 };
 use tower_conditional::{
-    And, Conditional, ConditionalLayer, Decision, DefaultPredicate, Digest, EntityTag, Freshness, FromGet,
-    FromGetFuture, FromSource, HttpDate, IntoRepresentation, InvalidEntityTag, LastModified, OutOfRange, Outcome,
-    Precondition, PreconditionFuture, PreconditionLayer, Preconditions, Predicate, Reason, Refusal, Representation,
-    ResponseBody, ResponseFuture, Sha256, Source, Stats, Untagged, Validators,
+    And, Conditional, ConditionalLayer, Decision, DefaultPredicate, Digest, EntityTag,
+    FreshnessPolicy, FromGet, FromGetFuture, FromSource, HttpDate, HttpDateOutOfRange, InnerTags,
+    IntoRepresentation, InvalidEntityTag, LastModified, Outcome, PreconditionFuture,
+    PreconditionLayer, PreconditionService, Preconditions, Predicate, Reason, Rejection,
+    Representation, ResponseBody, ResponseFuture, Sha256, StateSource, Stats, Untagged, Validators,
 };
 
 // ----- Items and traits -----
@@ -61,19 +62,19 @@ fn values_have_the_traits_of_values() {
     has!(HeaderValue: From<EntityTag> + for<'a> From<&'a EntityTag> + From<HttpDate>);
     has!(InvalidEntityTag: Error + Send + Sync + Copy + Eq + 'static);
     has!(HttpDate: Send + Sync + Unpin + Copy + Debug + Display + Ord + Hash);
-    has!(HttpDate: TryFrom<SystemTime, Error = OutOfRange>);
-    has!(OutOfRange: Error + Send + Sync + Copy + Eq + 'static);
+    has!(HttpDate: TryFrom<SystemTime, Error = HttpDateOutOfRange>);
+    has!(HttpDateOutOfRange: Error + Send + Sync + Copy + Eq + 'static);
     has!(Validators: Send + Sync + Unpin + Clone + Debug + Default + Eq + From<EntityTag>);
     has!(LastModified: Send + Sync + Unpin + Copy + Debug + Eq + From<HttpDate>);
     has!(Representation: Send + Sync + Unpin + Clone + Debug + From<Validators>);
     has!(Preconditions: Send + Sync + Unpin + Clone + Debug);
-    has!(Refusal: Error + Send + Sync + Unpin + Clone);
-    has!(Response<String>: From<Refusal>);
-    has!(Response<Full<Bytes>>: From<Refusal>);
+    has!(Rejection: Error + Send + Sync + Unpin + Clone);
+    has!(Response<String>: From<Rejection>);
+    has!(Response<Full<Bytes>>: From<Rejection>);
     has!(Decision: Send + Sync + Unpin + Copy + Debug + Eq);
     has!(Outcome: Send + Sync + Unpin + Copy + Debug + Eq);
     has!(Reason: Send + Sync + Unpin + Copy + Debug + Eq);
-    has!(Freshness: Send + Sync + Unpin + Copy + Debug + Default + Eq);
+    has!(FreshnessPolicy: Send + Sync + Unpin + Copy + Debug + Default + Eq);
     has!(Untagged: Send + Sync + Unpin + Copy + Debug + Default + 'static);
     has!(DefaultPredicate: Send + Sync + Unpin + Copy + Debug + Default + Predicate);
     has!(And<DefaultPredicate, DefaultPredicate>: Send + Sync + Unpin + Copy + Debug + Predicate);
@@ -96,17 +97,19 @@ fn a_service_has_the_traits_of_its_parts_and_a_layer_has_all() {
     has!(ResponseBody<Full<VecDeque<u8>>>: Body<Data = Bytes>);
     has!(ResponseBody<Pinned>: Debug + Default + Body<Data = Bytes, Error = Rc<str>>);
     has!(ResponseBody<axum::body::Body>: Send + Unpin + Body<Data = Bytes, Error = axum::Error> + 'static);
-    let _: fn(ResponseBody<ResponseBody<axum::body::Body>>) -> axum::body::Body = axum::body::Body::new;
+    let _: fn(ResponseBody<ResponseBody<axum::body::Body>>) -> axum::body::Body =
+        axum::body::Body::new;
     let _: Option<Box<dyn Predicate + Send + Sync>> = None;
 }
 
 /// A service that never answers.
-type Never = ServiceFn<fn(Request<Full<Bytes>>) -> Ready<Result<Response<Full<Bytes>>, Infallible>>>;
+type Never =
+    ServiceFn<fn(Request<Full<Bytes>>) -> Ready<Result<Response<Full<Bytes>>, Infallible>>>;
 
 /// A source that is nothing but its name.
 struct Somewhere;
 
-impl Source for Somewhere {
+impl StateSource for Somewhere {
     type Error = Local;
     type Future = Ready<Result<Representation, Local>>;
 
@@ -119,11 +122,11 @@ impl Source for Somewhere {
 fn a_layer_before_the_handler_has_the_traits_of_its_parts() {
     type Closure = fn(&request::Parts) -> Ready<Representation>;
     has!(PreconditionLayer<FromGet>: Send + Sync + Unpin + Clone + Debug);
-    has!(PreconditionLayer<FromGet>: Layer<Thing, Service = Precondition<Thing, FromGet>>);
+    has!(PreconditionLayer<FromGet>: Layer<Thing, Service = PreconditionService<Thing, FromGet>>);
     has!(PreconditionLayer<FromSource<Somewhere>>: Send + Sync + Unpin + Clone + Debug);
-    has!(PreconditionLayer<FromSource<Somewhere>>: Layer<Thing, Service = Precondition<Thing, FromSource<Somewhere>>>);
-    has!(Precondition<(), FromGet>: Send + Sync + Unpin + Clone + Debug);
-    has!(Precondition<(), FromSource<Closure>>: Send + Sync + Unpin + Clone + Debug);
+    has!(PreconditionLayer<FromSource<Somewhere>>: Layer<Thing, Service = PreconditionService<Thing, FromSource<Somewhere>>>);
+    has!(PreconditionService<(), FromGet>: Send + Sync + Unpin + Clone + Debug);
+    has!(PreconditionService<(), FromSource<Closure>>: Send + Sync + Unpin + Clone + Debug);
     has!(FromGetFuture<Never, Full<Bytes>>: Send + Sync + Unpin + Debug);
     has!(PreconditionFuture<Never, Closure, Full<Bytes>>: Send + Sync + Unpin + Debug);
     has!(Representation: IntoRepresentation<Error = Infallible>);
@@ -136,10 +139,12 @@ fn every_setting_before_the_handler_takes_what_it_says() {
         .on_error(Response::new)
         .on_not_modified(|_, headers| headers.clear())
         .add_validators(false)
-        .freshness(Freshness::Leave)
+        .freshness(FreshnessPolicy::Leave)
         .require_preconditions(|parts| parts.method == Method::PUT)
         .report_outcome(true);
-    let _ = PreconditionLayer::from_get().key(|parts| parts.uri.path().to_owned()).require_preconditions(|_| true);
+    let _ = PreconditionLayer::from_get()
+        .key(|parts| parts.uri.path().to_owned())
+        .require_preconditions(|_| true);
     let mut service = PreconditionLayer::from_source(Somewhere).layer(7);
     assert_eq!((*service.get_ref(), *service.get_mut()), (7, 7));
     assert_eq!(service.into_inner(), 7);
@@ -153,7 +158,7 @@ fn axum_takes_them_for_its_own() {
         response::{IntoResponse, IntoResponseParts},
     };
     has!(Preconditions: FromRequestParts<(), Rejection = Infallible>);
-    has!(Refusal: IntoResponse);
+    has!(Rejection: IntoResponse);
     has!(EntityTag: IntoResponseParts);
     has!(HttpDate: IntoResponseParts);
     has!(Validators: IntoResponseParts);
@@ -170,26 +175,29 @@ fn axum_takes_them_for_its_own() {
 fn every_setting_takes_what_it_says() {
     let _ = ConditionalLayer::new()
         .buffer_limit(1 << 10)
-        .buffer_deadline(None)
-        .unknown_size_patience(Duration::ZERO)
+        .sized_body_timeout(Duration::ZERO)
+        .unsized_body_timeout(Duration::ZERO)
         .weak(true)
-        .compressed_outside(false)
+        .behind_compression(false)
         .head_as_get(true)
-        .freshness(Freshness::OmitLastModified)
+        .freshness(FreshnessPolicy::OmitLastModified)
         .last_modified(true)
-        .when(DefaultPredicate::new().and(|_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| true))
-        .when_request(|parts| parts.method == Method::GET)
+        .tag_when(
+            DefaultPredicate::new()
+                .and(|_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| true),
+        )
+        .handle_when(|parts| parts.method == Method::GET)
         .key(|parts| parts.uri.path().to_owned())
         .clock(|| UNIX_EPOCH)
         .report_outcome(true)
-        .learn_inner_tags(true)
+        .inner_tags(InnerTags::Learn)
         .trust_inner_dates(true)
-        .replace_inner_tags(true)
+        .inner_tags(InnerTags::Replace)
         .trailer_tags(true)
         .ranges(true)
-        .tolerate_suffixes(["-gzip"])
+        .ignore_tag_suffixes(["-gzip"])
         .digest::<Sum>();
-    let stats: Stats = ConditionalLayer::new().tolerate_suffixes(vec![String::new()]).stats();
+    let stats: Stats = ConditionalLayer::new().ignore_tag_suffixes(vec![String::new()]).stats();
     assert_eq!(stats.left_alone().map(|(_, count): (Reason, u64)| count).sum::<u64>(), 0);
     has!(Stats: Send + Sync + Unpin + Copy + Debug + Default);
 }
@@ -202,7 +210,8 @@ fn the_rules_work_without_a_service() {
     assert_eq!(Some(date), HttpDate::from_unix_seconds(date.unix_seconds()));
     let same = Representation::from(Validators::new().etag(tag.clone()).last_modified(date));
     let other = Representation::Exists(Validators::from(EntityTag::weak("v2").unwrap()));
-    let preconditions = Preconditions::from_headers(&HeaderMap::from_iter([(IF_NONE_MATCH, tag.into())]));
+    let preconditions =
+        Preconditions::from_headers(&HeaderMap::from_iter([(IF_NONE_MATCH, tag.into())]));
     for (method, representation, expected) in [
         (Method::GET, &same, Decision::NotModified),
         (Method::PUT, &same, Decision::PreconditionFailed),
@@ -210,7 +219,11 @@ fn the_rules_work_without_a_service() {
         (Method::GET, &Representation::Missing, Decision::Proceed),
         (Method::GET, &Representation::Unknown, Decision::Proceed),
     ] {
-        assert_eq!(preconditions.evaluate(&method, representation), expected, "{method} {representation:?}");
+        assert_eq!(
+            preconditions.evaluate(&method, representation),
+            expected,
+            "{method} {representation:?}"
+        );
     }
     let dates = [LastModified::Given(date), LastModified::FirstSeen(date), LastModified::Unsettled];
     assert_eq!(LastModified::from(date), dates[0]);
@@ -260,14 +273,16 @@ async fn an_infallible_service_stays_infallible() {
 
 #[tokio::test]
 async fn the_error_of_the_service_is_passed_on_as_it_is() {
-    let failing = service_fn(|_: Request<()>| ready(Err::<Response<Full<Bytes>>, _>(Rc::<str>::from("no"))));
+    let failing =
+        service_fn(|_: Request<()>| ready(Err::<Response<Full<Bytes>>, _>(Rc::<str>::from("no"))));
     let error: Rc<str> = Conditional::new(failing).oneshot(get()).await.unwrap_err();
     assert_eq!(&*error, "no");
 }
 
 #[test]
 fn readiness_is_that_of_the_service() {
-    let readiness = VecDeque::from([Poll::Pending, Poll::Ready(Ok(())), Poll::Ready(Err("closed"))]);
+    let readiness =
+        VecDeque::from([Poll::Pending, Poll::Ready(Ok(())), Poll::Ready(Err("closed"))]);
     let mut service = ConditionalLayer::new().layer(Gate { readiness: readiness.clone() });
     let mut cx = Context::from_waker(Waker::noop());
     for expected in readiness {
@@ -309,18 +324,30 @@ async fn services_and_bodies_may_borrow_and_need_no_clone() {
 #[tokio::test]
 async fn it_stacks_with_other_layers_on_both_sides() {
     let long = Duration::from_secs(9);
-    let stack = ServiceBuilder::new().load_shed().concurrency_limit(9).timeout(long).layer(ConditionalLayer::new());
-    let stack = stack.buffer(9).rate_limit(9, long).timeout(long).concurrency_limit(9).service_fn(abc);
+    let stack = ServiceBuilder::new()
+        .load_shed()
+        .concurrency_limit(9)
+        .timeout(long)
+        .layer(ConditionalLayer::new());
+    let stack =
+        stack.buffer(9).rate_limit(9, long).timeout(long).concurrency_limit(9).service_fn(abc);
     let service: BoxCloneSyncService<_, _, BoxError> = BoxCloneSyncService::new(stack);
     let response = service.clone().oneshot(get()).await.unwrap();
-    assert_eq!((response.status(), &response.headers()[ETAG]), (StatusCode::OK, &HeaderValue::from_static(TAG)));
+    assert_eq!(
+        (response.status(), &response.headers()[ETAG]),
+        (StatusCode::OK, &HeaderValue::from_static(TAG))
+    );
     assert_eq!(service.oneshot(revalidation()).await.unwrap().status(), StatusCode::NOT_MODIFIED);
 }
 
 #[tokio::test]
 async fn a_busy_service_behind_it_is_busy_before_it() {
     let busy = service_fn(|_: Request<()>| pending::<Result<Response<Full<Bytes>>, Infallible>>());
-    let stack = ServiceBuilder::new().load_shed().layer(ConditionalLayer::new()).concurrency_limit(1).service(busy);
+    let stack = ServiceBuilder::new()
+        .load_shed()
+        .layer(ConditionalLayer::new())
+        .concurrency_limit(1)
+        .service(busy);
     let mut first = pin!(stack.clone().oneshot(get()));
     assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     assert!(stack.oneshot(get()).await.unwrap_err().is::<tower::load_shed::error::Overloaded>());
@@ -332,14 +359,16 @@ async fn a_timeout_around_it_ends_the_wait_for_content() {
         let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
         ready(Response::builder().header(CONTENT_LENGTH, 3).body(body))
     });
-    let layer = ConditionalLayer::new().buffer_deadline(Some(Duration::from_secs(9)));
+    let layer = ConditionalLayer::new().sized_body_timeout(Duration::from_secs(9));
     let stack = ServiceBuilder::new().timeout(Duration::from_secs(1)).layer(layer).service(late);
     assert!(stack.oneshot(get()).await.unwrap_err().is::<tower::timeout::error::Elapsed>());
 }
 
 #[tokio::test]
 async fn an_axum_router_takes_it_as_a_layer() {
-    let router = axum::Router::new().route("/", axum::routing::get(|| async { "abc" })).layer(ConditionalLayer::new());
+    let router = axum::Router::new()
+        .route("/", axum::routing::get(|| async { "abc" }))
+        .layer(ConditionalLayer::new());
     let request = revalidation().map(|()| axum::body::Body::empty());
     assert_eq!(router.oneshot(request).await.unwrap().status(), StatusCode::NOT_MODIFIED);
 }
@@ -358,7 +387,10 @@ impl Body for Pinned {
     type Data = Bytes;
     type Error = Rc<str>;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Rc<str>>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Rc<str>>>> {
         let polls = self.polls.replace(self.polls.get() + 1);
         let address = ptr::from_ref(self.as_ref().get_ref());
         assert!(
@@ -380,7 +412,8 @@ impl Body for Pinned {
 
 #[tokio::test]
 async fn a_pinned_body_with_an_error_of_its_own_thread_is_not_moved() {
-    let service = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Pinned::default()))));
+    let service =
+        service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Pinned::default()))));
     let response = Conditional::new(service).oneshot(get()).await.unwrap();
     assert_eq!(response.body().outcome(), Outcome::LeftAlone(Reason::NotReady));
     let mut body = pin!(response.into_body());
@@ -394,7 +427,9 @@ async fn a_pinned_body_with_an_error_of_its_own_thread_is_not_moved() {
 #[tokio::test]
 async fn content_need_not_be_bytes() {
     async fn check<D: Buf>(content: impl Fn() -> D) {
-        let service = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Full::new(content())))));
+        let service = service_fn(|_: Request<()>| {
+            ready(Ok::<_, Infallible>(Response::new(Full::new(content()))))
+        });
         let mut service = Conditional::new(service);
         let response = service.call(get()).await.unwrap();
         assert_eq!(
@@ -437,7 +472,8 @@ impl Digest for Sum {
 
 #[tokio::test]
 async fn another_hash_makes_other_tags() {
-    let service: Conditional<_, Sum> = ConditionalLayer::new().digest::<Sum>().layer(service_fn(abc));
+    let service: Conditional<_, Sum> =
+        ConditionalLayer::new().digest::<Sum>().layer(service_fn(abc));
     let response = service.oneshot(get()).await.unwrap();
     assert_eq!(response.headers()[ETAG], "\"0126\"");
 }
@@ -448,7 +484,9 @@ async fn another_hash_makes_other_tags() {
 mod checks {
     use std::future::IntoFuture;
 
-    use tower_conditional::conformance::{check, check_with, Check, Content, Finding, Report, Severity, Verdict};
+    use tower_conditional::conformance::{
+        check, check_with, Check, Content, Finding, Report, Severity, Verdict,
+    };
 
     use super::*;
 
@@ -475,13 +513,18 @@ mod checks {
             .writes(Request::put("/").body("abc").unwrap())
             .encodings(["gzip"])
             .error_at("/missing")
-            .also("it has a tag", Request::get("/").body("").unwrap(), |head| head.headers.contains_key(ETAG))
+            .also("it has a tag", Request::get("/").body("").unwrap(), |head| {
+                head.headers.contains_key(ETAG)
+            })
             .timeout(Duration::from_secs(9))
             .await;
-        assert!(report.iter().any(|finding| finding.name() == "it has a tag" && *finding.verdict() == Verdict::Passed));
+        assert!(report.iter().any(
+            |finding| finding.name() == "it has a tag" && *finding.verdict() == Verdict::Passed
+        ));
         // The service knows no writes, and takes them for reads.
         assert!(
-            report.failures().any(|finding| finding.name() == "write/if-match-miss") && !report.is_ok(),
+            report.failures().any(|finding| finding.name() == "write/if-match-miss")
+                && !report.is_ok(),
             "{report}"
         );
         assert!(changed > 0);
@@ -492,7 +535,8 @@ mod checks {
             abc(Request::new(()))
         });
         let report =
-            check_with(ConditionalLayer::new().layer(borrowing), http::Uri::from_static("/"), drop).without("head");
+            check_with(ConditionalLayer::new().layer(borrowing), http::Uri::from_static("/"), drop)
+                .without("head");
         report.await.assert_ok();
     }
 }

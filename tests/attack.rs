@@ -23,7 +23,9 @@ use http::{
 };
 use http_body::{Body, Frame, SizeHint};
 use tower::{load_shed, service_fn, timeout, Layer, Service, ServiceBuilder, ServiceExt};
-use tower_conditional::{ConditionalLayer, EntityTag, PreconditionLayer, Representation, Validators};
+use tower_conditional::{
+    ConditionalLayer, EntityTag, InnerTags, PreconditionLayer, Representation, Validators,
+};
 
 use self::{
     script::{
@@ -90,7 +92,10 @@ impl Body for Attacked {
     type Data = Bytes;
     type Error = u32;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, u32>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, u32>>> {
         self.guard.0.burn();
         Pin::new(&mut self.script).poll_frame(cx)
     }
@@ -125,7 +130,9 @@ async fn yields() {
 fn inner(
     world: &Rc<World>,
     case: &Case,
-) -> impl Service<Request<Load>, Response = Response<Attacked>, Error = u32, Future = impl Future> + Clone + 'static {
+) -> impl Service<Request<Load>, Response = Response<Attacked>, Error = u32, Future = impl Future>
+       + Clone
+       + 'static {
     let (world, case) = (Rc::clone(world), case.clone());
     service_fn(move |request: Request<Load>| {
         let (world, case) = (Rc::clone(&world), case.clone());
@@ -137,12 +144,19 @@ fn inner(
             }
             let is_read = request.method().is_safe();
             drop(request);
-            let script = if is_read { script(case.steps.clone()) } else { script([]).exact(0).telling_end(true) };
+            let script = if is_read {
+                script(case.steps.clone())
+            } else {
+                script([]).exact(0).telling_end(true)
+            };
             if !is_read {
                 world.writes.set(world.writes.get() + 1);
             }
             let script = if case.is_exact && is_read { script.exact(8) } else { script };
-            let mut response = Response::new(Attacked { script, guard: Guard::new(&world, |world| &world.bodies) });
+            let mut response = Response::new(Attacked {
+                script,
+                guard: Guard::new(&world, |world| &world.bodies),
+            });
             if case.has_length && is_read {
                 response.headers_mut().insert(CONTENT_LENGTH, 8.into());
             }
@@ -158,19 +172,25 @@ where
 {
     Box::new(move |request| {
         let service = service.clone();
-        Box::pin(async move { Ok(service.oneshot(request).await?.map(|body| Box::pin(body) as Boxed)) })
+        Box::pin(
+            async move { Ok(service.oneshot(request).await?.map(|body| Box::pin(body) as Boxed)) },
+        )
     })
 }
 
 /// Every layer, with the settings that take other ways through the code.
 fn stacks(world: &Rc<World>, case: &Case) -> [(&'static str, Stack); 6] {
     let inner = || inner(world, case);
-    let learning = ConditionalLayer::new().buffer_limit(4).learn_inner_tags(true).trailer_tags(true).ranges(true);
+    let learning = ConditionalLayer::new()
+        .buffer_limit(4)
+        .inner_tags(InnerTags::Learn)
+        .trailer_tags(true)
+        .ranges(true);
     let source = PreconditionLayer::new(|_| async {
         yields().await;
         Ok::<_, ()>(Representation::from(Validators::from(EntityTag::of(&content()))))
     });
-    let conditional = ConditionalLayer::new().buffer_deadline(None);
+    let conditional = ConditionalLayer::new().sized_body_timeout(Duration::ZERO);
     [
         ("after", boxed(conditional.layer(inner()))),
         ("after, ranges", boxed(conditional.clone().ranges(true).head_as_get(true).layer(inner()))),
@@ -194,7 +214,8 @@ fn content() -> Vec<u8> {
 }
 
 fn cases() -> Vec<Case> {
-    let case = |steps: &[Step], is_exact, has_length| Case { steps: steps.to_vec(), is_exact, has_length };
+    let case =
+        |steps: &[Step], is_exact, has_length| Case { steps: steps.to_vec(), is_exact, has_length };
     vec![
         case(&[data(5), data(3)], true, true),
         case(&[Yield, data(5), Yield, data(3), trailers()], false, false),
@@ -208,7 +229,9 @@ fn requests(world: &Rc<World>) -> Vec<Request<Load>> {
     let request = |method: &str, fields: &[(HeaderName, &str)]| {
         let mut request = Request::new(Some(Guard::new(world, |world| &world.request_bodies)));
         *request.method_mut() = method.parse().unwrap();
-        request.headers_mut().extend(fields.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())));
+        request
+            .headers_mut()
+            .extend(fields.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())));
         request
     };
     vec![
@@ -230,7 +253,10 @@ const ENOUGH: usize = 1000;
 /// Reads so many frames, and drops what is left; returns true if that was all.
 fn read(mut body: Boxed, frames: usize) -> bool {
     for _ in 0..frames {
-        match Task::new(poll_fn(|cx| body.as_mut().poll_frame(cx))).run_within(ENOUGH).expect("it hangs") {
+        match Task::new(poll_fn(|cx| body.as_mut().poll_frame(cx)))
+            .run_within(ENOUGH)
+            .expect("it hangs")
+        {
             None => return true,
             // What comes behind an error is up to the inner body.
             Some(Err(_)) => return true,
@@ -274,12 +300,14 @@ impl Target {
     fn assert_is_sound(mut self, what: &str) {
         self.world.assert_all_is_gone(what);
         self.world.fuse.set(None);
-        for (request, expected) in [(0, StatusCode::OK), (2, StatusCode::OK), (6, StatusCode::OK), (7, StatusCode::OK)]
+        for (request, expected) in
+            [(0, StatusCode::OK), (2, StatusCode::OK), (6, StatusCode::OK), (7, StatusCode::OK)]
         {
             let request = requests(&self.world).swap_remove(request);
-            let response = Task::new((self.stack)(request)).run_within(ENOUGH).expect("it hangs").unwrap();
-            let is_known =
-                [expected, StatusCode::NOT_MODIFIED, StatusCode::PRECONDITION_FAILED].contains(&response.status());
+            let response =
+                Task::new((self.stack)(request)).run_within(ENOUGH).expect("it hangs").unwrap();
+            let is_known = [expected, StatusCode::NOT_MODIFIED, StatusCode::PRECONDITION_FAILED]
+                .contains(&response.status());
             assert!(is_known, "{what}");
             assert!(read(response.into_body(), usize::MAX));
         }
@@ -345,8 +373,10 @@ fn who_waits_for_a_write_is_not_stranded_when_that_is_dropped() {
     for panics in [false, true] {
         for polls in 1..ENOUGH {
             let world = Rc::<World>::default();
-            let mut stack =
-                boxed(PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(inner(&world, case))));
+            let mut stack = boxed(
+                PreconditionLayer::from_get()
+                    .layer(ConditionalLayer::new().layer(inner(&world, case))),
+            );
             let mut write = |tag: &str| {
                 let request = Request::put("/").header(IF_MATCH, tag).body(None).unwrap();
                 Task::new(stack(request))
@@ -390,7 +420,8 @@ async fn a_service_that_serves_one_at_a_time_does_not_lock_up() {
         for stack in stacks {
             let all = requests(&world).into_iter().map(stack);
             let served = futures_util::future::join_all(all);
-            let responses = tokio::time::timeout(Duration::from_secs(60), served).await.expect("it hangs");
+            let responses =
+                tokio::time::timeout(Duration::from_secs(60), served).await.expect("it hangs");
             drop(responses);
             world.assert_all_is_gone("one at a time");
         }
@@ -402,15 +433,18 @@ async fn what_is_shed_or_timed_out_outside_is_gone() {
     let case = Case { steps: vec![data(5), Step::Gate, data(3)], is_exact: true, has_length: true };
     let world = Rc::<World>::default();
     let inner = || inner(&world, &case).map_err(|error| tower::BoxError::from(error.to_string()));
-    let patient = ConditionalLayer::new().buffer_deadline(Some(Duration::from_secs(9)));
+    let patient = ConditionalLayer::new().sized_body_timeout(Duration::from_secs(9));
     let source = PreconditionLayer::new(|_| async {
         tokio::time::sleep(Duration::from_secs(5)).await;
         Representation::Unknown
     });
     for name in ["after", "from GET", "from a source"] {
-        let get = || Request::get("/").body(Some(Guard::new(&world, |world| &world.request_bodies))).unwrap();
+        let get = || {
+            Request::get("/").body(Some(Guard::new(&world, |world| &world.request_bodies))).unwrap()
+        };
         let put = || Request::put("/").header(IF_MATCH, "*").body(None).unwrap();
-        let outside = ServiceBuilder::new().load_shed().concurrency_limit(1).timeout(Duration::from_secs(1));
+        let outside =
+            ServiceBuilder::new().load_shed().concurrency_limit(1).timeout(Duration::from_secs(1));
         // What the layer has under way is what holds the permit.
         let (first, second): (Boxing, Boxing) = match name {
             "after" => {
@@ -418,7 +452,10 @@ async fn what_is_shed_or_timed_out_outside_is_gone() {
                 (Box::pin(status(stack.clone(), get())), Box::pin(status(stack, get())))
             }
             "from GET" => {
-                let stack = outside.layer(PreconditionLayer::from_get()).layer(patient.clone()).service(inner());
+                let stack = outside
+                    .layer(PreconditionLayer::from_get())
+                    .layer(patient.clone())
+                    .service(inner());
                 (Box::pin(status(stack.clone(), put())), Box::pin(status(stack, put())))
             }
             _ => {

@@ -17,8 +17,8 @@ use http::{header, request, HeaderMap, HeaderValue, Method, Request, Response, S
 use http_body_util::BodyExt;
 use tower::{service_fn, Layer, Service, ServiceBuilder, ServiceExt};
 use tower_conditional::{
-    ConditionalLayer, Decision, EntityTag, Freshness, FromSource, HttpDate, LastModified, Outcome, PreconditionLayer,
-    Reason, Representation, Source, Validators,
+    ConditionalLayer, Decision, EntityTag, FreshnessPolicy, FromSource, HttpDate, LastModified,
+    Outcome, PreconditionLayer, Reason, Representation, StateSource, Validators,
 };
 
 use self::{
@@ -35,7 +35,9 @@ fn date(day: i64) -> HttpDate {
     HttpDate::from_unix_seconds(784_111_777 + day * 86_400).unwrap()
 }
 
-fn known(current: Representation) -> PreconditionLayer<FromSource<impl Source<Error = Infallible>>> {
+fn known(
+    current: Representation,
+) -> PreconditionLayer<FromSource<impl StateSource<Error = Infallible>>> {
     PreconditionLayer::new(move |_| ready(current.clone()))
 }
 
@@ -121,9 +123,12 @@ where
 
 #[test]
 fn every_combination_is_decided_as_the_oracle_says_before_the_handler_runs() {
-    let methods = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"];
+    let methods =
+        ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"];
     let (mut cases, mut ran) = (0, 0);
-    let few = |fields: [Option<&'static [&'static str]>; 14]| fields.into_iter().step_by(3).chain([fields[1]]);
+    let few = |fields: [Option<&'static [&'static str]>; 14]| {
+        fields.into_iter().step_by(3).chain([fields[1]])
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for current in representations() {
         let layer = known(current.clone());
@@ -133,7 +138,9 @@ fn every_combination_is_decided_as_the_oracle_says_before_the_handler_runs() {
                     DATE_FIELDS.into_iter().flat_map(|one| DATE_FIELDS.map(|two| (one, two)))
                 {
                     let mut headers = HeaderMap::new();
-                    for (name, values) in [(header::IF_MATCH, if_match), (header::IF_NONE_MATCH, if_none_match)] {
+                    for (name, values) in
+                        [(header::IF_MATCH, if_match), (header::IF_NONE_MATCH, if_none_match)]
+                    {
                         for value in values.into_iter().flatten() {
                             headers.append(&name, HeaderValue::from_static(value));
                         }
@@ -147,11 +154,21 @@ fn every_combination_is_decided_as_the_oracle_says_before_the_handler_runs() {
                         }
                     }
                     for method in methods {
-                        let expected =
-                            oracle(method, &current, if_match, if_none_match, if_modified_since, if_unmodified_since);
+                        let expected = oracle(
+                            method,
+                            &current,
+                            if_match,
+                            if_none_match,
+                            if_modified_since,
+                            if_unmodified_since,
+                        );
                         let mut request = request(method, "/", &[]);
                         *request.headers_mut() = headers.clone();
-                        let seen = runtime.block_on(ask(&layer, request, Arc::new(|_| reply(200, &[], "content"))));
+                        let seen = runtime.block_on(ask(
+                            &layer,
+                            request,
+                            Arc::new(|_| reply(200, &[], "content")),
+                        ));
                         let status = match expected {
                             Decision::NotModified => 304,
                             Decision::PreconditionFailed => 412,
@@ -159,7 +176,10 @@ fn every_combination_is_decided_as_the_oracle_says_before_the_handler_runs() {
                         };
                         assert_eq!(seen.status(), status, "{method} {current:?} {headers:?}");
                         assert_eq!(seen.ran(), status == 200, "{method} {current:?} {headers:?}");
-                        assert_eq!(seen.response.body(), if status == 200 { "content" } else { "" });
+                        assert_eq!(
+                            seen.response.body(),
+                            if status == 200 { "content" } else { "" }
+                        );
                         (cases, ran) = (cases + 1, ran + usize::from(seen.ran()));
                     }
                 }
@@ -178,7 +198,8 @@ fn a_source_is_asked_only_if_its_answer_matters() {
         count.fetch_add(1, Relaxed);
         ready(exists("\"v1\""))
     });
-    let (sparing, requiring) = (layer.clone().add_validators(false), layer.clone().require_preconditions(|_| true));
+    let (sparing, requiring) =
+        (layer.clone().add_validators(false), layer.clone().require_preconditions(|_| true));
     let a = "\"v1\"";
     for (method, lines, [plain, spared, required]) in [
         ("GET", &[][..], [1, 0, 1]),
@@ -202,7 +223,9 @@ fn a_source_is_asked_only_if_its_answer_matters() {
 #[test]
 fn a_write_without_a_precondition_is_told_to_have_one() {
     let (now, then) = (date(2).to_string(), date(1).to_string());
-    let dated = Representation::Exists(Validators::new().etag(EntityTag::strong("v1").unwrap()).last_modified(date(2)));
+    let dated = Representation::Exists(
+        Validators::new().etag(EntityTag::strong("v1").unwrap()).last_modified(date(2)),
+    );
     let tagged = exists("\"v1\"");
     for (method, lines, current, status) in [
         ("GET", &[][..], &dated, 200),
@@ -229,7 +252,8 @@ fn a_write_without_a_precondition_is_told_to_have_one() {
         ("PUT", &[], &Representation::Unknown, 428),
         ("PUT", &[(IM, "\"v2\"")], &Representation::Unknown, 200),
     ] {
-        let layer = known(current.clone()).require_preconditions(|parts| parts.method != Method::POST);
+        let layer =
+            known(current.clone()).require_preconditions(|parts| parts.method != Method::POST);
         let seen = send(layer, method, lines);
         assert_eq!(seen.status(), status, "{method} {lines:?} {current:?}");
         assert_eq!(seen.ran(), status == 200, "{method} {lines:?} {current:?}");
@@ -260,13 +284,18 @@ fn responses_get_the_validators_that_they_lack() {
         ("PUT", 200, &[], None, None),
         ("POST", 200, &[], None, None),
     ] {
-        let own: Vec<_> = own.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
+        let own: Vec<_> =
+            own.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
         let answer = move |_: &Request<Body>| {
             let lines: Vec<_> = own.iter().map(|(name, text)| (&**name, &**text)).collect();
             reply(status, &lines, "content")
         };
         let seen = run(ask(&layer, request(method, "/", &[(IM, "*")]), Arc::new(answer)));
-        assert_eq!((seen.status(), seen.line("etag"), seen.line(LM)), (status, etag, last_modified), "{method}");
+        assert_eq!(
+            (seen.status(), seen.line("etag"), seen.line(LM)),
+            (status, etag, last_modified),
+            "{method}"
+        );
     }
     assert_eq!(send(layer.clone().add_validators(false), "GET", &[]).line("etag"), None);
     assert_eq!(send(known(Representation::Missing), "GET", &[]).line("etag"), None);
@@ -281,16 +310,21 @@ fn a_date_that_is_added_makes_nothing_fresh() {
             None => reply(200, &[], "content"),
         };
         let seen = run(ask(layer, request("GET", "/", &[]), Arc::new(answer)));
-        let lines = seen.response.headers().get_all("cache-control").iter().map(|line| line.to_str().unwrap());
+        let lines = seen
+            .response
+            .headers()
+            .get_all("cache-control")
+            .iter()
+            .map(|line| line.to_str().unwrap());
         (lines.collect::<Vec<_>>().join(", "), seen.line(LM).is_some())
     };
     for (freshness, own, cache_control, has_date) in [
-        (Freshness::NoCache, None, "no-cache", true),
-        (Freshness::NoCache, Some("private"), "private, no-cache", true),
-        (Freshness::NoCache, Some("max-age=5"), "max-age=5", true),
-        (Freshness::OmitLastModified, None, "", false),
-        (Freshness::OmitLastModified, Some("max-age=5"), "max-age=5", true),
-        (Freshness::Leave, None, "", true),
+        (FreshnessPolicy::NoCache, None, "no-cache", true),
+        (FreshnessPolicy::NoCache, Some("private"), "private, no-cache", true),
+        (FreshnessPolicy::NoCache, Some("max-age=5"), "max-age=5", true),
+        (FreshnessPolicy::OmitLastModified, None, "", false),
+        (FreshnessPolicy::OmitLastModified, Some("max-age=5"), "max-age=5", true),
+        (FreshnessPolicy::Leave, None, "", true),
     ] {
         let expected = (cache_control.to_owned(), has_date);
         assert_eq!(ask(dated.clone().freshness(freshness), own), expected, "{freshness:?} {own:?}");
@@ -318,7 +352,11 @@ fn a_part_of_something_else_is_not_asked_for() {
         lines.extend(if_range.map(|value| ("if-range", value)));
         let seen = send(known(current.clone()), "GET", &lines);
         assert_eq!(seen.forwards("range"), keeps, "{current:?} {if_range:?}");
-        assert_eq!(seen.forwards("if-range"), keeps && if_range.is_some(), "{current:?} {if_range:?}");
+        assert_eq!(
+            seen.forwards("if-range"),
+            keeps && if_range.is_some(),
+            "{current:?} {if_range:?}"
+        );
     }
 }
 
@@ -340,7 +378,8 @@ fn fields_that_are_void_do_not_reach_the_handler_and_others_do() {
 
 #[test]
 fn a_source_that_fails_lets_no_guarded_write_through() {
-    let failing = PreconditionLayer::new(|_| async { Err::<Representation, _>("lost") }).report_outcome(true);
+    let failing =
+        PreconditionLayer::new(|_| async { Err::<Representation, _>("lost") }).report_outcome(true);
     let answering = failing.clone().on_error(|error| {
         let mut response = Response::new(format!("{error} it"));
         *response.status_mut() = StatusCode::IM_A_TEAPOT;
@@ -374,7 +413,9 @@ fn a_source_that_fails_lets_no_guarded_write_through() {
     assert_eq!(send(&requiring, "PUT", &[]).status(), 428);
     assert_eq!(send(&requiring, "PUT", &[(IM, "*")]).status(), 503);
     // Of what version a part would be, nobody knows.
-    for (name, keeps) in [("if-range", false), (IM, false), (IUS, false), (INM, true), ("accept", true)] {
+    for (name, keeps) in
+        [("if-range", false), (IM, false), (IUS, false), (INM, true), ("accept", true)]
+    {
         let seen = send(&failing, "GET", &[("range", "bytes=0-1"), (name, "\"v1\"")]);
         assert_eq!((seen.forwards("range"), seen.ran()), (keeps, true), "{name}");
     }
@@ -391,7 +432,11 @@ fn what_was_done_is_said() {
         (&v1, "OPTIONS", &[], Outcome::LeftAlone(Reason::Method)),
         (&Representation::Unknown, "GET", &[], Outcome::LeftAlone(Reason::UnknownState)),
     ] {
-        assert_eq!(send(layer(current.clone()), method, lines).outcome, Some(outcome), "{method} {lines:?}");
+        assert_eq!(
+            send(layer(current.clone()), method, lines).outcome,
+            Some(outcome),
+            "{method} {lines:?}"
+        );
     }
     let required = layer(v1.clone()).require_preconditions(|_| true);
     assert_eq!(send(&required, "PUT", &[]).outcome, Some(Outcome::PreconditionRequired));
@@ -409,7 +454,10 @@ fn a_304_bears_what_the_application_adds_and_a_412_does_not() {
         headers.insert("content-location", parts.uri.path().parse().unwrap());
     });
     let seen = send(&layer, "GET", &[(INM, "\"v1\"")]);
-    assert_eq!((seen.status(), seen.line("vary"), seen.line("content-location")), (304, Some("accept"), Some("/")));
+    assert_eq!(
+        (seen.status(), seen.line("vary"), seen.line("content-location")),
+        (304, Some("accept"), Some("/"))
+    );
     assert_eq!(seen.line("etag"), Some("\"v1\""));
     let seen = send(&layer, "GET", &[(IM, "\"v0\"")]);
     assert_eq!((seen.status(), seen.line("vary"), seen.line("etag")), (412, None, Some("\"v1\"")));
@@ -419,7 +467,7 @@ fn a_304_bears_what_the_application_adds_and_a_412_does_not() {
 fn a_source_with_a_name_will_do_too() {
     struct Versions(u64);
 
-    impl Source for Versions {
+    impl StateSource for Versions {
         type Error = &'static str;
         type Future = Ready<Result<Representation, &'static str>>;
 
@@ -431,17 +479,24 @@ fn a_source_with_a_name_will_do_too() {
         }
     }
 
-    assert_eq!(send(PreconditionLayer::from_source(Versions(1)), "GET", &[(INM, "\"v1\"")]).status(), 304);
+    assert_eq!(
+        send(PreconditionLayer::from_source(Versions(1)), "GET", &[(INM, "\"v1\"")]).status(),
+        304
+    );
 }
 
 #[test]
 fn both_layers_give_one_answer_in_any_order() {
     let conditional = || ask::layer().0;
     let then = date(1).to_string();
-    for current in [exists("\"v1\""), Validators::from(EntityTag::strong("v1").unwrap()).last_modified(date(2)).into()]
-    {
-        let outside = ServiceBuilder::new().layer(known(current.clone())).layer(conditional()).into_inner();
-        let inside = ServiceBuilder::new().layer(conditional()).layer(known(current.clone())).into_inner();
+    for current in [
+        exists("\"v1\""),
+        Validators::from(EntityTag::strong("v1").unwrap()).last_modified(date(2)).into(),
+    ] {
+        let outside =
+            ServiceBuilder::new().layer(known(current.clone())).layer(conditional()).into_inner();
+        let inside =
+            ServiceBuilder::new().layer(conditional()).layer(known(current.clone())).into_inner();
         for (method, lines, status) in [
             ("GET", &[][..], 200),
             ("GET", &[(INM, "\"v1\"")], 304),
@@ -461,7 +516,9 @@ fn both_layers_give_one_answer_in_any_order() {
             if method != "PUT" {
                 assert_eq!(one.line("etag"), Some("\"v1\""), "{method} {lines:?}");
                 // A date that the source does not know would come back in If-Unmodified-Since and be ignored.
-                let Representation::Exists(Validators { last_modified, .. }) = &current else { unreachable!() };
+                let Representation::Exists(Validators { last_modified, .. }) = &current else {
+                    unreachable!()
+                };
                 assert_eq!(one.line(LM).is_some(), last_modified.is_some(), "{method} {lines:?}");
             }
         }
@@ -505,7 +562,8 @@ impl Note {
 
     fn service(
         &self,
-    ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone {
+    ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone
+    {
         let note = self.clone();
         service_fn(move |request| note.clone().serve(request))
     }
@@ -534,13 +592,16 @@ fn a_service_with_get_and_put_is_protected_as_it_is() {
         (None, "PUT", &[(IM, "*")], 412, None),
         (None, "PUT", &[(IM, &*old)], 412, None),
     ] {
-        let note = Note { content: Arc::new(Mutex::new(before.map(str::to_owned))), log: Arc::default() };
-        let layer = ServiceBuilder::new().layer(PreconditionLayer::from_get()).layer(ask::layer().0);
+        let note =
+            Note { content: Arc::new(Mutex::new(before.map(str::to_owned))), log: Arc::default() };
+        let layer =
+            ServiceBuilder::new().layer(PreconditionLayer::from_get()).layer(ask::layer().0);
         let service = layer.service(note.service());
         let response = run(service.oneshot(write(method, lines, "new"))).unwrap();
         assert_eq!(response.status().as_u16(), status, "{before:?} {method} {lines:?}");
         assert_eq!(note.content().as_deref(), after, "{before:?} {method} {lines:?}");
-        let asked: Vec<_> = note.log.lock().unwrap().iter().map(|(method, _)| method.to_string()).collect();
+        let asked: Vec<_> =
+            note.log.lock().unwrap().iter().map(|(method, _)| method.to_string()).collect();
         let mut expected = Vec::new();
         expected.extend((!lines.is_empty()).then_some("GET"));
         expected.extend((status == 204).then_some(method));
@@ -551,7 +612,8 @@ fn a_service_with_get_and_put_is_protected_as_it_is() {
 #[test]
 fn the_question_is_about_the_representation_and_not_about_the_write() {
     let note = Note::of("old");
-    let service = PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(note.service()));
+    let service =
+        PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(note.service()));
     let lines = [
         (IM, "*"),
         ("accept", "text/html"),
@@ -569,8 +631,12 @@ fn the_question_is_about_the_representation_and_not_about_the_write() {
     let log = note.log.lock().unwrap();
     let [(get, asked), (put, got)] = &log[..] else { panic!("{log:?}") };
     assert_eq!((get, put), (&Method::GET, &Method::PUT));
-    let names: Vec<_> = asked.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
-    assert_eq!(names, ["accept: text/html", "cookie: a=b", "cookie: c=d", "cache-control: no-cache"]);
+    let names: Vec<_> =
+        asked.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+    assert_eq!(
+        names,
+        ["accept: text/html", "cookie: a=b", "cookie: c=d", "cache-control: no-cache"]
+    );
     assert_eq!(got.len(), lines.len(), "the write has all of its own fields");
 }
 
@@ -591,11 +657,15 @@ fn a_service_for_one_method_is_refused_before_it_is_asked_with_another() {
     refused(|| Router::new().route("/", routing::put(write).layer(PreconditionLayer::from_get())));
     refused(|| Router::new().fallback(write.layer(PreconditionLayer::from_get())));
     refused(|| {
-        let stack = ServiceBuilder::new().layer(PreconditionLayer::from_get()).layer(ConditionalLayer::new());
+        let stack = ServiceBuilder::new()
+            .layer(PreconditionLayer::from_get())
+            .layer(ConditionalLayer::new());
         Router::new().route("/", routing::put(write)).layer(stack)
     });
 
-    let router = Router::new().route("/", routing::get(|| async { "x" }).put(write)).layer(ConditionalLayer::new());
+    let router = Router::new()
+        .route("/", routing::get(|| async { "x" }).put(write))
+        .layer(ConditionalLayer::new());
     let app: Router = Router::new().fallback_service(PreconditionLayer::from_get().layer(router));
     for (line, status) in [(tag("x"), 204), (tag("y"), 412)] {
         let response = run(app.clone().oneshot(request("PUT", "/", &[(IM, &line)]))).unwrap();
@@ -632,7 +702,8 @@ fn what_the_get_says_decides() {
         (500, v1, if_v1, 500),
         (503, &[], if_none, 503),
     ] {
-        let own: Vec<_> = own.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
+        let own: Vec<_> =
+            own.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
         let answer = move |request: &Request<Body>| {
             let lines: Vec<_> = own.iter().map(|(name, text)| (&**name, &**text)).collect();
             if request.method() == Method::GET {
@@ -644,7 +715,8 @@ fn what_the_get_says_decides() {
         let layer = PreconditionLayer::from_get();
         let seen = run(ask(layer, write("PUT", &[line], "new"), Arc::new(answer)));
         assert_eq!(seen.status(), expected, "{status} {line:?}");
-        let content = if status == expected && status != 204 { "the answer to the GET" } else { "" };
+        let content =
+            if status == expected && status != 204 { "the answer to the GET" } else { "" };
         assert_eq!(seen.response.body(), content, "{status} {line:?}");
     }
 }
@@ -689,9 +761,13 @@ fn reads_are_left_alone_and_wait_for_nothing() {
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
-        let read = service.clone().oneshot(request("GET", "/note", &[(INM, "\"x\"")])).await.unwrap();
+        let read =
+            service.clone().oneshot(request("GET", "/note", &[(INM, "\"x\"")])).await.unwrap();
         assert_eq!(read.status(), 200);
-        assert!(!put.is_finished() && !post.is_finished(), "a write waits for the guarded one before it");
+        assert!(
+            !put.is_finished() && !post.is_finished(),
+            "a write waits for the guarded one before it"
+        );
         gate.notify_one();
         gate.notify_one();
         assert_eq!(put.await.unwrap().unwrap().status(), 204);
@@ -768,7 +844,11 @@ where
     S: Service<Request<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
     S::Response: Into<Status> + Send,
 {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_time()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         for round in 0..rounds {
             let current = tag(&note.content().unwrap());
@@ -820,14 +900,16 @@ impl<B> From<Response<B>> for Status {
 #[test]
 fn of_many_writers_who_saw_the_same_state_one_wins() {
     let note = Note::of("first");
-    let service = PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(note.service()));
+    let service =
+        PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(note.service()));
     race(1_000, &service, &note, |_, _| None);
 }
 
 #[test]
 fn writers_who_leave_hold_up_nobody_and_let_nobody_pass() {
     let note = Note::of("first");
-    let service = PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(note.service()));
+    let service =
+        PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(note.service()));
     race(1_000, &service, &note, |round, writer| {
         let dice = (round * 64 + writer).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 59;
         Some(dice % 8).filter(|&patience| patience < 5)

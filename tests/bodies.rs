@@ -53,7 +53,8 @@ type Sent = Response<ResponseBody<Script>>;
 
 fn get(headers: &[(HeaderName, &str)]) -> Request<()> {
     let mut request = Request::new(());
-    let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()));
+    let headers =
+        headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()));
     request.headers_mut().extend(headers);
     request
 }
@@ -81,7 +82,9 @@ fn state(body: &impl Body) -> State {
 }
 
 /// Reads a body to its end. Returns what came, and its state before each event and before the end.
-async fn read<B: Body<Data = Bytes, Error = u32>>(mut body: Pin<&mut B>) -> (Vec<Step>, Vec<State>) {
+async fn read<B: Body<Data = Bytes, Error = u32>>(
+    mut body: Pin<&mut B>,
+) -> (Vec<Step>, Vec<State>) {
     let (mut events, mut states) = (Vec::new(), Vec::new());
     loop {
         states.push(state(&*body));
@@ -111,13 +114,23 @@ async fn receive(body: ResponseBody<Script>) -> (Vec<Step>, Vec<State>) {
 const ENDED: State = (true, 0, Some(0));
 
 fn in_paused_time<T>(future: impl Future<Output = T>) -> T {
-    runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(future)
+    runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 /// Tests a property with the same cases every time.
-fn for_all<S: Strategy>(cases: u32, strategy: &S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+fn for_all<S: Strategy>(
+    cases: u32,
+    strategy: &S,
+    test: impl Fn(S::Value) -> Result<(), TestCaseError>,
+) {
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let mut runner =
+        TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     runner.run(strategy, test).unwrap_or_else(|failure| panic!("{failure}"));
 }
 
@@ -143,38 +156,41 @@ fn cases() -> impl Strategy<Value = Case> {
         3 => Just(Yield),
         1 => (0..700_u64).prop_map(Sleep),
     ];
-    let last = select(vec!["", "", "", "y", "t", "yty", "e", "edt", "td", "te", "tt"]).prop_map(|steps| {
-        let step = |step| match step {
-            'd' => data(3),
-            'e' => Error(7),
-            't' => trailers(),
-            _ => Yield,
-        };
-        steps.chars().map(step).collect::<Vec<_>>()
-    });
+    let last =
+        select(vec!["", "", "", "y", "t", "yty", "e", "edt", "td", "te", "tt"]).prop_map(|steps| {
+            let step = |step| match step {
+                'd' => data(3),
+                'e' => Error(7),
+                't' => trailers(),
+                _ => Yield,
+            };
+            steps.chars().map(step).collect::<Vec<_>>()
+        });
     let settings = (select(vec![None, Some(500), Some(900)]), select(vec![0, 0, 300]));
     let claims = (0..8, 0..9, select(vec![-64, -1, 1, 64]), any::<bool>());
-    (vec(step, 0..9), last, claims, settings).prop_map(|(mut steps, last, claims, (deadline, patience))| {
-        steps.extend(last);
-        let (hint, lengths, lie, tells_end) = claims;
-        let len = content(&steps).len() as i64;
-        let (len, lie) = (len as u64, (len + lie).max(0) as u64);
-        let hint = match hint {
-            0..3 => (0, None),
-            3..5 => (len, Some(len)),
-            5 => (len / 2, Some(len + 9)),
-            6 => (lie, None),
-            _ => (lie, Some(lie)),
-        };
-        let content_lengths = match lengths {
-            0..5 => vec![],
-            5 => vec![len.to_string()],
-            6 => vec![len.to_string(); 2],
-            7 => vec![lie.to_string()],
-            _ => vec![len.to_string(), "x".to_owned()],
-        };
-        Case { steps, hint, tells_end, content_lengths, deadline, patience }
-    })
+    (vec(step, 0..9), last, claims, settings).prop_map(
+        |(mut steps, last, claims, (deadline, patience))| {
+            steps.extend(last);
+            let (hint, lengths, lie, tells_end) = claims;
+            let len = content(&steps).len() as i64;
+            let (len, lie) = (len as u64, (len + lie).max(0) as u64);
+            let hint = match hint {
+                0..3 => (0, None),
+                3..5 => (len, Some(len)),
+                5 => (len / 2, Some(len + 9)),
+                6 => (lie, None),
+                _ => (lie, Some(lie)),
+            };
+            let content_lengths = match lengths {
+                0..5 => vec![],
+                5 => vec![len.to_string()],
+                6 => vec![len.to_string(); 2],
+                7 => vec![lie.to_string()],
+                _ => vec![len.to_string(), "x".to_owned()],
+            };
+            Case { steps, hint, tells_end, content_lengths, deadline, patience }
+        },
+    )
 }
 
 #[test]
@@ -182,9 +198,11 @@ fn whatever_comes_out_is_what_went_in() {
     for_all(1500, &cases(), |case| {
         let layer = ConditionalLayer::new()
             .buffer_limit(LIMIT as usize)
-            .buffer_deadline(case.deadline.map(Duration::from_millis))
-            .unknown_size_patience(Duration::from_millis(case.patience));
-        let script = || script(case.steps.clone()).hint(case.hint.0, case.hint.1).telling_end(case.tells_end);
+            .sized_body_timeout(case.deadline.map_or(Duration::ZERO, Duration::from_millis))
+            .unsized_body_timeout(Duration::from_millis(case.patience));
+        let script = || {
+            script(case.steps.clone()).hint(case.hint.0, case.hint.1).telling_end(case.tells_end)
+        };
         let mut response = Response::new(script());
         for length in &case.content_lengths {
             response.headers_mut().append(CONTENT_LENGTH, length.parse().unwrap());
@@ -209,7 +227,8 @@ fn whatever_comes_out_is_what_went_in() {
         let len = content.len() as u64;
         let is_data = |event: &Step| matches!(event, Data(_));
         let first_other = events.iter().position(|event| !is_data(event)).unwrap_or(events.len());
-        let is_whole = events.iter().all(|event| !matches!(event, Error(_))) && events.len() <= first_other + 1;
+        let is_whole = events.iter().all(|event| !matches!(event, Error(_)))
+            && events.len() <= first_other + 1;
         let (lower, upper) = case.hint;
         let is_true = case.content_lengths.iter().all(|length| *length == len.to_string())
             && lower <= len
@@ -227,10 +246,16 @@ fn whatever_comes_out_is_what_went_in() {
             prop_assert!(!is_end || rest.is_empty(), "at its end before {:?}", rest);
             if outcome != Tagged {
                 prop_assert_eq!((lower, upper), (states[i].1, states[i].2));
-            } else if case.hint.1 == Some(case.hint.0) || !events.iter().any(|event| !is_data(event)) {
+            } else if case.hint.1 == Some(case.hint.0)
+                || !events.iter().any(|event| !is_data(event))
+            {
                 prop_assert_eq!((lower, upper), (left, Some(left)));
             } else {
-                prop_assert_eq!((lower, upper), (left, None), "a size is not exact where trailers are to be sent");
+                prop_assert_eq!(
+                    (lower, upper),
+                    (left, None),
+                    "a size is not exact where trailers are to be sent"
+                );
             }
             prop_assert!(!is_true || lower <= left && upper.is_none_or(|upper| left <= upper));
             if let Some(Data(data)) = rest.first() {
@@ -244,27 +269,34 @@ fn whatever_comes_out_is_what_went_in() {
 /// Returns true if the body is never pending twice between two frames.
 fn is_never_late(steps: &[Step]) -> bool {
     let is_pending = |step: &Step| matches!(step, Yield | Sleep(_) | Gate);
-    !steps.iter().any(|step| matches!(step, Sleep(_))) && !steps.windows(2).any(|two| two.iter().all(is_pending))
+    !steps.iter().any(|step| matches!(step, Sleep(_)))
+        && !steps.windows(2).any(|two| two.iter().all(is_pending))
 }
 
 #[test]
 fn a_tag_does_not_depend_on_how_the_content_is_cut() {
     let cuts = vec((0..70_000_usize, any::<bool>()), 0..20);
-    for_all(40, &(0..150_000_usize, cuts, any::<(bool, bool)>()), |(len, cuts, (knows_size, tells_end))| {
-        let Data(content) = data(len) else { unreachable!() };
-        let mut rest = content.clone();
-        let mut steps = Vec::new();
-        for (cut, yields) in cuts {
-            steps.push(Data(rest.split_to(cut.min(rest.len()))));
-            steps.extend(yields.then_some(Yield));
-        }
-        steps.push(Data(rest));
-        let script = script(steps);
-        let script = if knows_size { script.exact(len as u64) } else { script };
-        let sent = Task::new(serve_script(&ConditionalLayer::new(), script.telling_end(tells_end))).run();
-        prop_assert_eq!(etag(&sent), Some(EntityTag::of(&content)));
-        Ok(())
-    });
+    for_all(
+        40,
+        &(0..150_000_usize, cuts, any::<(bool, bool)>()),
+        |(len, cuts, (knows_size, tells_end))| {
+            let Data(content) = data(len) else { unreachable!() };
+            let mut rest = content.clone();
+            let mut steps = Vec::new();
+            for (cut, yields) in cuts {
+                steps.push(Data(rest.split_to(cut.min(rest.len()))));
+                steps.extend(yields.then_some(Yield));
+            }
+            steps.push(Data(rest));
+            let script = script(steps);
+            let script = if knows_size { script.exact(len as u64) } else { script };
+            let sent =
+                Task::new(serve_script(&ConditionalLayer::new(), script.telling_end(tells_end)))
+                    .run();
+            prop_assert_eq!(etag(&sent), Some(EntityTag::of(&content)));
+            Ok(())
+        },
+    );
 }
 
 // ----- Which bodies are read, and for how long they are waited for -----
@@ -272,7 +304,7 @@ fn a_tag_does_not_depend_on_how_the_content_is_cut() {
 #[tokio::test(start_paused = true)]
 async fn outcome_and_wait_are_those_of_the_table() {
     let usual = || ConditionalLayer::new().buffer_limit(LIMIT as usize);
-    let never = || usual().buffer_deadline(None);
+    let never = || usual().sized_body_timeout(Duration::ZERO);
     let millis = Duration::from_millis;
     let empties = |count| repeat_n(data(0), count);
     let late = LeftAlone(NotReady);
@@ -290,51 +322,212 @@ async fn outcome_and_wait_are_those_of_the_table() {
         ("the limit", usual(), &[], script([data(60), data(4), data(0)]), Tagged, 0),
         ("the limit, known", usual(), &["64"], script([data(64)]).exact(64), Tagged, 0),
         // Too large, too many.
-        ("hint above the limit", usual(), &[], script([data(65)]).exact(65), LeftAlone(TooLarge), 0),
-        ("lower bound above the limit", usual(), &[], script([data(65)]).hint(65, None), LeftAlone(TooLarge), 0),
+        (
+            "hint above the limit",
+            usual(),
+            &[],
+            script([data(65)]).exact(65),
+            LeftAlone(TooLarge),
+            0,
+        ),
+        (
+            "lower bound above the limit",
+            usual(),
+            &[],
+            script([data(65)]).hint(65, None),
+            LeftAlone(TooLarge),
+            0,
+        ),
         ("length above the limit", usual(), &["65"], script([data(65)]), LeftAlone(TooLarge), 0),
-        ("more than the limit came", usual(), &[], script([data(60), data(5)]), LeftAlone(TooLarge), 0),
-        ("too large before it is late", usual(), &[], script([data(65), Sleep(9)]), LeftAlone(TooLarge), 0),
-        ("no limit to speak of", usual().buffer_limit(0), &[], script([data(1)]), LeftAlone(TooLarge), 0),
+        (
+            "more than the limit came",
+            usual(),
+            &[],
+            script([data(60), data(5)]),
+            LeftAlone(TooLarge),
+            0,
+        ),
+        (
+            "too large before it is late",
+            usual(),
+            &[],
+            script([data(65), Sleep(9)]),
+            LeftAlone(TooLarge),
+            0,
+        ),
+        (
+            "no limit to speak of",
+            usual().buffer_limit(0),
+            &[],
+            script([data(1)]),
+            LeftAlone(TooLarge),
+            0,
+        ),
         ("nothing fits any limit", usual().buffer_limit(0), &[], script([data(0)]), Tagged, 0),
         ("many frames", usual(), &[], script(empties(1000)), Tagged, 0),
         ("too many frames", usual(), &[], script(empties(3000)), LeftAlone(TooManyFrames), 0),
         // Of unknown size: one wake must bring something.
-        ("yields", usual(), &[], script([Yield, data(3), Yield, data(3), Yield, trailers(), Yield]), Tagged, 0),
-        ("yields between empty frames", never(), &[], script([Yield, data(0), Yield, data(0)]), Tagged, 0),
+        (
+            "yields",
+            usual(),
+            &[],
+            script([Yield, data(3), Yield, data(3), Yield, trailers(), Yield]),
+            Tagged,
+            0,
+        ),
+        (
+            "yields between empty frames",
+            never(),
+            &[],
+            script([Yield, data(0), Yield, data(0)]),
+            Tagged,
+            0,
+        ),
         ("yields twice", usual(), &[], script([data(3), Yield, Yield, data(3)]), late, 0),
         ("stops to yield at the end", usual(), &[], script([data(3), Yield, Yield]), late, 0),
         ("waits", usual(), &[], script([data(3), Sleep(1), data(3)]), late, 0),
         ("waits before the first frame", usual(), &[], script([Sleep(9), data(3)]), late, 0),
         ("within bounds", usual(), &[], script([Sleep(9), data(3)]).hint(1, Some(9)), late, 0),
-        ("patience", usual().unknown_size_patience(millis(50)), &[], script([Sleep(30), data(1)]), Tagged, 30),
-        ("too long, of unknown size", usual().unknown_size_patience(millis(99)), &[], slow(), late, 99),
+        (
+            "patience",
+            usual().unsized_body_timeout(millis(50)),
+            &[],
+            script([Sleep(30), data(1)]),
+            Tagged,
+            30,
+        ),
+        (
+            "too long, of unknown size",
+            usual().unsized_body_timeout(millis(99)),
+            &[],
+            slow(),
+            late,
+            99,
+        ),
         // Of known size: until the deadline.
         ("slow", usual(), &[], script([data(1), Sleep(400), data(1)]).exact(2), Tagged, 400),
-        ("slow, of known length", usual(), &["2"], script([data(1), Sleep(400), data(1)]), Tagged, 400),
+        (
+            "slow, of known length",
+            usual(),
+            &["2"],
+            script([data(1), Sleep(400), data(1)]),
+            Tagged,
+            400,
+        ),
         ("in bits", usual(), &[], slow().exact(3), late, 500),
-        ("a later deadline", usual().buffer_deadline(Some(millis(900))), &[], slow().exact(3), Tagged, 799),
+        (
+            "a later deadline",
+            usual().sized_body_timeout(millis(900)),
+            &[],
+            slow().exact(3),
+            Tagged,
+            799,
+        ),
         ("much too slow", usual(), &["1"], script([Sleep(60_000), data(1)]), late, 500),
-        ("too long, of known length", usual().unknown_size_patience(millis(900)), &["3"], slow(), late, 500),
+        (
+            "too long, of known length",
+            usual().unsized_body_timeout(millis(900)),
+            &["3"],
+            slow(),
+            late,
+            500,
+        ),
         ("never waits", never(), &[], script([Sleep(1), data(1)]).exact(1), late, 0),
-        ("never waits, but for yields", never(), &["2"], script([data(1), Yield, data(1)]), Tagged, 0),
+        (
+            "never waits, but for yields",
+            never(),
+            &["2"],
+            script([data(1), Yield, data(1)]),
+            Tagged,
+            0,
+        ),
         // Broken.
         ("error", usual(), &[], script([data(3), Error(7)]), LeftAlone(BodyError), 0),
         ("error first", usual(), &["9"], script([Error(7)]), LeftAlone(BodyError), 0),
-        ("error behind all", usual(), &["3"], script([data(3), Error(7)]).exact(3), LeftAlone(BodyError), 0),
-        ("error behind trailers", usual(), &[], script([data(3), trailers(), Error(7)]), LeftAlone(BodyError), 0),
-        ("late error", usual(), &["3"], script([data(3), Sleep(30), Error(7)]), LeftAlone(BodyError), 30),
+        (
+            "error behind all",
+            usual(),
+            &["3"],
+            script([data(3), Error(7)]).exact(3),
+            LeftAlone(BodyError),
+            0,
+        ),
+        (
+            "error behind trailers",
+            usual(),
+            &[],
+            script([data(3), trailers(), Error(7)]),
+            LeftAlone(BodyError),
+            0,
+        ),
+        (
+            "late error",
+            usual(),
+            &["3"],
+            script([data(3), Sleep(30), Error(7)]),
+            LeftAlone(BodyError),
+            30,
+        ),
         // Untrue.
-        ("shorter than the hint", usual(), &[], script([data(3)]).exact(5), LeftAlone(WrongLength), 0),
-        ("longer than the hint", usual(), &[], script([data(3), data(1)]).exact(3), LeftAlone(WrongLength), 0),
-        ("shorter than the length", usual(), &["5"], script([data(3)]).telling_end(true), LeftAlone(WrongLength), 0),
-        ("longer than the length", usual(), &["3"], script([data(3), data(1)]), LeftAlone(WrongLength), 0),
-        ("nothing of what was said", usual(), &["3"], script([]).telling_end(true), LeftAlone(WrongLength), 0),
-        ("hint is not the length", usual(), &["3"], script([data(3)]).exact(4), LeftAlone(WrongLength), 0),
+        (
+            "shorter than the hint",
+            usual(),
+            &[],
+            script([data(3)]).exact(5),
+            LeftAlone(WrongLength),
+            0,
+        ),
+        (
+            "longer than the hint",
+            usual(),
+            &[],
+            script([data(3), data(1)]).exact(3),
+            LeftAlone(WrongLength),
+            0,
+        ),
+        (
+            "shorter than the length",
+            usual(),
+            &["5"],
+            script([data(3)]).telling_end(true),
+            LeftAlone(WrongLength),
+            0,
+        ),
+        (
+            "longer than the length",
+            usual(),
+            &["3"],
+            script([data(3), data(1)]),
+            LeftAlone(WrongLength),
+            0,
+        ),
+        (
+            "nothing of what was said",
+            usual(),
+            &["3"],
+            script([]).telling_end(true),
+            LeftAlone(WrongLength),
+            0,
+        ),
+        (
+            "hint is not the length",
+            usual(),
+            &["3"],
+            script([data(3)]).exact(4),
+            LeftAlone(WrongLength),
+            0,
+        ),
         ("two lengths", usual(), &["3", "4"], script([data(3)]), LeftAlone(WrongLength), 0),
         ("no number", usual(), &["+3"], script([data(3)]), LeftAlone(WrongLength), 0),
         ("a list", usual(), &["3, 3"], script([data(3)]), LeftAlone(WrongLength), 0),
-        ("data behind trailers", usual(), &[], script([trailers(), data(3)]), LeftAlone(WrongLength), 0),
+        (
+            "data behind trailers",
+            usual(),
+            &[],
+            script([trailers(), data(3)]),
+            LeftAlone(WrongLength),
+            0,
+        ),
     ] {
         let steps: Vec<_> = script.steps.iter().cloned().collect();
         let known_at_once = name.contains("above the limit");
@@ -348,7 +541,11 @@ async fn outcome_and_wait_are_those_of_the_table() {
         let waited = start.elapsed().as_millis();
         assert_eq!(sent.body().outcome(), expected, "{name}");
         assert!((wait..=wait + 2).contains(&waited), "{name}: waited {waited} ms");
-        assert_eq!(etag(&sent), (expected == Tagged).then(|| EntityTag::of(&content(&steps))), "{name}");
+        assert_eq!(
+            etag(&sent),
+            (expected == Tagged).then(|| EntityTag::of(&content(&steps))),
+            "{name}"
+        );
         assert_eq!(sent.status(), StatusCode::OK, "{name}");
         assert!(!known_at_once || log.polls.get() == 0, "{name}: it is not touched");
         assert_eq!(receive(sent.into_body()).await.0, frames(steps), "{name}");
@@ -366,7 +563,9 @@ async fn a_head_is_tagged_only_by_content_that_is_there() {
         (script([]).exact(0), Some("3"), LeftAlone(EmptyHead)),
     ] {
         let mut response = Response::new(script);
-        response.headers_mut().extend(length.map(|length| (CONTENT_LENGTH, HeaderValue::from_static(length))));
+        response
+            .headers_mut()
+            .extend(length.map(|length| (CONTENT_LENGTH, HeaderValue::from_static(length))));
         let mut request = get(&[]);
         *request.method_mut() = Method::HEAD;
         let sent = serve(&ConditionalLayer::new(), request, response).await;
@@ -410,18 +609,38 @@ async fn a_body_knows_its_size_and_its_end_in_every_state() {
         ("buffered", script(two()), &[exact(5), exact(3), ENDED][..]),
         ("buffered, bounded", script(two()).hint(1, Some(9)), &[exact(5), exact(3), ENDED]),
         ("buffered, known", script(two()).exact(5), &[exact(5), exact(3), ENDED]),
-        ("trailers", script(three()), &[(false, 5, None), (false, 3, None), (false, 0, None), (true, 0, None)]),
+        (
+            "trailers",
+            script(three()),
+            &[(false, 5, None), (false, 3, None), (false, 0, None), (true, 0, None)],
+        ),
         ("trailers, known", script(three()).exact(5), &[exact(5), exact(3), exact(0), ENDED]),
         ("empty", script([]), &[ENDED]),
         ("an empty frame", script([data(0)]), &[exact(0), ENDED]),
         ("replayed", script(late()), &[(false, 0, None); 3]),
-        ("replayed, telling", script(late()).telling_end(true), &[(false, 0, None), (false, 0, None), (true, 0, None)]),
-        ("bounded", script(late()).hint(4, Some(9)), &[(false, 4, Some(9)), (false, 2, Some(7)), (false, 0, Some(4))]),
+        (
+            "replayed, telling",
+            script(late()).telling_end(true),
+            &[(false, 0, None), (false, 0, None), (true, 0, None)],
+        ),
+        (
+            "bounded",
+            script(late()).hint(4, Some(9)),
+            &[(false, 4, Some(9)), (false, 2, Some(7)), (false, 0, Some(4))],
+        ),
         ("error", script([data(2), Error(1)]), &[(false, 0, None); 3]),
         ("too large", script([data(60), data(9)]), &[(false, 0, None); 3]),
-        ("untouched", script([data(70)]).hint(65, None).telling_end(true), &[(false, 65, None), (true, 0, None)]),
+        (
+            "untouched",
+            script([data(70)]).hint(65, None).telling_end(true),
+            &[(false, 65, None), (true, 0, None)],
+        ),
         ("too long", script(two()).exact(4), &[exact(4), exact(2), (false, 0, Some(0))]),
-        ("too long, telling", script(two()).exact(4).telling_end(true), &[exact(4), exact(2), ENDED]),
+        (
+            "too long, telling",
+            script(two()).exact(4).telling_end(true),
+            &[exact(4), exact(2), ENDED],
+        ),
     ] {
         let sent = serve_script(&usual(), script).await;
         assert_eq!(receive(sent.into_body()).await.1, expected, "{name}");
@@ -465,7 +684,7 @@ async fn a_304_and_a_412_are_empty_from_the_start_and_hold_nothing() {
 
 /// Serves slow bodies, known size and not, to a layer that would wait if it could.
 async fn slow_bodies_stream_on() {
-    let layer = ConditionalLayer::new().unknown_size_patience(Duration::from_secs(1));
+    let layer = ConditionalLayer::new().unsized_body_timeout(Duration::from_secs(1));
     for size in [Some(6), None] {
         let steps = [data(1), Yield, data(2), Gate, data(3), trailers()];
         let slow = size.into_iter().fold(script(steps.clone()), Script::exact);
@@ -499,7 +718,9 @@ fn without_tokio_timers_slow_bodies_stream_on() {
 
 #[test]
 fn dropping_the_future_anywhere_drops_the_inner_body_once() {
-    let steps = || [data(1), Yield, data(2), Yield].into_iter().chain(repeat_n(data(70_000), 3)).chain([Yield]);
+    let steps = || {
+        [data(1), Yield, data(2), Yield].into_iter().chain(repeat_n(data(70_000), 3)).chain([Yield])
+    };
     let layer = ConditionalLayer::new();
     for polls in 0.. {
         let script = script(steps());
@@ -522,7 +743,10 @@ fn dropping_the_body_anywhere_drops_the_inner_body_once() {
     for (make, expected) in [
         (script as fn([Step; 3]) -> Script, Tagged),
         (|steps| script(steps.into_iter().chain([Error(1)])), LeftAlone(BodyError)),
-        (|steps| script(steps.into_iter().flat_map(|step| [step, Yield, Yield])), LeftAlone(NotReady)),
+        (
+            |steps| script(steps.into_iter().flat_map(|step| [step, Yield, Yield])),
+            LeftAlone(NotReady),
+        ),
         (|steps| script(steps.into_iter().chain([data(70)])), LeftAlone(TooLarge)),
         (|steps| script(steps).hint(65, None), LeftAlone(TooLarge)),
     ] {
@@ -553,7 +777,10 @@ fn one_poll_reads_no_more_than_8_frames_or_64_kib() {
             let is_ready = task.poll().is_ready();
             let (polls, octets) = (log.polls.get() - polls, log.octets.get() - octets);
             assert!(polls <= 8, "{count} x {len}: {polls} in one poll");
-            assert!(octets < 64 * 1024 + len.max(1), "{count} x {len}: {octets} octets in one poll");
+            assert!(
+                octets < 64 * 1024 + len.max(1),
+                "{count} x {len}: {octets} octets in one poll"
+            );
             if is_ready {
                 break;
             }
@@ -598,8 +825,16 @@ async fn preconditions_on_a_body_that_was_given_up_let_it_pass() {
         for (name, value) in [(IF_MATCH, "\"x\""), (IF_MATCH, "*"), (IF_NONE_MATCH, "\"x\"")] {
             let script = size.into_iter().fold(script(steps.clone()), Script::exact);
             let sent = serve(&layer, get(&[(name.clone(), value)]), Response::new(script)).await;
-            assert_eq!((sent.status(), sent.body().outcome()), (StatusCode::OK, LeftAlone(reason)), "{name}");
-            assert_eq!(receive(sent.into_body()).await.0, frames(steps.clone()), "{reason:?}, {name}");
+            assert_eq!(
+                (sent.status(), sent.body().outcome()),
+                (StatusCode::OK, LeftAlone(reason)),
+                "{name}"
+            );
+            assert_eq!(
+                receive(sent.into_body()).await.0,
+                frames(steps.clone()),
+                "{reason:?}, {name}"
+            );
         }
     }
 }
@@ -632,8 +867,9 @@ async fn a_socket_is_looked_at_between_slices() {
     socket.send(b"!").await.unwrap();
     let hashing = tokio::spawn(async {
         let content = Bytes::from(vec![0; SLICES * 64 * 1024]);
-        let service =
-            service_fn(move |_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Full::new(content.clone())))));
+        let service = service_fn(move |_: Request<()>| {
+            ready(Ok::<_, Infallible>(Response::new(Full::new(content.clone()))))
+        });
         let layer = ConditionalLayer::new().buffer_limit(SLICES * 64 * 1024).digest::<Fed>();
         layer.layer(service).oneshot(Request::new(())).await.unwrap();
     });

@@ -22,7 +22,7 @@ use http_cache_reqwest::{Cache, CacheMode, HttpCache, HttpCacheOptions, MokaMana
 use reqwest::{Client, StatusCode};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use tokio::net::TcpListener;
-use tower_conditional::{ConditionalLayer, Freshness};
+use tower_conditional::{ConditionalLayer, FreshnessPolicy};
 
 #[path = "../examples/axum.rs"]
 #[allow(dead_code, unreachable_pub)]
@@ -38,35 +38,49 @@ type Log = Arc<Mutex<Vec<String>>>;
 async fn a_stock_cache_revalidates_and_gets_304s() {
     let (url, log) = serve(axum_example::app()).await;
     let client = cached();
-    let flags = [r#"{"dark-mode":true,"new-checkout":false}"#, r#"{"dark-mode":false,"new-checkout":false}"#];
+    let flags = [
+        r#"{"dark-mode":true,"new-checkout":false}"#,
+        r#"{"dark-mode":false,"new-checkout":false}"#,
+    ];
 
     // The user of the cache gets a 200 and the content each time, wherever they came from.
     for _ in 0..4 {
         assert_eq!(read(&client, &url).await, flags[0]);
     }
-    assert_eq!(taken(&log), ["GET 200", "GET if-none-match 304", "GET if-none-match 304", "GET if-none-match 304"]);
+    assert_eq!(
+        taken(&log),
+        ["GET 200", "GET if-none-match 304", "GET if-none-match 304", "GET if-none-match 304"]
+    );
 
-    for (claim, content) in [("a change is seen at once", flags[1]), ("and so is its rollback", flags[0])] {
+    for (claim, content) in
+        [("a change is seen at once", flags[1]), ("and so is its rollback", flags[0])]
+    {
         write(&url, content).await;
         for _ in 0..2 {
             assert_eq!(read(&client, &url).await, content, "{claim}");
         }
-        assert_eq!(taken(&log), ["PUT 204", "GET if-none-match 200", "GET if-none-match 304"], "{claim}");
+        assert_eq!(
+            taken(&log),
+            ["PUT 204", "GET if-none-match 200", "GET if-none-match 304"],
+            "{claim}"
+        );
     }
 }
 
 #[tokio::test]
 async fn an_old_date_keeps_a_stock_cache_from_asking_only_where_freshness_is_left() {
     for (freshness, statuses) in [
-        (Freshness::NoCache, &["200", "304", "304"][..]),
-        (Freshness::OmitLastModified, &["200", "304", "304"]),
-        (Freshness::Leave, &["200"]),
+        (FreshnessPolicy::NoCache, &["200", "304", "304"][..]),
+        (FreshnessPolicy::OmitLastModified, &["200", "304", "304"]),
+        (FreshnessPolicy::Leave, &["200"]),
     ] {
         // The content was first seen long ago, and the cache thinks that it will stay for a while.
         let seconds = AtomicU64::new(1_700_000_000);
-        let now = move || UNIX_EPOCH + Duration::from_secs(seconds.fetch_add(10, Ordering::Relaxed));
+        let now =
+            move || UNIX_EPOCH + Duration::from_secs(seconds.fetch_add(10, Ordering::Relaxed));
         let layer = ConditionalLayer::new().clock(now).freshness(freshness);
-        let (url, log) = serve(Router::new().route("/flags", get(|| async { "{}" })).layer(layer)).await;
+        let (url, log) =
+            serve(Router::new().route("/flags", get(|| async { "{}" })).layer(layer)).await;
         read(&Client::new().into(), &url).await;
         taken(&log);
 
@@ -97,16 +111,24 @@ async fn the_polling_example_parses_only_what_has_changed() {
     assert_eq!((totals.parsed, totals.not_modified), (2, 4));
     assert_eq!((totals.octets, totals.octets_saved), (20, 40));
     assert_eq!(document.flags().unwrap().keys().collect::<Vec<_>>(), ["b"]);
-    let statuses = taken(&log).iter().map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect::<Vec<_>>();
+    let statuses = taken(&log)
+        .iter()
+        .map(|line| line.rsplit(' ').next().unwrap().to_owned())
+        .collect::<Vec<_>>();
     assert_eq!(statuses, ["204", "200", "304", "304", "204", "200", "304", "304"]);
 }
 
 #[tokio::test]
 async fn the_polling_example_holds_what_it_has_when_a_poll_fails() {
     let asked = Arc::new(AtomicU64::new(0));
-    let answers = [(StatusCode::OK, "{\"a\":true}"), (StatusCode::OK, "{"), (StatusCode::SERVICE_UNAVAILABLE, "")];
+    let answers = [
+        (StatusCode::OK, "{\"a\":true}"),
+        (StatusCode::OK, "{"),
+        (StatusCode::SERVICE_UNAVAILABLE, ""),
+    ];
     let next = move || async move { answers[asked.fetch_add(1, Ordering::Relaxed) as usize] };
-    let (url, log) = serve(Router::new().route("/flags", get(next)).layer(ConditionalLayer::new())).await;
+    let (url, log) =
+        serve(Router::new().route("/flags", get(next)).layer(ConditionalLayer::new())).await;
     let mut document = poll_example::Document::new(url).unwrap();
     document.poll().await.unwrap();
     for _ in 1..3 {
@@ -144,8 +166,11 @@ fn taken(log: &Log) -> Vec<String> {
 
 /// A client with a private cache that works by RFC 9111.
 fn cached() -> ClientWithMiddleware {
-    let cache =
-        HttpCache { mode: CacheMode::Default, manager: MokaManager::default(), options: HttpCacheOptions::default() };
+    let cache = HttpCache {
+        mode: CacheMode::Default,
+        manager: MokaManager::default(),
+        options: HttpCacheOptions::default(),
+    };
     ClientBuilder::new(Client::new()).with(Cache(cache)).build()
 }
 
@@ -156,6 +181,7 @@ async fn read(client: &ClientWithMiddleware, url: &str) -> String {
 }
 
 async fn write(url: &str, content: &'static str) {
-    let request = Client::new().put(url).header(header::CONTENT_TYPE, "application/json").body(content);
+    let request =
+        Client::new().put(url).header(header::CONTENT_TYPE, "application/json").body(content);
     assert_eq!(request.send().await.unwrap().status(), StatusCode::NO_CONTENT);
 }

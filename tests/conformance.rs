@@ -28,7 +28,7 @@ use http_body_util::{Full, StreamBody};
 use tower::{service_fn, Layer, ServiceBuilder};
 use tower_conditional::{
     conformance::{check, check_with, Content, Report, Severity, Verdict},
-    ConditionalLayer, EntityTag, Freshness, PreconditionLayer, Representation,
+    ConditionalLayer, EntityTag, FreshnessPolicy, InnerTags, PreconditionLayer, Representation,
 };
 use tower_http::{compression::CompressionLayer, services::ServeDir};
 
@@ -50,7 +50,10 @@ async fn what_is_right_passes_all() {
     let report = checked(right).await;
     report.assert_ok();
     assert_eq!(names_of_failures(&report), [""; 0], "{report}");
-    let moot = report.iter().filter(|finding| *finding.verdict() != Verdict::Passed).map(|finding| finding.name());
+    let moot = report
+        .iter()
+        .filter(|finding| *finding.verdict() != Verdict::Passed)
+        .map(|finding| finding.name());
     assert_eq!(moot.collect::<Vec<_>>(), ["if-unmodified-since/without-date"], "{report}");
 }
 
@@ -93,7 +96,8 @@ fn page() -> Router {
 fn layer() -> ConditionalLayer {
     let seconds = Arc::new(AtomicU64::new(1_795_348_800));
     let now = Arc::clone(&seconds);
-    let layer = ConditionalLayer::new().clock(move || UNIX_EPOCH + Duration::from_secs(now.load(Ordering::Relaxed)));
+    let layer = ConditionalLayer::new()
+        .clock(move || UNIX_EPOCH + Duration::from_secs(now.load(Ordering::Relaxed)));
     seconds.fetch_add(10, Ordering::Relaxed);
     layer
 }
@@ -110,14 +114,18 @@ async fn our_layer_is_as_it_must_be_in_all_its_settings() {
     for (setting, layer, expected) in [
         ("default", layer(), &plain[..]),
         ("weak", layer().weak(true), &plain),
-        ("compressed outside", layer().compressed_outside(true), &plain),
+        ("compressed outside", layer().behind_compression(true), &plain),
         ("without dates", layer().last_modified(false), &dateless),
-        ("without dates of its own", layer().freshness(Freshness::OmitLastModified), &dateless),
-        ("without memory", layer().without_memory(), &plain),
+        (
+            "without dates of its own",
+            layer().freshness(FreshnessPolicy::OmitLastModified),
+            &dateless,
+        ),
+        ("without memory", layer().content_cache(0), &plain),
         ("HEAD as GET", layer().head_as_get(true), &plain),
-        ("learning", layer().learn_inner_tags(true), &plain),
+        ("learning", layer().inner_tags(InnerTags::Learn), &plain),
         ("trusting dates", layer().trust_inner_dates(true), &plain),
-        ("replacing tags", layer().learn_inner_tags(true).replace_inner_tags(true), &plain),
+        ("replacing tags", layer().inner_tags(InnerTags::Replace), &plain),
         ("with tags in trailers", layer().trailer_tags(true), &plain),
         ("with ranges", layer().ranges(true), &plain),
     ] {
@@ -145,11 +153,15 @@ async fn our_layer_around_a_whole_router_sees_no_content_of_head() {
 async fn our_layer_and_compression_have_two_right_orders() {
     let outside = page().layer(CompressionLayer::new()).layer(layer());
     assert_eq!(names_of_failures(&check(outside, "/feed").await), [LATER, ZERO]);
-    let inside = application(layer().compressed_outside(true)).layer(CompressionLayer::new());
+    let inside = application(layer().behind_compression(true)).layer(CompressionLayer::new());
     assert_eq!(names_of_failures(&check(inside, "/feed").await), [LATER, ZERO]);
     let wrong = application(layer()).layer(CompressionLayer::new());
     let report = check(wrong, "/feed").await;
-    assert_eq!(names_of_failures(&report), [LATER, "304/fields", ZERO, "encoding/tags"], "{report}");
+    assert_eq!(
+        names_of_failures(&report),
+        [LATER, "304/fields", ZERO, "encoding/tags"],
+        "{report}"
+    );
     assert!(!report.is_ok());
 }
 
@@ -166,7 +178,9 @@ async fn our_layer_takes_tags_and_changes_of_the_handler() {
         .changes(async || version.set(version.get() + 1))
         .await;
     assert_eq!(names_of_failures(&report), [LATER], "{report}");
-    let passed = |name| report.iter().any(|finding| finding.name() == name && *finding.verdict() == Verdict::Passed);
+    let passed = |name| {
+        report.iter().any(|finding| finding.name() == name && *finding.verdict() == Verdict::Passed)
+    };
     assert!(["change/etag", "change/304"].into_iter().all(passed), "{report}");
 }
 
@@ -178,7 +192,10 @@ fn note(layer: ConditionalLayer) -> (Arc<Mutex<String>>, Router) {
         *note.lock().unwrap() = new;
         StatusCode::NO_CONTENT
     };
-    let app = Router::new().route("/note", get(read).put(write)).with_state(Arc::clone(&note)).layer(layer);
+    let app = Router::new()
+        .route("/note", get(read).put(write))
+        .with_state(Arc::clone(&note))
+        .layer(layer);
     (note, app)
 }
 
@@ -198,7 +215,11 @@ async fn our_layers_together_guard_writes_and_one_alone_does_not() {
     let known = PreconditionLayer::new(move |parts: &Parts| {
         let tag = EntityTag::of(note.lock().unwrap().as_bytes());
         let is_note = parts.uri.path() == "/note";
-        ready(Ok::<_, Infallible>(if is_note { Representation::Exists(tag.into()) } else { Representation::Missing }))
+        ready(Ok::<_, Infallible>(if is_note {
+            Representation::Exists(tag.into())
+        } else {
+            Representation::Missing
+        }))
     });
     let report = check(inner.layer(known), "/note").writes(write()).await;
     report.assert_ok();
@@ -208,7 +229,9 @@ async fn our_layers_together_guard_writes_and_one_alone_does_not() {
 
 #[tokio::test]
 async fn the_example_guards_its_writes() {
-    let write = Request::put("/flags").header("content-type", "application/json").body(r#"{"dark-mode":false}"#);
+    let write = Request::put("/flags")
+        .header("content-type", "application/json")
+        .body(r#"{"dark-mode":false}"#);
     let report = check(application::app(), "/flags").writes(write.unwrap()).await;
     report.assert_ok();
     let writes = report.iter().filter(|finding| finding.name().starts_with("write/"));
@@ -237,9 +260,15 @@ async fn serve_dir_gets_what_it_deserves() {
     assert!(left.iter().all(|name| expected.contains(name) && !mended.contains(name)), "{report}");
     // Where the layer judges alone, all is mended; it learns no tag of a file that has only just been written.
     let later = || SystemTime::now() + Duration::from_secs(3600);
-    let replacing = ConditionalLayer::new().replace_inner_tags(true).ranges(true).head_as_get(true).clock(later);
+    let replacing = ConditionalLayer::new()
+        .inner_tags(InnerTags::Replace)
+        .ranges(true)
+        .head_as_get(true)
+        .clock(later);
     check(replacing.layer(dir()), "/LICENSE").await.assert_ok();
-    let report = check(ServiceBuilder::new().layer(CompressionLayer::new()).service(dir()), "/LICENSE").await;
+    let report =
+        check(ServiceBuilder::new().layer(CompressionLayer::new()).service(dir()), "/LICENSE")
+            .await;
     assert!(names_of_failures(&report).contains(&"encoding/tags"), "{report}");
 }
 
@@ -269,7 +298,10 @@ async fn an_event_stream_is_not_read() {
     let started = Instant::now();
     let report = check(application::app(), "/events").await;
     assert_eq!(names_of_failures(&report), ["validator/present"], "{report}");
-    assert!(report.to_string().contains("(content that was not read: it may have no end)"), "{report}");
+    assert!(
+        report.to_string().contains("(content that was not read: it may have no end)"),
+        "{report}"
+    );
     assert!(started.elapsed() < Duration::from_secs(8));
 }
 
@@ -285,9 +317,13 @@ async fn content_without_end_is_read_to_a_bound() {
     let report = check(tagged(endless), "/").without("head").await;
     assert_eq!(names_of_failures(&report), ["if-none-match/exact", "if-match/miss"], "{report}");
     assert!(octets.into_inner() < 150 << 20);
-    let nothing = || StreamBody::new(stream::repeat_with(|| Ok::<_, Infallible>(Frame::data(Bytes::new()))));
+    let nothing =
+        || StreamBody::new(stream::repeat_with(|| Ok::<_, Infallible>(Frame::data(Bytes::new()))));
     let report = check(tagged(nothing), "/").without("head").await;
-    assert!(report.to_string().contains("(content that was not read: it may have no end)"), "{report}");
+    assert!(
+        report.to_string().contains("(content that was not read: it may have no end)"),
+        "{report}"
+    );
 }
 
 #[test]
@@ -295,7 +331,8 @@ fn content_that_does_not_come_is_waited_for_once_on_any_executor() {
     let silent = || StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
     let patience = Duration::from_millis(50);
     let started = Instant::now();
-    let report = block_on(check(tagged(silent), "/").timeout(patience).without("head").into_future());
+    let report =
+        block_on(check(tagged(silent), "/").timeout(patience).without("head").into_future());
     assert_eq!(names_of_failures(&report), ["if-none-match/exact", "if-match/miss"], "{report}");
     assert!(started.elapsed() >= patience && started.elapsed() < Duration::from_secs(8));
 }
@@ -326,7 +363,9 @@ fn services_with_other_requests_bodies_and_errors_are_checked_too() {
     let expected = [LATER, "head/no-content"];
     let unit = check_with(layer().layer(service_fn(serve::<()>)), "/", drop);
     let text = check_with(layer().layer(service_fn(serve::<String>)), "/", |_| String::new());
-    let full = check_with(layer().layer(service_fn(serve::<Full<Bytes>>)), "/", |content| Full::new(content.into()));
+    let full = check_with(layer().layer(service_fn(serve::<Full<Bytes>>)), "/", |content| {
+        Full::new(content.into())
+    });
     let axum = check_with(layer().layer(service_fn(serve::<Body>)), "/", Body::new);
     for check in [unit, text, full, axum] {
         let report = block_on(check.into_future());
@@ -357,16 +396,27 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 #[tokio::test]
 async fn fields_are_sent_with_every_request_and_secrets_are_not_shown() {
     let guarded = service_fn(|request: Request<Content>| {
-        let is_known = request.headers().get(header::AUTHORIZATION).is_some_and(|value| value == "Bearer hunter2");
+        let is_known = request
+            .headers()
+            .get(header::AUTHORIZATION)
+            .is_some_and(|value| value == "Bearer hunter2");
         let status = if is_known { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
-        ready(Ok::<_, Infallible>(Response::builder().status(status).body(Full::<Bytes>::from("news")).unwrap()))
+        ready(Ok::<_, Infallible>(
+            Response::builder().status(status).body(Full::<Bytes>::from("news")).unwrap(),
+        ))
     });
     let stranger = check(layer().layer(guarded), "/").await;
     assert_eq!(names_of_failures(&stranger), ["answer/get"], "{stranger}");
-    let known = check(layer().layer(guarded), "/").header("authorization", "Bearer hunter2").without("head").await;
+    let known = check(layer().layer(guarded), "/")
+        .header("authorization", "Bearer hunter2")
+        .without("head")
+        .await;
     assert_eq!(names_of_failures(&known), [LATER], "{known}");
     let shown = format!("{known:#}");
-    assert!(shown.contains("> authorization: (not shown)") && !shown.contains("hunter2"), "{shown}");
+    assert!(
+        shown.contains("> authorization: (not shown)") && !shown.contains("hunter2"),
+        "{shown}"
+    );
 }
 
 #[tokio::test]
@@ -375,11 +425,16 @@ async fn checks_can_be_left_out_and_added() {
     let report = check(application(layer()), "/feed")
         .without("if-none-match")
         .without("if-match/star")
-        .also("it is text", request(), |head| head.headers["content-type"] == "text/plain; charset=utf-8")
+        .also("it is text", request(), |head| {
+            head.headers["content-type"] == "text/plain; charset=utf-8"
+        })
         .also("it is private", request(), |head| head.headers["cache-control"] == "private")
         .await;
     let names: Vec<_> = report.iter().map(|finding| finding.name()).collect();
-    assert!(names.iter().all(|name| !name.starts_with("if-none-match/") && *name != "if-match/star"), "{names:?}");
+    assert!(
+        names.iter().all(|name| !name.starts_with("if-none-match/") && *name != "if-match/star"),
+        "{names:?}"
+    );
     assert!(names.contains(&"if-match/miss") && names.contains(&"304/fields"), "{names:?}");
     assert_eq!(names_of_failures(&report), [LATER, ZERO, "it is private"]);
     assert!(!report.is_ok());
@@ -396,7 +451,10 @@ async fn only_the_encodings_that_were_named_are_asked_for() {
     let service = || page().layer(CompressionLayer::new()).layer(layer());
     let report = check(service(), "/feed").encodings(["br"]).await;
     let shown = format!("{report:#}");
-    assert!(shown.contains("> accept-encoding: br") && !shown.contains("> accept-encoding: gzip"), "{shown}");
+    assert!(
+        shown.contains("> accept-encoding: br") && !shown.contains("> accept-encoding: gzip"),
+        "{shown}"
+    );
     let report = check(service(), "/feed").encodings([""; 0]).await;
     assert!(report.to_string().contains("\n  encoding: no encoding is offered\n"), "{report}");
 }
@@ -415,12 +473,19 @@ async fn errors_can_be_named() {
 #[tokio::test]
 async fn the_report_says_what_was_sent_and_seen_and_how_to_mend_it() {
     let strict = service_fn(|request: Request<Content>| {
-        let hits = request.headers().get(header::IF_NONE_MATCH).is_some_and(|line| line == "\"v1\"" || line == "*");
+        let hits = request
+            .headers()
+            .get(header::IF_NONE_MATCH)
+            .is_some_and(|line| line == "\"v1\"" || line == "*");
         let status = if hits { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
         let content = Full::<Bytes>::from(if hits { "" } else { "news" });
         ready(Response::builder().status(status).header(header::ETAG, "\"v1\"").body(content))
     });
-    let report = check(strict, "/feed").without("if-match").without("head").without("if-none-match/list").await;
+    let report = check(strict, "/feed")
+        .without("if-match")
+        .without("head")
+        .without("if-none-match/list")
+        .await;
     let (first, _) = report
         .to_string()
         .split_once("\n\nFAILED  if-none-match/lines")
@@ -447,7 +512,10 @@ FAILED  if-none-match/weak (MUST, RFC 9110, 13.1.2)
         ("if-none-match/weak", "RFC 9110, 13.1.2", Severity::Must)
     );
     assert_eq!(weak.verdict(), &Verdict::Failed("304 (Not Modified)".to_owned()));
-    assert!(weak.claim().starts_with("If-None-Match compares weakly") && weak.hint().contains("weak_eq"));
+    assert!(
+        weak.claim().starts_with("If-None-Match compares weakly")
+            && weak.hint().contains("weak_eq")
+    );
     assert_eq!(weak.transcript().len(), 5);
 }
 
@@ -472,7 +540,8 @@ async fn run(app: Router, path: &str, arguments: &[&str], has_colours: bool) -> 
     let server = tokio::spawn(axum::serve(listener, app).into_future());
     let arguments = arguments.iter().map(ToString::to_string).chain([url]);
     let mut out = Vec::new();
-    let status = command::Settings::read(arguments).unwrap().judge(&mut out, has_colours).await.unwrap();
+    let status =
+        command::Settings::read(arguments).unwrap().judge(&mut out, has_colours).await.unwrap();
     server.abort();
     (String::from_utf8(out).unwrap(), status)
 }
@@ -492,7 +561,9 @@ async fn the_command_judges_servers() {
 
 #[tokio::test]
 async fn the_command_says_what_it_cannot_do() {
-    let read = |arguments: &[&str]| command::Settings::read(arguments.iter().map(ToString::to_string)).err();
+    let read = |arguments: &[&str]| {
+        command::Settings::read(arguments.iter().map(ToString::to_string)).err()
+    };
     for arguments in [
         &[][..],
         &["https://localhost/"],

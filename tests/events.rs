@@ -65,7 +65,8 @@ fn every_decision_is_told_once() {
         send(&layer, request("POST", "/", &[]), reply(201, &[], ""));
     });
     let lines = log.0.lock().unwrap();
-    let told = |outcome, status| format!("message=conditional request outcome={outcome} status={status} ");
+    let told =
+        |outcome, status| format!("message=conditional request outcome={outcome} status={status} ");
     let expected = [told("Tagged", 200), told("NotModified", 304), told("LeftAlone(Method)", 201)];
     assert_eq!(lines[..], expected);
 }

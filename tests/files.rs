@@ -29,7 +29,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, process::Command, sync::mpsc};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::{service_fn, Layer, Service};
-use tower_conditional::{ConditionalLayer, EntityTag};
+use tower_conditional::{ConditionalLayer, EntityTag, InnerTags};
 
 use self::{
     narrow::{ask, get, leave, serve, watched, Answer, Fields, Inner, Log, BOTH, UNDER_WAY},
@@ -64,8 +64,13 @@ const KINDS: [Kind; 2] = [Kind::Dates, Kind::Tags];
 impl Kind {
     fn serve<R: Send + 'static>(self, folder: &Path, log: &Arc<Log>) -> Inner<R> {
         match self {
-            Self::Dates => watched(tower_http_06::services::ServeDir::new(folder).with_buf_chunk_size(LIMIT), log),
-            Self::Tags => watched(tower_http::services::ServeDir::new(folder).with_buf_chunk_size(LIMIT), log),
+            Self::Dates => watched(
+                tower_http_06::services::ServeDir::new(folder).with_buf_chunk_size(LIMIT),
+                log,
+            ),
+            Self::Tags => {
+                watched(tower_http::services::ServeDir::new(folder).with_buf_chunk_size(LIMIT), log)
+            }
         }
     }
 }
@@ -80,7 +85,11 @@ struct Site {
 }
 
 impl Site {
-    async fn new(kind: Kind, name: &str, adjust: impl FnOnce(ConditionalLayer) -> ConditionalLayer) -> Self {
+    async fn new(
+        kind: Kind,
+        name: &str,
+        adjust: impl FnOnce(ConditionalLayer) -> ConditionalLayer,
+    ) -> Self {
         let (folder, log) = (Folder::new(&format!("{name}-{kind:?}")), Log::new());
         let (clock, layer) = clocked();
         let layer = layer.buffer_limit(LIMIT).trust_inner_dates(kind == Kind::Dates);
@@ -90,7 +99,7 @@ impl Site {
     }
 
     async fn replacing(kind: Kind, name: &str) -> Self {
-        Self::new(kind, name, |layer| layer.replace_inner_tags(true).ranges(true)).await
+        Self::new(kind, name, |layer| layer.inner_tags(InnerTags::Replace).ranges(true)).await
     }
 
     /// Puts another version of the file there, made `after` so many milliseconds.
@@ -186,7 +195,11 @@ async fn a_file_is_known_after_one_transfer_and_not_read_again() {
                 ("HEAD", &[(INM, &ours)], 304),
             ] {
                 let answer = site.ask(version, method, fields).await;
-                assert_eq!((answer.status, answer.etag()), (status, Some(&*ours)), "{kind:?} {version:?} {fields:?}");
+                assert_eq!(
+                    (answer.status, answer.etag()),
+                    (status, Some(&*ours)),
+                    "{kind:?} {version:?} {fields:?}"
+                );
                 assert_eq!((answer.content.len(), answer.is_whole), (0, true));
             }
             assert_eq!(site.log.polls(), polls, "not one octet was read");
@@ -201,7 +214,7 @@ async fn a_file_is_known_after_one_transfer_and_not_read_again() {
 
 #[tokio::test]
 async fn a_client_may_hold_the_file_servers_tag_while_the_layers_is_learnt() {
-    let site = Site::new(Kind::Tags, "both", |layer| layer.learn_inner_tags(true)).await;
+    let site = Site::new(Kind::Tags, "both", |layer| layer.inner_tags(InnerTags::Learn)).await;
     site.put(1, 0);
     let first = site.get(BOTH[0], &[]).await;
     let own = first.etag().unwrap().to_owned();
@@ -267,7 +280,8 @@ async fn a_rollback_to_an_older_file_is_seen_by_tag_and_by_date() {
             }
             site.put(1, 0);
             let (newer, since) = (tag(2), date(3600));
-            for fields in [&[(IMS, &*since)][..], &[(INM, &newer), (IMS, &since)], &[(INM, &newer)]] {
+            for fields in [&[(IMS, &*since)][..], &[(INM, &newer), (IMS, &since)], &[(INM, &newer)]]
+            {
                 let answer = site.get(version, fields).await;
                 assert_eq!(answer.status, 200, "{kind:?} {version:?} {is_known} {fields:?}");
                 assert!(answer.content == content(1, LENGTH));
@@ -287,7 +301,9 @@ async fn replicas_give_copies_the_same_tag_once_they_know_them() {
         site.put(1, after);
         site.get(BOTH[0], &[]).await;
     }
-    for (site, version) in [&one, &two, &three].into_iter().flat_map(|site| BOTH.map(|version| (site, version))) {
+    for (site, version) in
+        [&one, &two, &three].into_iter().flat_map(|site| BOTH.map(|version| (site, version)))
+    {
         assert_whole(&site.get(version, &[]).await, 1, Some(&tag(1)));
         assert_eq!(site.get(version, &[(INM, &tag(1))]).await.status, 304);
     }
@@ -296,26 +312,37 @@ async fn replicas_give_copies_the_same_tag_once_they_know_them() {
 #[tokio::test]
 async fn a_download_goes_on_at_another_replica() {
     for (kind, version) in KINDS.into_iter().flat_map(|kind| BOTH.map(|version| (kind, version))) {
-        let (one, two) = (Site::replacing(kind, "half-1").await, Site::replacing(kind, "half-2").await);
+        let (one, two) =
+            (Site::replacing(kind, "half-1").await, Site::replacing(kind, "half-2").await);
         one.put(1, 0);
         two.put(1, 5_000);
         one.get(version, &[]).await;
         let (whole, tag) = (content(1, LENGTH), tag(1));
         let half = one.get(version, &[("range", "bytes=0-19999")]).await;
-        assert_eq!((half.status, half.etag(), half.content == whole[..20_000]), (206, Some(&*tag), true));
+        assert_eq!(
+            (half.status, half.etag(), half.content == whole[..20_000]),
+            (206, Some(&*tag), true)
+        );
 
         // The second does not know the file yet; then it does.
         let rest = [("range", "bytes=20000-"), ("if-range", &*tag)];
         assert_whole(&two.get(version, &rest).await, 1, None);
         for condition in ["if-range", "if-match"] {
             let rest = two.get(version, &[("range", "bytes=20000-"), (condition, &tag)]).await;
-            assert_eq!((rest.status, rest.etag(), rest.is_whole), (206, Some(&*tag), true), "{kind:?} {condition}");
+            assert_eq!(
+                (rest.status, rest.etag(), rest.is_whole),
+                (206, Some(&*tag), true),
+                "{kind:?} {condition}"
+            );
             assert_eq!(rest.field("content-range"), Some("bytes 20000-39999/40000"));
             assert_eq!(rest.content, whole[20_000..], "{kind:?} {version:?}");
         }
         // A Range without a condition is for the file server.
         let rest = two.get(version, &[("range", "bytes=20000-")]).await;
-        assert_eq!((rest.status, rest.etag(), &rest.content[..]), (206, Some(&*tag), &whole[20_000..]));
+        assert_eq!(
+            (rest.status, rest.etag(), &rest.content[..]),
+            (206, Some(&*tag), &whole[20_000..])
+        );
         let none = two.get(version, &[("range", "bytes=40000-")]).await;
         assert_eq!((none.status, none.content.len()), (416, 0));
     }
@@ -357,13 +384,22 @@ async fn curl_resumes_a_download_and_never_mends_it_with_another_version() {
         let resume = async |condition: &str| {
             broken_off();
             let output = part.to_str().unwrap();
-            curl(&["-sf", "-C", "-", "-o", output, "-H", HOST, "-H", condition, &url]).await.unwrap().status.code()
+            curl(&["-sf", "-C", "-", "-o", output, "-H", HOST, "-H", condition, &url])
+                .await
+                .unwrap()
+                .status
+                .code()
         };
         site.put(1, 0);
-        let (plain, if_range, if_match) =
-            (String::from("x-none: 1"), format!("if-range: {}", tag(1)), format!("if-match: {}", tag(1)));
+        let (plain, if_range, if_match) = (
+            String::from("x-none: 1"),
+            format!("if-range: {}", tag(1)),
+            format!("if-match: {}", tag(1)),
+        );
         for is_known in [false, true] {
-            for (condition, must_mend) in [(&plain, true), (&if_range, is_known), (&if_match, is_known)] {
+            for (condition, must_mend) in
+                [(&plain, true), (&if_range, is_known), (&if_match, is_known)]
+            {
                 // It ends with 33 when it gets the whole and not the rest; behind that, the file may be known.
                 let expected = match resume(condition).await {
                     Some(33) if !must_mend => &whole[..12_345],
@@ -381,7 +417,10 @@ async fn curl_resumes_a_download_and_never_mends_it_with_another_version() {
         for is_known in [false, true] {
             for (condition, refusal) in [(&if_range, 33), (&if_match, 22)] {
                 let done = resume(condition).await;
-                assert!(done == Some(refusal) || done == Some(33) && !is_known, "{kind:?} {condition}: {done:?}");
+                assert!(
+                    done == Some(refusal) || done == Some(33) && !is_known,
+                    "{kind:?} {condition}: {done:?}"
+                );
                 assert!(fs::read(&part).unwrap() == whole[..12_345], "{kind:?} {condition}");
             }
             site.get(Version::HTTP_11, &[]).await;
@@ -390,8 +429,20 @@ async fn curl_resumes_a_download_and_never_mends_it_with_another_version() {
         // What curl keeps of a tag, it asks by.
         let (etag, file) = (site.folder.0.join("etag"), site.folder.0.join("whole"));
         let (etag, file) = (etag.to_str().unwrap(), file.to_str().unwrap());
-        let write =
-            ["-sf", "--etag-save", etag, "--etag-compare", etag, "-o", file, "-w", "%{http_code}", "-H", HOST, &url];
+        let write = [
+            "-sf",
+            "--etag-save",
+            etag,
+            "--etag-compare",
+            etag,
+            "-o",
+            file,
+            "-w",
+            "%{http_code}",
+            "-H",
+            HOST,
+            &url,
+        ];
         for status in ["200", "304"] {
             assert_eq!(curl(&write).await.unwrap().stdout, status.as_bytes());
         }
@@ -422,11 +473,17 @@ async fn a_transfer_that_breaks_off_anywhere_teaches_nothing_and_leaves_nothing_
             leave(version, site.address(version), PATH, at).await;
             site.log.gone().await;
             let read = site.log.octets() - before;
-            assert!(read <= at + UNDER_WAY, "{kind:?} {version:?}: {read} octets were read for {at}");
+            assert!(
+                read <= at + UNDER_WAY,
+                "{kind:?} {version:?}: {read} octets were read for {at}"
+            );
 
             site.log.break_at(at);
             let broken = site.get(version, &[]).await;
-            assert!(!broken.is_whole && whole.starts_with(&broken.content), "{kind:?} {version:?} {at}");
+            assert!(
+                !broken.is_whole && whole.starts_with(&broken.content),
+                "{kind:?} {version:?} {at}"
+            );
             assert!(broken.content.len() <= at && broken.etag().is_none());
             site.log.gone().await;
             site.log.break_at(usize::MAX);
@@ -450,7 +507,10 @@ async fn a_file_is_read_no_further_than_its_reader_has_come() {
     for kind in KINDS {
         let (folder, log) = (Folder::new(&format!("slow-{kind:?}")), Log::new());
         write(&folder, 1, LENGTH, 0);
-        let layer = ConditionalLayer::new().buffer_limit(LIMIT).replace_inner_tags(true).trust_inner_dates(true);
+        let layer = ConditionalLayer::new()
+            .buffer_limit(LIMIT)
+            .inner_tags(InnerTags::Replace)
+            .trust_inner_dates(true);
         let mut service = layer.layer(kind.serve(&folder.0, &log));
         let request = Request::builder().uri(PATH).body(Empty::<Bytes>::new()).unwrap();
         let mut body = within(service.call(request)).await.unwrap().into_body();
@@ -471,11 +531,12 @@ async fn the_first_octets_of_what_is_learnt_come_before_the_others_are_there() {
         let frames = Arc::new(Mutex::new(Some(frames)));
         let inner = service_fn(move |_: Request<Incoming>| {
             let frames = UnboundedReceiverStream::new(frames.lock().unwrap().take().unwrap());
-            let response = Response::builder().header(ETAG, "\"own\"").header(CONTENT_LENGTH, LENGTH);
+            let response =
+                Response::builder().header(ETAG, "\"own\"").header(CONTENT_LENGTH, LENGTH);
             ready(Ok::<_, Infallible>(response.body(StreamBody::new(frames)).unwrap()))
         });
         let log = Log::new();
-        let layer = ConditionalLayer::new().buffer_limit(LIMIT).learn_inner_tags(true);
+        let layer = ConditionalLayer::new().buffer_limit(LIMIT).inner_tags(InnerTags::Learn);
         let address = serve(version, layer.layer(watched(inner, &log))).await;
         feed.send(Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"first")))).unwrap();
         let answer = leave(version, address, PATH, 5).await;
@@ -498,8 +559,10 @@ async fn what_comes_from_an_upstream_is_learnt_too() {
             };
             let origin = serve(Version::HTTP_11, origin).await;
             let (_, layer) = clocked();
-            let layer = layer.buffer_limit(LIMIT).replace_inner_tags(true);
-            let address = serve(version, layer.layer(service_fn(move |request| pass_on(origin, request)))).await;
+            let layer = layer.buffer_limit(LIMIT).inner_tags(InnerTags::Replace);
+            let address =
+                serve(version, layer.layer(service_fn(move |request| pass_on(origin, request))))
+                    .await;
 
             log.break_at(LENGTH / 2);
             let broken = get(version, address, PATH, &[]).await;
@@ -519,17 +582,30 @@ async fn what_comes_from_an_upstream_is_learnt_too() {
 
 /// Answers with a tag and content of unknown length.
 fn chunked() -> Response<StreamBody<impl Stream<Item = Result<Frame<Bytes>, Infallible>> + Send>> {
-    let frames: Vec<_> = content(1, LENGTH).chunks(999).map(Bytes::copy_from_slice).map(Frame::data).map(Ok).collect();
-    Response::builder().header(ETAG, "\"upstream\"").body(StreamBody::new(stream::iter(frames))).unwrap()
+    let frames: Vec<_> = content(1, LENGTH)
+        .chunks(999)
+        .map(Bytes::copy_from_slice)
+        .map(Frame::data)
+        .map(Ok)
+        .collect();
+    Response::builder()
+        .header(ETAG, "\"upstream\"")
+        .body(StreamBody::new(stream::iter(frames)))
+        .unwrap()
 }
 
 /// Does what a reverse proxy does.
-async fn pass_on(origin: SocketAddr, request: Request<Incoming>) -> Result<Response<Incoming>, Infallible> {
+async fn pass_on(
+    origin: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response<Incoming>, Infallible> {
     let (head, _) = request.into_parts();
     let stream = TcpStream::connect(origin).await.unwrap();
-    let (mut sender, connection) = client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    let (mut sender, connection) =
+        client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    let request = Request::builder().method(head.method).uri(head.uri.path()).header("host", "origin");
+    let request =
+        Request::builder().method(head.method).uri(head.uri.path()).header("host", "origin");
     Ok(sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap())
 }
 
@@ -548,14 +624,18 @@ async fn a_client_that_reads_trailers_learns_the_tag_and_revalidates() {
         let inner = service_fn(move |_: Request<Incoming>| {
             // The first time, nothing is ready in time.
             let is_slow = is_slow.swap(false, Ordering::Relaxed);
-            let frames = stream::iter(frames.clone()).map(Frame::data).chain(stream::iter([Frame::trailers(sum())]));
+            let frames = stream::iter(frames.clone())
+                .map(Frame::data)
+                .chain(stream::iter([Frame::trailers(sum())]));
             let frames = frames.then(move |frame| async move {
                 for _ in 0..3 * usize::from(is_slow) {
                     tokio::task::yield_now().await;
                 }
                 Ok::<_, Infallible>(frame)
             });
-            let response = Response::builder().header("trailer", "x-sum").body(StreamBody::new(Box::pin(frames)));
+            let response = Response::builder()
+                .header("trailer", "x-sum")
+                .body(StreamBody::new(Box::pin(frames)));
             ready(Ok::<_, Infallible>(response.unwrap()))
         });
         let layer = ConditionalLayer::new().trailer_tags(true);
@@ -564,9 +644,15 @@ async fn a_client_that_reads_trailers_learns_the_tag_and_revalidates() {
             ("Hyper", Version::HTTP_11) => by_hyper(address, te).await,
             _ => get(version, address, PATH, te).await,
         };
-        assert_eq!((answer.status, answer.is_whole, answer.etag()), (200, true, None), "{name} {version:?}");
+        assert_eq!(
+            (answer.status, answer.is_whole, answer.etag()),
+            (200, true, None),
+            "{name} {version:?}"
+        );
         assert!(answer.content == whole, "{name} {version:?}");
-        let trailers = |name| answer.trailers.get(name).map(|value: &HeaderValue| value.to_str().unwrap().to_owned());
+        let trailers = |name| {
+            answer.trailers.get(name).map(|value: &HeaderValue| value.to_str().unwrap().to_owned())
+        };
         if te.is_empty() && version == Version::HTTP_11 {
             assert!(answer.trailers.is_empty());
             continue;
@@ -576,7 +662,8 @@ async fn a_client_that_reads_trailers_learns_the_tag_and_revalidates() {
             (Some(tag.clone()), Some("7".to_owned())),
             "{name} {version:?}"
         );
-        let lines: Vec<_> = answer.headers.get_all("trailer").iter().map(|line| line.to_str().unwrap()).collect();
+        let lines: Vec<_> =
+            answer.headers.get_all("trailer").iter().map(|line| line.to_str().unwrap()).collect();
         assert_eq!(lines.join(", "), "x-sum, etag", "{name} {version:?}");
 
         let again = get(version, address, PATH, &[(INM, &trailers("etag").unwrap())]).await;
@@ -589,12 +676,17 @@ async fn a_file_of_known_length_has_its_tag_behind_it_over_http2() {
     let (folder, log) = (Folder::new("behind"), Log::new());
     write(&folder, 1, LENGTH, 0);
     for (version, expected) in BOTH.into_iter().zip([None, Some(&*tag(1))]) {
-        let (files, layer) = (Kind::Dates.serve(&folder.0, &log), ConditionalLayer::new().trailer_tags(true));
+        let (files, layer) =
+            (Kind::Dates.serve(&folder.0, &log), ConditionalLayer::new().trailer_tags(true));
         let address = serve(version, layer.buffer_limit(LIMIT).layer(files.clone())).await;
         let answer = get(version, address, PATH, &[("te", "trailers")]).await;
         assert_whole(&answer, 1, None);
         assert_eq!(answer.field("content-length"), Some("40000"));
-        assert_eq!(answer.trailers.get("etag").map(|tag| tag.to_str().unwrap()), expected, "{version:?}");
+        assert_eq!(
+            answer.trailers.get("etag").map(|tag| tag.to_str().unwrap()),
+            expected,
+            "{version:?}"
+        );
 
         // A server that reads it ahead knows that tag.
         let address = serve(version, ConditionalLayer::new().layer(files)).await;
@@ -613,7 +705,8 @@ async fn by_hyper(address: SocketAddr, fields: Fields<'_>) -> Answer {
     let (mut sender, connection) = client::conn::http1::handshake(stream).await.unwrap();
     tokio::spawn(connection);
     let request = Request::builder().uri(PATH).header("host", "watch");
-    let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let request =
+        fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let response = sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
     let (head, body) = response.into_parts();
     let body = within(body.collect()).await.unwrap();
@@ -627,8 +720,8 @@ async fn a_date_proves_nothing_where_the_file_servers_tag_says_otherwise() {
     for version in BOTH {
         for learns in [true, false] {
             let site = Site::new(Kind::Tags, "same-second", |layer| match learns {
-                true => layer.learn_inner_tags(true),
-                false => layer.replace_inner_tags(true),
+                true => layer.inner_tags(InnerTags::Learn),
+                false => layer.inner_tags(InnerTags::Replace),
             });
             let site = site.await;
             site.put(1, 100);
@@ -649,7 +742,11 @@ async fn a_date_proves_nothing_where_the_file_servers_tag_says_otherwise() {
             site.is_at(86_400);
             for _ in 0..2 {
                 site.get(version, &[]).await;
-                assert_eq!(site.get(version, &[(IMS, &date(60))]).await.status, 304, "{version:?} {learns}");
+                assert_eq!(
+                    site.get(version, &[(IMS, &date(60))]).await.status,
+                    304,
+                    "{version:?} {learns}"
+                );
             }
         }
     }

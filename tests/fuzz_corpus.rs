@@ -20,13 +20,19 @@ fn random(seed: u64, len: usize) -> Vec<u8> {
 /// Random members of an alphabet.
 fn random_text(seed: u64, len: usize, alphabet: &[&str]) -> Vec<u8> {
     let octets = random(seed, len);
-    octets.iter().map(|&octet| alphabet[usize::from(octet) % alphabet.len()].as_bytes()).collect::<Vec<_>>().concat()
+    octets
+        .iter()
+        .map(|&octet| alphabet[usize::from(octet) % alphabet.len()].as_bytes())
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 #[test]
 fn lists_of_tags_are_what_a_naive_reader_finds() {
-    let alphabet =
-        ["\"", "\"", "\"a\"", "W/", "W/\"b\"", ",", ", ", " ", "\t", "\n", "a", "w/", "*", "b,c", "\"\"", "x y"];
+    let alphabet = [
+        "\"", "\"", "\"a\"", "W/", "W/\"b\"", ",", ", ", " ", "\t", "\n", "a", "w/", "*", "b,c",
+        "\"\"", "x y",
+    ];
     for seed in 0..8_000 {
         claims::entity_tags::holds(&random_text(seed, 12, &alphabet));
     }
@@ -90,8 +96,22 @@ fn decisions_are_those_of_the_naive_rules() {
 
 #[test]
 fn parts_are_what_a_naive_reader_cuts_out() {
-    let alphabet =
-        ["bytes=", "BYTES=", "0", "1", "7", "39", "79", "80", "-", "-", ",", " ", "18446744073709551616", "x"];
+    let alphabet = [
+        "bytes=",
+        "BYTES=",
+        "0",
+        "1",
+        "7",
+        "39",
+        "79",
+        "80",
+        "-",
+        "-",
+        ",",
+        " ",
+        "18446744073709551616",
+        "x",
+    ];
     for seed in 0..8_000 {
         let mut input = random(seed, 20);
         input.resize(20, 0);

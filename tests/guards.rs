@@ -24,7 +24,9 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use tower::{service_fn, Layer, Service, ServiceBuilder, ServiceExt};
-use tower_conditional::{ConditionalLayer, EntityTag, PreconditionLayer, Representation, Untagged, Validators};
+use tower_conditional::{
+    ConditionalLayer, EntityTag, InnerTags, PreconditionLayer, Representation, Untagged, Validators,
+};
 use tower_http::normalize_path::NormalizePathLayer;
 
 use self::ask::{reply, request, run, streamed, tag, Lines, IM, IMS, INM, IUS, LM};
@@ -54,8 +56,11 @@ fn exists(etag: &str) -> Representation {
 fn service(
     note: &Text,
     answer: impl Fn(String) -> Response<Body> + Clone + Send + Sync + 'static,
-) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
-{
+) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+       + Clone
+       + Send
+       + Sync
+       + 'static {
     let note = Arc::clone(note);
     service_fn(move |request: Request<Body>| {
         let (note, answer) = (Arc::clone(&note), answer.clone());
@@ -116,7 +121,11 @@ fn around_a_whole_router_the_get_reaches_its_handler() {
 /// Answers as its content says.
 fn moody(content: String) -> Response<Body> {
     match content.split(' ').next().unwrap() {
-        "slow" => reply(200, &[], streamed(futures_util::stream::pending::<Result<Frame<bytes::Bytes>, Infallible>>())),
+        "slow" => reply(
+            200,
+            &[],
+            streamed(futures_util::stream::pending::<Result<Frame<bytes::Bytes>, Infallible>>()),
+        ),
         "secret" => reply(200, &[("cache-control", "no-store")], content),
         "varied" => reply(200, &[("vary", "x-new")], content),
         "untagged" => (Extension(Untagged), content).into_response(),
@@ -148,7 +157,8 @@ fn a_minted_date_guards_a_write_whatever_the_content_has_become() {
         let note = note("old");
         let conditional = conditional.buffer_limit(16);
         let service = PreconditionLayer::from_get().layer(conditional.layer(service(&note, moody)));
-        let (date, status) = run(lose(service, &clock, || *note.lock().unwrap() = theirs.to_owned()));
+        let (date, status) =
+            run(lose(service, &clock, || *note.lock().unwrap() = theirs.to_owned()));
         assert_eq!(date, Some(ask::date(10)));
         if status != 412 {
             lost.push((theirs, status));
@@ -162,8 +172,10 @@ fn a_minted_date_guards_a_write_whatever_the_content_has_become() {
 fn a_write_that_excludes_the_present_state_fails_if_its_tag_is_not_found_out() {
     let (note, slow) = (note("old"), Arc::new(AtomicBool::new(false)));
     let is_slow = Arc::clone(&slow);
-    let answer = move |content| if is_slow.load(SeqCst) { moody("slow".to_owned()) } else { plain(content) };
-    let service = PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(service(&note, answer)));
+    let answer =
+        move |content| if is_slow.load(SeqCst) { moody("slow".to_owned()) } else { plain(content) };
+    let service =
+        PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(service(&note, answer)));
     assert_eq!(run(status_of(service.clone(), put(&[(INM, &*tag("old"))], "new"))), 412);
     slow.store(true, SeqCst);
     assert_ne!(run(status_of(service, put(&[(INM, &*tag("old"))], "new"))), 204);
@@ -198,7 +210,8 @@ fn no_date_is_minted_that_the_source_of_the_layer_does_not_know() {
                 ready(early.lock().unwrap().clone().unwrap_or(Ok(now)))
             });
             let known = known.add_validators(add);
-            let service = service(&note, |content| reply(200, &[("etag", &*tag(&content))], content));
+            let service =
+                service(&note, |content| reply(200, &[("etag", &*tag(&content))], content));
             let change = || {
                 *note.lock().unwrap() = "theirs".to_owned();
                 *first.lock().unwrap() = None;
@@ -209,7 +222,11 @@ fn no_date_is_minted_that_the_source_of_the_layer_does_not_know() {
                 run(lose(known.layer(conditional.layer(service)), &clock, change))
             };
             if seen.1 == 204 {
-                lost.push((case, if outside { "ConditionalLayer outside" } else { "inside" }, seen));
+                lost.push((
+                    case,
+                    if outside { "ConditionalLayer outside" } else { "inside" },
+                    seen,
+                ));
             }
         }
     }
@@ -221,11 +238,14 @@ fn no_date_is_minted_that_the_source_of_the_layer_does_not_know() {
 fn a_source_that_knows_no_date_hides_none_of_the_handlers() {
     for known in [Representation::Unknown, exists("\"v1\"")] {
         let note = note("old");
-        let service = service(&note, |content| reply(200, &[(LM, "Mon, 07 Nov 1994 08:49:37 GMT")], content));
+        let service =
+            service(&note, |content| reply(200, &[(LM, "Mon, 07 Nov 1994 08:49:37 GMT")], content));
         let state = known.clone();
         let service = PreconditionLayer::new(move |_| ready(state.clone())).layer(service);
         let service = PreconditionLayer::from_get().layer(service);
-        for (date, expected) in [("Sun, 06 Nov 1994 08:49:37 GMT", 412), ("Mon, 07 Nov 1994 08:49:37 GMT", 204)] {
+        for (date, expected) in
+            [("Sun, 06 Nov 1994 08:49:37 GMT", 412), ("Mon, 07 Nov 1994 08:49:37 GMT", 204)]
+        {
             let status = run(status_of(service.clone(), put(&[(IUS, date)], "new")));
             assert_eq!(status, expected, "{known:?}: {date}");
         }
@@ -237,10 +257,12 @@ fn a_source_that_knows_no_date_hides_none_of_the_handlers() {
 fn a_source_that_says_nothing_is_there_for_the_question_too() {
     let note = note("old");
     let inner = service(&note, |content| reply(200, &[("etag", "\"own\"")], content));
-    let inner = PreconditionLayer::from_get().layer(ConditionalLayer::new().replace_inner_tags(true).layer(inner));
+    let inner = PreconditionLayer::from_get()
+        .layer(ConditionalLayer::new().inner_tags(InnerTags::Replace).layer(inner));
     let date = tower_conditional::HttpDate::from_unix_seconds(784_111_777).unwrap();
     let current = Validators::new().etag(EntityTag::strong("own").unwrap()).last_modified(date);
-    let known = PreconditionLayer::new(move |_| ready(Representation::from(current.clone()))).add_validators(false);
+    let known = PreconditionLayer::new(move |_| ready(Representation::from(current.clone())))
+        .add_validators(false);
     let service = known.layer(inner);
     let read = run(service.clone().oneshot(request("GET", "/note", &[]))).unwrap();
     assert_eq!(read.headers()["etag"], "\"own\"");
@@ -258,7 +280,10 @@ fn a_date_is_pending_behind_a_layer_that_weakens_tags() {
     };
     let (conditional, clock) = ask::layer();
     let note = note("old");
-    let inner = ServiceBuilder::new().map_response(weaken).layer(conditional).service(service(&note, plain));
+    let inner = ServiceBuilder::new()
+        .map_response(weaken)
+        .layer(conditional)
+        .service(service(&note, plain));
     let service = PreconditionLayer::from_get().layer(inner);
     let get = || run(service.clone().oneshot(request("GET", "/note", &[]))).unwrap();
     let held = get().headers()[LM].to_str().unwrap().to_owned();
@@ -292,16 +317,28 @@ fn a_date_that_another_layer_minted_guards_a_write_once_the_resource_was_seen() 
         let layer = clock.layer();
         clock.set(30);
         seen.iter().for_each(|(uri, own)| fetch(&layer, uri, own));
-        let inner = service_fn(|_: Request<Body>| ready(Ok::<_, Infallible>(reply(204, &[], Body::empty()))));
-        assert_eq!(run(status_of(layer.layer(inner), put(&[(IUS, held)], "mine"))), expected, "{case}");
-        let elsewhere = layer.clone().when_request(|parts| parts.method != Method::GET || parts.uri.path() != "/note");
+        let inner = service_fn(|_: Request<Body>| {
+            ready(Ok::<_, Infallible>(reply(204, &[], Body::empty())))
+        });
+        assert_eq!(
+            run(status_of(layer.layer(inner), put(&[(IUS, held)], "mine"))),
+            expected,
+            "{case}"
+        );
+        let elsewhere = layer
+            .clone()
+            .handle_when(|parts| parts.method != Method::GET || parts.uri.path() != "/note");
         assert_eq!(
             run(status_of(elsewhere.layer(inner), put(&[(IUS, held)], "mine"))),
             204,
             "{case}, it is left alone"
         );
         let undated = layer.last_modified(false);
-        assert_eq!(run(status_of(undated.layer(inner), put(&[(IUS, held)], "mine"))), 204, "{case}, nothing is minted");
+        assert_eq!(
+            run(status_of(undated.layer(inner), put(&[(IUS, held)], "mine"))),
+            204,
+            "{case}, nothing is minted"
+        );
     }
 }
 
@@ -309,10 +346,12 @@ fn a_date_that_another_layer_minted_guards_a_write_once_the_resource_was_seen() 
 #[test]
 fn a_minted_date_guards_a_write_that_when_request_would_leave_alone() {
     let (layer, clock) = ask::layer();
-    let layer = layer.when_request(|parts| parts.headers.contains_key("accept"));
-    let read = ask::send(&layer, request("GET", "/note", &[("accept", "*/*")]), reply(200, &[], "old"));
+    let layer = layer.handle_when(|parts| parts.headers.contains_key("accept"));
+    let read =
+        ask::send(&layer, request("GET", "/note", &[("accept", "*/*")]), reply(200, &[], "old"));
     clock.set(60);
-    let inner = service_fn(|_: Request<Body>| ready(Ok::<_, Infallible>(reply(204, &[], Body::empty()))));
+    let inner =
+        service_fn(|_: Request<Body>| ready(Ok::<_, Infallible>(reply(204, &[], Body::empty()))));
     let write = put(&[(IUS, read.line(LM).unwrap())], "mine");
     assert_eq!(run(status_of(layer.layer(inner), write)), 412);
 }
@@ -351,9 +390,12 @@ fn extensions_that_outlive_their_write_grant_nothing() {
 #[test]
 fn names_that_differ_in_spelling_alone_share_a_lock() {
     let mut lost = Vec::new();
-    for (uri, host) in
-        [("/note", "example.com"), ("/note", "EXAMPLE.com"), ("/note", "example.com:80"), ("/%6eote", "example.com")]
-    {
+    for (uri, host) in [
+        ("/note", "example.com"),
+        ("/note", "EXAMPLE.com"),
+        ("/note", "example.com:80"),
+        ("/%6eote", "example.com"),
+    ] {
         let note = note("old");
         let inner = ConditionalLayer::new().layer(service(&note, plain));
         let inner = ServiceBuilder::new().map_response(|r: Response<_>| r).service(inner);
@@ -427,7 +469,11 @@ fn a_304_of_the_handler_gets_no_tag_that_nobody_compared() {
     // It knows dates alone, and a file that was rolled back is older than what the client has.
     let inner = service_fn(|request: Request<Body>| {
         let is_older = request.headers().contains_key(IMS);
-        ready(Ok::<_, Infallible>(if is_older { reply(304, &[], "") } else { reply(200, &[], "content 2") }))
+        ready(Ok::<_, Infallible>(if is_older {
+            reply(304, &[], "")
+        } else {
+            reply(200, &[], "content 2")
+        }))
     });
     let lines = [(IMS, "Sun, 06 Nov 1994 08:49:37 GMT")];
     let seen = run(layer.layer(inner).oneshot(request("GET", "/", &lines))).unwrap();
@@ -439,13 +485,20 @@ fn a_304_of_the_handler_gets_no_tag_that_nobody_compared() {
 fn an_untagged_response_gets_no_tag_of_the_source() {
     let known = PreconditionLayer::new(|_| ready(exists("\"v1\"")));
     let note = note("untagged for the database is down");
-    for seen in [
-        run(known.layer(service(&note, moody)).oneshot(request("GET", "/", &[]))).unwrap().headers().clone(),
-        run(known.layer(ConditionalLayer::new().layer(service(&note, moody))).oneshot(request("GET", "/", &[])))
+    for seen in
+        [
+            run(known.layer(service(&note, moody)).oneshot(request("GET", "/", &[])))
+                .unwrap()
+                .headers()
+                .clone(),
+            run(known
+                .layer(ConditionalLayer::new().layer(service(&note, moody)))
+                .oneshot(request("GET", "/", &[])))
             .unwrap()
             .headers()
             .clone(),
-    ] {
+        ]
+    {
         assert_eq!(seen.get("etag"), None);
     }
 }
@@ -463,7 +516,9 @@ fn what_is_known_of_one_resource_is_not_said_of_another() {
             // The handler has a copy, and asks whether it is still right.
             let tag = parts.headers.remove("x-copy");
             parts.headers.extend(tag.map(|tag| (http::header::IF_NONE_MATCH, tag)));
-            Ok::<_, Infallible>(session.oneshot(Request::from_parts(parts, body)).await.unwrap().map(Body::new))
+            Ok::<_, Infallible>(
+                session.oneshot(Request::from_parts(parts, body)).await.unwrap().map(Body::new),
+            )
         }
     });
     let service = PreconditionLayer::new(|_| ready(exists("\"v1\""))).layer(handler);
@@ -478,15 +533,27 @@ fn what_is_known_of_one_resource_is_not_said_of_another() {
 #[test]
 fn what_is_known_of_a_resource_is_said_of_what_a_router_leaves_of_it() {
     let read = |text: &'static str| get(move || async move { text });
-    let notes = || Router::new().route("/", read("all")).route("/one", read("one")).layer(ConditionalLayer::new());
+    let notes = || {
+        Router::new()
+            .route("/", read("all"))
+            .route("/one", read("one"))
+            .layer(ConditionalLayer::new())
+    };
     let known = || PreconditionLayer::new(|_| ready(exists("\"v1\"")));
-    let api = Router::new().nest("/notes", notes()).nest("/of/{user}/notes", notes()).layer(known());
+    let api =
+        Router::new().nest("/notes", notes()).nest("/of/{user}/notes", notes()).layer(known());
     let app = Router::new().nest("/api", api.clone()).fallback_service(api);
     let trimmed = NormalizePathLayer::trim_trailing_slash().layer(notes());
     let app = app.nest_service("/trimmed", known().layer(trimmed));
-    for uri in
-        ["/notes/one", "/notes", "/api/notes/one", "/api/notes", "/of/7/notes", "/api/of/7/notes", "/trimmed/one/"]
-    {
+    for uri in [
+        "/notes/one",
+        "/notes",
+        "/api/notes/one",
+        "/api/notes",
+        "/of/7/notes",
+        "/api/of/7/notes",
+        "/trimmed/one/",
+    ] {
         let response = run(app.clone().oneshot(request("GET", uri, &[]))).unwrap();
         let tag = response.headers().get("etag").map(|tag| tag.to_str().unwrap());
         assert_eq!((response.status(), tag), (StatusCode::OK, Some("\"v1\"")), "{uri}");
@@ -499,17 +566,25 @@ fn what_is_known_of_one_nested_resource_is_not_said_of_another() {
     let whole = Arc::new(OnceLock::<Router>::new());
     let again = Arc::clone(&whole);
     let user = get(move |request: Request<Body>| async move {
-        let Some(uri) = request.headers().get("x-next").cloned() else { return "somebody".into_response() };
+        let Some(uri) = request.headers().get("x-next").cloned() else {
+            return "somebody".into_response();
+        };
         let (mut parts, body) = request.into_parts();
         parts.uri = uri.to_str().unwrap().parse().unwrap();
         parts.headers.clear();
         again.get().unwrap().clone().oneshot(Request::from_parts(parts, body)).await.unwrap()
     });
-    let users = Router::new().nest("/users/{id}", Router::new().route("/", user).layer(ConditionalLayer::new()));
-    let app = whole.get_or_init(|| users).clone().layer(PreconditionLayer::new(|parts: &http::request::Parts| {
-        ready(exists(&format!("\"of {}\"", parts.uri.path()).replace([' ', '/'], "-")))
-    }));
-    let tag_of = |lines| run(app.clone().oneshot(request("GET", "/users/7", lines))).unwrap().headers()["etag"].clone();
+    let users = Router::new()
+        .nest("/users/{id}", Router::new().route("/", user).layer(ConditionalLayer::new()));
+    let app = whole.get_or_init(|| users).clone().layer(PreconditionLayer::new(
+        |parts: &http::request::Parts| {
+            ready(exists(&format!("\"of {}\"", parts.uri.path()).replace([' ', '/'], "-")))
+        },
+    ));
+    let tag_of = |lines| {
+        run(app.clone().oneshot(request("GET", "/users/7", lines))).unwrap().headers()["etag"]
+            .clone()
+    };
     assert_eq!(tag_of(&[]), "\"of--users-7\"");
     assert_eq!(tag_of(&[("x-next", "/users/8")]), *tag("somebody"));
 }
@@ -522,8 +597,10 @@ fn the_tag_that_the_client_got_is_the_one_that_its_write_is_judged_by() {
         response.headers_mut().insert("etag", "\"mine\"".parse().unwrap());
         response
     };
-    let inner =
-        ServiceBuilder::new().map_response(between).layer(ConditionalLayer::new()).service(service(&note, plain));
+    let inner = ServiceBuilder::new()
+        .map_response(between)
+        .layer(ConditionalLayer::new())
+        .service(service(&note, plain));
     let service = PreconditionLayer::from_get().layer(inner);
     assert_eq!(run(status_of(service, put(&[(IM, "\"mine\"")], "new"))), 204);
 }
@@ -536,7 +613,9 @@ fn a_304_bears_no_date_that_the_200_must_not() {
     let date = tower_conditional::HttpDate::from_unix_seconds(784_111_777).unwrap();
     let current = Validators::new().etag(EntityTag::strong("v1").unwrap()).last_modified(date);
     let known = PreconditionLayer::new(move |_| ready(Representation::from(current.clone())));
-    let service = known.freshness(tower_conditional::Freshness::OmitLastModified).layer(service(&note("x"), plain));
+    let service = known
+        .freshness(tower_conditional::FreshnessPolicy::OmitLastModified)
+        .layer(service(&note("x"), plain));
     let [first, second] = [&[][..], &[(INM, "\"v1\"")]].map(|lines| {
         let seen = run(service.clone().oneshot(request("GET", "/", lines))).unwrap();
         (seen.status().as_u16(), seen.headers().get(LM).cloned())
@@ -549,7 +628,9 @@ fn a_304_bears_no_date_that_the_200_must_not() {
 fn the_answer_to_a_head_whose_state_is_not_known_has_no_content() {
     let failing = PreconditionLayer::new(|_| ready(Err::<Representation, _>("lost")));
     let layer = failing.on_error(Response::new);
-    let seen = run(layer.layer(service(&note("x"), plain)).oneshot(request("HEAD", "/", &[(INM, "*")]))).unwrap();
+    let seen =
+        run(layer.layer(service(&note("x"), plain)).oneshot(request("HEAD", "/", &[(INM, "*")])))
+            .unwrap();
     assert!(http_body::Body::is_end_stream(seen.body()));
 }
 
@@ -598,7 +679,8 @@ fn the_question_asks_no_cache_and_for_no_upgrade() {
     ];
     run(PreconditionLayer::from_get().layer(inner).oneshot(put(&lines, "new"))).unwrap();
     let asked = asked.lock().unwrap().take().unwrap();
-    let names: Vec<_> = asked.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+    let names: Vec<_> =
+        asked.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
     assert_eq!(names, ["cache-control: no-cache"]);
 }
 
@@ -606,7 +688,10 @@ fn the_question_asks_no_cache_and_for_no_upgrade() {
 #[test]
 fn a_handler_that_panics_leaves_no_lock() {
     let inner = service_fn(|request: Request<Body>| async move {
-        assert!(request.method() == Method::GET || !request.headers().contains_key("x-panic"), "as told");
+        assert!(
+            request.method() == Method::GET || !request.headers().contains_key("x-panic"),
+            "as told"
+        );
         Ok::<_, Infallible>(reply(200, &[], "x"))
     });
     let service = PreconditionLayer::from_get().layer(inner);
@@ -651,7 +736,8 @@ fn the_date_of_a_source_is_sent_only_when_its_second_is_over() {
     for ahead in [0, 3600] {
         let note = note("first");
         let layer = PreconditionLayer::new(move |_| {
-            let date = tower_conditional::HttpDate::from_unix_seconds(now().unix_seconds() + ahead).unwrap();
+            let date = tower_conditional::HttpDate::from_unix_seconds(now().unix_seconds() + ahead)
+                .unwrap();
             ready(Representation::from(Validators::new().last_modified(date)))
         });
         let service = layer.layer(service(&note, plain));
@@ -675,16 +761,23 @@ fn a_minted_date_does_not_come_back_to_a_handler_that_ignores_it() {
     async fn read(State(note): State<Text>) -> (EntityTag, String) {
         (EntityTag::of(text(&note).as_bytes()), text(&note))
     }
-    async fn write(State(note): State<Text>, asked: Preconditions, new: String) -> axum::response::Result<StatusCode> {
+    async fn write(
+        State(note): State<Text>,
+        asked: Preconditions,
+        new: String,
+    ) -> axum::response::Result<StatusCode> {
         let mut note = note.lock().unwrap();
-        asked.check(&Method::PUT, &Validators::from(EntityTag::of(note.as_bytes())).into())?;
+        asked.check(&Method::PUT, EntityTag::of(note.as_bytes()))?;
         *note = new;
         Ok(StatusCode::NO_CONTENT)
     }
 
     let (conditional, clock) = ask::layer();
     let note = note("old");
-    let app = Router::new().route("/note", get(read).put(write)).with_state(Arc::clone(&note)).layer(conditional);
+    let app = Router::new()
+        .route("/note", get(read).put(write))
+        .with_state(Arc::clone(&note))
+        .layer(conditional);
     let seen = run(lose(app, &clock, || *note.lock().unwrap() = "theirs".to_owned()));
     assert_ne!(seen.1, 204, "{seen:?}");
 }
@@ -693,7 +786,9 @@ fn a_minted_date_does_not_come_back_to_a_handler_that_ignores_it() {
 #[test]
 fn the_outcome_of_a_refused_write_is_its_own() {
     use tower_conditional::Outcome;
-    let inner = ConditionalLayer::new().report_outcome(true).layer(service(&note("x"), |_| reply(500, &[], "broken")));
+    let inner = ConditionalLayer::new()
+        .report_outcome(true)
+        .layer(service(&note("x"), |_| reply(500, &[], "broken")));
     let service = PreconditionLayer::from_get().report_outcome(true).layer(inner);
     let seen = run(service.oneshot(put(&[(IM, "*")], "new"))).unwrap();
     assert_eq!(seen.extensions().get(), Some(&Outcome::StateUnavailable));

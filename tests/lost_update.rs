@@ -30,12 +30,24 @@ impl Drop for File {
     }
 }
 
-async fn ask(app: Router, method: &str, uri: &str, line: Option<(&str, &str)>, text: &str) -> (u16, String, String) {
+async fn ask(
+    app: Router,
+    method: &str,
+    uri: &str,
+    line: Option<(&str, &str)>,
+    text: &str,
+) -> (u16, String, String) {
     let request = Request::builder().method(method).uri(uri);
-    let request = line.into_iter().fold(request, |request, (name, value)| request.header(name, value));
-    let (head, body) = app.oneshot(request.body(Body::from(text.to_owned())).unwrap()).await.unwrap().into_parts();
+    let request =
+        line.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+    let (head, body) =
+        app.oneshot(request.body(Body::from(text.to_owned())).unwrap()).await.unwrap().into_parts();
     let tag = head.headers.get("etag").map_or("", |tag| tag.to_str().unwrap()).to_owned();
-    (head.status.as_u16(), tag, String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap())
+    (
+        head.status.as_u16(),
+        tag,
+        String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap(),
+    )
 }
 
 #[tokio::test]
@@ -57,24 +69,36 @@ async fn the_second_of_two_editors_overwrites_nothing() {
         let (got, etag, _) = ask(app.clone(), method, "/notes/1", line, text).await;
         assert_eq!((got, &*etag), (status, tag), "{method} {line:?} {text}");
     }
-    assert_eq!(ask(app, "GET", "/notes/1", None, "").await, (200, v2.to_owned(), "second".to_owned()));
+    assert_eq!(
+        ask(app, "GET", "/notes/1", None, "").await,
+        (200, v2.to_owned(), "second".to_owned())
+    );
 }
 
 #[test]
 fn of_many_writers_who_saw_the_same_version_one_wins() {
     let file = File::new("many_writers");
     // What the disk says is not the question here.
-    rusqlite::Connection::open(&file.0).unwrap().pragma_update(None, "journal_mode", "WAL").unwrap();
+    rusqlite::Connection::open(&file.0)
+        .unwrap()
+        .pragma_update(None, "journal_mode", "WAL")
+        .unwrap();
     let app = lost_update::app(&file.0).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
     runtime.block_on(async {
-        assert_eq!(ask(app.clone(), "PUT", "/notes/1", Some(("if-none-match", "*")), "").await.0, 204);
+        assert_eq!(
+            ask(app.clone(), "PUT", "/notes/1", Some(("if-none-match", "*")), "").await.0,
+            204
+        );
         for round in 1..=300 {
             let tag = format!("\"v{round}\"");
             let writers = (0..64).map(|writer| {
                 let (app, tag) = (app.clone(), tag.clone());
                 let text = format!("{round} {writer}");
-                tokio::spawn(async move { ask(app, "PUT", "/notes/1", Some(("if-match", &tag)), &text).await.0 })
+                tokio::spawn(async move {
+                    ask(app, "PUT", "/notes/1", Some(("if-match", &tag)), &text).await.0
+                })
             });
             let mut won = Vec::new();
             for (writer, task) in writers.collect::<Vec<_>>().into_iter().enumerate() {

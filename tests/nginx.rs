@@ -28,18 +28,28 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, UnixStream};
-use tower_conditional::{ConditionalLayer, EntityTag, Freshness, Preconditions, Validators};
+use tower_conditional::{ConditionalLayer, EntityTag, FreshnessPolicy, Preconditions, Validators};
 
 #[tokio::test]
 async fn nginx_asks_again_with_the_tag_and_is_told_not_modified() {
-    let Some(home) = Home::new(&[("cache-control", "max-age=1")], ConditionalLayer::new(), &[]).await else { return };
-    for (content, cached, origin) in
-        [(OLD, "MISS", 200), (OLD, "REVALIDATED", 304), (NEW, "EXPIRED", 200), (NEW, "REVALIDATED", 304)]
-    {
+    let Some(home) =
+        Home::new(&[("cache-control", "max-age=1")], ConditionalLayer::new(), &[]).await
+    else {
+        return;
+    };
+    for (content, cached, origin) in [
+        (OLD, "MISS", 200),
+        (OLD, "REVALIDATED", 304),
+        (NEW, "EXPIRED", 200),
+        (NEW, "REVALIDATED", 304),
+    ] {
         home.write(content);
         let reply = home.ask("GET", &[]).await;
         assert_eq!((reply.status, reply.text()), (200, content), "{cached}");
-        assert_eq!((reply.field("etag"), reply.field("x-cache")), (Some(&*home.tag()), Some(cached)));
+        assert_eq!(
+            (reply.field("etag"), reply.field("x-cache")),
+            (Some(&*home.tag()), Some(cached))
+        );
         assert_eq!(home.origin_said(), [origin], "{cached}");
         assert_eq!(home.origin_was_asked("if-none-match"), cached != "MISS", "{cached}");
         home.wait_until_stale().await;
@@ -48,8 +58,13 @@ async fn nginx_asks_again_with_the_tag_and_is_told_not_modified() {
 
 #[tokio::test]
 async fn a_client_revalidates_with_nginx_and_nginx_with_the_application() {
-    for (age, cached, origin) in [("max-age=60", "HIT", &[][..]), ("max-age=1", "REVALIDATED", &[304])] {
-        let Some(home) = Home::new(&[("cache-control", age)], ConditionalLayer::new(), &[]).await else { return };
+    for (age, cached, origin) in
+        [("max-age=60", "HIT", &[][..]), ("max-age=1", "REVALIDATED", &[304])]
+    {
+        let Some(home) = Home::new(&[("cache-control", age)], ConditionalLayer::new(), &[]).await
+        else {
+            return;
+        };
         let first = home.ask("GET", &[]).await;
         assert_eq!((first.field("x-cache"), home.origin_said()), (Some("MISS"), vec![200]));
         for (asked, status) in [(&*home.tag(), 304), ("\"another\"", 200)] {
@@ -67,14 +82,23 @@ async fn a_client_revalidates_with_nginx_and_nginx_with_the_application() {
 
 #[tokio::test]
 async fn gzip_weakens_the_tag_which_matches_all_the_same() {
-    for (name, edits, origin) in [("stored", &[][..], &[200][..]), ("passed on", NOTHING_STORED, &[200, 304, 304])] {
+    for (name, edits, origin) in
+        [("stored", &[][..], &[200][..]), ("passed on", NOTHING_STORED, &[200, 304, 304])]
+    {
         let Some(home) = Home::new(STORED, ConditionalLayer::new(), edits).await else { return };
         let gzip = ("accept-encoding", "gzip");
         let zipped = home.ask("GET", &[gzip]).await;
         let weak = format!("W/{}", home.tag());
-        assert_eq!((zipped.status, zipped.field("content-encoding")), (200, Some("gzip")), "{name}");
+        assert_eq!(
+            (zipped.status, zipped.field("content-encoding")),
+            (200, Some("gzip")),
+            "{name}"
+        );
         assert_eq!(zipped.field("etag"), Some(&*weak), "{name}");
-        assert!(zipped.lines("vary").iter().any(|line| line.eq_ignore_ascii_case("accept-encoding")), "{name}");
+        assert!(
+            zipped.lines("vary").iter().any(|line| line.eq_ignore_ascii_case("accept-encoding")),
+            "{name}"
+        );
         for fields in [&[gzip, ("if-none-match", &*weak)][..], &[("if-none-match", &*weak)]] {
             let again = home.ask("GET", fields).await;
             assert_eq!((again.status, again.text()), (304, ""), "{name} {fields:?}");
@@ -90,11 +114,17 @@ async fn a_write_is_judged_by_the_application_and_a_weakened_tag_fails() {
     let read = home.ask("GET", &[]).await;
     assert_eq!((read.field("x-cache"), home.origin_said()), (Some("MISS"), vec![200]));
     let strong = home.tag();
-    for (asked, status) in [(format!("W/{strong}"), 412), ("\"another\"".to_owned(), 412), (strong, 204)] {
+    for (asked, status) in
+        [(format!("W/{strong}"), 412), ("\"another\"".to_owned(), 412), (strong, 204)]
+    {
         let reply = home.ask("PUT", &[("if-match", &asked)]).await;
         assert_eq!(reply.status, status, "{asked}");
         assert_eq!(home.origin_said(), [status], "{asked}");
-        assert_eq!(home.ask("GET", &[]).await.field("x-cache"), Some("HIT"), "a write throws no copy away: {asked}");
+        assert_eq!(
+            home.ask("GET", &[]).await.field("x-cache"),
+            Some("HIT"),
+            "a write throws no copy away: {asked}"
+        );
     }
 }
 
@@ -114,7 +144,11 @@ async fn what_nginx_stores_depends_on_what_is_said_of_freshness() {
         for (i, fields) in [&[("authorization", "Bearer a")][..], &[]].into_iter().enumerate() {
             let reply = home.ask("GET", fields).await;
             let cached = if i == 1 && is_stored { "HIT" } else { "MISS" };
-            assert_eq!((reply.status, reply.text(), reply.field("x-cache")), (200, OLD, Some(cached)), "{head:?}");
+            assert_eq!(
+                (reply.status, reply.text(), reply.field("x-cache")),
+                (200, OLD, Some(cached)),
+                "{head:?}"
+            );
         }
     }
 }
@@ -124,8 +158,8 @@ async fn silent_responses_are_stored_unless_a_date_brings_no_cache() {
     let layer = ConditionalLayer::new;
     for (name, layer, has_date, is_stored) in [
         ("the default", layer(), true, false),
-        ("no date", layer().freshness(Freshness::OmitLastModified), false, true),
-        ("a date and nothing else", layer().freshness(Freshness::Leave), true, true),
+        ("no date", layer().freshness(FreshnessPolicy::OmitLastModified), false, true),
+        ("a date and nothing else", layer().freshness(FreshnessPolicy::Leave), true, true),
     ] {
         for (edits, cached) in [(LONGER, "HIT"), (&[], "REVALIDATED")] {
             let Some(home) = Home::new(&[], layer.clone(), edits).await else { return };
@@ -139,7 +173,11 @@ async fn silent_responses_are_stored_unless_a_date_brings_no_cache() {
                 (true, "HIT") => ("HIT", &[200][..]),
                 (true, _) => ("REVALIDATED", &[200, 304][..]),
             };
-            assert_eq!((reply.status, reply.text(), reply.field("x-cache")), (200, OLD, Some(cached)), "{name}");
+            assert_eq!(
+                (reply.status, reply.text(), reply.field("x-cache")),
+                (200, OLD, Some(cached)),
+                "{name}"
+            );
             assert_eq!(reply.field("last-modified").is_some(), has_date, "{name}");
             assert_eq!(home.origin_said(), origin, "{name}");
         }
@@ -184,16 +222,22 @@ impl Home {
         }
         static HOMES: AtomicU64 = AtomicU64::new(0);
         let number = HOMES.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("tower-conditional-nginx-{}-{number}", std::process::id()));
+        let folder = std::env::temp_dir()
+            .join(format!("tower-conditional-nginx-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
 
-        let origin = Arc::new(Origin { content: Mutex::new(OLD), said: Mutex::default(), asked: Mutex::default() });
+        let origin = Arc::new(Origin {
+            content: Mutex::new(OLD),
+            said: Mutex::default(),
+            asked: Mutex::default(),
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let app = app(Arc::clone(&origin), head, layer);
         tokio::spawn(async move { axum::serve(listener, app).await });
 
-        let (socket, cache) = (format!("unix:{}", folder.join("socket").display()), folder.join("cache"));
+        let (socket, cache) =
+            (format!("unix:{}", folder.join("socket").display()), folder.join("cache"));
         let replaced = [
             ("listen 80;", &*format!("listen {socket};")),
             ("127.0.0.1:3000", &*address),
@@ -251,8 +295,10 @@ impl Home {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
         tokio::spawn(connection);
         let request = http::Request::builder().method(method).uri("/flags").header("host", "home");
-        let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let response = sender.send_request(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+        let request =
+            fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let response =
+            sender.send_request(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
         let (head, body) = response.into_parts();
         let content = body.collect().await.unwrap().to_bytes();
         Reply { status: head.status.as_u16(), headers: head.headers, content }
@@ -290,18 +336,26 @@ impl Reply {
 }
 
 /// An application with one resource, that can be written and is served with the given head.
-fn app(origin: Arc<Origin>, head: &[(&'static str, &'static str)], layer: ConditionalLayer) -> Router {
-    let fields = head.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+fn app(
+    origin: Arc<Origin>,
+    head: &[(&'static str, &'static str)],
+    layer: ConditionalLayer,
+) -> Router {
+    let fields = head
+        .iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
     let head: HeaderMap = fields.collect();
-    let read = move |State(origin): State<Arc<Origin>>| async move { (head, *lock(&origin.content)) };
+    let read =
+        move |State(origin): State<Arc<Origin>>| async move { (head, *lock(&origin.content)) };
     let write = |State(origin): State<Arc<Origin>>, asked: HeaderMap| async move {
-        let current = Validators::from(EntityTag::of(lock(&origin.content).as_bytes())).into();
+        let current = EntityTag::of(lock(&origin.content).as_bytes());
         let refusal = Preconditions::from_headers(&asked).check(&Method::PUT, &current);
         refusal.map_or_else(|refusal| refusal.status(), |()| StatusCode::NO_CONTENT)
     };
     // Older than its first second, in which no date is minted.
     let is_made = AtomicBool::new(false);
-    let ago = move || Duration::from_secs(if is_made.swap(true, Ordering::Relaxed) { 30 } else { 60 });
+    let ago =
+        move || Duration::from_secs(if is_made.swap(true, Ordering::Relaxed) { 30 } else { 60 });
     let layer = layer.clock(move || SystemTime::now() - ago());
     Router::new()
         .route("/flags", get(read).put(write))
@@ -328,7 +382,9 @@ fn documented() -> String {
     text.split("```").find_map(|block| block.strip_prefix("nginx\n")).unwrap().to_owned()
 }
 
-const AROUND: &str = "daemon off; pid nginx.pid; error_log error.log; worker_processes 1; events {}";
+const AROUND: &str =
+    "daemon off; pid nginx.pid; error_log error.log; worker_processes 1; events {}";
 
-const TEMPORARY: &str = "access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; \
+const TEMPORARY: &str =
+    "access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; \
     uwsgi_temp_path t4; scgi_temp_path t5;";

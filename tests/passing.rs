@@ -12,7 +12,7 @@ use axum::{body::Body as AxumBody, routing::get, Router};
 use http::{Request, Response, Version};
 use http_body::Body;
 use tower::{service_fn, Layer};
-use tower_conditional::{ConditionalLayer, EntityTag};
+use tower_conditional::{ConditionalLayer, EntityTag, InnerTags};
 
 use self::{
     ask::{date, IMS, INM, LM},
@@ -52,20 +52,26 @@ fn three() -> Vec<Step> {
 fn a_change_within_one_second_gives_no_304_by_date_before_its_tag_is_learnt() {
     // The same with and without `replace_inner_tags`: the inner tag says that the content changed.
     for replaces in [false, true] {
-        let site = Site::new(|layer| layer.replace_inner_tags(replaces));
+        let site = Site::new(|layer| {
+            layer.inner_tags(if replaces { InnerTags::Replace } else { InnerTags::Keep })
+        });
         let changed = date(5);
         site.answers(&[("etag", "\"a\""), (LM, &changed)], &one(), Some(12));
         assert_eq!(site.ask("GET", &[]).line(LM), Some(&*changed));
         site.answers(&[("etag", "\"b\""), (LM, &changed)], &three(), Some(15));
         site.ask("GET", &[]);
         let seen = site.ask("GET", &[(IMS, &changed)]);
-        assert_eq!((seen.status(), seen.content()), (200, content(&three())), "replaces: {replaces}");
+        assert_eq!(
+            (seen.status(), seen.content()),
+            (200, content(&three())),
+            "replaces: {replaces}"
+        );
     }
 }
 
 #[test]
 fn a_change_within_one_second_gives_no_304_by_date_once_its_tag_is_learnt() {
-    let site = Site::new(|layer| layer.replace_inner_tags(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
     let changed = date(5);
     site.answers(&[("etag", "\"a\""), (LM, &changed)], &one(), Some(12));
     site.break_off(&[]);
@@ -77,7 +83,7 @@ fn a_change_within_one_second_gives_no_304_by_date_once_its_tag_is_learnt() {
 
 #[test]
 fn a_download_that_broke_off_is_not_resumed_by_date_with_another_version() {
-    let site = Site::new(|layer| layer.replace_inner_tags(true).ranges(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace).ranges(true));
     let changed = date(5);
     // The client takes some octets of the first version, and its date.
     site.answers(&[("etag", "\"a\""), (LM, &changed)], &one(), Some(12));
@@ -91,7 +97,9 @@ fn a_download_that_broke_off_is_not_resumed_by_date_with_another_version() {
 #[test]
 fn learning_a_tag_leaves_clients_that_know_only_dates_their_304() {
     for learns in [false, true] {
-        let site = Site::new(|layer| layer.learn_inner_tags(learns));
+        let site = Site::new(|layer| {
+            layer.inner_tags(if learns { InnerTags::Learn } else { InnerTags::Keep })
+        });
         let changed = date(0);
         site.answers(&[("etag", OWN), (LM, &changed)], &one(), Some(12));
         site.ask("GET", &[]);
@@ -102,7 +110,7 @@ fn learning_a_tag_leaves_clients_that_know_only_dates_their_304() {
 
 #[test]
 fn a_minted_date_survives_that_the_tag_is_learnt() {
-    let site = Site::new(|layer| layer.learn_inner_tags(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn));
     site.ask("GET", &[]);
     site.ask("GET", &[]);
     site.at(20);
@@ -111,7 +119,11 @@ fn a_minted_date_survives_that_the_tag_is_learnt() {
         site.at(second);
         // One client still holds the inner tag.
         site.ask("GET", &[(INM, OWN)]);
-        assert_eq!(site.ask("GET", &[]).line(LM), Some(&*minted), "the content never changed ({second})");
+        assert_eq!(
+            site.ask("GET", &[]).line(LM),
+            Some(&*minted),
+            "the content never changed ({second})"
+        );
     }
 }
 
@@ -119,7 +131,7 @@ fn a_minted_date_survives_that_the_tag_is_learnt() {
 
 #[test]
 fn tags_are_learnt_where_ranges_are_served_too() {
-    let site = Site::new(|layer| layer.learn_inner_tags(true).ranges(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn).ranges(true));
     site.answers(&[("etag", OWN)], &one(), Some(12));
     assert_eq!(site.ask("GET", &[]).content(), content(&one()));
     assert_eq!(site.ask("GET", &[]).line("etag"), Some(&*tag_of(&one())), "all of it was sent");
@@ -133,14 +145,18 @@ fn a_tag_in_the_trailer_is_as_weak_as_one_in_the_head() {
         let site = Site::new(|layer| {
             let layer = layer.trailer_tags(true);
             if compressed {
-                layer.compressed_outside(true)
+                layer.behind_compression(true)
             } else {
                 layer.weak(true)
             }
         });
         site.answers(&[], &one(), None);
         let seen = site.ask_over(Version::HTTP_2, "GET", &[]);
-        assert_eq!(seen.trailer(), Some(&*format!("W/{}", tag_of(&one()))), "compressed: {compressed}");
+        assert_eq!(
+            seen.trailer(),
+            Some(&*format!("W/{}", tag_of(&one()))),
+            "compressed: {compressed}"
+        );
     }
 }
 
@@ -148,7 +164,7 @@ fn a_tag_in_the_trailer_is_as_weak_as_one_in_the_head() {
 
 #[test]
 fn a_weak_tag_that_changed_says_that_the_content_did() {
-    let site = Site::new(|layer| layer.replace_inner_tags(true).trust_inner_dates(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace).trust_inner_dates(true));
     let changed = date(0);
     site.answers(&[("etag", "W/\"1\""), (LM, &changed)], &one(), Some(12));
     site.ask("GET", &[]);
@@ -162,7 +178,7 @@ fn a_weak_tag_that_changed_says_that_the_content_did() {
 #[test]
 fn what_must_not_be_tagged_has_no_learnt_tag() {
     for (name, text) in [("cache-control", "no-store"), ("", "")] {
-        let site = Site::new(|layer| layer.learn_inner_tags(true));
+        let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn));
         site.ask("GET", &[]);
         assert_ne!(site.ask("GET", &[]).line("etag"), Some(OWN));
         if name.is_empty() {
@@ -187,7 +203,9 @@ fn a_part_of_chunked_content_has_one_way_to_tell_its_end() {
 
 /// GETs `/` from Axum, whose handler answers as a reverse proxy does that hands on what Hyper's client got.
 fn first_line(adjust: impl FnOnce(Router) -> Router, fields: &'static str) -> String {
-    let handler = || async { Response::builder().header("transfer-encoding", "chunked").body(unsized_body()).unwrap() };
+    let handler = || async {
+        Response::builder().header("transfer-encoding", "chunked").body(unsized_body()).unwrap()
+    };
     let router = adjust(Router::new().route("/", get(handler)));
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -208,26 +226,37 @@ fn a_proxied_chunked_response_arrives() {
 
 #[test]
 fn a_chunked_response_arrives_from_hyper_alone() {
-    let lines = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
-        let inner = service_fn(|_: Request<hyper::body::Incoming>| {
-            ready(Ok::<_, Infallible>(
-                Response::builder().header("transfer-encoding", "chunked").body(unsized_body()).unwrap(),
-            ))
+    let lines =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+            let inner = service_fn(|_: Request<hyper::body::Incoming>| {
+                ready(Ok::<_, Infallible>(
+                    Response::builder()
+                        .header("transfer-encoding", "chunked")
+                        .body(unsized_body())
+                        .unwrap(),
+                ))
+            });
+            let layer = ConditionalLayer::new().ranges(true);
+            let address = net::hyper(Version::HTTP_11, layer.layer(inner)).await;
+            let mut lines = Vec::new();
+            for fields in ["", "range: bytes=0-1\r\n"] {
+                use tokio::io::{AsyncReadExt, AsyncWriteExt};
+                let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+                let text =
+                    format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}connection: close\r\n\r\n");
+                stream.write_all(text.as_bytes()).await.unwrap();
+                let mut answer = Vec::new();
+                let _ = stream.read_to_end(&mut answer).await;
+                lines.push(
+                    String::from_utf8_lossy(&answer)
+                        .lines()
+                        .next()
+                        .unwrap_or("no answer")
+                        .to_owned(),
+                );
+            }
+            lines
         });
-        let layer = ConditionalLayer::new().ranges(true);
-        let address = net::hyper(Version::HTTP_11, layer.layer(inner)).await;
-        let mut lines = Vec::new();
-        for fields in ["", "range: bytes=0-1\r\n"] {
-            use tokio::io::{AsyncReadExt, AsyncWriteExt};
-            let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-            let text = format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}connection: close\r\n\r\n");
-            stream.write_all(text.as_bytes()).await.unwrap();
-            let mut answer = Vec::new();
-            let _ = stream.read_to_end(&mut answer).await;
-            lines.push(String::from_utf8_lossy(&answer).lines().next().unwrap_or("no answer").to_owned());
-        }
-        lines
-    });
     assert_eq!(lines, ["HTTP/1.1 200 OK", "HTTP/1.1 206 Partial Content"]);
 }
 
@@ -235,29 +264,42 @@ fn a_chunked_response_arrives_from_hyper_alone() {
 fn a_reverse_proxy_works_through_the_layer() {
     // The one of Axum's examples: what the upstream answers is handed on as it came.
     for layered in [false, true] {
-        let failed = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
-            let upstream = net::axum(Router::new().route("/", get(|| async { unsized_body() }))).await;
-            let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+        let failed = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(async {
+                let upstream =
+                    net::axum(Router::new().route("/", get(|| async { unsized_body() }))).await;
+                let client = hyper_util::client::legacy::Client::builder(
+                    hyper_util::rt::TokioExecutor::new(),
+                )
                 .build::<_, AxumBody>(hyper_util::client::legacy::connect::HttpConnector::new());
-            let handler = move || {
-                let client = client.clone();
-                async move {
-                    let request =
-                        Request::builder().uri(format!("http://{upstream}/")).body(AxumBody::empty()).unwrap();
-                    client.request(request).await.unwrap().map(AxumBody::new)
+                let handler = move || {
+                    let client = client.clone();
+                    async move {
+                        let request = Request::builder()
+                            .uri(format!("http://{upstream}/"))
+                            .body(AxumBody::empty())
+                            .unwrap();
+                        client.request(request).await.unwrap().map(AxumBody::new)
+                    }
+                };
+                let router = Router::new().route("/", get(handler));
+                let layer = ConditionalLayer::new();
+                let address = net::axum(if layered { router.layer(layer) } else { router }).await;
+                let client = hyper_util::client::legacy::Client::builder(
+                    hyper_util::rt::TokioExecutor::new(),
+                )
+                .build::<_, AxumBody>(hyper_util::client::legacy::connect::HttpConnector::new());
+                let mut failed = 0;
+                for _ in 0..50 {
+                    failed += u32::from(
+                        client.get(format!("http://{address}/").parse().unwrap()).await.is_err(),
+                    );
                 }
-            };
-            let router = Router::new().route("/", get(handler));
-            let layer = ConditionalLayer::new();
-            let address = net::axum(if layered { router.layer(layer) } else { router }).await;
-            let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
-                .build::<_, AxumBody>(hyper_util::client::legacy::connect::HttpConnector::new());
-            let mut failed = 0;
-            for _ in 0..50 {
-                failed += u32::from(client.get(format!("http://{address}/").parse().unwrap()).await.is_err());
-            }
-            failed
-        });
+                failed
+            });
         assert_eq!(failed, 0, "of 50; layered: {layered}");
     }
 }
@@ -265,11 +307,15 @@ fn a_reverse_proxy_works_through_the_layer() {
 #[test]
 fn a_part_of_a_proxied_chunked_response_arrives() {
     let layer = ConditionalLayer::new().ranges(true);
-    assert_eq!(first_line(|router| router.layer(layer), "range: bytes=0-1\r\n"), "HTTP/1.1 206 Partial Content");
+    assert_eq!(
+        first_line(|router| router.layer(layer), "range: bytes=0-1\r\n"),
+        "HTTP/1.1 206 Partial Content"
+    );
 }
 
 fn unsized_body() -> AxumBody {
-    let frames = [Ok::<_, Infallible>(http_body::Frame::data(bytes::Bytes::from_static(b"content")))];
+    let frames =
+        [Ok::<_, Infallible>(http_body::Frame::data(bytes::Bytes::from_static(b"content")))];
     AxumBody::new(http_body_util::StreamBody::new(tokio_stream::iter(frames)))
 }
 
@@ -301,7 +347,9 @@ fn a_head_says_that_parts_may_be_asked_for() {
 fn a_range_is_judged_after_the_preconditions() {
     // The client holds all of it, and asks for more with the tag it has: 304 (RFC 9110, 13.2.2 and 14.2).
     for learns in [false, true] {
-        let site = Site::new(|layer| layer.learn_inner_tags(learns));
+        let site = Site::new(|layer| {
+            layer.inner_tags(if learns { InnerTags::Learn } else { InnerTags::Keep })
+        });
         site.answers(&[("etag", OWN)], &one(), Some(12));
         site.ask("GET", &[]);
         site.ask("GET", &[]);
@@ -320,7 +368,7 @@ fn a_range_is_judged_after_the_preconditions() {
 
 #[test]
 fn an_inner_tag_with_a_suffix_is_still_the_inner_tag() {
-    let site = Site::new(|layer| layer.learn_inner_tags(true).tolerate_suffixes(["-gzip"]));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn).ignore_tag_suffixes(["-gzip"]));
     let held = "\"own-gzip\"";
     site.ask("GET", &[]);
     assert_eq!(site.ask("GET", &[(INM, held)]).status(), 304);
@@ -333,7 +381,7 @@ fn an_inner_tag_with_a_suffix_is_still_the_inner_tag() {
 #[test]
 fn content_that_ends_with_an_error_teaches_nothing() {
     // Such as a checksum that is wrong.
-    let site = Site::new(|layer| layer.replace_inner_tags(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
     site.answers(&[("etag", OWN)], &[data(12), Step::Error(7)], Some(12));
     assert_eq!(site.ask("GET", &[]).frames.last(), Some(&Step::Error(7)));
     site.answers(&[("etag", OWN)], &one(), Some(12));
@@ -342,7 +390,7 @@ fn content_that_ends_with_an_error_teaches_nothing() {
 
 #[test]
 fn content_longer_than_its_head_says_teaches_nothing() {
-    let site = Site::new(|layer| layer.replace_inner_tags(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
     site.answers(&[("etag", OWN), ("content-length", "12")], &[data(12), data(5)], None);
     site.ask("GET", &[]);
     assert_eq!(site.ask("GET", &[]).line("etag"), None);
@@ -350,7 +398,7 @@ fn content_longer_than_its_head_says_teaches_nothing() {
 
 #[test]
 fn a_smaller_body_than_its_hint_teaches_nothing() {
-    let site = Site::new(|layer| layer.replace_inner_tags(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
     site.origin.borrow_mut().least = 20;
     site.answers(&[("etag", OWN)], &one(), None);
     site.ask("GET", &[]);
@@ -383,7 +431,7 @@ proptest::proptest! {
         }
         let all = content(&steps);
         let site = Site::new(|layer| {
-            layer.learn_inner_tags(true).replace_inner_tags(replaces).trailer_tags(true).ranges(ranges).buffer_limit(limit)
+            layer.inner_tags(if replaces { InnerTags::Replace } else { InnerTags::Learn }).trailer_tags(true).ranges(ranges).buffer_limit(limit)
         });
         site.origin.borrow_mut().tells_end = tells_end;
         for _ in 0..2 {

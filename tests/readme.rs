@@ -52,7 +52,9 @@ async fn the_example_prints_what_the_readme_shows() {
     let app = example::app();
     // The first second has no date.
     let date = loop {
-        let response = app.clone().oneshot(Request::get("http://127.0.0.1:3000/flags").body(Body::empty()).unwrap());
+        let response = app
+            .clone()
+            .oneshot(Request::get("http://127.0.0.1:3000/flags").body(Body::empty()).unwrap());
         if let Some(date) = response.await.unwrap().headers().get("last-modified") {
             break date.clone();
         }
@@ -69,11 +71,14 @@ async fn the_example_prints_what_the_readme_shows() {
 
         let status = response.status();
         // A 304 that leaves Hyper has no `content-length`; each response gets a `date`.
-        let fields = response.headers().iter().filter(|(name, _)| status != 304 || *name != "content-length");
+        let fields = response
+            .headers()
+            .iter()
+            .filter(|(name, _)| status != 304 || *name != "content-length");
         let mut seen = vec![format!("HTTP/1.1 {status}")];
-        seen.extend(
-            fields.map(|(name, value)| without_date(&format!("{name}: {}", value.to_str().unwrap())).to_owned()),
-        );
+        seen.extend(fields.map(|(name, value)| {
+            without_date(&format!("{name}: {}", value.to_str().unwrap())).to_owned()
+        }));
         let content = to_bytes(response.into_body(), 1 << 20).await.unwrap();
         seen.extend(std::str::from_utf8(&content).unwrap().lines().map(str::to_owned));
 
@@ -89,10 +94,13 @@ async fn the_example_prints_what_the_readme_shows() {
 async fn the_example_refuses_to_lose_an_edit() {
     let app = example::app();
     let put = |tag: &str| {
-        let request = Request::put("/flags").header("if-match", tag).header("content-type", "application/json");
+        let request = Request::put("/flags")
+            .header("if-match", tag)
+            .header("content-type", "application/json");
         app.clone().oneshot(request.body(Body::from(r#"{"dark-mode":false}"#)).unwrap())
     };
-    let got = app.clone().oneshot(Request::get("/flags").body(Body::empty()).unwrap()).await.unwrap();
+    let got =
+        app.clone().oneshot(Request::get("/flags").body(Body::empty()).unwrap()).await.unwrap();
     let tag = got.headers()["etag"].to_str().unwrap().to_owned();
     assert_eq!(put("\"another\"").await.unwrap().status(), 412);
     assert_eq!(put(&tag).await.unwrap().status(), 204);

@@ -14,11 +14,11 @@ use axum::{
 };
 use futures_util::stream;
 use tower::{service_fn, Layer, Service, ServiceExt};
-use tower_conditional::{ConditionalLayer, Digest, Freshness, Outcome, Reason, Untagged};
+use tower_conditional::{ConditionalLayer, Digest, FreshnessPolicy, Outcome, Reason, Untagged};
 
 use self::ask::{
-    ask, date, fetch, get, layer, reply, request, rows, run, send, status, streamed, tag, value, Lines, CC, IM, IMS,
-    INM, IUS, LM,
+    ask, date, fetch, get, layer, reply, request, rows, run, send, status, streamed, tag, value,
+    Lines, CC, IM, IMS, INM, IUS, LM,
 };
 
 mod ask;
@@ -76,11 +76,16 @@ fn the_inner_tag_is_respected() {
 
 #[test]
 fn equal_octets_of_several_representations_have_several_tags() {
-    let tag_of = |lines: Lines<'_>| fetch(&[], reply(200, lines, "[]")).line("etag").unwrap().to_owned();
+    let tag_of =
+        |lines: Lines<'_>| fetch(&[], reply(200, lines, "[]")).line("etag").unwrap().to_owned();
     let json = tag_of(&[("content-type", "application/json"), ("vary", "accept")]);
     let csv = tag_of(&[("content-type", "text/csv"), ("vary", "accept")]);
     assert!(json != csv && json != tag("[]"), "{json} {csv}");
-    assert_eq!(tag_of(&[("content-type", "text/csv")]), tag("[]"), "not negotiated: what sha256sum prints");
+    assert_eq!(
+        tag_of(&[("content-type", "text/csv")]),
+        tag("[]"),
+        "not negotiated: what sha256sum prints"
+    );
 }
 
 // 13.1: the fields.
@@ -108,19 +113,26 @@ fn tags_are_compared_as_each_field_asks() {
             let (own, lines) = cell.split_once("<-").unwrap();
             for (name, expected) in [INM, IM].into_iter().zip(row[0].split(' ')) {
                 let lines: Vec<_> = lines.split('&').map(|line| (name, line.trim())).collect();
-                assert_eq!(status(&lines, &[("etag", own.trim())]).to_string(), expected, "{name} {cell}");
+                assert_eq!(
+                    status(&lines, &[("etag", own.trim())]).to_string(),
+                    expected,
+                    "{name} {cell}"
+                );
             }
         }
     }
     let (made, weak, other) = (tag("content"), format!("W/{}", tag("content")), tag("other"));
-    for (sent, on_none_match, on_match) in [(&made, 304, 200), (&weak, 304, 412), (&other, 200, 412)] {
+    for (sent, on_none_match, on_match) in
+        [(&made, 304, 200), (&weak, 304, 412), (&other, 200, 412)]
+    {
         assert_eq!(status(&[(INM, sent)], &[]), on_none_match, "made here: {sent}");
         assert_eq!(status(&[(IM, sent)], &[]), on_match, "made here: {sent}");
     }
     // `*` asks for a representation, not for a tag; anything else fails where there is none.
     let untagged = [(CC, "no-store")];
     assert_eq!(
-        [(INM, "*"), (INM, "\"x\""), (IM, "*"), (IM, "\"x\"")].map(|line| status(&[line], &untagged)),
+        [(INM, "*"), (INM, "\"x\""), (IM, "*"), (IM, "\"x\"")]
+            .map(|line| status(&[line], &untagged)),
         [304, 200, 200, 412]
     );
 }
@@ -137,16 +149,23 @@ fn a_given_date_is_compared_by_order_and_a_minted_one_by_equality() {
         let words: Vec<_> = cell.split(' ').collect();
         let given = words[0].parse().map(date).ok();
         let own: Vec<_> = given.iter().map(|given| (LM, &**given)).collect();
-        let seen = [IMS, IUS].map(|name| status(&[(name, &date(words[1].parse().unwrap()))], &own).to_string());
+        let seen = [IMS, IUS]
+            .map(|name| status(&[(name, &date(words[1].parse().unwrap()))], &own).to_string());
         assert_eq!(seen, words[2..], "{cell}");
     }
     // Without a modification date there is no condition.
     for own in [[(CC, "no-store")], [(LM, "Sun, 22 Nov 2026 11:00:00 +0000")]] {
-        assert_eq!([IMS, IUS].map(|name| status(&[(name, &date(-3600))], &own)), [200, 200], "{own:?}");
+        assert_eq!(
+            [IMS, IUS].map(|name| status(&[(name, &date(-3600))], &own)),
+            [200, 200],
+            "{own:?}"
+        );
     }
     // While a date is pending, none matches.
     let (layer, _) = layer();
-    let ask = |lines: Lines<'_>, content: &'static str| send(&layer, get(lines), reply(200, &[], content)).status();
+    let ask = |lines: Lines<'_>, content: &'static str| {
+        send(&layer, get(lines), reply(200, &[], content)).status()
+    };
     assert_eq!(ask(&[], "one"), 200);
     assert_eq!([IMS, IUS].map(|name| ask(&[(name, &date(10))], "two")), [200, 412]);
 }
@@ -166,10 +185,18 @@ fn a_date_is_one_of_three_forms_or_nothing() {
         Fri, 31 Dec 9999 23:59:59 GMT   | Fri, 31 Dec 9999 23:59:59 GMT
     ";
     for row in rows(table) {
-        assert_eq!([IMS, IUS].map(|name| status(&[(name, row[1])], &[(LM, row[0])])), [304, 200], "{row:?}");
+        assert_eq!(
+            [IMS, IUS].map(|name| status(&[(name, row[1])], &[(LM, row[0])])),
+            [304, 200],
+            "{row:?}"
+        );
     }
     // Refusing a valid date would let the request through.
-    for since in ["Wed, 31 Dec 1969 23:59:59 GMT", "Sat, 31 Dec 2016 23:59:60 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"] {
+    for since in [
+        "Wed, 31 Dec 1969 23:59:59 GMT",
+        "Sat, 31 Dec 2016 23:59:60 GMT",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+    ] {
         assert_eq!(status(&[(IUS, since)], &[(LM, &date(-60))]), 412, "{since}");
     }
     // Anything else voids the field, be it 11:59:00 in every other respect.
@@ -223,11 +250,17 @@ fn ranges(content: &'static str) -> impl Fn(&HeaderMap) -> Response<Body> {
 #[test]
 fn no_part_is_sent_for_a_stale_validator_of_the_layer() {
     // 14.2: a range is a part of what the preconditions selected.
-    for (name, validator) in [("if-range", tag("one")), ("if-range", date(10)), (IM, tag("one")), (IUS, date(10))] {
+    for (name, validator) in
+        [("if-range", tag("one")), ("if-range", date(10)), (IM, tag("one")), (IUS, date(10))]
+    {
         let (layer, _) = layer();
         assert_eq!(ask(&layer, get(&[]), ranges("one")).gist().3, Some(&*date(10)));
         let again = ask(&layer, get(&[(name, &validator), ("range", "bytes=1-")]), ranges("two"));
-        assert_eq!(again.status(), if name == "if-range" { 200 } else { 412 }, "{name}: {validator}");
+        assert_eq!(
+            again.status(),
+            if name == "if-range" { 200 } else { 412 },
+            "{name}: {validator}"
+        );
     }
 }
 
@@ -244,7 +277,7 @@ fn no_part_is_sent_for_a_tag_that_nothing_here_has() {
         (IM, "*", 206),
         (INM, "\"v1\"", 206),
     ] {
-        let layer = layer().0.tolerate_suffixes(["-gzip"]);
+        let layer = layer().0.ignore_tag_suffixes(["-gzip"]);
         assert_eq!(ask(&layer, get(&[]), ranges("one")).status(), 200);
         let part = ask(&layer, get(&[(name, line), ("range", "bytes=1-")]), ranges("two"));
         assert_eq!(part.status(), status, "{name}: {line}");
@@ -262,7 +295,8 @@ fn a_layer_inside_itself_takes_none_of_its_own_tags_for_an_inner_one() {
     });
     let twice = layer.layer(layer.layer(inner));
     assert_eq!(run(twice.clone().oneshot(get(&[]))).unwrap().headers()["etag"], *tag("one"));
-    let again = run(twice.oneshot(get(&[("range", "bytes=1-"), ("if-range", &tag("one"))]))).unwrap();
+    let again =
+        run(twice.oneshot(get(&[("range", "bytes=1-"), ("if-range", &tag("one"))]))).unwrap();
     assert_eq!(again.status(), 200);
 }
 
@@ -276,7 +310,11 @@ fn an_answer_that_is_no_success_ignores_preconditions() {
         let dates = [(IMS, &*date(5)), (IUS, &*date(-90))];
         for asked in [(INM, "*"), (INM, "\"nf\""), (IM, "\"z\"")].into_iter().chain(dates) {
             let seen = fetch(&[asked], reply(code, &own, "sorry"));
-            assert_eq!(seen.gist(), (code, "sorry", Some("\"nf\""), Some(&*date(-60))), "{code} {asked:?}");
+            assert_eq!(
+                seen.gist(),
+                (code, "sorry", Some("\"nf\""), Some(&*date(-60))),
+                "{code} {asked:?}"
+            );
             assert_eq!(seen.line("content-type"), Some("text/plain"));
         }
         let seen = fetch(&[(IM, "\"z\"")], reply(code, &[], "sorry"));
@@ -295,8 +333,17 @@ fn other_methods_pass_untouched() {
     // 13.2.1 for those that select no representation. 9.3.4: the reply to a PUT is not the representation; and a write
     // is done when its response is there: a 304 or a 412 would deny it.
     let (ours, then) = (tag("x"), date(5));
-    let asked = [(IM, "\"z\""), (INM, "*"), (IMS, &*then), (IUS, &*then), ("if-range", &*ours), ("range", "bytes=0-1")];
-    for method in ["PUT", "POST", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY", "PURGE"] {
+    let asked = [
+        (IM, "\"z\""),
+        (INM, "*"),
+        (IMS, &*then),
+        (IUS, &*then),
+        ("if-range", &*ours),
+        ("range", "bytes=0-1"),
+    ];
+    for method in
+        ["PUT", "POST", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY", "PURGE"]
+    {
         let request = request(method, if method == "CONNECT" { "a:1" } else { "/" }, &asked);
         let headers = request.headers().clone();
         let seen = send(&layer().0, request, reply(200, &[], "done"));
@@ -323,11 +370,18 @@ fn preconditions_are_judged_in_order() {
         let texts: Vec<_> = cell.split_whitespace().map(text).collect();
         let lines = [IM, IUS, INM, IMS].into_iter().zip(texts[1..].iter().map(String::as_str));
         let lines: Vec<_> = lines.filter(|line| line.1 != "-").collect();
-        assert_eq!(status(&lines, &[("etag", "\"a\""), (LM, &hit)]).to_string(), texts[0], "{lines:?}");
+        assert_eq!(
+            status(&lines, &[("etag", "\"a\""), (LM, &hit)]).to_string(),
+            texts[0],
+            "{lines:?}"
+        );
     }
     // A response without a tag does not bring the date back.
     let own = [("etag", "unquoted"), (LM, &*hit)];
-    assert_eq!([status(&[(INM, "\"a\""), (IMS, &hit)], &own), status(&[(IMS, &hit)], &own)], [200, 304]);
+    assert_eq!(
+        [status(&[(INM, "\"a\""), (IMS, &hit)], &own), status(&[(IMS, &hit)], &own)],
+        [200, 304]
+    );
 }
 
 #[test]
@@ -341,14 +395,25 @@ fn each_date_is_compared_on_its_own() {
 #[test]
 fn the_inner_service_does_not_judge_by_a_date_that_is_void() {
     let fields = [IM, INM, IMS, IUS];
-    let (past, twice) = (date(-90), [(IMS, date(-90)), (IMS, date(-60)), (IUS, date(-90)), (IUS, date(-60))]);
-    for (asked, valid, void) in
-        [("0123", "01", "01"), ("023", "02", "0"), ("123", "13", "1"), ("23", "23", ""), ("", "", "")]
-    {
+    let (past, twice) =
+        (date(-90), [(IMS, date(-90)), (IMS, date(-60)), (IUS, date(-90)), (IUS, date(-60))]);
+    for (asked, valid, void) in [
+        ("0123", "01", "01"),
+        ("023", "02", "0"),
+        ("123", "13", "1"),
+        ("23", "23", ""),
+        ("", "", ""),
+    ] {
         for (text, expected) in [(&*past, valid), ("x", void)] {
-            let lines: Vec<_> = (0..4).filter(|i| asked.contains(&i.to_string())).map(|i| (fields[i], text)).collect();
+            let lines: Vec<_> = (0..4)
+                .filter(|i| asked.contains(&i.to_string()))
+                .map(|i| (fields[i], text))
+                .collect();
             let headers = fetch(&lines, reply(200, &[], "")).forwarded.headers;
-            let left: String = (0..4).filter(|&i| headers.contains_key(fields[i])).map(|i| i.to_string()).collect();
+            let left: String = (0..4)
+                .filter(|&i| headers.contains_key(fields[i]))
+                .map(|i| i.to_string())
+                .collect();
             assert_eq!(left, expected, "{asked} {text}");
         }
     }
@@ -359,17 +424,24 @@ fn the_inner_service_does_not_judge_by_a_date_that_is_void() {
 
 #[test]
 fn the_inner_service_gets_each_list_in_one_line() {
-    let lines = [(IM, "\"a\""), (INM, "W/\"é\""), (IM, "\"b,c\", \"d\""), (INM, "\"x\""), (INM, "")];
+    let lines =
+        [(IM, "\"a\""), (INM, "W/\"é\""), (IM, "\"b,c\", \"d\""), (INM, "\"x\""), (INM, "")];
     let headers = fetch(&lines, reply(200, &[], "")).forwarded.headers;
     assert_eq!(headers.get_all(IM).iter().collect::<Vec<_>>(), ["\"a\", \"b,c\", \"d\""]);
-    assert_eq!(headers.get_all(INM).iter().map(|line| line.as_bytes()).collect::<Vec<_>>(), [b"W/\"\xE9\", \"x\", "]);
+    assert_eq!(
+        headers.get_all(INM).iter().map(|line| line.as_bytes()).collect::<Vec<_>>(),
+        [b"W/\"\xE9\", \"x\", "]
+    );
 }
 
 #[test]
 fn the_inner_service_does_not_judge_by_a_date_that_was_minted() {
     // A page is made on the fly, and then a file with an older date takes its place.
     let (layer, _) = layer();
-    assert_eq!(send(&layer, get(&[]), reply(200, &[], "made on the fly")).line(LM), Some(&*date(10)));
+    assert_eq!(
+        send(&layer, get(&[]), reply(200, &[], "made on the fly")).line(LM),
+        Some(&*date(10))
+    );
     let file = |headers: &HeaderMap| match headers.contains_key(IMS) {
         true => reply(304, &[], ""),
         false => reply(200, &[(LM, &date(-60))], "file"),
@@ -395,7 +467,11 @@ fn not_modified_beats_a_part() {
     ] {
         let asked = (name, text);
         let seen = fetch(&[asked, ("range", "bytes=0-4")], reply(206, &own, "conte"));
-        assert_eq!((seen.status(), seen.content.len()), (expected, if expected == 206 { 5 } else { 0 }), "{asked:?}");
+        assert_eq!(
+            (seen.status(), seen.content.len()),
+            (expected, if expected == 206 { 5 } else { 0 }),
+            "{asked:?}"
+        );
         assert_eq!(seen.line("content-range").is_some(), expected == 206);
     }
     // A part is never hashed, and without validators it proves nothing.
@@ -435,10 +511,13 @@ fn a_304_keeps_all_but_what_describes_its_content() {
     let seen = fetch(&[(INM, "\"a\"")], response);
     assert_eq!((seen.status(), seen.content.len(), seen.outcome), (304, 0, Outcome::NotModified));
     assert_eq!(seen.head.extensions.get(), Some(&Mark(7)));
-    let content = ["length", "type", "encoding", "language", "digest", "range"].map(|name| format!("content-{name}"));
+    let content = ["length", "type", "encoding", "language", "digest", "range"]
+        .map(|name| format!("content-{name}"));
     for (name, _) in &lines {
-        let gone = content.iter().any(|gone| gone == name) || ["transfer-encoding", "trailer"].contains(name);
-        let all: Vec<_> = lines.iter().filter(|line| line.0 == *name && !gone).map(|line| line.1).collect();
+        let gone = content.iter().any(|gone| gone == name)
+            || ["transfer-encoding", "trailer"].contains(name);
+        let all: Vec<_> =
+            lines.iter().filter(|line| line.0 == *name && !gone).map(|line| line.1).collect();
         assert_eq!(seen.lines(name), all, "{name}");
     }
 }
@@ -450,7 +529,11 @@ fn a_304_has_the_fields_that_the_200_would_have_had() {
         let ok = send(&layer, get(&[]), reply(200, lines, "content"));
         let again = get(&[(INM, ok.line("etag").unwrap())]);
         let not_modified = send(&layer, again, reply(200, lines, "content"));
-        assert_eq!((not_modified.status(), &not_modified.head.headers), (304, &ok.head.headers), "{lines:?}");
+        assert_eq!(
+            (not_modified.status(), &not_modified.head.headers),
+            (304, &ok.head.headers),
+            "{lines:?}"
+        );
     }
 }
 
@@ -458,18 +541,30 @@ fn a_304_has_the_fields_that_the_200_would_have_had() {
 fn a_412_says_which_validators_would_have_matched() {
     let seen = fetch(&[(IM, "\"z\"")], full().1);
     assert_eq!(seen.gist(), (412, "", Some("\"a\""), Some("Sun, 22 Nov 2026 11:00:00 GMT")));
-    assert_eq!((seen.outcome, seen.head.extensions.get()), (Outcome::PreconditionFailed, Some(&Mark(7))));
-    for name in ["content-length", "content-type", "content-encoding", "transfer-encoding", "expires", CC] {
+    assert_eq!(
+        (seen.outcome, seen.head.extensions.get()),
+        (Outcome::PreconditionFailed, Some(&Mark(7)))
+    );
+    for name in
+        ["content-length", "content-type", "content-encoding", "transfer-encoding", "expires", CC]
+    {
         assert_eq!(seen.line(name), None, "{name}: said of other content");
     }
-    assert_eq!((seen.lines("vary"), seen.lines("set-cookie")), (vec!["accept", "origin"], vec!["a=1", "b=2"]));
+    assert_eq!(
+        (seen.lines("vary"), seen.lines("set-cookie")),
+        (vec!["accept", "origin"], vec!["a=1", "b=2"])
+    );
 }
 
 #[test]
 fn an_inner_304_and_412_pass_through() {
     for code in [304, 412] {
-        let seen = fetch(&[(INM, "\"a\"")], reply(code, &[("etag", "\"a\""), ("vary", "accept")], ""));
-        assert_eq!((seen.gist(), seen.line("vary")), ((code, "", Some("\"a\""), None), Some("accept")));
+        let seen =
+            fetch(&[(INM, "\"a\"")], reply(code, &[("etag", "\"a\""), ("vary", "accept")], ""));
+        assert_eq!(
+            (seen.gist(), seen.line("vary")),
+            ((code, "", Some("\"a\""), None), Some("accept"))
+        );
     }
 }
 
@@ -477,13 +572,13 @@ fn an_inner_304_and_412_pass_through() {
 
 #[test]
 fn a_minted_date_does_not_make_a_silent_response_fresh() {
-    use Freshness::{Leave, NoCache, OmitLastModified};
+    use FreshnessPolicy::{Leave, NoCache, OmitLastModified};
     let table = r#"
         silent | | private | public, must-revalidate | no-cache="set-cookie" | x="a, max-age=1"
         spoken | private & Max-Age=0 | s-maxage=9 | no-cache | private, no-cache
     "#;
-    for (row, freshness) in
-        rows(table).flat_map(|row| [NoCache, OmitLastModified, Leave].map(|each| (row.clone(), each)))
+    for (row, freshness) in rows(table)
+        .flat_map(|row| [NoCache, OmitLastModified, Leave].map(|each| (row.clone(), each)))
     {
         for cell in &row[1..] {
             let mut control: Vec<_> = cell.split(" & ").filter(|line| !line.is_empty()).collect();
@@ -492,7 +587,11 @@ fn a_minted_date_does_not_make_a_silent_response_fresh() {
             let silent = row[0] == "silent";
             control.extend((silent && freshness == NoCache).then_some("no-cache"));
             assert_eq!(seen.lines(CC), control, "{cell} {freshness:?}");
-            assert_eq!(seen.line(LM).is_none(), silent && freshness == OmitLastModified, "{cell} {freshness:?}");
+            assert_eq!(
+                seen.line(LM).is_none(),
+                silent && freshness == OmitLastModified,
+                "{cell} {freshness:?}"
+            );
         }
     }
     assert_eq!(fetch(&[], reply(200, &[("expires", "0")], "content")).line(CC), None);
@@ -507,7 +606,8 @@ fn no_date_survives_a_rollback() {
     let (layer, clock) = layer();
     let ask = |second: u64, content: &'static str, given: i64, since: i64| {
         clock.set(second);
-        send(&layer, get(&[(IMS, &date(since))]), reply(200, &[(LM, &date(given))], content)).status()
+        send(&layer, get(&[(IMS, &date(since))]), reply(200, &[(LM, &date(given))], content))
+            .status()
     };
     assert_eq!(ask(10, "new", -100, -100), 304);
     assert_eq!(ask(20, "old", -900, -100), 200, "the client's date belonged to newer content");
@@ -530,12 +630,17 @@ fn a_date_of_two_contents_still_proves_that_nothing_changed_since_the_last_sight
 fn content_that_changes_is_never_not_modified() {
     let (layer, clock) = layer();
     let mut held: Option<(String, Option<String>)> = None;
-    for (second, content) in [(10, "1"), (10, "2"), (10, "1"), (11, "3"), (11, "4"), (12, "5"), (13, "1")] {
+    for (second, content) in
+        [(10, "1"), (10, "2"), (10, "1"), (11, "3"), (11, "4"), (12, "5"), (13, "1")]
+    {
         clock.set(second);
         let ask = |lines: Lines<'_>| send(&layer, get(lines), reply(200, &[], content));
         if let Some((tag, date)) = &held {
             assert_eq!(ask(&[(INM, tag)]).status(), 200, "{second} {content}");
-            assert!(date.iter().all(|date| ask(&[(IMS, date)]).status() == 200), "{second} {content}");
+            assert!(
+                date.iter().all(|date| ask(&[(IMS, date)]).status() == 200),
+                "{second} {content}"
+            );
         }
         let seen = ask(&[]);
         held = Some((seen.line("etag").unwrap().to_owned(), seen.line(LM).map(str::to_owned)));
@@ -549,7 +654,11 @@ fn no_date_survives_a_change_of_what_a_response_varies_by() {
         // Two contents that are first seen in one second.
         let (layer, _) = layer();
         assert_eq!(send(&layer, get(&[]), reply(200, first, "new")).line(LM), Some(&*date(10)));
-        assert_eq!(send(&layer, get(&[(IMS, &date(10))]), reply(200, second, "old")).status(), 200, "minted");
+        assert_eq!(
+            send(&layer, get(&[(IMS, &date(10))]), reply(200, second, "old")).status(),
+            200,
+            "minted"
+        );
     }
     for (first, second) in [(&[vary][..], &[][..]), (&[], &[vary])] {
         // A rollback.
@@ -566,7 +675,7 @@ fn content_without_a_date_is_other_content_too() {
     for (name, layer, other) in [
         ("own tag, no-store", layer().0, &[("etag", "\"b\""), (CC, "private, no-store")][..]),
         ("no minted dates", layer().0.last_modified(false), &[]),
-        ("omitted", layer().0.freshness(Freshness::OmitLastModified), &[]),
+        ("omitted", layer().0.freshness(FreshnessPolicy::OmitLastModified), &[]),
         ("too large", layer().0.buffer_limit(3), &[]),
         ("invalid date", layer().0, &[(LM, "yesterday")]),
         ("untagged", layer().0, &[("content-type", "application/grpc")]),
@@ -574,7 +683,11 @@ fn content_without_a_date_is_other_content_too() {
         let own = [(LM, &*date(-900))];
         send(&layer, get(&[]), reply(200, &own, "old"));
         assert_eq!(send(&layer, get(&[]), reply(200, other, "other")).content, b"other");
-        assert_eq!(send(&layer, get(&[(IMS, &date(10))]), reply(200, &own, "old")).status(), 200, "{name}");
+        assert_eq!(
+            send(&layer, get(&[(IMS, &date(10))]), reply(200, &own, "old")).status(),
+            200,
+            "{name}"
+        );
     }
 }
 
@@ -582,7 +695,11 @@ fn content_without_a_date_is_other_content_too() {
 fn a_request_that_came_before_its_field_was_known_mints_no_date() {
     let (layer, _) = layer();
     let mut service = layer.layer(service_fn(|request: Request<Body>| {
-        let response = reply(200, &[("vary", "x-tenant")], request.headers()["x-content"].to_str().unwrap().to_owned());
+        let response = reply(
+            200,
+            &[("vary", "x-tenant")],
+            request.headers()["x-content"].to_str().unwrap().to_owned(),
+        );
         async { Ok::<_, Infallible>(response) }
     }));
     let slow = service.call(get(&[("x-tenant", "2"), ("x-content", "old")]));
@@ -607,7 +724,9 @@ fn a_head_that_takes_no_more_lines_goes_without_them() {
         }
         response
     };
-    for layer in [layer().0, layer().0.ranges(true).trailer_tags(true), layer().0.compressed_outside(true)] {
+    for layer in
+        [layer().0, layer().0.ranges(true).trailer_tags(true), layer().0.behind_compression(true)]
+    {
         for (lines, status) in [
             (&[][..], 200),
             (&[(INM, &*tag("content"))], 304),
@@ -616,7 +735,11 @@ fn a_head_that_takes_no_more_lines_goes_without_them() {
         ] {
             let seen = send(&layer, get(lines), full(&[]));
             assert_eq!((seen.status(), seen.line("etag")), (status, None), "{lines:?}");
-            assert_eq!(seen.content, if status == 200 { &b"content"[..] } else { b"" }, "{lines:?}");
+            assert_eq!(
+                seen.content,
+                if status == 200 { &b"content"[..] } else { b"" },
+                "{lines:?}"
+            );
         }
         let head = send(&layer.head_as_get(true), request("HEAD", "/", &[]), full(&[]));
         assert_eq!((head.status(), head.line("content-length")), (200, None));
@@ -641,7 +764,8 @@ fn head_without_content_is_not_tagged() {
         assert_eq!(seen.gist(), (200, "", None, None), "{own:?}: what GET would send is not known");
         assert_eq!(seen.line("content-length"), own.first().map(|line| line.1));
     }
-    let seen = head(&[(INM, "\"a\"")], reply(200, &[("etag", "\"a\""), ("content-length", "7")], ""));
+    let seen =
+        head(&[(INM, "\"a\"")], reply(200, &[("etag", "\"a\""), ("content-length", "7")], ""));
     assert_eq!(seen.gist(), (304, "", Some("\"a\""), None));
 }
 
@@ -661,15 +785,22 @@ fn head_as_get_asks_for_the_content_and_drops_it() {
 fn head_as_get_puts_no_length_beside_another_framing() {
     // RFC 9112, 6.2.
     let own = [("etag", "\"own\""), ("transfer-encoding", "chunked")];
-    let seen = send(&layer().0.head_as_get(true), request("HEAD", "/", &[]), reply(200, &own, "content"));
-    assert_eq!((seen.line("transfer-encoding"), seen.line("content-length")), (Some("chunked"), None));
+    let seen =
+        send(&layer().0.head_as_get(true), request("HEAD", "/", &[]), reply(200, &own, "content"));
+    assert_eq!(
+        (seen.line("transfer-encoding"), seen.line("content-length")),
+        (Some("chunked"), None)
+    );
 }
 
 #[test]
 fn head_as_get_asks_for_no_part() {
     // 14.2: Range is for GET.
     let layer = layer().0.head_as_get(true);
-    assert_eq!(ask(&layer, request("HEAD", "/", &[("range", "bytes=1-")]), ranges("one")).status(), 200);
+    assert_eq!(
+        ask(&layer, request("HEAD", "/", &[("range", "bytes=1-")]), ranges("one")).status(),
+        200
+    );
 }
 
 #[test]
@@ -687,7 +818,9 @@ fn head_as_get_says_nothing_of_a_length_that_is_not_known() {
 #[test]
 fn weak_weakens_every_tag_that_leaves() {
     let layer = layer().0.weak(true);
-    for (own, strong) in [(None, &*tag("content")), (Some("\"a\""), "\"a\""), (Some("W/\"a\""), "\"a\"")] {
+    for (own, strong) in
+        [(None, &*tag("content")), (Some("\"a\""), "\"a\""), (Some("W/\"a\""), "\"a\"")]
+    {
         let own: Vec<_> = own.iter().map(|own| ("etag", *own)).collect();
         let ask = |lines: Lines<'_>| send(&layer, get(lines), reply(200, &own, "content"));
         assert_eq!(ask(&[]).line("etag"), Some(&*format!("W/{strong}")));
@@ -698,16 +831,24 @@ fn weak_weakens_every_tag_that_leaves() {
 
 #[test]
 fn compressed_outside_varies_by_encoding_once() {
-    let layer = layer().0.compressed_outside(true);
+    let layer = layer().0.behind_compression(true);
     for (code, own, expected) in [
         (200, &[][..], &["accept-encoding"][..]),
         (304, &[], &["accept-encoding"]),
         (200, &[("vary", "accept")], &["accept", "accept-encoding"]),
-        (200, &[("vary", "accept"), ("vary", "origin, Accept-Encoding")], &["accept", "origin, Accept-Encoding"]),
+        (
+            200,
+            &[("vary", "accept"), ("vary", "origin, Accept-Encoding")],
+            &["accept", "origin, Accept-Encoding"],
+        ),
         (200, &[("vary", "*")], &["*"]),
         (404, &[], &[]),
     ] {
-        assert_eq!(send(&layer, get(&[]), reply(code, own, "")).lines("vary"), expected, "{code} {own:?}");
+        assert_eq!(
+            send(&layer, get(&[]), reply(code, own, "")).lines("vary"),
+            expected,
+            "{code} {own:?}"
+        );
     }
 }
 
@@ -722,8 +863,8 @@ fn what_is_not_wanted_is_left_alone_and_the_outcome_reported_on_demand() {
         (layer().0, plain(&[(CC, "no-store")]), Reason::NoStore),
         (layer().0, plain(&[(CC, "private"), (CC, "x=\"a,b\", No-Store")]), Reason::NoStore),
         (layer().0, plain(&[("content-type", "application/grpc")]), Reason::Streaming),
-        (layer().0.when(none), plain(&[]), Reason::Predicate),
-        (layer().0.when_request(|parts| parts.uri.path() != "/"), plain(&[]), Reason::Request),
+        (layer().0.tag_when(none), plain(&[]), Reason::Predicate),
+        (layer().0.handle_when(|parts| parts.uri.path() != "/"), plain(&[]), Reason::Request),
         (layer().0.buffer_limit(6), plain(&[]), Reason::TooLarge),
     ] {
         let seen = send(&layer, get(&[]), reply);
@@ -747,9 +888,12 @@ fn a_quoted_pair_does_not_hide_no_store() {
 fn a_key_says_what_one_resource_is() {
     for (merged, expected) in [(false, Some(date(10))), (true, None)] {
         let (layer, clock) = layer();
-        let layer = if merged { layer.key(|parts| parts.uri.host().map(str::to_owned)) } else { layer };
+        let layer =
+            if merged { layer.key(|parts| parts.uri.host().map(str::to_owned)) } else { layer };
         let ask = |uri, content: &'static str| {
-            send(&layer, request("GET", uri, &[]), reply(200, &[], content)).line(LM).map(str::to_owned)
+            send(&layer, request("GET", uri, &[]), reply(200, &[], content))
+                .line(LM)
+                .map(str::to_owned)
         };
         assert_eq!(ask("http://h/a", "a"), Some(date(10)));
         clock.set(20);

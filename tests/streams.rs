@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Request, Version};
 use http_body::Body;
 use proptest::prelude::*;
-use tower_conditional::{EntityTag, Outcome, Reason};
+use tower_conditional::{EntityTag, InnerTags, Outcome, Reason};
 
 use self::{
     ask::{date, Lines, IM, IMS, INM, IUS, LM},
@@ -35,10 +35,13 @@ fn ours() -> String {
 
 #[test]
 fn content_is_known_again_once_all_of_it_was_sent() {
-    let site = Site::new(|layer| layer.learn_inner_tags(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn));
     let first = site.ask("GET", &[]);
     assert_eq!((first.status(), first.line("etag")), (200, Some(OWN)));
-    assert_eq!((first.outcome, first.frames), (Outcome::LeftAlone(Reason::OwnTag), vec![data(5), data(7)]));
+    assert_eq!(
+        (first.outcome, first.frames),
+        (Outcome::LeftAlone(Reason::OwnTag), vec![data(5), data(7)])
+    );
 
     let second = site.ask("GET", &[]);
     assert_eq!((second.status(), second.line("etag")), (200, Some(&*ours())));
@@ -62,7 +65,11 @@ fn content_is_known_again_once_all_of_it_was_sent() {
             assert!(!site.shows(name), "the inner service knows one tag of two");
         }
     }
-    assert_eq!(site.ask("HEAD", &[(INM, &ours())]).status(), 200, "a HEAD does not say how long it is");
+    assert_eq!(
+        site.ask("HEAD", &[(INM, &ours())]).status(),
+        200,
+        "a HEAD does not say how long it is"
+    );
     site.answers(&[("etag", OWN), ("content-length", "12")], &[], None);
     assert_eq!(site.ask("HEAD", &[(INM, &ours())]).status(), 304);
 }
@@ -80,7 +87,7 @@ fn what_the_inner_service_says_must_be_the_same_in_all() {
         (&[("etag", OWN), ("content-type", "a"), ("vary", "accept")], 12, true),
         (plain, 13, false),
     ] {
-        let site = Site::new(|layer| layer.learn_inner_tags(true));
+        let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn));
         site.answers(plain, &[data(12)], Some(12));
         site.ask("GET", &[]);
         site.answers(lines, &[data(size)], Some(size as u64));
@@ -98,7 +105,7 @@ fn what_breaks_off_teaches_nothing() {
         (&[], Some(12)),
         (&[data(9), Step::Error(7)], None),
     ] {
-        let site = Site::new(|layer| layer.replace_inner_tags(true));
+        let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
         site.answers(&[("etag", OWN)], steps, size);
         let seen = site.ask("GET", &[]);
         assert_eq!(seen.frames, frames(steps.to_vec()));
@@ -108,12 +115,15 @@ fn what_breaks_off_teaches_nothing() {
 
     // The client leaves after any number of frames.
     for taken in 0..=2 {
-        let site = Site::new(|layer| layer.learn_inner_tags(true));
+        let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn));
         site.answers(&[("etag", OWN)], &[data(5), data(4), data(3)], Some(12));
         {
             let mut body = Box::pin(site.head(Request::new(())).into_body());
             for _ in 0..taken {
-                assert!(body.as_mut().poll_frame(&mut Context::from_waker(Waker::noop())).is_ready());
+                assert!(body
+                    .as_mut()
+                    .poll_frame(&mut Context::from_waker(Waker::noop()))
+                    .is_ready());
             }
         }
         assert_eq!(site.ask("GET", &[]).line("etag"), Some(OWN), "{taken}");
@@ -123,7 +133,7 @@ fn what_breaks_off_teaches_nothing() {
 #[test]
 fn a_body_that_nobody_asks_for_its_end_teaches_all_the_same() {
     // Hyper lets go of content whose length is known when it has all of it.
-    let site = Site::new(|layer| layer.learn_inner_tags(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn));
     {
         let mut body = Box::pin(site.head(Request::new(())).into_body());
         for _ in 0..2 {
@@ -136,7 +146,7 @@ fn a_body_that_nobody_asks_for_its_end_teaches_all_the_same() {
 #[test]
 fn content_that_changed_a_moment_ago_is_not_learnt() {
     for (age, learnt) in [(0, false), (1, false), (2, true), (3600, true)] {
-        let site = Site::new(|layer| layer.learn_inner_tags(true));
+        let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn));
         site.answers(&[("etag", OWN), (LM, &date(10 - age))], &[data(12)], Some(12));
         site.ask("GET", &[]);
         assert_eq!(site.ask("GET", &[]).line("etag") != Some(OWN), learnt, "{age} s");
@@ -145,7 +155,7 @@ fn content_that_changed_a_moment_ago_is_not_learnt() {
 
 #[test]
 fn a_rollback_to_an_older_file_is_seen() {
-    let site = Site::new(|layer| layer.replace_inner_tags(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
     let (old, new) = ([data(12)], [data(5), data(7)]);
     let answer = |steps: &[Step], etag, age: i64| {
         site.answers(&[("etag", etag), (LM, &date(10 - age))], steps, Some(12));
@@ -153,7 +163,8 @@ fn a_rollback_to_an_older_file_is_seen() {
     answer(&new, "\"new\"", 60);
     site.ask("GET", &[]);
     let held = site.ask("GET", &[]);
-    let (etag, modified) = (held.line("etag").unwrap().to_owned(), held.line(LM).unwrap().to_owned());
+    let (etag, modified) =
+        (held.line("etag").unwrap().to_owned(), held.line(LM).unwrap().to_owned());
     assert_eq!(etag, tag_of(&new));
     answer(&old, "\"old\"", 3600);
     for lines in [&[(INM, &*etag)][..], &[(IMS, &modified)], &[(INM, &etag), (IMS, &modified)]] {
@@ -164,7 +175,7 @@ fn a_rollback_to_an_older_file_is_seen() {
 
 #[test]
 fn a_tag_of_the_inner_service_is_never_seen_where_it_is_replaced() {
-    let site = Site::new(|layer| layer.replace_inner_tags(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
     let small = &[data(5)][..];
     for (lines, steps, size, etag) in [
         (&[("etag", OWN)][..], small, Some(5), Some(tag_of(small))),
@@ -197,12 +208,14 @@ fn a_tag_of_the_inner_service_is_never_seen_where_it_is_replaced() {
 
 #[test]
 fn a_part_has_the_tag_of_the_whole() {
-    let site = Site::new(|layer| layer.replace_inner_tags(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
     let part = |lines: Lines<'_>, own: &str| {
         let mut origin = site.origin.borrow_mut();
         (origin.status, origin.steps, origin.size) = (206, vec![data(5)], Some(5));
-        origin.lines =
-            vec![("etag".to_owned(), own.to_owned()), ("content-range".to_owned(), "bytes 0-4/12".to_owned())];
+        origin.lines = vec![
+            ("etag".to_owned(), own.to_owned()),
+            ("content-range".to_owned(), "bytes 0-4/12".to_owned()),
+        ];
         drop(origin);
         let seen = site.ask("GET", &[lines, &[("range", "bytes=0-4")]].concat());
         (seen.status(), seen.line("etag").map(str::to_owned), site.shows("range"))
@@ -214,7 +227,11 @@ fn a_part_has_the_tag_of_the_whole() {
 
     assert_eq!(part(&[], OWN), (206, Some(ours()), true));
     assert_eq!(part(&[], "\"other\""), (206, None, true));
-    assert_eq!(part(&[(INM, &ours())], OWN), (304, Some(ours()), false), "the whole is asked for, to be judged");
+    assert_eq!(
+        part(&[(INM, &ours())], OWN),
+        (304, Some(ours()), false),
+        "the whole is asked for, to be judged"
+    );
     // Whether the part is the right one is not for the inner service to say.
     for line in [("if-range", &*ours()), ("if-range", OWN), (IM, &ours())] {
         assert!(!part(&[line], OWN).2, "{line:?}");
@@ -231,16 +248,21 @@ fn dates_are_evidence_only_for_those_who_say_so() {
         (true, &[(LM, &date(9))], Some(12), false),
         (true, &[], Some(12), false),
     ] {
-        let site = Site::new(|layer| layer.replace_inner_tags(true).trust_inner_dates(trusts));
+        let site =
+            Site::new(|layer| layer.inner_tags(InnerTags::Replace).trust_inner_dates(trusts));
         site.answers(lines, &[data(12)], size);
         assert_eq!(site.ask("GET", &[]).line("etag"), None);
-        assert_eq!(site.ask("GET", &[]).line("etag").is_some(), learnt, "{trusts} {lines:?} {size:?}");
+        assert_eq!(
+            site.ask("GET", &[]).line("etag").is_some(),
+            learnt,
+            "{trusts} {lines:?} {size:?}"
+        );
     }
 }
 
 #[test]
 fn variants_are_learnt_one_by_one() {
-    let site = Site::new(|layer| layer.replace_inner_tags(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
     let ask = |accept: &str, steps: &[Step]| {
         let lines = [("etag", OWN), ("vary", "accept"), ("content-type", accept)];
         site.answers(&lines, steps, Some(12));
@@ -282,11 +304,22 @@ fn a_tag_that_comes_too_late_for_the_head_follows_the_content() {
         site.answers(own, steps, size);
         let seen = site.ask_over(version, "GET", lines);
         let tag = tag_of(steps);
-        assert_eq!(seen.trailer(), trailed.then_some(&*tag), "{version:?} {lines:?} {own:?} {size:?}");
+        assert_eq!(
+            seen.trailer(),
+            trailed.then_some(&*tag),
+            "{version:?} {lines:?} {own:?} {size:?}"
+        );
         assert_eq!(seen.content(), content(steps));
-        assert_eq!(seen.line("etag"), own.iter().find(|(name, _)| *name == "etag").map(|(_, text)| *text));
+        assert_eq!(
+            seen.line("etag"),
+            own.iter().find(|(name, _)| *name == "etag").map(|(_, text)| *text)
+        );
         let announced = trailed || steps.contains(&Step::Error(3));
-        assert_eq!(seen.line("trailer"), announced.then_some("etag"), "{version:?} {lines:?} {own:?} {size:?}");
+        assert_eq!(
+            seen.line("trailer"),
+            announced.then_some("etag"),
+            "{version:?} {lines:?} {own:?} {size:?}"
+        );
     }
 
     let site = Site::new(|layer| layer.trailer_tags(true));
@@ -360,15 +393,23 @@ fn one_range_is_served_of_content_with_a_tag() {
     site.answers(&[("accept-ranges", "none")], &steps, Some(12));
     assert_eq!(site.ask("GET", &[("range", "bytes=0-1")]).status(), 200, "none means none");
     site.answers(&[("etag", "W/\"weak\"")], &steps, Some(12));
-    assert_eq!(site.ask("GET", &[("range", "bytes=0-1")]).status(), 200, "a weak tag does not name octets");
+    assert_eq!(
+        site.ask("GET", &[("range", "bytes=0-1")]).status(),
+        200,
+        "a weak tag does not name octets"
+    );
     site.answers(&[], &steps, None);
-    assert_eq!(site.ask("GET", &[("range", "bytes=0-1")]).status(), 206, "it was read, so that its length is known");
+    assert_eq!(
+        site.ask("GET", &[("range", "bytes=0-1")]).status(),
+        206,
+        "it was read, so that its length is known"
+    );
 }
 
 #[test]
 fn a_download_resumes_on_another_server_and_never_with_another_version() {
     let server = |etag: &'static str, steps: &[Step]| {
-        let site = Site::new(|layer| layer.replace_inner_tags(true).ranges(true));
+        let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace).ranges(true));
         site.answers(&[("etag", etag), ("accept-ranges", "bytes")], steps, Some(12));
         site.ask("GET", &[]);
         site
@@ -410,7 +451,7 @@ proptest! {
         }
         let size = tells_size.then(|| lens.iter().sum::<usize>() as u64);
         let own = if tagged { &[("etag", OWN)][..] } else { &[] };
-        let site = Site::new(|layer| layer.replace_inner_tags(learns).trailer_tags(true).buffer_limit(limit));
+        let site = Site::new(|layer| layer.inner_tags(if learns { InnerTags::Replace } else { InnerTags::Keep }).trailer_tags(true).buffer_limit(limit));
         for _ in 0..2 {
             site.answers(own, &steps, size);
             let seen = site.ask_over(Version::HTTP_2, "GET", &[]);
@@ -429,7 +470,7 @@ proptest! {
 
 #[test]
 fn one_poll_hashes_no_more_than_a_slice() {
-    let site = Site::new(|layer| layer.learn_inner_tags(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn));
     let large = Bytes::from(vec![7; 1 << 20]);
     site.answers(&[("etag", OWN)], &[Step::Data(large)], Some(1 << 20));
     let mut body = pin!(site.head(Request::new(())).into_body());
@@ -445,7 +486,8 @@ fn one_poll_hashes_no_more_than_a_slice() {
 
 #[test]
 fn a_post_and_a_streamed_error_are_none_of_its_business() {
-    let site = Site::new(|layer| layer.replace_inner_tags(true).trailer_tags(true).ranges(true));
+    let site =
+        Site::new(|layer| layer.inner_tags(InnerTags::Replace).trailer_tags(true).ranges(true));
     let seen = site.ask_over(Version::HTTP_2, "POST", &[(IM, "\"x\""), ("range", "bytes=0-1")]);
     assert_eq!((seen.status(), seen.line("etag"), seen.trailer()), (200, Some(OWN), None));
     assert!(site.shows(IM) && site.shows("range"));

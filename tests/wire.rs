@@ -32,7 +32,8 @@ use tower_conditional::{ConditionalLayer, EntityTag};
 use tower_http::{compression::CompressionLayer, services::ServeDir};
 
 use self::net::{
-    ask, axum, fed, http_date, hyper, request, within, Feed, Folder, Http2, Wire, GUARD, HEADERS, MISS, START, TEXT,
+    ask, axum, fed, http_date, hyper, request, within, Feed, Folder, Http2, Wire, GUARD, HEADERS,
+    MISS, START, TEXT,
 };
 
 mod net;
@@ -40,7 +41,11 @@ mod net;
 #[tokio::test]
 async fn pipelined_responses_follow_a_304_at_once() {
     for (name, address, axum) in [
-        ("axum", axum(Router::new().route("/", get(TEXT)).layer(ConditionalLayer::new())).await, true),
+        (
+            "axum",
+            axum(Router::new().route("/", get(TEXT)).layer(ConditionalLayer::new())).await,
+            true,
+        ),
         ("hyper", hyper(Version::HTTP_11, ConditionalLayer::new().layer(plain())).await, false),
     ] {
         let tag = EntityTag::of(TEXT.as_bytes()).to_string();
@@ -62,7 +67,11 @@ async fn pipelined_responses_follow_a_304_at_once() {
             let reply = wire.reply(method).await;
             assert_eq!(reply.status, status, "{name} {i}");
             assert_eq!(reply.field("etag"), Some(tag.as_str()), "{name} {i}");
-            assert_eq!(reply.text(), if (method, status) == ("GET", 200) { TEXT } else { "" }, "{name} {i}");
+            assert_eq!(
+                reply.text(),
+                if (method, status) == ("GET", 200) { TEXT } else { "" },
+                "{name} {i}"
+            );
             let length = match (method, status) {
                 (_, 200) => Some("5"),
                 (_, 412) => Some("0"),
@@ -81,9 +90,10 @@ async fn http2_gets_no_data_with_a_304_a_412_or_a_head() {
     let router = Router::new().route("/", get(TEXT)).layer(ConditionalLayer::new());
     // Hyper does not strip the content of a HEAD here.
     let stripped = ConditionalLayer::new().head_as_get(true).layer(plain());
-    for (name, address, axum) in
-        [("axum", hyper(Version::HTTP_2, router).await, true), ("hyper", hyper(Version::HTTP_2, stripped).await, false)]
-    {
+    for (name, address, axum) in [
+        ("axum", hyper(Version::HTTP_2, router).await, true),
+        ("hyper", hyper(Version::HTTP_2, stripped).await, false),
+    ] {
         let tag = EntityTag::of(TEXT.as_bytes()).to_string();
         let (hit, miss) = (&[("if-none-match", tag.as_str())], &[("if-none-match", MISS)]);
         let mut client = Http2::connect(address).await;
@@ -119,7 +129,8 @@ async fn http2_gets_no_data_with_a_304_a_412_or_a_head() {
 
 #[tokio::test]
 async fn a_head_has_the_tag_of_the_get_or_none() {
-    let router = || Router::new().route("/", get(TEXT)).route("/stream", get(|| async { ready_stream() }));
+    let router =
+        || Router::new().route("/", get(TEXT)).route("/stream", get(|| async { ready_stream() }));
     let layer = ConditionalLayer::new;
     let around = hyper(Version::HTTP_11, layer().layer(router())).await;
     let as_get = hyper(Version::HTTP_11, layer().head_as_get(true).layer(router())).await;
@@ -138,7 +149,11 @@ async fn a_head_has_the_tag_of_the_get_or_none() {
         assert_eq!(tag, EntityTag::of(TEXT.as_bytes()).to_string(), "{name} {path}");
         assert_eq!(head.field("etag"), has_tag.then_some(tag), "{name} {path}");
         // A stream that was read to its end has a length, too.
-        assert_eq!((get.field("content-length"), head.field("content-length")), (Some("5"), length), "{name} {path}");
+        assert_eq!(
+            (get.field("content-length"), head.field("content-length")),
+            (Some("5"), length),
+            "{name} {path}"
+        );
 
         let again = ask(address, "HEAD", path, &[("if-none-match", tag)]).await;
         assert_eq!(again.status, if has_tag { 304 } else { 200 }, "{name} {path}");
@@ -158,7 +173,9 @@ async fn a_304_keeps_every_line_that_does_not_describe_content() {
         ("content-security-policy", "default-src 'self'"),
         ("content-location", "/here"),
     ];
-    let handler = || async { (AppendHeaders(KEPT), AppendHeaders([("content-language", "en")]), with_trailers()) };
+    let handler = || async {
+        (AppendHeaders(KEPT), AppendHeaders([("content-language", "en")]), with_trailers())
+    };
     let (seconds, layer) = clocked();
     let router = Router::new().route("/", get(handler)).layer(layer);
     let address = axum(router.clone()).await;
@@ -171,7 +188,10 @@ async fn a_304_keeps_every_line_that_does_not_describe_content() {
     let mut client = Http2::connect(hyper(Version::HTTP_2, router).await).await;
     for (name, fields) in [
         ("by tag", &[("if-none-match", tag)][..]),
-        ("by a weak tag on the second line", &[("if-none-match", MISS), ("if-none-match", &format!("W/{tag}"))]),
+        (
+            "by a weak tag on the second line",
+            &[("if-none-match", MISS), ("if-none-match", &format!("W/{tag}"))],
+        ),
         ("by date", &[("if-modified-since", date)]),
     ] {
         let over_http2 = client.ask(&Method::GET, fields).await.0;
@@ -184,7 +204,11 @@ async fn a_304_keeps_every_line_that_does_not_describe_content() {
             for field in ["content-type", "content-language", "transfer-encoding", "trailer"] {
                 assert_eq!(reply.field(field), None, "{name} {version} {field}");
             }
-            assert_eq!(reply.field("content-length"), (version == 2).then_some("0"), "{name} {version}");
+            assert_eq!(
+                reply.field("content-length"),
+                (version == 2).then_some("0"),
+                "{name} {version}"
+            );
         }
     }
 }
@@ -194,14 +218,24 @@ async fn encodings_made_inside_have_strong_tags_and_those_made_outside_share_a_w
     let router = || Router::new().route("/", get(|| async { TEXT.repeat(1000) }));
     let (layer, compression) = (ConditionalLayer::new, CompressionLayer::new);
     let inside = router().layer(compression()).layer(layer());
-    let outside = router().layer(layer().compressed_outside(true)).layer(compression());
-    for (name, address, start) in [("inside", axum(inside).await, "\""), ("outside", axum(outside).await, "W/\"")] {
+    let outside = router().layer(layer().behind_compression(true)).layer(compression());
+    for (name, address, start) in
+        [("inside", axum(inside).await, "\""), ("outside", axum(outside).await, "W/\"")]
+    {
         let mut tags = Vec::new();
         for (encoding, expected) in [("gzip", Some("gzip")), ("identity", None)] {
             let accept = ("accept-encoding", encoding);
             let whole = ask(address, "GET", "/", &[accept]).await;
-            assert_eq!((whole.status, whole.field("content-encoding")), (200, expected), "{name} {encoding}");
-            assert_eq!(whole.content.starts_with(&[0x1f, 0x8b]), expected.is_some(), "{name} {encoding}");
+            assert_eq!(
+                (whole.status, whole.field("content-encoding")),
+                (200, expected),
+                "{name} {encoding}"
+            );
+            assert_eq!(
+                whole.content.starts_with(&[0x1f, 0x8b]),
+                expected.is_some(),
+                "{name} {encoding}"
+            );
             let tag = whole.field("etag").unwrap();
             assert!(tag.starts_with(start), "{name} {encoding}: {tag}");
 
@@ -213,14 +247,23 @@ async fn encodings_made_inside_have_strong_tags_and_those_made_outside_share_a_w
                 "{name} {encoding}"
             );
             for reply in [&whole, &again] {
-                assert_eq!(reply.lines("vary"), ["accept-encoding"], "{name} {encoding} {}", reply.status);
+                assert_eq!(
+                    reply.lines("vary"),
+                    ["accept-encoding"],
+                    "{name} {encoding} {}",
+                    reply.status
+                );
             }
             tags.push(tag.to_owned());
         }
         assert_eq!(tags[0] == tags[1], name == "outside");
         let fields = [("accept-encoding", "identity"), ("if-none-match", &tags[0])];
         let expected = if name == "inside" { 200 } else { 304 };
-        assert_eq!(ask(address, "GET", "/", &fields).await.status, expected, "{name}: the client holds gzip");
+        assert_eq!(
+            ask(address, "GET", "/", &fields).await.status,
+            expected,
+            "{name}: the client holds gzip"
+        );
     }
 }
 
@@ -241,11 +284,19 @@ async fn files_are_served_by_their_own_validators_and_never_by_stale_ones() {
         ("tag", &[("if-none-match", tag)][..], (304, "")),
         ("tag on the second line", &[("if-none-match", MISS), ("if-none-match", tag)], (304, "")),
         ("date", &[("if-modified-since", date)], (304, "")),
-        ("another tag, and the date", &[("if-none-match", MISS), ("if-modified-since", date)], (200, "newer")),
+        (
+            "another tag, and the date",
+            &[("if-none-match", MISS), ("if-modified-since", date)],
+            (200, "newer"),
+        ),
         ("If-Match", &[("if-match", tag)], (200, "newer")),
         ("If-Match with another tag", &[("if-match", MISS)], (412, "")),
         ("range", &[("range", "bytes=0-2")], (206, "new")),
-        ("a tag of the layer's form", &[("range", "bytes=0-2"), ("if-range", &ours)], (200, "newer")),
+        (
+            "a tag of the layer's form",
+            &[("range", "bytes=0-2"), ("if-range", &ours)],
+            (200, "newer"),
+        ),
     ] {
         let reply = ask(address, "GET", "/a.txt", fields).await;
         assert_eq!((reply.status, reply.text()), expected, "{name}");
@@ -278,7 +329,7 @@ async fn streams_are_not_held_back() {
     };
     let router = Router::new().fallback(get(handler));
     // If anything waited for content, it would wait longer than this test does.
-    let address = axum(router.layer(ConditionalLayer::new().buffer_deadline(Some(GUARD * 2)))).await;
+    let address = axum(router.layer(ConditionalLayer::new().sized_body_timeout(GUARD * 2))).await;
 
     for (path, mime, chunks) in [
         ("/events", "text/event-stream", ["data: one\n\n", "data: two\n\n"]),
@@ -288,7 +339,11 @@ async fn streams_are_not_held_back() {
         let mut wire = Wire::connect(address).await;
         wire.send(request("GET", path, &[("if-none-match", MISS)])).await;
         let (status, headers) = wire.head().await;
-        assert_eq!((status, &headers["content-type"]), (200, &HeaderValue::from_static(mime)), "{path}");
+        assert_eq!(
+            (status, &headers["content-type"]),
+            (200, &HeaderValue::from_static(mime)),
+            "{path}"
+        );
         assert!(!headers.contains_key("etag"), "{path}");
         if !chunks[0].is_empty() {
             assert_eq!(wire.chunk().await, chunks[0].as_bytes(), "{path}");
@@ -332,21 +387,26 @@ async fn an_endless_body_streams_until_its_client_leaves() {
 
 #[tokio::test]
 async fn a_slow_body_is_dropped_when_its_client_leaves() {
-    for (name, deadline) in [("while it is read", Some(GUARD * 2)), ("while it is sent", None)] {
+    for (name, deadline) in [("while it is read", GUARD * 2), ("while it is sent", Duration::ZERO)]
+    {
         let (feeds, mut opened) = mpsc::unbounded_channel();
         let handler = || async move {
             let (feed, body) = fed(TEXT);
             feeds.send(feed).unwrap();
             ([(header::CONTENT_LENGTH, "10")], body)
         };
-        let layer = ConditionalLayer::new().buffer_deadline(deadline);
+        let layer = ConditionalLayer::new().sized_body_timeout(deadline);
         let address = axum(Router::new().route("/", get(handler)).layer(layer)).await;
         let mut wire = Wire::connect(address).await;
         wire.send(request("GET", "/", &[])).await;
         let feed: Feed = within(opened.recv()).await.unwrap();
         if deadline.is_none() {
             let (status, headers) = wire.head().await;
-            assert_eq!((status, &headers["content-length"]), (200, &HeaderValue::from_static("10")), "{name}");
+            assert_eq!(
+                (status, &headers["content-length"]),
+                (200, &HeaderValue::from_static("10")),
+                "{name}"
+            );
             assert_eq!(wire.take(TEXT.len()).await, TEXT.as_bytes(), "{name}");
         }
         assert!(!feed.is_closed(), "{name}");
@@ -357,23 +417,32 @@ async fn a_slow_body_is_dropped_when_its_client_leaves() {
 
 #[tokio::test]
 async fn trailers_arrive_behind_tagged_content() {
-    let router = Router::new().route("/", get(|| async { with_trailers() })).layer(ConditionalLayer::new());
+    let router =
+        Router::new().route("/", get(|| async { with_trailers() })).layer(ConditionalLayer::new());
     let tag = EntityTag::of(TEXT.as_bytes()).to_string();
 
     let reply = ask(axum(router.clone()).await, "GET", "/", &[("te", "trailers")]).await;
-    let (over_http2, _) = Http2::connect(hyper(Version::HTTP_2, router).await).await.ask(&Method::GET, &[]).await;
+    let (over_http2, _) =
+        Http2::connect(hyper(Version::HTTP_2, router).await).await.ask(&Method::GET, &[]).await;
     for (version, reply) in [(1, reply), (2, over_http2)] {
         assert_eq!((reply.status, reply.text()), (200, TEXT), "{version}");
         assert_eq!(reply.field("etag"), Some(tag.as_str()), "{version}");
-        assert_eq!((reply.trailers.len(), &reply.trailers["x-sum"]), (1, &HeaderValue::from_static("7")), "{version}");
+        assert_eq!(
+            (reply.trailers.len(), &reply.trailers["x-sum"]),
+            (1, &HeaderValue::from_static("7")),
+            "{version}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_body_error_cuts_the_connection_behind_the_octets_before_it() {
-    for (name, length, start) in [("unknown size", None, "5\r\nhello\r\n"), ("known size", Some("10"), "hello")] {
+    for (name, length, start) in
+        [("unknown size", None, "5\r\nhello\r\n"), ("known size", Some("10"), "hello")]
+    {
         for (layer, waits) in [(false, false), (true, false), (false, true), (true, true)] {
-            let case = format!("{name}, with the layer: {layer}, known to the client first: {waits}");
+            let case =
+                format!("{name}, with the layer: {layer}, known to the client first: {waits}");
             let (releases, mut opened) = mpsc::unbounded_channel();
             let handler = move || async move {
                 let (release, released) = oneshot::channel::<()>();
@@ -387,11 +456,14 @@ async fn a_body_error_cuts_the_connection_behind_the_octets_before_it() {
                     Err(io::Error::other("broken"))
                 };
                 let body = stream::iter([Ok(TEXT)]).chain(stream::once(error));
-                (AppendHeaders(length.map(|length| (header::CONTENT_LENGTH, length))), Body::from_stream(body))
+                (
+                    AppendHeaders(length.map(|length| (header::CONTENT_LENGTH, length))),
+                    Body::from_stream(body),
+                )
             };
             let mut router = Router::new().route("/", get(handler));
             if layer {
-                router = router.layer(ConditionalLayer::new().buffer_deadline(None));
+                router = router.layer(ConditionalLayer::new().sized_body_timeout(Duration::ZERO));
             }
             let mut wire = Wire::connect(axum(router).await).await;
             wire.send(request("GET", "/", &[])).await;
@@ -420,16 +492,36 @@ async fn the_layer_works_wherever_it_is_mounted() {
     for (name, address, path) in [
         ("layer", axum(flags().layer(layer())).await, "/flags"),
         ("route_layer", axum(flags().route_layer(layer())).await, "/flags"),
-        ("on a MethodRouter", axum(Router::new().route("/flags", get(TEXT).layer(layer()))).await, "/flags"),
-        ("on a Handler", axum(Router::new().route("/flags", get(handler.layer(layer())))).await, "/flags"),
+        (
+            "on a MethodRouter",
+            axum(Router::new().route("/flags", get(TEXT).layer(layer()))).await,
+            "/flags",
+        ),
+        (
+            "on a Handler",
+            axum(Router::new().route("/flags", get(handler.layer(layer())))).await,
+            "/flags",
+        ),
         ("over merge", axum(Router::new().merge(flags()).layer(layer())).await, "/flags"),
         ("over a fallback", axum(Router::new().fallback(get(TEXT)).layer(layer())).await, "/flags"),
         ("over nest", axum(Router::new().nest("/api", flags()).layer(layer())).await, "/api/flags"),
-        ("inside nest", axum(Router::new().nest("/api", flags().layer(layer()))).await, "/api/flags"),
-        ("over files", axum(Router::new().nest_service("/files", files.clone()).layer(layer())).await, "/files/flags"),
+        (
+            "inside nest",
+            axum(Router::new().nest("/api", flags().layer(layer()))).await,
+            "/api/flags",
+        ),
+        (
+            "over files",
+            axum(Router::new().nest_service("/files", files.clone()).layer(layer())).await,
+            "/files/flags",
+        ),
         ("around files", hyper(http1, layer().layer(files)).await, "/flags"),
         ("around the Router", hyper(http1, layer().layer(flags())).await, "/flags"),
-        ("by a ServiceBuilder", hyper(http1, ServiceBuilder::new().layer(layer()).service(flags())).await, "/flags"),
+        (
+            "by a ServiceBuilder",
+            hyper(http1, ServiceBuilder::new().layer(layer()).service(flags())).await,
+            "/flags",
+        ),
     ] {
         let whole = ask(address, "GET", path, &[]).await;
         assert_eq!((whole.status, whole.text()), (200, TEXT), "{name}");
@@ -460,7 +552,8 @@ fn ready_stream() -> Body {
 
 /// The same with trailers.
 fn with_trailers() -> impl IntoResponse {
-    let trailers = HeaderMap::from_iter([(HeaderName::from_static("x-sum"), HeaderValue::from_static("7"))]);
+    let trailers =
+        HeaderMap::from_iter([(HeaderName::from_static("x-sum"), HeaderValue::from_static("7"))]);
     let frames = [Frame::data("he".into()), Frame::data("llo".into()), Frame::trailers(trailers)];
     let body = StreamBody::new(stream::iter(frames.map(Ok::<_, Infallible>)));
     ([("trailer", "x-sum"), ("content-type", "text/plain")], Body::new(body))

@@ -20,10 +20,15 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming};
 use tokio::sync::mpsc;
 use tower::{service_fn, Layer};
-use tower_conditional::{ConditionalLayer, EntityTag, HttpDate, PreconditionLayer, Representation, Validators};
+use tower_conditional::{
+    ConditionalLayer, EntityTag, HttpDate, PreconditionLayer, Representation, Validators,
+};
 use tower_http::services::ServeDir;
 
-use self::net::{ask, axum, fed, http_date, hyper, request, within, Folder, Http2, Reply, Wire, HEADERS, MISS, TEXT};
+use self::net::{
+    ask, axum, fed, http_date, hyper, request, within, Folder, Http2, Reply, Wire, HEADERS, MISS,
+    TEXT,
+};
 
 #[allow(dead_code)]
 mod net;
@@ -57,7 +62,12 @@ async fn pipelined_requests_are_answered_before_the_handler_runs() {
     for mut server in with_source(Version::HTTP_11).await {
         let name = server.name;
         let mut wire = Wire::connect(server.address).await;
-        wire.send(requests.map(|(method, path, fields, body, _)| request(method, path, fields) + body).concat()).await;
+        wire.send(
+            requests
+                .map(|(method, path, fields, body, _)| request(method, path, fields) + body)
+                .concat(),
+        )
+        .await;
         for (i, (method, .., status)) in requests.into_iter().enumerate() {
             let reply = wire.reply(method).await;
             assert_answer(&reply, status, &format!("{name} {i}"));
@@ -71,7 +81,11 @@ async fn pipelined_requests_are_answered_before_the_handler_runs() {
             assert_eq!(reply.field("content-length"), length.as_deref(), "{name} {i}");
         }
         assert_eq!(wire.rest().await, b"", "{name}");
-        assert_eq!(server.calls(), [&READ[..], &[BEGUN, Written(TEXT.into()), Over], &READ].concat(), "{name}");
+        assert_eq!(
+            server.calls(),
+            [&READ[..], &[BEGUN, Written(TEXT.into()), Over], &READ].concat(),
+            "{name}"
+        );
     }
 }
 
@@ -97,7 +111,11 @@ async fn http2_gets_one_head_for_what_is_not_run() {
             assert_answer(&reply, status, &case);
             if status != 428 {
                 assert_eq!(frames, [(HEADERS, true)], "the head ends the stream: {case}");
-                assert_eq!(reply.field("content-length"), (name == "axum").then_some("0"), "{case}");
+                assert_eq!(
+                    reply.field("content-length"),
+                    (name == "axum").then_some("0"),
+                    "{case}"
+                );
             }
         }
         assert_eq!(server.calls(), [], "{name}");
@@ -120,9 +138,14 @@ async fn a_refused_upload_is_answered_whole_while_the_client_still_sends() {
             ("in chunks", CHUNKED, chunked(&large)),
             ("in chunks without an end", CHUNKED, chunked(&large).slice(..large.len())),
         ] {
-            for (path, fields, status) in [("/", &[LOST, framing][..], 412), (GUARDED, &[framing], 428)] {
+            for (path, fields, status) in
+                [("/", &[LOST, framing][..], 412), (GUARDED, &[framing], 428)]
+            {
                 for reads_meanwhile in [true, false] {
-                    let case = format!("{}, {case}, {status}, reads meanwhile: {reads_meanwhile}", server.name);
+                    let case = format!(
+                        "{}, {case}, {status}, reads meanwhile: {reads_meanwhile}",
+                        server.name
+                    );
                     let mut wire = Wire::connect(server.address).await;
                     wire.send(request("PUT", path, fields)).await;
                     let mut sending = wire.send_meanwhile(body.clone());
@@ -165,7 +188,9 @@ async fn http2_goes_on_after_refused_uploads() {
         assert!(!server.calls().contains(&BEGUN), "{name}");
         // If the octets that were refused still counted, there would be no room for these.
         for _ in 0..2 {
-            let (reply, _) = client.send(&Method::PUT, "/", &[("if-match", &tag)], Body::from(large.clone())).await;
+            let (reply, _) = client
+                .send(&Method::PUT, "/", &[("if-match", &tag)], Body::from(large.clone()))
+                .await;
             assert_answer(&reply, 204, name);
             assert!(server.calls().contains(&Written(large.clone())), "{name}");
         }
@@ -176,7 +201,8 @@ async fn http2_goes_on_after_refused_uploads() {
 async fn a_client_that_waits_for_100_is_refused_without_it() {
     for mut server in servers(Version::HTTP_11).await {
         for framing in [TEN_MEBIBYTES, FIVE, CHUNKED] {
-            for (path, fields, status) in [("/", &[LOST, EXPECT, framing][..], 412), (GUARDED, &[EXPECT, framing], 428)]
+            for (path, fields, status) in
+                [("/", &[LOST, EXPECT, framing][..], 412), (GUARDED, &[EXPECT, framing], 428)]
             {
                 let case = format!("{} {framing:?}", server.name);
                 let mut wire = Wire::connect(server.address).await;
@@ -213,7 +239,11 @@ async fn a_write_that_may_run_gets_its_100_and_its_body_whole() {
                 assert_answer(&wire.reply("PUT").await, 204, &case);
                 within(sending).await.unwrap().unwrap();
                 let asked = if server.name == "from_get" { ASKED } else { &[BEGUN] };
-                assert_eq!(server.calls(), [asked, &[Written(body.clone()), Over]].concat(), "{case}");
+                assert_eq!(
+                    server.calls(),
+                    [asked, &[Written(body.clone()), Over]].concat(),
+                    "{case}"
+                );
             }
         }
     }
@@ -354,8 +384,14 @@ async fn files_are_not_cut_into_parts_for_a_client_that_holds_another_version() 
     let layer = PreconditionLayer::new(move |_| ready(current.lock().unwrap().clone()));
     let files = layer.layer(ServeDir::new(&folder.0));
     let router = Router::new().fallback_service(files.clone());
-    let addresses = [("axum", axum(router.clone()).await), ("hyper", hyper(Version::HTTP_11, files.clone()).await)];
-    let over_http2 = [("axum", hyper(Version::HTTP_2, router).await), ("hyper", hyper(Version::HTTP_2, files).await)];
+    let addresses = [
+        ("axum", axum(router.clone()).await),
+        ("hyper", hyper(Version::HTTP_11, files.clone()).await),
+    ];
+    let over_http2 = [
+        ("axum", hyper(Version::HTTP_2, router).await),
+        ("hyper", hyper(Version::HTTP_2, files).await),
+    ];
 
     // What the files say of themselves is what the source knows.
     let whole = ask(addresses[0].1, "GET", "/a.txt", &[]).await;
@@ -385,7 +421,11 @@ async fn files_are_not_cut_into_parts_for_a_client_that_holds_another_version() 
         for (server, address) in addresses {
             let reply = ask(address, "GET", "/a.txt", fields).await;
             assert_eq!((reply.status, reply.text()), expected, "{name}, {server}");
-            assert_eq!(reply.field("content-range").is_some(), reply.status == 206, "{name}, {server}");
+            assert_eq!(
+                reply.field("content-range").is_some(),
+                reply.status == 206,
+                "{name}, {server}"
+            );
         }
         for (server, address) in over_http2 {
             let mut client = Http2::connect(address).await;
@@ -448,8 +488,10 @@ async fn servers(version: Version) -> Vec<Server> {
 
 /// Starts a server with Axum, and one without, whose validators are known beforehand.
 async fn with_source(version: Version) -> [Server; 2] {
-    let layer = PreconditionLayer::new(|_| ready(Representation::Exists(EntityTag::of(TEXT.as_bytes()).into())))
-        .require_preconditions(|parts| parts.uri.path() == GUARDED);
+    let layer = PreconditionLayer::new(|_| {
+        ready(Representation::Exists(EntityTag::of(TEXT.as_bytes()).into()))
+    })
+    .require_preconditions(|parts| parts.uri.path() == GUARDED);
 
     let (calls, called) = mpsc::unbounded_channel();
     let address = serve(version, router(calls).layer(layer.clone())).await;
@@ -530,7 +572,11 @@ fn assert_answer(reply: &Reply, status: u16, case: &str) {
     if status == 428 {
         assert!(reply.text().contains("If-Match"), "{case}: {}", reply.text());
         assert_eq!(reply.field("content-type"), Some("text/plain; charset=utf-8"), "{case}");
-        assert_eq!(reply.field("content-length"), Some(reply.content.len().to_string().as_str()), "{case}");
+        assert_eq!(
+            reply.field("content-length"),
+            Some(reply.content.len().to_string().as_str()),
+            "{case}"
+        );
     } else {
         assert_eq!(reply.text(), if status == 200 { TEXT } else { "" }, "{case}, {status}");
     }

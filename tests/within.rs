@@ -35,7 +35,9 @@ type App = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 type Texts = Arc<Mutex<HashMap<String, String>>>;
 
 fn texts(all: &[(&str, &str)]) -> Texts {
-    Arc::new(Mutex::new(all.iter().map(|(uri, text)| ((*uri).to_owned(), (*text).to_owned())).collect()))
+    Arc::new(Mutex::new(
+        all.iter().map(|(uri, text)| ((*uri).to_owned(), (*text).to_owned())).collect(),
+    ))
 }
 
 fn text(texts: &Texts, uri: &str) -> String {
@@ -63,7 +65,11 @@ async fn store(texts: Texts, request: Request<Body>) -> Result<Response<Body>, I
 
 fn boxed<S, B>(service: S) -> App
 where
-    S: Service<Request<Body>, Response = Response<B>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     App::new(service.map_response(|response| response.map(Body::new)))
@@ -95,14 +101,25 @@ fn write(method: &str, uri: &str, lines: Lines<'_>, text: &str) -> Request<Body>
 }
 
 /// Makes a write with the extensions of another.
-fn within(outer: &Extensions, method: &str, uri: &str, lines: Lines<'_>, text: &str) -> Request<Body> {
+fn within(
+    outer: &Extensions,
+    method: &str,
+    uri: &str,
+    lines: Lines<'_>,
+    text: &str,
+) -> Request<Body> {
     let mut write = write(method, uri, lines, text);
     *write.extensions_mut() = outer.clone();
     write
 }
 
 async fn status(app: &App, request: Request<Body>) -> u16 {
-    timeout(Duration::from_secs(5), app.clone().oneshot(request)).await.expect("no deadlock").unwrap().status().as_u16()
+    timeout(Duration::from_secs(5), app.clone().oneshot(request))
+        .await
+        .expect("no deadlock")
+        .unwrap()
+        .status()
+        .as_u16()
 }
 
 #[test]
@@ -135,7 +152,9 @@ fn the_lock_of_one_resource_is_none_of_another() {
         yield_now().await;
         status(&app, write("PUT", two, &[(IM, &tag("old"))], "other")).await
     };
-    let both = run(async { tokio::join!(status(&app, request("PATCH", one, &[(IM, &tag("one"))])), other) });
+    let both = run(async {
+        tokio::join!(status(&app, request("PATCH", one, &[(IM, &tag("one"))])), other)
+    });
     assert_eq!([both.0.min(both.1), both.0.max(both.1)], [204, 412]);
 }
 
@@ -170,10 +189,15 @@ fn a_write_inside_a_write_is_judged_by_its_own_preconditions() {
     let (one, two) = run(both);
     assert_eq!([one.min(two), one.max(two)], [204, 412], "both are based on the old state");
 
-    for (guard, expected) in [(str::to_owned as fn(&str) -> String, 204), (|_| "\"stale\"".to_owned(), 412)] {
+    for (guard, expected) in
+        [(str::to_owned as fn(&str) -> String, 204), (|_| "\"stale\"".to_owned(), 412)]
+    {
         let texts = texts(&[("/note", "one")]);
         let app = rewritten(&texts, 1, guard);
-        assert_eq!(run(status(&app, write("PATCH", "/note", &[(IM, &tag("one"))], "new"))), expected);
+        assert_eq!(
+            run(status(&app, write("PATCH", "/note", &[(IM, &tag("one"))], "new"))),
+            expected
+        );
         assert_eq!(text(&texts, "/note"), if expected == 204 { "new" } else { "one" });
     }
 }
@@ -182,8 +206,8 @@ fn a_write_inside_a_write_is_judged_by_its_own_preconditions() {
 fn one_judgement_is_for_one_write() {
     let texts = texts(&[("/note", "old")]);
     let app = app(&texts, &PreconditionLayer::from_get(), |app, request| async move {
-        let [one, two] =
-            ["one", "two"].map(|text| within(request.extensions(), "PUT", "/note", &[(IM, &tag("old"))], text));
+        let [one, two] = ["one", "two"]
+            .map(|text| within(request.extensions(), "PUT", "/note", &[(IM, &tag("old"))], text));
         assert_eq!(status(&app, one).await, 204);
         status(&app, two).await
     });
@@ -200,7 +224,11 @@ fn a_guarded_write_waits_for_the_unguarded_one_beside_it() {
         async move {
             if request.headers().contains_key("x-add") {
                 yield_now().await;
-                adding.lock().unwrap().entry("/note".to_owned()).and_modify(|text| text.push_str(" and more"));
+                adding
+                    .lock()
+                    .unwrap()
+                    .entry("/note".to_owned())
+                    .and_modify(|text| text.push_str(" and more"));
                 return 204;
             }
             let outer = request.extensions();
@@ -219,9 +247,11 @@ fn a_guarded_write_waits_for_the_unguarded_one_beside_it() {
 fn a_write_that_outlives_the_one_around_it_keeps_the_lock() {
     let texts = texts(&[("/note", "old")]);
     let (judged, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (writing, is_judged, may_go_on) = (Arc::clone(&texts), Arc::clone(&judged), Arc::clone(&goes_on));
+    let (writing, is_judged, may_go_on) =
+        (Arc::clone(&texts), Arc::clone(&judged), Arc::clone(&goes_on));
     let app = app(&texts, &PreconditionLayer::from_get(), move |app, request| {
-        let (writing, is_judged, may_go_on) = (Arc::clone(&writing), Arc::clone(&is_judged), Arc::clone(&may_go_on));
+        let (writing, is_judged, may_go_on) =
+            (Arc::clone(&writing), Arc::clone(&is_judged), Arc::clone(&may_go_on));
         async move {
             if request.headers().contains_key("x-inner") {
                 is_judged.notify_one();
@@ -262,7 +292,8 @@ fn a_minted_date_means_the_same_behind_two_layers() {
             let texts = texts(&[("/note", "one")]);
             let (conditional, clock) = ask::layer();
             let kept = Arc::clone(&texts);
-            let inner = conditional.layer(service_fn(move |request| store(Arc::clone(&kept), request)));
+            let inner =
+                conditional.layer(service_fn(move |request| store(Arc::clone(&kept), request)));
             let layer = PreconditionLayer::from_get();
             let once = boxed(layer.layer(inner));
             let app = match case {
@@ -281,7 +312,11 @@ fn a_minted_date_means_the_same_behind_two_layers() {
             }
             let mine = write("PUT", "/note", &[(IUS, &date)], "mine");
             assert_eq!(run(status(&app, mine)), if others_write { 412 } else { 204 }, "{case}");
-            assert_eq!(text(&texts, "/note"), if others_write { "theirs" } else { "mine" }, "{case}");
+            assert_eq!(
+                text(&texts, "/note"),
+                if others_write { "theirs" } else { "mine" },
+                "{case}"
+            );
         }
     }
 }
@@ -294,8 +329,11 @@ fn a_write_that_meets_the_layer_twice_is_judged_once() {
         let notes = Router::new().fallback_service(layer.layer(inner));
         boxed(layer.layer(Router::new().nest("/api", notes).layer(ConditionalLayer::new())))
     };
-    let plain = |inner: App| boxed(layer.layer(ConditionalLayer::new().layer(boxed(layer.layer(inner)))));
-    for (name, uri, is_routed) in [(IM, "/note", false), (IM, "/api/note", true), (INM, "/note", false)] {
+    let plain =
+        |inner: App| boxed(layer.layer(ConditionalLayer::new().layer(boxed(layer.layer(inner)))));
+    for (name, uri, is_routed) in
+        [(IM, "/note", false), (IM, "/api/note", true), (INM, "/note", false)]
+    {
         let texts = texts(&[("/note", "old")]);
         let kept = Arc::clone(&texts);
         let inner = App::new(service_fn(move |request| store(Arc::clone(&kept), request)));
@@ -309,8 +347,11 @@ fn a_write_that_meets_the_layer_twice_is_judged_once() {
 #[test]
 fn one_path_of_clients_has_one_lock() {
     let version = |mut request: Request<Body>| {
-        let uri =
-            format!("/v{}{}", request.headers().get("x-version").unwrap().to_str().unwrap(), request.uri().path());
+        let uri = format!(
+            "/v{}{}",
+            request.headers().get("x-version").unwrap().to_str().unwrap(),
+            request.uri().path()
+        );
         *request.uri_mut() = uri.parse().unwrap();
         request
     };
@@ -330,8 +371,9 @@ fn one_path_of_clients_has_one_lock() {
     let decoded = App::new(Router::new().nest_service("/api", inner.map_request(decode)));
     for (app, uris) in [(versions, ["/note", "/note"]), (decoded, ["/api/note", "/api/%6eote"])] {
         texts.lock().unwrap().insert("/note".to_owned(), "old".to_owned());
-        let [one, two] = [(uris[0], "1"), (uris[1], "2")]
-            .map(|(uri, version)| write("PUT", uri, &[(IM, &tag("old")), ("x-version", version)], version));
+        let [one, two] = [(uris[0], "1"), (uris[1], "2")].map(|(uri, version)| {
+            write("PUT", uri, &[(IM, &tag("old")), ("x-version", version)], version)
+        });
         let (one, two) = run(async { tokio::join!(status(&app, one), status(&app, two)) });
         assert_eq!([one.min(two), one.max(two)], [204, 412], "{uris:?}");
     }

@@ -15,9 +15,12 @@ pub fn obey() -> io::Result<()> {
     for line in io::stdin().lines() {
         let line = line?;
         let answer = match line.split('\t').collect::<Vec<_>>()[..] {
-            ["throughput", address, path, tag, status, milliseconds] => {
-                throughput(address.parse().unwrap(), &request(path, tag), status, window(milliseconds))?
-            }
+            ["throughput", address, path, tag, status, milliseconds] => throughput(
+                address.parse().unwrap(),
+                &request(path, tag),
+                status,
+                window(milliseconds),
+            )?,
             ["latencies", address, large, milliseconds] => {
                 latencies(address.parse().unwrap(), large == "beside", window(milliseconds))?
             }
@@ -33,13 +36,20 @@ fn window(milliseconds: &str) -> Duration {
 }
 
 fn request(path: &str, tag: &str) -> Vec<u8> {
-    let condition = if tag.is_empty() { String::new() } else { format!("If-None-Match: {tag}\r\n") };
+    let condition =
+        if tag.is_empty() { String::new() } else { format!("If-None-Match: {tag}\r\n") };
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{condition}\r\n").into_bytes()
 }
 
 /// Keeps one request under way on each connection; returns how many were answered, and in how many seconds.
-fn throughput(address: SocketAddr, request: &[u8], status: &str, window: Duration) -> io::Result<String> {
-    let mut connections = (0..CONNECTIONS).map(|_| Connection::open(address)).collect::<io::Result<Vec<_>>>()?;
+fn throughput(
+    address: SocketAddr,
+    request: &[u8],
+    status: &str,
+    window: Duration,
+) -> io::Result<String> {
+    let mut connections =
+        (0..CONNECTIONS).map(|_| Connection::open(address)).collect::<io::Result<Vec<_>>>()?;
     let start = Instant::now();
     let mut answered = 0;
     for connection in &mut connections {
@@ -142,7 +152,8 @@ impl Connection {
         };
         let line = &self.buffer[..head];
         assert!(line[9..].starts_with(status.as_bytes()), "{}", String::from_utf8_lossy(line));
-        let mut left = (head + content_length(line)).checked_sub(read).expect("no more than was asked for");
+        let mut left =
+            (head + content_length(line)).checked_sub(read).expect("no more than was asked for");
         while left > 0 {
             left -= self.read(0)?;
         }

@@ -5,7 +5,13 @@
 //! process of its own with one thread, and so is the load. Samples alternate; what is compared with the bare application
 //! was measured next to it.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod load;
 #[allow(dead_code)]
@@ -53,7 +59,12 @@ fn throughputs() -> io::Result<()> {
 
 /// Prints requests a second (medians of ratios between neighbours) and processor time a request (over all samples), the
 /// first server being the bare application.
-fn throughput(path: &str, tag: &str, load: &mut Process, servers: &mut [&mut Server]) -> io::Result<()> {
+fn throughput(
+    path: &str,
+    tag: &str,
+    load: &mut Process,
+    servers: &mut [&mut Server],
+) -> io::Result<()> {
     let mut rates = vec![Vec::new(); servers.len()];
     let mut costs = vec![(0.0, 0.0); servers.len()];
     for round in 0..=ROUNDS {
@@ -62,8 +73,10 @@ fn throughput(path: &str, tag: &str, load: &mut Process, servers: &mut [&mut Ser
             let status = if tag.is_empty() || i == 0 { "200" } else { "304" };
             let before = server.process.processor_time();
             let address = &server.address;
-            let answer = load.ask(&format!("throughput\t{address}\t{path}\t{tag}\t{status}\t{SAMPLE}"))?;
-            let numbers: Vec<f64> = answer.split('\t').map(|number| number.parse().unwrap()).collect();
+            let answer =
+                load.ask(&format!("throughput\t{address}\t{path}\t{tag}\t{status}\t{SAMPLE}"))?;
+            let numbers: Vec<f64> =
+                answer.split('\t').map(|number| number.parse().unwrap()).collect();
             // The first round is to get warm.
             if round > 0 {
                 rates[i].push(numbers[0] / numbers[1]);
@@ -76,7 +89,11 @@ fn throughput(path: &str, tag: &str, load: &mut Process, servers: &mut [&mut Ser
         let ratios = rates[i].iter().zip(&rates[0]).map(|(rate, bare)| rate / bare).collect();
         let [cost, bare] = [i, 0].map(|i| 1e6 * costs[i].0 / costs[i].1);
         let (rate, ratio) = (at(0.5, rates[i].clone()), at(0.5, ratios));
-        println!("  {:<32} {rate:>10.0} {ratio:>8.2} {cost:>8.1} {:>8.2}", server.kind, cost / bare);
+        println!(
+            "  {:<32} {rate:>10.0} {ratio:>8.2} {cost:>8.1} {:>8.2}",
+            server.kind,
+            cost / bare
+        );
     }
     Ok(())
 }
@@ -86,13 +103,18 @@ fn throughput(path: &str, tag: &str, load: &mut Process, servers: &mut [&mut Ser
 fn latencies() -> io::Result<()> {
     let mut load = Process::start(&["load"])?;
     let servers = ["bare", "layer", "from_fn"].map(|kind| Server::start(kind).unwrap());
-    println!("\n{:<34} {:>10} {:>8} {:>8} {:>8}", "1 KiB, us until answered", "median", "p90", "p99", "most");
+    println!(
+        "\n{:<34} {:>10} {:>8} {:>8} {:>8}",
+        "1 KiB, us until answered", "median", "p90", "p99", "most"
+    );
     for (name, beside) in [("alone", "alone"), ("with 8 MiB beside", "beside")] {
         let mut percentiles = [const { [const { Vec::new() }; PARTS.len()] }; 3];
         for _ in 0..ROUNDS {
             for (server, percentiles) in servers.iter().zip(&mut percentiles) {
-                let answer = load.ask(&format!("latencies\t{}\t{beside}\t{}", server.address, 4 * SAMPLE))?;
-                let taken: Vec<f64> = answer.split('\t').map(|number| number.parse().unwrap()).collect();
+                let answer =
+                    load.ask(&format!("latencies\t{}\t{beside}\t{}", server.address, 4 * SAMPLE))?;
+                let taken: Vec<f64> =
+                    answer.split('\t').map(|number| number.parse().unwrap()).collect();
                 for (part, percentiles) in PARTS.iter().zip(percentiles) {
                     percentiles.push(at(*part, taken.clone()));
                 }

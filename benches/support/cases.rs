@@ -25,7 +25,12 @@ pub struct Case {
 }
 
 /// Makes a case of a service: each call sends it a request and takes the response to its end.
-pub fn case<S, B>(name: impl Into<String>, mut service: S, headers: HeaderMap, expected: StatusCode) -> Case
+pub fn case<S, B>(
+    name: impl Into<String>,
+    mut service: S,
+    headers: HeaderMap,
+    expected: StatusCode,
+) -> Case
 where
     S: Service<Request<()>, Response = Response<B>, Error: std::fmt::Debug> + 'static,
     B: Body,
@@ -69,10 +74,17 @@ pub fn case_of<B: Body, E: std::fmt::Debug, F: Future<Output = Result<Response<B
 /// Makes a service that answers with `content`, made anew for each request.
 pub fn bare(
     content: impl Fn() -> Bytes + Clone + 'static,
-) -> impl Service<Request<()>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send + 'static> + Clone {
+) -> impl Service<
+    Request<()>,
+    Response = Response<Full<Bytes>>,
+    Error = Infallible,
+    Future: Send + 'static,
+> + Clone {
     service_fn(move |_: Request<()>| {
         let mut response = Response::new(Full::new(content()));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         std::future::ready(Ok(response))
     })
 }
@@ -90,7 +102,7 @@ pub fn overhead() -> Vec<Case> {
     let null = format!("\"{}\"", "0".repeat(64));
     let layer = || ConditionalLayer::new().clock(clock()).digest::<Null>();
     let full = || layer().layer(bare(shared.clone()));
-    let plain = || layer().without_memory().last_modified(false).layer(bare(shared.clone()));
+    let plain = || layer().content_cache(0).last_modified(false).layer(bare(shared.clone()));
     let none = HeaderMap::new;
     let (hit, miss) = (if_none_match(&null), if_none_match("\"another\""));
     let (ok, not_modified) = (StatusCode::OK, StatusCode::NOT_MODIFIED);
@@ -106,7 +118,13 @@ pub fn overhead() -> Vec<Case> {
         case("plain-200", plain(), none(), ok),
         case("plain-304", plain(), hit, not_modified),
         case("plain-miss", plain(), miss, ok),
-        case_of("full-post", Method::POST, move |request: Request<()>| post.call(request), none(), ok),
+        case_of(
+            "full-post",
+            Method::POST,
+            move |request: Request<()>| post.call(request),
+            none(),
+            ok,
+        ),
         case(
             "set-response-header",
             {
@@ -124,7 +142,13 @@ pub fn overhead() -> Vec<Case> {
 pub fn clock() -> impl Fn() -> SystemTime + Send + Sync + 'static {
     let was_asked = AtomicBool::new(false);
     let made = SystemTime::now();
-    move || if was_asked.swap(true, Ordering::Relaxed) { made + Duration::from_secs(10) } else { made }
+    move || {
+        if was_asked.swap(true, Ordering::Relaxed) {
+            made + Duration::from_secs(10)
+        } else {
+            made
+        }
+    }
 }
 
 /// Responses that bring their validators.
@@ -186,5 +210,8 @@ fn browser() -> HeaderMap {
         ("sec-fetch-site", "same-origin"),
         ("upgrade-insecure-requests", "1"),
     ];
-    fields.into_iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    fields
+        .into_iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .collect()
 }

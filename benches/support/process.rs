@@ -58,7 +58,8 @@ impl Process {
     pub fn start(role: &[&str]) -> io::Result<Self> {
         let mut command = Command::new(env::current_exe()?);
         let mut child = command.args(role).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let (input, output) =
+            (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         Ok(Self { child, input, output })
     }
 
@@ -77,14 +78,18 @@ impl Process {
 
     /// Returns the most memory that it had at any time, in MiB; not a number where there is no `/proc`.
     pub fn peak(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let peak =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
         peak.map_or(f64::NAN, |kibibytes| kibibytes.parse::<f64>().unwrap() / 1024.0)
     }
 
     /// Returns the seconds of user and system time it took so far; not a number where there is no `/proc`.
     pub fn processor_time(&self) -> f64 {
-        let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", self.child.id())) else { return f64::NAN };
+        let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", self.child.id())) else {
+            return f64::NAN;
+        };
         // The name, in parentheses, may hold spaces; user and system time are the 14th and 15th field.
         let fields: Vec<_> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
         let ticks: f64 = fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum();

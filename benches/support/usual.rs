@@ -19,10 +19,16 @@ pub async fn tag(request: Request, next: Next) -> Response {
     let mut tag = String::with_capacity(66);
     tag.push('"');
     for octet in Sha256::digest(&content) {
-        tag.extend([octet >> 4, octet & 15].into_iter().filter_map(|digit| char::from_digit(digit.into(), 16)));
+        tag.extend(
+            [octet >> 4, octet & 15]
+                .into_iter()
+                .filter_map(|digit| char::from_digit(digit.into(), 16)),
+        );
     }
     tag.push('"');
-    let matches = |asked: &HeaderValue| asked.to_str().is_ok_and(|text| text.split(',').any(|one| one.trim() == tag));
+    let matches = |asked: &HeaderValue| {
+        asked.to_str().is_ok_and(|text| text.split(',').any(|one| one.trim() == tag))
+    };
     if asked.as_ref().is_some_and(matches) {
         return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
     }

@@ -25,7 +25,10 @@ pub fn holds(input: &[u8]) {
     is_written_and_read(date);
 
     // Only a year of two digits depends on the present: it is at most 50 years ahead, and less than 50 ago.
-    let (early, late) = (HttpDate::from_unix_seconds(END_OF_2019).unwrap(), HttpDate::from_unix_seconds(0).unwrap());
+    let (early, late) = (
+        HttpDate::from_unix_seconds(END_OF_2019).unwrap(),
+        HttpDate::from_unix_seconds(0).unwrap(),
+    );
     let fixed = HttpDate::parse(text, early).unwrap();
     if fixed != date || fixed != HttpDate::parse(text, late).unwrap() {
         assert!(text.contains(&b'-') && text.contains(&b','), "{}", text.escape_ascii());

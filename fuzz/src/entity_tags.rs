@@ -9,8 +9,10 @@ use http::{
 use tower_conditional::{Decision, EntityTag, Preconditions, Representation, Validators};
 
 pub fn holds(input: &[u8]) {
-    let lines: Vec<_> = input.split(|&octet| octet == b'\n').map(|line| &line[..line.len().min(200)]).collect();
-    let lines: Vec<_> = lines.into_iter().filter_map(|line| HeaderValue::from_bytes(line).ok()).take(4).collect();
+    let lines: Vec<_> =
+        input.split(|&octet| octet == b'\n').map(|line| &line[..line.len().min(200)]).collect();
+    let lines: Vec<_> =
+        lines.into_iter().filter_map(|line| HeaderValue::from_bytes(line).ok()).take(4).collect();
     for line in &lines {
         whole_values_are_read(line);
     }
@@ -18,7 +20,10 @@ pub fn holds(input: &[u8]) {
     let is_any = matches!(&lines[..], [line] if trim(line.as_bytes()) == b"*");
     let asked = |name: HeaderName| {
         Preconditions::from_headers(
-            &lines.iter().map(|line| (HeaderName::clone(&name), line.clone())).collect::<HeaderMap>(),
+            &lines
+                .iter()
+                .map(|line| (HeaderName::clone(&name), line.clone()))
+                .collect::<HeaderMap>(),
         )
     };
     let (if_match, if_none_match) = (asked(IF_MATCH), asked(IF_NONE_MATCH));
@@ -32,21 +37,37 @@ pub fn holds(input: &[u8]) {
     for (weak, opaque) in candidates {
         let tag = if weak { EntityTag::weak(&opaque) } else { EntityTag::strong(&opaque) }.unwrap();
         let current = Representation::from(Validators::from(tag));
-        let strongly = members.iter().flatten().any(|member| !weak && *member == (false, opaque.clone()));
+        let strongly =
+            members.iter().flatten().any(|member| !weak && *member == (false, opaque.clone()));
         let weakly = members.iter().flatten().any(|(_, member)| *member == opaque);
         let shown = opaque.escape_ascii();
 
-        let expected =
-            if is_present && !is_any && !strongly { Decision::PreconditionFailed } else { Decision::Proceed };
+        let expected = if is_present && !is_any && !strongly {
+            Decision::PreconditionFailed
+        } else {
+            Decision::Proceed
+        };
         for method in [Method::GET, Method::PUT] {
-            assert_eq!(if_match.evaluate(&method, &current), expected, "If-Match, {method}, {shown} {weak}");
+            assert_eq!(
+                if_match.evaluate(&method, &current),
+                expected,
+                "If-Match, {method}, {shown} {weak}"
+            );
         }
         let is_match = is_present && (is_any || weakly);
         let expected = if is_match { Decision::NotModified } else { Decision::Proceed };
-        assert_eq!(if_none_match.evaluate(&Method::GET, &current), expected, "If-None-Match, {shown}");
+        assert_eq!(
+            if_none_match.evaluate(&Method::GET, &current),
+            expected,
+            "If-None-Match, {shown}"
+        );
         let fails = is_match || is_present && !all_are_tags;
         let expected = if fails { Decision::PreconditionFailed } else { Decision::Proceed };
-        assert_eq!(if_none_match.evaluate(&Method::PUT, &current), expected, "If-None-Match to write, {shown}");
+        assert_eq!(
+            if_none_match.evaluate(&Method::PUT, &current),
+            expected,
+            "If-None-Match to write, {shown}"
+        );
     }
 }
 
@@ -57,7 +78,8 @@ fn whole_values_are_read(line: &HeaderValue) {
     assert_eq!(read.is_ok(), is_tag(text), "{line:?}");
     let Ok(tag) = read else { return };
     assert_eq!((tag.as_bytes(), tag.is_weak()), (text, text.starts_with(b"W/")));
-    let again = if tag.is_weak() { EntityTag::weak(tag.opaque()) } else { EntityTag::strong(tag.opaque()) };
+    let again =
+        if tag.is_weak() { EntityTag::weak(tag.opaque()) } else { EntityTag::strong(tag.opaque()) };
     assert_eq!(again.as_ref(), Ok(&tag));
     assert_eq!(EntityTag::try_from(&HeaderValue::from(&tag)), Ok(tag.clone()));
     assert!(tag.weak_eq(&tag.clone().into_weak()) && tag.strong_eq(&tag) != tag.is_weak());
@@ -78,7 +100,8 @@ fn members(line: &[u8]) -> Vec<Option<Member>> {
             continue;
         }
         let ends_member = |rest: &[u8]| matches!(trim(rest), [] | [b',', ..]);
-        match (at + 1..=line.len()).find(|&end| is_tag(&line[at..end]) && ends_member(&line[end..])) {
+        match (at + 1..=line.len()).find(|&end| is_tag(&line[at..end]) && ends_member(&line[end..]))
+        {
             Some(end) => {
                 let weak = line[at] == b'W';
                 members.push(Some((weak, line[at + 1 + 2 * usize::from(weak)..end - 1].to_vec())));
@@ -95,14 +118,21 @@ fn members(line: &[u8]) -> Vec<Option<Member>> {
 
 /// Returns tags that a careless reader might find: whatever stands between two quotes or commas.
 fn near(line: &[u8]) -> Vec<Member> {
-    let pieces = line.split(|octet| b"\",".contains(octet)).map(trim).filter(|piece| !piece.is_empty());
-    pieces.filter(|piece| piece.iter().copied().all(is_etagc)).map(|piece| (false, piece.to_vec())).collect()
+    let pieces =
+        line.split(|octet| b"\",".contains(octet)).map(trim).filter(|piece| !piece.is_empty());
+    pieces
+        .filter(|piece| piece.iter().copied().all(is_etagc))
+        .map(|piece| (false, piece.to_vec()))
+        .collect()
 }
 
 fn is_tag(text: &[u8]) -> bool {
     let quoted = text.strip_prefix(b"W/").unwrap_or(text);
     let len = quoted.len();
-    len > 1 && quoted[0] == b'"' && quoted[len - 1] == b'"' && quoted[1..len - 1].iter().copied().all(is_etagc)
+    len > 1
+        && quoted[0] == b'"'
+        && quoted[len - 1] == b'"'
+        && quoted[1..len - 1].iter().copied().all(is_etagc)
 }
 
 fn is_etagc(octet: u8) -> bool {

@@ -14,7 +14,9 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    header::{ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY},
+    header::{
+        ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY,
+    },
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response,
 };
 use tower::Service;
@@ -114,7 +116,12 @@ impl World {
         let whole = content_of(number);
         let len = whole.len() as u64;
         let status = input.pick(&[200, 200, 200, 200, 200, 200, 200, 204, 404, 500]);
-        let mut plan = Plan { status, source_knows: !input.one_in(9), fails: input.one_in(16), ..Plan::default() };
+        let mut plan = Plan {
+            status,
+            source_knows: !input.one_in(9),
+            fails: input.one_in(16),
+            ..Plan::default()
+        };
         let mut rest = whole;
         for _ in 0..input.below(3) {
             plan.steps.extend(pause(input));
@@ -125,7 +132,10 @@ impl World {
         plan.steps.push(Step::Data(rest));
         plan.steps.extend(pause(input));
         match input.below(12) {
-            9 => plan.steps.push(Step::Trailers(HeaderMap::from_iter([(VARY, HeaderValue::from_static("no"))]))),
+            9 => plan.steps.push(Step::Trailers(HeaderMap::from_iter([(
+                VARY,
+                HeaderValue::from_static("no"),
+            )]))),
             10 => plan.steps.push(Step::Error(7)),
             11 => {
                 plan.steps.pop();
@@ -152,7 +162,9 @@ impl World {
         }
         let number = self.number(place);
         // Dates that are in no order prove something only by equality.
-        Validators::from(source_tag(number)).last_modified(LastModified::FirstSeen(date_of(number))).into()
+        Validators::from(source_tag(number))
+            .last_modified(LastModified::FirstSeen(date_of(number)))
+            .into()
     }
 }
 
@@ -227,5 +239,8 @@ impl Service<Request<()>> for Inner {
 /// Returns a clock that shows the time of a world.
 pub(crate) fn clock(world: &World) -> impl Fn() -> std::time::SystemTime + Send + Sync + 'static {
     let seconds = Arc::clone(&world.clock);
-    move || std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds.load(Relaxed).try_into().unwrap())
+    move || {
+        std::time::UNIX_EPOCH
+            + std::time::Duration::from_secs(seconds.load(Relaxed).try_into().unwrap())
+    }
 }

@@ -4,7 +4,9 @@ use http::{
     header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},
     HeaderMap, Method,
 };
-use tower_conditional::{Decision, EntityTag, HttpDate, LastModified, Preconditions, Representation, Validators};
+use tower_conditional::{
+    Decision, EntityTag, HttpDate, LastModified, Preconditions, Representation, Validators,
+};
 
 use self::oracle::{oracle, representations, DATE_FIELDS, TAG_FIELDS};
 use super::input::Input;
@@ -22,7 +24,9 @@ pub fn holds(input: &[u8]) {
     for (name, lines) in [(IF_MATCH, &if_match), (IF_NONE_MATCH, &if_none_match)] {
         append(&mut headers, &name, lines.iter().flatten().cloned());
     }
-    for (name, days) in [(IF_MODIFIED_SINCE, &if_modified_since), (IF_UNMODIFIED_SINCE, &if_unmodified_since)] {
+    for (name, days) in
+        [(IF_MODIFIED_SINCE, &if_modified_since), (IF_UNMODIFIED_SINCE, &if_unmodified_since)]
+    {
         append(&mut headers, &name, days.iter().flatten().map(|&day| date(day).to_string()));
     }
     let method = Method::from_bytes(input.pick(&METHODS).as_bytes()).unwrap();
@@ -90,8 +94,9 @@ fn state(input: &mut Input<'_>) -> Representation {
         return usual.clone();
     }
     let mut validators = Validators::new();
-    validators.etag =
-        input.pick(&[None, Some("\"s\""), Some("W/\"s\""), Some("\"w\""), Some("W/\"w\""), Some("\"\"")]).map(tag);
+    validators.etag = input
+        .pick(&[None, Some("\"s\""), Some("W/\"s\""), Some("\"w\""), Some("W/\"w\""), Some("\"\"")])
+        .map(tag);
     let mut day = || date(i64::from(input.byte() % 7) - 1);
     let (changed, since) = (day(), day());
     validators.last_modified = input.pick(&[
@@ -113,7 +118,8 @@ fn date(day: i64) -> HttpDate {
     HttpDate::from_unix_seconds(784_111_777 + day * 86_400).unwrap()
 }
 
-const METHODS: [&str; 10] = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"];
+const METHODS: [&str; 10] =
+    ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"];
 
 /// Members without a comma or a stray quote in them: the oracle splits.
 const MEMBERS: [&str; 12] = [

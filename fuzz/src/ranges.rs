@@ -59,7 +59,8 @@ pub fn holds(input: &[u8]) {
 
     let field = |name| head.headers.get(name).map(|value| value.to_str().unwrap());
     // Of nothing, all is sent.
-    let part = naive(input.0).filter(|_| if_range != Some(false) && len > 0).map(|range| range.of(len));
+    let part =
+        naive(input.0).filter(|_| if_range != Some(false) && len > 0).map(|range| range.of(len));
     match part {
         // Content read to its end is one of known length, whatever it said before.
         None => assert_eq!((head.status.as_u16(), &got[..]), (200, &whole[..]), "{range:?}"),
@@ -68,7 +69,11 @@ pub fn holds(input: &[u8]) {
             assert_eq!(field(CONTENT_RANGE), Some(&*format!("bytes */{len}")));
         }
         Some(Some((first, last))) => {
-            assert_eq!((head.status.as_u16(), &got[..]), (206, &whole[first..=last]), "{range:?} of {len}");
+            assert_eq!(
+                (head.status.as_u16(), &got[..]),
+                (206, &whole[first..=last]),
+                "{range:?} of {len}"
+            );
             assert_eq!(field(CONTENT_RANGE), Some(&*format!("bytes {first}-{last}/{len}")));
             assert_eq!(field(CONTENT_LENGTH), Some(&*(last - first + 1).to_string()));
         }

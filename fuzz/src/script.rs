@@ -60,13 +60,17 @@ impl Body for Script {
     type Data = Bytes;
     type Error = u8;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, u8>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, u8>>> {
         assert!(!self.ended, "polled after its end");
         let step = self.steps.pop_front();
         if let Some(Data(data)) = &step {
             let len = data.len() as u64;
             let (lower, upper) = (self.hint.lower(), self.hint.upper());
-            self.hint = hint(lower.saturating_sub(len), upper.map(|upper| upper.saturating_sub(len)));
+            self.hint =
+                hint(lower.saturating_sub(len), upper.map(|upper| upper.saturating_sub(len)));
         }
         match step {
             None => {
@@ -119,12 +123,17 @@ pub(crate) fn frames(steps: &[Step]) -> Vec<Step> {
 }
 
 pub(crate) fn content(steps: &[Step]) -> Vec<u8> {
-    let datas = steps.iter().filter_map(|step| if let Data(data) = step { Some(&data[..]) } else { None });
+    let datas =
+        steps.iter().filter_map(|step| if let Data(data) = step { Some(&data[..]) } else { None });
     datas.collect::<Vec<_>>().concat()
 }
 
 /// Reads at most `most` frames of a body. Returns them, and whether it was read to its end, and behind it.
-pub(crate) fn read<B: Body<Data = Bytes, Error = u8>>(body: B, most: usize, outside: &Outside) -> (Vec<Step>, bool) {
+pub(crate) fn read<B: Body<Data = Bytes, Error = u8>>(
+    body: B,
+    most: usize,
+    outside: &Outside,
+) -> (Vec<Step>, bool) {
     let mut body = pin!(body);
     let mut next = || {
         run(poll_fn(|cx| body.as_mut().poll_frame(cx)), usize::MAX, outside).map(|frame| {
@@ -168,7 +177,9 @@ pub(crate) fn run<F: Future>(future: F, polls: usize, outside: &Outside) -> Opti
             outside.waiting.take().expect("the task is not woken, and waits for nothing").wake();
             assert!(woken.0.swap(false, SeqCst), "the task of another poll was woken");
         }
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&woken)))) {
+        if let Poll::Ready(output) =
+            future.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&woken))))
+        {
             return Some(output);
         }
     }

@@ -9,14 +9,16 @@ use std::{collections::HashMap, rc::Rc, sync::atomic::Ordering::Relaxed, time::D
 use bytes::Bytes;
 use http::{
     header::{
-        HeaderName, ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE,
-        IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, TE,
+        HeaderName, ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH,
+        IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, TE,
     },
     response, HeaderValue, Method, Request, Response, Version,
 };
 use http_body::Body;
 use tower::{Layer, Service};
-use tower_conditional::{ConditionalLayer, EntityTag, Freshness, PreconditionLayer};
+use tower_conditional::{
+    ConditionalLayer, EntityTag, FreshnessPolicy, InnerTags, PreconditionLayer,
+};
 
 use super::{
     input::Input,
@@ -32,7 +34,13 @@ pub fn holds(input: &[u8]) {
     let settings = Settings::choose(&mut input, stack);
     let layer = settings.layer(&mut input, &world);
     world.clock.fetch_add(2, Relaxed);
-    let mut client = Client { world: Rc::clone(&world), settings, stack, held: Vec::new(), dates: HashMap::new() };
+    let mut client = Client {
+        world: Rc::clone(&world),
+        settings,
+        stack,
+        held: Vec::new(),
+        dates: HashMap::new(),
+    };
     let inner = Inner(Rc::clone(&world));
     let source = Rc::clone(&world);
     let source = PreconditionLayer::new(move |parts| {
@@ -67,24 +75,27 @@ impl Settings {
         let layer = ConditionalLayer::new()
             .clock(clock(world))
             .buffer_limit(input.pick(&[1 << 20, 1 << 20, 64, 0]))
-            .buffer_deadline(input.pick(&[None, Some(Duration::ZERO)]))
+            .sized_body_timeout(input.pick(&[Duration::from_millis(500), Duration::ZERO]))
             .head_as_get(self.head_as_get)
             .trailer_tags(self.trailer_tags)
             .ranges(self.ranges)
-            .freshness(input.pick(&[Freshness::NoCache, Freshness::OmitLastModified, Freshness::Leave]))
+            .freshness(input.pick(&[
+                FreshnessPolicy::NoCache,
+                FreshnessPolicy::OmitLastModified,
+                FreshnessPolicy::Leave,
+            ]))
             .last_modified(!input.one_in(5))
-            .learn_inner_tags(input.flag())
-            .replace_inner_tags(input.one_in(3))
+            .inner_tags(input.pick(&[InnerTags::Keep, InnerTags::Learn, InnerTags::Replace]))
             .trust_inner_dates(input.flag())
             .report_outcome(input.flag());
         let layer = if input.one_in(4) { layer.key(|_| 0) } else { layer };
         let layer = match input.below(3) {
             0 => layer,
-            1 => layer.without_memory(),
-            _ => layer.memory(1000),
+            1 => layer.content_cache(0),
+            _ => layer.content_cache(1000),
         };
         if self.weak && input.flag() {
-            layer.compressed_outside(true)
+            layer.behind_compression(true)
         } else {
             layer.weak(self.weak)
         }
@@ -141,7 +152,8 @@ impl Client {
     {
         let sent = self.request(input);
         let place = place(&sent.request);
-        let (is_read, is_head) = (sent.request.method() != Method::PUT, sent.request.method() == Method::HEAD);
+        let (is_read, is_head) =
+            (sent.request.method() != Method::PUT, sent.request.method() == Method::HEAD);
         let mut plan = self.world.plan(input, place);
         if is_head && input.flag() {
             plan.steps.clear();
@@ -172,7 +184,11 @@ impl Client {
             304 => claim.client_holds_it(&events, is_end),
             412 if plan.status != 412 => claim.something_fails(&events, is_end),
             206 => claim.it_is_the_part(&got, is_whole),
-            416 => assert!(self.settings.ranges && sent.request.headers().contains_key(RANGE) && events.is_empty()),
+            416 => assert!(
+                self.settings.ranges
+                    && sent.request.headers().contains_key(RANGE)
+                    && events.is_empty()
+            ),
             status => {
                 assert_eq!(status, plan.status);
                 claim.validators_are_true(&events);
@@ -230,7 +246,8 @@ impl Client {
         if input.one_in(4) {
             let range = format!("bytes={}-{}", input.below(30), 29 + input.below(40));
             request.headers_mut().insert(RANGE, range.parse().unwrap());
-            let dated = self.dated(input, place).map(|held| (held.date.clone().unwrap(), Some(held)));
+            let dated =
+                self.dated(input, place).map(|held| (held.date.clone().unwrap(), Some(held)));
             let validator = if input.flag() { Some(self.tag(input)) } else { dated };
             if let Some((value, held)) = validator.filter(|_| input.flag()) {
                 request.headers_mut().insert(IF_RANGE, value);
@@ -243,17 +260,22 @@ impl Client {
     fn tag(&self, input: &mut Input<'_>) -> (HeaderValue, Option<Held>) {
         let choice = input.byte();
         let tagged: Vec<_> = self.held.iter().filter(|held| held.tag.is_some()).collect();
-        match tagged.get(usize::from(choice)).or_else(|| tagged.get(usize::from(choice) % tagged.len().max(1))) {
+        match tagged
+            .get(usize::from(choice))
+            .or_else(|| tagged.get(usize::from(choice) % tagged.len().max(1)))
+        {
             Some(held) if choice < 224 => (held.tag.clone().unwrap(), Some((*held).clone())),
             _ => {
-                let texts = ["\"nobody's\"", "\"a", "", "unquoted", "W/\"\"", "\"a,b\", c", "\t, ,"];
+                let texts =
+                    ["\"nobody's\"", "\"a", "", "unquoted", "W/\"\"", "\"a,b\", c", "\t, ,"];
                 (HeaderValue::from_static(input.pick(&texts)), None)
             }
         }
     }
 
     fn dated(&self, input: &mut Input<'_>, place: Place) -> Option<Held> {
-        let dated: Vec<_> = self.held.iter().filter(|held| held.date.is_some() && held.place == place).collect();
+        let dated: Vec<_> =
+            self.held.iter().filter(|held| held.date.is_some() && held.place == place).collect();
         (!dated.is_empty()).then(|| input.pick(&dated).clone())
     }
 
@@ -280,8 +302,14 @@ impl Client {
             return;
         }
         if let Some(named) = sent.named.get(&IF_MATCH) {
-            assert!(named.iter().any(|held| held.content == before), "a stale write ran: {:?}", sent.request);
-        } else if let Some(named) = sent.named.get(&IF_UNMODIFIED_SINCE).filter(|_| plan.has_date || self.stack > 1) {
+            assert!(
+                named.iter().any(|held| held.content == before),
+                "a stale write ran: {:?}",
+                sent.request
+            );
+        } else if let Some(named) =
+            sent.named.get(&IF_UNMODIFIED_SINCE).filter(|_| plan.has_date || self.stack > 1)
+        {
             let [held] = &named[..] else { return };
             assert_eq!(held.content, before, "a stale write ran: {:?}", sent.request);
         }
@@ -302,9 +330,16 @@ impl Claim<'_> {
         for name in [CONTENT_LENGTH, CONTENT_TYPE] {
             assert!(!self.head.headers.contains_key(name));
         }
-        let mut named =
-            [IF_NONE_MATCH, IF_MODIFIED_SINCE].iter().filter_map(|name| self.sent.named.get(name)).flatten();
-        assert!(named.any(|held| held.content == self.before), "a wrong 304: {:?} {:?}", self.sent.request, self.head);
+        let mut named = [IF_NONE_MATCH, IF_MODIFIED_SINCE]
+            .iter()
+            .filter_map(|name| self.sent.named.get(name))
+            .flatten();
+        assert!(
+            named.any(|held| held.content == self.before),
+            "a wrong 304: {:?} {:?}",
+            self.sent.request,
+            self.head
+        );
         self.validators_are_true(events);
     }
 
@@ -318,10 +353,14 @@ impl Claim<'_> {
     fn it_is_the_part(&self, got: &Bytes, is_whole: bool) {
         assert!(self.client.settings.ranges);
         let text = self.head.headers[CONTENT_RANGE].to_str().unwrap();
-        let numbers: Vec<usize> = text[6..].split(['-', '/']).map(|number| number.parse().unwrap()).collect();
+        let numbers: Vec<usize> =
+            text[6..].split(['-', '/']).map(|number| number.parse().unwrap()).collect();
         let [first, last, _] = numbers[..] else { panic!("{text}") };
         let part = &self.before[first.min(self.before.len())..self.before.len().min(last + 1)];
-        assert!(part.starts_with(got) && (!is_whole || part.len() == got.len() || !self.is_true()), "{text}");
+        assert!(
+            part.starts_with(got) && (!is_whole || part.len() == got.len() || !self.is_true()),
+            "{text}"
+        );
         if let Some(named) = self.sent.named.get(&IF_RANGE) {
             assert!(
                 named.iter().any(|held| held.content == self.before),

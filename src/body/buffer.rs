@@ -10,13 +10,13 @@ use http_body::Frame;
 
 use crate::{outcome::Reason, store::Frames};
 
-/// Frames of one body, at most `limit` octets of content, and trailers.
+/// Frames of one body, at most `limit` bytes of content, and trailers.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     content: Content,
-    /// How many octets may be kept.
+    /// How many bytes may be kept.
     limit: u64,
-    /// How many octets the body said it has.
+    /// How many bytes the body said it has.
     promised: Option<u64>,
 }
 
@@ -25,15 +25,15 @@ pub(crate) struct Buffer {
 pub(crate) struct Content {
     /// The first frame lies here: most bodies have no other, and need no allocation then.
     first: Option<Bytes>,
-    /// In a box, because most bodies have nothing more.
-    more: Option<Box<More>>,
-    /// Octets of content.
+    /// In a box, because most bodies have no other frame.
+    tail: Option<Box<Tail>>,
+    /// The bytes of content.
     len: u64,
 }
 
 /// What follows the first frame.
 #[derive(Default)]
-struct More {
+struct Tail {
     frames: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
 }
@@ -59,15 +59,18 @@ impl Buffer {
             Ok(mut data) => {
                 let data = data.copy_to_bytes(data.remaining());
                 // Trailers come last; whatever follows them, it is no representation.
-                let objection = if is_over { Some(Reason::WrongLength) } else { self.objection(&data) };
-                match objection {
+                let overflow_reason =
+                    if is_over { Some(Reason::WrongLength) } else { self.overflow_reason(&data) };
+                match overflow_reason {
                     None => self.content.push(data),
                     Some(reason) => return overflow(reason, Frame::data(data)),
                 }
             }
             Err(frame) => match frame.into_trailers() {
-                Ok(trailers) if is_over => return overflow(Reason::WrongLength, Frame::trailers(trailers)),
-                Ok(trailers) => self.content.more.get_or_insert_default().trailers = Some(trailers),
+                Ok(trailers) if is_over => {
+                    return overflow(Reason::WrongLength, Frame::trailers(trailers))
+                }
+                Ok(trailers) => self.content.tail.get_or_insert_default().trailers = Some(trailers),
                 Err(frame) => {
                     let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
                     return overflow(Reason::WrongLength, frame);
@@ -77,10 +80,10 @@ impl Buffer {
         Ok(())
     }
 
-    /// Returns why these octets cannot be kept with the others, if so.
+    /// Returns why these bytes cannot be kept with the others, if so.
     #[inline]
-    fn objection(&self, data: &Bytes) -> Option<Reason> {
-        let len = self.content.len.saturating_add(octets(data));
+    fn overflow_reason(&self, data: &Bytes) -> Option<Reason> {
+        let len = self.content.len.saturating_add(bytes(data));
         if self.promised.is_some_and(|promised| len > promised) {
             Some(Reason::WrongLength)
         } else if len > self.limit {
@@ -92,7 +95,7 @@ impl Buffer {
         }
     }
 
-    /// Returns how many frames may be kept: their bookkeeping then costs no more than half the limit, and 32 KiB.
+    /// Returns how many frames may be kept: their bookkeeping then costs no tail than half the limit, and 32 KiB.
     fn most_frames(&self) -> usize {
         usize::try_from(self.limit / 64).unwrap_or(usize::MAX).saturating_add(1024)
     }
@@ -102,7 +105,7 @@ impl Buffer {
         self.promised.is_none_or(|promised| promised == self.content.len)
     }
 
-    /// Returns how many octets the body said it has.
+    /// Returns how many bytes the body said it has.
     pub(crate) fn promised(&self) -> Option<u64> {
         self.promised
     }
@@ -120,7 +123,7 @@ impl Buffer {
 }
 
 impl Content {
-    /// Returns the octets of content.
+    /// Returns the bytes of content.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
@@ -133,31 +136,31 @@ impl Content {
 
     #[inline]
     pub(crate) fn has_trailers(&self) -> bool {
-        self.more.as_ref().is_some_and(|more| more.trailers.is_some())
+        self.tail.as_ref().is_some_and(|tail| tail.trailers.is_some())
     }
 
     /// Returns the number of frames with content.
     pub(crate) fn frames(&self) -> usize {
-        usize::from(self.first.is_some()) + self.more.as_ref().map_or(0, |more| more.frames.len())
+        usize::from(self.first.is_some()) + self.tail.as_ref().map_or(0, |tail| tail.frames.len())
     }
 
     /// Returns a frame's content by its place, counted from 0.
     pub(crate) fn data(&self, place: usize) -> Option<&Bytes> {
         match (&self.first, place) {
             (Some(first), 0) => Some(first),
-            (first, place) => self.more.as_ref()?.frames.get(place - usize::from(first.is_some())),
+            (first, place) => self.tail.as_ref()?.frames.get(place - usize::from(first.is_some())),
         }
     }
 
     /// Returns all frames with content.
     #[inline]
     pub(crate) fn all(&self) -> Frames<'_> {
-        Frames { first: self.first.as_ref(), more: self.more.as_deref().map(|more| &more.frames) }
+        Frames { first: self.first.as_ref(), more: self.tail.as_deref().map(|tail| &tail.frames) }
     }
 
-    /// Takes out the only frame, if there is one; gives all back if there is more.
+    /// Takes out the only frame, if there is one; gives all back if there is tail.
     pub(crate) fn into_single(self) -> Result<Option<Bytes>, Self> {
-        if self.more.is_some() {
+        if self.tail.is_some() {
             Err(self)
         } else {
             Ok(self.first)
@@ -167,27 +170,27 @@ impl Content {
     /// Takes the first frame out.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Frame<Bytes>> {
-        let more = &mut self.more;
-        if let Some(data) = self.first.take().or_else(|| more.as_mut()?.frames.pop_front()) {
-            self.len = self.len.saturating_sub(octets(&data));
+        let tail = &mut self.tail;
+        if let Some(data) = self.first.take().or_else(|| tail.as_mut()?.frames.pop_front()) {
+            self.len = self.len.saturating_sub(bytes(&data));
             return Some(Frame::data(data));
         }
-        self.more.take()?.trailers.map(Frame::trailers)
+        self.tail.take()?.trailers.map(Frame::trailers)
     }
 
     #[inline]
     fn push(&mut self, data: Bytes) {
-        self.len = self.len.saturating_add(octets(&data));
-        match &mut self.more {
+        self.len = self.len.saturating_add(bytes(&data));
+        match &mut self.tail {
             None if self.first.is_none() => self.first = Some(data),
-            more => more.get_or_insert_default().frames.push_back(data),
+            tail => tail.get_or_insert_default().frames.push_back(data),
         }
     }
 }
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let trailers = self.more.as_ref().and_then(|more| more.trailers.as_ref());
+        let trailers = self.tail.as_ref().and_then(|tail| tail.trailers.as_ref());
         f.debug_struct("Content")
             .field("frames", &self.frames())
             .field("len", &self.len)
@@ -196,7 +199,7 @@ impl fmt::Debug for Content {
     }
 }
 
-fn octets(data: &Bytes) -> u64 {
+fn bytes(data: &Bytes) -> u64 {
     data.len().try_into().unwrap_or(u64::MAX)
 }
 
@@ -218,11 +221,15 @@ mod tests {
         for text in ["ab", "", "c"] {
             push(&mut buffer, text).unwrap();
         }
-        let trailers: HeaderMap = HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("\"x\""))]);
+        let trailers: HeaderMap =
+            HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("\"x\""))]);
         buffer.push(Frame::<Bytes>::trailers(trailers.clone())).unwrap();
         let mut content = buffer.take_content();
         assert_eq!((content.len(), content.frames()), (3, 3));
-        assert_eq!((0..3).map(|place| content.data(place).unwrap()).collect::<Vec<_>>(), ["ab", "", "c"]);
+        assert_eq!(
+            (0..3).map(|place| content.data(place).unwrap()).collect::<Vec<_>>(),
+            ["ab", "", "c"]
+        );
         assert_eq!((content.data(2).unwrap(), content.data(3)), (&Bytes::from_static(b"c"), None));
         for text in ["ab", "", "c"] {
             assert_eq!(content.pop().unwrap().into_data().unwrap(), text);

@@ -1,47 +1,43 @@
-//! Content that is hashed while it is sent, and the part of content that a client asked for.
+//! Content that is hashed while it is sent.
 
 use std::{
-    ops::Range,
     sync::Arc,
     task::{ready, Context, Poll},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::{header::ETAG, HeaderMap};
 use http_body::Frame;
 
-use super::give_way;
+use super::{yield_now, PolledFrame};
 use crate::{
-    fields::put,
+    fields::insert_field,
     rules::EntityTag,
     stats::Counters,
     validators::{tag, Digest},
 };
 
-/// A frame, or the end, as a body yields it.
-pub(crate) type Yielded<E> = Option<Result<Frame<Bytes>, E>>;
-
 /// Hashes content that passes, and does something with its tag when all of it has.
 ///
 /// A frame goes on when it is hashed, 64 KiB a poll; nothing of it is kept after that. Content that ends with an error, too
 /// early or not at all teaches nothing.
-pub(crate) struct Passing {
+pub(crate) struct FrameHasher {
     /// `None` once the tag was made, or cannot be.
-    hashing: Option<Box<dyn Hashing>>,
+    hashing: Option<Box<dyn DynTagHasher>>,
     size: Size,
     /// How many were hashed.
     hashed: u64,
-    held: Option<Held>,
+    held: Option<PendingFrame>,
     /// The body has ended.
     is_over: bool,
-    then: Then,
+    then: OnComplete,
     counters: Arc<Counters>,
 }
 
 /// A frame that is being hashed.
-struct Held {
+struct PendingFrame {
     data: Bytes,
-    /// How many octets of it were hashed.
+    /// How many bytes of it were hashed.
     done: usize,
     /// Nothing follows it.
     is_last: bool,
@@ -50,14 +46,14 @@ struct Held {
 /// What the body said of its size before it was read.
 #[derive(Clone, Copy)]
 pub(crate) struct Size {
-    /// How many octets the content should have.
+    /// How many bytes the content should have.
     pub(crate) exact: Option<u64>,
     /// How many it should have at least.
     pub(crate) least: u64,
 }
 
 /// What to do with the tag.
-pub(crate) enum Then {
+pub(crate) enum OnComplete {
     Learn(Box<dyn FnOnce(EntityTag) + Send + Sync>),
     /// Send it behind the content.
     Trailer {
@@ -67,20 +63,20 @@ pub(crate) enum Then {
 }
 
 /// A digest of whatever kind, with the fields of the response that are part of its tag.
-trait Hashing: Send + Sync {
-    fn update(&mut self, octets: &[u8]);
+trait DynTagHasher: Send + Sync {
+    fn update(&mut self, bytes: &[u8]);
     fn tag(self: Box<Self>) -> EntityTag;
 }
 
-struct Of<D> {
+struct TagHasher<D> {
     digest: D,
     /// The header fields of the response, if it was negotiated.
     variant: Option<HeaderMap>,
 }
 
-impl<D: Digest> Hashing for Of<D> {
-    fn update(&mut self, octets: &[u8]) {
-        self.digest.update(octets);
+impl<D: Digest> DynTagHasher for TagHasher<D> {
+    fn update(&mut self, bytes: &[u8]) {
+        self.digest.update(bytes);
     }
 
     fn tag(self: Box<Self>) -> EntityTag {
@@ -88,9 +84,13 @@ impl<D: Digest> Hashing for Of<D> {
     }
 }
 
-impl Held {
+impl PendingFrame {
     /// Hashes the next slice; ready when that was the last.
-    fn poll_hash(&mut self, hashing: Option<&mut (dyn Hashing + 'static)>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_hash(
+        &mut self,
+        hashing: Option<&mut (dyn DynTagHasher + 'static)>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         let rest = self.data.get(self.done..).unwrap_or_default();
         let slice = rest.get(..SLICE).unwrap_or(rest);
         if let Some(hashing) = hashing {
@@ -98,16 +98,21 @@ impl Held {
         }
         self.done += slice.len();
         if slice.len() < rest.len() {
-            give_way(cx);
+            yield_now(cx);
             return Poll::Pending;
         }
         Poll::Ready(())
     }
 }
 
-impl Passing {
-    pub(crate) fn new<D: Digest>(variant: Option<HeaderMap>, size: Size, then: Then, counters: Arc<Counters>) -> Self {
-        let hashing: Box<dyn Hashing> = Box::new(Of { digest: D::default(), variant });
+impl FrameHasher {
+    pub(crate) fn new<D: Digest>(
+        variant: Option<HeaderMap>,
+        size: Size,
+        then: OnComplete,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let hashing: Box<dyn DynTagHasher> = Box::new(TagHasher { digest: D::default(), variant });
         Self { hashing: Some(hashing), size, hashed: 0, held: None, is_over: false, then, counters }
     }
 
@@ -115,16 +120,18 @@ impl Passing {
     pub(crate) fn poll<E>(
         &mut self,
         cx: &mut Context<'_>,
-        mut next: impl FnMut(&mut Context<'_>) -> Poll<(Yielded<E>, bool)>,
-    ) -> Poll<Yielded<E>> {
+        mut next: impl FnMut(&mut Context<'_>) -> Poll<(PolledFrame<E>, bool)>,
+    ) -> Poll<PolledFrame<E>> {
         loop {
             if let Some(held) = &mut self.held {
                 ready!(held.poll_hash(self.hashing.as_deref_mut(), cx));
-                let octets = held.data.len().try_into().unwrap_or(u64::MAX);
-                self.hashed = self.hashed.saturating_add(octets);
-                self.counters.hashed(octets);
-                let Some(Held { data, is_last, .. }) = self.held.take() else { return Poll::Pending };
-                if is_last && !matches!(self.then, Then::Trailer { .. }) {
+                let bytes = held.data.len().try_into().unwrap_or(u64::MAX);
+                self.hashed = self.hashed.saturating_add(bytes);
+                self.counters.hashed(bytes);
+                let Some(PendingFrame { data, is_last, .. }) = self.held.take() else {
+                    return Poll::Pending;
+                };
+                if is_last && !matches!(self.then, OnComplete::Trailer { .. }) {
                     self.finish();
                 }
                 return Poll::Ready(Some(Ok(Frame::data(data))));
@@ -135,7 +142,7 @@ impl Passing {
             let (yielded, is_last) = ready!(next(cx));
             match yielded {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.held = Some(Held { data, done: 0, is_last }),
+                    Ok(data) => self.held = Some(PendingFrame { data, done: 0, is_last }),
                     Err(frame) => return Poll::Ready(Some(Ok(self.pass_trailers(frame)))),
                 },
                 Some(Err(error)) => {
@@ -144,7 +151,8 @@ impl Passing {
                 }
                 None => {
                     self.is_over = true;
-                    let trailer = self.finish().map(|tag| HeaderMap::from_iter([(ETAG, tag.into())]));
+                    let trailer =
+                        self.finish().map(|tag| HeaderMap::from_iter([(ETAG, tag.into())]));
                     return Poll::Ready(trailer.map(|trailers| Ok(Frame::trailers(trailers))));
                 }
             }
@@ -153,10 +161,11 @@ impl Passing {
 
     /// Returns true if something is to come that the inner body does not know of.
     pub(crate) fn has_more(&self) -> bool {
-        self.held.is_some() || self.hashing.is_some() && matches!(self.then, Then::Trailer { .. })
+        self.held.is_some()
+            || self.hashing.is_some() && matches!(self.then, OnComplete::Trailer { .. })
     }
 
-    /// Returns how many octets were taken and not yielded yet.
+    /// Returns how many bytes were taken and not yielded yet.
     pub(crate) fn held(&self) -> u64 {
         self.held.as_ref().map_or(0, |held| held.data.len().try_into().unwrap_or(u64::MAX))
     }
@@ -166,7 +175,7 @@ impl Passing {
         match (frame.into_trailers(), tag) {
             (Ok(mut trailers), Some(tag)) => {
                 if !trailers.contains_key(ETAG) {
-                    put(&mut trailers, ETAG, tag.into());
+                    insert_field(&mut trailers, ETAG, tag.into());
                 }
                 Frame::trailers(trailers)
             }
@@ -180,19 +189,19 @@ impl Passing {
         let Size { exact, least } = self.size;
         let is_whole = self.hashed >= least && exact.is_none_or(|exact| exact == self.hashed);
         let hashing = self.hashing.take().filter(|_| is_whole)?;
-        match std::mem::replace(&mut self.then, Then::Done) {
-            Then::Learn(learn) => {
+        match std::mem::replace(&mut self.then, OnComplete::Done) {
+            OnComplete::Learn(learn) => {
                 learn(hashing.tag());
                 None
             }
-            Then::Trailer { weak: true } => Some(hashing.tag().into_weak()),
-            Then::Trailer { weak: false } => Some(hashing.tag()),
-            Then::Done => None,
+            OnComplete::Trailer { weak: true } => Some(hashing.tag().into_weak()),
+            OnComplete::Trailer { weak: false } => Some(hashing.tag()),
+            OnComplete::Done => None,
         }
     }
 }
 
-impl Drop for Passing {
+impl Drop for FrameHasher {
     /// Over HTTP/1.1 nobody asks for the end of content whose length is known: it is dropped when all of it has passed.
     fn drop(&mut self) {
         if self.size.exact.is_some() && self.held.is_none() {
@@ -201,56 +210,5 @@ impl Drop for Passing {
     }
 }
 
-/// Cuts a part out of content that passes.
-pub(crate) struct Part {
-    skip: u64,
-    left: u64,
-}
-
-impl Part {
-    pub(crate) fn new(range: Range<u64>) -> Self {
-        Self { skip: range.start, left: range.end - range.start }
-    }
-
-    /// Returns how many octets are still to come.
-    pub(crate) fn left(&self) -> u64 {
-        self.left
-    }
-
-    /// Yields what lies in the part of what `next` yields.
-    pub(crate) fn poll<E>(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut next: impl FnMut(&mut Context<'_>) -> Poll<Yielded<E>>,
-    ) -> Poll<Yielded<E>> {
-        // Others have their turn while what comes before the part is thrown away.
-        for _ in 0..FRAMES {
-            if self.left == 0 {
-                return Poll::Ready(None);
-            }
-            let data = match ready!(next(cx)) {
-                Some(Ok(frame)) => frame.into_data(),
-                other => return Poll::Ready(other),
-            };
-            // Trailers are about the whole.
-            let Ok(mut data) = data else { continue };
-            let len = u64::try_from(data.len()).unwrap_or(u64::MAX);
-            let skipped = self.skip.min(len);
-            self.skip -= skipped;
-            data.advance(usize::try_from(skipped).unwrap_or(usize::MAX));
-            data.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
-            if !data.is_empty() {
-                self.left -= u64::try_from(data.len()).unwrap_or(u64::MAX);
-                return Poll::Ready(Some(Ok(Frame::data(data))));
-            }
-        }
-        give_way(cx);
-        Poll::Pending
-    }
-}
-
-/// How many octets are hashed in one poll.
+/// How many bytes are hashed in one poll.
 const SLICE: usize = 64 * 1024;
-
-/// How many frames are thrown away in one poll.
-const FRAMES: usize = 8;

@@ -10,16 +10,13 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{
-    frame_hasher::{Part, Passing},
-    Content,
-};
+use super::{frame_hasher::FrameHasher, frame_slicer::FrameSlicer, Content, PolledFrame};
 use crate::outcome::Outcome;
 
 pin_project! {
     /// The body of a response that went through the layer.
     ///
-    /// It yields what the inner body yields: every frame in its order, trailers, errors. Of a 304 and a 412 it is empty
+    /// It yields what the inner body yields: every frame in its order, trailers, errors. TagHasher a 304 and a 412 it is empty
     /// from the start. It is fused: polled after its end, it ends again.
     ///
     /// `Default` makes an empty one.
@@ -29,14 +26,14 @@ pin_project! {
         B: Body,
     {
         #[pin]
-        source: Source<B>,
+        kind: Kind<B>,
         outcome: Outcome,
     }
 }
 
 pin_project! {
-    #[project = SourceProj]
-    enum Source<B>
+    #[project = KindProj]
+    enum Kind<B>
     where
         B: Body,
     {
@@ -62,29 +59,29 @@ pin_project! {
         Replayed {
             replay: Box<Replay<B>>,
         },
-        /// Another source, whose frames are changed on their way. In a box, because it is rare.
-        Changed {
-            changed: Pin<Box<Changed<B>>>,
+        /// Another kind, whose frames are transformed on their way. In a box, because it is rare.
+        Transformed {
+            transformed: Pin<Box<Transformed<B>>>,
         },
     }
 }
 
 pin_project! {
-    #[project = ChangedProj]
-    struct Changed<B>
+    #[project = TransformedProj]
+    struct Transformed<B>
     where
         B: Body,
     {
         #[pin]
-        source: Source<B>,
-        change: Change,
+        kind: Kind<B>,
+        transform: Transform,
     }
 }
 
 /// What becomes of the frames on their way.
-enum Change {
-    Pass(Passing),
-    Cut(Part),
+enum Transform {
+    Hash(FrameHasher),
+    Slice(FrameSlicer),
 }
 
 /// A body that was read in part: what was read, what came last, and what is still to come.
@@ -107,23 +104,23 @@ impl<B: Body> ResponseBody<B> {
         self.outcome
     }
 
-    fn from_source(source: Source<B>, outcome: Outcome) -> Self {
-        Self { source, outcome }
+    fn from_kind(kind: Kind<B>, outcome: Outcome) -> Self {
+        Self { kind, outcome }
     }
 
-    fn change(&mut self, change: Change) {
-        let source = std::mem::replace(&mut self.source, Source::Ended);
-        self.source = Source::Changed { changed: Box::pin(Changed { source, change }) };
+    fn transform(&mut self, transform: Transform) {
+        let kind = std::mem::replace(&mut self.kind, Kind::Ended);
+        self.kind = Kind::Transformed { transformed: Box::pin(Transformed { kind, transform }) };
     }
 
     /// Has the content hashed while it is sent.
-    pub(crate) fn hash(&mut self, passing: Passing) {
-        self.change(Change::Pass(passing));
+    pub(crate) fn hash(&mut self, hasher: FrameHasher) {
+        self.transform(Transform::Hash(hasher));
     }
 
     /// Sends only a part of the content.
-    pub(crate) fn cut(&mut self, part: Part) {
-        self.change(Change::Cut(part));
+    pub(crate) fn slice(&mut self, slicer: FrameSlicer) {
+        self.transform(Transform::Slice(slicer));
     }
 
     /// Sends nothing.
@@ -134,36 +131,39 @@ impl<B: Body> ResponseBody<B> {
 
     /// Sends nothing in answer to a HEAD.
     pub(crate) fn withhold(&mut self) {
-        self.source = if self.size_hint().exact().is_some() { Source::Ended } else { Source::Absent };
+        self.kind = if self.size_hint().exact().is_some() { Kind::Ended } else { Kind::Absent };
     }
 
     pub(crate) fn empty(outcome: Outcome) -> Self {
-        Self::from_source(Source::Ended, outcome)
+        Self::from_kind(Kind::Ended, outcome)
     }
 
     /// Makes a body of content that is there.
     pub(crate) fn whole(data: Bytes, outcome: Outcome) -> Self {
-        let source = if data.is_empty() { Source::Ended } else { Source::Whole { data } };
-        Self::from_source(source, outcome)
+        let kind = if data.is_empty() { Kind::Ended } else { Kind::Whole { data } };
+        Self::from_kind(kind, outcome)
     }
 
     pub(crate) fn inner(body: B, outcome: Outcome) -> Self {
-        Self::from_source(Source::Inner { body }, outcome)
+        Self::from_kind(Kind::Inner { body }, outcome)
     }
 
     /// Gives back content that was read to its end. `exact`: whether the inner body knew its size.
     pub(crate) fn buffered(content: Content, exact: bool, outcome: Outcome) -> Self {
-        let source = match content.into_single() {
-            Ok(Some(data)) => Source::Whole { data },
-            Ok(None) => Source::Ended,
+        let kind = match content.into_single() {
+            Ok(Some(data)) => Kind::Whole { data },
+            Ok(None) => Kind::Ended,
             // Over HTTP/1.1, trailers are sent only behind a body of unknown size.
-            Err(content) => Source::Buffered { exact: exact || !content.has_trailers(), content: Box::new(content) },
+            Err(content) => Kind::Buffered {
+                exact: exact || !content.has_trailers(),
+                content: Box::new(content),
+            },
         };
-        Self::from_source(source, outcome)
+        Self::from_kind(kind, outcome)
     }
 
     pub(crate) fn replayed(replay: Replay<B>, outcome: Outcome) -> Self {
-        Self::from_source(Source::Replayed { replay: Box::new(replay) }, outcome)
+        Self::from_kind(Kind::Replayed { replay: Box::new(replay) }, outcome)
     }
 }
 
@@ -171,32 +171,32 @@ impl<B: Body> Body for ResponseBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        self.project().source.poll_frame(cx)
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PolledFrame<B::Error>> {
+        self.project().kind.poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.source.is_end_stream()
+        self.kind.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.source.size_hint()
+        self.kind.size_hint()
     }
 }
 
-impl<B: Body> Source<B> {
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+impl<B: Body> Kind<B> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PolledFrame<B::Error>> {
         let polled = match self.as_mut().project() {
-            SourceProj::Ended | SourceProj::Absent => return Poll::Ready(None),
-            SourceProj::Whole { data } => {
+            KindProj::Ended | KindProj::Absent => return Poll::Ready(None),
+            KindProj::Whole { data } => {
                 let data = std::mem::take(data);
                 self.set(Self::Ended);
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             }
-            SourceProj::Inner { body } => poll_bytes(body, cx),
-            SourceProj::Buffered { content, .. } => Poll::Ready(content.pop().map(Ok)),
-            SourceProj::Replayed { replay } => replay.poll_frame(cx),
-            SourceProj::Changed { changed } => changed.as_mut().poll_frame(cx),
+            KindProj::Inner { body } => poll_bytes(body, cx),
+            KindProj::Buffered { content, .. } => Poll::Ready(content.pop().map(Ok)),
+            KindProj::Replayed { replay } => replay.poll_frame(cx),
+            KindProj::Transformed { transformed } => transformed.as_mut().poll_frame(cx),
         };
         if matches!(polled, Poll::Ready(None)) {
             self.set(Self::Ended);
@@ -211,9 +211,9 @@ impl<B: Body> Source<B> {
             Self::Whole { .. } => false,
             Self::Buffered { content, .. } => content.is_empty(),
             Self::Replayed { replay } => replay.is_end_stream(),
-            Self::Changed { changed } => match &changed.change {
-                Change::Cut(part) => part.left() == 0,
-                Change::Pass(passing) => !passing.has_more() && changed.source.is_end_stream(),
+            Self::Transformed { transformed } => match &transformed.transform {
+                Transform::Slice(slicer) => slicer.left() == 0,
+                Transform::Hash(hasher) => !hasher.has_more() && transformed.kind.is_end_stream(),
             },
         }
     }
@@ -227,29 +227,29 @@ impl<B: Body> Source<B> {
             Self::Buffered { content, exact: true } => SizeHint::with_exact(content.len()),
             Self::Buffered { content, exact: false } => at_least(content.len()),
             Self::Replayed { replay } => replay.size_hint(),
-            Self::Changed { changed } => match &changed.change {
-                Change::Cut(part) => SizeHint::with_exact(part.left()),
-                Change::Pass(passing) => more(&changed.source.size_hint(), passing.held()),
+            Self::Transformed { transformed } => match &transformed.transform {
+                Transform::Slice(slicer) => SizeHint::with_exact(slicer.left()),
+                Transform::Hash(hasher) => more(&transformed.kind.size_hint(), hasher.held()),
             },
         }
     }
 }
 
-impl<B: Body> Changed<B> {
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let ChangedProj { mut source, change } = self.project();
-        match change {
-            Change::Cut(part) => part.poll(cx, |cx| source.as_mut().poll_frame(cx)),
-            Change::Pass(passing) => passing.poll(cx, |cx| {
-                let frame = ready!(source.as_mut().poll_frame(cx));
-                Poll::Ready((frame, source.is_end_stream()))
+impl<B: Body> Transformed<B> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PolledFrame<B::Error>> {
+        let TransformedProj { mut kind, transform } = self.project();
+        match transform {
+            Transform::Slice(slicer) => slicer.poll(cx, |cx| kind.as_mut().poll_frame(cx)),
+            Transform::Hash(hasher) => hasher.poll(cx, |cx| {
+                let frame = ready!(kind.as_mut().poll_frame(cx));
+                Poll::Ready((frame, kind.is_end_stream()))
             }),
         }
     }
 }
 
 impl<B: Body> Replay<B> {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<PolledFrame<B::Error>> {
         let frame = match (self.read.pop(), &mut self.rest) {
             (Some(read), _) => {
                 self.flush = true;
@@ -275,7 +275,9 @@ impl<B: Body> Replay<B> {
 
     fn is_end_stream(&self) -> bool {
         // A body that ended too early must not look complete: Hyper would say so to the client.
-        self.read.is_empty() && self.last.is_none() && self.rest.as_ref().is_some_and(|rest| rest.is_end_stream())
+        self.read.is_empty()
+            && self.last.is_none()
+            && self.rest.as_ref().is_some_and(|rest| rest.is_end_stream())
     }
 
     /// What the inner body said at first, less what was given back since: so a body that lies goes on lying alike.
@@ -292,42 +294,45 @@ impl<B: Body> Default for ResponseBody<B> {
 
 impl<B: Body> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let source = match self.source {
-            Source::Ended | Source::Absent => "ended",
-            Source::Inner { .. } => "inner",
-            Source::Whole { .. } | Source::Buffered { .. } => "buffered",
-            Source::Replayed { .. } => "replayed",
-            Source::Changed { .. } => "changed",
+        let kind = match self.kind {
+            Kind::Ended | Kind::Absent => "ended",
+            Kind::Inner { .. } => "inner",
+            Kind::Whole { .. } | Kind::Buffered { .. } => "buffered",
+            Kind::Replayed { .. } => "replayed",
+            Kind::Transformed { .. } => "transformed",
         };
-        f.debug_struct("ResponseBody").field("source", &source).field("outcome", &self.outcome).finish_non_exhaustive()
+        f.debug_struct("ResponseBody")
+            .field("kind", &kind)
+            .field("outcome", &self.outcome)
+            .finish_non_exhaustive()
     }
 }
 
-fn poll_bytes<B: Body>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+fn poll_bytes<B: Body>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<PolledFrame<B::Error>> {
     let to_bytes = |mut data: B::Data| data.copy_to_bytes(data.remaining());
     body.poll_frame(cx).map_ok(|frame| frame.map_data(to_bytes))
 }
 
-fn at_least(octets: u64) -> SizeHint {
+fn at_least(bytes: u64) -> SizeHint {
     let mut hint = SizeHint::new();
-    hint.set_lower(octets);
+    hint.set_lower(bytes);
     hint
 }
 
-/// Returns a hint for a body that has still to yield `octets` which the hint does not count.
-fn more(hint: &SizeHint, octets: u64) -> SizeHint {
-    let mut all = at_least(hint.lower().saturating_add(octets));
-    if let Some(upper) = hint.upper().and_then(|upper| upper.checked_add(octets)) {
+/// Returns a hint for a body that has still to yield `bytes` which the hint does not count.
+fn more(hint: &SizeHint, bytes: u64) -> SizeHint {
+    let mut all = at_least(hint.lower().saturating_add(bytes));
+    if let Some(upper) = hint.upper().and_then(|upper| upper.checked_add(bytes)) {
         all.set_upper(upper);
     }
     all
 }
 
-/// Returns what is left of a hint after `octets` were sent.
-fn less(hint: &SizeHint, octets: u64) -> SizeHint {
-    let mut left = at_least(hint.lower().saturating_sub(octets));
+/// Returns what is left of a hint after `bytes` were sent.
+fn less(hint: &SizeHint, bytes: u64) -> SizeHint {
+    let mut left = at_least(hint.lower().saturating_sub(bytes));
     if let Some(upper) = hint.upper() {
-        left.set_upper(upper.saturating_sub(octets));
+        left.set_upper(upper.saturating_sub(bytes));
     }
     left
 }

@@ -1,20 +1,14 @@
 //! The settings of a layer, with all defaults on one screen.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
-
-use http::request;
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::wait::Timer;
 use crate::{
-    clock,
+    clock::{self, Clock},
+    exchange::{Reporter, RequestPredicate},
     rules::HttpDate,
-    stats::Counters,
-    store::{Evidence, KeyFn, Learned, Memory},
-    validators::{made_length, Freshness, Predicate, Sha256},
+    store::{ContentCache, DateStore, KeyFn, LearnedTags},
+    validators::{generated_length, FreshnessPolicy, Predicate, Sha256},
 };
 
 /// All settings of a layer, and what its services share.
@@ -23,60 +17,58 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Config {
     pub(super) buffer_limit: u64,
-    pub(super) buffer_deadline: Option<Duration>,
-    pub(super) unknown_size_patience: Option<Duration>,
+    pub(super) sized_body_timeout: Duration,
+    pub(super) unsized_body_timeout: Duration,
     pub(super) weak: bool,
-    pub(super) compressed_outside: bool,
+    pub(super) behind_compression: bool,
     pub(super) head_as_get: bool,
-    pub(super) freshness: Freshness,
+    pub(super) freshness: FreshnessPolicy,
     pub(super) last_modified: bool,
-    pub(super) when: Option<Arc<dyn Predicate + Send + Sync>>,
-    pub(super) when_request: Option<Arc<RequestPredicate>>,
+    pub(super) tag_when: Option<Arc<dyn Predicate + Send + Sync>>,
+    pub(super) handle_when: Option<Arc<RequestPredicate>>,
     pub(super) key: Option<Arc<KeyFn>>,
-    pub(super) report_outcome: bool,
     pub(super) clock: Arc<Clock>,
-    pub(super) memory: Arc<Memory>,
-    pub(super) evidence: Option<Arc<Evidence>>,
+    pub(super) dates: Arc<DateStore>,
+    pub(super) content_cache: Option<Arc<ContentCache>>,
     pub(super) timer: Arc<Timer>,
     /// How many hex digits of a hash a tag has.
-    pub(super) made_length: usize,
+    pub(super) generated_length: usize,
     /// Tags learnt while content was sent, where that is asked for.
-    pub(super) learned: Option<Arc<Learned>>,
+    pub(super) learned: Option<Arc<LearnedTags>>,
     pub(super) trust_inner_dates: bool,
-    pub(super) replace_inner_tags: bool,
+    pub(super) inner_tags: InnerTags,
     pub(super) trailer_tags: bool,
     pub(super) ranges: bool,
-    pub(super) tolerated_suffixes: Arc<[Box<[u8]>]>,
-    pub(super) counters: Arc<Counters>,
+    pub(super) ignored_tag_suffixes: Arc<[Box<[u8]>]>,
+    pub(super) reporter: Reporter,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             buffer_limit: 1 << 20,
-            buffer_deadline: Some(Duration::from_millis(500)),
-            unknown_size_patience: None,
+            sized_body_timeout: Duration::from_millis(500),
+            unsized_body_timeout: Duration::ZERO,
             weak: false,
-            compressed_outside: false,
+            behind_compression: false,
             head_as_get: false,
-            freshness: Freshness::NoCache,
+            freshness: FreshnessPolicy::NoCache,
             last_modified: true,
-            when: None,
-            when_request: None,
+            tag_when: None,
+            handle_when: None,
             key: None,
-            report_outcome: false,
             clock: Arc::new(clock::system_time),
-            memory: Arc::new(Memory::new(clock::now())),
-            evidence: Some(Arc::new(Evidence::new(16 << 20))),
+            dates: Arc::new(DateStore::new(clock::now())),
+            content_cache: Some(Arc::new(ContentCache::new(16 << 20))),
             timer: Arc::default(),
-            made_length: made_length::<Sha256>(),
+            generated_length: generated_length::<Sha256>(),
             learned: None,
             trust_inner_dates: false,
-            replace_inner_tags: false,
+            inner_tags: InnerTags::Keep,
             trailer_tags: false,
             ranges: false,
-            tolerated_suffixes: Arc::default(),
-            counters: Arc::default(),
+            ignored_tag_suffixes: Arc::default(),
+            reporter: Reporter::default(),
         }
     }
 }
@@ -86,19 +78,27 @@ impl Config {
         HttpDate::nearest((self.clock)())
     }
 
-    /// Starts with no tags: what is remembered elsewhere has other tags than will be made from now on.
+    /// Starts with no tags: what is remembered elsewhere has other tags than will be generated from now on.
     pub(super) fn forget_tags(&mut self) {
-        self.evidence = self.evidence.as_ref().map(|evidence| Arc::new(Evidence::new(evidence.capacity())));
+        self.content_cache = self
+            .content_cache
+            .as_ref()
+            .map(|content_cache| Arc::new(ContentCache::new(content_cache.capacity())));
         self.learned = self.learned.as_ref().map(|_| Arc::default());
+    }
+
+    /// Returns the predicate that decides which responses may be tagged, if it is not the default one.
+    pub(super) fn tag_when(&self) -> Option<&(dyn Predicate + Send + Sync)> {
+        self.tag_when.as_deref()
     }
 
     /// Returns true if functions of the user's are to see the heads of requests.
     pub(super) fn shows_parts(&self) -> bool {
-        self.when_request.is_some() || self.key.is_some()
+        self.handle_when.is_some() || self.key.is_some()
     }
 
     pub(super) fn is_weak(&self) -> bool {
-        self.weak || self.compressed_outside
+        self.weak || self.behind_compression
     }
 }
 
@@ -106,24 +106,33 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("buffer_limit", &self.buffer_limit)
-            .field("buffer_deadline", &self.buffer_deadline)
-            .field("unknown_size_patience", &self.unknown_size_patience)
+            .field("sized_body_timeout", &self.sized_body_timeout)
+            .field("unsized_body_timeout", &self.unsized_body_timeout)
             .field("weak", &self.weak)
-            .field("compressed_outside", &self.compressed_outside)
+            .field("behind_compression", &self.behind_compression)
             .field("head_as_get", &self.head_as_get)
             .field("freshness", &self.freshness)
             .field("last_modified", &self.last_modified)
-            .field("report_outcome", &self.report_outcome)
-            .field("learn_inner_tags", &self.learned.is_some())
+            .field("report_outcome", &self.reporter.in_extensions)
+            .field("inner_tags", &self.inner_tags)
             .field("trust_inner_dates", &self.trust_inner_dates)
-            .field("replace_inner_tags", &self.replace_inner_tags)
             .field("trailer_tags", &self.trailer_tags)
             .field("ranges", &self.ranges)
-            .field("tolerated_suffixes", &self.tolerated_suffixes.len())
+            .field("ignored_tag_suffixes", &self.ignored_tag_suffixes.len())
             .finish_non_exhaustive()
     }
 }
 
-type Clock = dyn Fn() -> SystemTime + Send + Sync;
-
-type RequestPredicate = dyn Fn(&request::Parts) -> bool + Send + Sync;
+/// What becomes of the strong tags that the inner service gives: see
+/// [`ConditionalLayer::inner_tags`](crate::ConditionalLayer::inner_tags).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum InnerTags {
+    /// Sends them as they are. The default.
+    #[default]
+    Keep,
+    /// Learns which tag of the layer they stand for, and leaves them valid.
+    Learn,
+    /// Learns which tag of the layer they stand for, and never sends them.
+    Replace,
+}

@@ -1,4 +1,4 @@
-//! The future: waits for the head, has the content read if it may be tagged, and answers.
+//! The future: waits for the head, has the content read if it may be tagged, and responds.
 
 use std::{
     fmt,
@@ -8,22 +8,20 @@ use std::{
     task::{ready, Context, Poll},
 };
 
-use http::{response, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{
-    config::Config,
-    learning::Lesson,
-    read_ahead::{Read, Reading},
-    request::Asked,
-    respond::{self, Plan},
+    config::Config, plan::BodyPlan, read_ahead::ReadAhead, request::RequestContext,
+    respond::ResponseContext,
 };
 use crate::{
     body::ResponseBody,
+    exchange::pass_on,
     outcome::{Outcome, Reason},
-    store::Found,
-    validators::{tag, Digest, Facts, Sha256},
+    store::ContentTag,
+    validators::{tag, Digest, Sha256},
     POLLED_AGAIN,
 };
 
@@ -31,46 +29,44 @@ pin_project! {
     /// The future of [`Conditional`](crate::Conditional).
     ///
     /// ```text
-    ///  Refused ───────────────────────────────────────┐  a write that hangs on a minted date
-    ///                                                 │
-    ///  Passing ───────────────────────────────────────┤  not a GET or HEAD
-    ///                                                 │
-    ///  Asking ────────────────────────────────────────┤  not to be tagged
-    ///    │ head of a response to be tagged            │
-    ///    ▼                                            │
-    ///  Reading ── too large, late or broken: replayed ┤
-    ///    │                                            ▼
-    ///    └─ hashed ─────────────────────────────► Response
+    ///  Rejected ─────────────────────────────────────┐  a write that depends on a
+    ///                                                │  generated date
+    ///  Skipped ──────────────────────────────────────┤  not a GET or HEAD
+    ///                                                │
+    ///  Waiting ──────────────────────────────────────┤  not to be tagged
+    ///    │ head of a response to be tagged           │
+    ///    ▼                                           │
+    ///  Reading ── too large, late or broken: replayed┤
+    ///    │                                           ▼
+    ///    └─ hashed ────────────────────────────► Response
     /// ```
     #[must_use = "futures do nothing unless polled"]
     #[project = ResponseFutureProj]
     pub struct ResponseFuture<F, B, D = Sha256> {
-        // The inner service's answer, while it is waited for.
+        // The inner service's response, while it is waited for.
         #[pin]
         pub(super) future: Option<F>,
-        pub(super) state: State<B, D>,
+        pub(super) state: ResponseState<B, D>,
     }
 }
 
 /// What is to be done with a response.
-pub(super) enum State<B, D> {
-    /// There will be none: the request must not be sent.
-    Refused(Arc<Config>),
-    /// It is left alone, and this is why.
-    Passing(Reason, Arc<Config>),
-    /// It will be judged by this.
-    Asking(Asked),
-    /// Its content is being read. In a box, so that the many that never wait stay small; `None` when it was answered.
-    Reading(Option<Box<Unfinished<B, D>>>),
+pub(super) enum ResponseState<B, D> {
+    /// There will be none: the request must not run.
+    Rejected(Arc<Config>),
+    /// It is sent as it is, and this is why.
+    Skipped(Reason, Arc<Config>),
+    /// It will be evaluated by this; `None` once it was.
+    Waiting(Option<RequestContext>),
+    /// Its content is being read; `None` once it was. In a box, so that the many futures that never
+    /// wait stay small.
+    Reading(Option<Box<PendingResponse<B, D>>>),
 }
 
 /// A response that waits for its content.
-pub(super) struct Unfinished<B, D> {
-    asked: Asked,
-    head: response::Parts,
-    facts: Facts,
-    lesson: Option<Box<Lesson>>,
-    reading: Reading<B, D>,
+pub(super) struct PendingResponse<B, D> {
+    context: ResponseContext,
+    read_ahead: ReadAhead<B, D>,
 }
 
 impl<F, B, D, E> Future for ResponseFuture<F, B, D>
@@ -83,99 +79,78 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let ResponseFutureProj { mut future, state } = self.project();
-        let mut poll_inner = |cx: &mut Context<'_>| future.as_mut().as_pin_mut().expect(POLLED_AGAIN).poll(cx);
+        let mut poll_inner =
+            |cx: &mut Context<'_>| future.as_mut().as_pin_mut().expect(POLLED_AGAIN).poll(cx);
         match state {
-            State::Refused(config) => {
-                let outcome = Outcome::PreconditionFailed;
+            ResponseState::Rejected(config) => {
                 let (mut head, ()) = Response::new(()).into_parts();
                 head.status = StatusCode::PRECONDITION_FAILED;
-                respond::tell(&mut head, outcome, config);
-                Poll::Ready(Ok(Response::from_parts(head, ResponseBody::empty(outcome))))
+                let body = ResponseBody::empty(Outcome::PreconditionFailed);
+                Poll::Ready(Ok(pass_on(head, body, &config.reporter)))
             }
-            State::Passing(reason, config) => {
-                let (mut head, body) = ready!(poll_inner(cx))?.into_parts();
-                let outcome = Outcome::LeftAlone(*reason);
-                respond::tell(&mut head, outcome, config);
-                Poll::Ready(Ok(Response::from_parts(head, ResponseBody::inner(body, outcome))))
+            ResponseState::Skipped(reason, config) => {
+                let (head, body) = ready!(poll_inner(cx))?.into_parts();
+                let body = ResponseBody::inner(body, Outcome::LeftAlone(*reason));
+                Poll::Ready(Ok(pass_on(head, body, &config.reporter)))
             }
-            State::Asking(asked) => {
-                let (mut head, body) = ready!(poll_inner(cx))?.into_parts();
-                let facts = respond::read(asked, &mut head);
-                let mut lesson = Lesson::of(asked, &head, &facts, &body);
-                let (found, mut body) = match respond::plan(asked, &head, &facts, &body, lesson.as_deref()) {
-                    Plan::Leave(reason) => {
-                        lesson = None;
+            ResponseState::Waiting(request) => {
+                let (head, body) = ready!(poll_inner(cx))?.into_parts();
+                let request = request.take().expect(POLLED_AGAIN);
+                let mut context = ResponseContext::new(request, head, &body);
+                let (tag, body) = match context.plan(&body) {
+                    BodyPlan::PassThrough(reason) | BodyPlan::Stream(reason) => {
                         (Err(reason), ResponseBody::inner(body, Outcome::LeftAlone(reason)))
                     }
-                    Plan::Pass(reason) => (Err(reason), ResponseBody::inner(body, Outcome::LeftAlone(reason))),
-                    Plan::Tag(made) => (Ok(Found::Made(made)), ResponseBody::inner(body, Outcome::Tagged)),
-                    Plan::Empty => {
-                        lesson = None;
-                        let made = asked.made(tag(D::default(), facts.is_negotiated, &head.headers));
-                        (Ok(Found::Made(made)), ResponseBody::empty(Outcome::Tagged))
+                    BodyPlan::UseLearnedTag(tag) => {
+                        let body = ResponseBody::inner(body, Outcome::Tagged);
+                        (Ok(ContentTag::Computed(tag)), body)
                     }
-                    Plan::Read(octets) => {
-                        let mut reading = Reading::new(body, octets, &asked.config);
-                        match reading.poll(cx, asked, &head.headers, &facts) {
-                            Poll::Ready(read) => finish(asked, lesson.as_deref(), &mut reading, read),
+                    BodyPlan::Empty => {
+                        let ResponseContext { request, head, fields, .. } = &context;
+                        let tag = tag(D::default(), fields.is_negotiated, &head.headers);
+                        let tag = ContentTag::Computed(request.outgoing_tag(tag));
+                        (Ok(tag), ResponseBody::empty(Outcome::Tagged))
+                    }
+                    BodyPlan::ReadAhead(bytes) => {
+                        let mut read_ahead = ReadAhead::new(body, bytes, &context);
+                        match read_ahead.poll(cx, &context) {
+                            Poll::Ready(result) => read_ahead.finish(result, &context),
                             // Most content is ready at once, and never gets here.
                             Poll::Pending => {
-                                let asked = asked.take();
-                                let unfinished = Unfinished { asked, head, facts, lesson, reading };
-                                *state = State::Reading(Some(Box::new(unfinished)));
+                                let pending = PendingResponse { context, read_ahead };
+                                *state = ResponseState::Reading(Some(Box::new(pending)));
                                 future.set(None);
                                 return Poll::Pending;
                             }
                         }
                     }
                 };
-                respond::answer::<D, B>(asked, &mut head, &facts, found, lesson.as_deref(), &mut body);
-                Poll::Ready(Ok(Response::from_parts(head, body)))
+                Poll::Ready(Ok(context.respond::<D, B>(tag, body)))
             }
-            State::Reading(unfinished) => {
-                let Unfinished { asked, head, facts, reading, .. } = &mut **unfinished.as_mut().expect(POLLED_AGAIN);
-                let read = ready!(reading.poll(cx, asked, &head.headers, facts));
-                let Unfinished { asked, mut head, facts, lesson, mut reading } =
-                    *unfinished.take().expect(POLLED_AGAIN);
-                let (found, mut body) = finish(&asked, lesson.as_deref(), &mut reading, read);
-                respond::answer::<D, B>(&asked, &mut head, &facts, found, lesson.as_deref(), &mut body);
-                Poll::Ready(Ok(Response::from_parts(head, body)))
+            ResponseState::Reading(pending) => {
+                let PendingResponse { context, read_ahead } =
+                    &mut **pending.as_mut().expect(POLLED_AGAIN);
+                let result = ready!(read_ahead.poll(cx, context));
+                let PendingResponse { context, mut read_ahead } =
+                    *pending.take().expect(POLLED_AGAIN);
+                let (tag, body) = read_ahead.finish(result, &context);
+                Poll::Ready(Ok(context.respond::<D, B>(tag, body)))
             }
         }
-    }
-}
-
-/// Takes the tag and the body out of what was read, and teaches what was found.
-#[inline(always)]
-fn finish<B: Body, D: Digest>(
-    asked: &Asked,
-    lesson: Option<&Lesson>,
-    reading: &mut Reading<B, D>,
-    read: Read<B::Error>,
-) -> (Result<Found, Reason>, ResponseBody<B>) {
-    match read {
-        Ok(found) => {
-            if let Some(lesson) = lesson {
-                lesson.teach(asked, &found.tag);
-            }
-            (Ok(found), reading.body())
-        }
-        Err(given_up) => (Err(given_up.reason), reading.replay(*given_up)),
     }
 }
 
 impl<F, B, D> fmt::Debug for ResponseFuture<F, B, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
-            State::Refused(_) => "refused",
-            State::Passing(..) => "passing",
-            State::Asking(_) => "asking",
-            State::Reading(_) => "reading",
+            ResponseState::Rejected(_) => "rejected",
+            ResponseState::Skipped(..) => "skipped",
+            ResponseState::Waiting(_) => "waiting",
+            ResponseState::Reading(_) => "reading",
         };
         f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
     }
 }
-
 #[cfg(test)]
 mod tests {
     use std::{convert::Infallible, future::Ready, mem::size_of};
@@ -191,8 +166,11 @@ mod tests {
 
     #[test]
     fn the_future_and_the_body_stay_small() {
-        let (future, body) = (size_of::<ResponseFuture<Inner, Full<Bytes>>>(), size_of::<ResponseBody<Full<Bytes>>>());
-        assert!(future <= 384, "{future} octets, {} of them the inner future", size_of::<Inner>());
-        assert!(body <= 72, "{body} octets, {} of them the inner body", size_of::<Full<Bytes>>());
+        let (future, body) = (
+            size_of::<ResponseFuture<Inner, Full<Bytes>>>(),
+            size_of::<ResponseBody<Full<Bytes>>>(),
+        );
+        assert!(future <= 384, "{future} bytes, {} of them the inner future", size_of::<Inner>());
+        assert!(body <= 72, "{body} bytes, {} of them the inner body", size_of::<Full<Bytes>>());
     }
 }

@@ -1,4 +1,4 @@
-//! Reads a body ahead, as far as it may, and hashes it; a slice at a time.
+//! Reads a body ahead, as far as it may, and hashes it, a slice at a time.
 
 use std::{
     pin::Pin,
@@ -7,133 +7,152 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{config::Config, request::Asked, wait::Patience};
+use super::{config::Config, respond::ResponseContext, wait::BodyWait};
 use crate::{
-    body::{give_way, Buffer, Content, Overflow, Replay, ResponseBody},
+    body::{yield_now, Buffer, Content, Overflow, Replay, ResponseBody},
     outcome::{Outcome, Reason},
-    store::{Found, Remembered},
-    validators::{tag, Digest, Facts},
+    store::{CachedContent, ContentCache, ContentTag},
+    validators::{tag, Digest},
 };
 
 /// A body that is being read and hashed.
-pub(super) struct Reading<B, D> {
-    /// In a box, because it goes on in the response if it is given up, and may not move once it was polled. `None` once it
-    /// has nothing more to say.
+pub(super) struct ReadAhead<B, D> {
+    /// In a box, because the response goes on with it if the reading is abandoned, and it may not
+    /// move once it was polled. `None` once it has ended.
     body: Option<Pin<Box<B>>>,
     /// What was read of it.
     buffer: Buffer,
     /// What the body said of its size before it was read.
     hint: SizeHint,
-    patience: Patience,
+    wait: BodyWait,
     /// `Some` once the body has ended.
-    hashing: Option<Hashing<D>>,
+    hashing: Option<HashProgress<D>>,
 }
 
 /// How far the hash has come.
-struct Hashing<D> {
+struct HashProgress<D> {
     digest: D,
-    /// What was remembered of this resource, and is other content.
-    previous: Option<Arc<Remembered>>,
+    /// The content that is cached for this resource, and differs.
+    previous: Option<Arc<CachedContent>>,
     frame: usize,
-    octets: usize,
+    bytes: usize,
 }
 
-/// Why a body was not read to its end, or not used; in a box, because it is rare and large.
-pub(super) struct GivenUp<E> {
-    pub(super) reason: Reason,
-    /// What was read behind what is in the buffer, and ended the reading.
+/// Why a body was not read to its end, or not used. In a box, because it is rare and large.
+pub(super) struct Abandoned<E> {
+    reason: Reason,
+    /// What was read after what is in the buffer, and ended the reading.
     last: Option<Result<Frame<Bytes>, E>>,
 }
 
-impl<E> GivenUp<E> {
+impl<E> Abandoned<E> {
     fn new(reason: Reason, last: Option<Result<Frame<Bytes>, E>>) -> Box<Self> {
         Box::new(Self { reason, last })
     }
 }
 
 /// What reading and hashing came to.
-pub(super) type Read<E> = Result<Found, Box<GivenUp<E>>>;
+pub(super) type ReadAheadResult<E> = Result<ContentTag, Box<Abandoned<E>>>;
 
-impl<B: Body, D: Digest> Reading<B, D> {
-    /// Starts to read a body, which should have so many octets if that is known.
+impl<B: Body, D: Digest> ReadAhead<B, D> {
+    /// Starts to read a body, which should have so many bytes if that is known.
     #[inline(always)]
-    pub(super) fn new(body: B, octets: Option<u64>, config: &Config) -> Self {
+    pub(super) fn new(body: B, bytes: Option<u64>, context: &ResponseContext) -> Self {
         let hint = body.size_hint();
-        let buffer = Buffer::new(config.buffer_limit, octets);
-        Self { body: Some(Box::pin(body)), buffer, hint, patience: Patience::default(), hashing: None }
+        let buffer = Buffer::new(context.request.config.buffer_limit, bytes);
+        let wait = BodyWait::default();
+        Self { body: Some(Box::pin(body)), buffer, hint, wait, hashing: None }
     }
 
     /// Goes on reading, then comparing and hashing; ready when there is a tag, or will be none.
-    ///
-    /// `headers` are those of the response, and `facts` what they say.
     #[inline(always)]
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        asked: &Asked,
-        headers: &HeaderMap,
-        facts: &Facts,
-    ) -> Poll<Read<B::Error>> {
-        let config = &asked.config;
-        let evidence = config.evidence.as_deref().zip(asked.content_key(facts));
-        let variant = facts.is_negotiated.then_some(headers);
+        context: &ResponseContext,
+    ) -> Poll<ReadAheadResult<B::Error>> {
+        let ResponseContext { request, head, fields, .. } = context;
+        let config = &request.config;
+        let cache = cache_entry(context);
+        let variant = fields.is_negotiated.then_some(&head.headers);
         if self.hashing.is_none() {
-            if let Err(given_up) = ready!(self.poll_read(cx, asked)) {
-                return Poll::Ready(Err(given_up));
+            if let Err(abandoned) = ready!(self.poll_read(cx, context)) {
+                return Poll::Ready(Err(abandoned));
             }
             let content = self.buffer.content();
-            let previous = evidence.and_then(|(evidence, key)| evidence.get(key));
-            match (evidence, previous) {
-                (Some((evidence, key)), Some(remembered)) => {
-                    if let Some(same) = remembered.compare(content.len(), variant, content.all()) {
-                        config.counters.compared(content.len());
-                        evidence.confirm(key, &remembered, same, content.all());
-                        return Poll::Ready(Ok(Found::Remembered(remembered)));
+            let mut previous = None;
+            if let Some((cache, key)) = cache {
+                if let Some(cached) = cache.get(key) {
+                    if let Some(same) = cached.compare(content.len(), variant, content.all()) {
+                        config.reporter.counters.compared(content.len());
+                        cache.confirm(key, &cached, same, content.all());
+                        return Poll::Ready(Ok(ContentTag::Cached(cached)));
                     }
-                    self.hashing = Some(Hashing::new(Some(remembered)));
+                    previous = Some(cached);
                 }
-                _ => self.hashing = Some(Hashing::new(None)),
             }
+            self.hashing = Some(HashProgress::new(previous));
         }
         let Some(hashing) = &mut self.hashing else { return Poll::Pending };
         let content = self.buffer.content();
         ready!(hashing.poll(cx, content));
-        config.counters.hashed(content.len());
-        let mut made = asked.made(tag(std::mem::take(&mut hashing.digest), facts.is_negotiated, headers));
-        if let Some((evidence, key)) = evidence {
-            made = made.hashed(&config.memory.keys);
-            evidence.learn(key, hashing.previous.as_deref(), made.clone(), variant, content.all());
+        config.reporter.counters.hashed(content.len());
+        let digest = std::mem::take(&mut hashing.digest);
+        let mut tag = request.outgoing_tag(tag(digest, fields.is_negotiated, &head.headers));
+        if let Some((cache, key)) = cache {
+            tag = tag.hashed(&config.dates.keys);
+            cache.insert(key, hashing.previous.as_deref(), tag.clone(), variant, content.all());
         }
-        Poll::Ready(Ok(Found::Made(made)))
+        Poll::Ready(Ok(ContentTag::Computed(tag)))
     }
 
-    /// Makes the body to send of what was read. Nothing is left to read then.
-    #[inline]
-    pub(super) fn body(&mut self) -> ResponseBody<B> {
-        ResponseBody::buffered(self.buffer.take_content(), self.hint.exact().is_some(), Outcome::Tagged)
+    /// Takes the tag and the body out of what was read, and stores what was learned.
+    ///
+    /// Nothing is left to read after that.
+    #[inline(always)]
+    pub(super) fn finish(
+        &mut self,
+        result: ReadAheadResult<B::Error>,
+        context: &ResponseContext,
+    ) -> (Result<ContentTag, Reason>, ResponseBody<B>) {
+        match result {
+            Ok(tag) => {
+                if let Some(learnable) = &context.learnable {
+                    learnable.store(&context.request, &tag.tag);
+                }
+                let is_exact = self.hint.exact().is_some();
+                let content = self.buffer.take_content();
+                (Ok(tag), ResponseBody::buffered(content, is_exact, Outcome::Tagged))
+            }
+            Err(abandoned) => (Err(abandoned.reason), self.replay(*abandoned)),
+        }
     }
 
-    /// Makes the body to send of what was read, and of what is still to come. Nothing is left to read then.
-    pub(super) fn replay(&mut self, GivenUp { reason, last }: GivenUp<B::Error>) -> ResponseBody<B> {
+    /// Makes the body to send of what was read, and of what is still to come.
+    fn replay(&mut self, Abandoned { reason, last }: Abandoned<B::Error>) -> ResponseBody<B> {
         let (read, rest) = (self.buffer.take_content(), self.body.take());
-        let replay = Replay { read, last, rest, hint: std::mem::take(&mut self.hint), flush: false };
+        let hint = std::mem::take(&mut self.hint);
+        let replay = Replay { read, last, rest, hint, flush: false };
         ResponseBody::replayed(replay, Outcome::LeftAlone(reason))
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>, asked: &Asked) -> Poll<Result<(), Box<GivenUp<B::Error>>>> {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        context: &ResponseContext,
+    ) -> Poll<Result<(), Box<Abandoned<B::Error>>>> {
         let mut budget = Budget::new();
         while let (Some(body), true) = (&mut self.body, budget.is_left()) {
             match body.as_mut().poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     budget.spend(frame.data_ref().map_or(0, Buf::remaining));
-                    self.patience.encourage();
+                    self.wait.reset();
                     let is_last = body.is_end_stream();
                     if let Err(overflow) = self.buffer.push(frame) {
                         let Overflow { reason, frame } = overflow;
-                        return Poll::Ready(Err(GivenUp::new(reason, Some(Ok(frame)))));
+                        return Poll::Ready(Err(Abandoned::new(reason, Some(Ok(frame)))));
                     }
                     if !is_last {
                         continue;
@@ -141,25 +160,27 @@ impl<B: Body, D: Digest> Reading<B, D> {
                 }
                 Poll::Ready(None) => {}
                 Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(Err(GivenUp::new(Reason::BodyError, Some(Err(error)))));
+                    return Poll::Ready(Err(Abandoned::new(Reason::BodyError, Some(Err(error)))));
                 }
                 Poll::Pending => {
-                    ready!(self.poll_patience(cx, &asked.config));
-                    return Poll::Ready(Err(GivenUp::new(Reason::NotReady, None)));
+                    ready!(self.poll_wait(cx, &context.request.config));
+                    return Poll::Ready(Err(Abandoned::new(Reason::NotReady, None)));
                 }
             }
             self.body = None;
-            return Poll::Ready(self.check_length(asked.is_head).map_err(|reason| GivenUp::new(reason, None)));
+            let checked = self.check_length(context.request.is_head);
+            return Poll::Ready(checked.map_err(|reason| Abandoned::new(reason, None)));
         }
-        give_way(cx);
+        yield_now(cx);
         Poll::Pending
     }
 
     /// Waits for a body that is not ready; ready when the client has waited long enough.
-    fn poll_patience(&mut self, cx: &mut Context<'_>, config: &Config) -> Poll<()> {
-        let known = self.buffer.promised().is_some();
-        let allowed = if known { config.buffer_deadline } else { config.unknown_size_patience };
-        if self.patience.waits(allowed, &config.timer, cx) {
+    fn poll_wait(&mut self, cx: &mut Context<'_>, config: &Config) -> Poll<()> {
+        let is_sized = self.buffer.promised().is_some();
+        let timeout =
+            if is_sized { config.sized_body_timeout } else { config.unsized_body_timeout };
+        if self.wait.waits(timeout, &config.timer, cx) {
             return Poll::Pending;
         }
         Poll::Ready(())
@@ -181,27 +202,33 @@ impl<B: Body, D: Digest> Reading<B, D> {
     }
 }
 
-impl<D: Digest> Hashing<D> {
-    fn new(previous: Option<Arc<Remembered>>) -> Self {
-        Self { digest: D::default(), previous, frame: 0, octets: 0 }
+/// Returns the cache, and the key of this response in it.
+fn cache_entry(context: &ResponseContext) -> Option<(&ContentCache, u64)> {
+    let cache = context.request.config.content_cache.as_deref()?;
+    Some((cache, context.request.content_key(&context.fields)?))
+}
+
+impl<D: Digest> HashProgress<D> {
+    fn new(previous: Option<Arc<CachedContent>>) -> Self {
+        Self { digest: D::default(), previous, frame: 0, bytes: 0 }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, content: &Content) -> Poll<()> {
         let mut budget = Budget::new();
         while let Some(data) = content.data(self.frame) {
             if !budget.is_left() {
-                give_way(cx);
+                yield_now(cx);
                 return Poll::Pending;
             }
-            let rest = data.get(self.octets..).unwrap_or_default();
-            let slice = rest.get(..budget.octets).unwrap_or(rest);
+            let rest = data.get(self.bytes..).unwrap_or_default();
+            let slice = rest.get(..budget.bytes).unwrap_or(rest);
             self.digest.update(slice);
             budget.spend(slice.len());
             if slice.len() < rest.len() {
-                self.octets += slice.len();
+                self.bytes += slice.len();
             } else {
                 self.frame += 1;
-                self.octets = 0;
+                self.bytes = 0;
             }
         }
         Poll::Ready(())
@@ -212,20 +239,20 @@ impl<D: Digest> Hashing<D> {
 /// last 23 ms.
 struct Budget {
     frames: usize,
-    octets: usize,
+    bytes: usize,
 }
 
 impl Budget {
     fn new() -> Self {
-        Self { frames: 8, octets: 64 * 1024 }
+        Self { frames: 8, bytes: 64 * 1024 }
     }
 
     fn is_left(&self) -> bool {
-        self.frames > 0 && self.octets > 0
+        self.frames > 0 && self.bytes > 0
     }
 
-    fn spend(&mut self, octets: usize) {
+    fn spend(&mut self, bytes: usize) {
         self.frames -= 1;
-        self.octets = self.octets.saturating_sub(octets);
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 }

@@ -13,8 +13,8 @@ use tower_service::Service;
 
 use super::{
     config::Config,
-    future::{ResponseFuture, State},
-    request::{Asked, Head, Objection},
+    future::{ResponseFuture, ResponseState},
+    request::{Bypass, RequestContext, RequestHead},
     ConditionalLayer,
 };
 use crate::{
@@ -70,7 +70,10 @@ impl<S: Clone, D> Clone for Conditional<S, D> {
 
 impl<S: fmt::Debug, D> fmt::Debug for Conditional<S, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Conditional").field("inner", &self.inner).field("config", &self.config).finish()
+        f.debug_struct("Conditional")
+            .field("inner", &self.inner)
+            .field("config", &self.config)
+            .finish()
     }
 }
 
@@ -92,47 +95,57 @@ where
         if self.config.shows_parts() {
             return self.call_shown(request);
         }
-        let head = Head::from(&request);
-        if let Some(objection) = head.objection(&self.config) {
-            return self.pass(request, objection);
+        let head = RequestHead::from(&request);
+        if let Some(bypass) = head.bypass(&self.config) {
+            return self.bypass(request, bypass);
         }
-        let asked = Asked::read(&head, &self.config);
-        asked.edit(&mut request);
-        ResponseFuture { future: Some(self.inner.call(request)), state: State::Asking(asked) }
+        let context = RequestContext::read(&head, &self.config);
+        context.edit(&mut request);
+        let state = ResponseState::Waiting(Some(context));
+        ResponseFuture { future: Some(self.inner.call(request)), state }
     }
 }
 
 impl<S, D> Conditional<S, D> {
-    /// As `call`, where functions of the user's are to see the head in one piece.
+    /// As `call`, where functions of the user's see the head in one piece.
     #[inline(never)]
-    fn call_shown<ReqBody, B>(&mut self, request: Request<ReqBody>) -> ResponseFuture<S::Future, B, D>
+    fn call_shown<ReqBody, B>(
+        &mut self,
+        request: Request<ReqBody>,
+    ) -> ResponseFuture<S::Future, B, D>
     where
         S: Service<Request<ReqBody>, Response = Response<B>>,
     {
         let (parts, body) = request.into_parts();
-        let head = Head::from(&parts);
-        let way = head.objection(&self.config).map_or_else(|| Ok(Asked::read(&head, &self.config)), Err);
-        let mut request = Request::from_parts(parts, body);
-        match way {
-            Ok(asked) => {
-                asked.edit(&mut request);
-                ResponseFuture { future: Some(self.inner.call(request)), state: State::Asking(asked) }
-            }
-            Err(objection) => self.pass(request, objection),
+        let head = RequestHead::from(&parts);
+        if let Some(bypass) = head.bypass(&self.config) {
+            return self.bypass(Request::from_parts(parts, body), bypass);
         }
+        let context = RequestContext::read(&head, &self.config);
+        let mut request = Request::from_parts(parts, body);
+        context.edit(&mut request);
+        let state = ResponseState::Waiting(Some(context));
+        ResponseFuture { future: Some(self.inner.call(request)), state }
     }
 
-    /// Sends a request that the layer has nothing to do with, unless it must not be sent.
+    /// Sends a request that the layer does not handle, unless it must not run.
     #[inline(always)]
-    fn pass<ReqBody, B>(&mut self, request: Request<ReqBody>, why: Objection) -> ResponseFuture<S::Future, B, D>
+    fn bypass<ReqBody, B>(
+        &mut self,
+        request: Request<ReqBody>,
+        bypass: Bypass,
+    ) -> ResponseFuture<S::Future, B, D>
     where
         S: Service<Request<ReqBody>, Response = Response<B>>,
     {
         let config = Arc::clone(&self.config);
-        match why {
-            Objection::Refused => ResponseFuture { future: None, state: State::Refused(config) },
-            Objection::Passing(reason) => {
-                ResponseFuture { future: Some(self.inner.call(request)), state: State::Passing(reason, config) }
+        match bypass {
+            Bypass::Reject => {
+                ResponseFuture { future: None, state: ResponseState::Rejected(config) }
+            }
+            Bypass::Skip(reason) => {
+                let state = ResponseState::Skipped(reason, config);
+                ResponseFuture { future: Some(self.inner.call(request)), state }
             }
         }
     }

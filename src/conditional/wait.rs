@@ -14,31 +14,33 @@ use tokio::{
     time::{sleep, Sleep},
 };
 
-/// The patience with one body.
+/// The wait with one body.
 ///
 /// The first time a body is not ready, the task wakes itself once: cooperative budgets and yields are no I/O. If that
 /// brings nothing, a timer is made, if waiting is allowed at all.
 #[derive(Debug, Default)]
-pub(super) struct Patience {
+pub(super) struct BodyWait {
     woken: bool,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patience {
-    /// Notes that the body brought something.
-    pub(super) fn encourage(&mut self) {
+impl BodyWait {
+    /// Resets the grace poll: the body made progress.
+    pub(super) fn reset(&mut self) {
         self.woken = false;
     }
 
     /// Says whether to go on waiting for a body that is not ready; if so, the task will be woken.
-    pub(super) fn waits(&mut self, allowed: Option<Duration>, timer: &Timer, cx: &mut Context<'_>) -> bool {
+    pub(super) fn waits(&mut self, timeout: Duration, timer: &Timer, cx: &mut Context<'_>) -> bool {
         if self.sleep.is_none() {
             if !self.woken {
                 self.woken = true;
                 cx.waker().wake_by_ref();
                 return true;
             }
-            self.sleep = allowed.and_then(|allowed| timer.sleep(allowed));
+            if !timeout.is_zero() {
+                self.sleep = timer.sleep(timeout);
+            }
         }
         self.sleep.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx) == Poll::Pending)
     }
@@ -59,10 +61,10 @@ impl Timer {
             return None;
         }
         // Deliberately caught: a runtime built without `enable_time` cannot be told from others but by this panic.
-        let made = panic::catch_unwind(|| Box::pin(sleep(duration))).ok();
-        if made.is_none() {
+        let outgoing_tag = panic::catch_unwind(|| Box::pin(sleep(duration))).ok();
+        if outgoing_tag.is_none() {
             self.missing.store(true, Ordering::Relaxed);
         }
-        made
+        outgoing_tag
     }
 }

@@ -46,7 +46,11 @@ enum End {
 
 impl Answer {
     /// Reads the content of a response, at most [`LIMIT`] octets of it, and waits for it no longer than `patience`.
-    pub(super) async fn read<B>(response: Response<B>, patience: Duration, may_be_endless: bool) -> Self
+    pub(super) async fn read<B>(
+        response: Response<B>,
+        patience: Duration,
+        may_be_endless: bool,
+    ) -> Self
     where
         B: Body,
         B::Error: Debug,
@@ -100,7 +104,9 @@ impl Answer {
 
     /// Returns true if there is no content and no trailer section.
     pub(super) fn is_empty(&self) -> bool {
-        self.content.octets.is_empty() && !self.content.has_trailers && matches!(self.content.end, End::Whole)
+        self.content.octets.is_empty()
+            && !self.content.has_trailers
+            && matches!(self.content.end, End::Whole)
     }
 
     /// Returns the number of octets of content, if all were seen.
@@ -197,7 +203,8 @@ impl Reading {
 
 /// Returns true if the content has no end by its nature.
 fn is_stream(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes()).to_ascii_lowercase();
+    let media_type =
+        headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes()).to_ascii_lowercase();
     STREAMS.iter().any(|stream| media_type.starts_with(stream))
 }
 

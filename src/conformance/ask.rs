@@ -106,7 +106,11 @@ pub(super) fn whole(facts: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fa
 }
 
 /// The answer without preconditions, or one that says that they cannot be read.
-pub(super) fn whole_or_bad_request(facts: &Facts, seen: &[Answer], last: &Answer) -> Result<(), Fault> {
+pub(super) fn whole_or_bad_request(
+    facts: &Facts,
+    seen: &[Answer],
+    last: &Answer,
+) -> Result<(), Fault> {
     if last.status() == StatusCode::BAD_REQUEST {
         return Ok(());
     }
@@ -118,7 +122,8 @@ pub(super) fn refused(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Faul
 }
 
 pub(super) fn refused_or_bad_request(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
-    let is_refused = matches!(seen.status(), StatusCode::PRECONDITION_FAILED | StatusCode::BAD_REQUEST);
+    let is_refused =
+        matches!(seen.status(), StatusCode::PRECONDITION_FAILED | StatusCode::BAD_REQUEST);
     want(is_refused, "412 (Precondition Failed)")
 }
 
@@ -152,7 +157,8 @@ pub(super) fn show_answer(answer: &Answer, log: &mut Vec<String>) {
 fn show_fields(side: char, fields: &HeaderMap, log: &mut Vec<String>) {
     for (name, value) in fields {
         // Reports end up in the logs of CI.
-        let is_secret = value.is_sensitive() || [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE].contains(name);
+        let is_secret = value.is_sensitive()
+            || [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE].contains(name);
         let shown = if is_secret { "(not shown)".to_owned() } else { legible(value.as_bytes()) };
         log.push(format!("{side} {name}: {shown}"));
     }
@@ -160,7 +166,10 @@ fn show_fields(side: char, fields: &HeaderMap, log: &mut Vec<String>) {
 
 /// Writes octets as text, and cuts it off where it gets long.
 fn legible(octets: &[u8]) -> String {
-    let text: String = String::from_utf8_lossy(octets).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text: String = String::from_utf8_lossy(octets)
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     match text.char_indices().nth(MOST_SHOWN) {
         Some((end, _)) => text.get(..end).unwrap_or_default().to_owned() + "..",
         None => text,

@@ -90,7 +90,11 @@ mod tests {
             for text in [rule.claim, rule.hint] {
                 assert!(text.ends_with('.') && !text.contains('\n'), "{}: {text}", rule.name);
             }
-            assert!(rule.section.split('.').all(|number| number.parse::<u8>().is_ok()), "{}", rule.name);
+            assert!(
+                rule.section.split('.').all(|number| number.parse::<u8>().is_ok()),
+                "{}",
+                rule.name
+            );
         }
     }
 

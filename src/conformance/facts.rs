@@ -31,7 +31,8 @@ impl Facts {
     }
 
     pub(super) fn strong_tag(&self) -> Result<EntityTag, Why> {
-        self.tag().and_then(|tag| if tag.is_weak() { Err("the entity tag is weak") } else { Ok(tag) })
+        self.tag()
+            .and_then(|tag| if tag.is_weak() { Err("the entity tag is weak") } else { Ok(tag) })
     }
 
     pub(super) fn date(&self) -> Result<HttpDate, Why> {

@@ -87,16 +87,24 @@ impl<'a> IntoIterator for &'a Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |is_it: fn(&Verdict) -> bool| self.findings.iter().filter(|found| is_it(&found.verdict)).count();
+        let count = |is_it: fn(&Verdict) -> bool| {
+            self.findings.iter().filter(|found| is_it(&found.verdict)).count()
+        };
         let passed = count(|verdict| matches!(verdict, Verdict::Passed));
         let failed = count(|verdict| matches!(verdict, Verdict::Failed(_)));
         let moot = count(|verdict| matches!(verdict, Verdict::NotApplicable(_)));
-        writeln!(f, "{}: {passed} checks passed, {failed} failed, {moot} not applicable", self.subject)?;
+        writeln!(
+            f,
+            "{}: {passed} checks passed, {failed} failed, {moot} not applicable",
+            self.subject
+        )?;
         for finding in self.failures() {
             write!(f, "\n{finding}")?;
         }
         if f.alternate() {
-            for finding in self.findings.iter().filter(|found| !matches!(found.verdict, Verdict::Failed(_))) {
+            for finding in
+                self.findings.iter().filter(|found| !matches!(found.verdict, Verdict::Failed(_)))
+            {
                 write!(f, "\n{finding}")?;
             }
             return Ok(());
@@ -124,8 +132,10 @@ impl Report {
         let mut names = Vec::new();
         for finding in self.findings.iter().filter(|finding| finding.is_moot_because(why)) {
             let group = finding.name.split('/').next().unwrap_or_default();
-            let mut others = self.findings.iter().filter(|other| other.name.split('/').next() == Some(group));
-            let name = if others.all(|other| other.is_moot_because(why)) { group } else { &finding.name };
+            let mut others =
+                self.findings.iter().filter(|other| other.name.split('/').next() == Some(group));
+            let name =
+                if others.all(|other| other.is_moot_because(why)) { group } else { &finding.name };
             if names.last().is_none_or(|last| last != name) {
                 names.push(name.to_owned());
             }

@@ -25,27 +25,36 @@ impl Check<'_> {
         let left_out = mem::take(&mut self.left_out);
         for rule in checks::all().filter(|rule| !left_out.iter().any(|name| rule.is_named(name))) {
             let mut log = Vec::new();
-            let verdict = match (&mut facts, rule.needs.iter().find_map(|need| in_vain.get(need).cloned())) {
-                (None, _) => self.judge_silence(rule, &mut log).await,
-                (Some(facts), _) if facts.lacks(rule).is_some() => {
-                    not_applicable(facts.lacks(rule).unwrap_or_default())
-                }
-                (Some(_), Some(why)) => {
-                    in_vain.insert(rule.name, why.clone());
-                    not_applicable(why)
-                }
-                (Some(facts), None) => {
-                    if rule.alters() {
-                        self.look_again(facts).await;
+            let verdict =
+                match (&mut facts, rule.needs.iter().find_map(|need| in_vain.get(need).cloned())) {
+                    (None, _) => self.judge_silence(rule, &mut log).await,
+                    (Some(facts), _) if facts.lacks(rule).is_some() => {
+                        not_applicable(facts.lacks(rule).unwrap_or_default())
                     }
-                    self.judge(rule, facts, &mut log).await
-                }
-            };
+                    (Some(_), Some(why)) => {
+                        in_vain.insert(rule.name, why.clone());
+                        not_applicable(why)
+                    }
+                    (Some(facts), None) => {
+                        if rule.alters() {
+                            self.look_again(facts).await;
+                        }
+                        self.judge(rule, facts, &mut log).await
+                    }
+                };
             if let Verdict::Failed(_) = verdict {
                 in_vain.insert(rule.name, format!("`{}` failed", rule.name));
             }
             let Rule { name, section, severity, claim, hint, .. } = *rule;
-            findings.push(Finding { name: name.into(), section, severity, claim, hint, log, verdict });
+            findings.push(Finding {
+                name: name.into(),
+                section,
+                severity,
+                claim,
+                hint,
+                log,
+                verdict,
+            });
         }
         for also in mem::take(&mut self.also) {
             findings.push(self.judge_also(also).await);
@@ -60,14 +69,17 @@ impl Check<'_> {
         let mut encoded = None;
         for encoding in self.encodings.clone() {
             let ask = Ask::get(anything).with(ACCEPT_ENCODING, encoding.clone());
-            if let Some(answer) = self.exchange(&ask, &mut Vec::new()).await.ok().filter(is_encoded) {
+            if let Some(answer) = self.exchange(&ask, &mut Vec::new()).await.ok().filter(is_encoded)
+            {
                 encoded = Some((encoding, answer));
                 break;
             }
         }
         let uri = self.error_uri.clone();
         let error = self.exchange(&Ask::get(anything).at(&uri), &mut Vec::new()).await.ok();
-        let is_error = |answer: &Answer| answer.status().is_client_error() || answer.status().is_server_error();
+        let is_error = |answer: &Answer| {
+            answer.status().is_client_error() || answer.status().is_server_error()
+        };
         Some(Facts {
             plain,
             encoded,
@@ -142,7 +154,8 @@ impl Check<'_> {
         *request.method_mut() = ask.method.clone();
         *request.uri_mut() = ask.uri.clone().unwrap_or_else(|| self.uri.clone());
         *request.headers_mut() = ask.fields.clone();
-        for (name, value) in self.headers.iter().filter(|(name, _)| !ask.fields.contains_key(*name)) {
+        for (name, value) in self.headers.iter().filter(|(name, _)| !ask.fields.contains_key(*name))
+        {
             request.headers_mut().append(name, value.clone());
         }
         show_request(&request, log);

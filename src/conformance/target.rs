@@ -17,7 +17,11 @@ use super::{answer::Answer, content::Content, patience::within};
 /// Sends requests to a service.
 pub(super) trait Target {
     /// Sends a request, and reads what is answered; an error says why there is no answer.
-    fn send(&mut self, request: Request<Content>, manner: Manner) -> Later<'_, Result<Answer, String>>;
+    fn send(
+        &mut self,
+        request: Request<Content>,
+        manner: Manner,
+    ) -> Later<'_, Result<Answer, String>>;
 }
 
 /// How an answer is read.
@@ -52,7 +56,11 @@ where
     B: Body,
     B::Error: Debug,
 {
-    fn send(&mut self, request: Request<Content>, manner: Manner) -> Later<'_, Result<Answer, String>> {
+    fn send(
+        &mut self,
+        request: Request<Content>,
+        manner: Manner,
+    ) -> Later<'_, Result<Answer, String>> {
         let request = request.map(&mut self.body);
         let service = &mut self.service;
         Box::pin(async move {
@@ -61,7 +69,9 @@ where
                 service.call(request).await
             };
             match within(manner.patience, head).await {
-                Some(Ok(response)) => Ok(Answer::read(response, manner.patience, manner.may_be_endless).await),
+                Some(Ok(response)) => {
+                    Ok(Answer::read(response, manner.patience, manner.may_be_endless).await)
+                }
                 Some(Err(error)) => Err(format!("the service failed: {error:?}")),
                 None => Err(format!("no answer within {:?}", manner.patience)),
             }

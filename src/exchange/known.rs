@@ -1,14 +1,11 @@
 //! Validators that are known before the inner service runs, and how the layers of this crate tell each other of them.
 
-use http::{
-    header::{CACHE_CONTROL, ETAG, LAST_MODIFIED},
-    response, Extensions, HeaderMap, HeaderValue, StatusCode, Uri,
-};
+use http::{response, Extensions, Uri};
 
+use super::respond::complete;
 use crate::{
-    fields::{add, put},
-    rules::{HttpDate, LastModified, Validators},
-    validators::{are_silent, Freshness, Untagged},
+    rules::{HttpDate, Validators},
+    validators::FreshnessPolicy,
 };
 
 /// Validators that stand for the representation, whatever its content: in the extensions of a request for the layers
@@ -16,11 +13,11 @@ use crate::{
 ///
 /// Where there are none, it says that somebody who judges writes knows nothing of what a layer makes.
 #[derive(Clone, Debug)]
-pub(crate) struct Known {
+pub(crate) struct KnownValidators {
     /// Of what.
     target: Target,
     pub(crate) validators: Validators,
-    freshness: Freshness,
+    freshness: FreshnessPolicy,
     /// It is said of a write that was judged, and of nothing else.
     is_judgement: bool,
 }
@@ -37,18 +34,23 @@ pub(crate) struct Target {
 
 /// In the extensions of a request: somebody asks for the validators alone, to judge a write by them.
 ///
-/// They come back as [`Known`], if there is a `ConditionalLayer` to know them.
+/// They come back as [`KnownValidators`], if there is a `ConditionalLayer` to know them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Probe;
 
-impl Known {
+impl KnownValidators {
     /// Says what is known of the target of a request.
-    pub(crate) fn new(uri: &Uri, extensions: &Extensions, validators: Validators, freshness: Freshness) -> Self {
+    pub(crate) fn new(
+        uri: &Uri,
+        extensions: &Extensions,
+        validators: Validators,
+        freshness: FreshnessPolicy,
+    ) -> Self {
         Self { target: Target::new(uri, extensions), validators, freshness, is_judgement: false }
     }
 
     /// Says what is known to whoever asked.
-    pub(crate) fn answer(validators: Validators, freshness: Freshness) -> Self {
+    pub(crate) fn answer(validators: Validators, freshness: FreshnessPolicy) -> Self {
         Self { target: Target::default(), validators, freshness, is_judgement: false }
     }
 
@@ -67,26 +69,8 @@ impl Known {
     }
 
     /// Gives a response the validators that it lacks, if it has content of the representation.
-    ///
-    /// Not a 304: the handler gave it for what it compared, and that may be another state.
     pub(crate) fn complete(&self, head: &mut response::Parts, now: HttpDate) {
-        let is_content = matches!(head.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
-        if !is_content || head.extensions.get::<Untagged>().is_some() {
-            return;
-        }
-        let headers = &mut head.headers;
-        let Validators { etag, last_modified } = &self.validators;
-        if let Some(etag) = etag.as_ref().filter(|_| !headers.contains_key(ETAG)) {
-            put(headers, ETAG, HeaderValue::from(etag));
-        }
-        let date = date_to_send(*last_modified, now).filter(|_| !headers.contains_key(LAST_MODIFIED));
-        let is_silent = are_silent(headers);
-        if let Some(date) = date.filter(|_| !is_silent || self.freshness != Freshness::OmitLastModified) {
-            put(headers, LAST_MODIFIED, HeaderValue::from(date));
-            if is_silent && self.freshness == Freshness::NoCache {
-                add(headers, CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            }
-        }
+        complete(head, &self.validators, self.freshness, now);
     }
 }
 
@@ -109,8 +93,9 @@ impl Target {
         let mut segments = segments(self.uri.path());
         // A pattern has names for what differs.
         let mut taken = nested(extensions).skip(self.nested);
-        taken.all(|pattern| segments.next().is_some_and(|segment| pattern == segment || pattern.contains('{')))
-            && segments.next().is_none()
+        taken.all(|pattern| {
+            segments.next().is_some_and(|segment| pattern == segment || pattern.contains('{'))
+        }) && segments.next().is_none()
     }
 }
 
@@ -127,20 +112,4 @@ fn nested(_: &Extensions) -> impl Iterator<Item = &str> {
 
 fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|segment| !segment.is_empty())
-}
-
-/// Puts validators into a head, in place of what is there.
-pub(crate) fn insert_validators(headers: &mut HeaderMap, validators: &Validators, now: HttpDate) {
-    if let Some(etag) = &validators.etag {
-        put(headers, ETAG, HeaderValue::from(etag));
-    }
-    if let Some(date) = date_to_send(validators.last_modified, now) {
-        put(headers, LAST_MODIFIED, HeaderValue::from(date));
-    }
-}
-
-/// Returns the date to send, if its second is over: until then another change may have the same one (RFC 9110, section
-/// 8.8.2.2), and a later one must not be sent (section 8.8.2.1).
-fn date_to_send(last_modified: Option<LastModified>, now: HttpDate) -> Option<HttpDate> {
-    last_modified.and_then(LastModified::date).filter(|date| *date < now)
 }

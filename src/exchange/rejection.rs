@@ -7,7 +7,7 @@ use http::{header::CONTENT_TYPE, HeaderValue, Method, Response, StatusCode};
 use super::insert_validators;
 use crate::{
     clock,
-    rules::{Decision, Preconditions, Representation, Validators},
+    rules::{is_write, Decision, HttpDate, Preconditions, Representation, Validators},
 };
 
 /// The answer to a request whose preconditions say that its method is not to be run, ready to send.
@@ -23,13 +23,13 @@ use crate::{
 ///
 /// ```
 /// use http::{header::IF_MATCH, HeaderMap, Method, Response, StatusCode};
-/// use tower_conditional::{EntityTag, Preconditions, Validators};
+/// use tower_conditional::{EntityTag, Preconditions};
 ///
 /// let headers = HeaderMap::from_iter([(IF_MATCH, "\"v6\"".parse()?)]);
-/// let current = Validators::from(EntityTag::strong("v7")?).into();
-/// let refusal = Preconditions::from_headers(&headers).check(&Method::PUT, &current).unwrap_err();
+/// let current = EntityTag::strong("v7")?;
+/// let rejection = Preconditions::from_headers(&headers).check(&Method::PUT, &current).unwrap_err();
 ///
-/// let response: Response<String> = refusal.into();
+/// let response: Response<String> = rejection.into();
 /// assert_eq!(response.status(), StatusCode::PRECONDITION_FAILED);
 /// assert_eq!(response.headers()["etag"], "\"v7\"");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -37,12 +37,12 @@ use crate::{
 ///
 /// [RFC 9110, section 15.4.5]: https://www.rfc-editor.org/rfc/rfc9110.html#section-15.4.5
 #[derive(Clone, Debug)]
-pub struct Refusal {
+pub struct Rejection {
     status: StatusCode,
     current: Validators,
 }
 
-impl Refusal {
+impl Rejection {
     /// Returns 304 (Not Modified), 412 (Precondition Failed) or 428 (Precondition Required).
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -66,25 +66,31 @@ impl Refusal {
     }
 
     /// Makes the response; `content` is what a body can be made of.
-    pub(crate) fn respond<B>(self, body: impl FnOnce(&'static str) -> B) -> Response<B> {
+    pub(crate) fn respond<B>(
+        self,
+        now: HttpDate,
+        body: impl FnOnce(&'static str) -> B,
+    ) -> Response<B> {
         let content = if self.status == StatusCode::PRECONDITION_REQUIRED { REQUIRED } else { "" };
         let mut response = Response::new(body(content));
         *response.status_mut() = self.status;
-        insert_validators(response.headers_mut(), &self.current, clock::now());
+        insert_validators(response.headers_mut(), &self.current, now);
         if !content.is_empty() {
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         }
         response
     }
 }
 
-impl<B: From<&'static str>> From<Refusal> for Response<B> {
-    fn from(refusal: Refusal) -> Self {
-        refusal.respond(B::from)
+impl<B: From<&'static str>> From<Rejection> for Response<B> {
+    fn from(rejection: Rejection) -> Self {
+        rejection.respond(clock::now(), B::from)
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.status {
             StatusCode::NOT_MODIFIED => "the representation has not been modified",
@@ -94,7 +100,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl error::Error for Refusal {}
+impl error::Error for Rejection {}
 
 impl Preconditions {
     /// Judges the preconditions as [`evaluate`](Self::evaluate) does, and makes the answer if the method is not to be run.
@@ -104,11 +110,20 @@ impl Preconditions {
     /// # Errors
     ///
     /// Fails if the request is to be answered with 304 or 412.
-    pub fn check(&self, method: &Method, current: &Representation) -> Result<(), Refusal> {
-        match self.evaluate(method, current) {
+    pub fn check(
+        &self,
+        method: &Method,
+        current: impl Into<Representation>,
+    ) -> Result<(), Rejection> {
+        self.check_as(false, method, &current.into())
+    }
+
+    /// Evaluates the preconditions, and makes the response if the method must not run.
+    fn check_current(&self, method: &Method, current: &Representation) -> Result<(), Rejection> {
+        match self.evaluate_state(method, current) {
             Decision::Proceed => Ok(()),
-            Decision::NotModified => Err(Refusal::new(StatusCode::NOT_MODIFIED, current)),
-            Decision::PreconditionFailed => Err(Refusal::failed(current)),
+            Decision::NotModified => Err(Rejection::new(StatusCode::NOT_MODIFIED, current)),
+            Decision::PreconditionFailed => Err(Rejection::failed(current)),
         }
     }
 
@@ -123,24 +138,27 @@ impl Preconditions {
     /// send.
     ///
     /// [RFC 6585, section 3]: https://www.rfc-editor.org/rfc/rfc6585.html#section-3
-    pub fn check_required(&self, method: &Method, current: &Representation) -> Result<(), Refusal> {
-        self.check_as(true, method, current)
+    pub fn check_required(
+        &self,
+        method: &Method,
+        current: impl Into<Representation>,
+    ) -> Result<(), Rejection> {
+        self.check_as(true, method, &current.into())
     }
 
     /// Judges the preconditions, and insists that a write has one if that is `required`.
-    pub(crate) fn check_as(&self, required: bool, method: &Method, current: &Representation) -> Result<(), Refusal> {
-        self.check(method, current)?;
-        if required && is_write(method) && !self.guards(current) {
-            return Err(Refusal::required(current));
+    pub(crate) fn check_as(
+        &self,
+        required: bool,
+        method: &Method,
+        current: &Representation,
+    ) -> Result<(), Rejection> {
+        self.check_current(method, current)?;
+        if required && is_write(method) && !self.guards_write(current) {
+            return Err(Rejection::required(current));
         }
         Ok(())
     }
-}
-
-/// Returns true if the method may change the resource: it is not registered as safe.
-pub(crate) fn is_write(method: &Method) -> bool {
-    let safe = ["GET", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "QUERY", "REPORT", "SEARCH"];
-    !safe.contains(&method.as_str())
 }
 
 const REQUIRED: &str = "This request changes a resource, and has to say which state of it it means to change. \

@@ -18,22 +18,24 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    layer::{Config, FromGet},
-    locks::{Mode, Turn},
-    service::{is_read, refuse, report, Precondition},
+    config::{FromGet, PreconditionConfig},
+    locks::{Access, WriteLock},
+    service::PreconditionService,
 };
 use crate::{
     body::ResponseBody,
-    clock,
-    exchange::{is_write, Known, Probe, Refusal},
-    fields::put,
+    exchange::{pass_on, reject, KnownValidators, Probe, Rejection},
+    fields::insert_field,
     outcome::{Outcome, Reason},
-    rules::{EntityTag, HttpDate, Preconditions, Representation, Validators},
-    validators::Freshness,
+    rules::{
+        is_read, is_write, single_line, EntityTag, HttpDate, Preconditions, Representation,
+        Validators,
+    },
+    validators::FreshnessPolicy,
     POLLED_AGAIN,
 };
 
-impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Precondition<S, FromGet>
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for PreconditionService<S, FromGet>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
     ReqBody: Default,
@@ -53,47 +55,53 @@ where
             let outcome = Outcome::LeftAlone(Reason::Method);
             let known = is_read(request.method()).then(|| nothing_known(&request));
             let future = self.inner.call(request);
-            return FromGetFuture::new(State::Running { future, outcome, turn: None, known }, config);
+            return FromGetFuture::new(
+                GuardState::Running { future, outcome, lock: None, known },
+                config,
+            );
         }
         let (parts, body) = request.into_parts();
-        let asked = Preconditions::from_headers(&parts.headers);
+        let preconditions = Preconditions::from_headers(&parts.headers);
         let required = config.requires(&parts);
-        if required && asked.is_empty() {
-            let refusal = Some(Refusal::required(&Representation::Unknown));
-            return FromGetFuture::new(State::Refused { refusal }, config);
+        if required && preconditions.is_empty() {
+            let rejection = Some(Rejection::required(&Representation::Unknown));
+            return FromGetFuture::new(GuardState::Rejected { rejection }, config);
         }
-        let mode = if asked.is_empty() { Mode::Together } else { Mode::Alone };
-        let mut turn = self.kind.resources.turn(&parts, mode);
+        let access = if preconditions.is_empty() { Access::Shared } else { Access::Exclusive };
+        let mut lock = self.kind.resources.lock_for(&parts, access);
         let mut request = Request::from_parts(parts, body);
-        turn.mark(request.extensions_mut());
+        lock.mark(request.extensions_mut());
         // Where this layer is met a second time, it has checked already.
-        if turn.is_judged() || mode == Mode::Together && turn.has_come() {
-            let turn = Some(turn);
+        if lock.is_checked() || access == Access::Shared && lock.try_acquire() {
+            let lock = Some(lock);
             let outcome = Outcome::Proceeded;
             let future = self.inner.call(request);
-            return FromGetFuture::new(State::Running { future, outcome, turn, known: None }, config);
+            return FromGetFuture::new(
+                GuardState::Running { future, outcome, lock, known: None },
+                config,
+            );
         }
         // The service that is ready may hold a permit that the one who has the lock is waiting for. It gives it back, and
         // another gets ready when it is needed.
         let inner = self.inner.clone();
         drop(mem::replace(&mut self.inner, inner.clone()));
-        let write = Some(Write { inner, request, turn, asked, required });
-        FromGetFuture::new(State::InLine { write }, config)
+        let write = Some(PendingWrite { inner, request, lock, preconditions, required });
+        FromGetFuture::new(GuardState::Queued { write }, config)
     }
 }
 
 pin_project! {
-    /// The future of a [`Precondition`](crate::Precondition) that asks the service itself.
+    /// The future of a [`PreconditionService`](crate::PreconditionService) that asks the service itself.
     ///
     /// ```text
-    ///  InLine ── nothing to check ──────┐
+    ///  Queued ── nothing to check ──────┐
     ///    │ has the lock                 │
     ///    ▼                              │
-    ///  Reading: a GET ── refused ───────┼──────┐
+    ///  Reading: a GET ── rejected ───────┼──────┐
     ///    │ may run                      ▼      ▼
     ///    └──► Judged ── ready ──► Running ─► Response
     ///                                          ▲
-    ///                                          └─ Refused: a precondition is required
+    ///                                          └─ Rejected: a precondition is required
     /// ```
     #[must_use = "futures do nothing unless polled"]
     pub struct FromGetFuture<S, ReqBody>
@@ -101,47 +109,47 @@ pin_project! {
         S: Service<Request<ReqBody>>,
     {
         #[pin]
-        state: State<S, ReqBody>,
-        config: Arc<Config>,
+        state: GuardState<S, ReqBody>,
+        config: Arc<PreconditionConfig>,
     }
 }
 
 pin_project! {
-    #[project = StateProj]
-    enum State<S, ReqBody>
+    #[project = GuardStateProj]
+    enum GuardState<S, ReqBody>
     where
         S: Service<Request<ReqBody>>,
     {
-        InLine {
-            write: Option<Write<S, ReqBody>>,
+        Queued {
+            write: Option<PendingWrite<S, ReqBody>>,
         },
-        Reading {
+        Probing {
             #[pin]
             future: S::Future,
-            write: Option<Write<S, ReqBody>>,
+            write: Option<PendingWrite<S, ReqBody>>,
         },
-        Judged {
-            write: Option<Write<S, ReqBody>>,
+        Checked {
+            write: Option<PendingWrite<S, ReqBody>>,
         },
         Running {
             #[pin]
             future: S::Future,
             outcome: Outcome,
-            turn: Option<Turn>,
-            known: Option<Known>,
+            lock: Option<WriteLock>,
+            known: Option<KnownValidators>,
         },
-        Refused {
-            refusal: Option<Refusal>,
+        Rejected {
+            rejection: Option<Rejection>,
         },
     }
 }
 
 /// A write that was not run yet.
-struct Write<S, ReqBody> {
+struct PendingWrite<S, ReqBody> {
     inner: S,
     request: Request<ReqBody>,
-    turn: Turn,
-    asked: Preconditions,
+    lock: WriteLock,
+    preconditions: Preconditions,
     required: bool,
 }
 
@@ -149,7 +157,7 @@ impl<S, ReqBody> FromGetFuture<S, ReqBody>
 where
     S: Service<Request<ReqBody>>,
 {
-    fn new(state: State<S, ReqBody>, config: Arc<Config>) -> Self {
+    fn new(state: GuardState<S, ReqBody>, config: Arc<PreconditionConfig>) -> Self {
         Self { state, config }
     }
 }
@@ -166,53 +174,65 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::InLine { write } => {
+                GuardStateProj::Queued { write } => {
                     let waiting = write.as_mut().expect(POLLED_AGAIN);
-                    ready!(waiting.turn.poll(cx));
-                    if waiting.asked.is_empty() {
-                        State::Judged { write: write.take() }
+                    ready!(waiting.lock.poll(cx));
+                    if waiting.preconditions.is_empty() {
+                        GuardState::Checked { write: write.take() }
                     } else {
                         ready!(waiting.inner.poll_ready(cx))?;
                         let future = waiting.inner.call(probe(&waiting.request));
-                        State::Reading { future, write: write.take() }
+                        GuardState::Probing { future, write: write.take() }
                     }
                 }
-                StateProj::Reading { future, write } => {
+                GuardStateProj::Probing { future, write } => {
                     let (head, body) = ready!(future.poll(cx))?.into_parts();
-                    // What is refused gives its turn back, and its body.
+                    // What is rejected gives its lock back, and its body.
                     let write = write.take().expect(POLLED_AGAIN);
-                    let Some(current) = Current::of(&head) else {
+                    let Some(current) = ProbedState::of(&head, this.config.now()) else {
                         let outcome = Outcome::StateUnavailable;
-                        let response = Response::from_parts(head, ResponseBody::inner(body, outcome));
-                        return Poll::Ready(Ok(report(response, outcome, this.config)));
+                        let body = ResponseBody::inner(body, outcome);
+                        return Poll::Ready(Ok(pass_on(head, body, &this.config.reporter)));
                     };
                     // What holds a permit goes before another is waited for.
                     drop(body);
-                    match write.judge(&current) {
-                        Ok(()) => State::Judged { write: Some(write) },
-                        Err(refusal) => return Poll::Ready(Ok(refuse(refusal, this.config))),
+                    match write.evaluate(&current) {
+                        Ok(()) => GuardState::Checked { write: Some(write) },
+                        Err(rejection) => {
+                            let (now, reporter) = (this.config.now(), &this.config.reporter);
+                            return Poll::Ready(Ok(reject(rejection, now, reporter)));
+                        }
                     }
                 }
-                StateProj::Judged { write } => {
+                GuardStateProj::Checked { write } => {
                     ready!(write.as_mut().expect(POLLED_AGAIN).inner.poll_ready(cx))?;
-                    let Write { mut inner, mut request, turn, .. } = write.take().expect(POLLED_AGAIN);
+                    let PendingWrite { mut inner, mut request, lock, .. } =
+                        write.take().expect(POLLED_AGAIN);
                     // A date that was minted further in was judged here.
                     let known = nothing_known(&request).judged();
                     request.extensions_mut().insert(known);
-                    let turn = Some(turn);
-                    State::Running { future: inner.call(request), outcome: Outcome::Proceeded, turn, known: None }
+                    let lock = Some(lock);
+                    GuardState::Running {
+                        future: inner.call(request),
+                        outcome: Outcome::Proceeded,
+                        lock,
+                        known: None,
+                    }
                 }
-                StateProj::Running { future, outcome, turn, known } => {
-                    let mut response = ready!(future.poll(cx))?.map(|body| ResponseBody::inner(body, *outcome));
-                    drop(turn.take());
+                GuardStateProj::Running { future, outcome, lock, known } => {
+                    let (mut head, body) = ready!(future.poll(cx))?.into_parts();
+                    drop(lock.take());
                     if let Some(known) = known.take() {
                         // What a layer further in knows says more.
-                        response.extensions_mut().get_or_insert_with(|| known);
+                        head.extensions.get_or_insert_with(|| known);
                     }
-                    return Poll::Ready(Ok(report(response, *outcome, this.config)));
+                    let body = ResponseBody::inner(body, *outcome);
+                    return Poll::Ready(Ok(pass_on(head, body, &this.config.reporter)));
                 }
-                StateProj::Refused { refusal } => {
-                    return Poll::Ready(Ok(refuse(refusal.take().expect(POLLED_AGAIN), this.config)));
+                GuardStateProj::Rejected { rejection } => {
+                    let rejection = rejection.take().expect(POLLED_AGAIN);
+                    let (now, reporter) = (this.config.now(), &this.config.reporter);
+                    return Poll::Ready(Ok(reject(rejection, now, reporter)));
                 }
             };
             this.state.set(next);
@@ -220,21 +240,26 @@ where
     }
 }
 
-impl<S, ReqBody> Write<S, ReqBody> {
-    fn judge(&self, current: &Current) -> Result<(), Refusal> {
-        let Current { representation, is_tag_unknown } = current;
-        self.asked.check_as(self.required, self.request.method(), representation)?;
+impl<S, ReqBody> PendingWrite<S, ReqBody> {
+    fn evaluate(&self, current: &ProbedState) -> Result<(), Rejection> {
+        let ProbedState { representation, is_tag_unknown } = current;
+        self.preconditions.check_as(self.required, self.request.method(), representation)?;
         // The list may name the state that nobody could find out.
-        if *is_tag_unknown && self.asked.has_if_none_match() {
-            return Err(Refusal::failed(representation));
+        if *is_tag_unknown && self.preconditions.has_if_none_match() {
+            return Err(Rejection::failed(representation));
         }
         Ok(())
     }
 }
 
 /// Says to other layers that somebody judges writes who knows nothing of what they make.
-fn nothing_known<B>(request: &Request<B>) -> Known {
-    Known::new(request.uri(), request.extensions(), Validators::new(), Freshness::NoCache)
+fn nothing_known<B>(request: &Request<B>) -> KnownValidators {
+    KnownValidators::new(
+        request.uri(),
+        request.extensions(),
+        Validators::new(),
+        FreshnessPolicy::NoCache,
+    )
 }
 
 /// Makes the GET that asks for the validators of what a write is about.
@@ -243,17 +268,19 @@ fn probe<B: Default>(write: &Request<B>) -> Request<B> {
     *get.uri_mut() = write.uri().clone();
     *get.version_mut() = write.version();
     let selects = |name: &HeaderName| {
-        let is_of_a_family = ["content-", "if-", "sec-websocket-"].iter().any(|start| name.as_str().starts_with(start));
+        let is_of_a_family = ["content-", "if-", "sec-websocket-"]
+            .iter()
+            .any(|start| name.as_str().starts_with(start));
         !is_of_a_family && !NOT_ABOUT_THE_STATE.contains(&name.as_str())
     };
     let fields = write.headers().iter().filter(|(name, _)| selects(name));
     get.headers_mut().extend(fields.map(|(name, value)| (name.clone(), value.clone())));
     // What a cache further in kept may be of yesterday.
-    put(get.headers_mut(), CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    insert_field(get.headers_mut(), CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     *get.extensions_mut() = write.extensions().clone();
     // That it was judged further out was said of the write.
-    if get.extensions().get::<Known>().is_some_and(Known::is_judgement) {
-        get.extensions_mut().remove::<Known>();
+    if get.extensions().get::<KnownValidators>().is_some_and(KnownValidators::is_judgement) {
+        get.extensions_mut().remove::<KnownValidators>();
     }
     get.extensions_mut().insert(Probe);
     get
@@ -279,38 +306,39 @@ const NOT_ABOUT_THE_STATE: [&str; 15] = [
 ];
 
 /// The state that the response to a GET tells of.
-struct Current {
+struct ProbedState {
     representation: Representation,
     /// It has a tag that nobody found out.
     is_tag_unknown: bool,
 }
 
-impl Current {
+impl ProbedState {
     /// Takes the state from a response; `None` if it tells of none.
-    fn of(head: &response::Parts) -> Option<Self> {
+    fn of(head: &response::Parts, now: HttpDate) -> Option<Self> {
         let known = |representation| Some(Self { representation, is_tag_unknown: false });
         match head.status {
             StatusCode::NOT_FOUND | StatusCode::GONE => known(Representation::Missing),
-            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => known(Validators::new().into()),
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
+                known(Validators::new().into())
+            }
             status if status.is_client_error() || status.is_server_error() => None,
-            status if status.is_success() => Some(Self::of_content(head)),
+            status if status.is_success() => Some(Self::of_content(head, now)),
             _ => known(Validators::new().into()),
         }
     }
 
     /// Takes the tag that clients get, and the date with what the layers further in know of it.
-    fn of_content(head: &response::Parts) -> Self {
-        let only = |name| {
-            let mut lines = head.headers.get_all(name).iter();
-            lines.next().filter(|_| lines.next().is_none())
-        };
-        let now = clock::now();
-        let etag = only(ETAG).and_then(|value| EntityTag::try_from(value).ok());
-        let sent = only(LAST_MODIFIED).and_then(|value| HttpDate::parse(value, now));
-        let known = head.extensions.get::<Known>().map(|known| &known.validators);
+    fn of_content(head: &response::Parts, now: HttpDate) -> Self {
+        let etag =
+            single_line(&head.headers, ETAG).and_then(|value| EntityTag::try_from(value).ok());
+        let sent =
+            single_line(&head.headers, LAST_MODIFIED).and_then(|value| HttpDate::parse(value, now));
+        let known = head.extensions.get::<KnownValidators>().map(|known| &known.validators);
         let date = known.and_then(|known| known.last_modified);
         // A layer in between may have set another tag or date. One that is not sent yet counts all the same.
-        let is_another = |sent: &HttpDate| date.is_none_or(|known| known.date().is_some_and(|known| known != *sent));
+        let is_another = |sent: &HttpDate| {
+            date.is_none_or(|known| known.date().is_some_and(|known| known != *sent))
+        };
         let last_modified = sent.filter(is_another).map(Into::into).or(date);
         let is_tag_unknown = etag.is_none() && known.is_some_and(|known| known.etag.is_none());
         Self { representation: Validators { etag, last_modified }.into(), is_tag_unknown }
@@ -323,11 +351,11 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
-            State::InLine { .. } => "in line",
-            State::Reading { .. } => "reading",
-            State::Judged { .. } => "judged",
-            State::Running { .. } => "running",
-            State::Refused { .. } => "refused",
+            GuardState::Queued { .. } => "in line",
+            GuardState::Probing { .. } => "reading",
+            GuardState::Checked { .. } => "judged",
+            GuardState::Running { .. } => "running",
+            GuardState::Rejected { .. } => "rejected",
         };
         f.debug_struct("FromGetFuture").field("state", &state).finish_non_exhaustive()
     }

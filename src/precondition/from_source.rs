@@ -1,116 +1,180 @@
-//! The future of the kind that asks a source: waits for the state, judges, and calls the inner service if it may run.
+//! The kind that asks a source: waits for the state, evaluates, and calls the inner service if it
+//! may run.
 
 use std::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     sync::Arc,
     task::{ready, Context, Poll},
 };
 
 use bytes::Bytes;
-use http::{
-    header::{IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, LAST_MODIFIED},
-    request, Method, Request, Response, StatusCode,
-};
+use http::{header::LAST_MODIFIED, request, Method, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    layer::{Config, FromSource},
-    service::{is_read, refuse, report},
-    source::{IntoRepresentation as _, Source},
+    config::{FromSource, PreconditionConfig},
+    service::PreconditionService,
+    source::{IntoRepresentation as _, StateSource},
 };
 use crate::{
     body::ResponseBody,
-    clock,
-    exchange::{is_write, Known, Refusal},
-    fields::ask_for_all,
+    exchange::{pass_on, reject, Forward, KnownValidators, Rejection},
     outcome::{Outcome, Reason},
-    rules::{Preconditions, Representation, Validators},
-    validators::Freshness,
+    rules::{
+        ignores_preconditions, is_read, is_write, HttpDate, Preconditions, Representation,
+        Validators,
+    },
+    validators::FreshnessPolicy,
     POLLED_AGAIN,
 };
 
+impl<S, F, ReqBody, ResBody> Service<Request<ReqBody>> for PreconditionService<S, FromSource<F>>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+    F: StateSource,
+    ResBody: Body,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = PreconditionFuture<S, F, ReqBody>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let config = Arc::clone(&self.config);
+        let (mut parts, body) = request.into_parts();
+        if ignores_preconditions(&parts.method) {
+            let future = self.inner.call(Request::from_parts(parts, body));
+            return PreconditionFuture::passing(
+                future,
+                None,
+                Outcome::LeftAlone(Reason::Method),
+                config,
+            );
+        }
+        let preconditions = Preconditions::from_headers(&parts.headers);
+        let writes = is_write(&parts.method);
+        let required = writes && config.requires(&parts);
+        if required && preconditions.is_empty() {
+            return PreconditionFuture::rejected(
+                Rejection::required(&Representation::Unknown),
+                config,
+            );
+        }
+        if preconditions.is_empty()
+            && (writes || !self.kind.add_validators && !preconditions.has_if_range())
+        {
+            let known = is_read(&parts.method).then(|| self.kind.known(&parts, Validators::new()));
+            if let Some(known) = &known {
+                parts.extensions.insert(known.clone());
+            }
+            let future = self.inner.call(Request::from_parts(parts, body));
+            return PreconditionFuture::passing(future, known, Outcome::Proceeded, config);
+        }
+        let state = self.kind.source.state(&parts);
+        // The service that is ready is the one to call; another takes its place.
+        let another = self.inner.clone();
+        let inner = mem::replace(&mut self.inner, another);
+        let waiting =
+            PendingRequest { inner, kind: self.kind.clone(), parts, body, preconditions, required };
+        PreconditionFuture::asking(state, waiting, config)
+    }
+}
+
 pin_project! {
-    /// The future of a [`Precondition`](crate::Precondition) that asks a [`Source`].
+    /// The future of a [`PreconditionService`](crate::PreconditionService) that asks a [`StateSource`].
     ///
     /// ```text
-    ///  Asking ── refused ──────────────────┐
+    ///  PendingRequest ── rejected ──────────────────┐
     ///    │ may run                         ▼
     ///    └──► Running ───────────────► Response
     ///            ▲                         ▲
-    ///            └─ nothing to judge       └─ Refused: a precondition is required
+    ///            └─ nothing to judge       └─ Rejected: a precondition is required
     /// ```
     #[must_use = "futures do nothing unless polled"]
     pub struct PreconditionFuture<S, F, ReqBody>
     where
         S: Service<Request<ReqBody>>,
-        F: Source,
+        F: StateSource,
     {
         #[pin]
-        state: State<S, F, ReqBody>,
-        config: Arc<Config>,
+        state: SourceState<S, F, ReqBody>,
+        config: Arc<PreconditionConfig>,
     }
 }
 
 pin_project! {
-    #[project = StateProj]
-    enum State<S, F, ReqBody>
+    #[project = SourceStateProj]
+    enum SourceState<S, F, ReqBody>
     where
         S: Service<Request<ReqBody>>,
-        F: Source,
+        F: StateSource,
     {
         Asking {
             #[pin]
             state: F::Future,
-            waiting: Option<Asking<S, F, ReqBody>>,
+            waiting: Option<PendingRequest<S, F, ReqBody>>,
         },
         Running {
             #[pin]
             future: S::Future,
-            known: Option<Known>,
+            known: Option<KnownValidators>,
             outcome: Outcome,
         },
-        Refused {
-            refusal: Option<Refusal>,
+        Rejected {
+            rejection: Option<Rejection>,
         },
     }
 }
 
 /// A request that waits for the state of what it is about.
-pub(super) struct Asking<S, F: Source, ReqBody> {
+pub(super) struct PendingRequest<S, F: StateSource, ReqBody> {
     pub(super) inner: S,
     pub(super) kind: FromSource<F>,
     pub(super) parts: request::Parts,
     pub(super) body: ReqBody,
-    pub(super) asked: Preconditions,
+    pub(super) preconditions: Preconditions,
     pub(super) required: bool,
 }
 
 impl<S, F, ReqBody> PreconditionFuture<S, F, ReqBody>
 where
     S: Service<Request<ReqBody>>,
-    F: Source,
+    F: StateSource,
 {
-    pub(super) fn passing(future: S::Future, known: Option<Known>, outcome: Outcome, config: Arc<Config>) -> Self {
-        Self { state: State::Running { future, known, outcome }, config }
+    pub(super) fn passing(
+        future: S::Future,
+        known: Option<KnownValidators>,
+        outcome: Outcome,
+        config: Arc<PreconditionConfig>,
+    ) -> Self {
+        Self { state: SourceState::Running { future, known, outcome }, config }
     }
 
-    pub(super) fn refused(refusal: Refusal, config: Arc<Config>) -> Self {
-        Self { state: State::Refused { refusal: Some(refusal) }, config }
+    pub(super) fn rejected(rejection: Rejection, config: Arc<PreconditionConfig>) -> Self {
+        Self { state: SourceState::Rejected { rejection: Some(rejection) }, config }
     }
 
-    pub(super) fn asking(state: F::Future, waiting: Asking<S, F, ReqBody>, config: Arc<Config>) -> Self {
-        Self { state: State::Asking { state, waiting: Some(waiting) }, config }
+    pub(super) fn asking(
+        state: F::Future,
+        waiting: PendingRequest<S, F, ReqBody>,
+        config: Arc<PreconditionConfig>,
+    ) -> Self {
+        Self { state: SourceState::Asking { state, waiting: Some(waiting) }, config }
     }
 }
 
 impl<S, F, ReqBody, ResBody> Future for PreconditionFuture<S, F, ReqBody>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    F: Source,
+    F: StateSource,
     ResBody: Body,
 {
     type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
@@ -119,39 +183,45 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                StateProj::Asking { state, waiting } => {
+                SourceStateProj::Asking { state, waiting } => {
                     let current = ready!(state.poll(cx)).into_result();
                     let mut waiting = waiting.take().expect(POLLED_AGAIN);
-                    match waiting.judge(current) {
+                    match waiting.evaluate(current, this.config.now()) {
                         Verdict::Run { known, outcome } => {
-                            let future = waiting.inner.call(Request::from_parts(waiting.parts, waiting.body));
-                            this.state.set(State::Running { future, known, outcome });
+                            let future = waiting
+                                .inner
+                                .call(Request::from_parts(waiting.parts, waiting.body));
+                            this.state.set(SourceState::Running { future, known, outcome });
                         }
-                        Verdict::Refuse(refusal) => {
-                            let mut response = refuse(refusal, this.config);
+                        Verdict::Reject(rejection) => {
+                            let (now, reporter) = (this.config.now(), &this.config.reporter);
+                            let mut response = reject(rejection, now, reporter);
                             waiting.complete(&mut response);
                             return Poll::Ready(Ok(response));
                         }
                         Verdict::Fail(response) => {
                             let outcome = Outcome::StateUnavailable;
                             let is_head = waiting.parts.method == Method::HEAD;
-                            let body = |content| if is_head { Bytes::new() } else { content };
-                            let response = response.map(|content| ResponseBody::whole(body(content), outcome));
-                            return Poll::Ready(Ok(report(response, outcome, this.config)));
+                            let (head, content) = response.into_parts();
+                            let content = if is_head { Bytes::new() } else { content };
+                            let body = ResponseBody::whole(content, outcome);
+                            return Poll::Ready(Ok(pass_on(head, body, &this.config.reporter)));
                         }
                     }
                 }
-                StateProj::Running { future, known, outcome } => {
+                SourceStateProj::Running { future, known, outcome } => {
                     let (mut head, body) = ready!(future.poll(cx))?.into_parts();
                     if let Some(known) = known.take() {
-                        known.complete(&mut head, clock::now());
+                        known.complete(&mut head, this.config.now());
                         head.extensions.insert(known);
                     }
-                    let response = Response::from_parts(head, ResponseBody::inner(body, *outcome));
-                    return Poll::Ready(Ok(report(response, *outcome, this.config)));
+                    let body = ResponseBody::inner(body, *outcome);
+                    return Poll::Ready(Ok(pass_on(head, body, &this.config.reporter)));
                 }
-                StateProj::Refused { refusal } => {
-                    return Poll::Ready(Ok(refuse(refusal.take().expect(POLLED_AGAIN), this.config)));
+                SourceStateProj::Rejected { rejection } => {
+                    let rejection = rejection.take().expect(POLLED_AGAIN);
+                    let (now, reporter) = (this.config.now(), &this.config.reporter);
+                    return Poll::Ready(Ok(reject(rejection, now, reporter)));
                 }
             }
         }
@@ -160,14 +230,16 @@ where
 
 /// What becomes of a request once the source has answered.
 enum Verdict {
-    Run { known: Option<Known>, outcome: Outcome },
-    Refuse(Refusal),
+    Run { known: Option<KnownValidators>, outcome: Outcome },
+    Reject(Rejection),
     Fail(Response<Bytes>),
 }
 
-impl<S, F: Source, ReqBody> Asking<S, F, ReqBody> {
-    /// Judges the request, and takes out of it what is void.
-    fn judge(&mut self, current: Result<Representation, F::Error>) -> Verdict {
+impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
+    /// Evaluates the request, and removes what the inner service must not see.
+    fn evaluate(&mut self, current: Result<Representation, F::Error>, now: HttpDate) -> Verdict {
+        let preconditions = &self.preconditions;
+        let mut forward = Forward::new(preconditions);
         let current = match (current, &self.kind.on_error) {
             (Ok(current), _) => current,
             (Err(error), Some(answer)) => return Verdict::Fail(answer(error)),
@@ -177,26 +249,31 @@ impl<S, F: Source, ReqBody> Asking<S, F, ReqBody> {
                 return Verdict::Fail(response);
             }
             (Err(_), None) => {
-                // Of what a part would be, nobody judged.
-                if self.asked.name_what_to_part() {
-                    ask_for_all(&mut self.parts.headers);
-                }
-                return self.run(Validators::new(), Outcome::LeftAlone(Reason::StateUnavailable));
+                // It is not known which whole a part would be of.
+                forward.range = !preconditions.binds_range();
+                forward.apply(preconditions, &mut self.parts.headers);
+                let outcome = Outcome::LeftAlone(Reason::StateUnavailable);
+                return self.run(Validators::new(), outcome);
             }
         };
-        match (self.asked.check_as(self.required, &self.parts.method, &current), current) {
-            (Err(refusal), _) => Verdict::Refuse(refusal),
-            (Ok(()), Representation::Unknown) => self.run(Validators::new(), Outcome::LeftAlone(Reason::UnknownState)),
-            (Ok(()), current) => {
-                self.hide_void_fields(&current);
-                match current {
-                    Representation::Exists(validators) => self.run(validators, Outcome::Proceeded),
-                    Representation::Missing | Representation::Unknown => {
-                        self.run(Validators::new(), Outcome::Proceeded)
-                    }
-                }
-            }
+        if let Err(rejection) = preconditions.check_as(self.required, &self.parts.method, &current)
+        {
+            return Verdict::Reject(rejection);
         }
+        if matches!(current, Representation::Unknown) {
+            let outcome = Outcome::LeftAlone(Reason::UnknownState);
+            return self.run(Validators::new(), outcome);
+        }
+        if is_read(&self.parts.method) && matches!(current, Representation::Exists(_)) {
+            // RFC 9110, 13.2.2, step 5.
+            forward.range = preconditions.allows_range(&current, now);
+        }
+        forward.apply(preconditions, &mut self.parts.headers);
+        let validators = match current {
+            Representation::Exists(validators) => validators,
+            Representation::Missing | Representation::Unknown => Validators::new(),
+        };
+        self.run(validators, Outcome::Proceeded)
     }
 
     /// Lets the request go on, and tells the layers further in what is known of its target.
@@ -215,28 +292,12 @@ impl<S, F: Source, ReqBody> Asking<S, F, ReqBody> {
         Verdict::Run { known: None, outcome }
     }
 
-    /// Takes away what an inner service that judges for itself, by less than all fields, would get wrong.
-    fn hide_void_fields(&mut self, current: &Representation) {
-        let headers = &mut self.parts.headers;
-        if self.asked.has_if_none_match() {
-            headers.remove(IF_MODIFIED_SINCE);
-        }
-        if self.asked.has_if_match() {
-            headers.remove(IF_UNMODIFIED_SINCE);
-        }
-        // RFC 9110, 13.2.2, step 5.
-        let exists = matches!(current, Representation::Exists(_));
-        if exists && is_read(&self.parts.method) && !self.asked.allows_range(current, clock::now()) {
-            ask_for_all(headers);
-        }
-    }
-
     /// Makes a 304 one that goes with the 200 of the handler.
     fn complete<B>(&self, response: &mut Response<B>) {
         if response.status() != StatusCode::NOT_MODIFIED {
             return;
         }
-        if self.kind.freshness == Freshness::OmitLastModified {
+        if self.kind.freshness == FreshnessPolicy::OmitLastModified {
             // It would be added to what the client keeps, and make that heuristically fresh.
             response.headers_mut().remove(LAST_MODIFIED);
         }
@@ -246,24 +307,16 @@ impl<S, F: Source, ReqBody> Asking<S, F, ReqBody> {
     }
 }
 
-impl<F: Source> FromSource<F> {
-    /// Says what is known of the target of a request.
-    pub(super) fn known(&self, parts: &request::Parts, validators: Validators) -> Known {
-        let validators = if self.add_validators { validators } else { Validators::new() };
-        Known::new(&parts.uri, &parts.extensions, validators, self.freshness)
-    }
-}
-
 impl<S, F, ReqBody> fmt::Debug for PreconditionFuture<S, F, ReqBody>
 where
     S: Service<Request<ReqBody>>,
-    F: Source,
+    F: StateSource,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
-            State::Asking { .. } => "asking",
-            State::Running { .. } => "running",
-            State::Refused { .. } => "refused",
+            SourceState::Asking { .. } => "asking",
+            SourceState::Running { .. } => "running",
+            SourceState::Rejected { .. } => "rejected",
         };
         f.debug_struct("PreconditionFuture").field("state", &state).finish_non_exhaustive()
     }

@@ -6,6 +6,7 @@ use std::{
     future::Future,
     hash::{Hash, Hasher},
     sync::Arc,
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -13,11 +14,12 @@ use http::{request, HeaderMap, Response};
 use tower_layer::Layer;
 
 use super::{
+    config::{FromGet, FromSource, PreconditionConfig},
     locks::Resources,
-    service::Precondition,
-    source::{IntoRepresentation, Source},
+    service::PreconditionService,
+    source::{IntoRepresentation, StateSource},
 };
-use crate::validators::Freshness;
+use crate::{stats::Stats, validators::FreshnessPolicy};
 
 /// Judges preconditions before the service it wraps is called, by validators that are known beforehand.
 ///
@@ -25,7 +27,7 @@ use crate::validators::Freshness;
 /// it is done, spare the handler its work, and say in time whether a part may be sent. The two go together in any order;
 /// see [the crate docs](crate#writes).
 ///
-/// - [`new`](Self::new) takes the validators from a [`Source`]: the version in a database, say.
+/// - [`new`](Self::new) takes the validators from a [`StateSource`]: the version in a database, say.
 /// - [`from_get`](Self::from_get) takes them from the service itself, which it asks with a GET.
 ///
 /// The service is cloned for each request that takes more than one step, as Axum clones it anyway.
@@ -33,25 +35,10 @@ use crate::validators::Freshness;
 #[must_use]
 pub struct PreconditionLayer<K> {
     kind: K,
-    config: Arc<Config>,
+    config: Arc<PreconditionConfig>,
 }
 
-/// The kind of [`PreconditionLayer`] that asks a [`Source`].
-pub struct FromSource<F: Source> {
-    pub(super) source: Arc<F>,
-    pub(super) on_error: Option<Arc<ErrorAnswer<F::Error>>>,
-    pub(super) on_not_modified: Option<Arc<HeadEdit>>,
-    pub(super) add_validators: bool,
-    pub(super) freshness: Freshness,
-}
-
-/// The kind of [`PreconditionLayer`] that asks the service itself.
-#[derive(Clone)]
-pub struct FromGet {
-    pub(super) resources: Arc<Resources>,
-}
-
-impl<F: Source> PreconditionLayer<FromSource<F>> {
+impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// Makes a layer that asks a closure for the state of the resource that a request is about.
     ///
     /// - GET and HEAD: a match is answered with 304 (Not Modified), and the handler does not run; a failed If-Match or
@@ -116,14 +103,14 @@ impl<F: Source> PreconditionLayer<FromSource<F>> {
         Self::from_source(state)
     }
 
-    /// Makes a layer as [`new`](Self::new) does, from a [`Source`] that is no closure.
+    /// Makes a layer as [`new`](Self::new) does, from a [`StateSource`] that is no closure.
     pub fn from_source(source: F) -> Self {
         let kind = FromSource {
             source: Arc::new(source),
             on_error: None,
             on_not_modified: None,
             add_validators: true,
-            freshness: Freshness::NoCache,
+            freshness: FreshnessPolicy::NoCache,
         };
         Self { kind, config: Arc::default() }
     }
@@ -171,7 +158,10 @@ impl<F: Source> PreconditionLayer<FromSource<F>> {
     /// });
     /// # drop(layer);
     /// ```
-    pub fn on_not_modified(mut self, edit: impl Fn(&request::Parts, &mut HeaderMap) + Send + Sync + 'static) -> Self {
+    pub fn on_not_modified(
+        mut self,
+        edit: impl Fn(&request::Parts, &mut HeaderMap) + Send + Sync + 'static,
+    ) -> Self {
         self.kind.on_not_modified = Some(Arc::new(edit));
         self
     }
@@ -185,8 +175,8 @@ impl<F: Source> PreconditionLayer<FromSource<F>> {
     }
 
     /// Sets what to do where a response gets a date here and says nothing of its freshness. Default:
-    /// [`Freshness::NoCache`].
-    pub fn freshness(mut self, freshness: Freshness) -> Self {
+    /// [`FreshnessPolicy::NoCache`].
+    pub fn freshness(mut self, freshness: FreshnessPolicy) -> Self {
         self.kind.freshness = freshness;
         self
     }
@@ -261,8 +251,12 @@ impl PreconditionLayer<FromGet> {
 
     /// Sets what names a resource, and with it who waits for whom. Default: the authority and the URI as the client sent
     /// it, as for [`ConditionalLayer::key`](crate::ConditionalLayer::key).
-    pub fn key<T: Hash>(mut self, key: impl Fn(&request::Parts) -> T + Send + Sync + 'static) -> Self {
-        let hash_key = move |parts: &request::Parts, mut hasher: &mut dyn Hasher| key(parts).hash(&mut hasher);
+    pub fn key<T: Hash>(
+        mut self,
+        key: impl Fn(&request::Parts) -> T + Send + Sync + 'static,
+    ) -> Self {
+        let hash_key =
+            move |parts: &request::Parts, mut hasher: &mut dyn Hasher| key(parts).hash(&mut hasher);
         self.kind.resources = Arc::new(Resources::new(Some(Box::new(hash_key))));
         self
     }
@@ -273,7 +267,7 @@ impl<K> PreconditionLayer<K> {
     ///
     /// A write of which `required` says true, and that has none, is answered with 428 (Precondition Required; RFC 6585,
     /// section 3); the content says what to send. What counts as one is said at
-    /// [`Preconditions::check_required`](crate::Preconditions::check_required). Requests with a safe method are not asked
+    /// [`Preconditions::check_required`](crate::Preconditions::check_required). Requests with a safe method are not preconditions
     /// about.
     ///
     /// # Examples
@@ -286,101 +280,77 @@ impl<K> PreconditionLayer<K> {
     ///     .require_preconditions(|parts| parts.method != Method::POST);
     /// # drop(layer);
     /// ```
-    pub fn require_preconditions(self, required: impl Fn(&request::Parts) -> bool + Send + Sync + 'static) -> Self {
+    pub fn require_preconditions(
+        self,
+        required: impl Fn(&request::Parts) -> bool + Send + Sync + 'static,
+    ) -> Self {
         self.set(|config| config.required = Some(Arc::new(required)))
     }
 
     /// Sets whether an [`Outcome`](crate::Outcome) is put into the response's extensions, unless a layer further in put one
     /// there. Default: false.
     pub fn report_outcome(self, report_outcome: bool) -> Self {
-        self.set(|config| config.report_outcome = report_outcome)
+        self.set(|config| config.reporter.in_extensions = report_outcome)
     }
 
-    fn set(mut self, change: impl FnOnce(&mut Config)) -> Self {
+    /// Sets the clock. Default: the system's. For tests of dates.
+    pub fn clock(self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.set(|config| config.clock = Arc::new(clock))
+    }
+
+    /// Returns what the layer did since it was made, all its clones and services included.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_conditional::PreconditionLayer;
+    ///
+    /// let layer = PreconditionLayer::from_get();
+    /// assert_eq!(layer.stats().precondition_failed, 0);
+    /// ```
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.config.reporter.stats(0)
+    }
+
+    fn set(mut self, change: impl FnOnce(&mut PreconditionConfig)) -> Self {
         change(Arc::make_mut(&mut self.config));
         self
     }
 }
 
-impl<S, F: Source> Layer<S> for PreconditionLayer<FromSource<F>> {
-    type Service = Precondition<S, FromSource<F>>;
+impl<S, F: StateSource> Layer<S> for PreconditionLayer<FromSource<F>> {
+    type Service = PreconditionService<S, FromSource<F>>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Precondition::with_layer(inner, self.kind.clone(), Arc::clone(&self.config))
+        PreconditionService::with_layer(inner, self.kind.clone(), Arc::clone(&self.config))
     }
 }
 
 impl<S> Layer<S> for PreconditionLayer<FromGet> {
-    type Service = Precondition<S, FromGet>;
+    type Service = PreconditionService<S, FromGet>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let inner_name = type_name::<S>();
         assert!(!ONE_METHOD.iter().any(|name| inner_name.contains(name)), "{WRAP_THE_ROUTER}");
-        Precondition::with_layer(inner, self.kind.clone(), Arc::clone(&self.config))
+        PreconditionService::with_layer(inner, self.kind.clone(), Arc::clone(&self.config))
     }
 }
 
 /// Services that answer whatever they get with the handler of one method: a GET would run the write.
-const ONE_METHOD: [&str; 2] = ["axum::routing::route::Route", "axum::handler::service::HandlerService"];
+const ONE_METHOD: [&str; 2] =
+    ["axum::routing::route::Route", "axum::handler::service::HandlerService"];
 
-const WRAP_THE_ROUTER: &str = "PreconditionLayer::from_get() asks the service it wraps with a GET, and Axum's \
+const WRAP_THE_ROUTER: &str =
+    "PreconditionLayer::from_get() asks the service it wraps with a GET, and Axum's \
     `Router::layer` wraps the handler of each method by itself. Wrap the whole router: \
     `Router::new().fallback_service(PreconditionLayer::from_get().layer(router))`";
 
-impl<F: Source> Clone for FromSource<F> {
-    fn clone(&self) -> Self {
-        Self {
-            source: Arc::clone(&self.source),
-            on_error: self.on_error.clone(),
-            on_not_modified: self.on_not_modified.clone(),
-            ..*self
-        }
-    }
-}
-
 impl<K: fmt::Debug> fmt::Debug for PreconditionLayer<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PreconditionLayer").field("kind", &self.kind).field("config", &self.config).finish()
+        f.debug_struct("PreconditionLayer")
+            .field("kind", &self.kind)
+            .field("config", &self.config)
+            .finish()
     }
 }
-
-impl<F: Source> fmt::Debug for FromSource<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FromSource")
-            .field("add_validators", &self.add_validators)
-            .field("freshness", &self.freshness)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for FromGet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FromGet").finish_non_exhaustive()
-    }
-}
-
-/// The settings that both kinds have.
-#[derive(Clone, Default)]
-pub(super) struct Config {
-    pub(super) required: Option<Arc<RequestPredicate>>,
-    pub(super) report_outcome: bool,
-}
-
-impl Config {
-    /// Returns true if a write must have a precondition.
-    pub(super) fn requires(&self, parts: &request::Parts) -> bool {
-        self.required.as_ref().is_some_and(|required| required(parts))
-    }
-}
-
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config").field("report_outcome", &self.report_outcome).finish_non_exhaustive()
-    }
-}
-
-type RequestPredicate = dyn Fn(&request::Parts) -> bool + Send + Sync;
-
-pub(super) type ErrorAnswer<E> = dyn Fn(E) -> Response<Bytes> + Send + Sync;
-
-pub(super) type HeadEdit = dyn Fn(&request::Parts, &mut HeaderMap) + Send + Sync;

@@ -32,34 +32,42 @@ impl Resources {
         Self { hash: RandomState::new(), key, locks: Arc::default() }
     }
 
-    /// Makes a turn to write what a request is about. Within another write, which holds the lock that it needs, it has come.
+    /// Makes a lock to write what a request is about. Within another write, which holds the lock that it needs, it has come.
     ///
     /// Two resources under one name wait for each other; one under two names would not be protected. So by default only the
     /// path counts, however it is spelt.
-    pub(super) fn turn(&self, parts: &request::Parts, mode: Mode) -> Turn {
-        let held = parts.extensions.get::<Held>();
+    pub(super) fn lock_for(&self, parts: &request::Parts, access: Access) -> WriteLock {
+        let held = parts.extensions.get::<HeldLocks>();
         let mut hasher = self.hash.build_hasher();
         match &self.key {
             Some(key) => key(parts, &mut hasher),
-            None => decoded(path(parts, held.is_some()).as_bytes()).for_each(|octet| octet.hash(&mut hasher)),
+            None => decoded(path(parts, held.is_some()).as_bytes())
+                .for_each(|octet| octet.hash(&mut hasher)),
         }
-        let place = Place { locks: Arc::clone(&self.locks), resource: hasher.finish() };
+        let place = LockEntry { locks: Arc::clone(&self.locks), resource: hasher.finish() };
         let of_this = || held.iter().flat_map(|held| held.of(place.id()));
-        let asked = (mode == Mode::Alone).then(|| Guarded::of(parts));
-        let shared = of_this().find_map(|hold| Some((hold.mode, hold.guard().clone()?)));
-        let (held_mode, guard, is_judged, state) = match shared {
-            Some((held, guard)) if mode == Mode::Together || held == Mode::Alone => {
-                let is_judged = asked.as_ref().is_some_and(|asked| of_this().any(|hold| hold.is_of(parts, asked)));
-                (held, Some(guard), is_judged, State::Held)
+        let asked = (access == Access::Exclusive).then(|| Guarded::of(parts));
+        let shared = of_this().find_map(|hold| Some((hold.access, hold.guard().clone()?)));
+        let (held_access, guard, is_checked, state) = match shared {
+            Some((held, guard)) if access == Access::Shared || held == Access::Exclusive => {
+                let is_checked = asked
+                    .as_ref()
+                    .is_some_and(|asked| of_this().any(|hold| hold.is_of(parts, asked)));
+                (held, Some(guard), is_checked, LockState::Held)
             }
             // Writes that check nothing leave the resource to the one that they send, or they would wait for each other.
             _ => {
-                of_this().for_each(Hold::let_go);
-                (mode, None, false, State::New)
+                of_this().for_each(HeldLock::release);
+                (access, None, false, LockState::New)
             }
         };
-        let hold = Hold { id: place.id(), mode: held_mode, asked: Mutex::new(asked), guard: Mutex::new(guard) };
-        Turn { hold: Arc::new(hold), is_judged, state, place }
+        let hold = HeldLock {
+            id: place.id(),
+            access: held_access,
+            asked: Mutex::new(asked),
+            guard: Mutex::new(guard),
+        };
+        WriteLock { hold: Arc::new(hold), is_checked, state, place }
     }
 }
 
@@ -74,7 +82,8 @@ struct Guarded {
 impl Guarded {
     fn of(parts: &request::Parts) -> Self {
         let fields = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE].into_iter();
-        let lines = fields.flat_map(|name| parts.headers.get_all(name).iter().cloned().map(Some).chain([None]));
+        let lines = fields
+            .flat_map(|name| parts.headers.get_all(name).iter().cloned().map(Some).chain([None]));
         let target = Target::new(&parts.uri, &parts.extensions);
         Self { target, method: parts.method.clone(), lines: lines.collect() }
     }
@@ -82,7 +91,8 @@ impl Guarded {
 
 /// Returns the octets that a path stands for: `%6e` is `n`.
 fn decoded(mut path: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    let digit = |octet: u8| char::from(octet).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit =
+        |octet: u8| char::from(octet).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     std::iter::from_fn(move || {
         let (octet, rest) = match path {
             [b'%', high, low, rest @ ..] if digit(*high).is_some() && digit(*low).is_some() => {
@@ -98,26 +108,26 @@ fn decoded(mut path: &[u8]) -> impl Iterator<Item = u8> + '_ {
 
 /// In the extensions of a write: the locks that are held for it. The same layer further in has not to wait for them.
 #[derive(Clone, Default)]
-struct Held(Vec<Arc<Hold>>);
+struct HeldLocks(Vec<Arc<HeldLock>>);
 
-impl Held {
-    fn of(&self, id: (usize, u64)) -> impl Iterator<Item = &Hold> {
+impl HeldLocks {
+    fn of(&self, id: (usize, u64)) -> impl Iterator<Item = &HeldLock> {
         self.0.iter().map(|hold| &**hold).filter(move |hold| hold.id == id)
     }
 }
 
-/// A lock, held from the turn of a write to its end, and to that of the writes inside it.
-struct Hold {
+/// A lock, held from the lock of a write to its end, and to that of the writes inside it.
+struct HeldLock {
     id: (usize, u64),
     /// How the lock is held.
-    mode: Mode,
+    access: Access,
     /// `None` for a write without preconditions, and once the same layer has met it again.
     asked: Mutex<Option<Guarded>>,
     /// `None` before and after: extensions may outlive the write that they are of.
     guard: Mutex<Option<Arc<Guard>>>,
 }
 
-impl Hold {
+impl HeldLock {
     /// Returns true, once, if a request is the write that this is held for, met again: its judgement stands.
     fn is_of(&self, parts: &request::Parts, now: &Guarded) -> bool {
         let is_same = |first: &mut Guarded| {
@@ -125,14 +135,15 @@ impl Hold {
             is_alike && first.target.is(&parts.uri, &parts.extensions)
         };
         let is_held = self.guard().is_some();
-        is_held && self.asked.lock().unwrap_or_else(PoisonError::into_inner).take_if(is_same).is_some()
+        is_held
+            && self.asked.lock().unwrap_or_else(PoisonError::into_inner).take_if(is_same).is_some()
     }
 
     fn guard(&self) -> MutexGuard<'_, Option<Arc<Guard>>> {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn let_go(&self) {
+    fn release(&self) {
         let guard = self.guard().take();
         // Others wake up now, and may look at this.
         drop(guard);
@@ -147,11 +158,11 @@ struct Locks {
 
 /// How a write goes with others on the same resource.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Mode {
+pub(super) enum Access {
     /// Alone: nobody writes between its check and its end.
-    Alone,
+    Exclusive,
     /// Together with others that check nothing.
-    Together,
+    Shared,
 }
 
 impl Locks {
@@ -166,75 +177,77 @@ impl Locks {
     }
 }
 
-/// A turn to write: waited for, then held until it is dropped.
-pub(super) struct Turn {
-    hold: Arc<Hold>,
-    is_judged: bool,
+/// A lock to write: waited for, then held until it is dropped.
+pub(super) struct WriteLock {
+    hold: Arc<HeldLock>,
+    is_checked: bool,
     // The fields are dropped in this order: nobody waits any more when the place is looked at.
-    state: State,
-    place: Place,
+    state: LockState,
+    place: LockEntry,
 }
 
-impl Turn {
-    /// Waits until it is this one's turn.
+impl WriteLock {
+    /// Waits until it is this one's lock.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.line_up();
-        if let State::Waiting(waiting) = &mut self.state {
+        self.enqueue();
+        if let LockState::Waiting(waiting) = &mut self.state {
             let guard = ready!(waiting.as_mut().poll(cx));
             self.take(guard);
         }
         Poll::Ready(())
     }
 
-    /// Returns true if nobody has to be waited for; the turn is this one's then.
-    pub(super) fn has_come(&mut self) -> bool {
-        self.line_up();
-        matches!(self.state, State::Held)
+    /// Returns true if nobody has to be waited for; the lock is this one's then.
+    pub(super) fn try_acquire(&mut self) -> bool {
+        self.enqueue();
+        matches!(self.state, LockState::Held)
     }
 
     /// Returns true if the write was judged when this layer met it first.
-    pub(super) fn is_judged(&self) -> bool {
-        self.is_judged
+    pub(super) fn is_checked(&self) -> bool {
+        self.is_checked
     }
 
-    /// Notes in a request's extensions whose turn it is.
+    /// Notes in a request's extensions whose lock it is.
     pub(super) fn mark(&self, extensions: &mut Extensions) {
-        extensions.get_or_insert_default::<Held>().0.push(Arc::clone(&self.hold));
+        extensions.get_or_insert_default::<HeldLocks>().0.push(Arc::clone(&self.hold));
     }
 
-    fn line_up(&mut self) {
-        if !matches!(self.state, State::New) {
+    fn enqueue(&mut self) {
+        if !matches!(self.state, LockState::New) {
             return;
         }
         let lock = Arc::clone(self.place.locks.held().entry(self.place.resource).or_default());
-        let guard = match self.hold.mode {
-            Mode::Alone => Arc::clone(&lock).try_write_owned().map(Guard::Alone),
-            Mode::Together => Arc::clone(&lock).try_read_owned().map(Guard::Together),
+        let guard = match self.hold.access {
+            Access::Exclusive => Arc::clone(&lock).try_write_owned().map(Guard::Exclusive),
+            Access::Shared => Arc::clone(&lock).try_read_owned().map(Guard::Shared),
         };
-        match (guard, self.hold.mode) {
+        match (guard, self.hold.access) {
             (Ok(guard), _) => self.take(guard),
-            (Err(_), Mode::Alone) => self.wait(async { Guard::Alone(lock.write_owned().await) }),
-            (Err(_), Mode::Together) => self.wait(async { Guard::Together(lock.read_owned().await) }),
+            (Err(_), Access::Exclusive) => {
+                self.wait(async { Guard::Exclusive(lock.write_owned().await) })
+            }
+            (Err(_), Access::Shared) => self.wait(async { Guard::Shared(lock.read_owned().await) }),
         }
     }
 
     fn wait(&mut self, guard: impl Future<Output = Guard> + Send + Sync + 'static) {
-        self.state = State::Waiting(Box::pin(guard));
+        self.state = LockState::Waiting(Box::pin(guard));
     }
 
     fn take(&mut self, guard: Guard) {
         *self.hold.guard() = Some(Arc::new(guard));
-        self.state = State::Held;
+        self.state = LockState::Held;
     }
 }
 
-impl Drop for Turn {
+impl Drop for WriteLock {
     fn drop(&mut self) {
-        self.hold.let_go();
+        self.hold.release();
     }
 }
 
-enum State {
+enum LockState {
     New,
     Waiting(Pin<Box<dyn Future<Output = Guard> + Send + Sync>>),
     Held,
@@ -242,23 +255,23 @@ enum State {
 
 #[expect(dead_code, reason = "a guard is held, not read")]
 enum Guard {
-    Alone(OwnedRwLockWriteGuard<()>),
-    Together(OwnedRwLockReadGuard<()>),
+    Exclusive(OwnedRwLockWriteGuard<()>),
+    Shared(OwnedRwLockReadGuard<()>),
 }
 
 /// Takes the lock of a resource out of the map when the last one leaves it.
-struct Place {
+struct LockEntry {
     locks: Arc<Locks>,
     resource: u64,
 }
 
-impl Place {
+impl LockEntry {
     fn id(&self) -> (usize, u64) {
         (Arc::as_ptr(&self.locks).addr(), self.resource)
     }
 }
 
-impl Drop for Place {
+impl Drop for LockEntry {
     fn drop(&mut self) {
         let mut held = self.locks.held();
         if held.get(&self.resource).is_some_and(|lock| Arc::strong_count(lock) == 1) {
@@ -275,22 +288,27 @@ mod tests {
 
     use super::*;
 
-    fn line_up(resources: &Resources, uri: &str, mode: Mode) -> Turn {
+    fn enqueue(resources: &Resources, uri: &str, access: Access) -> WriteLock {
         let parts = Request::put(uri).body(()).unwrap().into_parts().0;
-        let mut turn = resources.turn(&parts, mode);
-        turn.line_up();
-        turn
+        let mut lock = resources.lock_for(&parts, access);
+        lock.enqueue();
+        lock
     }
 
     #[test]
     fn a_lock_lasts_as_long_as_somebody_wants_it() {
         let mut cx = Context::from_waker(Waker::noop());
         let resources = Resources::new(None);
-        let mut first = line_up(&resources, "/1", Mode::Alone);
-        let mut second = line_up(&resources, "/1", Mode::Alone);
-        let mut third = line_up(&resources, "/1", Mode::Together);
-        let mut other = line_up(&resources, "/2", Mode::Alone);
-        assert!(first.has_come() && other.has_come() && !second.has_come() && !third.has_come());
+        let mut first = enqueue(&resources, "/1", Access::Exclusive);
+        let mut second = enqueue(&resources, "/1", Access::Exclusive);
+        let mut third = enqueue(&resources, "/1", Access::Shared);
+        let mut other = enqueue(&resources, "/2", Access::Exclusive);
+        assert!(
+            first.try_acquire()
+                && other.try_acquire()
+                && !second.try_acquire()
+                && !third.try_acquire()
+        );
         assert_eq!(resources.locks.len(), 2);
 
         drop(other);
@@ -307,10 +325,10 @@ mod tests {
     fn who_checks_nothing_waits_only_for_those_who_do() {
         let mut cx = Context::from_waker(Waker::noop());
         let resources = Resources::new(None);
-        let together = || line_up(&resources, "/", Mode::Together);
+        let together = || enqueue(&resources, "/", Access::Shared);
         let (mut one, mut two) = (together(), together());
-        let mut alone = line_up(&resources, "/", Mode::Alone);
-        assert!(one.has_come() && two.has_come() && alone.poll(&mut cx).is_pending());
+        let mut alone = enqueue(&resources, "/", Access::Exclusive);
+        assert!(one.try_acquire() && two.try_acquire() && alone.poll(&mut cx).is_pending());
         // In the order of their coming, so that nobody waits for ever.
         let mut late = together();
         assert!(late.poll(&mut cx).is_pending());
@@ -325,8 +343,10 @@ mod tests {
     #[test]
     fn one_resource_has_one_name_however_it_is_spelt() {
         let resources = Resources::new(None);
-        let id = |uri| line_up(&resources, uri, Mode::Together).place.id();
-        for same in ["/note", "/%6eote", "/%6Eote", "http://a/note", "http://A:80/note", "/note?x=1"] {
+        let id = |uri| enqueue(&resources, uri, Access::Shared).place.id();
+        for same in
+            ["/note", "/%6eote", "/%6Eote", "http://a/note", "http://A:80/note", "/note?x=1"]
+        {
             assert_eq!(id("/note"), id(same), "{same}");
         }
         for other in ["/notes", "/", "/note/", "/%6", "/%zz", "/%", "/Note"] {

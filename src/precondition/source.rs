@@ -12,7 +12,7 @@ use crate::rules::Representation;
 /// needs: it cannot borrow the request, because stable Rust has no way to say that such a future is `Send`. Nothing is
 /// boxed. See [`PreconditionLayer::new`](crate::PreconditionLayer::new) for an example; write this trait yourself for a
 /// source that has a name, with a boxed future or one of `std::future::Ready`.
-pub trait Source {
+pub trait StateSource {
     /// Why the state could not be learnt.
     type Error;
 
@@ -25,7 +25,7 @@ pub trait Source {
     fn state(&self, parts: &request::Parts) -> Self::Future;
 }
 
-impl<F, Fut> Source for F
+impl<F, Fut> StateSource for F
 where
     F: Fn(&request::Parts) -> Fut,
     Fut: Future<Output: IntoRepresentation>,
@@ -38,7 +38,7 @@ where
     }
 }
 
-/// What the future of a [`Source`] yields: a [`Representation`], or a `Result` with one.
+/// What the future of a [`StateSource`] yields: a [`Representation`], or a `Result` with one.
 pub trait IntoRepresentation: sealed::Sealed {
     /// Why the state could not be learnt.
     type Error;

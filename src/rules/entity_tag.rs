@@ -108,8 +108,13 @@ impl EntityTag {
 
     /// Takes text that is known to be a tag.
     pub(crate) fn from_quoted(text: Vec<u8>) -> Self {
-        debug_assert!(matches!(Member::split_from(&text), Some((_, []))), "{}", text.escape_ascii());
-        let text = HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).expect("a tag is a field value");
+        debug_assert!(
+            matches!(Member::split_from(&text), Some((_, []))),
+            "{}",
+            text.escape_ascii()
+        );
+        let text = HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
+            .expect("a tag is a field value");
         Self { text }
     }
 
@@ -121,7 +126,11 @@ impl EntityTag {
 
     /// Returns the parts to compare, without a copy.
     pub(super) fn as_member(&self) -> Member<'_> {
-        let opaque = self.quoted().strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or_default();
+        let opaque = self
+            .quoted()
+            .strip_prefix(b"\"")
+            .and_then(|rest| rest.strip_suffix(b"\""))
+            .unwrap_or_default();
         Member { weak: self.is_weak(), opaque }
     }
 
@@ -130,7 +139,8 @@ impl EntityTag {
             return Err(InvalidEntityTag(()));
         }
         let text = [prefix, opaque, b"\""].concat();
-        let text = HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).map_err(|_| InvalidEntityTag(()))?;
+        let text = HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
+            .map_err(|_| InvalidEntityTag(()))?;
         Ok(Self { text })
     }
 }
@@ -189,7 +199,9 @@ pub struct InvalidEntityTag(());
 
 impl fmt::Display for InvalidEntityTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not an entity tag: it is quoted octets without space, quote or control character")
+        f.write_str(
+            "not an entity tag: it is quoted octets without space, quote or control character",
+        )
     }
 }
 
@@ -245,7 +257,9 @@ fn open(input: &[u8]) -> Option<(bool, &[u8])> {
 
 /// Returns true if all octets may stand in a tag. To look at each is faster than to stop at the first that may not.
 fn are_etagc(octets: &[u8]) -> bool {
-    octets.iter().fold(true, |valid, &octet| valid & (octet > 0x20) & (octet != b'"') & (octet != 0x7F))
+    octets
+        .iter()
+        .fold(true, |valid, &octet| valid & (octet > 0x20) & (octet != b'"') & (octet != 0x7F))
 }
 
 #[cfg(test)]
@@ -282,7 +296,12 @@ mod tests {
             (b"*", false),
         ] {
             let value = HeaderValue::from_bytes(input).unwrap();
-            assert_eq!(EntityTag::try_from(&value).is_ok(), expected, "{:?}", input.escape_ascii().to_string());
+            assert_eq!(
+                EntityTag::try_from(&value).is_ok(),
+                expected,
+                "{:?}",
+                input.escape_ascii().to_string()
+            );
         }
         assert!(EntityTag::strong([0x7f]).is_err(), "DEL is a control character");
         assert!(EntityTag::strong([0x00]).is_err());

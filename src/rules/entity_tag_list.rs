@@ -13,14 +13,20 @@ use std::cmp::Ordering;
 use http::HeaderValue;
 use memchr::memmem;
 
-use super::entity_tag::{EntityTag, Member};
+use super::{
+    entity_tag::{EntityTag, Member},
+    trim_ows,
+};
 
 /// All lines of one list field, as they came.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EntityTagList {
     first: Option<HeaderValue>,
     /// In a box, because there are nearly never any.
-    #[expect(clippy::box_collection, reason = "a list is moved with its request, and a `Vec` is three times as large")]
+    #[expect(
+        clippy::box_collection,
+        reason = "a list is moved with its request, and a `Vec` is three times as large"
+    )]
     others: Option<Box<Vec<HeaderValue>>>,
 }
 
@@ -46,18 +52,19 @@ impl EntityTagList {
 
     /// Returns true if the whole value, over all lines, is `*`.
     pub(super) fn is_any(&self) -> bool {
-        self.others.is_none() && self.first.as_ref().is_some_and(|line| trim_ows(line.as_bytes()) == b"*")
+        self.others.is_none()
+            && self.first.as_ref().is_some_and(|line| trim_ows(line.as_bytes()) == b"*")
     }
 
     /// Looks for the octets of a tag, which is much faster than to read the members.
     #[inline]
-    pub(super) fn glance(&self, tag: &EntityTag) -> Glance {
+    pub(super) fn quick_match(&self, tag: &EntityTag) -> QuickMatch {
         let text = tag.as_bytes();
         match (&self.first, &self.others) {
-            (Some(line), None) if line.as_bytes() == text => Glance::Just,
-            (Some(line), None) if line.len() == text.len() && !tag.is_weak() => Glance::Nowhere,
-            _ if self.holds(tag.quoted()) => Glance::Maybe,
-            _ => Glance::Nowhere,
+            (Some(line), None) if line.as_bytes() == text => QuickMatch::Just,
+            (Some(line), None) if line.len() == text.len() && !tag.is_weak() => QuickMatch::Nowhere,
+            _ if self.holds(tag.quoted()) => QuickMatch::Maybe,
+            _ => QuickMatch::Nowhere,
         }
     }
 
@@ -84,7 +91,7 @@ impl EntityTagList {
 
 /// What the octets of a list say of a tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Glance {
+pub(super) enum QuickMatch {
     /// The whole value, over all lines, is this one tag, written alike: the usual list of a client that comes back.
     Just,
     /// Its quoted octets stand nowhere, so that no member need be read.
@@ -103,7 +110,10 @@ impl<'a> Iterator for Members<'a> {
         let start = self.line.iter().position(|octet| !matches!(octet, b' ' | b'\t' | b','))?;
         let (_, member) = self.line.split_at_checked(start)?;
         if let Some((tag, after)) = Member::split_from(member) {
-            let next = after.iter().position(|octet| !matches!(octet, b' ' | b'\t')).unwrap_or(after.len());
+            let next = after
+                .iter()
+                .position(|octet| !matches!(octet, b' ' | b'\t'))
+                .unwrap_or(after.len());
             match after.split_at_checked(next).and_then(|(_, rest)| rest.split_first()) {
                 None => {
                     self.line = &[];
@@ -119,15 +129,6 @@ impl<'a> Iterator for Members<'a> {
         self.line = member.splitn(2, |&octet| octet == b',').nth(1).unwrap_or_default();
         Some(None)
     }
-}
-
-/// Returns `value` without the optional white space around it (section 5.6.3).
-pub(crate) fn trim_ows(value: &[u8]) -> &[u8] {
-    let mut value = value;
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
 }
 
 /// How many octets of a tag are looked for.
@@ -149,7 +150,9 @@ mod tests {
     fn read(lines: &[&[u8]]) -> String {
         let list = list(lines);
         let members = list.members().map(|member| match member {
-            Some(tag) => format!("{}{}", if tag.weak { 'W' } else { 'S' }, tag.opaque.escape_ascii()),
+            Some(tag) => {
+                format!("{}{}", if tag.weak { 'W' } else { 'S' }, tag.opaque.escape_ascii())
+            }
             None => "!".to_owned(),
         });
         members.collect::<Vec<_>>().join(" ")
@@ -220,12 +223,18 @@ mod tests {
                 (format!("W/{other}, {other}"), false),
             ] {
                 for list in [list(&[line.as_bytes()]), list(&[b"\"y\"", line.as_bytes()])] {
-                    let is_named = list.members().flatten().any(|member| member.weak_eq(etag.as_member()));
+                    let is_named =
+                        list.members().flatten().any(|member| member.weak_eq(etag.as_member()));
                     assert_eq!(is_named, expected, "{line}");
                     for etag in [&etag, &etag.clone().into_weak()] {
-                        let (glance, is_alike) = (list.glance(etag), line == etag.to_string());
-                        assert_eq!(glance == Glance::Just, is_alike && !list.has_several_lines(), "{etag}: {line}");
-                        assert!(glance != Glance::Nowhere || !is_named, "{etag}: {line}");
+                        let (quick_match, is_alike) =
+                            (list.quick_match(etag), line == etag.to_string());
+                        assert_eq!(
+                            quick_match == QuickMatch::Just,
+                            is_alike && !list.has_several_lines(),
+                            "{etag}: {line}"
+                        );
+                        assert!(quick_match != QuickMatch::Nowhere || !is_named, "{etag}: {line}");
                     }
                 }
             }

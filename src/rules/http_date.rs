@@ -126,7 +126,7 @@ impl HttpDate {
 }
 
 impl TryFrom<SystemTime> for HttpDate {
-    type Error = OutOfRange;
+    type Error = HttpDateOutOfRange;
 
     /// Drops what is below a second, towards the past.
     fn try_from(time: SystemTime) -> Result<Self, Self::Error> {
@@ -138,7 +138,7 @@ impl TryFrom<SystemTime> for HttpDate {
                 whole.and_then(|whole| (-whole).checked_sub(i64::from(before.subsec_nanos() > 0)))
             }
         };
-        seconds.and_then(Self::from_unix_seconds).ok_or(OutOfRange(()))
+        seconds.and_then(Self::from_unix_seconds).ok_or(HttpDateOutOfRange(()))
     }
 }
 
@@ -148,8 +148,12 @@ impl fmt::Display for HttpDate {
         let Civil { year, month, day, hour, minute, second } = self.civil();
         let weekday = usize::try_from((self.unix_seconds().div_euclid(86_400) + 4).rem_euclid(7));
         let day_name = weekday.ok().and_then(|index| DAYS.get(index)).map_or("", |name| &name[..3]);
-        let month_name = usize::try_from(month - 1).ok().and_then(|index| MONTHS.get(index)).unwrap_or(&"");
-        write!(f, "{day_name}, {day:02} {month_name} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+        let month_name =
+            usize::try_from(month - 1).ok().and_then(|index| MONTHS.get(index)).unwrap_or(&"");
+        write!(
+            f,
+            "{day_name}, {day:02} {month_name} {year:04} {hour:02}:{minute:02}:{second:02} GMT"
+        )
     }
 }
 
@@ -167,15 +171,15 @@ impl From<HttpDate> for HeaderValue {
 
 /// The time lies outside the years 0 to 9999.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct OutOfRange(());
+pub struct HttpDateOutOfRange(());
 
-impl fmt::Display for OutOfRange {
+impl fmt::Display for HttpDateOutOfRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an HTTP date lies in the years 0 to 9999")
     }
 }
 
-impl std::error::Error for OutOfRange {}
+impl std::error::Error for HttpDateOutOfRange {}
 
 /// A date and time of day, field by field. The order of the fields makes the derived order that of time.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -230,7 +234,14 @@ impl Reader<'_> {
 
         let now = now().civil();
         let latest = Civil { year: now.year + 50, ..now };
-        let mut civil = Civil { year: now.year - now.year % 100 + 100 + two_digits, month, day, hour, minute, second };
+        let mut civil = Civil {
+            year: now.year - now.year % 100 + 100 + two_digits,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+        };
         while civil > latest {
             civil.year -= 100;
         }
@@ -267,12 +278,18 @@ impl Reader<'_> {
     fn digits(&mut self, count: usize) -> Option<i64> {
         let (digits, rest) = self.rest.split_at_checked(count)?;
         self.rest = rest;
-        let value = |sum: i64, digit: &u8| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0'));
+        let value = |sum: i64, digit: &u8| {
+            digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0'))
+        };
         digits.iter().try_fold(0, value)
     }
 
     /// Reads one of `names`, as `form` writes it, and returns its place, counted from 1.
-    fn one_of(&mut self, names: &[&'static str], form: impl Fn(&'static str) -> &'static str) -> Option<i64> {
+    fn one_of(
+        &mut self,
+        names: &[&'static str],
+        form: impl Fn(&'static str) -> &'static str,
+    ) -> Option<i64> {
         for (name, place) in names.iter().zip(1..) {
             if self.literal(form(name)).is_some() {
                 return Some(place);
@@ -314,9 +331,11 @@ const YEAR_0: i64 = 62_167_219_200;
 /// The first second of 1970.
 const EPOCH: HttpDate = HttpDate { place: NonZeroU64::MIN.saturating_add(YEAR_0.unsigned_abs()) };
 
-const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+const DAYS: [&str; 7] =
+    ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 #[cfg(test)]
 mod tests;

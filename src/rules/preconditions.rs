@@ -1,4 +1,4 @@
-//! What the client asked, and the order in which it is judged
+//! What the client asked, and the order in which it is condition
 //! ([RFC 9110, section 13](https://www.rfc-editor.org/rfc/rfc9110.html#section-13)).
 //!
 //! Each field has one function that says whether its condition is ignored, holds or fails; [`Preconditions::evaluate`]
@@ -7,22 +7,23 @@
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::{
-    entity_tag_list::{EntityTagList, Glance},
-    EntityTag, HttpDate, LastModified, Representation, Validators,
+    entity_tag_list::{EntityTagList, QuickMatch},
+    ignores_preconditions, is_read, EntityTag, HttpDate, LastModified, Representation, SingleField,
+    Validators,
 };
 
-/// What to do with a request, once its preconditions were judged.
+/// What to do with a request, once its preconditions were condition.
 ///
 /// A request that writes never gets `NotModified`. In a handler that writes, refuse whatever is not `Proceed`:
 ///
 /// ```
 /// # use tower_conditional::Decision;
-/// # fn judge(decision: Decision) -> http::StatusCode {
+/// # fn refuse(decision: Decision) -> http::StatusCode {
 /// if decision != Decision::Proceed {
 ///     return http::StatusCode::PRECONDITION_FAILED;
 /// }
 /// # http::StatusCode::NO_CONTENT }
-/// # assert_eq!(judge(Decision::PreconditionFailed), 412);
+/// # assert_eq!(refuse(Decision::PreconditionFailed), 412);
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -56,22 +57,25 @@ pub enum Decision {
 #[derive(Clone, Debug, Default)]
 pub struct Preconditions {
     if_none_match: EntityTagList,
-    if_modified_since: OnlyLine<HttpDate>,
+    if_modified_since: SingleField<HttpDate>,
     /// In a box, because most requests have none of these, and all are moved about.
-    rare: Option<Box<Rare>>,
+    uncommon: Option<Box<UncommonFields>>,
 }
 
 /// The fields that browsers do not send with the requests for their pages.
 #[derive(Clone, Debug)]
-struct Rare {
+struct UncommonFields {
     if_match: EntityTagList,
-    if_unmodified_since: OnlyLine<HttpDate>,
-    if_range: OnlyLine<HeaderValue>,
+    if_unmodified_since: SingleField<HttpDate>,
+    if_range: SingleField<HeaderValue>,
 }
 
-impl Rare {
-    const ABSENT: Self =
-        Self { if_match: EntityTagList::ABSENT, if_unmodified_since: OnlyLine::Absent, if_range: OnlyLine::Absent };
+impl UncommonFields {
+    const ABSENT: Self = Self {
+        if_match: EntityTagList::ABSENT,
+        if_unmodified_since: SingleField::Absent,
+        if_range: SingleField::Absent,
+    };
 }
 
 impl Preconditions {
@@ -86,32 +90,42 @@ impl Preconditions {
 
     /// Takes in a line of a request; `now` is asked only for a date with a two-digit year.
     #[inline]
-    pub(crate) fn take_line(&mut self, name: &str, value: &HeaderValue, now: impl FnOnce() -> HttpDate) {
+    pub(crate) fn take_line(
+        &mut self,
+        name: &str,
+        value: &HeaderValue,
+        now: impl FnOnce() -> HttpDate,
+    ) {
         if let Some(name) = name.strip_prefix("if-") {
             self.take_precondition(name, value, now);
         }
     }
 
     /// Takes in a line of the field `if-` with this behind it.
-    fn take_precondition(&mut self, name: &str, value: &HeaderValue, now: impl FnOnce() -> HttpDate) {
+    fn take_precondition(
+        &mut self,
+        name: &str,
+        value: &HeaderValue,
+        now: impl FnOnce() -> HttpDate,
+    ) {
         let date = || HttpDate::parse_with(value.as_bytes(), now);
         match name {
             "none-match" => self.if_none_match.push(value),
             "modified-since" => self.if_modified_since.take_line(date),
-            "match" => self.rare_mut().if_match.push(value),
-            "unmodified-since" => self.rare_mut().if_unmodified_since.take_line(date),
-            "range" => self.rare_mut().if_range.take_line(|| Some(value.clone())),
+            "match" => self.uncommon_mut().if_match.push(value),
+            "unmodified-since" => self.uncommon_mut().if_unmodified_since.take_line(date),
+            "range" => self.uncommon_mut().if_range.take_line(|| Some(value.clone())),
             _ => {}
         }
     }
 
-    fn rare_mut(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_with(|| Box::new(Rare::ABSENT))
+    fn uncommon_mut(&mut self) -> &mut UncommonFields {
+        self.uncommon.get_or_insert_with(|| Box::new(UncommonFields::ABSENT))
     }
 
-    fn rare(&self) -> &Rare {
-        static ABSENT: Rare = Rare::ABSENT;
-        self.rare.as_deref().unwrap_or(&ABSENT)
+    fn uncommon(&self) -> &UncommonFields {
+        static ABSENT: UncommonFields = UncommonFields::ABSENT;
+        self.uncommon.as_deref().unwrap_or(&ABSENT)
     }
 
     /// Judges the preconditions against the current state of the resource.
@@ -125,30 +139,39 @@ impl Preconditions {
     /// cannot be read fails too, since it may have named the current state. A date that is not exactly one HTTP date is
     /// ignored, as the RFC demands.
     #[must_use]
-    pub fn evaluate(&self, method: &Method, representation: &Representation) -> Decision {
-        if matches!(*method, Method::CONNECT | Method::OPTIONS | Method::TRACE) {
+    pub fn evaluate(&self, method: &Method, current: impl Into<Representation>) -> Decision {
+        self.evaluate_state(method, &current.into())
+    }
+
+    /// Evaluates the preconditions as [`evaluate`](Self::evaluate) does.
+    pub(crate) fn evaluate_state(
+        &self,
+        method: &Method,
+        representation: &Representation,
+    ) -> Decision {
+        if ignores_preconditions(method) {
             return Decision::Proceed;
         }
-        let reads = matches!(*method, Method::GET | Method::HEAD);
+        let reads = is_read(method);
         let current = match representation {
             Representation::Exists(validators) => Some(Current::from(validators)),
             Representation::Missing if !reads => None,
             Representation::Missing | Representation::Unknown => return Decision::Proceed,
         };
-        self.judge(current, reads)
+        self.evaluate_current(current, reads)
     }
 
     /// Judges the preconditions of a GET or HEAD against a representation that exists.
     pub(crate) fn evaluate_read(&self, current: Current<'_>) -> Decision {
-        self.judge(Some(current), true)
+        self.evaluate_current(Some(current), true)
     }
 
     /// Goes through the list of section 13.2.2.
-    fn judge(&self, current: Option<Current<'_>>, reads: bool) -> Decision {
+    fn evaluate_current(&self, current: Option<Current<'_>>, reads: bool) -> Decision {
         // Steps 1 and 2.
         let unchanged = match self.if_match(current) {
             Condition::Ignored => self.if_unmodified_since(current),
-            judged => judged,
+            condition => condition,
         };
         if unchanged == Condition::Fails {
             return Decision::PreconditionFailed;
@@ -156,7 +179,7 @@ impl Preconditions {
         // Steps 3 and 4.
         let changed = match self.if_none_match(current, reads) {
             Condition::Ignored if reads => self.if_modified_since(current),
-            judged => judged,
+            condition => condition,
         };
         match changed {
             Condition::Fails if reads => Decision::NotModified,
@@ -197,10 +220,10 @@ impl Preconditions {
 
     /// Returns true if a Range field may be honoured, for a representation that exists.
     pub(crate) fn allows_range_of(&self, current: Current<'_>, now: HttpDate) -> bool {
-        let value = match &self.rare().if_range {
-            OnlyLine::Absent => return true,
-            OnlyLine::Useless => return false,
-            OnlyLine::Line(value) => value,
+        let value = match &self.uncommon().if_range {
+            SingleField::Absent => return true,
+            SingleField::Invalid => return false,
+            SingleField::Value(value) => value,
         };
         if let Ok(tag) = EntityTag::try_from(value) {
             return current.etag.is_some_and(|etag| etag.strong_eq(&tag));
@@ -209,7 +232,9 @@ impl Preconditions {
         match current.last_modified {
             Some(LastModified::Given(changed)) => date == Some(changed) && changed < now,
             Some(LastModified::FirstSeen(seen)) => date == Some(seen),
-            Some(LastModified::Watched { date: given, unique, .. }) => unique && date == Some(given) && given < now,
+            Some(LastModified::Watched { date: given, unique, .. }) => {
+                unique && date == Some(given) && given < now
+            }
             Some(LastModified::Unsettled) | None => false,
         }
     }
@@ -217,18 +242,20 @@ impl Preconditions {
     /// Returns true if a field keeps a write from being run against a state that its sender did not see.
     ///
     /// A list in If-None-Match does not: it names states that are not meant. Nor does a date that is ignored.
-    pub(crate) fn guards(&self, current: &Representation) -> bool {
+    pub(crate) fn guards_write(&self, current: &Representation) -> bool {
         let dated = match current {
             Representation::Exists(validators) => validators.last_modified.is_some(),
             Representation::Unknown => true,
             Representation::Missing => false,
         };
-        self.has_if_match() || self.if_none_match.is_any() || dated && self.rare().if_unmodified_since.value().is_some()
+        self.has_if_match()
+            || self.if_none_match.is_any()
+            || dated && self.uncommon().if_unmodified_since.value().copied().is_some()
     }
 
     /// Returns true if there is an If-Match field, of whatever value.
     pub(crate) fn has_if_match(&self) -> bool {
-        self.rare().if_match.is_present()
+        self.uncommon().if_match.is_present()
     }
 
     /// Returns true if there is an If-None-Match field, of whatever value.
@@ -238,87 +265,96 @@ impl Preconditions {
 
     /// Returns true if there is an If-Modified-Since field, of whatever value.
     pub(crate) fn has_if_modified_since(&self) -> bool {
-        !matches!(self.if_modified_since, OnlyLine::Absent)
+        self.if_modified_since.is_present()
     }
 
     /// Returns true if there is an If-Unmodified-Since field, of whatever value.
     pub(crate) fn has_if_unmodified_since(&self) -> bool {
-        !matches!(self.rare().if_unmodified_since, OnlyLine::Absent)
+        self.uncommon().if_unmodified_since.is_present()
     }
 
     /// Returns true if there is an If-Range field, of whatever value.
     pub(crate) fn has_if_range(&self) -> bool {
-        !matches!(self.rare().if_range, OnlyLine::Absent)
+        self.uncommon().if_range.is_present()
     }
 
     /// Returns true if there are validators that say of what representation a part is wanted.
-    pub(crate) fn name_what_to_part(&self) -> bool {
+    pub(crate) fn binds_range(&self) -> bool {
         self.has_if_range() || self.has_if_match() || self.has_if_unmodified_since()
     }
 
     /// Returns true if If-Match or If-None-Match has several lines.
     pub(crate) fn has_long_lists(&self) -> bool {
-        self.rare().if_match.has_several_lines() || self.if_none_match.has_several_lines()
+        self.uncommon().if_match.has_several_lines() || self.if_none_match.has_several_lines()
     }
 
     /// Returns true if there is more than a single line of If-None-Match: something that not all who judge by it read alike.
     #[inline]
     pub(crate) fn may_be_misread(&self) -> bool {
-        self.rare.is_some() || self.has_if_modified_since() || self.if_none_match.has_several_lines()
+        self.uncommon.is_some()
+            || self.has_if_modified_since()
+            || self.if_none_match.has_several_lines()
     }
 
     /// Returns true if there is no field but If-Range: there is nothing to judge.
     pub(crate) fn is_empty(&self) -> bool {
-        let has_rare = self.rare.is_some() && (self.has_if_match() || self.has_if_unmodified_since());
+        let has_rare =
+            self.uncommon.is_some() && (self.has_if_match() || self.has_if_unmodified_since());
         !(has_rare || self.has_if_none_match() || self.has_if_modified_since())
     }
 
     /// Returns true if If-Match, If-None-Match or If-Range names a tag.
-    pub(crate) fn names(&self, etag: &EntityTag) -> bool {
+    pub(crate) fn lists_tag(&self, etag: &EntityTag) -> bool {
         let etag = etag.as_member();
-        let is_in = |list: &EntityTagList| list.members().flatten().any(|member| member.weak_eq(etag));
-        let in_if_range = match &self.rare().if_range {
-            OnlyLine::Line(value) => EntityTag::try_from(value).is_ok_and(|tag| tag.as_member().weak_eq(etag)),
-            OnlyLine::Absent | OnlyLine::Useless => false,
+        let is_in =
+            |list: &EntityTagList| list.members().flatten().any(|member| member.weak_eq(etag));
+        let in_if_range = match &self.uncommon().if_range {
+            SingleField::Value(value) => {
+                EntityTag::try_from(value).is_ok_and(|tag| tag.as_member().weak_eq(etag))
+            }
+            SingleField::Absent | SingleField::Invalid => false,
         };
-        in_if_range || is_in(&self.rare().if_match) || is_in(&self.if_none_match)
+        in_if_range || is_in(&self.uncommon().if_match) || is_in(&self.if_none_match)
     }
 
     /// Returns true if If-None-Match names a tag with this behind it.
-    pub(crate) fn names_with_suffix(&self, etag: &EntityTag, suffix: &[u8]) -> bool {
+    pub(crate) fn lists_tag_with_suffix(&self, etag: &EntityTag, suffix: &[u8]) -> bool {
         let without_suffix = |opaque: &[u8]| opaque.strip_suffix(suffix) == Some(etag.opaque());
         self.if_none_match.members().flatten().any(|member| without_suffix(member.opaque))
     }
 
     /// Returns the date of If-Modified-Since, if it is one.
     pub(crate) fn if_modified_since_date(&self) -> Option<HttpDate> {
-        self.if_modified_since.value()
+        self.if_modified_since.value().copied()
     }
 
     /// Returns the date of If-Unmodified-Since, if it is one.
     pub(crate) fn if_unmodified_since_date(&self) -> Option<HttpDate> {
-        self.rare().if_unmodified_since.value()
+        self.uncommon().if_unmodified_since.value().copied()
     }
 
     /// Returns the tags of If-Match, as far as they can be read.
     pub(crate) fn if_match_tags(&self) -> impl Iterator<Item = EntityTag> + '_ {
-        self.rare().if_match.members().flatten().filter_map(|member| member.to_owned().ok())
+        self.uncommon().if_match.members().flatten().filter_map(|member| member.to_owned().ok())
     }
 
     fn if_match(&self, current: Option<Current<'_>>) -> Condition {
-        if !self.rare().if_match.is_present() {
+        if !self.uncommon().if_match.is_present() {
             return Condition::Ignored;
         }
         let Some(current) = current else { return Condition::Fails };
         let names = |etag: &EntityTag| {
             let etag = etag.as_member();
-            self.rare().if_match.members().flatten().any(|member| member.strong_eq(etag))
+            self.uncommon().if_match.members().flatten().any(|member| member.strong_eq(etag))
         };
-        Condition::holds_if(self.rare().if_match.is_any() || current.etag.is_some_and(names))
+        Condition::holds_if(self.uncommon().if_match.is_any() || current.etag.is_some_and(names))
     }
 
     fn if_unmodified_since(&self, current: Option<Current<'_>>) -> Condition {
-        match (self.rare().if_unmodified_since.value(), current.and_then(|current| current.last_modified)) {
+        match (
+            self.uncommon().if_unmodified_since.value().copied(),
+            current.and_then(|current| current.last_modified),
+        ) {
             (Some(date), Some(changed)) => Condition::holds_if(changed.is_unchanged_since(date)),
             _ => Condition::Ignored,
         }
@@ -332,9 +368,9 @@ impl Preconditions {
             return Condition::holds_if(current.is_none());
         }
         let etag = current.and_then(|current| current.etag);
-        match etag.map(|etag| self.if_none_match.glance(etag)) {
-            Some(Glance::Just) => return Condition::Fails,
-            Some(Glance::Nowhere) | None if reads => return Condition::Holds,
+        match etag.map(|etag| self.if_none_match.quick_match(etag)) {
+            Some(QuickMatch::Just) => return Condition::Fails,
+            Some(QuickMatch::Nowhere) | None if reads => return Condition::Holds,
             _ => {}
         }
         let mut members = self.if_none_match.members().peekable();
@@ -351,7 +387,10 @@ impl Preconditions {
     }
 
     fn if_modified_since(&self, current: Option<Current<'_>>) -> Condition {
-        match (self.if_modified_since.value(), current.and_then(|current| current.last_modified)) {
+        match (
+            self.if_modified_since.value().copied(),
+            current.and_then(|current| current.last_modified),
+        ) {
             (Some(date), Some(changed)) => Condition::holds_if(!changed.is_unchanged_since(date)),
             _ => Condition::Ignored,
         }
@@ -386,34 +425,6 @@ impl Condition {
             Self::Holds
         } else {
             Self::Fails
-        }
-    }
-}
-
-/// A field that must have one line.
-#[derive(Clone, Copy, Debug, Default)]
-enum OnlyLine<T> {
-    #[default]
-    Absent,
-    /// It cannot be read, or there are several.
-    Useless,
-    Line(T),
-}
-
-impl<T> OnlyLine<T> {
-    fn take_line(&mut self, read: impl FnOnce() -> Option<T>) {
-        *self = match self {
-            Self::Absent => read().map_or(Self::Useless, Self::Line),
-            Self::Useless | Self::Line(_) => Self::Useless,
-        };
-    }
-}
-
-impl<T: Copy> OnlyLine<T> {
-    fn value(&self) -> Option<T> {
-        match self {
-            Self::Line(value) => Some(*value),
-            Self::Absent | Self::Useless => None,
         }
     }
 }

@@ -6,8 +6,8 @@
 
 use http::{
     header::{
-        HeaderName, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, TRAILER,
-        TRANSFER_ENCODING,
+        HeaderName, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE,
+        CONTENT_TYPE, TRAILER, TRANSFER_ENCODING,
     },
     HeaderMap,
 };
@@ -16,15 +16,15 @@ use http::{
 ///
 /// What a stored response is updated with stays: `ETag`, `Last-Modified`, `Date`, `Expires`, `Vary`, `Cache-Control`
 /// and `Content-Location`.
-pub(crate) fn keep_for_not_modified(headers: &mut HeaderMap) {
+pub(crate) fn retain_for_not_modified(headers: &mut HeaderMap) {
     remove(headers, describes_content);
 }
 
 /// Drops what describes the content that a 412 is sent in place of.
 ///
-/// Freshness goes too: it was said of the content, and would let a cache keep the 412 and answer others with it. The
+/// FreshnessPolicy goes too: it was said of the content, and would let a cache keep the 412 and answer others with it. The
 /// validators stay; they tell the client what it would have had to name.
-pub(crate) fn keep_for_precondition_failed(headers: &mut HeaderMap) {
+pub(crate) fn retain_for_precondition_failed(headers: &mut HeaderMap) {
     remove(headers, |name| describes_content(name) || describes_selection(name));
 }
 
@@ -41,8 +41,15 @@ fn remove(headers: &mut HeaderMap, is_named: impl Fn(&HeaderName) -> bool) {
 }
 
 fn describes_content(name: &HeaderName) -> bool {
-    const FIELDS: [HeaderName; 7] =
-        [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_RANGE, TRANSFER_ENCODING, TRAILER];
+    const FIELDS: [HeaderName; 7] = [
+        CONTENT_LENGTH,
+        CONTENT_TYPE,
+        CONTENT_ENCODING,
+        CONTENT_LANGUAGE,
+        CONTENT_RANGE,
+        TRANSFER_ENCODING,
+        TRAILER,
+    ];
     FIELDS.contains(name) || matches!(name.as_str(), "content-digest" | "content-md5")
 }
 
@@ -105,11 +112,19 @@ mod tests {
             headers.append(&key, HeaderValue::from_static("2"));
 
             let mut not_modified = headers.clone();
-            keep_for_not_modified(&mut not_modified);
-            assert_eq!(not_modified.get_all(&key).iter().count(), if on_304 { 2 } else { 0 }, "304 {name}");
+            retain_for_not_modified(&mut not_modified);
+            assert_eq!(
+                not_modified.get_all(&key).iter().count(),
+                if on_304 { 2 } else { 0 },
+                "304 {name}"
+            );
 
-            keep_for_precondition_failed(&mut headers);
-            assert_eq!(headers.get_all(&key).iter().count(), if on_412 { 2 } else { 0 }, "412 {name}");
+            retain_for_precondition_failed(&mut headers);
+            assert_eq!(
+                headers.get_all(&key).iter().count(),
+                if on_412 { 2 } else { 0 },
+                "412 {name}"
+            );
         }
     }
 }

@@ -37,6 +37,30 @@ impl From<Validators> for Representation {
     }
 }
 
+impl From<EntityTag> for Representation {
+    fn from(tag: EntityTag) -> Self {
+        Self::Exists(tag.into())
+    }
+}
+
+impl From<&Self> for Representation {
+    fn from(representation: &Self) -> Self {
+        representation.clone()
+    }
+}
+
+impl From<&Validators> for Representation {
+    fn from(validators: &Validators) -> Self {
+        validators.clone().into()
+    }
+}
+
+impl From<&EntityTag> for Representation {
+    fn from(tag: &EntityTag) -> Self {
+        tag.clone().into()
+    }
+}
+
 /// The validators of a representation; either may be absent.
 ///
 /// # Examples
@@ -127,7 +151,9 @@ impl LastModified {
         match self {
             Self::Given(changed) => changed <= date,
             Self::FirstSeen(seen) => seen == date,
-            Self::Watched { date: given, since, unique } => unique && given == date || given <= date && since < date,
+            Self::Watched { date: given, since, unique } => {
+                unique && given == date || given <= date && since < date
+            }
             Self::Unsettled => false,
         }
     }

@@ -1,4 +1,4 @@
-//! The Last-Modified that can be trusted: what one resource's dates have meant so far.
+//! The Last-ResponseDate that can be trusted: what one resource's dates have meant so far.
 //!
 //! # What is decided
 //!
@@ -46,7 +46,7 @@
 //! request belongs to the same variant each time: the fields that tell them apart only ever become more, and then all
 //! variants are forgotten as if the shard had done it.
 //!
-//! What remains: other replicas, whose dates are unknown here (a minted one hits if both mint the same second for
+//! What remains: other replicas, whose dates are unknown here (a minted one hits if both generate the same second for
 //! different content; a given one is as good as the replicas' agreement); a clock that was set back across a restart; a
 //! client that makes up a date which hits exactly, or sends one that was given for two variants; and an inner service
 //! that misleads a memory which cannot know better. It gives one date to two contents of which the memory saw only one,
@@ -61,34 +61,34 @@ use crate::rules::{HttpDate, LastModified};
 
 /// What one response shows of its resource.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sighting {
+pub(crate) struct Observation {
     /// The tag, hashed.
     pub(crate) tag: Option<u64>,
     /// The date that the inner service gave.
     pub(crate) given: Option<HttpDate>,
     /// Whether a date may be minted and sent.
-    pub(crate) mint: bool,
+    pub(crate) generate: bool,
     /// The fields by which the response varies; `None` if they cannot be known.
     pub(crate) varied: Option<Fields>,
 }
 
 /// What the memory says of a response's modification date.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Modified {
+pub(crate) enum ResponseDate {
     /// The inner service gave it.
     Given(LastModified),
     /// This date was minted, and is being sent, as this text.
-    Minted(HttpDate, HeaderValue),
+    Generated(HttpDate, HeaderValue),
     /// A date will be minted; none may be sent yet.
     Pending,
 }
 
-impl Modified {
+impl ResponseDate {
     /// Returns how a client's date compares with it.
     pub(crate) fn last_modified(&self) -> LastModified {
         match *self {
             Self::Given(given) => given,
-            Self::Minted(date, _) => LastModified::FirstSeen(date),
+            Self::Generated(date, _) => LastModified::FirstSeen(date),
             Self::Pending => LastModified::Unsettled,
         }
     }
@@ -108,9 +108,13 @@ impl Watermark {
         Self { start, moment: start }
     }
 
-    pub(super) fn forget(&mut self, resource: &Resource) {
+    pub(super) fn forget(&mut self, resource: &DateEntry) {
         let seen = resource.variants.iter().map(|variant| variant.seen).max();
-        self.moment = self.moment.max(resource.last_sent).max(resource.forgotten).max(seen.unwrap_or(self.start));
+        self.moment = self
+            .moment
+            .max(resource.last_sent)
+            .max(resource.forgotten)
+            .max(seen.unwrap_or(self.start));
     }
 
     /// Returns true if `date` may have been sent for something forgotten.
@@ -123,7 +127,7 @@ impl Watermark {
 
 /// What is remembered of one resource.
 #[derive(Debug)]
-pub(super) struct Resource {
+pub(super) struct DateEntry {
     /// All fields by which its responses ever varied.
     varies_by: Fields,
     /// The one seen last comes first.
@@ -154,7 +158,7 @@ struct Settled {
     said: LastModified,
 }
 
-impl Resource {
+impl DateEntry {
     /// `unknown` is the last moment at which a response was sent that may have been this resource's.
     pub(super) fn new(watermark: &Watermark, unknown: HttpDate) -> Self {
         Self {
@@ -171,38 +175,45 @@ impl Resource {
         }
     }
 
-    /// Says what [`see`](Self::see) would, if it would change nothing: the last response was like this one, in this very
+    /// Says what [`see`](Self::observe) would, if it would change nothing: the last response was like this one, in this very
     /// second.
-    pub(super) fn see_again(&self, request: &RequestKey, sighting: Sighting, now: HttpDate) -> Option<Modified> {
+    pub(super) fn observe_again(
+        &self,
+        request: &RequestKey,
+        observation: Observation,
+        now: HttpDate,
+    ) -> Option<ResponseDate> {
         let Settled { second, given, said } = self.settled?;
         let variant = self.variants.first()?;
-        let is_known = sighting.varied? & !self.varies_by == 0;
-        let is_same = sighting.tag.map(Content::tagged) == Some(variant.content);
-        if now != second || given != sighting.given || !is_known || !is_same {
+        let is_known = observation.varied? & !self.varies_by == 0;
+        let is_same = observation.tag.map(ContentId::tagged) == Some(variant.content);
+        if now != second || given != observation.given || !is_known || !is_same {
             return None;
         }
         if request.variant(self.varies_by) != Some(variant.fields) {
             return None;
         }
         match said {
-            LastModified::FirstSeen(date) if sighting.mint => Some(Modified::Minted(date, variant.sent_text()?)),
+            LastModified::FirstSeen(date) if observation.generate => {
+                Some(ResponseDate::Generated(date, variant.sent_text()?))
+            }
             LastModified::FirstSeen(_) => None,
-            said => Some(Modified::Given(said)),
+            said => Some(ResponseDate::Given(said)),
         }
     }
 
     /// Takes in a response and says what its date is worth.
-    pub(super) fn see(
+    pub(super) fn observe(
         &mut self,
         request: &RequestKey,
-        sighting: Sighting,
+        observation: Observation,
         watermark: &Watermark,
         now: HttpDate,
-    ) -> Option<Modified> {
+    ) -> Option<ResponseDate> {
         self.settled = None;
-        let Sighting { tag, given, mint, varied } = sighting;
-        self.is_given = given.is_some() || self.is_given && !mint;
-        let maybe_minted = given.is_some_and(|date| self.may_have_minted(date));
+        let Observation { tag, given, generate, varied } = observation;
+        self.is_given = given.is_some() || self.is_given && !generate;
+        let maybe_minted = given.is_some_and(|date| self.may_have_generated(date));
         let maybe_before = maybe_minted || given.is_some_and(|date| watermark.covers(date));
         if let Some(date) = given {
             self.spare(date, now);
@@ -212,17 +223,24 @@ impl Resource {
             request.variant(self.varies_by)
         });
         // A date that was minted for one content cannot name another.
-        let content = tag.map(Content::tagged).or(given.filter(|_| !maybe_minted).map(Content::dated));
+        let content =
+            tag.map(ContentId::tagged).or(given.filter(|_| !maybe_minted).map(ContentId::dated));
         let (Some(fields), Some(content)) = (fields, content) else {
             // Nobody knows what content this is of which variant.
             self.see_unknown(given, now);
-            let worth = |date| if maybe_before { LastModified::Unsettled } else { LastModified::FirstSeen(date) };
-            return given.map(|date| Modified::Given(worth(date)));
+            let worth = |date| {
+                if maybe_before {
+                    LastModified::Unsettled
+                } else {
+                    LastModified::FirstSeen(date)
+                }
+            };
+            return given.map(|date| ResponseDate::Given(worth(date)));
         };
 
         self.put_first(fields, content, given, now);
         let [variant, others @ ..] = self.variants.as_mut_slice() else { return None };
-        variant.see(content, given, self.last_sent.max(self.forgotten), now);
+        variant.observe(content, given, self.last_sent.max(self.forgotten), now);
         // A client may hold another variant.
         let mut others_seen = self.floor.max(variant.others_seen);
         for other in others {
@@ -233,21 +251,21 @@ impl Resource {
             let unique = variant.send(date, maybe_before);
             let said = LastModified::Watched { date, since: others_seen, unique };
             self.settled = Some(Settled { second: now, given, said });
-            return Some(Modified::Given(said));
+            return Some(ResponseDate::Given(said));
         }
         let date = variant.assigned;
-        if !mint {
+        if !generate {
             return None;
         }
         if now < date || self.absurd.is_some_and(|absurd| absurd <= date) {
-            return Some(Modified::Pending);
+            return Some(ResponseDate::Pending);
         }
         variant.send(date, false);
         self.last_sent = self.last_sent.max(date);
         let (first, last) = self.minted.unwrap_or((date, date));
         self.minted = Some((first.min(date), last.max(date)));
         self.settled = Some(Settled { second: now, given, said: LastModified::FirstSeen(date) });
-        Some(Modified::Minted(date, variant.text()))
+        Some(ResponseDate::Generated(date, variant.text()))
     }
 
     /// Sees to it that no date minted from now on equals one that the inner service gave.
@@ -276,7 +294,7 @@ impl Resource {
     }
 
     /// Returns true if `date` may have been minted for this resource.
-    pub(super) fn may_have_minted(&self, date: HttpDate) -> bool {
+    pub(super) fn may_have_generated(&self, date: HttpDate) -> bool {
         self.minted.is_some_and(|(first, last)| (first..=last).contains(&date))
     }
 
@@ -291,7 +309,13 @@ impl Resource {
     }
 
     /// Puts the variant that these fields name before all others. A new one may push the last one out.
-    fn put_first(&mut self, fields: u64, content: Content, given: Option<HttpDate>, now: HttpDate) {
+    fn put_first(
+        &mut self,
+        fields: u64,
+        content: ContentId,
+        given: Option<HttpDate>,
+        now: HttpDate,
+    ) {
         if let Some(place) = self.variants.iter().position(|variant| variant.fields == fields) {
             self.variants.get_mut(..=place).into_iter().for_each(|newer| newer.rotate_right(1));
             return;
@@ -328,7 +352,7 @@ impl Resource {
 #[derive(Debug)]
 struct Variant {
     fields: u64,
-    content: Content,
+    content: ContentId,
     /// The date that the inner service gave last.
     given: Option<HttpDate>,
     /// The date minted for the present content, whether it was sent or not.
@@ -342,19 +366,28 @@ struct Variant {
     /// The greatest moment or date of other content than the present.
     others_seen: HttpDate,
     /// Dates sent, with their content.
-    sent: [Option<(HttpDate, Content)>; SENT],
+    sent: [Option<(HttpDate, ContentId)>; SENT],
     /// The greatest date that `sent` had no more room for.
     dropped: Option<HttpDate>,
 }
 
 impl Variant {
     /// Takes in what content a response shows. Up to `last_used`, dates may stand for other content.
-    fn see(&mut self, content: Content, given: Option<HttpDate>, last_used: HttpDate, now: HttpDate) {
+    fn observe(
+        &mut self,
+        content: ContentId,
+        given: Option<HttpDate>,
+        last_used: HttpDate,
+        now: HttpDate,
+    ) {
         // Nothing says that the content changed if a date that stands in for a tag did not.
-        let is_named = !content.is_stand_in() || given != self.given || self.content == Content::SEVERAL;
-        if is_named && given.is_some_and(|date| self.content == Content::dated(date)) {
+        let is_named =
+            !content.is_stand_in() || given != self.given || self.content == ContentId::SEVERAL;
+        if is_named && given.is_some_and(|date| self.content == ContentId::dated(date)) {
             // What was known by its date alone has got a name.
-            for (_, sent) in self.sent.iter_mut().flatten().filter(|(_, sent)| *sent == self.content) {
+            for (_, sent) in
+                self.sent.iter_mut().flatten().filter(|(_, sent)| *sent == self.content)
+            {
                 *sent = content;
             }
             self.content = content;
@@ -379,7 +412,7 @@ impl Variant {
     /// Takes in that a client may have this date with other content: if it was minted here, it ends.
     fn share(&mut self, given: Option<HttpDate>) {
         if Some(self.assigned) == given {
-            self.content = Content::SEVERAL;
+            self.content = ContentId::SEVERAL;
         }
     }
 
@@ -406,12 +439,12 @@ impl Variant {
     fn send(&mut self, date: HttpDate, maybe_before: bool) -> bool {
         if let Some((_, content)) = self.sent.iter_mut().flatten().find(|(sent, _)| *sent == date) {
             if *content != self.content {
-                *content = Content::SEVERAL;
+                *content = ContentId::SEVERAL;
             }
-            return *content != Content::SEVERAL;
+            return *content != ContentId::SEVERAL;
         }
         let unique = !maybe_before && Some(date) > self.dropped;
-        let content = if unique { self.content } else { Content::SEVERAL };
+        let content = if unique { self.content } else { ContentId::SEVERAL };
         // An empty place comes before all dates.
         if let Some(lowest) = self.sent.iter_mut().min_by_key(|place| place.map(|(date, _)| date)) {
             self.dropped = self.dropped.max(lowest.map(|(date, _)| date));
@@ -424,9 +457,9 @@ impl Variant {
 /// The content of a representation, as far as it must be told from other content: an odd number for a tag, an even one
 /// for a date that stands in for an unknown tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Content(u64);
+struct ContentId(u64);
 
-impl Content {
+impl ContentId {
     /// More than one content.
     const SEVERAL: Self = Self(0);
 

@@ -17,22 +17,22 @@ use std::{
 use lru::LruCache;
 
 use super::{
-    date_history::{Modified, Resource, Sighting, Watermark},
-    resource_key::{Key, Keys, RequestKey, TakeAsIs},
+    date_history::{DateEntry, Observation, ResponseDate, Watermark},
+    resource_key::{IdentityHasher, Key, Keys, RequestKey},
 };
 use crate::rules::HttpDate;
 
 /// The memory of one layer.
-pub(crate) struct Memory {
+pub(crate) struct DateStore {
     pub(crate) keys: Keys,
-    shards: [Place; SHARDS],
+    shards: [PaddedShard; SHARDS],
     /// Any resource was ever remembered. If not, there is none to look for.
     is_used: AtomicBool,
     /// The last moment, in Unix seconds, at which a response was sent that was not remembered.
     unknown: AtomicI64,
 }
 
-impl Memory {
+impl DateStore {
     /// Makes an empty memory; `now` is the second before which it knows nothing.
     pub(crate) fn new(now: HttpDate) -> Self {
         Self::with_capacity(RESOURCES, now)
@@ -40,7 +40,7 @@ impl Memory {
 
     fn with_capacity(resources: usize, now: HttpDate) -> Self {
         let shard = |_| {
-            Place(RwLock::new(Shard {
+            PaddedShard(RwLock::new(Shard {
                 watermark: Watermark::new(now),
                 resources: bounded(resources / SHARDS),
                 validators: bounded(VALIDATORS / SHARDS),
@@ -56,8 +56,13 @@ impl Memory {
 
     /// Takes in a response and says what its modification date is worth; see [`super::date_history`].
     #[inline]
-    pub(crate) fn see(&self, request: &RequestKey, sighting: Sighting, now: HttpDate) -> Option<Modified> {
-        let is_dated = sighting.given.is_some() || sighting.mint;
+    pub(crate) fn observe(
+        &self,
+        request: &RequestKey,
+        observation: Observation,
+        now: HttpDate,
+    ) -> Option<ResponseDate> {
+        let is_dated = observation.given.is_some() || observation.generate;
         if !is_dated && !self.is_used() {
             self.note_unknown(now);
             // Asked again: either this sees that there is a first resource, or that sees what was noted.
@@ -70,23 +75,26 @@ impl Memory {
         if is_dated {
             let shard = self.read(request.resource);
             let resource = shard.resources.peek(&request.resource);
-            if let Some(modified) = resource.and_then(|resource| resource.see_again(request, sighting, now)) {
+            if let Some(modified) =
+                resource.and_then(|resource| resource.observe_again(request, observation, now))
+            {
                 return Some(modified);
             }
         }
         let mut shard = self.write(request.resource);
         let Shard { watermark, resources, .. } = &mut *shard;
         if let Some(resource) = resources.get_mut(&request.resource) {
-            return resource.see(request, sighting, watermark, now);
+            return resource.observe(request, observation, watermark, now);
         }
         if !is_dated {
             self.note_unknown(now);
             return None;
         }
         self.is_used.store(true, Ordering::SeqCst);
-        let unknown = HttpDate::from_unix_seconds(self.unknown.load(Ordering::SeqCst)).unwrap_or(now);
-        let mut resource = Resource::new(watermark, unknown);
-        let modified = resource.see(request, sighting, watermark, now);
+        let unknown =
+            HttpDate::from_unix_seconds(self.unknown.load(Ordering::SeqCst)).unwrap_or(now);
+        let mut resource = DateEntry::new(watermark, unknown);
+        let modified = resource.observe(request, observation, watermark, now);
         if let Some((_, forgotten)) = resources.push(request.resource, resource) {
             watermark.forget(&forgotten);
         }
@@ -108,16 +116,19 @@ impl Memory {
     }
 
     /// Returns true if `date` may have been minted for the resource.
-    pub(crate) fn may_have_minted(&self, request: &RequestKey, date: HttpDate) -> bool {
+    pub(crate) fn may_have_generated(&self, request: &RequestKey, date: HttpDate) -> bool {
         let shard = self.read(request.resource);
-        shard.resources.peek(&request.resource).is_some_and(|resource| resource.may_have_minted(date))
+        shard
+            .resources
+            .peek(&request.resource)
+            .is_some_and(|resource| resource.may_have_generated(date))
     }
 
     /// Returns true if a write must not hang on `date`, although it is not known to be minted here: it may have been, and
     /// then forgotten, or by another layer that serves the resource or did so before, and the inner service dates none of it.
     ///
     /// Of a resource that was never seen here nothing is known, and the inner service may judge its dates.
-    pub(crate) fn may_guard_in_vain(&self, request: &RequestKey, date: HttpDate) -> bool {
+    pub(crate) fn may_be_forgotten_date(&self, request: &RequestKey, date: HttpDate) -> bool {
         let shard = self.read(request.resource);
         match shard.resources.peek(&request.resource) {
             Some(resource) => !resource.is_given(),
@@ -154,24 +165,24 @@ impl Memory {
         // A hash table goes by the first bits and by the last.
         let [_, _, _, octet, ..] = hash.to_le_bytes();
         #[expect(clippy::indexing_slicing, reason = "a remainder is less than its divisor")]
-        let Place(shard) = &self.shards[usize::from(octet) % SHARDS];
+        let PaddedShard(shard) = &self.shards[usize::from(octet) % SHARDS];
         shard
     }
 }
 
-impl fmt::Debug for Memory {
+impl fmt::Debug for DateStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory").finish_non_exhaustive()
+        f.debug_struct("DateStore").finish_non_exhaustive()
     }
 }
 
 /// A shard, two cache lines from the next one: so that threads in two shards do not wait for each other.
 #[repr(align(128))]
-struct Place(RwLock<Shard>);
+struct PaddedShard(RwLock<Shard>);
 
 struct Shard {
     watermark: Watermark,
-    resources: LruCache<u64, Resource, Hashed>,
+    resources: LruCache<u64, DateEntry, Hashed>,
     /// Whether the inner service supplied a validator, or it was made here.
     validators: LruCache<Key, bool, Hashed>,
 }
@@ -183,7 +194,7 @@ fn bounded<K: Eq + Hash, V>(entries: usize) -> LruCache<K, V, Hashed> {
     cache
 }
 
-type Hashed = BuildHasherDefault<TakeAsIs>;
+type Hashed = BuildHasherDefault<IdentityHasher>;
 
 /// About 400 octets each, 26 MiB when full; more for one with several variants.
 const RESOURCES: usize = 1 << 16;

@@ -12,61 +12,67 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use http::{
-    header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE},
-    HeaderMap,
-};
+use http::HeaderMap;
 use lru::LruCache;
 
 use super::resource_key::{Key, Keys};
-use crate::rules::{EntityTag, HttpDate};
+use crate::{
+    fields::VARIANT_FIELDS,
+    rules::{EntityTag, HttpDate},
+};
 
 /// What was learnt by one layer: at most 16,384 tags, each of some 200 octets.
-pub(crate) struct Learned {
-    shards: [Mutex<LruCache<Key, Lesson>>; SHARDS],
+pub(crate) struct LearnedTags {
+    shards: [Mutex<LruCache<Key, LearnedTag>>; SHARDS],
 }
 
-/// What the inner service said of content, hashed, and the tag that was made of it.
-struct Lesson {
-    said: Key,
+/// What the inner service fingerprint of content, hashed, and the tag that was made of it.
+struct LearnedTag {
+    fingerprint: Key,
     tag: EntityTag,
 }
 
-impl Default for Learned {
+impl Default for LearnedTags {
     fn default() -> Self {
         Self { shards: std::array::from_fn(|_| Mutex::new(LruCache::new(ENTRIES_A_SHARD))) }
     }
 }
 
-impl Learned {
-    /// Returns the tag of what is known under `key`, if the inner service says of it what it said before.
-    pub(crate) fn get(&self, key: Key, said: Key) -> Option<EntityTag> {
+impl LearnedTags {
+    /// Returns the tag of what is known under `key`, if the inner service says of it what it fingerprint before.
+    pub(crate) fn lookup(&self, key: Key, fingerprint: Key) -> Option<EntityTag> {
         let mut shard = self.shard(key)?.lock().unwrap_or_else(PoisonError::into_inner);
-        shard.get(&key).filter(|lesson| lesson.said == said).map(|lesson| lesson.tag.clone())
+        shard
+            .get(&key)
+            .filter(|learned| learned.fingerprint == fingerprint)
+            .map(|learned| learned.tag.clone())
     }
 
     /// Takes in the tag of content that was hashed to its end.
-    pub(crate) fn insert(&self, key: Key, said: Key, tag: EntityTag) {
+    pub(crate) fn insert(&self, key: Key, fingerprint: Key, tag: EntityTag) {
         if let Some(shard) = self.shard(key) {
-            shard.lock().unwrap_or_else(PoisonError::into_inner).put(key, Lesson { said, tag });
+            shard
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .put(key, LearnedTag { fingerprint, tag });
         }
     }
 
-    fn shard(&self, key: Key) -> Option<&Mutex<LruCache<Key, Lesson>>> {
+    fn shard(&self, key: Key) -> Option<&Mutex<LruCache<Key, LearnedTag>>> {
         let place = usize::try_from(key.short() % SHARDS as u64).ok()?;
         self.shards.get(place)
     }
 }
 
-impl fmt::Debug for Learned {
+impl fmt::Debug for LearnedTags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Learned").finish_non_exhaustive()
+        f.debug_struct("LearnedTags").finish_non_exhaustive()
     }
 }
 
 /// Hashes what the inner service says of its content: its tag, or else its date, with the length and what tells variants
 /// apart.
-pub(crate) fn said(
+pub(crate) fn fingerprint(
     keys: &Keys,
     tag: Option<&EntityTag>,
     date: Option<HttpDate>,
@@ -80,7 +86,7 @@ pub(crate) fn said(
         hasher.write_i64(date.map_or(i64::MIN, HttpDate::unix_seconds));
         hasher.write_u8(u8::from(length.is_some()));
         hasher.write_u64(length.unwrap_or(0));
-        for name in [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE] {
+        for name in &VARIANT_FIELDS {
             for line in headers.get_all(name) {
                 hasher.write(line.as_bytes());
                 hasher.write_u8(0);
@@ -106,37 +112,57 @@ mod tests {
         let tag = |text: &str| text.parse::<EntityTag>().unwrap();
         let date = HttpDate::from_unix_seconds;
         let head = |lines: &[(&'static str, &'static str)]| -> HeaderMap {
-            lines.iter().map(|&(name, line)| (name.parse().unwrap(), HeaderValue::from_static(line))).collect()
+            lines
+                .iter()
+                .map(|&(name, line)| (name.parse().unwrap(), HeaderValue::from_static(line)))
+                .collect()
         };
         let plain = head(&[]);
         let all = [
-            said(&keys, Some(&tag("\"a\"")), None, Some(5), &plain),
-            said(&keys, Some(&tag("\"b\"")), None, Some(5), &plain),
-            said(&keys, Some(&tag("\"a\"")), None, Some(6), &plain),
-            said(&keys, Some(&tag("\"a\"")), None, None, &plain),
-            said(&keys, Some(&tag("\"a\"")), None, Some(5), &head(&[("content-type", "a")])),
-            said(&keys, Some(&tag("\"a\"")), None, Some(5), &head(&[("content-encoding", "a")])),
-            said(&keys, Some(&tag("\"a\"")), None, Some(5), &head(&[("content-language", "a")])),
-            said(&keys, None, date(1), Some(5), &plain),
-            said(&keys, None, date(2), Some(5), &plain),
+            fingerprint(&keys, Some(&tag("\"a\"")), None, Some(5), &plain),
+            fingerprint(&keys, Some(&tag("\"b\"")), None, Some(5), &plain),
+            fingerprint(&keys, Some(&tag("\"a\"")), None, Some(6), &plain),
+            fingerprint(&keys, Some(&tag("\"a\"")), None, None, &plain),
+            fingerprint(&keys, Some(&tag("\"a\"")), None, Some(5), &head(&[("content-type", "a")])),
+            fingerprint(
+                &keys,
+                Some(&tag("\"a\"")),
+                None,
+                Some(5),
+                &head(&[("content-encoding", "a")]),
+            ),
+            fingerprint(
+                &keys,
+                Some(&tag("\"a\"")),
+                None,
+                Some(5),
+                &head(&[("content-language", "a")]),
+            ),
+            fingerprint(&keys, None, date(1), Some(5), &plain),
+            fingerprint(&keys, None, date(2), Some(5), &plain),
         ];
         for (i, one) in all.iter().enumerate() {
             for other in all.iter().skip(i + 1) {
                 assert_ne!(one, other);
             }
         }
-        assert_eq!(all[0], said(&keys, Some(&tag("\"a\"")), None, Some(5), &head(&[("x-other", "a")])));
+        assert_eq!(
+            all[0],
+            fingerprint(&keys, Some(&tag("\"a\"")), None, Some(5), &head(&[("x-other", "a")]))
+        );
     }
 
     #[test]
     fn what_was_said_of_other_content_says_nothing() {
-        let (learned, keys) = (Learned::default(), Keys::new());
+        let (learned, keys) = (LearnedTags::default(), Keys::new());
         let tag = EntityTag::of(b"content");
-        let of = |text: &str| said(&keys, Some(&text.parse().unwrap()), None, None, &HeaderMap::new());
+        let of = |text: &str| {
+            fingerprint(&keys, Some(&text.parse().unwrap()), None, None, &HeaderMap::new())
+        };
         learned.insert(Key(7), of("\"a\""), tag.clone());
-        assert_eq!(learned.get(Key(7), of("\"a\"")), Some(tag));
-        assert_eq!(learned.get(Key(7), of("\"b\"")), None);
-        assert_eq!(learned.get(Key(8), of("\"a\"")), None);
+        assert_eq!(learned.lookup(Key(7), of("\"a\"")), Some(tag));
+        assert_eq!(learned.lookup(Key(7), of("\"b\"")), None);
+        assert_eq!(learned.lookup(Key(8), of("\"a\"")), None);
         for key in 0..100_000 {
             learned.insert(Key(key << 64), of("\"a\""), EntityTag::of(b""));
         }

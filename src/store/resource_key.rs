@@ -30,7 +30,7 @@ use siphasher::{
     sip128::{Hasher128, SipHasher13},
 };
 
-use crate::rules::trim_ows;
+use crate::rules::members;
 
 /// A hash that cannot be made to collide.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -73,7 +73,9 @@ impl RequestKey {
         }
         let named = self.fields.iter().zip(0..).filter(|(_, slot)| fields >> slot & 1 == 1);
         // The values are hashes; a product with odd numbers keeps two fields from cancelling each other out.
-        Some(named.fold(0, |sum: u64, (value, slot)| sum.rotate_left(7) ^ u64::from(*value).wrapping_mul(2 * slot + 3)))
+        Some(named.fold(0, |sum: u64, (value, slot)| {
+            sum.rotate_left(7) ^ u64::from(*value).wrapping_mul(2 * slot + 3)
+        }))
     }
 
     /// Returns a key for the content of a response that varies by `fields`; `None` if one of them was not known in time.
@@ -82,10 +84,10 @@ impl RequestKey {
     }
 
     /// Returns a key for something else that belongs to the same resource.
-    pub(crate) fn with(&self, keys: &Keys, octets: &[u8]) -> Key {
+    pub(crate) fn with(&self, keys: &Keys, bytes: &[u8]) -> Key {
         keys.hash(|hasher| {
             hasher.write_u64(self.resource);
-            octets.hash(hasher);
+            bytes.hash(hasher);
         })
     }
 }
@@ -113,7 +115,11 @@ impl<'a> Name<'a> {
             Self::Uri(uri) => {
                 let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
                 authority.or(host.map(HeaderValue::as_bytes)).unwrap_or_default().hash(hasher);
-                hasher.write(uri.path_and_query().map_or_else(|| uri.path(), PathAndQuery::as_str).as_bytes());
+                hasher.write(
+                    uri.path_and_query()
+                        .map_or_else(|| uri.path(), PathAndQuery::as_str)
+                        .as_bytes(),
+                );
             }
         }
     }
@@ -160,10 +166,8 @@ impl Keys {
     /// Returns the fields that a line of `Vary` names; `None` if they cannot all be known.
     pub(crate) fn varied(&self, line: &HeaderValue) -> Option<Fields> {
         let mut fields = 0;
-        for member in line.as_bytes().split(|&octet| octet == b',').map(trim_ows) {
-            if !member.is_empty() {
-                fields |= 1 << self.slot(member)?;
-            }
+        for member in members(line) {
+            fields |= 1 << self.slot(member)?;
         }
         Some(fields)
     }
@@ -175,10 +179,10 @@ impl Keys {
         Key(hasher.finish128().as_u128())
     }
 
-    /// Hashes octets that only this layer has to recognise.
-    pub(crate) fn octets(&self, octets: &[u8]) -> u64 {
+    /// Hashes bytes that only this layer has to recognise.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> u64 {
         let mut hasher = sip::SipHasher13::new_with_keys(self.secret.0, self.secret.1);
-        hasher.write(octets);
+        hasher.write(bytes);
         hasher.finish()
     }
 
@@ -201,7 +205,11 @@ impl Keys {
     /// Gives a name a slot, if there is one left and it has none.
     fn add(&self, name: HeaderName) {
         let _one_by_one = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = self.varied.iter().take_while(|slot| slot.get() != Some(&name)).find(|slot| slot.get().is_none());
+        let free = self
+            .varied
+            .iter()
+            .take_while(|slot| slot.get() != Some(&name))
+            .find(|slot| slot.get().is_none());
         if let Some(slot) = free {
             self.lengths.fetch_or(length_bit(name.as_str()), Ordering::Relaxed);
             slot.get_or_init(|| name);
@@ -246,11 +254,15 @@ impl<'r> KeyReader<'_, 'r> {
     pub(crate) fn key(&self, name: Name<'_>) -> RequestKey {
         let mut hasher = self.keys.plain.build_hasher();
         name.hash(self.host, &mut hasher);
-        RequestKey { resource: hasher.finish(), fields: self.fields, known: !(Fields::MAX << self.count) }
+        RequestKey {
+            resource: hasher.finish(),
+            fields: self.fields,
+            known: !(Fields::MAX << self.count),
+        }
     }
 
     /// Makes a key for what must not be taken for that of another resource.
-    pub(crate) fn careful(&self, name: Name<'_>) -> Key {
+    pub(crate) fn collision_resistant_key(&self, name: Name<'_>) -> Key {
         self.keys.hash(|hasher| name.hash(self.host, hasher))
     }
 }
@@ -292,16 +304,16 @@ fn halves(hash: u64) -> [u32; 2] {
 
 /// Hashes a key, which is a keyed hash already.
 #[derive(Default)]
-pub(super) struct TakeAsIs(u64);
+pub(super) struct IdentityHasher(u64);
 
-impl Hasher for TakeAsIs {
+impl Hasher for IdentityHasher {
     fn finish(&self) -> u64 {
         self.0
     }
 
-    fn write(&mut self, octets: &[u8]) {
-        for &octet in octets {
-            self.0 = self.0.rotate_left(8) ^ u64::from(octet);
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
         }
     }
 
@@ -339,7 +351,9 @@ mod tests {
     }
 
     fn varied(keys: &Keys, vary: &[&str]) -> Option<Fields> {
-        vary.iter().try_fold(0, |all, line| Some(all | keys.varied(&HeaderValue::from_str(line).unwrap())?))
+        vary.iter().try_fold(0, |all, line| {
+            Some(all | keys.varied(&HeaderValue::from_str(line).unwrap())?)
+        })
     }
 
     #[test]
@@ -390,7 +404,10 @@ mod tests {
         let early = request(&keys, "/", one);
         assert_eq!(varied(&keys, &["x-tenant"]), None);
         let fields = varied(&keys, &["x-tenant"]).unwrap();
-        assert_ne!(request(&keys, "/", one).variant(fields), request(&keys, "/", two).variant(fields));
+        assert_ne!(
+            request(&keys, "/", one).variant(fields),
+            request(&keys, "/", two).variant(fields)
+        );
         assert!(request(&keys, "/", one).variant(fields).is_some());
         assert_eq!(early.variant(fields), None, "its field was not looked at");
 

@@ -5,13 +5,10 @@
 //! JSON. Where a response shows that it was negotiated (`Vary`, `Content-Encoding` or `Content-Language`), `-` and
 //! eight hex digits of a hash of its type, encoding and language follow.
 
-use http::{
-    header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE},
-    HeaderMap,
-};
+use http::HeaderMap;
 use sha2::Digest as _;
 
-use crate::rules::EntityTag;
+use crate::{fields::VARIANT_FIELDS, rules::EntityTag};
 
 /// A hash of content, to make strong tags of.
 ///
@@ -147,13 +144,13 @@ pub(crate) fn tag<D: Digest>(digest: D, is_negotiated: bool, headers: &HeaderMap
     let hash = digest.finish();
     let hash = hash.as_ref();
     // The very length, so that the text becomes a field value where it lies.
-    let suffix = if is_negotiated { 1 + 2 * VARIANT_OCTETS.min(hash.len()) } else { 0 };
+    let suffix = if is_negotiated { 1 + 2 * VARIANT_BYTES.min(hash.len()) } else { 0 };
     let mut text = Vec::with_capacity(2 + 2 * hash.len() + suffix);
     text.push(b'"');
     push_hex(&mut text, hash);
     if is_negotiated {
         let mut variant = D::default();
-        for name in [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE] {
+        for name in &VARIANT_FIELDS {
             variant.update(name.as_str().as_bytes());
             for line in headers.get_all(name) {
                 // A field value never holds these, so that no two sets of fields run into the same octets.
@@ -164,7 +161,7 @@ pub(crate) fn tag<D: Digest>(digest: D, is_negotiated: bool, headers: &HeaderMap
         }
         let hash = variant.finish();
         text.push(b'-');
-        push_hex(&mut text, hash.as_ref().get(..VARIANT_OCTETS).unwrap_or(hash.as_ref()));
+        push_hex(&mut text, hash.as_ref().get(..VARIANT_BYTES).unwrap_or(hash.as_ref()));
     }
     text.push(b'"');
     EntityTag::from_quoted(text)
@@ -175,24 +172,27 @@ fn push_hex(text: &mut Vec<u8>, octets: &[u8]) {
     text.resize(start + octets.len() * 2, 0);
     // Without a table and without a branch, compilers do many digits at once.
     let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
-    for (digits, octet) in text.get_mut(start..).unwrap_or_default().as_chunks_mut().0.iter_mut().zip(octets) {
+    for (digits, octet) in
+        text.get_mut(start..).unwrap_or_default().as_chunks_mut().0.iter_mut().zip(octets)
+    {
         *digits = [digit(octet >> 4), digit(octet & 0xF)];
     }
 }
 
 /// Returns true if what stands between the quotes of a tag has the form that is made here of a hash of `length` hex digits.
-pub(crate) fn is_made(opaque: &[u8], length: usize) -> bool {
-    let is_hex = |octets: &[u8]| octets.iter().all(|octet| matches!(octet, b'0'..=b'9' | b'a'..=b'f'));
+pub(crate) fn looks_generated(opaque: &[u8], length: usize) -> bool {
+    let is_hex =
+        |octets: &[u8]| octets.iter().all(|octet| matches!(octet, b'0'..=b'9' | b'a'..=b'f'));
     let Some((hash, variant)) = opaque.split_at_checked(length) else { return false };
     is_hex(hash) && (variant.is_empty() || variant.strip_prefix(b"-").is_some_and(is_hex))
 }
 
 /// Returns how many hex digits the hash of `D` has.
-pub(crate) fn made_length<D: Digest>() -> usize {
+pub(crate) fn generated_length<D: Digest>() -> usize {
     D::default().finish().as_ref().len() * 2
 }
 
-const VARIANT_OCTETS: usize = 4;
+const VARIANT_BYTES: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -201,7 +201,9 @@ mod tests {
     use super::*;
 
     fn tag_of(lines: &[(&'static str, &'static str)]) -> EntityTag {
-        let lines = lines.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let lines = lines
+            .iter()
+            .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         let is_negotiated = lines.clone().any(|(name, _)| name != "content-type");
         tag(Sha256::default(), is_negotiated, &lines.collect())
     }
@@ -215,16 +217,26 @@ mod tests {
         let german = tag_of(&[("content-type", "text/csv"), ("content-language", "de")]);
         let all = [&plain, &csv, &json, &gzip, &german];
         for (i, first) in all.iter().enumerate() {
-            assert!(is_made(first.opaque(), 64), "{first}");
+            assert!(looks_generated(first.opaque(), 64), "{first}");
             assert!(!first.is_weak());
             for second in &all[i + 1..] {
                 assert!(!first.weak_eq(second), "{first} {second}");
             }
         }
-        assert_eq!(plain, tag_of(&[("content-type", "text/csv")]), "nothing shows that this was negotiated");
+        assert_eq!(
+            plain,
+            tag_of(&[("content-type", "text/csv")]),
+            "nothing shows that this was negotiated"
+        );
         // Changing these changes the tags of every user: a new release must say so.
-        assert_eq!(plain.opaque(), b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-        assert_eq!(csv.opaque(), b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855-b5683dd1");
+        assert_eq!(
+            plain.opaque(),
+            b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
+        assert_eq!(
+            csv.opaque(),
+            b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855-b5683dd1"
+        );
     }
 
     #[cfg(feature = "blake3")]
@@ -242,7 +254,7 @@ mod tests {
                 assert_eq!(tag(digest, false, &HeaderMap::new()).opaque(), expected.as_bytes());
             }
         }
-        assert_eq!(made_length::<Blake3>(), 64);
+        assert_eq!(generated_length::<Blake3>(), 64);
     }
 
     #[test]
@@ -257,7 +269,11 @@ mod tests {
             ("6b0315fb.0d89f31a-c8".to_owned(), false),
             (String::new(), false),
         ] {
-            assert_eq!(is_made(opaque.as_bytes(), made_length::<Sha256>()), expected, "{opaque}");
+            assert_eq!(
+                looks_generated(opaque.as_bytes(), generated_length::<Sha256>()),
+                expected,
+                "{opaque}"
+            );
         }
     }
 }

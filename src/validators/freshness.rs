@@ -18,7 +18,7 @@ use crate::rules::trim_ows;
 /// `Expires`. `private` alone is silent.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Freshness {
+pub enum FreshnessPolicy {
     /// Adds `Cache-Control: no-cache`: store it, and ask every time; what a 304 is for. The default.
     ///
     /// A shared cache whose own configuration gives silent responses a lifetime (nginx's `proxy_cache_valid`, stock
@@ -34,7 +34,7 @@ pub enum Freshness {
 
 /// What a line of `Cache-Control` says.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Said {
+pub(super) struct CacheControl {
     /// It says `no-store`.
     pub(super) no_store: bool,
     /// It says how long the response is fresh.
@@ -43,19 +43,23 @@ pub(super) struct Said {
 
 /// Returns true if nothing in a head says how long the response is fresh.
 pub(crate) fn are_silent(headers: &HeaderMap) -> bool {
-    !headers.contains_key(EXPIRES) && !headers.get_all(CACHE_CONTROL).iter().any(|line| read(line).freshness)
+    !headers.contains_key(EXPIRES)
+        && !headers.get_all(CACHE_CONTROL).iter().any(|line| read(line).freshness)
 }
 
 /// Reads a line of `Cache-Control`.
-pub(super) fn read(line: &HeaderValue) -> Said {
-    let mut said = Said { no_store: false, freshness: false };
+pub(super) fn read(line: &HeaderValue) -> CacheControl {
+    let mut directives_seen = CacheControl { no_store: false, freshness: false };
     for (name, argument) in directives(line) {
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
-        said.no_store |= is(b"no-store");
+        directives_seen.no_store |= is(b"no-store");
         // With a list of fields, `no-cache` speaks of those only.
-        said.freshness |= is(b"max-age") || is(b"s-maxage") || is(b"no-store") || is(b"no-cache") && argument.is_none();
+        directives_seen.freshness |= is(b"max-age")
+            || is(b"s-maxage")
+            || is(b"no-store")
+            || is(b"no-cache") && argument.is_none();
     }
-    said
+    directives_seen
 }
 
 /// Reads the directives of a line of `Cache-Control`, as name and argument.

@@ -6,12 +6,12 @@
 
 use http::{
     header::{CACHE_CONTROL, CONTENT_TYPE},
-    Extensions, HeaderMap, StatusCode, Version,
+    response, Extensions, HeaderMap, StatusCode, Version,
 };
 
 use super::{
     freshness,
-    response_fields::{is_streaming, Facts},
+    response_fields::{is_streaming, ResponseFields},
 };
 use crate::outcome::Reason;
 
@@ -32,12 +32,18 @@ use crate::outcome::Reason;
 ///     let policy = headers.get(CONTENT_SECURITY_POLICY);
 ///     !policy.is_some_and(|policy| policy.as_bytes().windows(6).any(|part| part == b"nonce-"))
 /// };
-/// let layer = ConditionalLayer::new().when(DefaultPredicate::new().and(without_nonce));
+/// let layer = ConditionalLayer::new().tag_when(DefaultPredicate::new().and(without_nonce));
 /// # drop(layer);
 /// ```
 pub trait Predicate {
     /// Returns true if the response with this head may be tagged.
-    fn may_tag(&self, status: StatusCode, version: Version, headers: &HeaderMap, extensions: &Extensions) -> bool;
+    fn may_tag(
+        &self,
+        status: StatusCode,
+        version: Version,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> bool;
 
     /// Joins two predicates: both must say yes.
     fn and<P: Predicate>(self, other: P) -> And<Self, P>
@@ -52,7 +58,13 @@ impl<F> Predicate for F
 where
     F: Fn(StatusCode, Version, &HeaderMap, &Extensions) -> bool,
 {
-    fn may_tag(&self, status: StatusCode, version: Version, headers: &HeaderMap, extensions: &Extensions) -> bool {
+    fn may_tag(
+        &self,
+        status: StatusCode,
+        version: Version,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> bool {
         self(status, version, headers, extensions)
     }
 }
@@ -65,7 +77,13 @@ pub struct And<A, B> {
 }
 
 impl<A: Predicate, B: Predicate> Predicate for And<A, B> {
-    fn may_tag(&self, status: StatusCode, version: Version, headers: &HeaderMap, extensions: &Extensions) -> bool {
+    fn may_tag(
+        &self,
+        status: StatusCode,
+        version: Version,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> bool {
         self.first.may_tag(status, version, headers, extensions)
             && self.second.may_tag(status, version, headers, extensions)
     }
@@ -91,7 +109,8 @@ impl DefaultPredicate {
 
 impl Predicate for DefaultPredicate {
     fn may_tag(&self, _: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
-        let is_no_store = headers.get_all(CACHE_CONTROL).iter().any(|line| freshness::read(line).no_store);
+        let is_no_store =
+            headers.get_all(CACHE_CONTROL).iter().any(|line| freshness::read(line).no_store);
         !is_no_store && !headers.get_all(CONTENT_TYPE).iter().any(is_streaming)
     }
 }
@@ -112,31 +131,30 @@ impl Predicate for DefaultPredicate {
 #[allow(clippy::exhaustive_structs)] // A marker; it will never hold anything.
 pub struct Untagged;
 
-/// Returns why a 200 without a tag may not be hashed, if so. `custom` stands in for the default predicate.
+/// Returns why a 200 without a tag may not be hashed, if so. `custom` replaces the default
+/// predicate.
 #[inline]
-pub(crate) fn objection(
-    facts: &Facts,
-    version: Version,
-    headers: &HeaderMap,
-    extensions: &Extensions,
+pub(crate) fn ineligible(
+    fields: &ResponseFields,
+    head: &response::Parts,
     custom: Option<&(dyn Predicate + Send + Sync)>,
 ) -> Option<Reason> {
-    if facts.has_content_range {
+    if fields.has_content_range {
         return Some(Reason::Partial);
     }
-    if extensions.get::<Untagged>().is_some() {
+    if head.extensions.get::<Untagged>().is_some() {
         return Some(Reason::Untagged);
     }
-    let usual = match (facts.is_no_store, facts.is_streaming) {
+    let usual = match (fields.is_no_store, fields.is_streaming) {
         (true, _) => Some(Reason::NoStore),
         (false, true) => Some(Reason::Streaming),
         (false, false) => None,
     };
-    match custom {
-        None => usual,
-        Some(custom) if custom.may_tag(StatusCode::OK, version, headers, extensions) => None,
-        Some(_) => usual.or(Some(Reason::Predicate)),
+    let Some(custom) = custom else { return usual };
+    if custom.may_tag(StatusCode::OK, head.version, &head.headers, &head.extensions) {
+        return None;
     }
+    usual.or(Some(Reason::Predicate))
 }
 
 #[cfg(test)]
@@ -147,7 +165,10 @@ mod tests {
     use crate::{rules::HttpDate, store::Keys};
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        lines.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+        lines
+            .iter()
+            .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
     }
 
     fn object(
@@ -155,8 +176,10 @@ mod tests {
         extensions: &Extensions,
         custom: Option<&(dyn Predicate + Send + Sync)>,
     ) -> Option<Reason> {
-        let facts = Facts::read(headers, &Keys::new(), || HttpDate::MIN);
-        objection(&facts, Version::HTTP_11, headers, extensions, custom)
+        let fields = ResponseFields::read(headers, &Keys::new(), || HttpDate::MIN);
+        let mut head = http::Response::new(()).into_parts().0;
+        (head.headers, head.extensions) = (headers.clone(), extensions.clone());
+        ineligible(&fields, &head, custom)
     }
 
     #[test]
@@ -182,7 +205,8 @@ mod tests {
     fn a_custom_predicate_stands_in_for_the_usual_one() {
         let yes = |_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| true;
         let no = |_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| false;
-        let (stream, part) = (headers(&[("content-type", "text/event-stream")]), headers(&[("content-range", "x")]));
+        let (stream, part) =
+            (headers(&[("content-type", "text/event-stream")]), headers(&[("content-range", "x")]));
         let ask = |headers: &HeaderMap, custom: &(dyn Predicate + Send + Sync)| {
             object(headers, &Extensions::new(), Some(custom))
         };

@@ -43,7 +43,8 @@ impl Clock {
     /// Makes a layer that goes by this clock, now.
     pub(crate) fn layer(&self) -> ConditionalLayer {
         let seconds = Arc::clone(&self.0);
-        ConditionalLayer::new().clock(move || UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::Relaxed)))
+        ConditionalLayer::new()
+            .clock(move || UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::Relaxed)))
     }
 }
 
@@ -72,7 +73,8 @@ pub(crate) fn value(text: &str) -> HeaderValue {
 
 pub(crate) fn request(method: &str, uri: &str, lines: Lines<'_>) -> Request<Body> {
     let request = Request::builder().method(method).uri(uri);
-    let request = lines.iter().fold(request, |request, (name, text)| request.header(*name, value(text)));
+    let request =
+        lines.iter().fold(request, |request, (name, text)| request.header(*name, value(text)));
     request.body(Body::empty()).unwrap()
 }
 
@@ -82,12 +84,15 @@ pub(crate) fn get(lines: Lines<'_>) -> Request<Body> {
 
 pub(crate) fn reply(status: u16, lines: Lines<'_>, content: impl Into<Body>) -> Response<Body> {
     let response = Response::builder().status(status);
-    let response = lines.iter().fold(response, |response, (name, text)| response.header(*name, value(text)));
+    let response =
+        lines.iter().fold(response, |response, (name, text)| response.header(*name, value(text)));
     response.body(content.into()).unwrap()
 }
 
 /// Content of unknown size.
-pub(crate) fn streamed(frames: impl Stream<Item = Result<Frame<Bytes>, Infallible>> + Send + 'static) -> Body {
+pub(crate) fn streamed(
+    frames: impl Stream<Item = Result<Frame<Bytes>, Infallible>> + Send + 'static,
+) -> Body {
     Body::new(StreamBody::new(frames))
 }
 
@@ -114,7 +119,12 @@ impl Seen {
 
     /// Status, content, tag and date: what the layer is about.
     pub(crate) fn gist(&self) -> (u16, &str, Option<&str>, Option<&str>) {
-        (self.status(), std::str::from_utf8(&self.content).unwrap(), self.line("etag"), self.line(LM))
+        (
+            self.status(),
+            std::str::from_utf8(&self.content).unwrap(),
+            self.line("etag"),
+            self.line(LM),
+        )
     }
 }
 
@@ -123,7 +133,11 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Sends a request through the layer to a service that answers whatever it gets with `reply`.
-pub(crate) fn send<D: Digest>(layer: &ConditionalLayer<D>, request: Request<Body>, reply: Response<Body>) -> Seen {
+pub(crate) fn send<D: Digest>(
+    layer: &ConditionalLayer<D>,
+    request: Request<Body>,
+    reply: Response<Body>,
+) -> Seen {
     let reply = Mutex::new(Some(reply));
     ask(layer, request, |_| reply.lock().unwrap().take().unwrap())
 }
@@ -160,6 +174,7 @@ pub(crate) fn status(lines: Lines<'_>, own: Lines<'_>) -> u16 {
 
 /// Reads a table: a row a line, columns between `|`, comments behind `#`.
 pub(crate) fn rows(table: &str) -> impl Iterator<Item = Vec<&str>> {
-    let lines = table.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines =
+        table.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| line.split('|').map(str::trim).collect())
 }

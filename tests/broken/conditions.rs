@@ -2,7 +2,8 @@
 
 use http::{
     header::{
-        ACCEPT_ENCODING, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
+        ACCEPT_ENCODING, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE,
+        LAST_MODIFIED, RANGE,
     },
     HeaderName, Method, StatusCode,
 };
@@ -13,7 +14,8 @@ use super::{
     Fault,
 };
 use crate::served::{
-    line, not_modified, now, part, plain, reply, right, right_but, right_without, value, Asked, Reply, Store, TAG,
+    line, not_modified, now, part, plain, reply, right, right_but, right_without, value, Asked,
+    Reply, Store, TAG,
 };
 
 /// Faults in lists of tags.
@@ -43,7 +45,9 @@ pub(crate) fn lists() -> Vec<Fault> {
         ("if-none-match/list", "takes the field for one tag", |store, asked| {
             forget(store, asked, &IF_NONE_MATCH, |line| line.contains(','))
         }),
-        ("if-none-match/lines", "reads the first line", |store, asked| first_line(store, asked, &IF_NONE_MATCH)),
+        ("if-none-match/lines", "reads the first line", |store, asked| {
+            first_line(store, asked, &IF_NONE_MATCH)
+        }),
         ("if-none-match/star", "does not know the star", |store, asked| {
             let is_head_or_write = asked.method() != Method::GET;
             if is_head_or_write {
@@ -53,13 +57,16 @@ pub(crate) fn lists() -> Vec<Fault> {
             }
         }),
         ("if-none-match/miss", "says 304 to all who ask", |store, asked| {
-            let asks = line(&asked, &IF_NONE_MATCH).is_some_and(|line| line.starts_with('"') && line.len() > 2);
-            let dates = asked.headers().contains_key(IF_MODIFIED_SINCE) || asked.headers().contains_key(IF_MATCH);
+            let asks = line(&asked, &IF_NONE_MATCH)
+                .is_some_and(|line| line.starts_with('"') && line.len() > 2);
+            let dates = asked.headers().contains_key(IF_MODIFIED_SINCE)
+                || asked.headers().contains_key(IF_MATCH);
             hit(store, asked, asks && !dates)
         }),
         ("if-none-match/comma", "splits at commas and trims quotes", |store, asked| {
             let current = store.tag();
-            let is_current = |member: &str| member.trim().trim_matches('"') == current.trim_matches('"');
+            let is_current =
+                |member: &str| member.trim().trim_matches('"') == current.trim_matches('"');
             let hits = line(&asked, &IF_NONE_MATCH)
                 .is_some_and(|line| line.starts_with('"') && line.split(',').any(is_current));
             let is_alone = !asked.headers().contains_key(IF_MATCH);
@@ -70,7 +77,8 @@ pub(crate) fn lists() -> Vec<Fault> {
             hit(store, asked, hits)
         }),
         ("if-none-match/malformed", "falls over an unpaired quote", |store, asked| {
-            let odd = line(&asked, &IF_NONE_MATCH).is_some_and(|line| line.matches('"').count() % 2 == 1);
+            let odd =
+                line(&asked, &IF_NONE_MATCH).is_some_and(|line| line.matches('"').count() % 2 == 1);
             if odd {
                 reply(StatusCode::INTERNAL_SERVER_ERROR, "")
             } else {
@@ -78,7 +86,11 @@ pub(crate) fn lists() -> Vec<Fault> {
             }
         }),
         ("if-none-match/unquoted", "takes tags without quotes", |store, asked| {
-            let asked = if line(&asked, &IF_NONE_MATCH) == Some("v1") { exchange(asked, "v1", TAG) } else { asked };
+            let asked = if line(&asked, &IF_NONE_MATCH) == Some("v1") {
+                exchange(asked, "v1", TAG)
+            } else {
+                asked
+            };
             right(store, asked)
         }),
         ("if-match/miss", "ignores If-Match on reads", |store, asked| {
@@ -89,7 +101,8 @@ pub(crate) fn lists() -> Vec<Fault> {
             }
         }),
         ("if-match/current", "compares If-Match with another tag", |store, asked| {
-            let hits = line(&asked, &IF_MATCH).is_some_and(|line| line.contains(TAG)) && reads(&asked);
+            let hits =
+                line(&asked, &IF_MATCH).is_some_and(|line| line.contains(TAG)) && reads(&asked);
             if hits {
                 reply(StatusCode::PRECONDITION_FAILED, "")
             } else {
@@ -104,7 +117,9 @@ pub(crate) fn lists() -> Vec<Fault> {
                 right(store, asked)
             }
         }),
-        ("if-match/lines", "reads the first line of If-Match", |store, asked| first_line(store, asked, &IF_MATCH)),
+        ("if-match/lines", "reads the first line of If-Match", |store, asked| {
+            first_line(store, asked, &IF_MATCH)
+        }),
         ("if-match/star", "says 412 to a star in If-Match", |store, asked| {
             let is_star = line(&asked, &IF_MATCH) == Some("*");
             if is_star && is_feed(&asked) {
@@ -119,7 +134,8 @@ pub(crate) fn lists() -> Vec<Fault> {
         }),
         ("if-match/malformed", "takes what it cannot read for nothing", |store, asked| {
             let is_read = reads(&asked);
-            let is_tag = |line: &str| line == "*" || line.contains(',') || line.parse::<EntityTag>().is_ok();
+            let is_tag =
+                |line: &str| line == "*" || line.contains(',') || line.parse::<EntityTag>().is_ok();
             forget(store, asked, &IF_MATCH, |line| is_read && !is_tag(line))
         }),
     ]
@@ -128,14 +144,19 @@ pub(crate) fn lists() -> Vec<Fault> {
 /// Faults in dates.
 pub(crate) fn dates() -> Vec<Fault> {
     vec![
-        ("if-modified-since/equal", "compares with the fraction of a second", |store, mut asked| {
-            if line(&asked, &IF_MODIFIED_SINCE) == Some(&store.changed().to_string()) {
-                asked.headers_mut().remove(IF_MODIFIED_SINCE);
-            }
-            right(store, asked)
-        }),
+        (
+            "if-modified-since/equal",
+            "compares with the fraction of a second",
+            |store, mut asked| {
+                if line(&asked, &IF_MODIFIED_SINCE) == Some(&store.changed().to_string()) {
+                    asked.headers_mut().remove(IF_MODIFIED_SINCE);
+                }
+                right(store, asked)
+            },
+        ),
         ("if-modified-since/older", "says 304 to any date", |store, asked| {
-            let is_date = line(&asked, &IF_MODIFIED_SINCE).is_some_and(|date| date == "Sat, 05 Nov 1994 08:49:47 GMT");
+            let is_date = line(&asked, &IF_MODIFIED_SINCE)
+                .is_some_and(|date| date == "Sat, 05 Nov 1994 08:49:47 GMT");
             let is_alone = !asked.headers().contains_key(IF_NONE_MATCH);
             hit(store, asked, is_date && is_alone)
         }),
@@ -144,18 +165,29 @@ pub(crate) fn dates() -> Vec<Fault> {
         }),
         ("if-modified-since/forms", "reads one form of dates", |store, asked| {
             forget(store, asked, &IF_MODIFIED_SINCE, |date| {
-                httpdate::fmt_http_date(httpdate::parse_http_date(date).unwrap_or(std::time::UNIX_EPOCH)) != date
+                httpdate::fmt_http_date(
+                    httpdate::parse_http_date(date).unwrap_or(std::time::UNIX_EPOCH),
+                ) != date
             })
         }),
         ("if-modified-since/forms", "pivots two-digit years elsewhere", |store, asked| {
             forget(store, asked, &IF_MODIFIED_SINCE, |date| date.contains('-'))
         }),
-        ("if-modified-since/invalid", "takes what is behind a semicolon for nothing", |store, asked| {
-            let asked = lenient(asked, &IF_MODIFIED_SINCE, |date| date.split(';').next().map(str::to_owned));
-            right(store, asked)
-        }),
+        (
+            "if-modified-since/invalid",
+            "takes what is behind a semicolon for nothing",
+            |store, asked| {
+                let asked = lenient(asked, &IF_MODIFIED_SINCE, |date| {
+                    date.split(';').next().map(str::to_owned)
+                });
+                right(store, asked)
+            },
+        ),
         ("if-modified-since/invalid", "takes zones", |store, asked| {
-            right(store, lenient(asked, &IF_MODIFIED_SINCE, |date| Some(date.replace("+0000", "GMT"))))
+            right(
+                store,
+                lenient(asked, &IF_MODIFIED_SINCE, |date| Some(date.replace("+0000", "GMT"))),
+            )
         }),
         ("if-modified-since/lines", "reads the first of two dates", |store, asked| {
             first_line(store, asked, &IF_MODIFIED_SINCE)
@@ -186,7 +218,10 @@ pub(crate) fn dates() -> Vec<Fault> {
         }),
         ("if-unmodified-since/without-date", "takes Date for Last-Modified", |store, asked| {
             let is_feed = is_feed(&asked);
-            if is_feed && asked.headers().contains_key(IF_UNMODIFIED_SINCE) && !asked.headers().contains_key(IF_MATCH) {
+            if is_feed
+                && asked.headers().contains_key(IF_UNMODIFIED_SINCE)
+                && !asked.headers().contains_key(IF_MATCH)
+            {
                 return reply(StatusCode::PRECONDITION_FAILED, "");
             }
             let undated = right_without(store, asked, &IF_MODIFIED_SINCE);
@@ -209,22 +244,32 @@ pub(crate) fn order() -> Vec<Fault> {
         }),
         ("precedence/hit-over-date", "wants both to match", |store, asked| {
             let is_read = reads(&asked);
-            let is_old = line(&asked, &IF_MODIFIED_SINCE).is_some_and(|date| date.starts_with("Sat, 05"));
+            let is_old =
+                line(&asked, &IF_MODIFIED_SINCE).is_some_and(|date| date.starts_with("Sat, 05"));
             forget(store, asked, &IF_NONE_MATCH, |_| is_read && is_old)
         }),
-        ("precedence/useless-tag-over-date", "falls back to the date where it reads no tag", |store, asked| {
-            let is_dated = asked.headers().contains_key(IF_MODIFIED_SINCE);
-            forget(store, asked, &IF_NONE_MATCH, |line| is_dated && !line.contains('"'))
-        }),
-        ("precedence/match-over-date", "judges If-Unmodified-Since beside If-Match", |store, asked| {
-            let is_old = reads(&asked) && asked.headers().contains_key(IF_MATCH);
-            if is_old && asked.headers().contains_key(IF_UNMODIFIED_SINCE) {
-                return reply(StatusCode::PRECONDITION_FAILED, "");
-            }
-            right(store, asked)
-        }),
+        (
+            "precedence/useless-tag-over-date",
+            "falls back to the date where it reads no tag",
+            |store, asked| {
+                let is_dated = asked.headers().contains_key(IF_MODIFIED_SINCE);
+                forget(store, asked, &IF_NONE_MATCH, |line| is_dated && !line.contains('"'))
+            },
+        ),
+        (
+            "precedence/match-over-date",
+            "judges If-Unmodified-Since beside If-Match",
+            |store, asked| {
+                let is_old = reads(&asked) && asked.headers().contains_key(IF_MATCH);
+                if is_old && asked.headers().contains_key(IF_UNMODIFIED_SINCE) {
+                    return reply(StatusCode::PRECONDITION_FAILED, "");
+                }
+                right(store, asked)
+            },
+        ),
         ("precedence/match-before-none-match", "judges If-None-Match first", |store, asked| {
-            let is_hit = asked.headers().contains_key(IF_MATCH) && line(&asked, &IF_NONE_MATCH) == Some(TAG);
+            let is_hit =
+                asked.headers().contains_key(IF_MATCH) && line(&asked, &IF_NONE_MATCH) == Some(TAG);
             hit(store, asked, is_hit)
         }),
         ("precedence/none-match-before-range", "looks at Range first", |store, asked| {
@@ -242,7 +287,12 @@ fn reads(asked: &Asked) -> bool {
 }
 
 /// Leaves a field out of the request if its first line is like that.
-fn forget(store: &mut Store, asked: Asked, name: &HeaderName, is_like: impl Fn(&str) -> bool) -> Reply {
+fn forget(
+    store: &mut Store,
+    asked: Asked,
+    name: &HeaderName,
+    is_like: impl Fn(&str) -> bool,
+) -> Reply {
     if line(&asked, name).is_some_and(is_like) {
         right_without(store, asked, name)
     } else {

@@ -2,8 +2,9 @@
 
 use http::{
     header::{
-        ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
-        DATE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, VARY,
+        ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING,
+        CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+        IF_RANGE, LAST_MODIFIED, RANGE, VARY,
     },
     HeaderName, Method, StatusCode,
 };
@@ -12,13 +13,15 @@ use tower_conditional::{Decision, HttpDate};
 
 use super::Fault;
 use crate::served::{
-    decide, line, may_be_ranged, not_modified, now, part, plain, reply, right, right_but, right_without, value, Asked,
-    Reply, Store,
+    decide, line, may_be_ranged, not_modified, now, part, plain, reply, right, right_but,
+    right_without, value, Asked, Reply, Store,
 };
 
 pub(crate) fn faults() -> Vec<Fault> {
     vec![
-        ("answer/get", "says 502 to what it cannot buffer", |_, _| reply(StatusCode::BAD_GATEWAY, "")),
+        ("answer/get", "says 502 to what it cannot buffer", |_, _| {
+            reply(StatusCode::BAD_GATEWAY, "")
+        }),
         ("validator/present", "a bare handler", |_, asked| match *asked.method() {
             _ if !is_feed(&asked) => reply(StatusCode::NOT_FOUND, ""),
             Method::GET => reply(StatusCode::OK, "news"),
@@ -35,19 +38,31 @@ pub(crate) fn faults() -> Vec<Fault> {
         }),
         ("validator/has-etag", "knows dates alone", |store, asked| dated(store, asked)),
         ("validator/last-modified", "prints dates with a zone", |store, asked| {
-            right_but(store, asked, |reply| edit(reply, LAST_MODIFIED, |date| date.replace("GMT", "+0000")))
+            right_but(store, asked, |reply| {
+                edit(reply, LAST_MODIFIED, |date| date.replace("GMT", "+0000"))
+            })
         }),
         ("validator/last-modified", "prints dates as in 1985", |store, asked| {
-            right_but(store, asked, |reply| edit(reply, LAST_MODIFIED, |_| "Sunday, 06-Nov-94 08:49:37 GMT".into()))
+            right_but(store, asked, |reply| {
+                edit(reply, LAST_MODIFIED, |_| "Sunday, 06-Nov-94 08:49:37 GMT".into())
+            })
         }),
         ("validator/not-in-future", "has a file from the future", |store, asked| {
-            right_but(store, asked, |reply| edit(reply, DATE, |_| "Sat, 05 Nov 1994 08:49:37 GMT".into()))
+            right_but(store, asked, |reply| {
+                edit(reply, DATE, |_| "Sat, 05 Nov 1994 08:49:37 GMT".into())
+            })
         }),
         ("validator/stable", "takes the time of the request for Last-Modified", |store, asked| {
-            store.remembered =
-                Some(value(store.remembered.as_ref().map_or(0, |n| n.to_str().unwrap().parse::<i64>().unwrap() + 1)));
-            let second = store.remembered.as_ref().unwrap().to_str().unwrap().parse::<i64>().unwrap();
-            let date = HttpDate::from_unix_seconds(store.changed().unix_seconds() + second).unwrap();
+            store.remembered = Some(value(
+                store
+                    .remembered
+                    .as_ref()
+                    .map_or(0, |n| n.to_str().unwrap().parse::<i64>().unwrap() + 1),
+            ));
+            let second =
+                store.remembered.as_ref().unwrap().to_str().unwrap().parse::<i64>().unwrap();
+            let date =
+                HttpDate::from_unix_seconds(store.changed().unix_seconds() + second).unwrap();
             right_but(store, asked, |reply| edit(reply, LAST_MODIFIED, |_| date.to_string()))
         }),
         ("validator/stable", "hashes the time of day", |store, asked| {
@@ -57,7 +72,9 @@ pub(crate) fn faults() -> Vec<Fault> {
         ("validator/one-content", "has one tag for a page with a nonce", |store, asked| {
             let length = store.content.len();
             if asked.method() == Method::GET {
-                store.content = if store.content[0] == b'X' { vec![b'Y'; length] } else { vec![b'X'; length] }.into();
+                store.content =
+                    if store.content[0] == b'X' { vec![b'Y'; length] } else { vec![b'X'; length] }
+                        .into();
             }
             right(store, asked)
         }),
@@ -72,9 +89,13 @@ pub(crate) fn faults() -> Vec<Fault> {
             })
         }),
         ("change/304", "remembers tags and looks no more", |store, asked| {
-            let is_known =
-                store.remembered.is_some() && asked.headers().get(IF_NONE_MATCH) == store.remembered.as_ref();
-            if is_known && asked.headers().len() == 1 && is_feed(&asked) && asked.method() == Method::GET {
+            let is_known = store.remembered.is_some()
+                && asked.headers().get(IF_NONE_MATCH) == store.remembered.as_ref();
+            if is_known
+                && asked.headers().len() == 1
+                && is_feed(&asked)
+                && asked.method() == Method::GET
+            {
                 return not_modified(plain(store, &asked));
             }
             if is_feed(&asked) {
@@ -83,9 +104,14 @@ pub(crate) fn faults() -> Vec<Fault> {
             right(store, asked)
         }),
         ("change/date", "says 304 to any date since its start", |store, asked| {
-            let since = line(&asked, &IF_MODIFIED_SINCE).and_then(|date| HttpDate::parse(date, now()));
+            let since =
+                line(&asked, &IF_MODIFIED_SINCE).and_then(|date| HttpDate::parse(date, now()));
             let is_recent = since.is_some_and(|date| date >= Store::new().changed());
-            if is_recent && asked.headers().len() == 1 && is_feed(&asked) && asked.method() == Method::GET {
+            if is_recent
+                && asked.headers().len() == 1
+                && is_feed(&asked)
+                && asked.method() == Method::GET
+            {
                 return not_modified(plain(store, &asked));
             }
             right(store, asked)
@@ -101,16 +127,22 @@ pub(crate) fn faults() -> Vec<Fault> {
             })
         }),
         ("304/fields", "keeps the last line of a field", |store, asked| {
-            on_304(store, asked, |reply| drop(reply.headers_mut().insert(CACHE_CONTROL, value("private"))))
+            on_304(store, asked, |reply| {
+                drop(reply.headers_mut().insert(CACHE_CONTROL, value("private")))
+            })
         }),
         ("304/fields", "makes a 304 without a tag", |store, asked| {
             on_304(store, asked, |reply| drop(reply.headers_mut().remove(ETAG)))
         }),
         ("304/nothing-lost", "keeps what is on its list", |store, asked| {
-            on_304(store, asked, |reply| drop(reply.headers_mut().remove(ACCESS_CONTROL_ALLOW_ORIGIN)))
+            on_304(store, asked, |reply| {
+                drop(reply.headers_mut().remove(ACCESS_CONTROL_ALLOW_ORIGIN))
+            })
         }),
         ("304/metadata", "keeps the type of what it does not send", |store, asked| {
-            on_304(store, asked, |reply| drop(reply.headers_mut().insert(CONTENT_TYPE, value("text/plain"))))
+            on_304(store, asked, |reply| {
+                drop(reply.headers_mut().insert(CONTENT_TYPE, value("text/plain")))
+            })
         }),
         ("304/length", "says the length of something else", |store, asked| {
             on_304(store, asked, |reply| drop(reply.headers_mut().insert(CONTENT_LENGTH, value(5))))
@@ -130,7 +162,9 @@ pub(crate) fn faults() -> Vec<Fault> {
             on_head(store, asked, |reply| *reply.body_mut() = Full::from("the news"))
         }),
         ("head/length", "says that HEAD has no content", |store, asked| {
-            on_head(store, asked, |reply| drop(reply.headers_mut().insert(CONTENT_LENGTH, value(0))))
+            on_head(store, asked, |reply| {
+                drop(reply.headers_mut().insert(CONTENT_LENGTH, value(0)))
+            })
         }),
         ("head/etag", "hashes the empty content of HEAD", |store, asked| {
             let has_conditions = asked.headers().contains_key(IF_NONE_MATCH);
@@ -152,7 +186,10 @@ pub(crate) fn faults() -> Vec<Fault> {
         }),
         // ----- Encodings -----
         ("encoding/tags", "has one strong tag for all encodings", |store, mut asked| {
-            let is_zipped = asked.headers_mut().remove(ACCEPT_ENCODING).is_some_and(|codings| codings == "gzip");
+            let is_zipped = asked
+                .headers_mut()
+                .remove(ACCEPT_ENCODING)
+                .is_some_and(|codings| codings == "gzip");
             right_but(store, asked, |reply| {
                 if is_zipped && reply.status() == StatusCode::OK {
                     *reply.body_mut() = Full::from("zipped");
@@ -204,7 +241,9 @@ pub(crate) fn faults() -> Vec<Fault> {
                 }
             })
         }),
-        ("range/if-range-stale", "ignores If-Range", |store, asked| right_without(store, asked, &IF_RANGE)),
+        ("range/if-range-stale", "ignores If-Range", |store, asked| {
+            right_without(store, asked, &IF_RANGE)
+        }),
         ("range/if-range-weak", "compares weakly in If-Range", |store, mut asked| {
             if line(&asked, &IF_RANGE) == Some("W/\"v1\"") {
                 asked.headers_mut().remove(IF_RANGE);
@@ -262,7 +301,9 @@ fn dated(store: &mut Store, asked: Asked) -> Reply {
     match decide(&asked, &plain) {
         Decision::NotModified => not_modified(plain),
         Decision::PreconditionFailed => reply(StatusCode::PRECONDITION_FAILED, ""),
-        _ if asked.method() == Method::PUT => right_but(store, asked, |reply| drop(reply.headers_mut().remove(ETAG))),
+        _ if asked.method() == Method::PUT => {
+            right_but(store, asked, |reply| drop(reply.headers_mut().remove(ETAG)))
+        }
         _ if may_be_ranged(&asked, &plain) => part(store, &asked, plain),
         _ => plain,
     }

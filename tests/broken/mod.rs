@@ -10,5 +10,12 @@ use crate::served::Serve;
 pub(crate) type Fault = (&'static str, &'static str, Serve);
 
 pub(crate) fn all() -> Vec<Fault> {
-    [content::faults(), conditions::lists(), conditions::dates(), conditions::order(), writes::faults()].concat()
+    [
+        content::faults(),
+        conditions::lists(),
+        conditions::dates(),
+        conditions::order(),
+        writes::faults(),
+    ]
+    .concat()
 }

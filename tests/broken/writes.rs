@@ -7,7 +7,9 @@ use http::{
 use tower_conditional::EntityTag;
 
 use super::Fault;
-use crate::served::{line, not_modified, plain, reply, right, right_but, right_without, value, Asked, Reply, Store};
+use crate::served::{
+    line, not_modified, plain, reply, right, right_but, right_without, value, Asked, Reply, Store,
+};
 
 pub(crate) fn faults() -> Vec<Fault> {
     vec![
@@ -23,7 +25,9 @@ pub(crate) fn faults() -> Vec<Fault> {
         }),
         ("write/if-match-malformed", "takes what it cannot read for nothing", |store, asked| {
             on_write(store, asked, |store, asked| match line(&asked, &IF_MATCH) {
-                Some(text) if text.parse::<EntityTag>().is_err() => right_without(store, asked, &IF_MATCH),
+                Some(text) if text.parse::<EntityTag>().is_err() => {
+                    right_without(store, asked, &IF_MATCH)
+                }
                 _ => right(store, asked),
             })
         }),
@@ -59,16 +63,21 @@ pub(crate) fn faults() -> Vec<Fault> {
                 }
             })
         }),
-        ("write/if-match-over-date", "judges If-Unmodified-Since beside If-Match", |store, asked| {
-            on_write(store, asked, |store, asked| {
-                let both = asked.headers().contains_key(IF_MATCH) && asked.headers().contains_key(IF_UNMODIFIED_SINCE);
-                if both {
-                    reply(StatusCode::PRECONDITION_FAILED, "")
-                } else {
-                    right(store, asked)
-                }
-            })
-        }),
+        (
+            "write/if-match-over-date",
+            "judges If-Unmodified-Since beside If-Match",
+            |store, asked| {
+                on_write(store, asked, |store, asked| {
+                    let both = asked.headers().contains_key(IF_MATCH)
+                        && asked.headers().contains_key(IF_UNMODIFIED_SINCE);
+                    if both {
+                        reply(StatusCode::PRECONDITION_FAILED, "")
+                    } else {
+                        right(store, asked)
+                    }
+                })
+            },
+        ),
         ("write/if-modified-since", "judges If-Modified-Since on writes", |store, asked| {
             on_write(store, asked, |store, asked| {
                 let is_dated = asked.headers().contains_key(IF_MODIFIED_SINCE);
@@ -81,13 +90,19 @@ pub(crate) fn faults() -> Vec<Fault> {
         }),
         ("write/etag", "hashes the answer to a write", |store, asked| {
             on_write(store, asked, |store, asked| {
-                right_but(store, asked, |reply| drop(reply.headers_mut().insert(ETAG, value("\"e3b0c442\""))))
+                right_but(store, asked, |reply| {
+                    drop(reply.headers_mut().insert(ETAG, value("\"e3b0c442\"")))
+                })
             })
         }),
     ]
 }
 
-fn on_write(store: &mut Store, asked: Asked, serve: impl FnOnce(&mut Store, Asked) -> Reply) -> Reply {
+fn on_write(
+    store: &mut Store,
+    asked: Asked,
+    serve: impl FnOnce(&mut Store, Asked) -> Reply,
+) -> Reply {
     if asked.method() == Method::PUT {
         serve(store, asked)
     } else {

@@ -29,18 +29,27 @@ use crate::{ask, listen, request, tag_of, MISS, TEXT};
 async fn grpc_passes_untouched_and_its_neighbours_are_tagged() {
     let routes = || Routes::from(Routes::new(Echo).into_axum_router().route("/flags", get(TEXT)));
     let (listener, bare) = listen().await;
-    tokio::spawn(Server::builder().add_routes(routes()).serve_with_incoming(TcpListenerStream::new(listener)));
+    tokio::spawn(
+        Server::builder()
+            .add_routes(routes())
+            .serve_with_incoming(TcpListenerStream::new(listener)),
+    );
     let (listener, layered) = listen().await;
-    let server = Server::builder().layer(ConditionalLayer::new().trailer_tags(true)).add_routes(routes());
+    let server =
+        Server::builder().layer(ConditionalLayer::new().trailer_tags(true)).add_routes(routes());
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
 
-    for (path, messages) in [("/home.Echo/Once", 1), ("/home.Echo/Thrice", 3), ("/home.Echo/Unknown", 0)] {
+    for (path, messages) in
+        [("/home.Echo/Once", 1), ("/home.Echo/Thrice", 3), ("/home.Echo/Unknown", 0)]
+    {
         // What a client sends from habit makes no difference.
         for fields in [&[][..], &[("if-none-match", "*")], &[("if-match", MISS)]] {
             let mut replies = Vec::new();
             for address in [bare, layered] {
-                let request = request("POST", path, fields).header("content-type", "application/grpc");
-                let request = request.header("te", "trailers").body(Body::from(message(TEXT))).unwrap();
+                let request =
+                    request("POST", path, fields).header("content-type", "application/grpc");
+                let request =
+                    request.header("te", "trailers").body(Body::from(message(TEXT))).unwrap();
                 let mut reply = ask(Version::HTTP_2, address, request).await;
                 reply.headers.remove("date");
                 replies.push(reply);
@@ -49,11 +58,13 @@ async fn grpc_passes_untouched_and_its_neighbours_are_tagged() {
             let reply = &replies[1];
             assert_eq!((reply.status, reply.field("etag")), (200, None), "{path} {fields:?}");
             assert_eq!(reply.content, message(TEXT).repeat(messages), "{path} {fields:?}");
-            let (told, code) = if messages == 0 { (&reply.headers, "12") } else { (&reply.trailers, "0") };
+            let (told, code) =
+                if messages == 0 { (&reply.headers, "12") } else { (&reply.trailers, "0") };
             assert_eq!(told["grpc-status"], code, "{path} {fields:?}");
         }
     }
-    let request = request("GET", "/flags", &[("if-none-match", &tag_of(TEXT))]).body(Body::empty()).unwrap();
+    let request =
+        request("GET", "/flags", &[("if-none-match", &tag_of(TEXT))]).body(Body::empty()).unwrap();
     let again = ask(Version::HTTP_2, layered, request).await;
     assert_eq!((again.status, again.text()), (304, ""));
 }
@@ -101,7 +112,9 @@ impl ServerStreamingService<Vec<u8>> for Echo {
     type Future = BoxFuture<'static, Result<tonic::Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: tonic::Request<Vec<u8>>) -> Self::Future {
-        Box::pin(async { Ok(tonic::Response::new(stream::iter(vec![Ok(request.into_inner()); 3]))) })
+        Box::pin(async {
+            Ok(tonic::Response::new(stream::iter(vec![Ok(request.into_inner()); 3])))
+        })
     }
 }
 

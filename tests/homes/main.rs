@@ -38,9 +38,12 @@ const VERSIONS: [Version; 2] = [Version::HTTP_11, Version::HTTP_2];
 
 #[tokio::test]
 async fn hyper_serves_a_wrapped_function() {
-    let function = |_: Request<Incoming>| async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(TEXT)))) };
+    let function = |_: Request<Incoming>| async {
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(TEXT))))
+    };
     for version in VERSIONS {
-        let address = serve(version, ConditionalLayer::new().layer(tower::service_fn(function))).await;
+        let address =
+            serve(version, ConditionalLayer::new().layer(tower::service_fn(function))).await;
         for (fields, expected) in [
             (&[][..], (200, TEXT)),
             (&[("if-none-match", &*tag_of(TEXT))], (304, "")),
@@ -56,18 +59,31 @@ async fn hyper_serves_a_wrapped_function() {
 
 #[tokio::test]
 async fn files_of_either_tower_http_are_never_stale() {
-    let folder = std::env::temp_dir().join(format!("tower-conditional-homes-{}", std::process::id()));
+    let folder =
+        std::env::temp_dir().join(format!("tower-conditional-homes-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     for version in VERSIONS {
         write(&folder.join("a.txt"), "newer", 7200);
-        let old = serve(version, ConditionalLayer::new().layer(tower_http_06::services::ServeDir::new(&folder))).await;
-        let new = serve(version, ConditionalLayer::new().layer(tower_http::services::ServeDir::new(&folder))).await;
+        let old = serve(
+            version,
+            ConditionalLayer::new().layer(tower_http_06::services::ServeDir::new(&folder)),
+        )
+        .await;
+        let new = serve(
+            version,
+            ConditionalLayer::new().layer(tower_http::services::ServeDir::new(&folder)),
+        )
+        .await;
         let mut held = Vec::new();
         for (name, address, makes_tags) in [("0.6", old, false), ("0.7", new, true)] {
             let whole = ask(version, address, get_of("/a.txt", &[])).await;
             assert_eq!((whole.status, whole.text()), (200, "newer"), "{version:?} {name}");
             let (tag, date) = (whole.field("etag").unwrap(), whole.field("last-modified").unwrap());
-            assert_eq!(tag == tag_of("newer"), !makes_tags, "{version:?} {name}: the service's own tag is respected");
+            assert_eq!(
+                tag == tag_of("newer"),
+                !makes_tags,
+                "{version:?} {name}: the service's own tag is respected"
+            );
             for (fields, expected) in [
                 (&[("if-none-match", tag)][..], (304, "")),
                 (&[("if-modified-since", date)], (304, "")),
@@ -83,9 +99,16 @@ async fn files_of_either_tower_http_are_never_stale() {
         }
         write(&folder.join("a.txt"), "older", 0);
         for (name, address, tag, date) in held {
-            for fields in [&[("if-none-match", &*tag)][..], &[("if-none-match", &tag), ("if-modified-since", &date)]] {
+            for fields in [
+                &[("if-none-match", &*tag)][..],
+                &[("if-none-match", &tag), ("if-modified-since", &date)],
+            ] {
                 let reply = ask(version, address, get_of("/a.txt", fields)).await;
-                assert_eq!((reply.status, reply.text()), (200, "older"), "{version:?} {name}, rolled back, {fields:?}");
+                assert_eq!(
+                    (reply.status, reply.text()),
+                    (200, "older"),
+                    "{version:?} {name}, rolled back, {fields:?}"
+                );
             }
         }
     }
@@ -94,12 +117,14 @@ async fn files_of_either_tower_http_are_never_stale() {
 
 #[tokio::test]
 async fn a_download_is_never_made_of_two_files_where_the_layer_serves_the_parts() {
-    let folder = std::env::temp_dir().join(format!("tower-conditional-parts-{}", std::process::id()));
+    let folder =
+        std::env::temp_dir().join(format!("tower-conditional-parts-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let layer = ConditionalLayer::new().ranges(true);
     for version in VERSIONS {
         write(&folder.join("a.txt"), "older", 0);
-        let old = serve(version, layer.layer(tower_http_06::services::ServeDir::new(&folder))).await;
+        let old =
+            serve(version, layer.layer(tower_http_06::services::ServeDir::new(&folder))).await;
         let new = serve(version, layer.layer(tower_http::services::ServeDir::new(&folder))).await;
         for (name, address) in [("0.6", old), ("0.7", new)] {
             write(&folder.join("a.txt"), "older", 0);
@@ -109,7 +134,11 @@ async fn a_download_is_never_made_of_two_files_where_the_layer_serves_the_parts(
             let rest = ask(version, address, resume()).await;
             assert_eq!((rest.status, rest.text()), (206, "der"), "{version:?} {name}");
             let lines = get_of("/a.txt", &[("if-match", MISS), ("if-match", tag)]);
-            assert_eq!(ask(version, address, lines).await.status, 200, "{version:?} {name}: the second line holds");
+            assert_eq!(
+                ask(version, address, lines).await.status,
+                200,
+                "{version:?} {name}: the second line holds"
+            );
 
             write(&folder.join("a.txt"), "newer", 7200);
             let other = ask(version, address, resume()).await;
@@ -131,7 +160,10 @@ fn tag_of(content: &str) -> String {
 
 async fn serve<S, B>(version: Version, service: S) -> SocketAddr
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send>
+        + Clone
+        + Send
+        + 'static,
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let (listener, address) = listen().await;
@@ -156,7 +188,8 @@ async fn send(
 ) -> Result<Response<Incoming>, BoxError> {
     let stream = TokioIo::new(TcpStream::connect(address).await?);
     if version == Version::HTTP_2 {
-        let (mut sender, connection) = client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
+        let (mut sender, connection) =
+            client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
         tokio::spawn(connection);
         return Ok(sender.send_request(request).await?);
     }
@@ -167,7 +200,11 @@ async fn send(
     Ok(sender.send_request(request).await?)
 }
 
-async fn try_ask(version: Version, address: SocketAddr, request: Request<Body>) -> Result<Reply, BoxError> {
+async fn try_ask(
+    version: Version,
+    address: SocketAddr,
+    request: Request<Body>,
+) -> Result<Reply, BoxError> {
     let exchange = async {
         let (head, body) = send(version, address, request).await?.into_parts();
         let body = body.collect().await?;

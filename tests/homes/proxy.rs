@@ -32,7 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 async fn what_comes_from_another_server_is_tagged_as_if_it_were_made_here() {
     for version in VERSIONS {
         let (origin, asked) = origin(version).await;
-        let layer = ConditionalLayer::new().buffer_deadline(Some(PATIENCE)).unknown_size_patience(PATIENCE);
+        let layer =
+            ConditionalLayer::new().sized_body_timeout(PATIENCE).unsized_body_timeout(PATIENCE);
         let proxy = serve(version, layer.layer(proxy_to(version, origin))).await;
         for path in ["/known", "/unknown"] {
             let tag = tag_of(TEXT);
@@ -57,7 +58,11 @@ async fn what_the_other_server_sends_slowly_is_passed_on_as_it_comes() {
         // Of unknown size: no patience by default.
         let proxy = serve(version, ConditionalLayer::new().layer(proxy_to(version, origin))).await;
         let response = send(version, proxy, get_of("/endless", &[])).await.unwrap();
-        assert_eq!((response.status(), response.headers().get("etag")), (StatusCode::OK, None), "{version:?}");
+        assert_eq!(
+            (response.status(), response.headers().get("etag")),
+            (StatusCode::OK, None),
+            "{version:?}"
+        );
         let mut body = response.into_body();
         let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(first, TEXT, "{version:?}: the rest never comes");
@@ -68,7 +73,9 @@ async fn what_the_other_server_sends_slowly_is_passed_on_as_it_comes() {
 async fn a_transfer_that_the_other_server_breaks_off_is_broken_off_here() {
     for version in VERSIONS {
         let (origin, _) = origin(version).await;
-        for layer in [ConditionalLayer::new(), ConditionalLayer::new().buffer_deadline(None)] {
+        for layer in
+            [ConditionalLayer::new(), ConditionalLayer::new().sized_body_timeout(Duration::ZERO)]
+        {
             let proxy = serve(version, layer.layer(proxy_to(version, origin))).await;
             for path in ["/cut", "/cut-unknown"] {
                 let reply = try_ask(version, proxy, get_of(path, &[("if-none-match", MISS)])).await;
@@ -82,7 +89,8 @@ async fn a_transfer_that_the_other_server_breaks_off_is_broken_off_here() {
 async fn origin(version: Version) -> (SocketAddr, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&asked);
-    let unknown = || async { Body::from_stream(stream::iter(["he", "llo"].map(Ok::<_, Infallible>))) };
+    let unknown =
+        || async { Body::from_stream(stream::iter(["he", "llo"].map(Ok::<_, Infallible>))) };
     let endless = || async {
         let first = stream::iter([Ok::<_, Infallible>(TEXT)]);
         Body::from_stream(first.chain(stream::pending()))
@@ -115,7 +123,8 @@ fn cut() -> Body {
 fn proxy_to(
     version: Version,
     origin: SocketAddr,
-) -> impl Service<Request<Incoming>, Response = Response<Incoming>, Error = BoxError, Future: Send> + Clone {
+) -> impl Service<Request<Incoming>, Response = Response<Incoming>, Error = BoxError, Future: Send> + Clone
+{
     service_fn(move |request: Request<Incoming>| async move {
         let (mut head, body) = request.into_parts();
         head.uri = format!("http://origin{}", head.uri.path()).parse()?;

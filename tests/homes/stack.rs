@@ -22,8 +22,8 @@ use axum::{
 use futures_util::stream;
 use tokio::sync::Notify;
 use tower::{
-    limit::GlobalConcurrencyLimitLayer, load_shed::error::Overloaded, timeout::error::Elapsed, BoxError,
-    ServiceBuilder, ServiceExt,
+    limit::GlobalConcurrencyLimitLayer, load_shed::error::Overloaded, timeout::error::Elapsed,
+    BoxError, ServiceBuilder, ServiceExt,
 };
 use tower_conditional::{ConditionalLayer, Outcome};
 use tower_http::{compression::CompressionLayer, cors::CorsLayer, trace::TraceLayer};
@@ -47,7 +47,11 @@ async fn a_304_bears_cookies_and_cors_as_the_200_does_and_is_seen_outside() {
         ] {
             let reply = ask(version, address, get_of("/flags", fields)).await;
             let case = format!("{version:?} {fields:?}");
-            assert_eq!((reply.status, reply.text()), (status, if status == 200 { TEXT } else { "" }), "{case}");
+            assert_eq!(
+                (reply.status, reply.text()),
+                (status, if status == 200 { TEXT } else { "" }),
+                "{case}"
+            );
             assert_eq!(reply.field("etag"), Some(&*tag), "{case}");
             assert_eq!(reply.field("set-cookie"), Some(COOKIE), "{case}");
             assert_eq!(reply.field("access-control-allow-origin"), Some(SITE.1), "{case}");
@@ -62,10 +66,23 @@ async fn a_304_bears_cookies_and_cors_as_the_200_does_and_is_seen_outside() {
 async fn a_stranger_gets_401_and_never_304() {
     for version in VERSIONS {
         let address = serve(version, Stack::default().router()).await;
-        for field in [("accept", "*/*"), ("if-none-match", &tag_of(TEXT)), ("if-none-match", "*"), ("if-match", MISS)] {
+        for field in [
+            ("accept", "*/*"),
+            ("if-none-match", &tag_of(TEXT)),
+            ("if-none-match", "*"),
+            ("if-match", MISS),
+        ] {
             let reply = ask(version, address, get_of("/flags", &[SITE, field])).await;
-            assert_eq!((reply.status, reply.field("etag"), reply.text()), (401, None, ""), "{version:?} {field:?}");
-            assert_eq!(reply.field("access-control-allow-origin"), Some(SITE.1), "a script may know why: {field:?}");
+            assert_eq!(
+                (reply.status, reply.field("etag"), reply.text()),
+                (401, None, ""),
+                "{version:?} {field:?}"
+            );
+            assert_eq!(
+                reply.field("access-control-allow-origin"),
+                Some(SITE.1),
+                "a script may know why: {field:?}"
+            );
         }
     }
 }
@@ -73,20 +90,30 @@ async fn a_stranger_gets_401_and_never_304() {
 #[tokio::test]
 async fn a_script_from_elsewhere_may_ask_with_tags() {
     let address = serve(Version::HTTP_11, Stack::default().router()).await;
-    let asked = [SITE, ("access-control-request-method", "PUT"), ("access-control-request-headers", "if-match")];
+    let asked = [
+        SITE,
+        ("access-control-request-method", "PUT"),
+        ("access-control-request-headers", "if-match"),
+    ];
     let preflight = request("OPTIONS", "/flags", &asked).body(Body::empty()).unwrap();
     let reply = ask(Version::HTTP_11, address, preflight).await;
     assert_eq!(reply.status, 200, "a browser sends no credentials with it");
-    assert_eq!(reply.field("access-control-allow-headers"), Some("authorization,if-match,if-none-match"));
+    assert_eq!(
+        reply.field("access-control-allow-headers"),
+        Some("authorization,if-match,if-none-match")
+    );
     assert_eq!(reply.field("access-control-allow-methods"), Some("GET,PUT"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_takes_too_long_is_cut_by_the_timeout() {
     // The layer waits for content of known size, 500 ms by default.
-    for (path, millis, status) in
-        [("/never", 100, 504), ("/never-whole", 100, 504), ("/never-whole", 1000, 200), ("/flags", 100, 200)]
-    {
+    for (path, millis, status) in [
+        ("/never", 100, 504),
+        ("/never-whole", 100, 504),
+        ("/never-whole", 1000, 200),
+        ("/flags", 100, 200),
+    ] {
         let stack = Stack { timeout: Duration::from_millis(millis), ..Stack::default() };
         let response = once(&stack.router(), path).await;
         assert_eq!(response.status(), status, "{path} {millis}");
@@ -166,8 +193,12 @@ impl Stack {
             entered.notify_one();
             opened.notified().await;
         };
-        let never_whole =
-            || async { ([(CONTENT_LENGTH, "10")], Body::from_stream(stream::pending::<Result<Bytes, BoxError>>())) };
+        let never_whole = || async {
+            (
+                [(CONTENT_LENGTH, "10")],
+                Body::from_stream(stream::pending::<Result<Bytes, BoxError>>()),
+            )
+        };
         Router::new()
             .route("/flags", get(TEXT))
             .route("/gate", get(gate))

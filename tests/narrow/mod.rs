@@ -45,7 +45,10 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 /// Serves any service with Hyper alone.
 pub(crate) async fn serve<S, B>(version: Version, service: S) -> SocketAddr
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -69,7 +72,9 @@ where
     B::Error: Into<BoxError>,
 {
     let log = Arc::clone(log);
-    BoxCloneService::new(service.map_response(move |response| response.map(|body| Watched::new(body, &log))))
+    BoxCloneService::new(
+        service.map_response(move |response| response.map(|body| Watched::new(body, &log))),
+    )
 }
 
 /// What all bodies of a service did.
@@ -87,7 +92,12 @@ pub(crate) struct Log {
 impl Log {
     pub(crate) fn new() -> Arc<Self> {
         let (polls, octets) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self { alive: watch::channel(0).0, polls, octets, breaks_at: AtomicUsize::new(usize::MAX) })
+        Arc::new(Self {
+            alive: watch::channel(0).0,
+            polls,
+            octets,
+            breaks_at: AtomicUsize::new(usize::MAX),
+        })
     }
 
     pub(crate) fn polls(&self) -> usize {
@@ -130,7 +140,10 @@ impl Body for Watched {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.log.polls.fetch_add(1, Ordering::Relaxed);
         let left = self.log.breaks_at.load(Ordering::Relaxed).saturating_sub(self.yielded);
         if left == 0 {
@@ -187,15 +200,21 @@ impl Answer {
         let Some((lines, mut rest)) = cut_at(octets, HEAD_END) else { return Self::default() };
         let mut lines = std::str::from_utf8(lines).unwrap().split("\r\n");
         let status = lines.next().unwrap().strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap();
-        let mut answer =
-            Self { status, headers: fields(lines), content: Vec::new(), trailers: HeaderMap::new(), is_whole: false };
+        let mut answer = Self {
+            status,
+            headers: fields(lines),
+            content: Vec::new(),
+            trailers: HeaderMap::new(),
+            is_whole: false,
+        };
         if answer.field("transfer-encoding") == Some("chunked") {
             while let Some((line, behind)) = cut_at(rest, b"\r\n") {
                 let len = usize::from_str_radix(std::str::from_utf8(line).unwrap(), 16).unwrap();
                 if len == 0 {
                     let end = [b"\r\n", behind].concat();
                     let (lines, left) = cut_at(&end, HEAD_END).expect("the end of the trailers");
-                    answer.trailers = fields(std::str::from_utf8(lines).unwrap().split("\r\n").skip(1));
+                    answer.trailers =
+                        fields(std::str::from_utf8(lines).unwrap().split("\r\n").skip(1));
                     answer.is_whole = left.is_empty();
                     return answer;
                 }
@@ -221,23 +240,42 @@ fn cut_at<'a>(octets: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
 }
 
 fn fields<'a>(lines: impl Iterator<Item = &'a str>) -> HeaderMap {
-    let split = |line: &'a str| line.split_once(": ").unwrap_or_else(|| panic!("no field line: {line:?}"));
-    let parse = |(name, value)| (HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
+    let split =
+        |line: &'a str| line.split_once(": ").unwrap_or_else(|| panic!("no field line: {line:?}"));
+    let parse = |(name, value)| {
+        (HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap())
+    };
     lines.map(split).map(parse).collect()
 }
 
 /// GETs a path, and takes all that comes.
-pub(crate) async fn get(version: Version, address: SocketAddr, path: &str, fields: Fields<'_>) -> Answer {
+pub(crate) async fn get(
+    version: Version,
+    address: SocketAddr,
+    path: &str,
+    fields: Fields<'_>,
+) -> Answer {
     ask(version, address, "GET", path, fields).await
 }
 
 /// GETs a path, and leaves when so many octets of the content have come.
-pub(crate) async fn leave(version: Version, address: SocketAddr, path: &str, after: usize) -> Answer {
+pub(crate) async fn leave(
+    version: Version,
+    address: SocketAddr,
+    path: &str,
+    after: usize,
+) -> Answer {
     take(version, address, "GET", path, &[], after).await
 }
 
 /// Sends one request over a connection of its own, and takes all that comes.
-pub(crate) async fn ask(version: Version, address: SocketAddr, method: &str, path: &str, fields: Fields<'_>) -> Answer {
+pub(crate) async fn ask(
+    version: Version,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    fields: Fields<'_>,
+) -> Answer {
     take(version, address, method, path, fields, usize::MAX).await
 }
 
@@ -255,24 +293,36 @@ async fn take(
     if version == Version::HTTP_2 {
         return over_http2(stream, method, path, fields, most).await;
     }
-    let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let request = format!("{method} {path} HTTP/1.1\r\nhost: watch\r\n{fields}connection: close\r\n\r\n");
+    let fields: String =
+        fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nhost: watch\r\n{fields}connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut seen = Vec::new();
-    let is_enough =
-        |seen: &[u8]| most < seen.len() && cut_at(seen, HEAD_END).is_some_and(|(_, rest)| rest.len() >= most);
+    let is_enough = |seen: &[u8]| {
+        most < seen.len() && cut_at(seen, HEAD_END).is_some_and(|(_, rest)| rest.len() >= most)
+    };
     // A server that breaks off may reset the connection.
-    while !is_enough(&seen) && within(stream.read_buf(&mut seen)).await.is_ok_and(|octets| octets > 0) {}
+    while !is_enough(&seen)
+        && within(stream.read_buf(&mut seen)).await.is_ok_and(|octets| octets > 0)
+    {}
     Answer::read(&seen, method)
 }
 
-async fn over_http2(stream: TcpStream, method: &str, path: &str, fields: Fields<'_>, most: usize) -> Answer {
+async fn over_http2(
+    stream: TcpStream,
+    method: &str,
+    path: &str,
+    fields: Fields<'_>,
+    most: usize,
+) -> Answer {
     let mut builder = client::conn::http2::Builder::new(TokioExecutor::new());
     builder.initial_stream_window_size(BUFFER).initial_connection_window_size(BUFFER);
     let (mut sender, connection) = within(builder.handshake(TokioIo::new(stream))).await.unwrap();
     tokio::spawn(connection);
     let request = Request::builder().method(method).uri(format!("http://watch{path}"));
-    let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let request =
+        fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let request = request.body(Empty::<Bytes>::new()).unwrap();
     let Ok(response) = within(sender.send_request(request)).await else { return Answer::default() };
     let (head, mut body) = response.into_parts();

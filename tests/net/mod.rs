@@ -45,7 +45,10 @@ pub(crate) async fn axum(router: Router) -> SocketAddr {
 /// Serves any service with Hyper alone.
 pub(crate) async fn hyper<S, B>(version: Version, service: S) -> SocketAddr
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send>
+        + Clone
+        + Send
+        + 'static,
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let (listener, address) = listen().await;
@@ -74,7 +77,8 @@ pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
     pub(crate) fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("tower-conditional-wire-{}-{name}", std::process::id()));
+        let path = std::env::temp_dir()
+            .join(format!("tower-conditional-wire-{}-{name}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -120,12 +124,18 @@ impl Reply {
 }
 
 pub(crate) fn request(method: &str, path: &str, fields: &[(&str, &str)]) -> String {
-    let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let fields: String =
+        fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     format!("{method} {path} HTTP/1.1\r\nhost: wire\r\n{fields}\r\n")
 }
 
 /// Sends one request over HTTP/1.1, and sees to it that nothing follows the response.
-pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str, fields: &[(&str, &str)]) -> Reply {
+pub(crate) async fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    fields: &[(&str, &str)],
+) -> Reply {
     let mut wire = Wire::connect(address).await;
     wire.send(request(method, path, &[fields, &[("connection", "close")]].concat())).await;
     let reply = wire.reply(method).await;
@@ -149,7 +159,10 @@ impl Wire {
     }
 
     /// Sends while the caller goes on, until all is sent or the server takes no more.
-    pub(crate) fn send_meanwhile(&mut self, octets: impl Into<Bytes>) -> JoinHandle<io::Result<()>> {
+    pub(crate) fn send_meanwhile(
+        &mut self,
+        octets: impl Into<Bytes>,
+    ) -> JoinHandle<io::Result<()>> {
         let (stream, mut octets) = (Arc::clone(&self.stream), octets.into());
         tokio::spawn(async move {
             while !octets.is_empty() {
@@ -184,7 +197,8 @@ impl Wire {
 
     pub(crate) async fn head(&mut self) -> (u16, HeaderMap) {
         let line = self.line().await;
-        let status = line.strip_prefix("HTTP/1.1 ").unwrap_or_else(|| panic!("no status line: {line:?}"));
+        let status =
+            line.strip_prefix("HTTP/1.1 ").unwrap_or_else(|| panic!("no status line: {line:?}"));
         (status[..3].parse().unwrap(), self.fields().await)
     }
 
@@ -197,7 +211,8 @@ impl Wire {
                 assert_eq!(line, "");
                 return fields;
             };
-            fields.append(HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
+            fields
+                .append(HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
         }
     }
 
@@ -257,7 +272,8 @@ impl Http2 {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let (near, far) = tokio::io::duplex(1 << 16);
         let (mut from_client, mut to_client) = tokio::io::split(far);
-        let (mut from_server, mut to_server) = TcpStream::connect(address).await.unwrap().into_split();
+        let (mut from_server, mut to_server) =
+            TcpStream::connect(address).await.unwrap().into_split();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&seen);
         tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
@@ -278,7 +294,11 @@ impl Http2 {
     }
 
     /// Asks for `/`, and returns the response with its frames.
-    pub(crate) async fn ask(&mut self, method: &Method, fields: &[(&str, &str)]) -> (Reply, Vec<(u8, bool)>) {
+    pub(crate) async fn ask(
+        &mut self,
+        method: &Method,
+        fields: &[(&str, &str)],
+    ) -> (Reply, Vec<(u8, bool)>) {
         self.send(method, "/", fields, Body::empty()).await
     }
 
@@ -301,7 +321,8 @@ impl Http2 {
             let (head, body) = within(reply).await.unwrap().into_parts();
             let body = within(body.collect()).await.unwrap();
             let trailers = body.trailers().cloned().unwrap_or_default();
-            let (status, headers, content) = (head.status.as_u16(), head.headers, body.to_bytes().to_vec());
+            let (status, headers, content) =
+                (head.status.as_u16(), head.headers, body.to_bytes().to_vec());
             (Reply { status, headers, content, trailers }, frames(&seen.lock().unwrap(), stream))
         }
     }

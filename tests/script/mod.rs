@@ -61,7 +61,14 @@ impl Log {
 /// Makes a body of unknown size that tells its end only when polled.
 pub(crate) fn script(steps: impl IntoIterator<Item = Step>) -> Script {
     let steps = steps.into_iter().collect();
-    Script { steps, hint: SizeHint::new(), tells_end: false, sleep: None, ended: false, log: Rc::default() }
+    Script {
+        steps,
+        hint: SizeHint::new(),
+        tells_end: false,
+        sleep: None,
+        ended: false,
+        log: Rc::default(),
+    }
 }
 
 impl Script {
@@ -85,7 +92,10 @@ impl Body for Script {
     type Data = Bytes;
     type Error = u32;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, u32>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, u32>>> {
         assert!(!self.ended, "polled after its end");
         self.log.polls.set(self.log.polls.get() + 1);
         while let Some(step) = self.steps.front().cloned() {
@@ -152,7 +162,10 @@ pub(crate) fn data(len: usize) -> Step {
 }
 
 pub(crate) fn trailers() -> Step {
-    Trailers(HeaderMap::from_iter([(HeaderName::from_static("x-sum"), HeaderValue::from_static("7"))]))
+    Trailers(HeaderMap::from_iter([(
+        HeaderName::from_static("x-sum"),
+        HeaderValue::from_static("7"),
+    )]))
 }
 
 /// Returns what comes out of a script.
@@ -162,6 +175,7 @@ pub(crate) fn frames(steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
 
 /// Returns the content of a script.
 pub(crate) fn content(steps: &[Step]) -> Vec<u8> {
-    let datas = steps.iter().filter_map(|step| if let Data(data) = step { Some(&data[..]) } else { None });
+    let datas =
+        steps.iter().filter_map(|step| if let Data(data) = step { Some(&data[..]) } else { None });
     datas.collect::<Vec<_>>().concat()
 }

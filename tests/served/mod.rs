@@ -73,10 +73,12 @@ pub(crate) fn plain(store: &Store, asked: &Asked) -> Reply {
         missing.headers_mut().insert(header::ETAG, value("\"nothing\""));
         return missing;
     }
-    let is_zipped = asked.headers().get(header::ACCEPT_ENCODING).is_some_and(|codings| codings == "gzip");
+    let is_zipped =
+        asked.headers().get(header::ACCEPT_ENCODING).is_some_and(|codings| codings == "gzip");
     let content = if is_zipped { Bytes::from("zipped") } else { store.content.clone() };
     let length = content.len();
-    let mut reply = reply(StatusCode::OK, if asked.method() == Method::HEAD { Bytes::new() } else { content });
+    let mut reply =
+        reply(StatusCode::OK, if asked.method() == Method::HEAD { Bytes::new() } else { content });
     let headers = reply.headers_mut();
     let tag = store.tag();
     headers.insert(header::ETAG, value(if is_zipped { tag.replace('v', "z") } else { tag }));
@@ -105,19 +107,24 @@ pub(crate) fn plain(store: &Store, asked: &Asked) -> Reply {
 
 /// Turns a 200 into the part that was asked for.
 pub(crate) fn part(store: &Store, asked: &Asked, mut whole: Reply) -> Reply {
-    if whole.status() == StatusCode::OK && asked.method() == Method::GET && asked.headers().contains_key(header::RANGE)
+    if whole.status() == StatusCode::OK
+        && asked.method() == Method::GET
+        && asked.headers().contains_key(header::RANGE)
     {
         *whole.status_mut() = StatusCode::PARTIAL_CONTENT;
         *whole.body_mut() = store.content.slice(..1).into();
         whole.headers_mut().insert(header::CONTENT_LENGTH, value(1));
-        whole.headers_mut().insert(header::CONTENT_RANGE, value(format!("bytes 0-0/{}", store.content.len())));
+        whole
+            .headers_mut()
+            .insert(header::CONTENT_RANGE, value(format!("bytes 0-0/{}", store.content.len())));
     }
     whole
 }
 
 pub(crate) fn validators(reply: &Reply) -> Validators {
     let mut validators = Validators::new();
-    validators.etag = reply.headers().get(header::ETAG).and_then(|tag| EntityTag::try_from(tag).ok());
+    validators.etag =
+        reply.headers().get(header::ETAG).and_then(|tag| EntityTag::try_from(tag).ok());
     let date = reply.headers().get(header::LAST_MODIFIED);
     validators.last_modified = date.and_then(|date| HttpDate::parse(date, now())).map(Into::into);
     validators
@@ -144,7 +151,8 @@ pub(crate) fn decide(asked: &Asked, plain: &Reply) -> Decision {
 }
 
 pub(crate) fn may_be_ranged(asked: &Asked, plain: &Reply) -> bool {
-    Preconditions::from_headers(asked.headers()).allows_range(&Representation::Exists(validators(plain)), now())
+    Preconditions::from_headers(asked.headers())
+        .allows_range(&Representation::Exists(validators(plain)), now())
 }
 
 /// Answers without a fault.

@@ -23,12 +23,20 @@ pub(crate) async fn listen() -> (TcpListener, SocketAddr) {
 }
 
 /// Serves whoever connects; `buffer` is how many octets Hyper may hold back for each, if not its own choice.
-pub(crate) fn serve<S, B>(listener: TcpListener, version: Version, buffer: Option<usize>, service: S)
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
+pub(crate) fn serve<S, B>(
+    listener: TcpListener,
+    version: Version,
+    buffer: Option<usize>,
+    service: S,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send>
+        + Clone
+        + Send
+        + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let (mut over_http1, mut over_http2) = (http1::Builder::new(), http2::Builder::new(TokioExecutor::new()));
+    let (mut over_http1, mut over_http2) =
+        (http1::Builder::new(), http2::Builder::new(TokioExecutor::new()));
     if let Some(octets) = buffer {
         over_http1.max_buf_size(octets);
         over_http2.max_send_buf_size(octets);

@@ -65,7 +65,9 @@ impl Seen {
 
     pub(crate) fn trailer(&self) -> Option<&str> {
         match self.frames.last() {
-            Some(Step::Trailers(trailers)) => trailers.get("etag").map(|value| value.to_str().unwrap()),
+            Some(Step::Trailers(trailers)) => {
+                trailers.get("etag").map(|value| value.to_str().unwrap())
+            }
             _ => None,
         }
     }
@@ -99,11 +101,15 @@ impl Site {
 
     pub(crate) fn answers(&self, lines: Lines<'_>, steps: &[Step], size: Option<u64>) {
         let mut origin = self.origin.borrow_mut();
-        origin.lines = lines.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
+        origin.lines =
+            lines.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
         (origin.steps, origin.size) = (steps.to_vec(), size);
     }
 
-    pub(crate) fn head(&self, request: Request<()>) -> Response<tower_conditional::ResponseBody<Script>> {
+    pub(crate) fn head(
+        &self,
+        request: Request<()>,
+    ) -> Response<tower_conditional::ResponseBody<Script>> {
         let origin = Rc::clone(&self.origin);
         let inner = service_fn(move |request: Request<()>| {
             let mut origin = origin.borrow_mut();
@@ -120,7 +126,8 @@ impl Site {
                 response = response.extension(Untagged);
             }
             let lines = origin.lines.iter();
-            let response = lines.fold(response, |response, (name, text)| response.header(name, value(text)));
+            let response =
+                lines.fold(response, |response, (name, text)| response.header(name, value(text)));
             ready(Ok::<_, Infallible>(response.body(body).unwrap()))
         });
         run(self.layer.layer(inner).call(request)).unwrap()
@@ -132,7 +139,8 @@ impl Site {
 
     pub(crate) fn ask_over(&self, version: Version, method: &str, lines: Lines<'_>) -> Seen {
         let request = Request::builder().method(method).uri("/").version(version);
-        let request = lines.iter().fold(request, |request, (name, text)| request.header(*name, value(text)));
+        let request =
+            lines.iter().fold(request, |request, (name, text)| request.header(*name, value(text)));
         let (head, body) = self.head(request.body(()).unwrap()).into_parts();
         let (outcome, mut frames) = (body.outcome(), Vec::new());
         let mut body = pin!(body);
@@ -157,7 +165,8 @@ impl Site {
     /// Reads the head, and drops the body unread: a download that breaks off.
     pub(crate) fn break_off(&self, lines: Lines<'_>) {
         let request = Request::builder().uri("/");
-        let request = lines.iter().fold(request, |request, (name, text)| request.header(*name, value(text)));
+        let request =
+            lines.iter().fold(request, |request, (name, text)| request.header(*name, value(text)));
         drop(self.head(request.body(()).unwrap()));
     }
 

@@ -79,7 +79,7 @@ fn cases(
 
     let service = || bare(make.clone());
     let full = ConditionalLayer::new();
-    let plain = ConditionalLayer::new().without_memory().last_modified(false);
+    let plain = ConditionalLayer::new().content_cache(0).last_modified(false);
     add(0, compared("bare", calls(service()), revalidate));
     add(0, compared("tower-conditional", calls(full.layer(service())), revalidate));
     add(0, compared("tower-conditional, no memory, no dates", calls(plain.layer(service())), revalidate));

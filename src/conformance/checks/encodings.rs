@@ -19,7 +19,7 @@ pub(super) const RULES: &[Rule] = &[
         section: "8.8.3.3",
         severity: Must,
         claim: "Encodings have strong tags of their own, or weak ones.",
-        hint: "Put `ConditionalLayer` outside the compression, or inside with `compressed_outside(true)`. Where the tag is \
+        hint: "Put `ConditionalLayer` outside the compression, or inside with `behind_compression(true)`. Where the tag is \
                the service's own, serve precompressed files, or none: two byte streams under one strong tag get spliced.",
         needs: &["validator/etag"],
         asks: |facts| facts.tag().and_then(|_| each(facts, has_tag_of_its_own)),
@@ -52,7 +52,10 @@ pub(super) const RULES: &[Rule] = &[
 fn each(facts: &Facts, wants: Wants) -> Result<Vec<Ask>, Why> {
     facts.encoded()?;
     let plain = Ask::get(anything).with(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    let asks = facts.encodings.iter().map(|encoding| Ask::get(wants).with(ACCEPT_ENCODING, encoding.clone()));
+    let asks = facts
+        .encodings
+        .iter()
+        .map(|encoding| Ask::get(wants).with(ACCEPT_ENCODING, encoding.clone()));
     Ok([plain].into_iter().chain(asks).collect())
 }
 
@@ -60,7 +63,9 @@ fn has_tag_of_its_own(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(),
     let coding = |answer: &Answer| answer.headers().get(CONTENT_ENCODING).cloned();
     let Some(tag) = seen.tag() else { return Ok(()) };
     let shared = |other: &&Answer| {
-        coding(other) != coding(seen) && other.differs_from(seen) && other.tag().is_some_and(|it| it.strong_eq(&tag))
+        coding(other) != coding(seen)
+            && other.differs_from(seen)
+            && other.tag().is_some_and(|it| it.strong_eq(&tag))
     };
     if before.iter().any(|other| shared(&other)) {
         return wrong("a strong ETag that no other encoding has, or a weak one");

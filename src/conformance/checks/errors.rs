@@ -36,16 +36,21 @@ pub(super) const RULES: &[Rule] = &[
 
 /// Asks for the error with preconditions that would decide, and with the error's own validators.
 fn asks(facts: &Facts, fields: [(http::HeaderName, &'static str); 2]) -> Result<Vec<Ask>, Why> {
-    let (uri, error) = facts.error.as_ref().ok_or("no error was found: name one with `Check::error_at`")?;
+    let (uri, error) =
+        facts.error.as_ref().ok_or("no error was found: name one with `Check::error_at`")?;
     let own = error.tag().filter(|_| fields.iter().any(|(name, _)| *name == IF_NONE_MATCH));
     let own = own.map(|tag| Ask::get(same_status).at(uri).with(IF_NONE_MATCH, tag));
-    let asks = fields.map(|(name, text)| Ask::get(same_status).at(uri).with(name, HeaderValue::from_static(text)));
+    let asks = fields.map(|(name, text)| {
+        Ask::get(same_status).at(uri).with(name, HeaderValue::from_static(text))
+    });
     Ok(asks.into_iter().chain(own).collect())
 }
 
 fn same_status(facts: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     match &facts.error {
-        Some((_, error)) if error.status() != seen.status() => wrong(format!("{}, as without it", error.status())),
+        Some((_, error)) if error.status() != seen.status() => {
+            wrong(format!("{}, as without it", error.status()))
+        }
         _ => Ok(()),
     }
 }

@@ -15,9 +15,15 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.1",
         severity: Must,
         claim: "Another tag in If-Match is answered 412.",
-        hint: "Judge If-Match on reads, too: a client that fetches the rest of a file relies on it.",
+        hint:
+            "Judge If-Match on reads, too: a client that fetches the rest of a file relies on it.",
         needs: &["validator/etag"],
-        asks: |facts| Ok(vec![only(&current(facts).map(|_| HeaderValue::from_static("\"another\""))?, refused)]),
+        asks: |facts| {
+            Ok(vec![only(
+                &current(facts).map(|_| HeaderValue::from_static("\"another\""))?,
+                refused,
+            )])
+        },
     },
     Rule {
         name: "if-match/current",
@@ -46,7 +52,8 @@ pub(super) const RULES: &[Rule] = &[
         name: "if-match/lines",
         section: "5.3",
         severity: Must,
-        claim: "The current tag is found in the second line of If-Match: several lines are one list.",
+        claim:
+            "The current tag is found in the second line of If-Match: several lines are one list.",
         hint: "Read all lines: `HeaderMap::get_all`, not `get`.",
         needs: &["if-match/current"],
         asks: |facts| {

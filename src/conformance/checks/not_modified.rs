@@ -102,7 +102,11 @@ fn keeps_fields(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault
     let lost: Vec<_> = [header::CACHE_CONTROL, header::CONTENT_LOCATION, ETAG, header::VARY]
         .into_iter()
         .filter(lost)
-        .chain([header::DATE, header::EXPIRES].into_iter().filter(|name| plain.has(name) && !seen.has(name)))
+        .chain(
+            [header::DATE, header::EXPIRES]
+                .into_iter()
+                .filter(|name| plain.has(name) && !seen.has(name)),
+        )
         .map(|name| name.to_string())
         .collect();
     if lost.is_empty() {
@@ -114,11 +118,15 @@ fn keeps_fields(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault
 
 /// Returns the members of all lines of a list field, in lower case and without what comes behind `=`: ages count down.
 fn members(headers: &HeaderMap, name: &HeaderName) -> BTreeSet<String> {
-    let lines = headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned());
+    let lines = headers
+        .get_all(name)
+        .iter()
+        .map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned());
     if *name == header::CACHE_CONTROL || *name == header::VARY {
         let lines: Vec<_> = lines.collect();
         let members = lines.iter().flat_map(|line| line.split(','));
-        let names = members.map(|member| member.split('=').next().unwrap_or_default().trim().to_ascii_lowercase());
+        let names = members
+            .map(|member| member.split('=').next().unwrap_or_default().trim().to_ascii_lowercase());
         return names.filter(|name| !name.is_empty()).collect();
     }
     lines.collect()
@@ -156,9 +164,15 @@ fn has_no_metadata(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fa
 fn keeps_others(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let plain = replaced(before, seen)?;
     let may_go = |name: &HeaderName| {
-        METADATA.contains(name) || MAY_GO.contains(&name.as_str()) || KEPT.contains(name) || is_date(plain, name)
+        METADATA.contains(name)
+            || MAY_GO.contains(&name.as_str())
+            || KEPT.contains(name)
+            || is_date(plain, name)
     };
-    named(plain.headers().keys().filter(|name| !may_go(name) && !seen.has(*name)), "the same as on the 200: ")
+    named(
+        plain.headers().keys().filter(|name| !may_go(name) && !seen.has(*name)),
+        "the same as on the 200: ",
+    )
 }
 
 /// Returns true for a Last-Modified beside an ETag: the tag says it all.
@@ -167,7 +181,10 @@ fn is_date(plain: &Answer, name: &HeaderName) -> bool {
 }
 
 /// Names what was lost or is too much.
-fn named(names: impl Iterator<Item = impl ToString + AsHeaderName>, wanted: &str) -> Result<(), Fault> {
+fn named(
+    names: impl Iterator<Item = impl ToString + AsHeaderName>,
+    wanted: &str,
+) -> Result<(), Fault> {
     let names: Vec<_> = names.map(|name| name.to_string()).collect();
     if names.is_empty() {
         Ok(())
@@ -186,8 +203,14 @@ const METADATA: [HeaderName; 6] = [
 ];
 
 /// What another check looks after.
-const KEPT: [HeaderName; 6] =
-    [header::CACHE_CONTROL, header::CONTENT_LOCATION, header::DATE, ETAG, header::EXPIRES, header::VARY];
+const KEPT: [HeaderName; 6] = [
+    header::CACHE_CONTROL,
+    header::CONTENT_LOCATION,
+    header::DATE,
+    ETAG,
+    header::EXPIRES,
+    header::VARY,
+];
 
 /// What describes the content, the connection or the copy, and says nothing on a 304.
 const MAY_GO: [&str; 10] = [

@@ -140,7 +140,9 @@ fn is_fixdate(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
 
 fn is_not_in_future(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     match (seen.last_modified(), date(seen.headers(), DATE)) {
-        (Some(changed), Some(sent)) if changed > sent => wrong("a Last-Modified that is not later than Date"),
+        (Some(changed), Some(sent)) if changed > sent => {
+            wrong("a Last-Modified that is not later than Date")
+        }
         (Some(_), Some(_)) => Ok(()),
         _ => moot("the answer has no Date to compare with: Hyper adds it"),
     }
@@ -149,7 +151,9 @@ fn is_not_in_future(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault>
 fn has_same_validators(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let Some(before) = before.last() else { return Ok(()) };
     // One that comes or goes is no other: the first second of a date is over.
-    let differ = |one: Option<HttpDate>, other: Option<HttpDate>| one.is_some() && other != one && other.is_some();
+    let differ = |one: Option<HttpDate>, other: Option<HttpDate>| {
+        one.is_some() && other != one && other.is_some()
+    };
     if before.tag() == seen.tag() && !differ(before.last_modified(), seen.last_modified()) {
         return Ok(());
     }

@@ -144,7 +144,12 @@ pub(super) const RULES: &[Rule] = &[
 const ANOTHER: HeaderValue = HeaderValue::from_static("\"another\"");
 
 /// Sends the write that was given, with one precondition.
-fn write(facts: &Facts, wants: Wants, name: HeaderName, value: impl Into<HeaderValue>) -> Result<Vec<Ask>, Why> {
+fn write(
+    facts: &Facts,
+    wants: Wants,
+    name: HeaderName,
+    value: impl Into<HeaderValue>,
+) -> Result<Vec<Ask>, Why> {
     Ok(vec![Ask::given(facts.write()?, wants).with(name, value)])
 }
 

@@ -64,13 +64,18 @@ fn every_form_is_read_strictly() {
         ("Sun Nov 6 08:49:37 1994", None),
         ("Sun Nov  6 08:49:37 1994 GMT", None),
     ] {
-        assert_eq!(HttpDate::parse(input, now()).map(HttpDate::unix_seconds), expected, "{input:?}");
+        assert_eq!(
+            HttpDate::parse(input, now()).map(HttpDate::unix_seconds),
+            expected,
+            "{input:?}"
+        );
     }
 }
 
 #[test]
 fn a_two_digit_year_lies_at_most_fifty_years_ahead() {
-    let year = |input: &str, now: HttpDate| HttpDate::parse(input, now).map(|date| date.civil().year);
+    let year =
+        |input: &str, now: HttpDate| HttpDate::parse(input, now).map(|date| date.civil().year);
     for (input, now, expected) in [
         ("Sunday, 22-Nov-76 12:00:00 GMT", now(), Some(2076)),
         ("Sunday, 22-Nov-76 12:00:01 GMT", now(), Some(1976)),
@@ -125,6 +130,10 @@ fn system_times_never_panic() {
         let Some(time) = time else { continue };
         assert_eq!(HttpDate::try_from(time).ok().map(HttpDate::unix_seconds), expected, "{time:?}");
         let end = if time < UNIX_EPOCH { HttpDate::MIN } else { HttpDate::MAX };
-        assert_eq!(HttpDate::nearest(time).unix_seconds(), expected.unwrap_or(end.unix_seconds()), "{time:?}");
+        assert_eq!(
+            HttpDate::nearest(time).unix_seconds(),
+            expected.unwrap_or(end.unix_seconds()),
+            "{time:?}"
+        );
     }
 }

@@ -22,7 +22,8 @@ pub(super) const TAG_FIELDS: [Option<&[&str]>; 14] = [
     Some(&["*, \"other\""]),
 ];
 
-pub(super) const DATE_FIELDS: [Option<&[i64]>; 5] = [None, Some(&[1]), Some(&[2]), Some(&[3]), Some(&[2, 2])];
+pub(super) const DATE_FIELDS: [Option<&[i64]>; 5] =
+    [None, Some(&[1]), Some(&[2]), Some(&[3]), Some(&[2, 2])];
 
 pub(super) fn representations() -> Vec<Representation> {
     let tags = [None, Some(EntityTag::strong("s").unwrap()), Some(EntityTag::weak("w").unwrap())];
@@ -71,11 +72,18 @@ pub(super) fn oracle(
     // None of the members above has a comma inside a tag, so that splitting will do.
     let members = |lines: &[&str]| -> Vec<String> {
         let joined = lines.join(",");
-        joined.split(',').map(|member| member.trim().to_owned()).filter(|member| !member.is_empty()).collect()
+        joined
+            .split(',')
+            .map(|member| member.trim().to_owned())
+            .filter(|member| !member.is_empty())
+            .collect()
     };
     let good = |member: &str| {
         let opaque = member.strip_prefix("W/").unwrap_or(member);
-        opaque.len() >= 2 && opaque.starts_with('"') && opaque.ends_with('"') && !opaque.contains(' ')
+        opaque.len() >= 2
+            && opaque.starts_with('"')
+            && opaque.ends_with('"')
+            && !opaque.contains(' ')
     };
     // `Some(true)`: not modified since; `None`: ignored.
     let unchanged_since = |dates: Option<&[i64]>| -> Option<bool> {
@@ -106,7 +114,11 @@ pub(super) fn oracle(
         }
         let members = members(lines);
         let opaque = tag.trim_start_matches("W/");
-        if exists && members.iter().any(|m| good(m) && !tag.is_empty() && m.trim_start_matches("W/") == opaque) {
+        if exists
+            && members
+                .iter()
+                .any(|m| good(m) && !tag.is_empty() && m.trim_start_matches("W/") == opaque)
+        {
             return not_modified;
         }
         if !read && (members.is_empty() || members.iter().any(|m| !good(m))) {

@@ -1,4 +1,6 @@
-use http::header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
+use http::header::{
+    HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+};
 
 use self::oracle::{oracle, representations, DATE_FIELDS, TAG_FIELDS};
 use super::*;
@@ -22,7 +24,8 @@ fn preconditions(lines: &[(HeaderName, String)]) -> Preconditions {
 
 #[test]
 fn every_combination_agrees_with_the_oracle() {
-    let methods = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"];
+    let methods =
+        ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"];
     let methods = methods.map(|name| Method::from_bytes(name.as_bytes()).unwrap());
     let representations = representations();
     let mut cases = 0;
@@ -32,9 +35,14 @@ fn every_combination_agrees_with_the_oracle() {
                 for if_unmodified_since in DATE_FIELDS {
                     let mut lines = Vec::new();
                     for (name, values) in [(IF_MATCH, if_match), (IF_NONE_MATCH, if_none_match)] {
-                        lines.extend(values.into_iter().flatten().map(|v| (name.clone(), (*v).to_owned())));
+                        lines.extend(
+                            values.into_iter().flatten().map(|v| (name.clone(), (*v).to_owned())),
+                        );
                     }
-                    let dates = [(IF_MODIFIED_SINCE, if_modified_since), (IF_UNMODIFIED_SINCE, if_unmodified_since)];
+                    let dates = [
+                        (IF_MODIFIED_SINCE, if_modified_since),
+                        (IF_UNMODIFIED_SINCE, if_unmodified_since),
+                    ];
                     for (name, days) in dates {
                         let values = days.into_iter().flatten();
                         lines.extend(values.map(|&day| (name.clone(), date(day).to_string())));
@@ -50,7 +58,11 @@ fn every_combination_agrees_with_the_oracle() {
                                 if_modified_since,
                                 if_unmodified_since,
                             );
-                            assert_eq!(asked.evaluate(method, current), expected, "{method} {current:?} {lines:?}");
+                            assert_eq!(
+                                asked.evaluate(method, current),
+                                expected,
+                                "{method} {current:?} {lines:?}"
+                            );
                             cases += 1;
                         }
                     }
@@ -82,8 +94,10 @@ fn a_date_that_is_not_one_valid_date_is_ignored() {
         let expected = if counts { Decision::NotModified } else { Decision::Proceed };
         assert_eq!(preconditions(&since).evaluate(&Method::GET, &current), expected, "{lines:?}");
 
-        let earlier: Vec<_> = lines.iter().map(|line| (IF_UNMODIFIED_SINCE, line.replace("09", "07"))).collect();
-        let earlier: Vec<_> = earlier.into_iter().map(|(n, v)| (n, v.replace("Nov  9", "Nov  7"))).collect();
+        let earlier: Vec<_> =
+            lines.iter().map(|line| (IF_UNMODIFIED_SINCE, line.replace("09", "07"))).collect();
+        let earlier: Vec<_> =
+            earlier.into_iter().map(|(n, v)| (n, v.replace("Nov  9", "Nov  7"))).collect();
         let expected = if counts { Decision::PreconditionFailed } else { Decision::Proceed };
         assert_eq!(preconditions(&earlier).evaluate(&Method::PUT, &current), expected, "{lines:?}");
     }
@@ -118,7 +132,11 @@ fn if_range_wants_the_very_same_representation() {
         (&two, tag("\"a\""), false),
     ] {
         let asked = preconditions(&[(IF_RANGE, value.to_owned())]);
-        assert_eq!(asked.allows_range(&current.clone().into(), date(10)), expected, "{value:?} {current:?}");
+        assert_eq!(
+            asked.allows_range(&current.clone().into(), date(10)),
+            expected,
+            "{value:?} {current:?}"
+        );
         assert!(!asked.allows_range(&Representation::Missing, date(10)));
         assert!(!asked.allows_range(&Representation::Unknown, date(10)));
     }

@@ -1,9 +1,11 @@
+use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE};
+
 use super::*;
 
 const MEBI: usize = 1 << 20;
 
-fn made(text: &str) -> Made {
-    Made::from(EntityTag::strong(text).unwrap())
+fn made(text: &str) -> HashedTag {
+    HashedTag::from(EntityTag::strong(text).unwrap())
 }
 
 fn negotiated(media_type: &'static str) -> HeaderMap {
@@ -12,20 +14,26 @@ fn negotiated(media_type: &'static str) -> HeaderMap {
 }
 
 /// Learns `frames` twice, so that they are kept.
-fn learnt(evidence: &Evidence, key: u64, frames: &Texts, variant: Option<&HeaderMap>) -> Arc<Remembered> {
-    evidence.learn(key, None, made("t"), variant, frames.all());
-    let previous = evidence.get(key);
-    evidence.learn(key, previous.as_deref(), made("t"), variant, frames.all());
-    evidence.get(key).unwrap()
+fn learnt(
+    cache: &ContentCache,
+    key: u64,
+    frames: &Texts,
+    variant: Option<&HeaderMap>,
+) -> Arc<CachedContent> {
+    cache.insert(key, None, made("t"), variant, frames.all());
+    let previous = cache.get(key);
+    cache.insert(key, previous.as_deref(), made("t"), variant, frames.all());
+    cache.get(key).unwrap()
 }
 
 /// Has content seen, as the layer does, and says whether it was known.
-fn see(evidence: &Evidence, key: u64, frames: &Texts) -> Option<Same> {
-    let previous = evidence.get(key);
-    let same = previous.as_ref().and_then(|previous| previous.compare(frames.len(), None, frames.all()));
+fn see(cache: &ContentCache, key: u64, frames: &Texts) -> Option<Match> {
+    let previous = cache.get(key);
+    let same =
+        previous.as_ref().and_then(|previous| previous.compare(frames.len(), None, frames.all()));
     match (&previous, same) {
-        (Some(previous), Some(same)) => evidence.confirm(key, previous, same, frames.all()),
-        _ => evidence.learn(key, previous.as_deref(), made("t"), None, frames.all()),
+        (Some(previous), Some(same)) => cache.confirm(key, previous, same, frames.all()),
+        _ => cache.insert(key, previous.as_deref(), made("t"), None, frames.all()),
     }
     same
 }
@@ -54,22 +62,25 @@ fn frames(texts: &[&str]) -> Texts {
 
 #[test]
 fn only_the_same_octets_with_the_same_fields_are_the_same() {
-    let evidence = Evidence::new(16 * MEBI);
+    let cache = ContentCache::new(16 * MEBI);
     let none = None;
     let content = frames(&["abcdef"]);
     let kept = Bytes::from(vec![b'x'; SHARED]);
     let large = Texts::of([kept.clone()]);
-    let compare = |remembered: &Remembered, content: &Texts, variant: Option<&HeaderMap>| {
+    let compare = |remembered: &CachedContent, content: &Texts, variant: Option<&HeaderMap>| {
         remembered.compare(content.len(), variant, content.all())
     };
-    let remembered = learnt(&evidence, 1, &content, none);
-    assert_eq!([(); 4].map(|()| see(&evidence, 3, &large)), [None, None, Some(Same::Octets), Some(Same::Place)]);
+    let remembered = learnt(&cache, 1, &content, none);
+    assert_eq!(
+        [(); 4].map(|()| see(&cache, 3, &large)),
+        [None, None, Some(Match::EqualBytes), Some(Match::SameBuffer)]
+    );
     let within = Texts::of([kept.slice(..3)]);
-    assert_eq!(compare(&evidence.get(3).unwrap(), &within, none), None, "the same place, and shorter");
+    assert_eq!(compare(&cache.get(3).unwrap(), &within, none), None, "the same place, and shorter");
     for (texts, expected) in [
-        (&["abcdef"][..], Some(Same::Octets)),
-        (&["abc", "", "def"], Some(Same::Octets)),
-        (&["a", "b", "c", "d", "e", "f"], Some(Same::Octets)),
+        (&["abcdef"][..], Some(Match::EqualBytes)),
+        (&["abc", "", "def"], Some(Match::EqualBytes)),
+        (&["a", "b", "c", "d", "e", "f"], Some(Match::EqualBytes)),
         (&["abcdeg"], None),
         (&["abcde"], None),
         (&["abcdefg"], None),
@@ -80,37 +91,41 @@ fn only_the_same_octets_with_the_same_fields_are_the_same() {
     }
     assert_eq!(compare(&remembered, &content, Some(&negotiated("text/csv"))), None);
 
-    let remembered = learnt(&evidence, 2, &content, Some(&negotiated("text/csv")));
-    assert_eq!(compare(&remembered, &content, Some(&negotiated("text/csv"))), Some(Same::Octets));
+    let remembered = learnt(&cache, 2, &content, Some(&negotiated("text/csv")));
+    assert_eq!(
+        compare(&remembered, &content, Some(&negotiated("text/csv"))),
+        Some(Match::EqualBytes)
+    );
     assert_eq!(compare(&remembered, &content, Some(&negotiated("text/plain"))), None);
     assert_eq!(compare(&remembered, &content, none), None);
     let mut twice = negotiated("text/csv");
     twice.append(CONTENT_TYPE, HeaderValue::from_static("text/csv"));
     assert_eq!(compare(&remembered, &content, Some(&twice)), None);
     let empty = |name| HeaderMap::from_iter([(name, HeaderValue::from_static(""))]);
-    let remembered = learnt(&evidence, 4, &content, Some(&empty(CONTENT_LANGUAGE)));
+    let remembered = learnt(&cache, 4, &content, Some(&empty(CONTENT_LANGUAGE)));
     assert_eq!(compare(&remembered, &content, Some(&empty(CONTENT_ENCODING))), None);
 }
 
 #[test]
 fn content_is_kept_from_the_second_sight_on_and_shared_only_if_it_stays() {
-    let evidence = Evidence::new(16 * MEBI);
-    let lies_in = |remembered: &Remembered, buffer: &Bytes| {
+    let cache = ContentCache::new(16 * MEBI);
+    let lies_in = |remembered: &CachedContent, buffer: &Bytes| {
         let content = remembered.content.as_ref().unwrap();
         buffer.as_ptr_range().contains(&content.as_ptr())
     };
     let (large, elsewhere) = (Bytes::from(vec![b'x'; MEBI]), Bytes::from(vec![b'x'; MEBI]));
     let part = Texts::of([large.slice(..SHARED)]);
-    see(&evidence, 1, &part);
-    assert!(evidence.get(1).unwrap().content.is_none());
-    see(&evidence, 1, &part);
-    assert!(!lies_in(&evidence.get(1).unwrap(), &large), "the place may have been used again");
-    assert_eq!(see(&evidence, 1, &part), Some(Same::Octets));
-    assert!(lies_in(&evidence.get(1).unwrap(), &large), "somebody keeps it");
-    assert_eq!(see(&evidence, 1, &part), Some(Same::Place));
-    let moved = Texts::of([Bytes::from(vec![b'x'; SHARED / 2]), Bytes::from(vec![b'x'; SHARED / 2])]);
-    assert_eq!(see(&evidence, 1, &moved), Some(Same::Octets));
-    assert!(!lies_in(&evidence.get(1).unwrap(), &large), "it does not lie there any more");
+    see(&cache, 1, &part);
+    assert!(cache.get(1).unwrap().content.is_none());
+    see(&cache, 1, &part);
+    assert!(!lies_in(&cache.get(1).unwrap(), &large), "the place may have been used again");
+    assert_eq!(see(&cache, 1, &part), Some(Match::EqualBytes));
+    assert!(lies_in(&cache.get(1).unwrap(), &large), "somebody keeps it");
+    assert_eq!(see(&cache, 1, &part), Some(Match::SameBuffer));
+    let moved =
+        Texts::of([Bytes::from(vec![b'x'; SHARED / 2]), Bytes::from(vec![b'x'; SHARED / 2])]);
+    assert_eq!(see(&cache, 1, &moved), Some(Match::EqualBytes));
+    assert!(!lies_in(&cache.get(1).unwrap(), &large), "it does not lie there any more");
 
     let small = Texts::of([large.slice(..10)]);
     let alone = Texts::of([Bytes::from(vec![b'x'; SHARED])]);
@@ -121,11 +136,13 @@ fn content_is_kept_from_the_second_sight_on_and_shared_only_if_it_stays() {
         (4, "it does not stay where it is", [&part, &other]),
     ] {
         for texts in sights.into_iter().cycle().take(6) {
-            see(&evidence, key, texts);
+            see(&cache, key, texts);
         }
-        let remembered = evidence.get(key).unwrap();
+        let remembered = cache.get(key).unwrap();
         assert!(
-            ![&large, &elsewhere, alone.0.as_ref().unwrap()].iter().any(|buffer| lies_in(&remembered, buffer)),
+            ![&large, &elsewhere, alone.0.as_ref().unwrap()]
+                .iter()
+                .any(|buffer| lies_in(&remembered, buffer)),
             "{case}"
         );
     }
@@ -133,73 +150,80 @@ fn content_is_kept_from_the_second_sight_on_and_shared_only_if_it_stays() {
 
 #[test]
 fn what_would_take_long_to_compare_is_known_by_its_place_alone() {
-    let evidence = Evidence::new(64 * MEBI);
+    let cache = ContentCache::new(64 * MEBI);
     let kept = Bytes::from(vec![b'x'; AT_ONCE + 1]);
     let huge = Texts::of([kept.clone()]);
     let moved = Texts::of([Bytes::from(vec![b'x'; AT_ONCE + 1])]);
-    evidence.learn(1, None, made("t"), None, huge.all());
-    evidence.learn(1, evidence.get(1).as_deref(), made("t"), None, moved.all());
-    assert!(evidence.get(1).unwrap().content.is_none(), "it is not copied");
-    assert_eq!([(); 3].map(|()| see(&evidence, 1, &huge)), [None, None, Some(Same::Place)]);
-    let remembered = evidence.get(1).unwrap();
+    cache.insert(1, None, made("t"), None, huge.all());
+    cache.insert(1, cache.get(1).as_deref(), made("t"), None, moved.all());
+    assert!(cache.get(1).unwrap().content.is_none(), "it is not copied");
+    assert_eq!([(); 3].map(|()| see(&cache, 1, &huge)), [None, None, Some(Match::SameBuffer)]);
+    let remembered = cache.get(1).unwrap();
     let compare = |content: &Texts| remembered.compare(AT_ONCE as u64 + 1, None, content.all());
-    assert_eq!(compare(&Texts::of([kept])), Some(Same::Place));
+    assert_eq!(compare(&Texts::of([kept])), Some(Match::SameBuffer));
     assert_eq!(compare(&moved), None);
-    assert!(learnt(&evidence, 2, &moved, None).content.is_none(), "nobody else holds it");
+    assert!(learnt(&cache, 2, &moved, None).content.is_none(), "nobody else holds it");
 }
 
 #[test]
 fn space_is_bounded_and_large_content_admitted() {
-    let evidence = Evidence::new(16 * MEBI);
+    let cache = ContentCache::new(16 * MEBI);
     let none = None;
     for key in 0..64 {
         let content = Texts::of([Bytes::from(vec![b'x'; MEBI])]);
-        assert!(learnt(&evidence, key << 32 | key, &content, none).content.is_some(), "{key}");
+        assert!(learnt(&cache, key << 32 | key, &content, none).content.is_some(), "{key}");
     }
-    assert!(evidence.cache.weight() <= 16 * 1_048_576, "{}", evidence.cache.weight());
+    assert!(cache.cache.weight() <= 16 * 1_048_576, "{}", cache.cache.weight());
     for key in 0..100_000 {
-        evidence.learn(key, None, made("t"), none, frames(&[]).all());
+        cache.insert(key, None, made("t"), none, frames(&[]).all());
     }
-    assert!(evidence.cache.weight() <= 16 * 1_048_576 && evidence.cache.len() < 40_000);
+    assert!(cache.cache.weight() <= 16 * 1_048_576 && cache.cache.len() < 40_000);
     let larger = Texts::of([Bytes::from(vec![b'x'; 5 * MEBI])]);
-    assert!(learnt(&evidence, 7, &larger, none).content.is_none(), "more than a fair share");
+    assert!(learnt(&cache, 7, &larger, none).content.is_none(), "more than a fair share");
 }
 
 #[test]
 fn nothing_holds_the_buffer_that_a_head_came_in() {
-    let evidence = Evidence::new(16 * MEBI);
+    let cache = ContentCache::new(16 * MEBI);
     let mut buffer = b"text/html".to_vec();
     buffer.resize(64 * 1024, b' ');
     let buffer = Bytes::from(buffer);
     let headers = || {
         let line = HeaderValue::from_maybe_shared(buffer.slice(..9)).unwrap();
-        HeaderMap::from_iter([(CONTENT_TYPE, line), (CONTENT_LANGUAGE, HeaderValue::from_static("en"))])
+        HeaderMap::from_iter([
+            (CONTENT_TYPE, line),
+            (CONTENT_LANGUAGE, HeaderValue::from_static("en")),
+        ])
     };
     let content = frames(&["content"]);
-    evidence.learn(1, None, made("t"), Some(&headers()), content.all());
+    cache.insert(1, None, made("t"), Some(&headers()), content.all());
     assert!(buffer.is_unique(), "seen once");
-    let weight = evidence.octets();
-    let remembered = learnt(&evidence, 1, &content, Some(&headers()));
+    let weight = cache.bytes();
+    let remembered = learnt(&cache, 1, &content, Some(&headers()));
     assert!(buffer.is_unique(), "kept");
-    assert_eq!(remembered.compare(7, Some(&headers()), content.all()), Some(Same::Octets));
-    assert_eq!(evidence.octets() - weight, 7 + "text/html\n\0\0en\n\0".len() as u64);
+    assert_eq!(remembered.compare(7, Some(&headers()), content.all()), Some(Match::EqualBytes));
+    assert_eq!(cache.bytes() - weight, 7 + "text/html\n\0\0en\n\0".len() as u64);
 }
 
 #[test]
 fn few_buffers_are_held_of_content_that_was_sent_twice() {
-    let evidence = Evidence::new(16 * MEBI);
+    let cache = ContentCache::new(16 * MEBI);
     // As a connection to an upstream has them: each holds more than the content, and somebody else has it too.
     let buffers: Vec<_> = (0..200).map(|_| Bytes::from(vec![b'x'; MEBI])).collect();
     for (buffer, key) in buffers.iter().zip(1..) {
         for _ in 0..2 {
-            see(&evidence, key, &Texts::of([buffer.slice(..SHARED)]));
+            see(&cache, key, &Texts::of([buffer.slice(..SHARED)]));
         }
     }
-    assert_eq!(buffers.iter().filter(|buffer| !buffer.is_unique()).count(), TRIALS);
+    assert_eq!(buffers.iter().filter(|buffer| !buffer.is_unique()).count(), SHARED_BUFFERS);
     for (buffer, key) in buffers.iter().zip(1..).take(4) {
         for _ in 0..2 {
-            see(&evidence, 1_000 + key, &Texts::of([buffer.clone()]));
+            see(&cache, 1_000 + key, &Texts::of([buffer.clone()]));
         }
     }
-    assert_eq!(buffers.iter().filter(|buffer| !buffer.is_unique()).count(), 2, "an eighth of the whole");
+    assert_eq!(
+        buffers.iter().filter(|buffer| !buffer.is_unique()).count(),
+        2,
+        "an eighth of the whole"
+    );
 }

@@ -68,7 +68,7 @@ struct Model {
     requests: [request::Parts; 3],
     random: Random,
     now: i64,
-    memories: Vec<(usize, Memory, Memory)>,
+    memories: Vec<(usize, DateStore, DateStore)>,
     processes: usize,
     contents: BTreeMap<Name, Vec<u64>>,
     given: BTreeMap<u64, HttpDate>,
@@ -82,7 +82,9 @@ struct Model {
 
 impl Model {
     fn new(world: World, seed: u64) -> Self {
-        let request = |accept: &str| Request::get("/").header("accept", accept).body(()).unwrap().into_parts().0;
+        let request = |accept: &str| {
+            Request::get("/").header("accept", accept).body(()).unwrap().into_parts().0
+        };
         let mut model = Self {
             world,
             requests: ["0", "1", "2"].map(request),
@@ -113,10 +115,10 @@ impl Model {
         HttpDate::from_unix_seconds(self.now).unwrap()
     }
 
-    fn start(&mut self) -> (usize, Memory, Memory) {
+    fn start(&mut self) -> (usize, DateStore, DateStore) {
         self.processes += 1;
         let resources = if self.world.forgets { SHARDS } else { 1 << 10 };
-        let memory = || Memory::with_capacity(resources, self.now());
+        let memory = || DateStore::with_capacity(resources, self.now());
         (self.processes, memory(), memory())
     }
 
@@ -131,8 +133,10 @@ impl Model {
             date = HttpDate::from_unix_seconds(self.now + days * A_DAY + self.seconds()).unwrap();
         }
         while !self.used.insert((key.0, date)) {
-            date =
-                HttpDate::from_unix_seconds(self.now - 1 - i64::try_from(self.random.below(5_000)).unwrap()).unwrap();
+            date = HttpDate::from_unix_seconds(
+                self.now - 1 - i64::try_from(self.random.below(5_000)).unwrap(),
+            )
+            .unwrap();
         }
         self.given.insert(content, date);
     }
@@ -143,7 +147,10 @@ impl Model {
     }
 
     fn step(&mut self) {
-        let key = (self.random.below(KEYS) as u64, if self.world.varies { self.random.below(3) } else { 0 });
+        let key = (
+            self.random.below(KEYS) as u64,
+            if self.world.varies { self.random.below(3) } else { 0 },
+        );
         match self.random.below(20) {
             0..3 => self.now += 1,
             3 => self.now += self.seconds(),
@@ -166,7 +173,9 @@ impl Model {
                 let (key, content) = self.slow.swap_remove(which);
                 self.serve(key, content);
             }
-            11 if self.world.ahead && self.random.below(4) == 0 => self.now += A_DAY - self.seconds(),
+            11 if self.world.ahead && self.random.below(4) == 0 => {
+                self.now += A_DAY - self.seconds()
+            }
             _ => {
                 let mut content = self.current(key);
                 if self.world.replicas && self.random.below(4) == 0 {
@@ -191,14 +200,15 @@ impl Model {
             Dates::ComeAndGo => (self.random.below(2) == 0).then(|| self.given[&content]),
             Dates::Lying => {
                 let around = i64::try_from(self.random.below(6)).unwrap() - 3;
-                (self.random.below(3) > 0).then(|| HttpDate::from_unix_seconds(self.now + around).unwrap())
+                (self.random.below(3) > 0)
+                    .then(|| HttpDate::from_unix_seconds(self.now + around).unwrap())
             }
         };
         // What is sent without a tag, without a date, or without both.
         let kind = if self.world.untagged { content % 4 } else { 0 };
         let tag = (kind != 1).then_some(content * 2);
         let given = given.filter(|_| kind < 2);
-        let (mint, is_known) = (kind < 2 && tag.is_some(), kind != 3);
+        let (generate, is_known) = (kind < 2 && tag.is_some(), kind != 3);
         let varied = match self.random.below(6) {
             _ if !self.world.varies => Some(0),
             0 => None,
@@ -208,20 +218,21 @@ impl Model {
         };
         let which = self.random.below(self.memories.len());
         let (process, memory, outer) = &self.memories[which];
-        let see = |memory: &Memory, given| {
+        let see = |memory: &DateStore, given| {
             let mut request = request_key(&memory.keys, &self.requests[key.1]);
             // All in one shard.
             request.resource = key.0;
-            let sighting = Sighting { tag: tag.filter(|_| is_known), given, mint, varied };
-            memory.see(&request, sighting, now)
+            let observation =
+                Observation { tag: tag.filter(|_| is_known), given, generate, varied };
+            memory.observe(&request, observation, now)
         };
-        let sent = |modified: &Option<Modified>, given| match *modified {
-            Some(Modified::Minted(date, _)) => Some(date),
+        let sent = |modified: &Option<ResponseDate>, given| match *modified {
+            Some(ResponseDate::Generated(date, _)) => Some(date),
             _ => given,
         };
         let mut modified = see(memory, given);
         let mut last_modified = sent(&modified, given);
-        self.minted += usize::from(matches!(modified, Some(Modified::Minted(..))));
+        self.minted += usize::from(matches!(modified, Some(ResponseDate::Generated(..))));
         if let Some(apart) = self.world.stacked {
             // What left the inner layer, the outer one takes for the inner service's.
             modified = see(if apart { outer } else { memory }, last_modified);
@@ -231,13 +242,17 @@ impl Model {
 
         // A client may have changed what it sends since it got its copy; but not if it makes up dates.
         let switches = !self.world.receipt_clients;
-        let copies = self.copies.iter().filter(|copy| copy.key == key || switches && copy.key.0 == key.0);
+        let copies =
+            self.copies.iter().filter(|copy| copy.key == key || switches && copy.key.0 == key.0);
         let copy = copies.clone().nth(self.random.below(copies.count().max(1)));
         if let Some(copy) = copy {
             let asked = match copy.last_modified {
                 Some(date) if !self.world.receipt_clients => Some(date),
                 // The content may have been current for a while.
-                date => self.world.receipt_clients.then(|| copy.received.max(date.unwrap_or(copy.received))),
+                date => self
+                    .world
+                    .receipt_clients
+                    .then(|| copy.received.max(date.unwrap_or(copy.received))),
             };
             // A made-up date that hits the inner service's own exactly is beyond anybody's knowledge.
             let hits = asked != copy.last_modified && asked == given;
@@ -246,12 +261,18 @@ impl Model {
             if let Some(asked) = asked.filter(|_| !hits && !foreign) {
                 let mut headers = HeaderMap::new();
                 headers.insert(IF_MODIFIED_SINCE, asked.into());
-                let validators =
-                    Validators { etag: None, last_modified: modified.as_ref().map(Modified::last_modified) };
-                let decision =
-                    Preconditions::from_headers_at(&headers, || now).evaluate(&Method::GET, &validators.into());
+                let validators = Validators {
+                    etag: None,
+                    last_modified: modified.as_ref().map(ResponseDate::last_modified),
+                };
+                let decision = Preconditions::from_headers_at(&headers, || now)
+                    .evaluate(&Method::GET, validators);
                 if decision == Decision::NotModified {
-                    assert_eq!(copy.content, content, "wrong 304 at {now}: {modified:?} {copy:?} {:?}", self.world);
+                    assert_eq!(
+                        copy.content, content,
+                        "wrong 304 at {now}: {modified:?} {copy:?} {:?}",
+                        self.world
+                    );
                     self.not_modified += 1;
                 }
             }
@@ -281,7 +302,13 @@ fn no_run_of_the_model_ends_in_a_wrong_304() {
         World { dates: Dates::Honest, clock_steps: true, ..quiet },
         World { dates: Dates::Honest, clock_steps: true, forgets: true, ..quiet },
         World { dates: Dates::Honest, ahead: true, varies: true, ..quiet },
-        World { dates: Dates::Honest, receipt_clients: true, forgets: true, restarts: true, ..quiet },
+        World {
+            dates: Dates::Honest,
+            receipt_clients: true,
+            forgets: true,
+            restarts: true,
+            ..quiet
+        },
         World { dates: Dates::Honest, stacked: Some(false), forgets: true, ..quiet },
         World { dates: Dates::ComeAndGo, forgets: true, ..quiet },
         World { dates: Dates::ComeAndGo, clock_steps: true, ..quiet },
@@ -298,7 +325,13 @@ fn no_run_of_the_model_ends_in_a_wrong_304() {
         World { untagged: true, ..quiet },
         World { untagged: true, receipt_clients: true, ..quiet },
         World { untagged: true, dates: Dates::Honest, forgets: true, restarts: true, ..quiet },
-        World { untagged: true, dates: Dates::Honest, receipt_clients: true, forgets: true, ..quiet },
+        World {
+            untagged: true,
+            dates: Dates::Honest,
+            receipt_clients: true,
+            forgets: true,
+            ..quiet
+        },
         World { untagged: true, dates: Dates::ComeAndGo, varies: true, ..quiet },
         World { untagged: true, dates: Dates::ComeAndGo, stacked: Some(false), ..quiet },
         World { dates: Dates::Lying, ..quiet },
@@ -317,26 +350,33 @@ fn no_run_of_the_model_ends_in_a_wrong_304() {
         }
         // The model means nothing if nothing happens in it.
         assert!(*not_modified > 50, "{not_modified} 304s in {world:?}");
-        assert!(*minted > 100 || world.dates == Dates::Honest, "{minted} minted dates in {world:?}");
+        assert!(
+            *minted > 100 || world.dates == Dates::Honest,
+            "{minted} minted dates in {world:?}"
+        );
     }
 }
 
 #[test]
 fn the_memory_holds_no_more_than_its_capacity() {
     let now = at(0);
-    let memory = Memory::with_capacity(64, now);
+    let memory = DateStore::with_capacity(64, now);
     for key in 0..10_000 {
         let request = resource(&memory, key << 24 | key);
-        memory.see(&request, Sighting { tag: Some(1), given: None, mint: true, varied: Some(0) }, now);
+        memory.observe(
+            &request,
+            Observation { tag: Some(1), given: None, generate: true, varied: Some(0) },
+            now,
+        );
         memory.note(Key(u128::from(request.resource) << 64), true);
     }
-    let held = |Place(shard): &Place| shard.read().unwrap().resources.len();
+    let held = |PaddedShard(shard): &PaddedShard| shard.read().unwrap().resources.len();
     assert_eq!(memory.shards.iter().map(held).sum::<usize>(), 64);
 }
 
 #[test]
 fn what_is_asked_for_all_the_time_is_not_forgotten_when_the_clock_was_set_back() {
-    let memory = Memory::with_capacity(4 * SHARDS, HttpDate::from_unix_seconds(1_000).unwrap());
+    let memory = DateStore::with_capacity(4 * SHARDS, HttpDate::from_unix_seconds(1_000).unwrap());
     assert_eq!(minted(&memory, 1, 2, 1_001), Some(1_001));
     assert_eq!(minted(&memory, 1, 2, 5_000), Some(1_001));
     for second in 0..100 {
@@ -348,7 +388,8 @@ fn what_is_asked_for_all_the_time_is_not_forgotten_when_the_clock_was_set_back()
 #[test]
 fn threads_never_send_one_minted_date_with_two_contents() {
     for capacity in [2 * SHARDS, 1 << 10] {
-        let memory = Memory::with_capacity(capacity, HttpDate::from_unix_seconds(1_000).unwrap());
+        let memory =
+            DateStore::with_capacity(capacity, HttpDate::from_unix_seconds(1_000).unwrap());
         let (clock, tags) = (AtomicI64::new(1_000), [const { AtomicU64::new(1) }; 4]);
         let sent = Mutex::new(HashMap::new());
         std::thread::scope(|scope| {
@@ -368,7 +409,11 @@ fn threads_never_send_one_minted_date_with_two_contents() {
                         let tag = tags[key].load(Ordering::SeqCst);
                         let now = clock.load(Ordering::SeqCst);
                         if let Some(date) = minted(memory, key.try_into().unwrap(), tag, now) {
-                            assert_eq!(*sent.lock().unwrap().entry((key, date)).or_insert(tag), tag, "{key} {date}");
+                            assert_eq!(
+                                *sent.lock().unwrap().entry((key, date)).or_insert(tag),
+                                tag,
+                                "{key} {date}"
+                            );
                         }
                     }
                 });
@@ -380,22 +425,25 @@ fn threads_never_send_one_minted_date_with_two_contents() {
 
 #[test]
 fn a_minted_date_that_was_forgotten_still_guards_a_write() {
-    let memory = Memory::with_capacity(SHARDS, at(1_000));
+    let memory = DateStore::with_capacity(SHARDS, at(1_000));
     let of = |key| resource(&memory, key);
-    assert!(!memory.may_guard_in_vain(&of(1), at(1_001)), "it was never seen");
+    assert!(!memory.may_be_forgotten_date(&of(1), at(1_001)), "it was never seen");
     assert_eq!(minted(&memory, 1, 2, 1_001), Some(1_001));
-    assert!(memory.may_guard_in_vain(&of(1), at(1_001)));
+    assert!(memory.may_be_forgotten_date(&of(1), at(1_001)));
     assert_eq!(minted(&memory, 2, 2, 1_002), Some(1_002));
-    assert!(!memory.may_have_minted(&of(1), at(1_001)), "it is forgotten");
-    assert!(memory.may_guard_in_vain(&of(1), at(1_001)));
-    assert!(!memory.may_guard_in_vain(&of(1), at(900)), "nothing was minted before the memory was made");
+    assert!(!memory.may_have_generated(&of(1), at(1_001)), "it is forgotten");
+    assert!(memory.may_be_forgotten_date(&of(1), at(1_001)));
+    assert!(
+        !memory.may_be_forgotten_date(&of(1), at(900)),
+        "nothing was minted before the memory was made"
+    );
 }
 
 fn at(seconds: i64) -> HttpDate {
     HttpDate::from_unix_seconds(seconds).unwrap()
 }
 
-fn resource(memory: &Memory, key: u64) -> RequestKey {
+fn resource(memory: &DateStore, key: u64) -> RequestKey {
     let (parts, ()) = Request::get("/").body(()).unwrap().into_parts();
     let mut request = request_key(&memory.keys, &parts);
     request.resource = key;
@@ -403,10 +451,10 @@ fn resource(memory: &Memory, key: u64) -> RequestKey {
 }
 
 /// Returns the date that is sent with a response of this resource.
-fn minted(memory: &Memory, key: u64, tag: u64, now: i64) -> Option<i64> {
-    let sighting = Sighting { tag: Some(tag), given: None, mint: true, varied: Some(0) };
-    match memory.see(&resource(memory, key), sighting, at(now)) {
-        Some(Modified::Minted(date, _)) => Some(date.unix_seconds()),
+fn minted(memory: &DateStore, key: u64, tag: u64, now: i64) -> Option<i64> {
+    let observation = Observation { tag: Some(tag), given: None, generate: true, varied: Some(0) };
+    match memory.observe(&resource(memory, key), observation, at(now)) {
+        Some(ResponseDate::Generated(date, _)) => Some(date.unix_seconds()),
         _ => None,
     }
 }

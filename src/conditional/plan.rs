@@ -1,0 +1,89 @@
+//! Whether the content of a response is read for a tag, and why not.
+
+use http::StatusCode;
+use http_body::Body;
+
+use super::respond::ResponseContext;
+use crate::{outcome::Reason, rules::SingleField, store::HashedTag, validators::ineligible};
+
+/// What to do with the content of a response.
+pub(super) enum BodyPlan {
+    /// Send it as it comes: it gets no tag of the layer's, and this is why.
+    PassThrough(Reason),
+    /// Send it as it comes: it has no tag of the layer's yet, but may get one while it is sent.
+    Stream(Reason),
+    /// Send it as it comes: its tag was learned.
+    UseLearnedTag(HashedTag),
+    /// There is none: the tag is that of no bytes.
+    Empty,
+    /// Read it, so many bytes if that is known.
+    ReadAhead(Option<u64>),
+}
+
+impl ResponseContext {
+    /// Says what to do with the content of this response.
+    #[inline]
+    pub(super) fn plan(&mut self, body: &impl Body) -> BodyPlan {
+        let plan = self.plan_body(body);
+        if matches!(plan, BodyPlan::PassThrough(_) | BodyPlan::Empty) {
+            self.learnable = None;
+        }
+        plan
+    }
+
+    #[inline]
+    fn plan_body(&self, body: &impl Body) -> BodyPlan {
+        let (request, fields) = (&self.request, &self.fields);
+        if let Some(learnable) = &self.learnable {
+            if let Some(tag) = learnable.lookup(request, fields) {
+                return BodyPlan::UseLearnedTag(tag);
+            }
+        }
+        // Only a 200 is the whole representation.
+        if self.head.status != StatusCode::OK {
+            return BodyPlan::PassThrough(Reason::Status);
+        }
+        // A tag of the inner service is kept, and the content need not be read for another.
+        let inner_tag = match fields.etag {
+            SingleField::Value(_) => Some(Reason::OwnTag),
+            SingleField::Invalid => Some(Reason::InvalidTag),
+            SingleField::Absent => None,
+        };
+        let inner_tag = if request.replaces_tag(&self.head) { None } else { inner_tag };
+        if self.learnable.is_none() {
+            if let Some(reason) = inner_tag {
+                return BodyPlan::PassThrough(reason);
+            }
+            // Of learnable content this was asked already.
+            if let Some(reason) = ineligible(fields, &self.head, request.config.tag_when()) {
+                return BodyPlan::PassThrough(reason);
+            }
+        }
+        let hint = body.size_hint();
+        // A HEAD without content says nothing of what a GET would get.
+        if request.is_head && (body.is_end_stream() || hint.exact() == Some(0)) {
+            return BodyPlan::PassThrough(Reason::EmptyHead);
+        }
+        let size = match (&fields.content_length, hint.exact()) {
+            (SingleField::Invalid, _) => return BodyPlan::PassThrough(Reason::WrongLength),
+            (SingleField::Value(length), Some(exact)) if *length != exact => {
+                return BodyPlan::PassThrough(Reason::WrongLength);
+            }
+            (SingleField::Value(length), _) => Some(*length),
+            (SingleField::Absent, exact) => exact,
+        };
+        let at_least = size.unwrap_or(0).max(hint.lower());
+        if at_least > request.config.buffer_limit {
+            return BodyPlan::Stream(inner_tag.unwrap_or(Reason::TooLarge));
+        }
+        // Learnable content that is small keeps the tag of the inner service.
+        if let Some(reason) = inner_tag {
+            return BodyPlan::PassThrough(reason);
+        }
+        match (body.is_end_stream(), at_least) {
+            (false, _) => BodyPlan::ReadAhead(size),
+            (true, 0) => BodyPlan::Empty,
+            (true, _) => BodyPlan::PassThrough(Reason::WrongLength),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! How a tag of this layer looks, and how it is recognised when a client sends it back.
+
+use http::response;
+
+use super::{config::InnerTags, request::RequestContext};
+use crate::{
+    exchange::KnownValidators,
+    rules::{Current, EntityTag, HttpDate, LastModified, Validators},
+    store::{HashedTag, Key},
+    validators::{looks_generated, ResponseFields},
+};
+
+impl RequestContext {
+    /// Makes a tag ready to send.
+    pub(super) fn outgoing_tag(&self, tag: EntityTag) -> HashedTag {
+        HashedTag::from(if self.config.is_weak() { tag.into_weak() } else { tag })
+    }
+
+    /// Makes the tag that the inner service gave ready to send.
+    pub(super) fn inner_tag(&self, fields: &ResponseFields) -> Option<HashedTag> {
+        fields.etag.value().map(|tag| self.outgoing_tag(tag.clone()))
+    }
+
+    /// Returns true if a tag of the inner service is not to be sent.
+    #[inline]
+    pub(super) fn replaces_tag(&self, head: &response::Parts) -> bool {
+        self.config.inner_tags == InnerTags::Replace && self.has_no_known_validators(head)
+    }
+
+    /// Returns true if no other layer of this crate knows the validators of the representation.
+    pub(super) fn has_no_known_validators(&self, head: &response::Parts) -> bool {
+        self.extras().known.is_none() && head.extensions.get::<KnownValidators>().is_none()
+    }
+
+    /// Returns true if the request lists the tag, as it is or with a suffix that a proxy appends.
+    pub(super) fn lists_tag(&self, etag: &EntityTag) -> bool {
+        self.preconditions.lists_tag(etag) || self.lists_tag_with_suffix(etag)
+    }
+
+    /// Returns true if If-None-Match lists the tag with a suffix that a proxy is known to append.
+    pub(super) fn lists_tag_with_suffix(&self, etag: &EntityTag) -> bool {
+        let mut suffixes = self.config.ignored_tag_suffixes.iter();
+        suffixes.any(|suffix| self.preconditions.lists_tag_with_suffix(etag, suffix))
+    }
+
+    /// Returns true if If-Match may list the tag that the layer would generate, had it read the
+    /// content.
+    pub(super) fn if_match_may_hold(&self) -> bool {
+        let mut tags = self.preconditions.if_match_tags();
+        tags.any(|tag| !tag.is_weak() && self.looks_generated(tag.opaque()))
+    }
+
+    /// Returns true if the bytes between the quotes of a tag look like what the layer generates.
+    fn looks_generated(&self, opaque: &[u8]) -> bool {
+        looks_generated(opaque, self.config.generated_length)
+    }
+
+    /// Returns true if a tag looks like one of the layer's with a suffix that a proxy is known to
+    /// append.
+    pub(super) fn looks_generated_with_suffix(&self, tag: &EntityTag) -> bool {
+        let mut suffixes = self.config.ignored_tag_suffixes.iter();
+        suffixes.any(|suffix| {
+            let stripped = tag.opaque().strip_suffix(&**suffix);
+            stripped.is_some_and(|opaque| self.looks_generated(opaque))
+        })
+    }
+
+    /// Returns the key under which the store notes that the inner service supplied a tag that
+    /// looks generated.
+    pub(super) fn tag_key(&self, tag: &EntityTag) -> Option<Key> {
+        let is_candidate = self.looks_generated(tag.opaque());
+        is_candidate.then(|| self.key.with(&self.config.dates.keys, tag.as_bytes()))
+    }
+
+    /// Returns the key under which the store notes that the inner service supplied a date.
+    pub(super) fn date_key(&self, date: HttpDate) -> Option<Key> {
+        let bytes = date.unix_seconds().to_le_bytes();
+        self.config.last_modified.then(|| self.key.with(&self.config.dates.keys, &bytes))
+    }
+
+    /// Returns the key under which the content is cached.
+    pub(super) fn content_key(&self, fields: &ResponseFields) -> Option<u64> {
+        self.key.content(fields.varied?)
+    }
+
+    /// Tells an outer layer that evaluates a write what is known of the representation.
+    pub(super) fn answer_probe(&self, current: Current<'_>) -> KnownValidators {
+        // The client may have a date that was generated when more was known. It must not be
+        // ignored.
+        let unsettled = self.config.last_modified.then_some(LastModified::Unsettled);
+        let mut validators = Validators::new();
+        validators.etag = current.etag.cloned();
+        validators.last_modified = current.last_modified.or(unsettled);
+        KnownValidators::answer(validators, self.config.freshness)
+    }
+}

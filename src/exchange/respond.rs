@@ -1,0 +1,140 @@
+//! The one place that writes validators into a head, and turns it into that of a 304 or 412.
+
+use http::{
+    header::{CACHE_CONTROL, ETAG, LAST_MODIFIED, VARY},
+    response, HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+};
+use http_body::Body;
+
+use super::{Rejection, Reporter};
+use crate::{
+    body::ResponseBody,
+    fields::{append_field, insert_field},
+    outcome::Outcome,
+    rules::{
+        members, retain_for_not_modified, retain_for_precondition_failed, Decision, HttpDate,
+        LastModified, Validators,
+    },
+    validators::{are_silent, FreshnessPolicy, Untagged},
+};
+
+/// Makes the head of a response that of what was decided.
+pub(crate) fn apply_decision(head: &mut response::Parts, decision: Decision) {
+    match decision {
+        Decision::NotModified => {
+            head.status = StatusCode::NOT_MODIFIED;
+            retain_for_not_modified(&mut head.headers);
+        }
+        Decision::PreconditionFailed => {
+            head.status = StatusCode::PRECONDITION_FAILED;
+            retain_for_precondition_failed(&mut head.headers);
+        }
+        Decision::Proceed => {}
+    }
+}
+
+/// Sets `ETag`, in place of what is there.
+#[inline]
+pub(crate) fn insert_etag(headers: &mut HeaderMap, tag: HeaderValue) {
+    insert_field(headers, ETAG, tag);
+}
+
+/// Sets `Last-Modified`, in place of what is there.
+///
+/// `asks_each_time` adds `no-cache`: the date alone would make the response heuristically fresh.
+#[inline]
+pub(crate) fn insert_last_modified(
+    headers: &mut HeaderMap,
+    date: HeaderValue,
+    asks_each_time: bool,
+) {
+    insert_field(headers, LAST_MODIFIED, date);
+    if asks_each_time {
+        append_field(headers, CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
+}
+
+/// Puts validators into a head, in place of what is there.
+pub(crate) fn insert_validators(headers: &mut HeaderMap, validators: &Validators, now: HttpDate) {
+    if let Some(etag) = &validators.etag {
+        insert_etag(headers, HeaderValue::from(etag));
+    }
+    if let Some(date) = date_to_send(validators.last_modified, now) {
+        insert_last_modified(headers, HeaderValue::from(date), false);
+    }
+}
+
+/// Gives a response the validators that it lacks, if it has content of the representation.
+///
+/// A 304 gets none: the inner service made it for what it compared, which may be another state.
+pub(crate) fn complete(
+    head: &mut response::Parts,
+    validators: &Validators,
+    freshness: FreshnessPolicy,
+    now: HttpDate,
+) {
+    let is_content = matches!(head.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
+    if !is_content || head.extensions.get::<Untagged>().is_some() {
+        return;
+    }
+    let headers = &mut head.headers;
+    if let Some(etag) = &validators.etag {
+        if !headers.contains_key(ETAG) {
+            insert_etag(headers, HeaderValue::from(etag));
+        }
+    }
+    if headers.contains_key(LAST_MODIFIED) {
+        return;
+    }
+    let Some(date) = date_to_send(validators.last_modified, now) else { return };
+    let is_silent = are_silent(headers);
+    if !is_silent || freshness != FreshnessPolicy::OmitLastModified {
+        let asks_each_time = is_silent && freshness == FreshnessPolicy::NoCache;
+        insert_last_modified(headers, HeaderValue::from(date), asks_each_time);
+    }
+}
+
+/// Returns the date to send, if its second is over.
+///
+/// Until then another change may get the same date (RFC 9110, section 8.8.2.2), and a date in the
+/// future must not be sent (section 8.8.2.1).
+fn date_to_send(last_modified: Option<LastModified>, now: HttpDate) -> Option<HttpDate> {
+    last_modified.and_then(LastModified::date).filter(|date| *date < now)
+}
+
+/// Adds the name of a request field to `Vary`, if it is not there.
+pub(crate) fn vary_by(headers: &mut HeaderMap, field: HeaderName) {
+    let is_named =
+        |member: &[u8]| member == b"*" || member.eq_ignore_ascii_case(field.as_str().as_bytes());
+    if !headers.get_all(VARY).iter().flat_map(members).any(is_named) {
+        append_field(headers, VARY, HeaderValue::from(field));
+    }
+}
+
+/// Makes the response to a request that is rejected before the inner service runs.
+pub(crate) fn reject<B: Body>(
+    rejection: Rejection,
+    now: HttpDate,
+    reporter: &Reporter,
+) -> Response<ResponseBody<B>> {
+    let outcome = match rejection.status() {
+        StatusCode::NOT_MODIFIED => Outcome::NotModified,
+        StatusCode::PRECONDITION_REQUIRED => Outcome::PreconditionRequired,
+        _ => Outcome::PreconditionFailed,
+    };
+    let mut response =
+        rejection.respond(now, |content| ResponseBody::whole(content.into(), outcome));
+    let status = response.status();
+    reporter.report(outcome, status, response.extensions_mut());
+    response
+}
+
+/// Makes the response that leaves a middleware of what the inner service, or a callback, answered.
+pub(crate) fn pass_on<B: Body>(
+    mut head: response::Parts,
+    body: ResponseBody<B>,
+    reporter: &Reporter,
+) -> Response<ResponseBody<B>> {
+    reporter.report(body.outcome(), head.status, &mut head.extensions);
+    Response::from_parts(head, body)
+}

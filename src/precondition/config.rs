@@ -1,0 +1,100 @@
+//! The settings of the layer, those of each kind and those that both have.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use http::{request, HeaderMap, Response};
+
+use super::{locks::Resources, source::StateSource};
+use crate::{
+    clock::{self, Clock},
+    exchange::{KnownValidators, Reporter, RequestPredicate},
+    rules::{HttpDate, Validators},
+    validators::FreshnessPolicy,
+};
+
+/// The kind of [`PreconditionLayer`] that asks a [`StateSource`].
+pub struct FromSource<F: StateSource> {
+    pub(super) source: Arc<F>,
+    pub(super) on_error: Option<Arc<ErrorAnswer<F::Error>>>,
+    pub(super) on_not_modified: Option<Arc<HeadEdit>>,
+    pub(super) add_validators: bool,
+    pub(super) freshness: FreshnessPolicy,
+}
+
+/// The kind of [`PreconditionLayer`] that asks the service itself.
+#[derive(Clone)]
+pub struct FromGet {
+    pub(super) resources: Arc<Resources>,
+}
+
+impl<F: StateSource> FromSource<F> {
+    /// Says what is known of the target of a request.
+    pub(super) fn known(&self, parts: &request::Parts, validators: Validators) -> KnownValidators {
+        let validators = if self.add_validators { validators } else { Validators::new() };
+        KnownValidators::new(&parts.uri, &parts.extensions, validators, self.freshness)
+    }
+}
+
+impl<F: StateSource> Clone for FromSource<F> {
+    fn clone(&self) -> Self {
+        Self {
+            source: Arc::clone(&self.source),
+            on_error: self.on_error.clone(),
+            on_not_modified: self.on_not_modified.clone(),
+            ..*self
+        }
+    }
+}
+
+impl<F: StateSource> fmt::Debug for FromSource<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FromSource")
+            .field("add_validators", &self.add_validators)
+            .field("freshness", &self.freshness)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for FromGet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FromGet").finish_non_exhaustive()
+    }
+}
+
+/// The settings that both kinds have.
+#[derive(Clone)]
+pub(super) struct PreconditionConfig {
+    pub(super) required: Option<Arc<RequestPredicate>>,
+    pub(super) clock: Arc<Clock>,
+    pub(super) reporter: Reporter,
+}
+
+impl Default for PreconditionConfig {
+    fn default() -> Self {
+        Self { required: None, clock: Arc::new(clock::system_time), reporter: Reporter::default() }
+    }
+}
+
+impl PreconditionConfig {
+    pub(super) fn now(&self) -> HttpDate {
+        HttpDate::nearest((self.clock)())
+    }
+
+    /// Returns true if a write must have a precondition.
+    pub(super) fn requires(&self, parts: &request::Parts) -> bool {
+        self.required.as_ref().is_some_and(|required| required(parts))
+    }
+}
+
+impl fmt::Debug for PreconditionConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PreconditionConfig")
+            .field("report_outcome", &self.reporter.in_extensions)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) type ErrorAnswer<E> = dyn Fn(E) -> Response<Bytes> + Send + Sync;
+
+pub(super) type HeadEdit = dyn Fn(&request::Parts, &mut HeaderMap) + Send + Sync;

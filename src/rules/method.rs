@@ -1,0 +1,22 @@
+//! What a method means for conditional requests
+//! ([RFC 9110, sections 9.2.1 and 13.2.1](https://www.rfc-editor.org/rfc/rfc9110.html#section-9.2.1)).
+
+use http::Method;
+
+/// Returns true if the response to this method is a representation of its target.
+pub(crate) fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// Returns true if the method may change the resource: it is not registered as safe.
+pub(crate) fn is_write(method: &Method) -> bool {
+    let safe =
+        ["GET", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "QUERY", "REPORT", "SEARCH"];
+    !safe.contains(&method.as_str())
+}
+
+/// Returns true if the method does not select or change a representation, so that preconditions
+/// are ignored (RFC 9110, 13.2.1).
+pub(crate) fn ignores_preconditions(method: &Method) -> bool {
+    matches!(*method, Method::CONNECT | Method::OPTIONS | Method::TRACE)
+}

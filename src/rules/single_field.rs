@@ -1,0 +1,45 @@
+//! A field that must stand once.
+
+use http::{header::AsHeaderName, HeaderMap, HeaderValue};
+
+/// The value of a field of which a message has one line, if it is right.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum SingleField<T> {
+    #[default]
+    Absent,
+    /// It cannot be read, or there are several lines.
+    Invalid,
+    Value(T),
+}
+
+impl<T> SingleField<T> {
+    /// Takes in a line of the field; `read` is only called for the first one.
+    pub(crate) fn take_line(&mut self, read: impl FnOnce() -> Option<T>) {
+        *self = match self {
+            Self::Absent => read().map_or(Self::Invalid, Self::Value),
+            Self::Invalid | Self::Value(_) => Self::Invalid,
+        };
+    }
+
+    /// Returns the value, if there is one that can be read.
+    pub(crate) fn value(&self) -> Option<&T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent | Self::Invalid => None,
+        }
+    }
+
+    /// Returns true if there is a line of the field, of whatever value.
+    pub(crate) fn is_present(&self) -> bool {
+        !matches!(self, Self::Absent)
+    }
+}
+
+/// Returns the only line of a field; `None` if there is none, or more than one.
+pub(crate) fn single_line(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&HeaderValue> {
+    let mut field = SingleField::Absent;
+    for line in headers.get_all(name) {
+        field.take_line(|| Some(line));
+    }
+    field.value().copied()
+}
