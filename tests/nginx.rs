@@ -28,7 +28,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, UnixStream};
-use tower_conditional::{ConditionalLayer, EntityTag, FreshnessPolicy, Preconditions, Validators};
+use tower_conditional::{ConditionalLayer, EntityTag, FreshnessPolicy, Preconditions};
 
 #[tokio::test]
 async fn nginx_asks_again_with_the_tag_and_is_told_not_modified() {

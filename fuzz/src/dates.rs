@@ -41,7 +41,7 @@ pub fn holds(input: &[u8]) {
 
     let Ok(line) = HeaderValue::from_bytes(text) else { return };
     let asked = Preconditions::from_headers(&HeaderMap::from_iter([(IF_MODIFIED_SINCE, line)]));
-    let given = |date: HttpDate| Validators::new().last_modified(LastModified::Given(date)).into();
+    let given = |date: HttpDate| Validators::new().last_modified(LastModified::Given(date));
     if fixed == date {
         let later = HttpDate::from_unix_seconds(date.unix_seconds() + 1);
         assert_eq!(asked.evaluate(&Method::GET, &given(date)), Decision::NotModified);
