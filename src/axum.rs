@@ -1,4 +1,5 @@
-//! Axum: the preconditions of a request as an extractor, validators as parts of a response.
+//! Axum: the preconditions of a request as an extractor, validators as parts of a
+//! response.
 
 use std::convert::Infallible;
 
@@ -23,23 +24,35 @@ use crate::{
 ///
 /// # Examples
 ///
-/// A handler that overwrites nobody's edit; [`check`](Preconditions::check) refuses with 412, and its `?` answers so:
+/// A handler that overwrites nobody's edit; [`check`](Preconditions::check) refuses
+/// with 412, and its `?` answers so:
 ///
 /// ```
 /// use std::sync::Arc;
 ///
-/// use axum::{extract::State, http::{Method, StatusCode}, response::Result, routing::put, Router};
+/// use axum::{
+///     extract::State,
+///     http::{Method, StatusCode},
+///     response::Result,
+///     routing::put,
+///     Router,
+/// };
 /// use tokio::sync::Mutex;
 /// use tower_conditional::{EntityTag, Preconditions};
 ///
-/// async fn write(State(note): State<Arc<Mutex<String>>>, asked: Preconditions, new: String) -> Result<(EntityTag, StatusCode)> {
+/// async fn write(
+///     State(note): State<Arc<Mutex<String>>>,
+///     asked: Preconditions,
+///     new: String,
+/// ) -> Result<(EntityTag, StatusCode)> {
 ///     let mut note = note.lock().await;
 ///     asked.check(&Method::PUT, EntityTag::of(note.as_bytes()))?;
 ///     *note = new;
 ///     Ok((EntityTag::of(note.as_bytes()), StatusCode::NO_CONTENT))
 /// }
 ///
-/// let app: Router = Router::new().route("/note", put(write)).with_state(Arc::default());
+/// let app: Router =
+///     Router::new().route("/note", put(write)).with_state(Arc::default());
 /// # drop(app);
 /// ```
 impl<S: Sync> FromRequestParts<S> for Preconditions {

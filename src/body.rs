@@ -27,8 +27,9 @@ pub(crate) type PolledFrame<E> = Option<Result<Frame<Bytes>, E>>;
 
 /// Has the task polled again, when others have had their turn.
 ///
-/// Waking the task would do that too, but Tokio looks for I/O only now and then while tasks are awake: a worker with a large
-/// body to hash would see nothing of its sockets for a hundred slices.
+/// Waking the task would do that too, but Tokio looks for I/O only now and then while
+/// tasks are awake: a worker with a large body to hash would see nothing of its sockets
+/// for a hundred slices.
 pub(crate) fn yield_now(cx: &mut Context<'_>) {
     let turn: Poll<()> = pin!(tokio::task::yield_now()).poll(cx);
     debug_assert_eq!(turn, Poll::Pending);

@@ -1,10 +1,10 @@
 //! The one place that reads the system's clock.
 
-use std::time::SystemTime;
+use std::{str::FromStr, time::SystemTime};
 
 use http::HeaderMap;
 
-use crate::rules::{HttpDate, Preconditions};
+use crate::rules::{HttpDate, InvalidHttpDate, Preconditions};
 
 /// A clock of the user's, or the system's.
 pub(crate) type Clock = dyn Fn() -> SystemTime + Send + Sync;
@@ -23,6 +23,17 @@ pub(crate) fn system_time() -> SystemTime {
 /// Returns the second of the system's clock.
 pub(crate) fn now() -> HttpDate {
     HttpDate::nearest(system_time())
+}
+
+impl FromStr for HttpDate {
+    type Err = InvalidHttpDate;
+
+    /// Reads a date in any of the three forms of HTTP, as [`HttpDate::parse`] does.
+    ///
+    /// The system's clock places the two-digit year of the second form.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text, now()).ok_or(InvalidHttpDate::new())
+    }
 }
 
 impl Preconditions {

@@ -1,4 +1,5 @@
-//! `ConditionalLayer`: validators found in the response, preconditions evaluated after the handler ran.
+//! `ConditionalLayer`: validators found in the response, preconditions evaluated after
+//! the handler ran.
 
 mod config;
 mod future;

@@ -1,5 +1,5 @@
-//! Edits heads. One of 24,576 lines takes no more: the methods of [`HeaderMap`] that are used elsewhere would panic there,
-//! and these leave it as it is.
+//! Edits heads. One of 24,576 lines takes no more: the methods of [`HeaderMap`] that
+//! are used elsewhere would panic there, and these leave it as it is.
 
 use http::{
     header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE},

@@ -1,4 +1,5 @@
-//! `PreconditionLayer`: validators known, and preconditions evaluated, before the handler runs.
+//! `PreconditionLayer`: validators known, and preconditions evaluated, before the
+//! handler runs.
 
 mod config;
 mod from_get;

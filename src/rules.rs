@@ -16,7 +16,7 @@ mod validators;
 
 pub use self::{
     entity_tag::{EntityTag, InvalidEntityTag},
-    http_date::{HttpDate, HttpDateOutOfRange},
+    http_date::{HttpDate, HttpDateOutOfRange, InvalidHttpDate},
     preconditions::{Decision, Preconditions},
     validators::{LastModified, Representation, Validators},
 };

@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     fmt,
     sync::atomic::{AtomicU64, AtomicU8, Ordering::Relaxed},
 };
@@ -11,8 +12,9 @@ use crate::outcome::{Outcome, Reason};
 /// What a [`ConditionalLayer`](crate::ConditionalLayer) did since it was made: see
 /// [`ConditionalLayer::stats`](crate::ConditionalLayer::stats).
 ///
-/// All but [`bytes_kept`](Self::bytes_kept) only ever grow. Octets are those of content, without heads.
-#[derive(Clone, Copy, Debug, Default)]
+/// All but [`bytes_kept`](Self::bytes_kept) only ever grow. Bytes are those of
+/// content, without heads.
+#[derive(Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct Stats {
     /// Requests that were answered, by whatever answer.
@@ -23,19 +25,23 @@ pub struct Stats {
     pub not_modified: u64,
     /// Answers with 412 (Precondition Failed).
     pub precondition_failed: u64,
-    /// Writes without a precondition that were answered with 428 (Precondition Required).
+    /// Writes without a precondition that were answered with 428 (Precondition
+    /// Required).
     pub precondition_required: u64,
-    /// Requests that were refused because the state of the resource could not be found out.
+    /// Requests that were refused because the state of the resource could not be found
+    /// out.
     pub state_unavailable: u64,
     /// Requests that a [`PreconditionLayer`](crate::PreconditionLayer) let through.
     pub proceeded: u64,
-    /// Octets of content that need not be sent because of a 304; of content of unknown length, none.
+    /// Bytes of content that need not be sent because of a 304; of content of unknown
+    /// length, none.
     pub bytes_not_sent: u64,
-    /// Octets that were hashed to make tags.
+    /// Bytes that were hashed to make tags.
     pub bytes_hashed: u64,
-    /// Octets that were found to be the same as last time, and not hashed.
+    /// Bytes that were found to be the same as last time, and not hashed.
     pub bytes_compared: u64,
-    /// Octets of content that are kept at the moment, with some hundred for each resource.
+    /// Bytes of content that are kept at the moment, with some hundred for each
+    /// resource.
     pub bytes_kept: u64,
     left_alone: [u64; Reason::ALL.len()],
 }
@@ -47,7 +53,34 @@ impl Stats {
     }
 }
 
-/// Counts without locks. Threads have slots of their own, so that they do not wait for each other's cache lines.
+impl fmt::Debug for Stats {
+    /// Writes the counters with their names; of the reasons only those that were met.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut stats = f.debug_struct("Stats");
+        stats
+            .field("served", &self.served)
+            .field("tagged", &self.tagged)
+            .field("not_modified", &self.not_modified)
+            .field("precondition_failed", &self.precondition_failed)
+            .field("precondition_required", &self.precondition_required)
+            .field("state_unavailable", &self.state_unavailable)
+            .field("proceeded", &self.proceeded)
+            .field("bytes_not_sent", &self.bytes_not_sent)
+            .field("bytes_hashed", &self.bytes_hashed)
+            .field("bytes_compared", &self.bytes_compared)
+            .field("bytes_kept", &self.bytes_kept);
+        let met = self.left_alone().filter(|(_, count)| *count > 0);
+        stats
+            .field(
+                "left_alone",
+                &met.map(|(reason, count)| (reason.to_string(), count)).collect::<BTreeMap<_, _>>(),
+            )
+            .finish()
+    }
+}
+
+/// Counts without locks. Threads have slots of their own, so that they do not wait for
+/// each other's cache lines.
 #[derive(Default)]
 pub(crate) struct Counters {
     slots: [Slot; SLOTS],
@@ -89,17 +122,17 @@ impl Counters {
         counter.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn not_sent(&self, octets: u64) {
-        self.slot().bytes_not_sent.fetch_add(octets, Relaxed);
+    pub(crate) fn not_sent(&self, bytes: u64) {
+        self.slot().bytes_not_sent.fetch_add(bytes, Relaxed);
     }
 
-    pub(crate) fn hashed(&self, octets: u64) {
-        self.slot().bytes_hashed.fetch_add(octets, Relaxed);
+    pub(crate) fn hashed(&self, bytes: u64) {
+        self.slot().bytes_hashed.fetch_add(bytes, Relaxed);
     }
 
     #[inline]
-    pub(crate) fn compared(&self, octets: u64) {
-        self.slot().bytes_compared.fetch_add(octets, Relaxed);
+    pub(crate) fn compared(&self, bytes: u64) {
+        self.slot().bytes_compared.fetch_add(bytes, Relaxed);
     }
 
     /// Adds up what was counted.

@@ -1,6 +1,8 @@
-//! How one response gets its validators: what may be tagged, the tag, and what its head says.
+//! How one response gets its validators: what may be tagged, the tag, and what its head
+//! says.
 //!
-//! Nothing here waits for anything, reads a clock or knows of Tower; time is an argument.
+//! Nothing here waits for anything, reads a clock or knows of Tower; time is an
+//! argument.
 
 mod digest;
 mod freshness;

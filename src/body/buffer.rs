@@ -1,4 +1,5 @@
-//! The frames read ahead of a response: kept as they came, counted, and given back in order.
+//! The frames read ahead of a response: kept as they came, counted, and given back in
+//! order.
 //!
 //! The buffer does no I/O: frames are pushed in, and it says when to stop.
 
@@ -23,7 +24,8 @@ pub(crate) struct Buffer {
 /// Frames in their order, and trailers.
 #[derive(Default)]
 pub(crate) struct Content {
-    /// The first frame lies here: most bodies have no other, and need no allocation then.
+    /// The first frame lies here: most bodies have no other, and need no allocation
+    /// then.
     first: Option<Bytes>,
     /// In a box, because most bodies have no other frame.
     tail: Option<Box<Tail>>,
@@ -95,7 +97,8 @@ impl Buffer {
         }
     }
 
-    /// Returns how many frames may be kept: their bookkeeping then costs no tail than half the limit, and 32 KiB.
+    /// Returns how many frames may be kept: their bookkeeping then costs no tail than
+    /// half the limit, and 32 KiB.
     fn most_frames(&self) -> usize {
         usize::try_from(self.limit / 64).unwrap_or(usize::MAX).saturating_add(1024)
     }

@@ -19,8 +19,8 @@ use crate::{
 
 /// Hashes content that passes, and does something with its tag when all of it has.
 ///
-/// A frame goes on when it is hashed, 64 KiB a poll; nothing of it is kept after that. Content that ends with an error, too
-/// early or not at all teaches nothing.
+/// A frame goes on when it is hashed, 64 KiB a poll; nothing of it is kept after that.
+/// Content that ends with an error, too early or not at all teaches nothing.
 pub(crate) struct FrameHasher {
     /// `None` once the tag was made, or cannot be.
     hashing: Option<Box<dyn DynTagHasher>>,
@@ -116,7 +116,8 @@ impl FrameHasher {
         Self { hashing: Some(hashing), size, hashed: 0, held: None, is_over: false, then, counters }
     }
 
-    /// Yields what `next` yields, hashed. With what it yields, `next` says whether nothing follows.
+    /// Yields what `next` yields, hashed. With what it yields, `next` says whether
+    /// nothing follows.
     pub(crate) fn poll<E>(
         &mut self,
         cx: &mut Context<'_>,
@@ -202,7 +203,8 @@ impl FrameHasher {
 }
 
 impl Drop for FrameHasher {
-    /// Over HTTP/1.1 nobody asks for the end of content whose length is known: it is dropped when all of it has passed.
+    /// Over HTTP/1.1 nobody asks for the end of content whose length is known: it is
+    /// dropped when all of it has passed.
     fn drop(&mut self) {
         if self.size.exact.is_some() && self.held.is_none() {
             self.finish();

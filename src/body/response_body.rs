@@ -16,7 +16,7 @@ use crate::outcome::Outcome;
 pin_project! {
     /// The body of a response that went through the layer.
     ///
-    /// It yields what the inner body yields: every frame in its order, trailers, errors. TagHasher a 304 and a 412 it is empty
+    /// It yields what the inner body yields: every frame in its order, trailers, errors. Of a 304 and a 412 it is empty
     /// from the start. It is fused: polled after its end, it ends again.
     ///
     /// `Default` makes an empty one.
@@ -84,7 +84,8 @@ enum Transform {
     Slice(FrameSlicer),
 }
 
-/// A body that was read in part: what was read, what came last, and what is still to come.
+/// A body that was read in part: what was read, what came last, and what is still to
+/// come.
 pub(crate) struct Replay<B: Body> {
     pub(crate) read: Content,
     /// What came after the buffered frames and ended the reading, if anything did.
@@ -148,7 +149,8 @@ impl<B: Body> ResponseBody<B> {
         Self::from_kind(Kind::Inner { body }, outcome)
     }
 
-    /// Gives back content that was read to its end. `exact`: whether the inner body knew its size.
+    /// Gives back content that was read to its end. `exact`: whether the inner body
+    /// knew its size.
     pub(crate) fn buffered(content: Content, exact: bool, outcome: Outcome) -> Self {
         let kind = match content.into_single() {
             Ok(Some(data)) => Kind::Whole { data },
@@ -256,8 +258,8 @@ impl<B: Body> Replay<B> {
                 Some(Ok(read))
             }
             (None, None) if self.last.is_none() => None,
-            // Deliberately not ready once: the inner body was not, either, and Hyper's HTTP/1.1 drops what it did not flush
-            // when an error comes right behind it.
+            // Deliberately not ready once: the inner body was not, either, and Hyper's HTTP/1.1
+            // drops what it did not flush when an error comes right behind it.
             (None, _) if std::mem::take(&mut self.flush) => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -280,7 +282,8 @@ impl<B: Body> Replay<B> {
             && self.rest.as_ref().is_some_and(|rest| rest.is_end_stream())
     }
 
-    /// What the inner body said at first, less what was given back since: so a body that lies goes on lying alike.
+    /// What the inner body said at first, less what was given back since: so a body
+    /// that lies goes on lying alike.
     fn size_hint(&self) -> SizeHint {
         less(&self.hint, 0)
     }
@@ -319,7 +322,8 @@ fn at_least(bytes: u64) -> SizeHint {
     hint
 }
 
-/// Returns a hint for a body that has still to yield `bytes` which the hint does not count.
+/// Returns a hint for a body that has still to yield `bytes` which the hint does not
+/// count.
 fn more(hint: &SizeHint, bytes: u64) -> SizeHint {
     let mut all = at_least(hint.lower().saturating_add(bytes));
     if let Some(upper) = hint.upper().and_then(|upper| upper.checked_add(bytes)) {

@@ -33,7 +33,7 @@ pub(super) struct Config {
     pub(super) timer: Arc<Timer>,
     /// How many hex digits of a hash a tag has.
     pub(super) generated_length: usize,
-    /// Tags learnt while content was sent, where that is asked for.
+    /// Tags learned while content was sent, where that is asked for.
     pub(super) learned: Option<Arc<LearnedTags>>,
     pub(super) trust_inner_dates: bool,
     pub(super) inner_tags: InnerTags,
@@ -78,7 +78,8 @@ impl Config {
         HttpDate::nearest((self.clock)())
     }
 
-    /// Starts with no tags: what is remembered elsewhere has other tags than will be generated from now on.
+    /// Starts with no tags: what is remembered elsewhere has other tags than will be
+    /// generated from now on.
     pub(super) fn forget_tags(&mut self) {
         self.content_cache = self
             .content_cache
@@ -87,7 +88,8 @@ impl Config {
         self.learned = self.learned.as_ref().map(|_| Arc::default());
     }
 
-    /// Returns the predicate that decides which responses may be tagged, if it is not the default one.
+    /// Returns the predicate that decides which responses may be tagged, if it is not
+    /// the default one.
     pub(super) fn tag_when(&self) -> Option<&(dyn Predicate + Send + Sync)> {
         self.tag_when.as_deref()
     }

@@ -1,4 +1,5 @@
-//! The future: waits for the head, has the content read if it may be tagged, and responds.
+//! The future: waits for the head, has the content read if it may be tagged, and
+//! responds.
 
 use std::{
     fmt,
@@ -58,8 +59,8 @@ pub(super) enum ResponseState<B, D> {
     Skipped(Reason, Arc<Config>),
     /// It will be evaluated by this; `None` once it was.
     Waiting(Option<RequestContext>),
-    /// Its content is being read; `None` once it was. In a box, so that the many futures that never
-    /// wait stay small.
+    /// Its content is being read; `None` once it was. In a box, so that the many
+    /// futures that never wait stay small.
     Reading(Option<Box<PendingResponse<B, D>>>),
 }
 

@@ -57,13 +57,14 @@ impl ResponseContext {
         date
     }
 
-    /// Returns true if clients may ask for parts of this content, and send its validators in
-    /// If-Range.
+    /// Returns true if clients may ask for parts of this content, and send its
+    /// validators in If-Range.
     pub(super) fn may_be_ranged(&self) -> bool {
         self.head.status == StatusCode::PARTIAL_CONTENT || self.fields.has_accept_ranges
     }
 
-    /// Notes whether the inner service supplied a validator that looks like one of the layer's.
+    /// Notes whether the inner service supplied a validator that looks like one of the
+    /// layer's.
     pub(super) fn note(&self, validator: Option<Key>, supplied: bool) {
         if let Some(validator) = validator {
             self.request.config.dates.note(validator, supplied);

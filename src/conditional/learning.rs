@@ -18,7 +18,8 @@ use crate::{
     validators::{ineligible, Digest, ResponseFields},
 };
 
-/// What the inner service says of its content, by which the tag of that content is looked up.
+/// What the inner service says of its content, by which the tag of that content is
+/// looked up.
 #[derive(Debug)]
 pub(super) struct LearnableContent {
     /// The resource and variant.
@@ -98,8 +99,8 @@ impl LearnableContent {
         }
     }
 
-    /// Returns what tells this content from others before its tag is known and afterwards, where
-    /// the inner service gives a tag.
+    /// Returns what tells this content from others before its tag is known and
+    /// afterwards, where the inner service gives a tag.
     pub(super) fn identity(&self) -> Option<u64> {
         self.by_tag.then(|| self.fingerprint.short())
     }

@@ -10,7 +10,8 @@ use crate::{outcome::Reason, rules::SingleField, store::HashedTag, validators::i
 pub(super) enum BodyPlan {
     /// Send it as it comes: it gets no tag of the layer's, and this is why.
     PassThrough(Reason),
-    /// Send it as it comes: it has no tag of the layer's yet, but may get one while it is sent.
+    /// Send it as it comes: it has no tag of the layer's yet, but may get one while it
+    /// is sent.
     Stream(Reason),
     /// Send it as it comes: its tag was learned.
     UseLearnedTag(HashedTag),

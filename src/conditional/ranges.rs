@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl ResponseContext {
-    /// Sends the part of the content that was asked for, and says that parts may be asked for
-    /// (RFC 9110, sections 14 and 13.2.2, step 5).
+    /// Sends the part of the content that was asked for, and says that parts may be
+    /// asked for (RFC 9110, sections 14 and 13.2.2, step 5).
     ///
     /// `is_allowed`: If-Range holds, or there is none.
     pub(super) fn serve_range<B: Body>(&mut self, is_allowed: bool, body: &mut ResponseBody<B>) {

@@ -19,8 +19,8 @@ use crate::{
 
 /// A body that is being read and hashed.
 pub(super) struct ReadAhead<B, D> {
-    /// In a box, because the response goes on with it if the reading is abandoned, and it may not
-    /// move once it was polled. `None` once it has ended.
+    /// In a box, because the response goes on with it if the reading is abandoned, and
+    /// it may not move once it was polled. `None` once it has ended.
     body: Option<Pin<Box<B>>>,
     /// What was read of it.
     buffer: Buffer,
@@ -40,7 +40,8 @@ struct HashProgress<D> {
     bytes: usize,
 }
 
-/// Why a body was not read to its end, or not used. In a box, because it is rare and large.
+/// Why a body was not read to its end, or not used. In a box, because it is rare and
+/// large.
 pub(super) struct Abandoned<E> {
     reason: Reason,
     /// What was read after what is in the buffer, and ended the reading.
@@ -66,7 +67,8 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         Self { body: Some(Box::pin(body)), buffer, hint, wait, hashing: None }
     }
 
-    /// Goes on reading, then comparing and hashing; ready when there is a tag, or will be none.
+    /// Goes on reading, then comparing and hashing; ready when there is a tag, or will
+    /// be none.
     #[inline(always)]
     pub(super) fn poll(
         &mut self,
@@ -175,7 +177,8 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         Poll::Pending
     }
 
-    /// Waits for a body that is not ready; ready when the client has waited long enough.
+    /// Waits for a body that is not ready; ready when the client has waited long
+    /// enough.
     fn poll_wait(&mut self, cx: &mut Context<'_>, config: &Config) -> Poll<()> {
         let is_sized = self.buffer.promised().is_some();
         let timeout =
@@ -235,8 +238,8 @@ impl<D: Digest> HashProgress<D> {
     }
 }
 
-/// How much one poll may do before it lets other tasks have their turn: a compressor inside can make one poll of 1 MiB
-/// last 23 ms.
+/// How much one poll may do before it lets other tasks have their turn: a compressor
+/// inside can make one poll of 1 MiB last 23 ms.
 struct Budget {
     frames: usize,
     bytes: usize,

@@ -1,4 +1,5 @@
-//! What is kept of a GET or HEAD until its response comes, and what the inner service gets to see.
+//! What is kept of a GET or HEAD until its response comes, and what the inner service
+//! gets to see.
 
 use std::sync::Arc;
 
@@ -89,11 +90,11 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Returns true if the only precondition of this write is a date that this layer may have
-    /// generated.
+    /// Returns true if the only precondition of this write is a date that this layer
+    /// may have generated.
     ///
-    /// The inner service never saw that date and would ignore the field (RFC 9110, 13.1.4), so the
-    /// write would go through unchecked.
+    /// The inner service never saw that date and would ignore the field (RFC 9110,
+    /// 13.1.4), so the write would go through unchecked.
     fn depends_on_generated_date(&self, config: &Arc<Config>) -> bool {
         let request = RequestContext::read(self, config);
         let preconditions = &request.preconditions;
@@ -126,8 +127,8 @@ impl<'a> RequestHead<'a> {
 /// Why a response will not be evaluated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Bypass {
-    /// The request must not run: it is a write that depends on a date which the inner service does
-    /// not know.
+    /// The request must not run: it is a write that depends on a date which the inner
+    /// service does not know.
     Reject,
     /// The layer does not handle the request.
     Skip(Reason),
@@ -284,12 +285,13 @@ impl RequestContext {
         forward
     }
 
-    /// Returns true if the part that is asked for is bound to a validator that this layer may have
-    /// generated.
+    /// Returns true if the part that is asked for is bound to a validator that this
+    /// layer may have generated.
     ///
-    /// The inner service does not know it. If it ignores If-Range, as `ServeDir` does, it would
-    /// send a part of other content; and of a part alone no tag can be made to evaluate If-Match.
-    /// Without Range the client gets the whole, which is always right.
+    /// The inner service does not know it. If it ignores If-Range, as `ServeDir` does,
+    /// it would send a part of other content; and of a part alone no tag can be
+    /// made to evaluate If-Match. Without Range the client gets the whole, which is
+    /// always right.
     fn is_bound_to_own(&self, headers: &HeaderMap) -> bool {
         let preconditions = &self.preconditions;
         let is_own = |key: Option<Key>| key.is_some_and(|key| !self.config.dates.is_supplied(key));

@@ -1,8 +1,8 @@
 //! From the inner response to the one that is sent.
 //!
 //! 1. [`ResponseContext::plan`] says whether the content is to be read for a tag.
-//! 2. [`ResponseContext::respond`] gives the head its validators, evaluates the preconditions by
-//!    them, and sends 304, 412 or the response.
+//! 2. [`ResponseContext::respond`] gives the head its validators, evaluates the
+//!    preconditions by them, and sends 304, 412 or the response.
 
 use http::{
     header::{ACCEPT_ENCODING, CONTENT_LENGTH, ETAG, TRANSFER_ENCODING},
@@ -31,7 +31,8 @@ pub(super) struct ResponseContext {
 }
 
 impl ResponseContext {
-    /// Reads the head of a response, when it has the validators that an outer layer knows.
+    /// Reads the head of a response, when it has the validators that an outer layer
+    /// knows.
     #[inline]
     pub(super) fn new(
         request: RequestContext,
@@ -87,8 +88,8 @@ impl ResponseContext {
         pass_on(self.head, body, &self.request.config.reporter)
     }
 
-    /// Evaluates the preconditions by what is known of the response, and makes its head the one to
-    /// send.
+    /// Evaluates the preconditions by what is known of the response, and makes its head
+    /// the one to send.
     #[inline]
     fn evaluate(&mut self, tag: Result<ContentTag, Reason>, has_content: bool) -> Evaluation {
         let (tag, untagged) = self.outgoing_tag(tag);
@@ -126,7 +127,8 @@ impl ResponseContext {
         Evaluation { decision, range_allowed }
     }
 
-    /// Returns the tag to evaluate by and to send, and why the content has none of the layer's.
+    /// Returns the tag to evaluate by and to send, and why the content has none of the
+    /// layer's.
     fn outgoing_tag(
         &mut self,
         tag: Result<ContentTag, Reason>,
@@ -148,8 +150,8 @@ impl ResponseContext {
     #[inline]
     fn decide(&self, current: Current<'_>, untagged: Option<Reason>) -> Decision {
         let (preconditions, status) = (&self.request.preconditions, self.head.status);
-        // Preconditions are ignored where the response without them would be no success (RFC 9110,
-        // 13.2.1).
+        // Preconditions are ignored where the response without them would be no success (RFC
+        // 9110, 13.2.1).
         if preconditions.is_empty() || !status.is_success() {
             return Decision::Proceed;
         }
@@ -179,7 +181,8 @@ impl ResponseContext {
         decision
     }
 
-    /// Returns `Some` if the layer serves parts of this content: whether If-Range allows it.
+    /// Returns `Some` if the layer serves parts of this content: whether If-Range
+    /// allows it.
     fn range_allowed(&self, current: Current<'_>) -> Option<bool> {
         let config = &self.request.config;
         if !config.ranges || self.head.status != StatusCode::OK {
@@ -202,8 +205,8 @@ impl ResponseContext {
         }
     }
 
-    /// Returns how many bytes the content has, if the response says so and does not contradict
-    /// itself.
+    /// Returns how many bytes the content has, if the response says so and does not
+    /// contradict itself.
     pub(super) fn length(&self, body: &impl Body) -> Option<u64> {
         let is_head = self.request.is_head;
         match (&self.fields.content_length, body.size_hint().exact()) {

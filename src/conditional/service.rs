@@ -1,4 +1,4 @@
-//! The service: gathers what the response will be judged by, and calls the inner one.
+//! The service: gathers what the response will be evaluated by, and calls the inner one.
 
 use std::{
     fmt,
@@ -24,8 +24,9 @@ use crate::{
 
 /// The service that [`ConditionalLayer`] makes.
 ///
-/// A [write](crate#writes) that is refused leaves the inner service ready, for the next call of this very service: a place
-/// that it took meanwhile (`ConcurrencyLimit`) is given back with that, or when the service is dropped.
+/// A [write](crate#writes) that is refused leaves the inner service ready, for the next
+/// call of this very service: a place that it took meanwhile (`ConcurrencyLimit`) is
+/// given back with that, or when the service is dropped.
 ///
 /// See the [crate docs](crate) for an example.
 pub struct Conditional<S, D = Sha256> {

@@ -27,36 +27,40 @@ impl RequestContext {
         self.config.inner_tags == InnerTags::Replace && self.has_no_known_validators(head)
     }
 
-    /// Returns true if no other layer of this crate knows the validators of the representation.
+    /// Returns true if no other layer of this crate knows the validators of the
+    /// representation.
     pub(super) fn has_no_known_validators(&self, head: &response::Parts) -> bool {
         self.extras().known.is_none() && head.extensions.get::<KnownValidators>().is_none()
     }
 
-    /// Returns true if the request lists the tag, as it is or with a suffix that a proxy appends.
+    /// Returns true if the request lists the tag, as it is or with a suffix that a
+    /// proxy appends.
     pub(super) fn lists_tag(&self, etag: &EntityTag) -> bool {
         self.preconditions.lists_tag(etag) || self.lists_tag_with_suffix(etag)
     }
 
-    /// Returns true if If-None-Match lists the tag with a suffix that a proxy is known to append.
+    /// Returns true if If-None-Match lists the tag with a suffix that a proxy is known
+    /// to append.
     pub(super) fn lists_tag_with_suffix(&self, etag: &EntityTag) -> bool {
         let mut suffixes = self.config.ignored_tag_suffixes.iter();
         suffixes.any(|suffix| self.preconditions.lists_tag_with_suffix(etag, suffix))
     }
 
-    /// Returns true if If-Match may list the tag that the layer would generate, had it read the
-    /// content.
+    /// Returns true if If-Match may list the tag that the layer would generate, had it
+    /// read the content.
     pub(super) fn if_match_may_hold(&self) -> bool {
         let mut tags = self.preconditions.if_match_tags();
         tags.any(|tag| !tag.is_weak() && self.looks_generated(tag.opaque()))
     }
 
-    /// Returns true if the bytes between the quotes of a tag look like what the layer generates.
+    /// Returns true if the bytes between the quotes of a tag look like what the layer
+    /// generates.
     fn looks_generated(&self, opaque: &[u8]) -> bool {
         looks_generated(opaque, self.config.generated_length)
     }
 
-    /// Returns true if a tag looks like one of the layer's with a suffix that a proxy is known to
-    /// append.
+    /// Returns true if a tag looks like one of the layer's with a suffix that a proxy
+    /// is known to append.
     pub(super) fn looks_generated_with_suffix(&self, tag: &EntityTag) -> bool {
         let mut suffixes = self.config.ignored_tag_suffixes.iter();
         suffixes.any(|suffix| {
@@ -65,14 +69,15 @@ impl RequestContext {
         })
     }
 
-    /// Returns the key under which the store notes that the inner service supplied a tag that
-    /// looks generated.
+    /// Returns the key under which the store notes that the inner service supplied a
+    /// tag that looks generated.
     pub(super) fn tag_key(&self, tag: &EntityTag) -> Option<Key> {
         let is_candidate = self.looks_generated(tag.opaque());
         is_candidate.then(|| self.key.with(&self.config.dates.keys, tag.as_bytes()))
     }
 
-    /// Returns the key under which the store notes that the inner service supplied a date.
+    /// Returns the key under which the store notes that the inner service supplied a
+    /// date.
     pub(super) fn date_key(&self, date: HttpDate) -> Option<Key> {
         let bytes = date.unix_seconds().to_le_bytes();
         self.config.last_modified.then(|| self.key.with(&self.config.dates.keys, &bytes))

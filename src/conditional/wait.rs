@@ -16,8 +16,9 @@ use tokio::{
 
 /// The wait with one body.
 ///
-/// The first time a body is not ready, the task wakes itself once: cooperative budgets and yields are no I/O. If that
-/// brings nothing, a timer is made, if waiting is allowed at all.
+/// The first time a body is not ready, the task wakes itself once: cooperative budgets
+/// and yields are no I/O. If that brings nothing, a timer is made, if waiting is
+/// allowed at all.
 #[derive(Debug, Default)]
 pub(super) struct BodyWait {
     woken: bool,
@@ -30,7 +31,8 @@ impl BodyWait {
         self.woken = false;
     }
 
-    /// Says whether to go on waiting for a body that is not ready; if so, the task will be woken.
+    /// Says whether to go on waiting for a body that is not ready; if so, the task will
+    /// be woken.
     pub(super) fn waits(&mut self, timeout: Duration, timer: &Timer, cx: &mut Context<'_>) -> bool {
         if self.sleep.is_none() {
             if !self.woken {
@@ -60,7 +62,8 @@ impl Timer {
         if self.missing.load(Ordering::Relaxed) {
             return None;
         }
-        // Deliberately caught: a runtime built without `enable_time` cannot be told from others but by this panic.
+        // Deliberately caught: a runtime built without `enable_time` cannot be told from others
+        // but by this panic.
         let outgoing_tag = panic::catch_unwind(|| Box::pin(sleep(duration))).ok();
         if outgoing_tag.is_none() {
             self.missing.store(true, Ordering::Relaxed);

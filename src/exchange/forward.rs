@@ -8,9 +8,10 @@
 //! | either date | also where the inner service does not know what the date stands for |
 //! | Range, with If-Range | where If-Range does not hold, or the layer has to evaluate it |
 //!
-//! Some services evaluate less than all fields: one that knows only dates would answer 304 by a
-//! date that the RFC asks to ignore, and some take the first of two dates. So what is ignored is
-//! removed, and a list over several lines becomes one line: some services read only the first.
+//! Some services evaluate less than all fields: one that knows only dates would answer
+//! 304 by a date that the RFC asks to ignore, and some take the first of two dates. So
+//! what is ignored is removed, and a list over several lines becomes one line: some
+//! services read only the first.
 
 use http::{
     header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE},

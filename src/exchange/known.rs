@@ -1,4 +1,5 @@
-//! Validators that are known before the inner service runs, and how the layers of this crate tell each other of them.
+//! Validators that are known before the inner service runs, and how the layers of this
+//! crate tell each other of them.
 
 use http::{response, Extensions, Uri};
 
@@ -8,23 +9,26 @@ use crate::{
     validators::FreshnessPolicy,
 };
 
-/// Validators that stand for the representation, whatever its content: in the extensions of a request for the layers
-/// further in, in those of a response for the layers further out.
+/// Validators that stand for the representation, whatever its content: in the
+/// extensions of a request for the layers further in, in those of a response for the
+/// layers further out.
 ///
-/// Where there are none, it says that somebody who judges writes knows nothing of what a layer makes.
+/// Where there are none, it says that somebody who evaluates writes knows nothing of what
+/// a layer makes.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownValidators {
     /// Of what.
     target: Target,
     pub(crate) validators: Validators,
     freshness: FreshnessPolicy,
-    /// It is said of a write that was judged, and of nothing else.
+    /// It is said of a write that was evaluated, and of nothing else.
     is_judgement: bool,
 }
 
 /// What a request is about, as it was seen at some place in a stack.
 ///
-/// An application may hand its request's extensions on with a request for something else.
+/// An application may hand its request's extensions on with a request for something
+/// else.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Target {
     uri: Uri,
@@ -32,9 +36,11 @@ pub(crate) struct Target {
     nested: usize,
 }
 
-/// In the extensions of a request: somebody asks for the validators alone, to judge a write by them.
+/// In the extensions of a request: somebody asks for the validators alone, to evaluate a
+/// write by them.
 ///
-/// They come back as [`KnownValidators`], if there is a `ConditionalLayer` to know them.
+/// They come back as [`KnownValidators`], if there is a `ConditionalLayer` to know
+/// them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Probe;
 
@@ -54,8 +60,8 @@ impl KnownValidators {
         Self { target: Target::default(), validators, freshness, is_judgement: false }
     }
 
-    /// Says it of a write that was judged, and of nothing else.
-    pub(crate) fn judged(self) -> Self {
+    /// Says it of a write that was evaluated, and of nothing else.
+    pub(crate) fn evaluated(self) -> Self {
         Self { is_judgement: true, ..self }
     }
 
@@ -68,7 +74,8 @@ impl KnownValidators {
         self.target.is(uri, extensions)
     }
 
-    /// Gives a response the validators that it lacks, if it has content of the representation.
+    /// Gives a response the validators that it lacks, if it has content of the
+    /// representation.
     pub(crate) fn complete(&self, head: &mut response::Parts, now: HttpDate) {
         complete(head, &self.validators, self.freshness, now);
     }
@@ -79,8 +86,8 @@ impl Target {
         Self { uri: uri.clone(), nested: nested(extensions).count() }
     }
 
-    /// Returns true if a request for this URI is about the same resource; routers take a prefix off, and some middleware the
-    /// slash at the end.
+    /// Returns true if a request for this URI is about the same resource; routers take
+    /// a prefix off, and some middleware the slash at the end.
     pub(crate) fn is(&self, uri: &Uri, extensions: &Extensions) -> bool {
         let (path, rest) = (self.uri.path(), uri.path());
         let (bare, bare_rest) = (path.trim_end_matches('/'), rest.trim_end_matches('/'));
@@ -88,7 +95,8 @@ impl Target {
         (is_rest || rest == "/" && self.is_prefix(extensions)) && self.uri.query() == uri.query()
     }
 
-    /// Returns true if routers have taken all of the path off since, and put "/" in its place.
+    /// Returns true if routers have taken all of the path off since, and put "/" in its
+    /// place.
     fn is_prefix(&self, extensions: &Extensions) -> bool {
         let mut segments = segments(self.uri.path());
         // A pattern has names for what differs.
@@ -99,7 +107,8 @@ impl Target {
     }
 }
 
-/// Returns the segments that Axum's routers have taken off a path so far, or the patterns that these fit.
+/// Returns the segments that Axum's routers have taken off a path so far, or the
+/// patterns that these fit.
 #[cfg(feature = "axum")]
 fn nested(extensions: &Extensions) -> impl Iterator<Item = &str> {
     segments(extensions.get().map_or("", axum::extract::NestedPath::as_str))

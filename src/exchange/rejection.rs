@@ -10,14 +10,16 @@ use crate::{
     rules::{is_write, Decision, HttpDate, Preconditions, Representation, Validators},
 };
 
-/// The answer to a request whose preconditions say that its method is not to be run, ready to send.
+/// The answer to a request whose preconditions say that its method is not to be run,
+/// ready to send.
 ///
-/// [`Preconditions::check`] makes it. With feature `axum` it is an `IntoResponse`; elsewhere convert it into a
-/// `http::Response` of any body that text can be made into.
+/// [`Preconditions::check`] makes it. With feature `axum` it is an `IntoResponse`;
+/// elsewhere convert it into a `http::Response` of any body that text can be made into.
 ///
-/// It bears the validators of the current state, so that the client learns what it would have had to name. A 304 ought to
-/// bear the `Cache-Control`, `Content-Location`, `Expires` and `Vary` of the 200 as well ([RFC 9110, section 15.4.5]):
-/// where there are any, add them to both.
+/// It carries the validators of the current state, so that the client learns what it
+/// would have had to name. A 304 ought to carry the `Cache-Control`, `Content-Location`,
+/// `Expires` and `Vary` of the 200 as well ([RFC 9110, section 15.4.5]): where there
+/// are any, add them to both.
 ///
 /// # Examples
 ///
@@ -27,7 +29,9 @@ use crate::{
 ///
 /// let headers = HeaderMap::from_iter([(IF_MATCH, "\"v6\"".parse()?)]);
 /// let current = EntityTag::strong("v7")?;
-/// let rejection = Preconditions::from_headers(&headers).check(&Method::PUT, &current).unwrap_err();
+/// let rejection = Preconditions::from_headers(&headers)
+///     .check(&Method::PUT, &current)
+///     .unwrap_err();
 ///
 /// let response: Response<String> = rejection.into();
 /// assert_eq!(response.status(), StatusCode::PRECONDITION_FAILED);
@@ -43,7 +47,8 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// Returns 304 (Not Modified), 412 (Precondition Failed) or 428 (Precondition Required).
+    /// Returns 304 (Not Modified), 412 (Precondition Failed) or 428 (Precondition
+    /// Required).
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
@@ -103,9 +108,11 @@ impl fmt::Display for Rejection {
 impl error::Error for Rejection {}
 
 impl Preconditions {
-    /// Judges the preconditions as [`evaluate`](Self::evaluate) does, and makes the answer if the method is not to be run.
+    /// Evaluates the preconditions as [`evaluate`](Self::evaluate) does, and makes the
+    /// answer if the method is not to be run.
     ///
-    /// Call it where the state cannot change until the write is done: inside the transaction.
+    /// Call it where the state cannot change until the write is done: inside the
+    /// transaction.
     ///
     /// # Errors
     ///
@@ -127,15 +134,17 @@ impl Preconditions {
         }
     }
 
-    /// Judges the preconditions as [`check`](Self::check) does, and insists that a request that writes has one.
+    /// Evaluates the preconditions as [`check`](Self::check) does, and insists that a
+    /// request that writes has one.
     ///
-    /// What counts is If-Match, `If-None-Match: *`, and If-Unmodified-Since if it is a date and the current state has one,
-    /// too: these keep an edit from being lost. A request with a safe method needs none.
+    /// What counts is If-Match, `If-None-Match: *`, and If-Unmodified-Since if it is a
+    /// date and the current state has one, too: these keep an edit from being lost.
+    /// A request with a safe method needs none.
     ///
     /// # Errors
     ///
-    /// Fails if the request is to be answered with 304, 412, or 428 ([RFC 6585, section 3]) whose content says what to
-    /// send.
+    /// Fails if the request is to be answered with 304, 412, or 428 ([RFC 6585, section
+    /// 3]) whose content says what to send.
     ///
     /// [RFC 6585, section 3]: https://www.rfc-editor.org/rfc/rfc6585.html#section-3
     pub fn check_required(
@@ -146,7 +155,8 @@ impl Preconditions {
         self.check_as(true, method, &current.into())
     }
 
-    /// Judges the preconditions, and insists that a write has one if that is `required`.
+    /// Evaluates the preconditions, and insists that a write has one if that is
+    /// `required`.
     pub(crate) fn check_as(
         &self,
         required: bool,

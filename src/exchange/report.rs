@@ -1,4 +1,5 @@
-//! How a middleware tells what it did with a request: counters, an event, and an extension.
+//! How a middleware tells what it did with a request: counters, an event, and an
+//! extension.
 
 use std::sync::Arc;
 

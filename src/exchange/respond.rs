@@ -1,4 +1,5 @@
-//! The one place that writes validators into a head, and turns it into that of a 304 or 412.
+//! The one place that writes validators into a head, and turns it into that of a 304 or
+//! 412.
 
 use http::{
     header::{CACHE_CONTROL, ETAG, LAST_MODIFIED, VARY},
@@ -41,7 +42,8 @@ pub(crate) fn insert_etag(headers: &mut HeaderMap, tag: HeaderValue) {
 
 /// Sets `Last-Modified`, in place of what is there.
 ///
-/// `asks_each_time` adds `no-cache`: the date alone would make the response heuristically fresh.
+/// `asks_each_time` adds `no-cache`: the date alone would make the response
+/// heuristically fresh.
 #[inline]
 pub(crate) fn insert_last_modified(
     headers: &mut HeaderMap,
@@ -64,9 +66,11 @@ pub(crate) fn insert_validators(headers: &mut HeaderMap, validators: &Validators
     }
 }
 
-/// Gives a response the validators that it lacks, if it has content of the representation.
+/// Gives a response the validators that it lacks, if it has content of the
+/// representation.
 ///
-/// A 304 gets none: the inner service made it for what it compared, which may be another state.
+/// A 304 gets none: the inner service made it for what it compared, which may be
+/// another state.
 pub(crate) fn complete(
     head: &mut response::Parts,
     validators: &Validators,
@@ -96,8 +100,8 @@ pub(crate) fn complete(
 
 /// Returns the date to send, if its second is over.
 ///
-/// Until then another change may get the same date (RFC 9110, section 8.8.2.2), and a date in the
-/// future must not be sent (section 8.8.2.1).
+/// Until then another change may get the same date (RFC 9110, section 8.8.2.2), and a
+/// date in the future must not be sent (section 8.8.2.1).
 fn date_to_send(last_modified: Option<LastModified>, now: HttpDate) -> Option<HttpDate> {
     last_modified.and_then(LastModified::date).filter(|date| *date < now)
 }
@@ -129,7 +133,8 @@ pub(crate) fn reject<B: Body>(
     response
 }
 
-/// Makes the response that leaves a middleware of what the inner service, or a callback, answered.
+/// Makes the response that leaves a middleware of what the inner service, or a
+/// callback, answered.
 pub(crate) fn pass_on<B: Body>(
     mut head: response::Parts,
     body: ResponseBody<B>,

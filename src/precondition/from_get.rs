@@ -1,4 +1,5 @@
-//! The kind that asks the service itself: a GET for the validators, then the write, with the resource locked meanwhile.
+//! The kind that asks the service itself: a GET for the validators, then the write,
+//! with the resource locked meanwhile.
 
 use std::{
     fmt,
@@ -81,8 +82,8 @@ where
                 config,
             );
         }
-        // The service that is ready may hold a permit that the one who has the lock is waiting for. It gives it back, and
-        // another gets ready when it is needed.
+        // The service that is ready may hold a permit that the one who has the lock is waiting
+        // for. It gives it back, and another gets ready when it is needed.
         let inner = self.inner.clone();
         drop(mem::replace(&mut self.inner, inner.clone()));
         let write = Some(PendingWrite { inner, request, lock, preconditions, required });
@@ -208,8 +209,8 @@ where
                     ready!(write.as_mut().expect(POLLED_AGAIN).inner.poll_ready(cx))?;
                     let PendingWrite { mut inner, mut request, lock, .. } =
                         write.take().expect(POLLED_AGAIN);
-                    // A date that was minted further in was judged here.
-                    let known = nothing_known(&request).judged();
+                    // A date that was generated further in was evaluated here.
+                    let known = nothing_known(&request).evaluated();
                     request.extensions_mut().insert(known);
                     let lock = Some(lock);
                     GuardState::Running {
@@ -252,7 +253,8 @@ impl<S, ReqBody> PendingWrite<S, ReqBody> {
     }
 }
 
-/// Says to other layers that somebody judges writes who knows nothing of what they make.
+/// Says to other layers that somebody evaluates writes who knows nothing of what they
+/// make.
 fn nothing_known<B>(request: &Request<B>) -> KnownValidators {
     KnownValidators::new(
         request.uri(),
@@ -278,7 +280,7 @@ fn probe<B: Default>(write: &Request<B>) -> Request<B> {
     // What a cache further in kept may be of yesterday.
     insert_field(get.headers_mut(), CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     *get.extensions_mut() = write.extensions().clone();
-    // That it was judged further out was said of the write.
+    // That it was evaluated further out was said of the write.
     if get.extensions().get::<KnownValidators>().is_some_and(KnownValidators::is_judgement) {
         get.extensions_mut().remove::<KnownValidators>();
     }
@@ -286,7 +288,8 @@ fn probe<B: Default>(write: &Request<B>) -> Request<B> {
     get
 }
 
-/// What the GET does not take over from the write: it has no content, wants all of the state, and is sent once.
+/// What the GET does not take over from the write: it has no content, wants all of the
+/// state, and is sent once.
 const NOT_ABOUT_THE_STATE: [&str; 15] = [
     "cache-control",
     "connection",
@@ -327,7 +330,8 @@ impl ProbedState {
         }
     }
 
-    /// Takes the tag that clients get, and the date with what the layers further in know of it.
+    /// Takes the tag that clients get, and the date with what the layers further in
+    /// know of it.
     fn of_content(head: &response::Parts, now: HttpDate) -> Self {
         let etag =
             single_line(&head.headers, ETAG).and_then(|value| EntityTag::try_from(value).ok());
@@ -335,7 +339,8 @@ impl ProbedState {
             single_line(&head.headers, LAST_MODIFIED).and_then(|value| HttpDate::parse(value, now));
         let known = head.extensions.get::<KnownValidators>().map(|known| &known.validators);
         let date = known.and_then(|known| known.last_modified);
-        // A layer in between may have set another tag or date. One that is not sent yet counts all the same.
+        // A layer in between may have set another tag or date. One that is not sent yet counts
+        // all the same.
         let is_another = |sent: &HttpDate| {
             date.is_none_or(|known| known.date().is_some_and(|known| known != *sent))
         };
@@ -353,7 +358,7 @@ where
         let state = match self.state {
             GuardState::Queued { .. } => "in line",
             GuardState::Probing { .. } => "reading",
-            GuardState::Checked { .. } => "judged",
+            GuardState::Checked { .. } => "evaluated",
             GuardState::Running { .. } => "running",
             GuardState::Rejected { .. } => "rejected",
         };

@@ -1,5 +1,5 @@
-//! The kind that asks a source: waits for the state, evaluates, and calls the inner service if it
-//! may run.
+//! The kind that asks a source: waits for the state, evaluates, and calls the inner
+//! service if it may run.
 
 use std::{
     fmt,
@@ -96,7 +96,7 @@ pin_project! {
     ///    │ may run                         ▼
     ///    └──► Running ───────────────► Response
     ///            ▲                         ▲
-    ///            └─ nothing to judge       └─ Rejected: a precondition is required
+    ///            └─ nothing to evaluate       └─ Rejected: a precondition is required
     /// ```
     #[must_use = "futures do nothing unless polled"]
     pub struct PreconditionFuture<S, F, ReqBody>
@@ -276,7 +276,8 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         self.run(validators, Outcome::Proceeded)
     }
 
-    /// Lets the request go on, and tells the layers further in what is known of its target.
+    /// Lets the request go on, and tells the layers further in what is known of its
+    /// target.
     fn run(&mut self, validators: Validators, outcome: Outcome) -> Verdict {
         let parts = &mut self.parts;
         let is_dated = validators.last_modified.is_some();
@@ -286,7 +287,7 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
             return Verdict::Run { known: Some(known), outcome };
         }
         if is_dated {
-            // Its date was judged here.
+            // Its date was evaluated here.
             parts.extensions.insert(known);
         }
         Verdict::Run { known: None, outcome }

@@ -21,16 +21,21 @@ use super::{
 };
 use crate::{stats::Stats, validators::FreshnessPolicy};
 
-/// Judges preconditions before the service it wraps is called, by validators that are known beforehand.
+/// Evaluates preconditions before the service it wraps is called, by validators that are
+/// known beforehand.
 ///
-/// What a [`ConditionalLayer`](crate::ConditionalLayer) cannot do, because it sees only responses: refuse a write before
-/// it is done, spare the handler its work, and say in time whether a part may be sent. The two go together in any order;
-/// see [the crate docs](crate#writes).
+/// What a [`ConditionalLayer`](crate::ConditionalLayer) cannot do, because it sees only
+/// responses: refuse a write before it is done, spare the handler its work, and say in
+/// time whether a part may be sent. The two go together in any order; see [the crate
+/// docs](crate#writes).
 ///
-/// - [`new`](Self::new) takes the validators from a [`StateSource`]: the version in a database, say.
-/// - [`from_get`](Self::from_get) takes them from the service itself, which it asks with a GET.
+/// - [`new`](Self::new) takes the validators from a [`StateSource`]: the version in a
+///   database, say.
+/// - [`from_get`](Self::from_get) takes them from the service itself, which it asks
+///   with a GET.
 ///
-/// The service is cloned for each request that takes more than one step, as Axum clones it anyway.
+/// The service is cloned for each request that takes more than one step, as Axum clones
+/// it anyway.
 #[derive(Clone)]
 #[must_use]
 pub struct PreconditionLayer<K> {
@@ -39,41 +44,55 @@ pub struct PreconditionLayer<K> {
 }
 
 impl<F: StateSource> PreconditionLayer<FromSource<F>> {
-    /// Makes a layer that asks a closure for the state of the resource that a request is about.
+    /// Makes a layer that asks a closure for the state of the resource that a request
+    /// is about.
     ///
-    /// - GET and HEAD: a match is answered with 304 (Not Modified), and the handler does not run; a failed If-Match or
-    ///   If-Unmodified-Since with 412 (Precondition Failed). If-Range that does not name the current state goes away together
-    ///   with `Range` before the handler sees them. A response that passes gets the validators that it lacks.
-    /// - Other methods: what fails is answered with 412, and nothing runs; so `If-None-Match: *` lets a PUT only create.
-    ///   The closure is called only if there is a precondition, or one is
-    ///   [required](Self::require_preconditions).
+    /// - GET and HEAD: a match is answered with 304 (Not Modified), and the handler
+    ///   does not run; a failed If-Match or If-Unmodified-Since with 412 (Precondition
+    ///   Failed). If-Range that does not name the current state goes away together with
+    ///   `Range` before the handler sees them. A response that passes gets the
+    ///   validators that it lacks.
+    /// - Other methods: what fails is answered with 412, and nothing runs; so
+    ///   `If-None-Match: *` lets a PUT only create. The closure is called only if there
+    ///   is a precondition, or one is [required](Self::require_preconditions).
     /// - OPTIONS, TRACE and CONNECT pass.
     ///
-    /// The validators must tell apart whatever the handler may answer: where it negotiates, the tag of the JSON is not to be
-    /// that of the HTML. And they must not be newer than what the handler will read: a new tag on old content, from a
-    /// replica that lags behind, would keep that content alive at the client until the next change.
+    /// The validators must tell apart whatever the handler may answer: where it
+    /// negotiates, the tag of the JSON is not to be that of the HTML. And they must
+    /// not be newer than what the handler will read: a new tag on old content, from a
+    /// replica that lags behind, would keep that content alive at the client until the
+    /// next change.
     ///
-    /// Between the check and the write another writer may come. What loses no edit whatever happens is
-    /// [`Preconditions::check`](crate::Preconditions::check) inside the transaction; this layer in front of it spares the
-    /// handler what is refused anyway.
+    /// Between the check and the write another writer may come. What loses no edit
+    /// whatever happens is [`Preconditions::check`](crate::Preconditions::check)
+    /// inside the transaction; this layer in front of it spares the handler what is
+    /// refused anyway.
     ///
-    /// A handler that serves parts (206) has to set its own `ETag`: if the state changes between the question and the
-    /// answer, the part would bear the tag of the state before, and a client would put the two together.
+    /// A handler that serves parts (206) has to set its own `ETag`: if the state
+    /// changes between the question and the answer, the part would carry the tag of
+    /// the state before, and a client would put the two together.
     ///
-    /// [`Representation::Unknown`](crate::Representation::Unknown) leaves a request to the handler.
+    /// [`Representation::Unknown`](crate::Representation::Unknown) leaves a request to
+    /// the handler.
     ///
-    /// As in Tower's `AsyncFilter`, the inner service is kept ready meanwhile. So the closure must not wait for what that
-    /// holds, such as a permit of the same `ConcurrencyLimit`.
+    /// As in Tower's `AsyncFilter`, the inner service is kept ready meanwhile. So the
+    /// closure must not wait for what that holds, such as a permit of the same
+    /// `ConcurrencyLimit`.
     ///
     /// # Examples
     ///
     /// ```
-    /// use std::sync::{atomic::{AtomicU64, Ordering}, Arc};
+    /// use std::sync::{
+    ///     atomic::{AtomicU64, Ordering},
+    ///     Arc,
+    /// };
     ///
     /// use axum::{body::Body, routing::get, Router};
     /// use http::{Request, StatusCode};
     /// use tower::ServiceExt;
-    /// use tower_conditional::{EntityTag, InvalidEntityTag, PreconditionLayer, Representation};
+    /// use tower_conditional::{
+    ///     EntityTag, InvalidEntityTag, PreconditionLayer, Representation,
+    /// };
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -81,16 +100,23 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// let layer = PreconditionLayer::new(move |_parts| {
     ///     let version = version.clone();
     ///     async move {
-    ///         let tag = EntityTag::strong(format!("v{}", version.load(Ordering::Relaxed)))?;
+    ///         let tag =
+    ///             EntityTag::strong(format!("v{}", version.load(Ordering::Relaxed)))?;
     ///         Ok::<_, InvalidEntityTag>(Representation::Exists(tag.into()))
     ///     }
     /// });
-    /// let app: Router = Router::new().route("/", get(|| async { "text" }).put(|| async { "written" })).layer(layer);
+    /// let app: Router = Router::new()
+    ///     .route("/", get(|| async { "text" }).put(|| async { "written" }))
+    ///     .layer(layer);
     ///
     /// let stale = Request::put("/").header("if-match", "\"v6\"").body(Body::empty())?;
-    /// assert_eq!(app.clone().oneshot(stale).await?.status(), StatusCode::PRECONDITION_FAILED);
+    /// assert_eq!(
+    ///     app.clone().oneshot(stale).await?.status(),
+    ///     StatusCode::PRECONDITION_FAILED
+    /// );
     ///
-    /// let poll = Request::get("/").header("if-none-match", "\"v7\"").body(Body::empty())?;
+    /// let poll =
+    ///     Request::get("/").header("if-none-match", "\"v7\"").body(Body::empty())?;
     /// assert_eq!(app.oneshot(poll).await?.status(), StatusCode::NOT_MODIFIED);
     /// # Ok(())
     /// # }
@@ -103,7 +129,8 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
         Self::from_source(state)
     }
 
-    /// Makes a layer as [`new`](Self::new) does, from a [`StateSource`] that is no closure.
+    /// Makes a layer as [`new`](Self::new) does, from a [`StateSource`] that is no
+    /// closure.
     pub fn from_source(source: F) -> Self {
         let kind = FromSource {
             source: Arc::new(source),
@@ -115,8 +142,9 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
         Self { kind, config: Arc::default() }
     }
 
-    /// Sets the answer to a request whose state could not be learnt. Default: a write with preconditions is refused with 503
-    /// (Service Unavailable), for it may be one that should fail; any other request goes on as if nothing were known.
+    /// Sets the answer to a request whose state could not be learned. Default: a write
+    /// with preconditions is refused with 503 (Service Unavailable), for it may be
+    /// one that should fail; any other request goes on as if nothing were known.
     ///
     /// # Examples
     ///
@@ -140,10 +168,10 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
         self
     }
 
-    /// Sets what else a 304 of this layer bears. Default: nothing but the validators.
+    /// Sets what else a 304 of this layer carries. Default: nothing but the validators.
     ///
-    /// A 304 ought to bear the `Cache-Control`, `Content-Location`, `Expires` and `Vary` that the 200 would have borne
-    /// ([RFC 9110, section 15.4.5](https://www.rfc-editor.org/rfc/rfc9110.html#section-15.4.5)); but the handler that knows
+    /// A 304 ought to carry the `Cache-Control`, `Content-Location`, `Expires` and
+    /// `Vary` that the 200 would have borne ([RFC 9110, section 15.4.5](https://www.rfc-editor.org/rfc/rfc9110.html#section-15.4.5)); but the handler that knows
     /// them did not run.
     ///
     /// # Examples
@@ -166,16 +194,18 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
         self
     }
 
-    /// Sets whether responses to GET and HEAD get the validators that they lack. Default: true.
+    /// Sets whether responses to GET and HEAD get the validators that they lack.
+    /// Default: true.
     ///
-    /// Where the handler sets all of them itself, false spares the source the requests without preconditions.
+    /// Where the handler sets all of them itself, false spares the source the requests
+    /// without preconditions.
     pub fn add_validators(mut self, add_validators: bool) -> Self {
         self.kind.add_validators = add_validators;
         self
     }
 
-    /// Sets what to do where a response gets a date here and says nothing of its freshness. Default:
-    /// [`FreshnessPolicy::NoCache`].
+    /// Sets what to do where a response gets a date here and says nothing of its
+    /// freshness. Default: [`FreshnessPolicy::NoCache`].
     pub fn freshness(mut self, freshness: FreshnessPolicy) -> Self {
         self.kind.freshness = freshness;
         self
@@ -183,41 +213,54 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
 }
 
 impl PreconditionLayer<FromGet> {
-    /// Makes a layer that protects any service that has GET and its writes on the same URI.
+    /// Makes a layer that protects any service that has GET and its writes on the same
+    /// URI.
     ///
-    /// Before a write with preconditions it asks the service with a GET: same URI, same header fields but for those about
-    /// content, ranges and preconditions, same extensions. The write is judged by the validators of that response, and runs
-    /// only if it may. If there is a [`ConditionalLayer`](crate::ConditionalLayer) further in, it makes them if the service
-    /// has none. A response without a tag (content too large, say) matches no tag, so that the write is refused.
-    /// 404 and 410 say that there is no representation; another 4xx or 5xx, 405 and 501 aside, is the answer to the write.
+    /// Before a write with preconditions it asks the service with a GET: same URI, same
+    /// header fields but for those about content, ranges and preconditions, same
+    /// extensions. The write is evaluated by the validators of that response, and runs
+    /// only if it may. If there is a [`ConditionalLayer`](crate::ConditionalLayer)
+    /// further in, it makes them if the service has none. A response without a tag
+    /// (content too large, say) matches no tag, so that the write is refused.
+    /// 404 and 410 say that there is no representation; another 4xx or 5xx, 405 and 501
+    /// aside, is the answer to the write.
     ///
-    /// Check and write are one step as far as this layer can see: while a write with preconditions is under way, no other
-    /// write to the same resource is let through. Writes without preconditions run side by side, and reads wait for
-    /// nothing. There are as many locks as resources that are being written; one is held until the response has its head,
-    /// or the client is gone.
+    /// Check and write are one step as far as this layer can see: while a write with
+    /// preconditions is under way, no other write to the same resource is let
+    /// through. Writes without preconditions run side by side, and reads wait for
+    /// nothing. There are as many locks as resources that are being written; one is
+    /// held until the response has its head, or the client is gone.
     ///
-    /// **It does not cover** other processes, other layers made with another call of `from_get`, and whatever changes the
-    /// resource without a request to its URI through this layer: a batch job, a write to the collection above, a query
-    /// string that names the same resource otherwise ([`key`](Self::key)), a task that a handler left behind. What
-    /// covers these is [`Preconditions::check`](crate::Preconditions::check) inside the transaction.
+    /// **It does not cover** other processes, other layers made with another call of
+    /// `from_get`, and whatever changes the resource without a request to its URI
+    /// through this layer: a batch job, a write to the collection above, a query
+    /// string that names the same resource otherwise ([`key`](Self::key)), a task that
+    /// a handler left behind. What covers these is
+    /// [`Preconditions::check`](crate::Preconditions::check) inside the transaction.
     ///
-    /// **Writes within writes.** A handler may send further writes through this layer. With the extensions of the request
-    /// that it got (not those of one further out), they need not wait for it, and each is judged for itself. Two with
-    /// preconditions that it sends side by side, within one that has some, do not wait for each other, so send them one
-    /// after the other; and a write without preconditions that sends one with them to the same resource leaves that to it,
-    /// and should not go on writing itself. A handler keeps its own resource while it waits for another: if two wait for
-    /// each other's, they wait until a timeout ends them.
+    /// **Writes within writes.** A handler may send further writes through this layer.
+    /// With the extensions of the request that it got (not those of one further
+    /// out), they need not wait for it, and each is evaluated for itself. Two with
+    /// preconditions that it sends side by side, within one that has some, do not wait
+    /// for each other, so send them one after the other; and a write without
+    /// preconditions that sends one with them to the same resource leaves that to it,
+    /// and should not go on writing itself. A handler keeps its own resource while it
+    /// waits for another: if two wait for each other's, they wait until a timeout
+    /// ends them.
     ///
-    /// The request body must have a default (`ReqBody: Default`, for the GET; Axum's has, Hyper's `Incoming` has not: box
-    /// it), and the service must be `Clone`.
+    /// The request body must have a default (`ReqBody: Default`, for the GET; Axum's
+    /// has, Hyper's `Incoming` has not: box it), and the service must be `Clone`.
     ///
-    /// **Wrap what has both methods.** With Axum that is the whole `Router`, as in the example: `Router::layer` and the
-    /// `layer` of a `MethodRouter` or a handler wrap the handler of each method by itself, and a GET would run the write. So
-    /// it would in a middleware of `from_fn` that is used there: its `Next` does not tell what it leads to.
+    /// **Wrap what has both methods.** With Axum that is the whole `Router`, as in the
+    /// example: `Router::layer` and the `layer` of a `MethodRouter` or a handler
+    /// wrap the handler of each method by itself, and a GET would run the write. So
+    /// it would in a middleware of `from_fn` that is used there: its `Next` does not
+    /// tell what it leads to.
     ///
     /// # Panics
     ///
-    /// `layer` panics if it is given one of these, so that the mistake shows when the application starts.
+    /// `layer` panics if it is given one of these, so that the mistake shows when the
+    /// application starts.
     ///
     /// # Examples
     ///
@@ -230,16 +273,21 @@ impl PreconditionLayer<FromGet> {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let app = Router::new()
-    ///     .route("/note", get(|| async { "now" }).put(|| async { StatusCode::NO_CONTENT }))
+    ///     .route(
+    ///         "/note",
+    ///         get(|| async { "now" }).put(|| async { StatusCode::NO_CONTENT }),
+    ///     )
     ///     .layer(ConditionalLayer::new());
-    /// let app: Router = Router::new().fallback_service(PreconditionLayer::from_get().layer(app));
+    /// let app: Router =
+    ///     Router::new().fallback_service(PreconditionLayer::from_get().layer(app));
     ///
     /// let read = app.clone().oneshot(Request::get("/note").body(Body::empty())?).await?;
     /// for (tag, status) in [
     ///     (read.headers()["etag"].to_str()?, StatusCode::NO_CONTENT),
     ///     ("\"another\"", StatusCode::PRECONDITION_FAILED),
     /// ] {
-    ///     let write = Request::put("/note").header("if-match", tag).body(Body::from("new"))?;
+    ///     let write =
+    ///         Request::put("/note").header("if-match", tag).body(Body::from("new"))?;
     ///     assert_eq!(app.clone().oneshot(write).await?.status(), status);
     /// }
     /// # Ok(())
@@ -249,8 +297,9 @@ impl PreconditionLayer<FromGet> {
         Self { kind: FromGet { resources: Arc::new(Resources::new(None)) }, config: Arc::default() }
     }
 
-    /// Sets what names a resource, and with it who waits for whom. Default: the authority and the URI as the client sent
-    /// it, as for [`ConditionalLayer::key`](crate::ConditionalLayer::key).
+    /// Sets what names a resource, and with it who waits for whom. Default: the
+    /// authority and the URI as the client sent it, as for
+    /// [`ConditionalLayer::key`](crate::ConditionalLayer::key).
     pub fn key<T: Hash>(
         mut self,
         key: impl Fn(&request::Parts) -> T + Send + Sync + 'static,
@@ -265,10 +314,11 @@ impl PreconditionLayer<FromGet> {
 impl<K> PreconditionLayer<K> {
     /// Sets which writes must have a precondition. Default: none.
     ///
-    /// A write of which `required` says true, and that has none, is answered with 428 (Precondition Required; RFC 6585,
-    /// section 3); the content says what to send. What counts as one is said at
-    /// [`Preconditions::check_required`](crate::Preconditions::check_required). Requests with a safe method are not preconditions
-    /// about.
+    /// A write of which `required` says true, and that has none, is answered with 428
+    /// (Precondition Required; RFC 6585, section 3); the content says what to send.
+    /// What counts as one is said at
+    /// [`Preconditions::check_required`](crate::Preconditions::check_required).
+    /// Requests with a safe method are not preconditions about.
     ///
     /// # Examples
     ///
@@ -287,8 +337,8 @@ impl<K> PreconditionLayer<K> {
         self.set(|config| config.required = Some(Arc::new(required)))
     }
 
-    /// Sets whether an [`Outcome`](crate::Outcome) is put into the response's extensions, unless a layer further in put one
-    /// there. Default: false.
+    /// Sets whether an [`Outcome`](crate::Outcome) is put into the response's
+    /// extensions, unless a layer further in put one there. Default: false.
     pub fn report_outcome(self, report_outcome: bool) -> Self {
         self.set(|config| config.reporter.in_extensions = report_outcome)
     }
@@ -298,7 +348,8 @@ impl<K> PreconditionLayer<K> {
         self.set(|config| config.clock = Arc::new(clock))
     }
 
-    /// Returns what the layer did since it was made, all its clones and services included.
+    /// Returns what the layer did since it was made, all its clones and services
+    /// included.
     ///
     /// # Examples
     ///
@@ -337,7 +388,8 @@ impl<S> Layer<S> for PreconditionLayer<FromGet> {
     }
 }
 
-/// Services that answer whatever they get with the handler of one method: a GET would run the write.
+/// Services that answer whatever they get with the handler of one method: a GET would
+/// run the write.
 const ONE_METHOD: [&str; 2] =
     ["axum::routing::route::Route", "axum::handler::service::HandlerService"];
 

@@ -1,4 +1,5 @@
-//! One lock for each resource that is being written, for as long as somebody writes it or waits to.
+//! One lock for each resource that is being written, for as long as somebody writes it
+//! or waits to.
 
 use std::{
     collections::{hash_map::RandomState, HashMap},
@@ -32,17 +33,18 @@ impl Resources {
         Self { hash: RandomState::new(), key, locks: Arc::default() }
     }
 
-    /// Makes a lock to write what a request is about. Within another write, which holds the lock that it needs, it has come.
+    /// Makes a lock to write what a request is about. Within another write, which holds
+    /// the lock that it needs, it has come.
     ///
-    /// Two resources under one name wait for each other; one under two names would not be protected. So by default only the
-    /// path counts, however it is spelt.
+    /// Two resources under one name wait for each other; one under two names would not
+    /// be protected. So by default only the path counts, however it is spelled.
     pub(super) fn lock_for(&self, parts: &request::Parts, access: Access) -> WriteLock {
         let held = parts.extensions.get::<HeldLocks>();
         let mut hasher = self.hash.build_hasher();
         match &self.key {
             Some(key) => key(parts, &mut hasher),
             None => decoded(path(parts, held.is_some()).as_bytes())
-                .for_each(|octet| octet.hash(&mut hasher)),
+                .for_each(|byte| byte.hash(&mut hasher)),
         }
         let place = LockEntry { locks: Arc::clone(&self.locks), resource: hasher.finish() };
         let of_this = || held.iter().flat_map(|held| held.of(place.id()));
@@ -55,7 +57,8 @@ impl Resources {
                     .is_some_and(|asked| of_this().any(|hold| hold.is_of(parts, asked)));
                 (held, Some(guard), is_checked, LockState::Held)
             }
-            // Writes that check nothing leave the resource to the one that they send, or they would wait for each other.
+            // Writes that check nothing leave the resource to the one that they send, or they would
+            // wait for each other.
             _ => {
                 of_this().for_each(HeldLock::release);
                 (access, None, false, LockState::New)
@@ -89,24 +92,24 @@ impl Guarded {
     }
 }
 
-/// Returns the octets that a path stands for: `%6e` is `n`.
+/// Returns the bytes that a path stands for: `%6e` is `n`.
 fn decoded(mut path: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    let digit =
-        |octet: u8| char::from(octet).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     std::iter::from_fn(move || {
-        let (octet, rest) = match path {
+        let (byte, rest) = match path {
             [b'%', high, low, rest @ ..] if digit(*high).is_some() && digit(*low).is_some() => {
                 (digit(*high)? << 4 | digit(*low)?, rest)
             }
-            [octet, rest @ ..] => (*octet, rest),
+            [byte, rest @ ..] => (*byte, rest),
             [] => return None,
         };
         path = rest;
-        Some(octet)
+        Some(byte)
     })
 }
 
-/// In the extensions of a write: the locks that are held for it. The same layer further in has not to wait for them.
+/// In the extensions of a write: the locks that are held for it. The same layer further
+/// in has not to wait for them.
 #[derive(Clone, Default)]
 struct HeldLocks(Vec<Arc<HeldLock>>);
 
@@ -116,19 +119,22 @@ impl HeldLocks {
     }
 }
 
-/// A lock, held from the lock of a write to its end, and to that of the writes inside it.
+/// A lock, held from the lock of a write to its end, and to that of the writes inside
+/// it.
 struct HeldLock {
     id: (usize, u64),
     /// How the lock is held.
     access: Access,
-    /// `None` for a write without preconditions, and once the same layer has met it again.
+    /// `None` for a write without preconditions, and once the same layer has met it
+    /// again.
     asked: Mutex<Option<Guarded>>,
     /// `None` before and after: extensions may outlive the write that they are of.
     guard: Mutex<Option<Arc<Guard>>>,
 }
 
 impl HeldLock {
-    /// Returns true, once, if a request is the write that this is held for, met again: its judgement stands.
+    /// Returns true, once, if a request is the write that this is held for, met again:
+    /// its judgement stands.
     fn is_of(&self, parts: &request::Parts, now: &Guarded) -> bool {
         let is_same = |first: &mut Guarded| {
             let is_alike = first.method == now.method && first.lines == now.lines;
@@ -203,7 +209,7 @@ impl WriteLock {
         matches!(self.state, LockState::Held)
     }
 
-    /// Returns true if the write was judged when this layer met it first.
+    /// Returns true if the write was evaluated when this layer met it first.
     pub(super) fn is_checked(&self) -> bool {
         self.is_checked
     }

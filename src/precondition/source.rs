@@ -8,18 +8,21 @@ use crate::rules::Representation;
 
 /// Knows the state of the resource that a request is about.
 ///
-/// A closure is a source if it returns a future of a [`Representation`], or of a `Result` with one. The future owns what it
-/// needs: it cannot borrow the request, because stable Rust has no way to say that such a future is `Send`. Nothing is
-/// boxed. See [`PreconditionLayer::new`](crate::PreconditionLayer::new) for an example; write this trait yourself for a
-/// source that has a name, with a boxed future or one of `std::future::Ready`.
+/// A closure is a source if it returns a future of a [`Representation`], or of a
+/// `Result` with one. The future owns what it needs: it cannot borrow the request,
+/// because stable Rust has no way to say that such a future is `Send`. Nothing is
+/// boxed. See [`PreconditionLayer::new`](crate::PreconditionLayer::new) for an example;
+/// write this trait yourself for a source that has a name, with a boxed future or one
+/// of `std::future::Ready`.
 pub trait StateSource {
-    /// Why the state could not be learnt.
+    /// Why the state could not be learned.
     type Error;
 
     /// The future of the state.
     type Future: Future<Output: IntoRepresentation<Error = Self::Error>>;
 
-    /// Starts to find out the state of the resource that the request with this head is about.
+    /// Starts to find out the state of the resource that the request with this head is
+    /// about.
     ///
     /// The body of the request is not touched until this is done.
     fn state(&self, parts: &request::Parts) -> Self::Future;
@@ -38,9 +41,10 @@ where
     }
 }
 
-/// What the future of a [`StateSource`] yields: a [`Representation`], or a `Result` with one.
+/// What the future of a [`StateSource`] yields: a [`Representation`], or a `Result`
+/// with one.
 pub trait IntoRepresentation: sealed::Sealed {
-    /// Why the state could not be learnt.
+    /// Why the state could not be learned.
     type Error;
 
     #[doc(hidden)]

@@ -15,8 +15,9 @@ use memchr::memchr;
 
 /// An entity tag: the name of one representation of a resource.
 ///
-/// Holding one means that the grammar held. A tag is made of octets, not of text: a comma and an octet above 0x7F are
-/// legal inside it, and so is no octet at all; a space, a quote and a control character are not.
+/// Holding one means that the grammar held. A tag is made of bytes, not of text: a
+/// comma and an byte above 0x7F are legal inside it, and so is no byte at all; a
+/// space, a quote and a control character are not.
 ///
 /// Two tags are compared in one of two ways ([RFC 9110, section 8.8.3.2]):
 ///
@@ -52,7 +53,8 @@ impl EntityTag {
     ///
     /// # Errors
     ///
-    /// Fails if `opaque` holds an octet that no tag may hold: a space, a quote or a control character.
+    /// Fails if `opaque` holds an byte that no tag may hold: a space, a quote or a
+    /// control character.
     pub fn strong(opaque: impl AsRef<[u8]>) -> Result<Self, InvalidEntityTag> {
         Self::quote(b"\"", opaque.as_ref())
     }
@@ -61,36 +63,40 @@ impl EntityTag {
     ///
     /// # Errors
     ///
-    /// Fails if `opaque` holds an octet that no tag may hold: a space, a quote or a control character.
+    /// Fails if `opaque` holds an byte that no tag may hold: a space, a quote or a
+    /// control character.
     pub fn weak(opaque: impl AsRef<[u8]>) -> Result<Self, InvalidEntityTag> {
         Self::quote(b"W/\"", opaque.as_ref())
     }
 
-    /// Returns true if the tag is weak: the same tag may stand for other octets that mean the same.
+    /// Returns true if the tag is weak: the same tag may stand for other bytes that
+    /// mean the same.
     #[must_use]
     pub fn is_weak(&self) -> bool {
         self.text.as_bytes().first() == Some(&b'W')
     }
 
-    /// Returns the octets between the quotes.
+    /// Returns the bytes between the quotes.
     #[must_use]
     pub fn opaque(&self) -> &[u8] {
         self.as_member().opaque
     }
 
-    /// Returns the tag as it stands in a field: with its quotes and, if it is weak, its `W/`.
+    /// Returns the tag as it stands in a field: with its quotes and, if it is weak, its
+    /// `W/`.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.text.as_bytes()
     }
 
-    /// Compares as If-Match and If-Range ask: both are strong and their octets are the same.
+    /// Compares as If-Match and If-Range ask: both are strong and their bytes are the
+    /// same.
     #[must_use]
     pub fn strong_eq(&self, other: &Self) -> bool {
         self.as_member().strong_eq(other.as_member())
     }
 
-    /// Compares as If-None-Match asks: their octets are the same, weak or not.
+    /// Compares as If-None-Match asks: their bytes are the same, weak or not.
     #[must_use]
     pub fn weak_eq(&self, other: &Self) -> bool {
         self.as_member().weak_eq(other.as_member())
@@ -118,7 +124,8 @@ impl EntityTag {
         Self { text }
     }
 
-    /// Returns the octets with the quotes around them: what the tag has in common with its weak twin.
+    /// Returns the bytes with the quotes around them: what the tag has in common with
+    /// its weak twin.
     pub(super) fn quoted(&self) -> &[u8] {
         let text = self.text.as_bytes();
         text.strip_prefix(b"W/").unwrap_or(text)
@@ -136,11 +143,11 @@ impl EntityTag {
 
     fn quote(prefix: &[u8], opaque: &[u8]) -> Result<Self, InvalidEntityTag> {
         if !are_etagc(opaque) {
-            return Err(InvalidEntityTag(()));
+            return Err(InvalidEntityTag::in_opaque(opaque));
         }
         let text = [prefix, opaque, b"\""].concat();
         let text = HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
-            .map_err(|_| InvalidEntityTag(()))?;
+            .map_err(|_| InvalidEntityTag::in_opaque(opaque))?;
         Ok(Self { text })
     }
 }
@@ -151,7 +158,7 @@ impl TryFrom<&HeaderValue> for EntityTag {
     /// Reads a whole field value; white space around the tag is no part of it.
     fn try_from(value: &HeaderValue) -> Result<Self, Self::Error> {
         let text = super::trim_ows(value.as_bytes());
-        let member = Member::whole(text).ok_or(InvalidEntityTag(()))?;
+        let member = Member::whole(text).ok_or_else(|| InvalidEntityTag::in_text(text))?;
         if text.len() == value.len() {
             Ok(Self { text: value.clone() })
         } else {
@@ -164,9 +171,24 @@ impl FromStr for EntityTag {
     type Err = InvalidEntityTag;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Member::whole(text.as_bytes()).ok_or(InvalidEntityTag(()))?.to_owned()
+        Member::whole(text.as_bytes())
+            .ok_or_else(|| InvalidEntityTag::in_text(text.as_bytes()))?
+            .to_owned()
     }
 }
+
+macro_rules! from_number {
+    ($($number:ty),*) => {$(
+        /// Makes the strong tag of a version that is a number: `7` becomes `"7"`.
+        impl From<$number> for EntityTag {
+            fn from(version: $number) -> Self {
+                Self::from_quoted(format!("\"{version}\"").into_bytes())
+            }
+        }
+    )*};
+}
+
+from_number!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize);
 
 impl From<EntityTag> for HeaderValue {
     fn from(tag: EntityTag) -> Self {
@@ -181,7 +203,7 @@ impl From<&EntityTag> for HeaderValue {
 }
 
 impl fmt::Display for EntityTag {
-    /// Writes the tag as it stands in a field; octets that are no UTF-8 are replaced.
+    /// Writes the tag as it stands in a field; bytes that are no UTF-8 are replaced.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(self.as_bytes()))
     }
@@ -193,15 +215,56 @@ impl fmt::Debug for EntityTag {
     }
 }
 
-/// The octets given are no entity tag.
+/// The bytes given are no entity tag; `Display` says why.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct InvalidEntityTag(());
+pub struct InvalidEntityTag {
+    problem: Problem,
+}
+
+/// What is wrong with a tag.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Problem {
+    /// Bytes that go between the quotes come with quotes.
+    Quoted,
+    /// A whole tag comes without quotes.
+    NotQuoted,
+    /// There is a byte that no tag may hold.
+    Byte(u8),
+}
+
+impl InvalidEntityTag {
+    /// Says what is wrong with the bytes between the quotes.
+    fn in_opaque(opaque: &[u8]) -> Self {
+        let quoted = opaque.strip_prefix(b"W/").unwrap_or(opaque);
+        let is_quoted = quoted.len() > 1 && quoted.starts_with(b"\"") && quoted.ends_with(b"\"");
+        let wrong = opaque.iter().find(|byte| !are_etagc(&[**byte]));
+        let problem = match wrong {
+            Some(byte) if !is_quoted => Problem::Byte(*byte),
+            _ => Problem::Quoted,
+        };
+        Self { problem }
+    }
+
+    /// Says what is wrong with a whole tag.
+    fn in_text(text: &[u8]) -> Self {
+        let inside = open(text).and_then(|(_, inside)| inside.strip_suffix(b"\""));
+        let wrong = inside.and_then(|inside| inside.iter().find(|byte| !are_etagc(&[**byte])));
+        Self { problem: wrong.map_or(Problem::NotQuoted, |byte| Problem::Byte(*byte)) }
+    }
+}
 
 impl fmt::Display for InvalidEntityTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "not an entity tag: it is quoted octets without space, quote or control character",
-        )
+        match self.problem {
+            Problem::Quoted => f.write_str(
+                "the tag is quoted already: give only what stands between the quotes, \
+                 or read it with `parse`",
+            ),
+            Problem::NotQuoted => f.write_str("an entity tag stands in double quotes"),
+            Problem::Byte(byte) => {
+                write!(f, "no entity tag holds the byte `{}`", byte.escape_ascii())
+            }
+        }
     }
 }
 
@@ -246,7 +309,7 @@ impl<'a> Member<'a> {
     }
 }
 
-/// Reads what stands before the octets of a tag, and says whether it is weak.
+/// Reads what stands before the bytes of a tag, and says whether it is weak.
 fn open(input: &[u8]) -> Option<(bool, &[u8])> {
     let (weak, quoted) = match input.strip_prefix(b"W/") {
         Some(quoted) => (true, quoted),
@@ -255,11 +318,10 @@ fn open(input: &[u8]) -> Option<(bool, &[u8])> {
     Some((weak, quoted.strip_prefix(b"\"")?))
 }
 
-/// Returns true if all octets may stand in a tag. To look at each is faster than to stop at the first that may not.
-fn are_etagc(octets: &[u8]) -> bool {
-    octets
-        .iter()
-        .fold(true, |valid, &octet| valid & (octet > 0x20) & (octet != b'"') & (octet != 0x7F))
+/// Returns true if all bytes may stand in a tag. To look at each is faster than to
+/// stop at the first that may not.
+fn are_etagc(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |valid, &byte| valid & (byte > 0x20) & (byte != b'"') & (byte != 0x7F))
 }
 
 #[cfg(test)]
@@ -305,6 +367,28 @@ mod tests {
         }
         assert!(EntityTag::strong([0x7f]).is_err(), "DEL is a control character");
         assert!(EntityTag::strong([0x00]).is_err());
+    }
+
+    #[test]
+    fn an_error_says_what_is_wrong_with_a_tag() {
+        for (result, expected) in [
+            (EntityTag::strong("\"v1\""), "the tag is quoted already"),
+            (EntityTag::weak("W/\"v1\""), "the tag is quoted already"),
+            (EntityTag::strong("two words"), "no entity tag holds the byte ` `"),
+            (EntityTag::strong("a\"b"), "no entity tag holds the byte `\\\"`"),
+            (EntityTag::strong("a\n"), "no entity tag holds the byte `\\n`"),
+            ("v1".parse(), "an entity tag stands in double quotes"),
+            ("\"two words\"".parse(), "no entity tag holds the byte ` `"),
+        ] {
+            let error = result.unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_a_tag() {
+        assert_eq!(EntityTag::from(7_u64), EntityTag::strong("7").unwrap());
+        assert_eq!(EntityTag::from(-7_i32).as_bytes(), b"\"-7\"");
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //! If-Match = "*" / #entity-tag
 //! ```
 //!
-//! A comma is legal inside a tag, so members are read, not split. A member that is no tag is reported as such; reading
-//! goes on behind the first comma after its start, so that a stray quote cannot hide the good members that follow.
+//! A comma is legal inside a tag, so members are read, not split. A member that is no
+//! tag is reported as such; reading goes on behind the first comma after its start, so
+//! that a stray quote cannot hide the good members that follow.
 
 use std::cmp::Ordering;
 
@@ -56,7 +57,7 @@ impl EntityTagList {
             && self.first.as_ref().is_some_and(|line| trim_ows(line.as_bytes()) == b"*")
     }
 
-    /// Looks for the octets of a tag, which is much faster than to read the members.
+    /// Looks for the bytes of a tag, which is much faster than to read the members.
     #[inline]
     pub(super) fn quick_match(&self, tag: &EntityTag) -> QuickMatch {
         let text = tag.as_bytes();
@@ -68,7 +69,8 @@ impl EntityTagList {
         }
     }
 
-    /// Returns false if the octets of a tag, in their quotes, stand nowhere in the list.
+    /// Returns false if the bytes of a tag, in their quotes, stand nowhere in the
+    /// list.
     fn holds(&self, quoted: &[u8]) -> bool {
         // Looking for short ends is fastest, and hashes differ there as well as anywhere.
         let end = quoted.get(quoted.len().saturating_sub(END)..).unwrap_or(quoted);
@@ -89,12 +91,13 @@ impl EntityTagList {
     }
 }
 
-/// What the octets of a list say of a tag.
+/// What the bytes of a list say of a tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum QuickMatch {
-    /// The whole value, over all lines, is this one tag, written alike: the usual list of a client that comes back.
+    /// The whole value, over all lines, is this one tag, written alike: the usual list
+    /// of a client that comes back.
     Just,
-    /// Its quoted octets stand nowhere, so that no member need be read.
+    /// Its quoted bytes stand nowhere, so that no member need be read.
     Nowhere,
     Maybe,
 }
@@ -107,13 +110,11 @@ impl<'a> Iterator for Members<'a> {
     type Item = Option<Member<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let start = self.line.iter().position(|octet| !matches!(octet, b' ' | b'\t' | b','))?;
+        let start = self.line.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b','))?;
         let (_, member) = self.line.split_at_checked(start)?;
         if let Some((tag, after)) = Member::split_from(member) {
-            let next = after
-                .iter()
-                .position(|octet| !matches!(octet, b' ' | b'\t'))
-                .unwrap_or(after.len());
+            let next =
+                after.iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(after.len());
             match after.split_at_checked(next).and_then(|(_, rest)| rest.split_first()) {
                 None => {
                     self.line = &[];
@@ -126,12 +127,12 @@ impl<'a> Iterator for Members<'a> {
                 Some(_) => {}
             }
         }
-        self.line = member.splitn(2, |&octet| octet == b',').nth(1).unwrap_or_default();
+        self.line = member.splitn(2, |&byte| byte == b',').nth(1).unwrap_or_default();
         Some(None)
     }
 }
 
-/// How many octets of a tag are looked for.
+/// How many bytes of a tag are looked for.
 const END: usize = 8;
 
 #[cfg(test)]
@@ -146,7 +147,8 @@ mod tests {
         list
     }
 
-    /// Writes what was read: `W` and `S` for weak and strong members, `!` for one that is no tag.
+    /// Writes what was read: `W` and `S` for weak and strong members, `!` for one that
+    /// is no tag.
     fn read(lines: &[&[u8]]) -> String {
         let list = list(lines);
         let members = list.members().map(|member| match member {

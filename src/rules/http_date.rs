@@ -8,9 +8,10 @@
 //! time-of-day  = hour ":" minute ":" second    ; 00:00:00 - 23:59:60
 //! ```
 //!
-//! Refusing a valid date is no safe side: a valid If-Unmodified-Since that is ignored lets a write through. So the
-//! grammar is taken to the letter both ways: second 60 and any year from 0 to 9999 are read, a day name that does not
-//! fit its date is read too (the grammar does not tie them), and everything else is refused.
+//! Refusing a valid date is no safe side: a valid If-Unmodified-Since that is ignored
+//! lets a write through. So the grammar is taken to the letter both ways: second 60 and
+//! any year from 0 to 9999 are read, a day name that does not fit its date is read too
+//! (the grammar does not tie them), and everything else is refused.
 
 use std::{
     fmt,
@@ -36,7 +37,8 @@ use http::HeaderValue;
 /// ```
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct HttpDate {
-    /// The seconds since year 0, counted from 1: so that an `Option` of a date is no larger than a date.
+    /// The seconds since year 0, counted from 1: so that an `Option` of a date is no
+    /// larger than a date.
     place: NonZeroU64,
 }
 
@@ -46,7 +48,8 @@ impl HttpDate {
     /// The last second of year 9999.
     pub(crate) const MAX: Self = Self { place: NonZeroU64::MIN.saturating_add(315_569_519_999) };
 
-    /// Makes a date of seconds since 1970, negative before; `None` outside the years 0 to 9999.
+    /// Makes a date of seconds since 1970, negative before; `None` outside the years 0
+    /// to 9999.
     #[must_use]
     pub fn from_unix_seconds(seconds: i64) -> Option<Self> {
         let since_year_0 = seconds.checked_add(YEAR_0)?;
@@ -54,7 +57,8 @@ impl HttpDate {
         (date <= Self::MAX).then_some(date)
     }
 
-    /// Returns `time` as a date; what lies outside the years 0 to 9999 becomes their nearer end.
+    /// Returns `time` as a date; what lies outside the years 0 to 9999 becomes their
+    /// nearer end.
     pub(crate) fn nearest(time: SystemTime) -> Self {
         match time.duration_since(UNIX_EPOCH) {
             Ok(after) => Self { place: EPOCH.place.saturating_add(after.as_secs()) }.min(Self::MAX),
@@ -81,7 +85,7 @@ impl HttpDate {
         imf_fixdate(value).or_else(|| {
             let value = super::trim_ows(value);
             let mut reader = Reader { rest: value };
-            match value.iter().position(|&octet| octet == b',') {
+            match value.iter().position(|&byte| byte == b',') {
                 Some(3) => imf_fixdate(value),
                 Some(_) => reader.rfc850_date(now),
                 None => reader.asctime_date(),
@@ -181,7 +185,26 @@ impl fmt::Display for HttpDateOutOfRange {
 
 impl std::error::Error for HttpDateOutOfRange {}
 
-/// A date and time of day, field by field. The order of the fields makes the derived order that of time.
+/// The text is no HTTP date in any of the three forms.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct InvalidHttpDate(());
+
+impl InvalidHttpDate {
+    pub(crate) fn new() -> Self {
+        Self(())
+    }
+}
+
+impl fmt::Display for InvalidHttpDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not an HTTP date, such as `Sun, 06 Nov 1994 08:49:37 GMT`")
+    }
+}
+
+impl std::error::Error for InvalidHttpDate {}
+
+/// A date and time of day, field by field. The order of the fields makes the derived
+/// order that of time.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Civil {
     year: i64,
@@ -214,7 +237,8 @@ fn imf_fixdate(value: &[u8]) -> Option<HttpDate> {
     HttpDate::from_civil(Civil { year, month, day, hour: two(h1, h2), minute: two(n1, n2), second: two(s1, s2) })
 }
 
-/// Eats its way through a date of another form; `None` at the first octet that does not fit.
+/// Eats its way through a date of another form; `None` at the first byte that does not
+/// fit.
 struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -284,7 +308,8 @@ impl Reader<'_> {
         digits.iter().try_fold(0, value)
     }
 
-    /// Reads one of `names`, as `form` writes it, and returns its place, counted from 1.
+    /// Reads one of `names`, as `form` writes it, and returns its place, counted from
+    /// 1.
     fn one_of(
         &mut self,
         names: &[&'static str],
@@ -303,10 +328,12 @@ impl Reader<'_> {
     }
 }
 
-/// Counts the days from 1970-01-01 to the given day of the proleptic Gregorian calendar, from year 0 on.
+/// Counts the days from 1970-01-01 to the given day of the proleptic Gregorian
+/// calendar, from year 0 on.
 fn days_before(year: i64, month: i64, day: i64) -> i64 {
-    // Years are taken to begin in March, so that the leap day is their last: from there on, months repeat 31, 30, 31, 30
-    // and 31 days, 153 in all. They are counted from the year -400, so that none is negative.
+    // Years are taken to begin in March, so that the leap day is their last: from there on,
+    // months repeat 31, 30, 31, 30 and 31 days, 153 in all. They are counted from the
+    // year -400, so that none is negative.
     let (year, month) = if month < 3 { (year + 399, month + 9) } else { (year + 400, month - 3) };
     let years = year * 365 + year / 4 - year / 100 + year / 400;
     let months = (month * 153 + 2) / 5;

@@ -3,7 +3,8 @@
 
 use http::HeaderValue;
 
-/// Returns the members between the commas of a line, for fields whose members hold no comma.
+/// Returns the members between the commas of a line, for fields whose members hold no
+/// comma.
 pub(crate) fn members(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     let members = line.as_bytes().split(|&byte| byte == b',').map(trim_ows);
     members.filter(|member| !member.is_empty())

@@ -15,8 +15,8 @@ pub(crate) fn is_write(method: &Method) -> bool {
     !safe.contains(&method.as_str())
 }
 
-/// Returns true if the method does not select or change a representation, so that preconditions
-/// are ignored (RFC 9110, 13.2.1).
+/// Returns true if the method does not select or change a representation, so that
+/// preconditions are ignored (RFC 9110, 13.2.1).
 pub(crate) fn ignores_preconditions(method: &Method) -> bool {
     matches!(*method, Method::CONNECT | Method::OPTIONS | Method::TRACE)
 }

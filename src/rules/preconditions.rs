@@ -1,8 +1,8 @@
 //! What the client asked, and the order in which it is condition
 //! ([RFC 9110, section 13](https://www.rfc-editor.org/rfc/rfc9110.html#section-13)).
 //!
-//! Each field has one function that says whether its condition is ignored, holds or fails; [`Preconditions::evaluate`]
-//! is the list of section 13.2.2.
+//! Each field has one function that says whether its condition is ignored, holds or
+//! fails; [`Preconditions::evaluate`] is the list of section 13.2.2.
 
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -14,7 +14,8 @@ use super::{
 
 /// What to do with a request, once its preconditions were condition.
 ///
-/// A request that writes never gets `NotModified`. In a handler that writes, refuse whatever is not `Proceed`:
+/// A request that writes never gets `NotModified`. In a handler that writes, refuse
+/// whatever is not `Proceed`:
 ///
 /// ```
 /// # use tower_conditional::Decision;
@@ -36,13 +37,16 @@ pub enum Decision {
     PreconditionFailed,
 }
 
-/// The preconditions of one request: If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since and If-Range.
+/// The preconditions of one request: If-Match, If-None-Match, If-Modified-Since,
+/// If-Unmodified-Since and If-Range.
 ///
 /// # Examples
 ///
 /// ```
 /// use http::{header::IF_NONE_MATCH, HeaderMap, Method};
-/// use tower_conditional::{Decision, EntityTag, Preconditions, Representation, Validators};
+/// use tower_conditional::{
+///     Decision, EntityTag, Preconditions, Representation, Validators,
+/// };
 ///
 /// let mut headers = HeaderMap::new();
 /// headers.insert(IF_NONE_MATCH, "\"v6\", W/\"v7\"".parse().unwrap());
@@ -50,8 +54,14 @@ pub enum Decision {
 ///
 /// let current = Representation::Exists(Validators::from(EntityTag::strong("v7")?));
 /// assert_eq!(preconditions.evaluate(&Method::GET, &current), Decision::NotModified);
-/// assert_eq!(preconditions.evaluate(&Method::PUT, &current), Decision::PreconditionFailed);
-/// assert_eq!(preconditions.evaluate(&Method::GET, &Representation::Missing), Decision::Proceed);
+/// assert_eq!(
+///     preconditions.evaluate(&Method::PUT, &current),
+///     Decision::PreconditionFailed
+/// );
+/// assert_eq!(
+///     preconditions.evaluate(&Method::GET, &Representation::Missing),
+///     Decision::Proceed
+/// );
 /// # Ok::<(), tower_conditional::InvalidEntityTag>(())
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -79,7 +89,8 @@ impl UncommonFields {
 }
 
 impl Preconditions {
-    /// Takes the preconditions from header fields; `now` is asked only for a date with a two-digit year.
+    /// Takes the preconditions from header fields; `now` is asked only for a date with
+    /// a two-digit year.
     pub(crate) fn from_headers_at(headers: &HeaderMap, now: impl Fn() -> HttpDate) -> Self {
         let mut asked = Self::default();
         for (name, value) in headers {
@@ -88,7 +99,8 @@ impl Preconditions {
         asked
     }
 
-    /// Takes in a line of a request; `now` is asked only for a date with a two-digit year.
+    /// Takes in a line of a request; `now` is asked only for a date with a two-digit
+    /// year.
     #[inline]
     pub(crate) fn take_line(
         &mut self,
@@ -128,16 +140,17 @@ impl Preconditions {
         self.uncommon.as_deref().unwrap_or(&ABSENT)
     }
 
-    /// Judges the preconditions against the current state of the resource.
+    /// Evaluates the preconditions against the current state of the resource.
     ///
-    /// The answer says what HTTP asks for if the request, without preconditions, would succeed: call this for responses
-    /// that would be 2xx (section 13.2.1). For a read of something missing the answer is therefore always
-    /// [`Decision::Proceed`]: its 404 stays a 404.
+    /// The answer says what HTTP asks for if the request, without preconditions, would
+    /// succeed: call this for responses that would be 2xx (section 13.2.1). For a
+    /// read of something missing the answer is therefore always [`Decision::Proceed`]: its 404 stays a 404.
     ///
-    /// A field that cannot be understood never helps the request along. A list without a good member makes If-Match
-    /// fail and switches If-Modified-Since off all the same; in If-None-Match of a request that writes, a member that
-    /// cannot be read fails too, since it may have named the current state. A date that is not exactly one HTTP date is
-    /// ignored, as the RFC demands.
+    /// A field that cannot be understood never helps the request along. A list without
+    /// a good member makes If-Match fail and switches If-Modified-Since off all the
+    /// same; in If-None-Match of a request that writes, a member that
+    /// cannot be read fails too, since it may have named the current state. A date that
+    /// is not exactly one HTTP date is ignored, as the RFC demands.
     #[must_use]
     pub fn evaluate(&self, method: &Method, current: impl Into<Representation>) -> Decision {
         self.evaluate_state(method, &current.into())
@@ -161,7 +174,7 @@ impl Preconditions {
         self.evaluate_current(current, reads)
     }
 
-    /// Judges the preconditions of a GET or HEAD against a representation that exists.
+    /// Evaluates the preconditions of a GET or HEAD against a representation that exists.
     pub(crate) fn evaluate_read(&self, current: Current<'_>) -> Decision {
         self.evaluate_current(Some(current), true)
     }
@@ -189,17 +202,22 @@ impl Preconditions {
         }
     }
 
-    /// Returns true if a Range field may be honoured: there is no If-Range, or it names the current representation.
+    /// Returns true if a Range field may be honoured: there is no If-Range, or it names
+    /// the current representation.
     ///
-    /// If not, the Range field is to be ignored and the whole representation sent ([RFC 9110, section 13.1.5]). A tag
-    /// must match strongly. A date must be the very same, and strong in the sense of section 8.8.2.2: one that was first
-    /// seen here stands for one content only; a given one counts if it lies at least a second before `now`.
+    /// If not, the Range field is to be ignored and the whole representation sent ([RFC
+    /// 9110, section 13.1.5]). A tag must match strongly. A date must be the very
+    /// same, and strong in the sense of section 8.8.2.2: one that was first
+    /// seen here stands for one content only; a given one counts if it lies at least a
+    /// second before `now`.
     ///
     /// # Examples
     ///
     /// ```
     /// use http::{header::IF_RANGE, HeaderMap};
-    /// use tower_conditional::{EntityTag, HttpDate, Preconditions, Representation, Validators};
+    /// use tower_conditional::{
+    ///     EntityTag, HttpDate, Preconditions, Representation, Validators,
+    /// };
     ///
     /// let now = HttpDate::try_from(std::time::SystemTime::now()).unwrap();
     /// let current = Representation::Exists(Validators::from(EntityTag::strong("v2")?));
@@ -239,9 +257,11 @@ impl Preconditions {
         }
     }
 
-    /// Returns true if a field keeps a write from being run against a state that its sender did not see.
+    /// Returns true if a field keeps a write from being run against a state that its
+    /// sender did not see.
     ///
-    /// A list in If-None-Match does not: it names states that are not meant. Nor does a date that is ignored.
+    /// A list in If-None-Match does not: it names states that are not meant. Nor does a
+    /// date that is ignored.
     pub(crate) fn guards_write(&self, current: &Representation) -> bool {
         let dated = match current {
             Representation::Exists(validators) => validators.last_modified.is_some(),
@@ -278,7 +298,8 @@ impl Preconditions {
         self.uncommon().if_range.is_present()
     }
 
-    /// Returns true if there are validators that say of what representation a part is wanted.
+    /// Returns true if there are validators that say of what representation a part is
+    /// wanted.
     pub(crate) fn binds_range(&self) -> bool {
         self.has_if_range() || self.has_if_match() || self.has_if_unmodified_since()
     }
@@ -288,7 +309,8 @@ impl Preconditions {
         self.uncommon().if_match.has_several_lines() || self.if_none_match.has_several_lines()
     }
 
-    /// Returns true if there is more than a single line of If-None-Match: something that not all who judge by it read alike.
+    /// Returns true if there is more than a single line of If-None-Match: something
+    /// that not all who evaluate by it read alike.
     #[inline]
     pub(crate) fn may_be_misread(&self) -> bool {
         self.uncommon.is_some()
@@ -296,7 +318,7 @@ impl Preconditions {
             || self.if_none_match.has_several_lines()
     }
 
-    /// Returns true if there is no field but If-Range: there is nothing to judge.
+    /// Returns true if there is no field but If-Range: there is nothing to evaluate.
     pub(crate) fn is_empty(&self) -> bool {
         let has_rare =
             self.uncommon.is_some() && (self.has_if_match() || self.has_if_unmodified_since());

@@ -7,7 +7,7 @@ use http::HeaderValue;
 
 use super::trim_ows;
 
-/// One range of octets, as `Range` asks for it.
+/// One range of bytes, as `Range` asks for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ByteRange {
     /// From the first to the last, both included.
@@ -19,14 +19,15 @@ pub(crate) enum ByteRange {
 }
 
 impl ByteRange {
-    /// Reads the value of a `Range` field; `None` if it is not exactly one range of octets, and so to be ignored.
+    /// Reads the value of a `Range` field; `None` if it is not exactly one range of
+    /// bytes, and so to be ignored.
     pub(crate) fn parse(value: &HeaderValue) -> Option<Self> {
         let (unit, set) = value.as_bytes().split_at_checked(6)?;
         if !unit.eq_ignore_ascii_case(b"bytes=") {
             return None;
         }
         let set = trim_ows(set);
-        let dash = set.iter().position(|&octet| octet == b'-')?;
+        let dash = set.iter().position(|&byte| byte == b'-')?;
         let (first, last) = (set.get(..dash)?, set.get(dash + 1..)?);
         match (first, last) {
             ([], last) => number(last).map(Self::Last),
@@ -38,7 +39,8 @@ impl ByteRange {
         }
     }
 
-    /// Returns the octets that it means of content of this length; `None` if there are none.
+    /// Returns the bytes that it means of content of this length; `None` if there are
+    /// none.
     pub(crate) fn within(self, length: u64) -> Option<Range<u64>> {
         let range = match self {
             Self::Between(first, last) => first..last.saturating_add(1).min(length),
@@ -61,7 +63,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 /// Reads the complete length from a `Content-Range` field, if it tells.
 pub(crate) fn complete_length(value: &HeaderValue) -> Option<u64> {
     let value = value.as_bytes();
-    let slash = value.iter().rposition(|&octet| octet == b'/')?;
+    let slash = value.iter().rposition(|&byte| byte == b'/')?;
     value.get(..6).filter(|unit| unit.eq_ignore_ascii_case(b"bytes "))?;
     number(value.get(slash + 1..)?)
 }

@@ -1,8 +1,9 @@
-//! Which header fields a 304 and a 412 keep, once the content of the response they replace is gone
-//! ([RFC 9110, sections 15.4.5 and 15.5.13](https://www.rfc-editor.org/rfc/rfc9110.html#section-15.4.5)).
+//! Which header fields a 304 and a 412 keep, once the content of the response they
+//! replace is gone ([RFC 9110, sections 15.4.5 and 15.5.13](https://www.rfc-editor.org/rfc/rfc9110.html#section-15.4.5)).
 //!
-//! Fields are removed by name, never by a prefix such as `content-`, and never by a list of what may stay: cookies,
-//! CORS, security and tracing fields, and every line of a field that has several, are none of this module's business.
+//! Fields are removed by name, never by a prefix such as `content-`, and never by a
+//! list of what may stay: cookies, CORS, security and tracing fields, and every line of
+//! a field that has several, are none of this module's business.
 
 use http::{
     header::{
@@ -14,16 +15,17 @@ use http::{
 
 /// Drops what describes content that a 304 does not have.
 ///
-/// What a stored response is updated with stays: `ETag`, `Last-Modified`, `Date`, `Expires`, `Vary`, `Cache-Control`
-/// and `Content-Location`.
+/// What a stored response is updated with stays: `ETag`, `Last-Modified`, `Date`,
+/// `Expires`, `Vary`, `Cache-Control` and `Content-Location`.
 pub(crate) fn retain_for_not_modified(headers: &mut HeaderMap) {
     remove(headers, describes_content);
 }
 
 /// Drops what describes the content that a 412 is sent in place of.
 ///
-/// FreshnessPolicy goes too: it was said of the content, and would let a cache keep the 412 and answer others with it. The
-/// validators stay; they tell the client what it would have had to name.
+/// FreshnessPolicy goes too: it was said of the content, and would let a cache keep the
+/// 412 and answer others with it. The validators stay; they tell the client what it
+/// would have had to name.
 pub(crate) fn retain_for_precondition_failed(headers: &mut HeaderMap) {
     remove(headers, |name| describes_content(name) || describes_selection(name));
 }

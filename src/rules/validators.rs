@@ -3,9 +3,11 @@
 
 use super::{EntityTag, HttpDate};
 
-/// The state of the resource that a request is about, as far as preconditions ask for it.
+/// The state of the resource that a request is about, as far as preconditions ask for
+/// it.
 ///
-/// `Exists` does not say that there is a tag: `*` in If-Match and If-None-Match means "there is a representation".
+/// `Exists` does not say that there is a tag: `*` in If-Match and If-None-Match means
+/// "there is a representation".
 ///
 /// # Examples
 ///
@@ -14,7 +16,9 @@ use super::{EntityTag, HttpDate};
 ///
 /// let saved = Some("v7");
 /// let representation = match saved {
-///     Some(version) => Representation::Exists(Validators::from(EntityTag::strong(version)?)),
+///     Some(version) => {
+///         Representation::Exists(Validators::from(EntityTag::strong(version)?))
+///     }
 ///     None => Representation::Missing,
 /// };
 /// # assert!(matches!(representation, Representation::Exists(_)));
@@ -69,7 +73,8 @@ impl From<&EntityTag> for Representation {
 /// use tower_conditional::{EntityTag, HttpDate, Validators};
 ///
 /// let changed = HttpDate::from_unix_seconds(1_780_000_000).unwrap();
-/// let validators = Validators::new().etag(EntityTag::strong("v7")?).last_modified(changed);
+/// let validators =
+///     Validators::new().etag(EntityTag::strong("v7")?).last_modified(changed);
 /// # assert!(validators.etag.is_some() && validators.last_modified.is_some());
 /// # Ok::<(), tower_conditional::InvalidEntityTag>(())
 /// ```
@@ -95,7 +100,8 @@ impl Validators {
         self
     }
 
-    /// Sets the modification date; an [`HttpDate`] alone counts as [`LastModified::Given`].
+    /// Sets the modification date; an [`HttpDate`] alone counts as
+    /// [`LastModified::Given`].
     pub fn last_modified(mut self, date: impl Into<LastModified>) -> Self {
         self.last_modified = Some(date.into());
         self
@@ -118,13 +124,16 @@ impl From<EntityTag> for Validators {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum LastModified {
-    /// The date at which the representation really changed: it has not changed since any later date either.
+    /// The date at which the representation really changed: it has not changed since
+    /// any later date either.
     Given(HttpDate),
-    /// The second in which the present content was first seen. It names that content as a tag does, so only the very
-    /// same date proves something: another server may have seen other content later.
+    /// The second in which the present content was first seen. It names that content as
+    /// a tag does, so only the very same date proves something: another server may
+    /// have seen other content later.
     FirstSeen(HttpDate),
-    /// A date of which it is not certain that it tells when the representation changed: a rollback brings old files back
-    /// with their old dates. But the content has been watched for a while.
+    /// A date of which it is not certain that it tells when the representation changed:
+    /// a rollback brings old files back with their old dates. But the content has
+    /// been watched for a while.
     Watched {
         /// The date that was given.
         date: HttpDate,
@@ -133,7 +142,8 @@ pub enum LastModified {
         /// No other content was seen with this date.
         unique: bool,
     },
-    /// The content changed so lately that no date can stand for it: no client's date matches.
+    /// The content changed so lately that no date can stand for it: no client's date
+    /// matches.
     Unsettled,
 }
 

@@ -1,15 +1,20 @@
-//! Why a remembered tag still holds, without hashing: the content is the same as last time.
+//! Why a remembered tag still holds, without hashing: the content is the same as last
+//! time.
 //!
-//! SHA-256 runs at some 2 GB/s a core; comparing bytes runs ten times as fast and more, and comparing pointers costs
-//! nothing. So the content that a resource had last is kept, in bounded space, with its tag. If the next response has the
-//! same bytes, and the same fields where they are part of the tag, it has the same tag. The comparison is exact; no step
-//! of it is merely probable. So what lies here can save work, and cannot make a tag wrong, whatever it is found under.
+//! SHA-256 runs at some 2 GB/s a core; comparing bytes runs ten times as fast and more,
+//! and comparing pointers costs nothing. So the content that a resource had last is
+//! kept, in bounded space, with its tag. If the next response has the same bytes, and
+//! the same fields where they are part of the tag, it has the same tag. The comparison
+//! is exact; no step of it is merely probable. So what lies here can save work, and
+//! cannot make a tag wrong, whatever it is found under.
 //!
-//! Content is kept from the second sight of its tag on: pages sent once cost nothing. It is copied, because a `Bytes` may
-//! be a small part of a large buffer, and does not tell; unless the application keeps it itself, and it is not tiny. It does
-//! if it sends it from one place twice while it is [held here](SharedBuffers): without that, the place may just have been used
-//! again. If it comes from elsewhere later on, it is copied then. Copying and comparing are not cut into slices, so content
-//! of more than 4 MiB is only ever looked up by its place.
+//! Content is kept from the second sight of its tag on: pages sent once cost nothing.
+//! It is copied, because a `Bytes` may be a small part of a large buffer, and does not
+//! tell; unless the application keeps it itself, and it is not tiny. It does
+//! if it sends it from one place twice while it is [held here](SharedBuffers): without
+//! that, the place may just have been used again. If it comes from elsewhere later on,
+//! it is copied then. Copying and comparing are not cut into slices, so content of more
+//! than 4 MiB is only ever looked up by its place.
 
 use std::{
     collections::VecDeque,
@@ -96,8 +101,8 @@ impl ContentCache {
         }
     }
 
-    /// Takes in the tag that was made of content; `previous` is what was remembered, `variant` are the header fields of the
-    /// response, if it was negotiated.
+    /// Takes in the tag that was made of content; `previous` is what was remembered,
+    /// `variant` are the header fields of the response, if it was negotiated.
     pub(crate) fn insert(
         &self,
         key: u64,
@@ -116,8 +121,8 @@ impl ContentCache {
         self.cache.insert(key, Arc::new(CachedContent { made, variant, content, shares }));
     }
 
-    /// Returns the content if it is not tiny, in one piece, and somebody else keeps it. If that is not known yet, it is held
-    /// from now on, to know it next time.
+    /// Returns the content if it is not tiny, in one piece, and somebody else keeps it.
+    /// If that is not known yet, it is held from now on, to know it next time.
     fn kept<'a>(&self, key: u64, frames: Frames<'a>) -> Option<&'a Bytes> {
         // What nobody else holds was made for this response.
         let content =
@@ -140,16 +145,17 @@ impl fmt::Debug for ContentCache {
 
 /// The few contents that were seen last in a place where they may stay.
 ///
-/// Each of them may hold a buffer that is much larger, such as the one that a connection to an upstream reads into, and
-/// uses again for the next response.
+/// Each of them may hold a buffer that is much larger, such as the one that a
+/// connection to an upstream reads into, and uses again for the next response.
 #[derive(Default)]
 struct SharedBuffers {
     held: VecDeque<(u64, Bytes)>,
 }
 
 impl SharedBuffers {
-    /// Returns true if `content` comes from where it was held; holds it otherwise, in place of what was held longest, and of
-    /// so much that all have at most `most` bytes.
+    /// Returns true if `content` comes from where it was held; holds it otherwise, in
+    /// place of what was held longest, and of so much that all have at most `most`
+    /// bytes.
     fn stays(&mut self, key: u64, content: &Bytes, most: usize) -> bool {
         let last = self
             .held
@@ -260,8 +266,9 @@ impl From<EntityTag> for HashedTag {
 #[derive(Clone, Debug)]
 pub(crate) struct CachedContent {
     made: HashedTag,
-    /// A copy of the fields that are part of the tag, if the response was negotiated and its content is kept: a field value
-    /// may be a small part of the buffer in which a whole response came.
+    /// A copy of the fields that are part of the tag, if the response was negotiated
+    /// and its content is kept: a field value may be a small part of the buffer in
+    /// which a whole response came.
     variant: Option<Box<[u8]>>,
     content: Option<Bytes>,
     /// The content lies in somebody else's buffer.
@@ -280,7 +287,8 @@ pub(crate) enum Match {
 impl CachedContent {
     /// Compares a response with the one remembered; `None` if it may have another tag.
     ///
-    /// `len` are the bytes of its content; `variant` are its header fields, if it was negotiated.
+    /// `len` are the bytes of its content; `variant` are its header fields, if it was
+    /// negotiated.
     #[inline]
     pub(crate) fn compare(
         &self,
@@ -326,8 +334,8 @@ fn is_same_variant(remembered: Option<&[u8]>, variant: Option<&HeaderMap>) -> bo
     }
 }
 
-/// Reads the fields that are part of a negotiated response's tag: each line with its end, each field with another. No field
-/// value holds either of these bytes.
+/// Reads the fields that are part of a negotiated response's tag: each line with its
+/// end, each field with another. No field value holds either of these bytes.
 fn variant_bytes(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     VARIANT_FIELDS.into_iter().flat_map(|name| {
         let lines = headers.get_all(name).iter();
@@ -346,13 +354,15 @@ impl Weighter<u64, Arc<CachedContent>> for Weight {
     }
 }
 
-/// From this size on, in bytes, content may be shared with the application: comparing less takes no time.
+/// From this size on, in bytes, content may be shared with the application: comparing
+/// less takes no time.
 const SHARED: usize = 1024;
 
 /// How many contents are held to see whether they stay.
 const SHARED_BUFFERS: usize = 16;
 
-/// How many bytes are compared or copied at once: that takes some tenths of a millisecond.
+/// How many bytes are compared or copied at once: that takes some tenths of a
+/// millisecond.
 const AT_ONCE: usize = 4 << 20;
 
 const SHARDS: usize = 4;

@@ -1,58 +1,79 @@
-//! The Last-ResponseDate that can be trusted: what one resource's dates have meant so far.
+//! The Last-ResponseDate that can be trusted: what one resource's dates have meant so
+//! far.
 //!
 //! # What is decided
 //!
-//! A response comes with a tag, with a date of the inner service's (*given*), with both, or with a tag alone, for which a
-//! date can be *minted*. What may a client's date prove about it?
+//! A response comes with a tag, with a date of the inner service's (*given*), with
+//! both, or with a tag alone, for which a date can be *generated*. What may a client's
+//! date prove about it?
 //!
-//! 1. A minted date is the second in which the present content was first seen, or the first second after all dates sent,
-//!    minted or given, and all other content seen so far, whichever is later. It is sent once the clock has reached it,
-//!    and never before (RFC 9110, 8.8.2.1); until then the content is *pending* and no date matches it.
-//! 2. A client's date equal to a minted one proves that the content is unchanged. Any other date proves that it is not.
-//! 3. A client's date equal to a given one proves the same, unless that date was seen with other content.
-//! 4. A client's date later than the given one proves it too (the RFC's "not modified since"), but only if it is later
-//!    than the last moment at which other content was seen, or may have been: before this memory began, before anything
-//!    in its shard was forgotten, or when a response was sent of which nothing is known.
+//! 1. A generated date is the second in which the present content was first seen, or the
+//!    first second after all dates sent, generated or given, and all other content seen so
+//!    far, whichever is later. It is sent once the clock has reached it, and never
+//!    before (RFC 9110, 8.8.2.1); until then the content is *pending* and no date
+//!    matches it.
+//! 2. A client's date equal to a generated one proves that the content is unchanged. Any
+//!    other date proves that it is not.
+//! 3. A client's date equal to a given one proves the same, unless that date was seen
+//!    with other content.
+//! 4. A client's date later than the given one proves it too (the RFC's "not modified
+//!    since"), but only if it is later than the last moment at which other content was
+//!    seen, or may have been: before this memory began, before anything in its shard
+//!    was forgotten, or when a response was sent of which nothing is known.
 //!
 //! # Why no 304 follows that is wrong
 //!
-//! *A minted date stands for exactly one content of its resource.* It is greater than `last_sent`, the greatest date sent
-//! for the resource by this memory, and sending it raises `last_sent` to it: so nothing else was sent with it before, of
-//! whatever variant, known or not. When the inner service gives it to something else afterwards, it ends as if the
-//! content had changed, and no later one equals it. While the resource is remembered, no two contents are sent with one
-//! minted date. When it is forgotten, `last_sent` lives on in the shard's watermark, from which new resources start; and
-//! the memory's own watermark starts at the second in which it was made, which is no earlier than any date that its
-//! predecessor, reading the same clock, has minted.
+//! *A generated date stands for exactly one content of its resource.* It is greater than
+//! `last_sent`, the greatest date sent for the resource by this memory, and sending it
+//! raises `last_sent` to it: so nothing else was sent with it before, of
+//! whatever variant, known or not. When the inner service gives it to something else
+//! afterwards, it ends as if the content had changed, and no later one equals it. While
+//! the resource is remembered, no two contents are sent with one generated date. When it
+//! is forgotten, `last_sent` lives on in the shard's watermark, from which new
+//! resources start; and the memory's own watermark starts at the second in which it was
+//! made, which is no earlier than any date that its predecessor, reading the same
+//! clock, has generated.
 //!
-//! Given dates may lie ahead of the clock: clocks differ, and local time is written as GMT. `last_sent` follows them, and
-//! new dates wait until the clock has passed them. But one date in 2099 must not end all minted ones. So a date given a
-//! day or more before its time (more than any zone is off) counts as *absurd*, and only ends those that are minted from
-//! its own second on, for its resource alone. Either way, no minted date equals one that was given before.
+//! Given dates may lie ahead of the clock: clocks differ, and local time is written as
+//! GMT. `last_sent` follows them, and new dates wait until the clock has passed them.
+//! But one date in 2099 must not end all generated ones. So a date given a day or more
+//! before its time (more than any zone is off) counts as *absurd*, and only ends those
+//! that are generated from its own second on, for its resource alone. Either way, no
+//! generated date equals one that was given before.
 //!
-//! A client that sends a minted date back therefore holds the one content that was sent with it, and if that date is
-//! still the present one, the content has not changed in between: a change, even one that is undone, ends the date.
-//! Reading, deciding and sending are one critical section of the shard, so no interleaving of responses comes between. A
-//! slow response that brings old content late is a change, and a change back after it another. A client that sends the
-//! time at which it received a response, in place of the date in it, is served too: in that second, other content was
+//! A client that sends a generated date back therefore holds the one content that was sent
+//! with it, and if that date is still the present one, the content has not changed in
+//! between: a change, even one that is undone, ends the date. Reading, deciding and
+//! sending are one critical section of the shard, so no interleaving of responses comes
+//! between. A slow response that brings old content late is a change, and a change back
+//! after it another. A client that sends the time at which it received a response, in
+//! place of the date in it, is served too: in that second, other content was
 //! seen, so it is nobody's date.
 //!
-//! *A given date* is the inner service's word. What it is worth is checked against all dates sent for the variant: `sent`
-//! keeps the last few, and whether they were seen with one content or more; a date that may have been dropped from there
-//! counts as seen with more. For rule 4, `others_seen` is the greatest of all moments and dates at which other content was
-//! seen, and `floor` that of responses that are not remembered; up to there a later date proves nothing. So a rollback is
-//! safe: the client's 10:00 belongs to the newer file, which was seen at 10:00 or later.
+//! *A given date* is the inner service's word. What it is worth is checked against all
+//! dates sent for the variant: `sent` keeps the last few, and whether they were seen
+//! with one content or more; a date that may have been dropped from there
+//! counts as seen with more. For rule 4, `others_seen` is the greatest of all moments
+//! and dates at which other content was seen, and `floor` that of responses that are
+//! not remembered; up to there a later date proves nothing. So a rollback is
+//! safe: the client's 10:00 belongs to the newer file, which was seen at 10:00 or
+//! later.
 //!
-//! *Variants* share `last_sent`, and have the rest of their own; for rule 4, another variant is other content. A
-//! request belongs to the same variant each time: the fields that tell them apart only ever become more, and then all
-//! variants are forgotten as if the shard had done it.
+//! *Variants* share `last_sent`, and have the rest of their own; for rule 4, another
+//! variant is other content. A request belongs to the same variant each time: the
+//! fields that tell them apart only ever become more, and then all variants are
+//! forgotten as if the shard had done it.
 //!
-//! What remains: other replicas, whose dates are unknown here (a minted one hits if both generate the same second for
-//! different content; a given one is as good as the replicas' agreement); a clock that was set back across a restart; a
-//! client that makes up a date which hits exactly, or sends one that was given for two variants; and an inner service
-//! that misleads a memory which cannot know better. It gives one date to two contents of which the memory saw only one,
-//! or has forgotten one, or saw one without its tag. Or it gives a date from the future (8.8.2.1 forbids it), and the
-//! process restarts, or the date is absurd and its resource forgotten. Or it dates only now and then, and gives a date
-//! that was minted before a restart, or by another layer.
+//! What remains: other replicas, whose dates are unknown here (a generated one hits if
+//! both generate the same second for different content; a given one is as good as the
+//! replicas' agreement); a clock that was set back across a restart; a client that
+//! makes up a date which hits exactly, or sends one that was given for two variants;
+//! and an inner service that misleads a memory which cannot know better. It gives one
+//! date to two contents of which the memory saw only one, or has forgotten one, or saw
+//! one without its tag. Or it gives a date from the future (8.8.2.1 forbids it), and
+//! the process restarts, or the date is absurd and its resource forgotten. Or it dates
+//! only now and then, and gives a date that was generated before a restart, or by another
+//! layer.
 
 use http::HeaderValue;
 
@@ -66,7 +87,7 @@ pub(crate) struct Observation {
     pub(crate) tag: Option<u64>,
     /// The date that the inner service gave.
     pub(crate) given: Option<HttpDate>,
-    /// Whether a date may be minted and sent.
+    /// Whether a date may be generated and sent.
     pub(crate) generate: bool,
     /// The fields by which the response varies; `None` if they cannot be known.
     pub(crate) varied: Option<Fields>,
@@ -77,9 +98,9 @@ pub(crate) struct Observation {
 pub(crate) enum ResponseDate {
     /// The inner service gave it.
     Given(LastModified),
-    /// This date was minted, and is being sent, as this text.
+    /// This date was generated, and is being sent, as this text.
     Generated(HttpDate, HeaderValue),
-    /// A date will be minted; none may be sent yet.
+    /// A date will be generated; none may be sent yet.
     Pending,
 }
 
@@ -99,7 +120,7 @@ impl ResponseDate {
 pub(super) struct Watermark {
     /// When the memory was made.
     start: HttpDate,
-    /// Nothing forgotten was seen, or sent with a minted date, later.
+    /// Nothing forgotten was seen, or sent with a generated date, later.
     moment: HttpDate,
 }
 
@@ -119,7 +140,8 @@ impl Watermark {
 
     /// Returns true if `date` may have been sent for something forgotten.
     ///
-    /// Dates from before the start are the inner service's own, of which nothing is known either way.
+    /// Dates from before the start are the inner service's own, of which nothing is
+    /// known either way.
     pub(super) fn covers(&self, date: HttpDate) -> bool {
         self.start < date && date <= self.moment
     }
@@ -132,14 +154,15 @@ pub(super) struct DateEntry {
     varies_by: Fields,
     /// The one seen last comes first.
     variants: Vec<Variant>,
-    /// The greatest date sent so far, minted or given, but for absurd ones.
+    /// The greatest date sent so far, generated or given, but for absurd ones.
     last_sent: HttpDate,
-    /// The least date that was given a day or more before its time. From there on, none is minted.
+    /// The least date that was given a day or more before its time. From there on, none
+    /// is generated.
     absurd: Option<HttpDate>,
-    /// The inner service gave a date when one could have been minted last.
+    /// The inner service gave a date when one could have been generated last.
     is_given: bool,
-    /// The first and the last date that was minted and sent.
-    minted: Option<(HttpDate, HttpDate)>,
+    /// The first and the last date that was generated and sent.
+    generated: Option<(HttpDate, HttpDate)>,
     /// The greatest moment or date of content that is not remembered.
     floor: HttpDate,
     /// The last moment at which content was seen that is not remembered.
@@ -150,7 +173,8 @@ pub(super) struct DateEntry {
     settled: Option<Settled>,
 }
 
-/// What was said of the date of a response. One more like it in the same second would change nothing.
+/// What was said of the date of a response. One more like it in the same second would
+/// change nothing.
 #[derive(Clone, Copy, Debug)]
 struct Settled {
     second: HttpDate,
@@ -159,7 +183,8 @@ struct Settled {
 }
 
 impl DateEntry {
-    /// `unknown` is the last moment at which a response was sent that may have been this resource's.
+    /// `unknown` is the last moment at which a response was sent that may have been
+    /// this resource's.
     pub(super) fn new(watermark: &Watermark, unknown: HttpDate) -> Self {
         Self {
             varies_by: 0,
@@ -167,7 +192,7 @@ impl DateEntry {
             last_sent: watermark.moment,
             absurd: None,
             is_given: false,
-            minted: None,
+            generated: None,
             floor: watermark.moment.max(unknown),
             forgotten: watermark.moment.max(unknown),
             lost: None,
@@ -175,8 +200,8 @@ impl DateEntry {
         }
     }
 
-    /// Says what [`see`](Self::observe) would, if it would change nothing: the last response was like this one, in this very
-    /// second.
+    /// Says what [`see`](Self::observe) would, if it would change nothing: the last
+    /// response was like this one, in this very second.
     pub(super) fn observe_again(
         &self,
         request: &RequestKey,
@@ -222,7 +247,7 @@ impl DateEntry {
             self.vary_by(varied);
             request.variant(self.varies_by)
         });
-        // A date that was minted for one content cannot name another.
+        // A date that was generated for one content cannot name another.
         let content =
             tag.map(ContentId::tagged).or(given.filter(|_| !maybe_minted).map(ContentId::dated));
         let (Some(fields), Some(content)) = (fields, content) else {
@@ -262,13 +287,14 @@ impl DateEntry {
         }
         variant.send(date, false);
         self.last_sent = self.last_sent.max(date);
-        let (first, last) = self.minted.unwrap_or((date, date));
-        self.minted = Some((first.min(date), last.max(date)));
+        let (first, last) = self.generated.unwrap_or((date, date));
+        self.generated = Some((first.min(date), last.max(date)));
         self.settled = Some(Settled { second: now, given, said: LastModified::FirstSeen(date) });
         Some(ResponseDate::Generated(date, variant.text()))
     }
 
-    /// Sees to it that no date minted from now on equals one that the inner service gave.
+    /// Sees to it that no date generated from now on equals one that the inner service
+    /// gave.
     fn spare(&mut self, given: HttpDate, now: HttpDate) {
         if given.unix_seconds() - now.unix_seconds() < DAY {
             self.last_sent = self.last_sent.max(given);
@@ -293,12 +319,13 @@ impl DateEntry {
         self.is_given
     }
 
-    /// Returns true if `date` may have been minted for this resource.
+    /// Returns true if `date` may have been generated for this resource.
     pub(super) fn may_have_generated(&self, date: HttpDate) -> bool {
-        self.minted.is_some_and(|(first, last)| (first..=last).contains(&date))
+        self.generated.is_some_and(|(first, last)| (first..=last).contains(&date))
     }
 
-    /// Notes by which fields a response varies. If one is new, no request belongs to its old variant any more.
+    /// Notes by which fields a response varies. If one is new, no request belongs to
+    /// its old variant any more.
     fn vary_by(&mut self, fields: Fields) {
         if fields & !self.varies_by != 0 {
             self.varies_by |= fields;
@@ -308,7 +335,8 @@ impl DateEntry {
         }
     }
 
-    /// Puts the variant that these fields name before all others. A new one may push the last one out.
+    /// Puts the variant that these fields name before all others. A new one may push
+    /// the last one out.
     fn put_first(
         &mut self,
         fields: u64,
@@ -355,7 +383,7 @@ struct Variant {
     content: ContentId,
     /// The date that the inner service gave last.
     given: Option<HttpDate>,
-    /// The date minted for the present content, whether it was sent or not.
+    /// The date generated for the present content, whether it was sent or not.
     assigned: HttpDate,
     /// How that is written, once it was.
     text: Option<(HttpDate, HeaderValue)>,
@@ -372,7 +400,8 @@ struct Variant {
 }
 
 impl Variant {
-    /// Takes in what content a response shows. Up to `last_used`, dates may stand for other content.
+    /// Takes in what content a response shows. Up to `last_used`, dates may stand for
+    /// other content.
     fn observe(
         &mut self,
         content: ContentId,
@@ -409,24 +438,25 @@ impl Variant {
         self.greatest = self.greatest.max(given.unwrap_or(now));
     }
 
-    /// Takes in that a client may have this date with other content: if it was minted here, it ends.
+    /// Takes in that a client may have this date with other content: if it was generated
+    /// here, it ends.
     fn share(&mut self, given: Option<HttpDate>) {
         if Some(self.assigned) == given {
             self.content = ContentId::SEVERAL;
         }
     }
 
-    /// Returns true if the minted date was sent.
+    /// Returns true if the generated date was sent.
     fn is_out(&self) -> bool {
         self.text.as_ref().is_some_and(|(date, _)| *date == self.assigned)
     }
 
-    /// Returns the text of the minted date, if it was sent.
+    /// Returns the text of the generated date, if it was sent.
     fn sent_text(&self) -> Option<HeaderValue> {
         self.text.as_ref().filter(|(date, _)| *date == self.assigned).map(|(_, text)| text.clone())
     }
 
-    /// Writes the minted date, once.
+    /// Writes the generated date, once.
     fn text(&mut self) -> HeaderValue {
         match &self.text {
             Some((date, text)) if *date == self.assigned => text.clone(),
@@ -434,8 +464,8 @@ impl Variant {
         }
     }
 
-    /// Records that `date` is sent with the present content. Returns true if it was, for certain, never sent with other
-    /// content.
+    /// Records that `date` is sent with the present content. Returns true if it was,
+    /// for certain, never sent with other content.
     fn send(&mut self, date: HttpDate, maybe_before: bool) -> bool {
         if let Some((_, content)) = self.sent.iter_mut().flatten().find(|(sent, _)| *sent == date) {
             if *content != self.content {
@@ -454,8 +484,8 @@ impl Variant {
     }
 }
 
-/// The content of a representation, as far as it must be told from other content: an odd number for a tag, an even one
-/// for a date that stands in for an unknown tag.
+/// The content of a representation, as far as it must be told from other content: an
+/// odd number for a tag, an even one for a date that stands in for an unknown tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct ContentId(u64);
 

@@ -1,8 +1,10 @@
 //! What a layer remembers of its resources, in bounded space.
 //!
-//! One memory belongs to one layer and is shared by all services made of it: Axum makes one for each route. It is split
-//! into shards, each a lock over the entries used last, to the second; a lock is held for one entry's arithmetic and
-//! nothing else. What a shard forgets raises its watermark, so that forgetting costs a date and never makes one wrong.
+//! One memory belongs to one layer and is shared by all services made of it: Axum makes
+//! one for each route. It is split into shards, each a lock over the entries used last,
+//! to the second; a lock is held for one entry's arithmetic and nothing else. What a
+//! shard forgets raises its watermark, so that forgetting costs a date and never makes
+//! one wrong.
 
 use std::{
     fmt,
@@ -28,7 +30,8 @@ pub(crate) struct DateStore {
     shards: [PaddedShard; SHARDS],
     /// Any resource was ever remembered. If not, there is none to look for.
     is_used: AtomicBool,
-    /// The last moment, in Unix seconds, at which a response was sent that was not remembered.
+    /// The last moment, in Unix seconds, at which a response was sent that was not
+    /// remembered.
     unknown: AtomicI64,
 }
 
@@ -54,7 +57,8 @@ impl DateStore {
         }
     }
 
-    /// Takes in a response and says what its modification date is worth; see [`super::date_history`].
+    /// Takes in a response and says what its modification date is worth; see
+    /// [`super::date_history`].
     #[inline]
     pub(crate) fn observe(
         &self,
@@ -65,13 +69,14 @@ impl DateStore {
         let is_dated = observation.given.is_some() || observation.generate;
         if !is_dated && !self.is_used() {
             self.note_unknown(now);
-            // Asked again: either this sees that there is a first resource, or that sees what was noted.
+            // Asked again: either this sees that there is a first resource, or that sees what was
+            // noted.
             if !self.is_used.load(Ordering::SeqCst) {
                 return None;
             }
         }
-        // Most responses are like the last one. Threads do not wait for each other to see that; the first in each second
-        // goes on, and moves the resource to the front.
+        // Most responses are like the last one. Threads do not wait for each other to see that;
+        // the first in each second goes on, and moves the resource to the front.
         if is_dated {
             let shard = self.read(request.resource);
             let resource = shard.resources.peek(&request.resource);
@@ -106,7 +111,8 @@ impl DateStore {
         self.is_used.load(Ordering::Relaxed)
     }
 
-    /// Notes that a response was sent of which nothing is remembered, not even whose it was.
+    /// Notes that a response was sent of which nothing is remembered, not even whose it
+    /// was.
     fn note_unknown(&self, now: HttpDate) {
         let now = now.unix_seconds();
         // Once in each second is enough, and threads do not wait for each other otherwise.
@@ -115,7 +121,7 @@ impl DateStore {
         }
     }
 
-    /// Returns true if `date` may have been minted for the resource.
+    /// Returns true if `date` may have been generated for the resource.
     pub(crate) fn may_have_generated(&self, request: &RequestKey, date: HttpDate) -> bool {
         let shard = self.read(request.resource);
         shard
@@ -124,10 +130,12 @@ impl DateStore {
             .is_some_and(|resource| resource.may_have_generated(date))
     }
 
-    /// Returns true if a write must not hang on `date`, although it is not known to be minted here: it may have been, and
-    /// then forgotten, or by another layer that serves the resource or did so before, and the inner service dates none of it.
+    /// Returns true if a write must not hang on `date`, although it is not known to be
+    /// generated here: it may have been, and then forgotten, or by another layer that
+    /// serves the resource or did so before, and the inner service dates none of it.
     ///
-    /// Of a resource that was never seen here nothing is known, and the inner service may judge its dates.
+    /// Of a resource that was never seen here nothing is known, and the inner service
+    /// may evaluate its dates.
     pub(crate) fn may_be_forgotten_date(&self, request: &RequestKey, date: HttpDate) -> bool {
         let shard = self.read(request.resource);
         match shard.resources.peek(&request.resource) {
@@ -136,8 +144,9 @@ impl DateStore {
         }
     }
 
-    /// Notes where a validator comes from that a client may send back in If-Range: its key, and whether the inner service
-    /// supplied it. One that was made here stays one.
+    /// Notes where a validator comes from that a client may send back in If-Range: its
+    /// key, and whether the inner service supplied it. One that was made here stays
+    /// one.
     pub(crate) fn note(&self, validator: Key, supplied: bool) {
         let mut shard = self.write(validator.short());
         match shard.validators.get_mut(&validator) {
@@ -146,7 +155,8 @@ impl DateStore {
         }
     }
 
-    /// Returns true if the inner service is known to have supplied the validator with this key.
+    /// Returns true if the inner service is known to have supplied the validator with
+    /// this key.
     pub(crate) fn is_supplied(&self, validator: Key) -> bool {
         self.write(validator.short()).validators.get(&validator) == Some(&true)
     }
@@ -156,16 +166,17 @@ impl DateStore {
     }
 
     fn write(&self, key: u64) -> RwLockWriteGuard<'_, Shard> {
-        // A shard is whole whenever its lock is free: nothing between lock and release can panic half-way.
+        // A shard is whole whenever its lock is free: nothing between lock and release can
+        // panic half-way.
         self.place(key).write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the shard of what has this hash.
     fn place(&self, hash: u64) -> &RwLock<Shard> {
         // A hash table goes by the first bits and by the last.
-        let [_, _, _, octet, ..] = hash.to_le_bytes();
+        let [_, _, _, byte, ..] = hash.to_le_bytes();
         #[expect(clippy::indexing_slicing, reason = "a remainder is less than its divisor")]
-        let PaddedShard(shard) = &self.shards[usize::from(octet) % SHARDS];
+        let PaddedShard(shard) = &self.shards[usize::from(byte) % SHARDS];
         shard
     }
 }
@@ -176,7 +187,8 @@ impl fmt::Debug for DateStore {
     }
 }
 
-/// A shard, two cache lines from the next one: so that threads in two shards do not wait for each other.
+/// A shard, two cache lines from the next one: so that threads in two shards do not
+/// wait for each other.
 #[repr(align(128))]
 struct PaddedShard(RwLock<Shard>);
 
@@ -196,7 +208,7 @@ fn bounded<K: Eq + Hash, V>(entries: usize) -> LruCache<K, V, Hashed> {
 
 type Hashed = BuildHasherDefault<IdentityHasher>;
 
-/// About 400 octets each, 26 MiB when full; more for one with several variants.
+/// About 400 bytes each, 26 MiB when full; more for one with several variants.
 const RESOURCES: usize = 1 << 16;
 const VALIDATORS: usize = 1 << 14;
 const SHARDS: usize = 16;

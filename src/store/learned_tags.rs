@@ -1,9 +1,11 @@
-//! Tags of content that was hashed once, while it was sent, and is known again by what the inner service says of it.
+//! Tags of content that was hashed once, while it was sent, and is known again by what
+//! the inner service says of it.
 //!
-//! Here the inner service is trusted: if it gives the same strong tag (or, if so configured, the same date) and the same
-//! length, type, encoding and language, the content is taken for the same. That is asked for by the user, because it is as
-//! right as the inner service's tags are, and because a key that does not tell tenants apart would give one the tag of
-//! another.
+//! Here the inner service is trusted: if it gives the same strong tag (or, if so
+//! configured, the same date) and the same length, type, encoding and language, the
+//! content is taken for the same. That is asked for by the user, because it is as right
+//! as the inner service's tags are, and because a key that does not tell tenants apart
+//! would give one the tag of another.
 
 use std::{
     fmt,
@@ -21,12 +23,13 @@ use crate::{
     rules::{EntityTag, HttpDate},
 };
 
-/// What was learnt by one layer: at most 16,384 tags, each of some 200 octets.
+/// What was learned by one layer: at most 16,384 tags, each of some 200 bytes.
 pub(crate) struct LearnedTags {
     shards: [Mutex<LruCache<Key, LearnedTag>>; SHARDS],
 }
 
-/// What the inner service fingerprint of content, hashed, and the tag that was made of it.
+/// What the inner service fingerprint of content, hashed, and the tag that was made of
+/// it.
 struct LearnedTag {
     fingerprint: Key,
     tag: EntityTag,
@@ -39,7 +42,8 @@ impl Default for LearnedTags {
 }
 
 impl LearnedTags {
-    /// Returns the tag of what is known under `key`, if the inner service says of it what it fingerprint before.
+    /// Returns the tag of what is known under `key`, if the inner service says of it
+    /// what it fingerprint before.
     pub(crate) fn lookup(&self, key: Key, fingerprint: Key) -> Option<EntityTag> {
         let mut shard = self.shard(key)?.lock().unwrap_or_else(PoisonError::into_inner);
         shard
@@ -70,8 +74,8 @@ impl fmt::Debug for LearnedTags {
     }
 }
 
-/// Hashes what the inner service says of its content: its tag, or else its date, with the length and what tells variants
-/// apart.
+/// Hashes what the inner service says of its content: its tag, or else its date, with
+/// the length and what tells variants apart.
 pub(crate) fn fingerprint(
     keys: &Keys,
     tag: Option<&EntityTag>,
@@ -80,7 +84,8 @@ pub(crate) fn fingerprint(
     headers: &HeaderMap,
 ) -> Key {
     keys.hash(|hasher| {
-        // A field value never holds a zero, so that no two sets of fields run into the same octets.
+        // A field value never holds a zero, so that no two sets of fields run into the same
+        // bytes.
         hasher.write(tag.map_or(b"", EntityTag::as_bytes));
         hasher.write_u8(0);
         hasher.write_i64(date.map_or(i64::MIN, HttpDate::unix_seconds));

@@ -1,13 +1,15 @@
-//! The name under which the memory keeps a resource, a keyed hash of its authority and its URI; and the variants that it
-//! has, told apart by the request fields that its responses name in `Vary`.
+//! The name under which the memory keeps a resource, a keyed hash of its authority and
+//! its URI; and the variants that it has, told apart by the request fields that its
+//! responses name in `Vary`.
 //!
-//! Two resources under one key, or two variants taken for one, cost work and no wrong answer: their contents look like one
-//! that changes back and forth, and get a new date at each turn. Where tags are learnt it is the user who vouches for the
-//! key, and 32 bits of a hash that tell variants apart of which the inner service says the same.
+//! Two resources under one key, or two variants taken for one, cost work and no wrong
+//! answer: their contents look like one that changes back and forth, and get a new date
+//! at each turn. Where tags are learned it is the user who vouches for the key, and 32
+//! bits of a hash that tell variants apart of which the inner service says the same.
 //!
-//! The request is gone when the response says what it varied by. So the values of the fields that any response of this
-//! layer ever named are hashed beforehand, one by one: a handful in practice. The first response to name a new field is
-//! not remembered.
+//! The request is gone when the response says what it varied by. So the values of the
+//! fields that any response of this layer ever named are hashed beforehand, one by one:
+//! a handful in practice. The first response to name a new field is not remembered.
 
 use std::{
     collections::hash_map::RandomState,
@@ -61,8 +63,8 @@ pub(crate) struct RequestKey {
 }
 
 impl RequestKey {
-    /// Returns what tells this request's variant from others of a resource that varies by `fields`; `None` if one of them
-    /// was not known in time.
+    /// Returns what tells this request's variant from others of a resource that varies
+    /// by `fields`; `None` if one of them was not known in time.
     #[inline]
     pub(crate) fn variant(&self, fields: Fields) -> Option<u64> {
         if fields == 0 {
@@ -72,13 +74,15 @@ impl RequestKey {
             return None;
         }
         let named = self.fields.iter().zip(0..).filter(|(_, slot)| fields >> slot & 1 == 1);
-        // The values are hashes; a product with odd numbers keeps two fields from cancelling each other out.
+        // The values are hashes; a product with odd numbers keeps two fields from cancelling
+        // each other out.
         Some(named.fold(0, |sum: u64, (value, slot)| {
             sum.rotate_left(7) ^ u64::from(*value).wrapping_mul(2 * slot + 3)
         }))
     }
 
-    /// Returns a key for the content of a response that varies by `fields`; `None` if one of them was not known in time.
+    /// Returns a key for the content of a response that varies by `fields`; `None` if
+    /// one of them was not known in time.
     pub(crate) fn content(&self, fields: Fields) -> Option<u64> {
         self.variant(fields).map(|variant| self.resource ^ variant)
     }
@@ -130,9 +134,11 @@ impl<'a> Name<'a> {
 pub(crate) struct Keys {
     secret: (u64, u64),
     plain: SeedableRandomState,
-    /// The fields that responses varied by. They are only ever added to, so that a slot keeps its meaning.
+    /// The fields that responses varied by. They are only ever added to, so that a slot
+    /// keeps its meaning.
     varied: [OnceLock<HeaderName>; SLOTS],
-    /// How many there are, and a bit for the length of each. The second is written first, and read last.
+    /// How many there are, and a bit for the length of each. The second is written
+    /// first, and read last.
     count: AtomicU8,
     lengths: AtomicU64,
     adding: Mutex<()>,
@@ -163,7 +169,8 @@ impl Keys {
         KeyReader { keys: self, fields: [0; SLOTS], count, lengths, host: None }
     }
 
-    /// Returns the fields that a line of `Vary` names; `None` if they cannot all be known.
+    /// Returns the fields that a line of `Vary` names; `None` if they cannot all be
+    /// known.
     pub(crate) fn varied(&self, line: &HeaderValue) -> Option<Fields> {
         let mut fields = 0;
         for member in members(line) {
@@ -172,7 +179,8 @@ impl Keys {
         Some(fields)
     }
 
-    /// Hashes something that only this layer has to recognise, and that must not be taken for something else.
+    /// Hashes something that only this layer has to recognise, and that must not be
+    /// taken for something else.
     pub(super) fn hash(&self, feed: impl FnOnce(&mut SipHasher13)) -> Key {
         let mut hasher = self.hasher();
         feed(&mut hasher);
@@ -190,7 +198,8 @@ impl Keys {
         SipHasher13::new_with_keys(self.secret.0, self.secret.1)
     }
 
-    /// Returns the slot of a member of `Vary`. A new name takes a free slot for the requests to come, and has none yet.
+    /// Returns the slot of a member of `Vary`. A new name takes a free slot for the
+    /// requests to come, and has none yet.
     fn slot(&self, member: &[u8]) -> Option<usize> {
         let mut names = self.varied.iter().map_while(OnceLock::get);
         let slot = names.position(|name| name.as_str().as_bytes().eq_ignore_ascii_case(member));
@@ -240,8 +249,8 @@ impl<'r> KeyReader<'_, 'r> {
     fn take_varied(&mut self, name: &HeaderName, line: &'r HeaderValue) {
         let mut slots = self.keys.varied.iter().zip(&mut self.fields).take(usize::from(self.count));
         if let Some((_, field)) = slots.find(|(varied, _)| varied.get() == Some(name)) {
-            // Half of a plain hash will do: two values taken for one cost work, and browsers send long ones. Several
-            // lines of a field follow each other in their order.
+            // Half of a plain hash will do: two values taken for one cost work, and browsers send
+            // long ones. Several lines of a field follow each other in their order.
             [_, *field] = halves(self.keys.plain.hash_one((*field, line.as_bytes())));
         }
         if *name == HOST {
@@ -281,8 +290,8 @@ fn original_uri<'a>(uri: &'a Uri, _: &'a Extensions) -> &'a Uri {
     uri
 }
 
-/// Returns the path as the client sent it, as far as it is known; for a request that was `made` of another one, only if it
-/// is not that one's.
+/// Returns the path as the client sent it, as far as it is known; for a request that
+/// was `made` of another one, only if it is not that one's.
 pub(crate) fn path(parts: &request::Parts, made: bool) -> &str {
     let (original, rest) = (original_uri(&parts.uri, &parts.extensions).path(), parts.uri.path());
     if !made || rest == "/" || original.ends_with(rest) {

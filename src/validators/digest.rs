@@ -1,9 +1,11 @@
 //! The tag that content gets: `"`, the lower-case hex of its hash, and `"`.
 //!
-//! By default that is what `sha256sum` prints, so that anyone can check it and every replica agrees. A strong tag must
-//! differ among all representations of a resource, and two of them can have equal octets: the empty list as CSV and as
-//! JSON. Where a response shows that it was negotiated (`Vary`, `Content-Encoding` or `Content-Language`), `-` and
-//! eight hex digits of a hash of its type, encoding and language follow.
+//! By default that is what `sha256sum` prints, so that anyone can check it and every
+//! replica agrees. A strong tag must differ among all representations of a resource,
+//! and two of them can have equal bytes: the empty list as CSV and as JSON. Where a
+//! response shows that it was negotiated (`Vary`, `Content-Encoding` or
+//! `Content-Language`), `-` and eight hex digits of a hash of its type, encoding and
+//! language follow.
 
 use http::HeaderMap;
 use sha2::Digest as _;
@@ -12,16 +14,19 @@ use crate::{fields::VARIANT_FIELDS, rules::EntityTag};
 
 /// A hash of content, to make strong tags of.
 ///
-/// A strong tag promises that two contents with the same tag are the same octet by octet, for all versions of a
-/// resource, on all its servers, for as long as clients keep them (RFC 9110, section 8.8.1). A hash gives that promise if
-/// contents do not collide. Where anyone but you can influence the content, take a cryptographic one of 256 bits: two
-/// contents that collide can be looked for, in 2^64 steps for a hash of 128 bits. A faster, weaker one will do where nobody
-/// can; 128 bits keep chance out. It must be the same on every replica and after each deploy: no random seeds, no versions.
+/// A strong tag promises that two contents with the same tag are the same byte by
+/// byte, for all versions of a resource, on all its servers, for as long as clients
+/// keep them (RFC 9110, section 8.8.1). A hash gives that promise if contents do not
+/// collide. Where anyone but you can influence the content, take a cryptographic one of
+/// 256 bits: two contents that collide can be looked for, in 2^64 steps for a hash of
+/// 128 bits. A faster, weaker one will do where nobody can; 128 bits keep chance out.
+/// It must be the same on every replica and after each deploy: no random seeds, no
+/// versions.
 ///
 /// [`Sha256`] is the default; `Blake3` comes with the feature of that name.
 ///
-/// `update` is called with the content in order, cut at arbitrary places; the result must not depend on the cuts. Content
-/// is hashed in slices of at most 64 KiB a poll.
+/// `update` is called with the content in order, cut at arbitrary places; the result
+/// must not depend on the cuts. Content is hashed in slices of at most 64 KiB a poll.
 ///
 /// # Examples
 ///
@@ -54,13 +59,13 @@ use crate::{fields::VARIANT_FIELDS, rules::EntityTag};
 /// # drop(layer);
 /// ```
 pub trait Digest: Default + Send + Sync + 'static {
-    /// The hash, as octets. All hashes must have the same length.
+    /// The hash, as bytes. All hashes must have the same length.
     type Output: AsRef<[u8]>;
 
-    /// Takes in the next octets of the content.
+    /// Takes in the next bytes of the content.
     fn update(&mut self, content: &[u8]);
 
-    /// Returns the hash of all octets taken in.
+    /// Returns the hash of all bytes taken in.
     fn finish(self) -> Self::Output;
 }
 
@@ -80,11 +85,12 @@ impl Digest for Sha256 {
     }
 }
 
-/// BLAKE3, a cryptographic [`Digest`] that is faster than SHA-256 on all but small content. Feature `blake3`.
+/// BLAKE3, a cryptographic [`Digest`] that is faster than SHA-256 on all but small
+/// content. Feature `blake3`.
 ///
-/// On a processor with SHA extensions and AVX2 it took 0.4 times the time of [`Sha256`] from 64 KiB on, and 1.7 times at
-/// 1 KiB; the processor decides. It costs an allocation of 2 KiB for each content that is hashed. The tag is what `b3sum`
-/// prints.
+/// On a processor with SHA extensions and AVX2 it took 0.4 times the time of [`Sha256`]
+/// from 64 KiB on, and 1.7 times at 1 KiB; the processor decides. It costs an
+/// allocation of 2 KiB for each content that is hashed. The tag is what `b3sum` prints.
 ///
 /// # Examples
 ///
@@ -98,7 +104,8 @@ impl Digest for Sha256 {
 #[cfg_attr(docsrs, doc(cfg(feature = "blake3")))]
 #[derive(Clone, Debug, Default)]
 pub struct Blake3 {
-    /// In a box, because it is large, and there is room for one wherever content is read.
+    /// In a box, because it is large, and there is room for one wherever content is
+    /// read.
     hasher: Box<blake3::Hasher>,
 }
 
@@ -118,8 +125,9 @@ impl Digest for Blake3 {
 impl EntityTag {
     /// Makes the strong tag of `content`: the lower-case hex of its SHA-256.
     ///
-    /// The layer makes the same one where nothing in the response shows negotiation (`Vary`, `Content-Encoding`,
-    /// `Content-Language`); where something does, it adds eight digits.
+    /// The layer makes the same one where nothing in the response shows negotiation
+    /// (`Vary`, `Content-Encoding`, `Content-Language`); where something does, it
+    /// adds eight digits.
     ///
     /// # Examples
     ///
@@ -127,7 +135,10 @@ impl EntityTag {
     /// use tower_conditional::EntityTag;
     ///
     /// let tag = EntityTag::of(b"hello\n");
-    /// assert_eq!(tag.opaque(), b"5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03");
+    /// assert_eq!(
+    ///     tag.opaque(),
+    ///     b"5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+    /// );
     /// ```
     #[must_use]
     pub fn of(content: &[u8]) -> Self {
@@ -137,9 +148,11 @@ impl EntityTag {
     }
 }
 
-/// Makes the strong tag of content that was hashed by `digest`, for a response with these header fields.
+/// Makes the strong tag of content that was hashed by `digest`, for a response with
+/// these header fields.
 ///
-/// `is_negotiated`: whether the response shows that other representations of its resource may have the same octets.
+/// `is_negotiated`: whether the response shows that other representations of its
+/// resource may have the same bytes.
 pub(crate) fn tag<D: Digest>(digest: D, is_negotiated: bool, headers: &HeaderMap) -> EntityTag {
     let hash = digest.finish();
     let hash = hash.as_ref();
@@ -153,7 +166,8 @@ pub(crate) fn tag<D: Digest>(digest: D, is_negotiated: bool, headers: &HeaderMap
         for name in &VARIANT_FIELDS {
             variant.update(name.as_str().as_bytes());
             for line in headers.get_all(name) {
-                // A field value never holds these, so that no two sets of fields run into the same octets.
+                // A field value never holds these, so that no two sets of fields run into the same
+                // bytes.
                 variant.update(b"\0");
                 variant.update(line.as_bytes());
             }
@@ -167,22 +181,22 @@ pub(crate) fn tag<D: Digest>(digest: D, is_negotiated: bool, headers: &HeaderMap
     EntityTag::from_quoted(text)
 }
 
-fn push_hex(text: &mut Vec<u8>, octets: &[u8]) {
+fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
     let start = text.len();
-    text.resize(start + octets.len() * 2, 0);
+    text.resize(start + bytes.len() * 2, 0);
     // Without a table and without a branch, compilers do many digits at once.
     let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
-    for (digits, octet) in
-        text.get_mut(start..).unwrap_or_default().as_chunks_mut().0.iter_mut().zip(octets)
+    for (digits, byte) in
+        text.get_mut(start..).unwrap_or_default().as_chunks_mut().0.iter_mut().zip(bytes)
     {
-        *digits = [digit(octet >> 4), digit(octet & 0xF)];
+        *digits = [digit(byte >> 4), digit(byte & 0xF)];
     }
 }
 
-/// Returns true if what stands between the quotes of a tag has the form that is made here of a hash of `length` hex digits.
+/// Returns true if what stands between the quotes of a tag has the form that is made
+/// here of a hash of `length` hex digits.
 pub(crate) fn looks_generated(opaque: &[u8], length: usize) -> bool {
-    let is_hex =
-        |octets: &[u8]| octets.iter().all(|octet| matches!(octet, b'0'..=b'9' | b'a'..=b'f'));
+    let is_hex = |bytes: &[u8]| bytes.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let Some((hash, variant)) = opaque.split_at_checked(length) else { return false };
     is_hex(hash) && (variant.is_empty() || variant.strip_prefix(b"-").is_some_and(is_hex))
 }

@@ -8,27 +8,33 @@ use http::{
 
 use crate::rules::trim_ows;
 
-/// What to do about a response that gets a Last-Modified here and says nothing of its freshness.
+/// What to do about a response that gets a Last-Modified here and says nothing of its
+/// freshness.
 ///
-/// Such a response is *heuristically fresh* (RFC 9111, section 4.2.2): a browser that sees an old `Last-Modified` and
-/// neither `max-age` nor `no-cache` may use its copy for a while without asking. Adding the date alone would so switch
-/// revalidation off for clients that asked every time before.
+/// Such a response is *heuristically fresh* (RFC 9111, section 4.2.2): a browser that
+/// sees an old `Last-Modified` and neither `max-age` nor `no-cache` may use its copy
+/// for a while without asking. Adding the date alone would so switch revalidation off
+/// for clients that asked every time before.
 ///
-/// A response speaks of its freshness with `max-age`, `s-maxage`, `no-cache` or `no-store` in `Cache-Control`, or with
-/// `Expires`. `private` alone is silent.
+/// A response speaks of its freshness with `max-age`, `s-maxage`, `no-cache` or
+/// `no-store` in `Cache-Control`, or with `Expires`. `private` alone is silent.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum FreshnessPolicy {
-    /// Adds `Cache-Control: no-cache`: store it, and ask every time; what a 304 is for. The default.
+    /// Adds `Cache-Control: no-cache`: store it, and ask every time; what a 304 is for.
+    /// The default.
     ///
-    /// A shared cache whose own configuration gives silent responses a lifetime (nginx's `proxy_cache_valid`, stock
-    /// Varnish) stops storing them then. Behind such a proxy, state `Cache-Control` in the application or choose
+    /// A shared cache whose own configuration gives silent responses a lifetime
+    /// (nginx's `proxy_cache_valid`, stock Varnish) stops storing them then. Behind
+    /// such a proxy, state `Cache-Control` in the application or choose
     /// [`OmitLastModified`](Self::OmitLastModified).
     #[default]
     NoCache,
-    /// Sends no date of the layer's making on such responses; the tag alone makes nothing fresh.
+    /// Sends no date of the layer's making on such responses; the tag alone makes
+    /// nothing fresh.
     OmitLastModified,
-    /// Adds the date and nothing else: for applications whose clients and caches are known.
+    /// Adds the date and nothing else: for applications whose clients and caches are
+    /// known.
     Leave,
 }
 
@@ -65,13 +71,13 @@ pub(super) fn read(line: &HeaderValue) -> CacheControl {
 /// Reads the directives of a line of `Cache-Control`, as name and argument.
 fn directives(line: &HeaderValue) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
     let (mut quoted, mut escaped) = (false, false);
-    let members = line.as_bytes().split(move |&octet| {
-        quoted ^= octet == b'"' && !escaped;
-        escaped = quoted && octet == b'\\' && !escaped;
-        octet == b',' && !quoted
+    let members = line.as_bytes().split(move |&byte| {
+        quoted ^= byte == b'"' && !escaped;
+        escaped = quoted && byte == b'\\' && !escaped;
+        byte == b',' && !quoted
     });
     members.map(|member| {
-        let mut sides = member.splitn(2, |&octet| octet == b'=');
+        let mut sides = member.splitn(2, |&byte| byte == b'=');
         (trim_ows(sides.next().unwrap_or_default()), sides.next())
     })
 }

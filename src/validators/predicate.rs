@@ -1,8 +1,8 @@
 //! Which responses may be tagged.
 //!
-//! Two kinds of reason speak against it. Some make a tag wrong, and no setting lifts them: the response is not a 200,
-//! has a tag already, or is a part of the content. The others make it useless, and are a [`Predicate`] that the user
-//! can extend or replace.
+//! Two kinds of reason speak against it. Some make a tag wrong, and no setting lifts
+//! them: the response is not a 200, has a tag already, or is a part of the content. The
+//! others make it useless, and are a [`Predicate`] that the user can extend or replace.
 
 use http::{
     header::{CACHE_CONTROL, CONTENT_TYPE},
@@ -17,22 +17,29 @@ use crate::outcome::Reason;
 
 /// Says which responses to a GET or HEAD may be tagged; true means "go on".
 ///
-/// A closure is a predicate, and [`and`](Self::and) joins two. It is asked only of 200 responses without an `ETag` and
-/// `Content-Range` of their own: others are never tagged.
+/// A closure is a predicate, and [`and`](Self::and) joins two. It is asked only of 200
+/// responses without an `ETag` and `Content-Range` of their own: others are never
+/// tagged.
 ///
 /// # Examples
 ///
 /// Pages with a nonce in them never match; do not hash them:
 ///
 /// ```
-/// use http::{header::CONTENT_SECURITY_POLICY, Extensions, HeaderMap, StatusCode, Version};
+/// use http::{
+///     header::CONTENT_SECURITY_POLICY, Extensions, HeaderMap, StatusCode, Version,
+/// };
 /// use tower_conditional::{ConditionalLayer, DefaultPredicate, Predicate};
 ///
-/// let without_nonce = |_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions| {
-///     let policy = headers.get(CONTENT_SECURITY_POLICY);
-///     !policy.is_some_and(|policy| policy.as_bytes().windows(6).any(|part| part == b"nonce-"))
-/// };
-/// let layer = ConditionalLayer::new().tag_when(DefaultPredicate::new().and(without_nonce));
+/// let without_nonce =
+///     |_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions| {
+///         let policy = headers.get(CONTENT_SECURITY_POLICY);
+///         !policy.is_some_and(|policy| {
+///             policy.as_bytes().windows(6).any(|part| part == b"nonce-")
+///         })
+///     };
+/// let layer =
+///     ConditionalLayer::new().tag_when(DefaultPredicate::new().and(without_nonce));
 /// # drop(layer);
 /// ```
 pub trait Predicate {
@@ -94,7 +101,8 @@ impl<A: Predicate, B: Predicate> Predicate for And<A, B> {
 /// It says no to
 ///
 /// - `Cache-Control: no-store`: nobody may keep what the tag would be compared with;
-/// - `text/event-stream`, `multipart/x-mixed-replace` and `application/grpc*`: messages, not a representation.
+/// - `text/event-stream`, `multipart/x-mixed-replace` and `application/grpc*`:
+///   messages, not a representation.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct DefaultPredicate;
@@ -131,8 +139,8 @@ impl Predicate for DefaultPredicate {
 #[allow(clippy::exhaustive_structs)] // A marker; it will never hold anything.
 pub struct Untagged;
 
-/// Returns why a 200 without a tag may not be hashed, if so. `custom` replaces the default
-/// predicate.
+/// Returns why a 200 without a tag may not be hashed, if so. `custom` replaces the
+/// default predicate.
 #[inline]
 pub(crate) fn ineligible(
     fields: &ResponseFields,

@@ -1,4 +1,5 @@
-//! What the head of a response says, read in one pass: most fields that matter here are absent from most responses.
+//! What the head of a response says, read in one pass: most fields that matter here are
+//! absent from most responses.
 
 use http::{HeaderMap, HeaderValue};
 
@@ -13,17 +14,18 @@ use crate::{
 pub(crate) struct ResponseFields {
     pub(crate) etag: SingleField<EntityTag>,
     pub(crate) last_modified: SingleField<HttpDate>,
-    /// The value of `Content-Length`, in octets.
+    /// The value of `Content-Length`, in bytes.
     pub(crate) content_length: SingleField<u64>,
     /// By which request fields the response varies; `None` if they cannot be known.
     pub(crate) varied: Option<Fields>,
     pub(crate) has_content_range: bool,
-    /// The inner service says how the content is framed, as what came through a proxy may.
+    /// The inner service says how the content is framed, as what came through a proxy
+    /// may.
     pub(crate) has_transfer_encoding: bool,
     /// Parts of the content may be asked for.
     pub(crate) has_accept_ranges: bool,
-    /// Other representations of the resource may have the same octets: there is `Vary`, `Content-Encoding` or
-    /// `Content-Language`.
+    /// Other representations of the resource may have the same bytes: there is `Vary`,
+    /// `Content-Encoding` or `Content-Language`.
     pub(crate) is_negotiated: bool,
     /// The media type is one that is never finished.
     pub(crate) is_streaming: bool,

@@ -1,6 +1,8 @@
-//! The rules again, naively, and what to try them with: strings and numbers, no code shared with what is tested.
+//! The rules again, naively, and what to try them with: strings and numbers, no code
+//! shared with what is tested.
 //!
-//! Whoever includes this has a function `date`, which makes a date of a number of days, and the names imported below.
+//! Whoever includes this has a function `date`, which makes a date of a number of days,
+//! and the names imported below.
 
 use super::{date, Decision, EntityTag, LastModified, Representation, Validators};
 
@@ -48,7 +50,8 @@ pub(super) fn representations() -> Vec<Representation> {
     all
 }
 
-/// The rules again, naively: strings and numbers, one `if` a sentence of the RFC, no code shared with what is tested.
+/// The rules again, naively: strings and numbers, one `if` a sentence of the RFC, no
+/// code shared with what is tested.
 pub(super) fn oracle(
     method: &str,
     representation: &Representation,

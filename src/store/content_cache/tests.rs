@@ -14,7 +14,7 @@ fn negotiated(media_type: &'static str) -> HeaderMap {
 }
 
 /// Learns `frames` twice, so that they are kept.
-fn learnt(
+fn learned(
     cache: &ContentCache,
     key: u64,
     frames: &Texts,
@@ -70,7 +70,7 @@ fn only_the_same_octets_with_the_same_fields_are_the_same() {
     let compare = |remembered: &CachedContent, content: &Texts, variant: Option<&HeaderMap>| {
         remembered.compare(content.len(), variant, content.all())
     };
-    let remembered = learnt(&cache, 1, &content, none);
+    let remembered = learned(&cache, 1, &content, none);
     assert_eq!(
         [(); 4].map(|()| see(&cache, 3, &large)),
         [None, None, Some(Match::EqualBytes), Some(Match::SameBuffer)]
@@ -91,7 +91,7 @@ fn only_the_same_octets_with_the_same_fields_are_the_same() {
     }
     assert_eq!(compare(&remembered, &content, Some(&negotiated("text/csv"))), None);
 
-    let remembered = learnt(&cache, 2, &content, Some(&negotiated("text/csv")));
+    let remembered = learned(&cache, 2, &content, Some(&negotiated("text/csv")));
     assert_eq!(
         compare(&remembered, &content, Some(&negotiated("text/csv"))),
         Some(Match::EqualBytes)
@@ -102,7 +102,7 @@ fn only_the_same_octets_with_the_same_fields_are_the_same() {
     twice.append(CONTENT_TYPE, HeaderValue::from_static("text/csv"));
     assert_eq!(compare(&remembered, &content, Some(&twice)), None);
     let empty = |name| HeaderMap::from_iter([(name, HeaderValue::from_static(""))]);
-    let remembered = learnt(&cache, 4, &content, Some(&empty(CONTENT_LANGUAGE)));
+    let remembered = learned(&cache, 4, &content, Some(&empty(CONTENT_LANGUAGE)));
     assert_eq!(compare(&remembered, &content, Some(&empty(CONTENT_ENCODING))), None);
 }
 
@@ -162,7 +162,7 @@ fn what_would_take_long_to_compare_is_known_by_its_place_alone() {
     let compare = |content: &Texts| remembered.compare(AT_ONCE as u64 + 1, None, content.all());
     assert_eq!(compare(&Texts::of([kept])), Some(Match::SameBuffer));
     assert_eq!(compare(&moved), None);
-    assert!(learnt(&cache, 2, &moved, None).content.is_none(), "nobody else holds it");
+    assert!(learned(&cache, 2, &moved, None).content.is_none(), "nobody else holds it");
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn space_is_bounded_and_large_content_admitted() {
     let none = None;
     for key in 0..64 {
         let content = Texts::of([Bytes::from(vec![b'x'; MEBI])]);
-        assert!(learnt(&cache, key << 32 | key, &content, none).content.is_some(), "{key}");
+        assert!(learned(&cache, key << 32 | key, &content, none).content.is_some(), "{key}");
     }
     assert!(cache.cache.weight() <= 16 * 1_048_576, "{}", cache.cache.weight());
     for key in 0..100_000 {
@@ -179,7 +179,7 @@ fn space_is_bounded_and_large_content_admitted() {
     }
     assert!(cache.cache.weight() <= 16 * 1_048_576 && cache.cache.len() < 40_000);
     let larger = Texts::of([Bytes::from(vec![b'x'; 5 * MEBI])]);
-    assert!(learnt(&cache, 7, &larger, none).content.is_none(), "more than a fair share");
+    assert!(learned(&cache, 7, &larger, none).content.is_none(), "more than a fair share");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn nothing_holds_the_buffer_that_a_head_came_in() {
     cache.insert(1, None, made("t"), Some(&headers()), content.all());
     assert!(buffer.is_unique(), "seen once");
     let weight = cache.bytes();
-    let remembered = learnt(&cache, 1, &content, Some(&headers()));
+    let remembered = learned(&cache, 1, &content, Some(&headers()));
     assert!(buffer.is_unique(), "kept");
     assert_eq!(remembered.compare(7, Some(&headers()), content.all()), Some(Match::EqualBytes));
     assert_eq!(cache.bytes() - weight, 7 + "text/html\n\0\0en\n\0".len() as u64);
@@ -208,7 +208,8 @@ fn nothing_holds_the_buffer_that_a_head_came_in() {
 #[test]
 fn few_buffers_are_held_of_content_that_was_sent_twice() {
     let cache = ContentCache::new(16 * MEBI);
-    // As a connection to an upstream has them: each holds more than the content, and somebody else has it too.
+    // As a connection to an upstream has them: each holds more than the content, and
+    // somebody else has it too.
     let buffers: Vec<_> = (0..200).map(|_| Bytes::from(vec![b'x'; MEBI])).collect();
     for (buffer, key) in buffers.iter().zip(1..) {
         for _ in 0..2 {

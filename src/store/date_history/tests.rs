@@ -23,7 +23,8 @@ fn dated(given: i64) -> Observation {
     Observation { tag: None, ..tagged(0, Some(given)) }
 }
 
-/// Has a response seen, and returns whether it changed nothing; what is said without a change must be what is said with it.
+/// Has a response seen, and returns whether it changed nothing; what is said without a
+/// change must be what is said with it.
 fn observe(
     resource: &mut DateEntry,
     request: &RequestKey,
@@ -58,7 +59,7 @@ impl Seen {
         observe(resource, request, observation, watermark, at(now)).0
     }
 
-    fn minted(&mut self, now: i64, tag: u64) -> Option<i64> {
+    fn generated(&mut self, now: i64, tag: u64) -> Option<i64> {
         match self.observe(now, tagged(tag, None)).unwrap() {
             ResponseDate::Generated(date, text) => {
                 assert_eq!(text, date.to_string());
@@ -78,25 +79,25 @@ impl Seen {
 #[test]
 fn a_minted_date_is_the_second_of_first_sight() {
     let mut seen = Seen::new();
-    assert_eq!(seen.minted(0, 1), None, "the first second may have been another process's");
-    assert_eq!(seen.minted(1, 1), Some(1));
-    assert_eq!(seen.minted(9, 1), Some(1));
-    assert_eq!(seen.minted(10, 2), Some(10));
-    assert_eq!(seen.minted(10, 3), None, "second 10 stands for 2");
-    assert_eq!(seen.minted(10, 2), None, "and no longer for 2 either");
-    assert_eq!(seen.minted(11, 2), Some(11));
+    assert_eq!(seen.generated(0, 1), None, "the first second may have been another process's");
+    assert_eq!(seen.generated(1, 1), Some(1));
+    assert_eq!(seen.generated(9, 1), Some(1));
+    assert_eq!(seen.generated(10, 2), Some(10));
+    assert_eq!(seen.generated(10, 3), None, "second 10 stands for 2");
+    assert_eq!(seen.generated(10, 2), None, "and no longer for 2 either");
+    assert_eq!(seen.generated(11, 2), Some(11));
     assert_eq!(
-        seen.minted(8, 2),
+        seen.generated(8, 2),
         None,
         "a date is not sent before its time, though the clock was set back"
     );
-    assert_eq!(seen.minted(12, 2), Some(11));
+    assert_eq!(seen.generated(12, 2), Some(11));
     assert_eq!(
-        seen.minted(12, 4),
+        seen.generated(12, 4),
         None,
         "a client may have received 2 in second 12, and name that"
     );
-    assert_eq!(seen.minted(13, 4), Some(13));
+    assert_eq!(seen.generated(13, 4), Some(13));
 }
 
 #[test]
@@ -106,10 +107,10 @@ fn a_flapping_resource_does_not_drift_into_the_future() {
     for now in 1..60 {
         for _ in 0..10 {
             tag += 1;
-            seen.minted(now, tag);
+            seen.generated(now, tag);
         }
     }
-    assert!(seen.minted(60, tag).is_some(), "one second after the last change there is a date");
+    assert!(seen.generated(60, tag).is_some(), "one second after the last change there is a date");
 }
 
 #[test]
@@ -152,14 +153,14 @@ fn a_date_of_two_contents_proves_nothing() {
     assert!(!seen.proves(10, given(6, -9), -9), "it may have been sent before: it was");
     assert!(seen.proves(10, given(7, -4), -4));
 
-    // A minted date, and then the same one from the inner service.
+    // A generated date, and then the same one from the inner service.
     let mut seen = Seen::new();
-    assert_eq!(seen.minted(5, 1), Some(5));
+    assert_eq!(seen.generated(5, 1), Some(5));
     assert!(!seen.proves(6, given(2, 5), 5));
     // A date from the future, and then the clock gets there.
     assert!(seen.proves(6, given(3, 8), 8));
-    assert_eq!(seen.minted(8, 4), None);
-    assert_eq!(seen.minted(9, 4), Some(9));
+    assert_eq!(seen.generated(8, 4), None);
+    assert_eq!(seen.generated(9, 4), Some(9));
 }
 
 #[test]
@@ -167,17 +168,17 @@ fn a_date_given_ahead_of_the_clock_is_never_minted() {
     // To content of which nobody knows whose it is; the clock was set back, perhaps.
     let mut seen = Seen::new();
     seen.observe(10, Observation { varied: None, ..tagged(1, Some(13)) });
-    assert_eq!(seen.minted(12, 2), None);
-    assert_eq!(seen.minted(13, 2), None, "a client may hold other content with this date");
-    assert_eq!(seen.minted(14, 2), Some(14));
+    assert_eq!(seen.generated(12, 2), None);
+    assert_eq!(seen.generated(13, 2), None, "a client may hold other content with this date");
+    assert_eq!(seen.generated(14, 2), Some(14));
     // While another date waits.
-    assert_eq!(seen.minted(14, 3), None);
+    assert_eq!(seen.generated(14, 3), None);
     seen.observe(14, Observation { varied: None, ..tagged(1, Some(15)) });
-    assert_eq!(seen.minted(15, 3), None);
-    assert_eq!(seen.minted(16, 3), Some(16));
+    assert_eq!(seen.generated(15, 3), None);
+    assert_eq!(seen.generated(16, 3), Some(16));
     // After it was sent.
     seen.observe(17, Observation { varied: None, ..tagged(1, Some(16)) });
-    assert_eq!(seen.minted(18, 3), Some(18));
+    assert_eq!(seen.generated(18, 3), Some(18));
 }
 
 #[test]
@@ -187,18 +188,18 @@ fn one_date_in_the_far_future_does_not_end_all_dates() {
         seen.observe(9, Observation { varied: None, ..tagged(1, Some(absurd)) });
         seen.observe(9, tagged(1, Some(absurd)));
     }
-    assert_eq!(seen.minted(11, 2), Some(11));
-    assert_eq!(seen.minted(12, 3), Some(12));
+    assert_eq!(seen.generated(11, 2), Some(11));
+    assert_eq!(seen.generated(12, 3), Some(12));
     // But it ends those from its own second on.
-    assert_eq!(seen.minted(9 + DAY + 1, 4), Some(9 + DAY + 1));
-    assert_eq!(seen.minted(9 + DAY + 2, 5), None);
-    assert_eq!(seen.minted(9 + DAY + 3, 5), None);
+    assert_eq!(seen.generated(9 + DAY + 1, 4), Some(9 + DAY + 1));
+    assert_eq!(seen.generated(9 + DAY + 2, 5), None);
+    assert_eq!(seen.generated(9 + DAY + 3, 5), None);
 
     // A day less a second is not too far: it is waited for.
     let mut seen = Seen::new();
     seen.observe(9, tagged(1, Some(9 + DAY - 1)));
-    assert_eq!(seen.minted(10, 2), None);
-    assert_eq!(seen.minted(9 + DAY, 2), Some(9 + DAY));
+    assert_eq!(seen.generated(10, 2), None);
+    assert_eq!(seen.generated(9 + DAY, 2), Some(9 + DAY));
 }
 
 #[test]
@@ -206,15 +207,16 @@ fn a_date_without_a_tag_stands_for_the_content() {
     let mut seen = Seen::new();
     assert!(seen.proves(10, dated(-100), -100));
     assert!(!seen.proves(20, dated(-900), -100), "rolled back");
-    // The tag becomes known, is not found out once, and is known again: the content is the same.
+    // The tag becomes known, is not found out once, and is known again: the content is the
+    // same.
     for observation in [tagged(1, Some(-900)), dated(-900), tagged(1, Some(-900))] {
         assert!(seen.proves(30, observation, -900));
         assert!(seen.proves(30, observation, 21));
     }
     assert!(!seen.proves(30, tagged(2, Some(-900)), -900));
 
-    // A date that was minted stands for what it was minted for.
-    assert_eq!(seen.minted(40, 3), Some(40));
+    // A date that was generated stands for what it was generated for.
+    assert_eq!(seen.generated(40, 3), Some(40));
     assert!(seen.proves(41, tagged(3, Some(40)), 40), "as another layer further out sees it");
     assert!(!seen.proves(41, dated(40), 40));
 }
@@ -234,11 +236,11 @@ fn content_of_which_nothing_is_known_is_other_content() {
     }
     // A client may name the second in which it received it.
     let unknown = Observation { varied: Some(0), ..Observation::default() };
-    assert_eq!(seen.minted(46, 3), Some(46));
+    assert_eq!(seen.generated(46, 3), Some(46));
     assert_eq!(seen.observe(46, unknown), None);
-    assert_eq!(seen.minted(47, 3), Some(47));
+    assert_eq!(seen.generated(47, 3), Some(47));
     // A date that comes and goes says nothing of the time without it.
-    assert_eq!(seen.minted(50, 1), Some(50));
+    assert_eq!(seen.generated(50, 1), Some(50));
     assert!(!seen.proves(60, tagged(1, Some(-900)), 55));
 }
 
@@ -251,34 +253,36 @@ fn variants_have_dates_of_their_own_and_share_none() {
         seen.request = *request;
         seen.observe(now, observation)
     };
-    let minted = |second| Some(ResponseDate::Generated(at(second), at(second).into()));
-    assert_eq!(see(&one, 5, vary(1, None)), minted(5));
+    let generated = |second| Some(ResponseDate::Generated(at(second), at(second).into()));
+    assert_eq!(see(&one, 5, vary(1, None)), generated(5));
     assert_eq!(
         see(&two, 5, vary(2, None)),
         Some(ResponseDate::Pending),
         "second 5 stands for the other variant"
     );
-    assert_eq!(see(&two, 6, vary(2, None)), minted(6));
-    assert_eq!(see(&one, 6, vary(1, None)), minted(5));
+    assert_eq!(see(&two, 6, vary(2, None)), generated(6));
+    assert_eq!(see(&one, 6, vary(1, None)), generated(5));
     // Two variants that wait for their dates at once.
     let (three, four) = (request("3"), request("4"));
     assert_eq!(see(&three, 6, vary(3, None)), Some(ResponseDate::Pending));
     assert_eq!(see(&four, 6, vary(4, None)), Some(ResponseDate::Pending));
-    assert_eq!(see(&three, 7, vary(3, None)), minted(7));
+    assert_eq!(see(&three, 7, vary(3, None)), generated(7));
     assert_eq!(see(&four, 7, vary(4, None)), Some(ResponseDate::Pending));
-    // A minted date that the inner service then gives to other content, known or not, is nobody's any more.
-    assert_eq!(see(&four, 8, vary(4, None)), minted(8));
+    // A generated date that the inner service then gives to other content, known or not, is
+    // nobody's any more.
+    assert_eq!(see(&four, 8, vary(4, None)), generated(8));
     see(&two, 9, vary(5, Some(8)));
-    assert_eq!(see(&four, 9, vary(4, None)), minted(9));
+    assert_eq!(see(&four, 9, vary(4, None)), generated(9));
     see(&two, 11, Observation { varied: None, ..vary(6, Some(9)) });
     assert_eq!(see(&four, 11, vary(4, None)), Some(ResponseDate::Pending));
-    // From now on another field counts, too: nobody knows which old variant a request belonged to.
+    // From now on another field counts, too: nobody knows which old variant a request
+    // belonged to.
     let more = Observation { varied: Some(2), ..tagged(1, None) };
     assert_eq!(see(&one, 11, more), Some(ResponseDate::Pending));
-    assert_eq!(see(&one, 12, more), minted(12));
+    assert_eq!(see(&one, 12, more), generated(12));
     assert_eq!(
         see(&one, 13, vary(1, None)),
-        minted(12),
+        generated(12),
         "a variant is found with fewer fields, too"
     );
     // A field that was not known in time.
@@ -322,22 +326,22 @@ fn a_flood_of_variants_is_bounded() {
 #[test]
 fn what_a_shard_forgot_lifts_new_entries() {
     let mut first = Seen::new();
-    assert_eq!(first.minted(50, 1), Some(50));
+    assert_eq!(first.generated(50, 1), Some(50));
     let mut second = Seen::new();
     second.watermark.forget(first.resource.as_ref().unwrap());
     assert_eq!(
-        second.minted(50, 2),
+        second.generated(50, 2),
         None,
         "second 50 may stand for other content of this very key"
     );
-    assert_eq!(second.minted(51, 2), Some(51));
+    assert_eq!(second.generated(51, 2), Some(51));
 
     let mut third = Seen { resource: None, watermark: second.watermark, request: request("a") };
     assert!(!third.proves(60, tagged(1, Some(-9)), 50));
     assert!(third.proves(60, tagged(1, Some(-9)), 51));
     assert!(!third.proves(60, tagged(2, Some(50)), 50));
     let unknown = Observation { varied: None, ..tagged(2, Some(50)) };
-    assert!(!third.proves(60, unknown, 50), "it may have been minted for other content");
+    assert!(!third.proves(60, unknown, 50), "it may have been generated for other content");
 
     // A date ahead of the clock is remembered, too.
     let mut first = Seen::new();
@@ -349,8 +353,8 @@ fn what_a_shard_forgot_lifts_new_entries() {
         "a client holds other content with this date"
     );
     assert!(second.proves(75, tagged(2, Some(-9)), 81));
-    assert_eq!(second.minted(80, 3), None);
-    assert_eq!(second.minted(81, 3), Some(81));
+    assert_eq!(second.generated(80, 3), None);
+    assert_eq!(second.generated(81, 3), Some(81));
 }
 
 #[test]
@@ -366,7 +370,7 @@ fn what_changes_nothing_is_answered_as_if_it_might() {
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % below
     };
-    let (mut again, mut again_given, mut minted) = (0, 0, 0);
+    let (mut again, mut again_given, mut generated) = (0, 0, 0);
     for _ in 0..3_000 {
         let watermark = Watermark::new(at(0));
         let mut resource = DateEntry::new(&watermark, at(0));
@@ -394,11 +398,11 @@ fn what_changes_nothing_is_answered_as_if_it_might() {
             );
             again += usize::from(unchanged && given.is_none());
             again_given += usize::from(unchanged && given.is_some());
-            minted += usize::from(matches!(seen, Some(ResponseDate::Generated(..))));
+            generated += usize::from(matches!(seen, Some(ResponseDate::Generated(..))));
         }
     }
     assert!(
-        again > 3_000 && again_given > 100 && minted > again + 3_000,
-        "{again}, {again_given}; {minted}"
+        again > 3_000 && again_given > 100 && generated > again + 3_000,
+        "{again}, {again_given}; {generated}"
     );
 }

@@ -1,4 +1,5 @@
-//! A model of the world outside the memory, which looks for a 304 that leaves a client with wrong content.
+//! A model of the world outside the memory, which looks for a 304 that leaves a client
+//! with wrong content.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -15,7 +16,8 @@ use crate::rules::{Decision, Preconditions, Validators};
 struct World {
     /// Where inner dates come from.
     dates: Dates,
-    /// Some of these dates lie ahead of the clock, by seconds or by days; and days may pass.
+    /// Some of these dates lie ahead of the clock, by seconds or by days; and days may
+    /// pass.
     ahead: bool,
     /// The memory holds one resource a shard, and there are more.
     forgets: bool,
@@ -40,7 +42,8 @@ enum Dates {
     /// The inner service gives none.
     #[default]
     None,
-    /// Each content has a date of its own, not later than now; newer content may have an older date.
+    /// Each content has a date of its own, not later than now; newer content may have
+    /// an older date.
     Honest,
     /// As `Honest`, but not on each response.
     ComeAndGo,
@@ -77,7 +80,7 @@ struct Model {
     slow: Vec<(Name, u64)>,
     next_content: u64,
     not_modified: usize,
-    minted: usize,
+    generated: usize,
 }
 
 impl Model {
@@ -99,7 +102,7 @@ impl Model {
             slow: Vec::new(),
             next_content: 1,
             not_modified: 0,
-            minted: 0,
+            generated: 0,
         };
         for _ in 0..if world.replicas { 2 } else { 1 } {
             let memory = model.start();
@@ -191,7 +194,8 @@ impl Model {
         *self.contents[&key].last().unwrap()
     }
 
-    /// Answers a request for `key` with `content`, which may be old by now, to a client that may have a copy.
+    /// Answers a request for `key` with `content`, which may be old by now, to a client
+    /// that may have a copy.
     fn serve(&mut self, key: Name, content: u64) {
         let now = self.now();
         let given = match self.world.dates {
@@ -232,15 +236,19 @@ impl Model {
         };
         let mut modified = see(memory, given);
         let mut last_modified = sent(&modified, given);
-        self.minted += usize::from(matches!(modified, Some(ResponseDate::Generated(..))));
+        self.generated += usize::from(matches!(modified, Some(ResponseDate::Generated(..))));
         if let Some(apart) = self.world.stacked {
             // What left the inner layer, the outer one takes for the inner service's.
             modified = see(if apart { outer } else { memory }, last_modified);
             last_modified = sent(&modified, last_modified);
         }
-        assert!(given.is_some() || last_modified <= Some(now), "a minted date lies in the future");
+        assert!(
+            given.is_some() || last_modified <= Some(now),
+            "a generated date lies in the future"
+        );
 
-        // A client may have changed what it sends since it got its copy; but not if it makes up dates.
+        // A client may have changed what it sends since it got its copy; but not if it makes up
+        // dates.
         let switches = !self.world.receipt_clients;
         let copies =
             self.copies.iter().filter(|copy| copy.key == key || switches && copy.key.0 == key.0);
@@ -254,7 +262,8 @@ impl Model {
                     .receipt_clients
                     .then(|| copy.received.max(date.unwrap_or(copy.received))),
             };
-            // A made-up date that hits the inner service's own exactly is beyond anybody's knowledge.
+            // A made-up date that hits the inner service's own exactly is beyond anybody's
+            // knowledge.
             let hits = asked != copy.last_modified && asked == given;
             // So is a date of another process that still runs.
             let foreign = self.world.replicas && copy.process != *process && asked == last_modified;
@@ -339,20 +348,20 @@ fn no_run_of_the_model_ends_in_a_wrong_304() {
         World { dates: Dates::Lying, stacked: Some(true), ..quiet },
     ];
     for (place, world) in worlds.into_iter().enumerate() {
-        let (not_modified, minted) = totals.entry(place).or_insert((0, 0));
+        let (not_modified, generated) = totals.entry(place).or_insert((0, 0));
         for seed in 1..=RUNS {
             let mut model = Model::new(world, seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
             for _ in 0..STEPS {
                 model.step();
             }
             *not_modified += model.not_modified;
-            *minted += model.minted;
+            *generated += model.generated;
         }
         // The model means nothing if nothing happens in it.
         assert!(*not_modified > 50, "{not_modified} 304s in {world:?}");
         assert!(
-            *minted > 100 || world.dates == Dates::Honest,
-            "{minted} minted dates in {world:?}"
+            *generated > 100 || world.dates == Dates::Honest,
+            "{generated} generated dates in {world:?}"
         );
     }
 }
@@ -377,11 +386,11 @@ fn the_memory_holds_no_more_than_its_capacity() {
 #[test]
 fn what_is_asked_for_all_the_time_is_not_forgotten_when_the_clock_was_set_back() {
     let memory = DateStore::with_capacity(4 * SHARDS, HttpDate::from_unix_seconds(1_000).unwrap());
-    assert_eq!(minted(&memory, 1, 2, 1_001), Some(1_001));
-    assert_eq!(minted(&memory, 1, 2, 5_000), Some(1_001));
+    assert_eq!(generated(&memory, 1, 2, 1_001), Some(1_001));
+    assert_eq!(generated(&memory, 1, 2, 5_000), Some(1_001));
     for second in 0..100 {
-        assert_eq!(minted(&memory, 1, 2, 1_400 + second), Some(1_001), "second {second}");
-        minted(&memory, 2 + u64::try_from(second).unwrap(), 2, 1_400 + second);
+        assert_eq!(generated(&memory, 1, 2, 1_400 + second), Some(1_001), "second {second}");
+        generated(&memory, 2 + u64::try_from(second).unwrap(), 2, 1_400 + second);
     }
 }
 
@@ -408,7 +417,7 @@ fn threads_never_send_one_minted_date_with_two_contents() {
                         }
                         let tag = tags[key].load(Ordering::SeqCst);
                         let now = clock.load(Ordering::SeqCst);
-                        if let Some(date) = minted(memory, key.try_into().unwrap(), tag, now) {
+                        if let Some(date) = generated(memory, key.try_into().unwrap(), tag, now) {
                             assert_eq!(
                                 *sent.lock().unwrap().entry((key, date)).or_insert(tag),
                                 tag,
@@ -428,14 +437,14 @@ fn a_minted_date_that_was_forgotten_still_guards_a_write() {
     let memory = DateStore::with_capacity(SHARDS, at(1_000));
     let of = |key| resource(&memory, key);
     assert!(!memory.may_be_forgotten_date(&of(1), at(1_001)), "it was never seen");
-    assert_eq!(minted(&memory, 1, 2, 1_001), Some(1_001));
+    assert_eq!(generated(&memory, 1, 2, 1_001), Some(1_001));
     assert!(memory.may_be_forgotten_date(&of(1), at(1_001)));
-    assert_eq!(minted(&memory, 2, 2, 1_002), Some(1_002));
+    assert_eq!(generated(&memory, 2, 2, 1_002), Some(1_002));
     assert!(!memory.may_have_generated(&of(1), at(1_001)), "it is forgotten");
     assert!(memory.may_be_forgotten_date(&of(1), at(1_001)));
     assert!(
         !memory.may_be_forgotten_date(&of(1), at(900)),
-        "nothing was minted before the memory was made"
+        "nothing was generated before the memory was made"
     );
 }
 
@@ -451,7 +460,7 @@ fn resource(memory: &DateStore, key: u64) -> RequestKey {
 }
 
 /// Returns the date that is sent with a response of this resource.
-fn minted(memory: &DateStore, key: u64, tag: u64, now: i64) -> Option<i64> {
+fn generated(memory: &DateStore, key: u64, tag: u64, now: i64) -> Option<i64> {
     let observation = Observation { tag: Some(tag), given: None, generate: true, varied: Some(0) };
     match memory.observe(&resource(memory, key), observation, at(now)) {
         Some(ResponseDate::Generated(date, _)) => Some(date.unix_seconds()),
