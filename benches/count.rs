@@ -17,7 +17,8 @@ fn main() {
     let times: u32 = times.parse().unwrap();
     let all = cases::overhead().into_iter().chain(cases::own());
     // To the end, so that the others are gone.
-    let mut case = all.fold(None, |found, case| if case.name == *name { Some(case) } else { found }).unwrap();
+    let mut case =
+        all.fold(None, |found, case| if case.name == *name { Some(case) } else { found }).unwrap();
     fill_holes();
     (0..times).for_each(|_| (case.run)());
 }

@@ -15,7 +15,7 @@ use http::{
 
 use crate::{
     clock,
-    exchange::{insert_validators, Rejection},
+    exchange::{insert_validators, read_preconditions, Rejection},
     fields::insert_field,
     rules::{EntityTag, HttpDate, Preconditions, Validators},
 };
@@ -59,7 +59,7 @@ impl<S: Sync> FromRequestParts<S> for Preconditions {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::from_headers(&parts.headers))
+        Ok(read_preconditions(parts, clock::now()))
     }
 }
 

@@ -16,5 +16,8 @@ mod tags;
 mod wait;
 
 pub use self::{
-    config::InnerTags, future::ResponseFuture, layer::ConditionalLayer, service::Conditional,
+    config::{ForwardedFields, InnerTags},
+    future::ResponseFuture,
+    layer::ConditionalLayer,
+    service::Conditional,
 };

@@ -10,12 +10,12 @@ use http::request;
 
 pub use self::rejection::Rejection;
 pub(crate) use self::{
-    forward::Forward,
+    forward::{read_preconditions, Forward, WithheldDates},
     known::{KnownValidators, Probe, Target},
     report::Reporter,
     respond::{
-        apply_decision, insert_etag, insert_last_modified, insert_validators, pass_on, reject,
-        vary_by,
+        accepts_coding, apply_decision, insert_etag, insert_last_modified, insert_no_cache,
+        insert_validators, pass_on, refuse_part, reject, remove_last_modified, vary_by,
     },
 };
 

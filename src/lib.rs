@@ -335,7 +335,7 @@ mod validators;
 pub use self::validators::Blake3;
 pub use self::{
     body::ResponseBody,
-    conditional::{Conditional, ConditionalLayer, InnerTags, ResponseFuture},
+    conditional::{Conditional, ConditionalLayer, ForwardedFields, InnerTags, ResponseFuture},
     exchange::Rejection,
     outcome::{Outcome, Reason},
     precondition::{

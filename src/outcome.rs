@@ -24,6 +24,9 @@ pub enum Outcome {
     /// The state of the resource could not be learned, and the request was refused for
     /// that.
     StateUnavailable,
+    /// A part was not sent, because it may be of another version than the one that the
+    /// client's If-Range names. The answer is 503, and the next try gets the whole.
+    PartRefused,
     /// A [`PreconditionLayer`](crate::PreconditionLayer) let the request through: its
     /// preconditions hold, or it has none.
     Proceeded,
@@ -61,6 +64,14 @@ pub enum Reason {
     Streaming,
     /// The response has a `Content-Range`: its content is a part, not the whole.
     Partial,
+    /// The `Content-Security-Policy` has a nonce, which the content repeats: no two of them
+    /// are the same.
+    Nonce,
+    /// An outer [`PreconditionLayer`](crate::PreconditionLayer) knows the validators.
+    KnownState,
+    /// The layer holds as many bytes of responses as it may; see
+    /// [`buffer_limit`](crate::ConditionalLayer::buffer_limit).
+    Busy,
     /// The predicate given to [`tag_when`](crate::ConditionalLayer::tag_when) said no.
     Predicate,
     /// A HEAD was answered without the content that a GET would get; see
@@ -97,6 +108,7 @@ impl fmt::Display for Outcome {
             Self::PreconditionFailed => "precondition failed",
             Self::PreconditionRequired => "precondition required",
             Self::StateUnavailable => "state unavailable",
+            Self::PartRefused => "part refused",
             Self::Proceeded => "proceeded",
             Self::LeftAlone(reason) => return write!(f, "left alone: {reason}"),
         })
@@ -116,6 +128,9 @@ impl fmt::Display for Reason {
             Self::NoStore => "no-store",
             Self::Streaming => "streaming",
             Self::Partial => "partial",
+            Self::Nonce => "nonce",
+            Self::KnownState => "known state",
+            Self::Busy => "busy",
             Self::Predicate => "predicate",
             Self::EmptyHead => "empty HEAD",
             Self::TooLarge => "too large",
@@ -131,7 +146,7 @@ impl fmt::Display for Reason {
 
 impl Reason {
     /// All reasons, in their order.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Method,
         Self::Request,
         Self::Status,
@@ -141,6 +156,9 @@ impl Reason {
         Self::NoStore,
         Self::Streaming,
         Self::Partial,
+        Self::Nonce,
+        Self::KnownState,
+        Self::Busy,
         Self::Predicate,
         Self::EmptyHead,
         Self::TooLarge,
@@ -162,6 +180,8 @@ impl Reason {
             | Self::TooManyFrames
             | Self::NotReady
             | Self::BodyError
+            | Self::KnownState
+            | Self::Busy
             | Self::WrongLength => true,
             Self::Method
             | Self::Request
@@ -172,6 +192,7 @@ impl Reason {
             | Self::NoStore
             | Self::Streaming
             | Self::Partial
+            | Self::Nonce
             | Self::Predicate
             | Self::UnknownState
             | Self::StateUnavailable => false,

@@ -31,6 +31,9 @@ pub struct Stats {
     /// Requests that were refused because the state of the resource could not be found
     /// out.
     pub state_unavailable: u64,
+    /// Parts that were not sent, because they may be of another version than the client asked
+    /// for: 503 (Service Unavailable).
+    pub parts_refused: u64,
     /// Requests that a [`PreconditionLayer`](crate::PreconditionLayer) let through.
     pub proceeded: u64,
     /// Bytes of content that need not be sent because of a 304; of content of unknown
@@ -43,6 +46,9 @@ pub struct Stats {
     /// Bytes of content that are kept at the moment, with some hundred for each
     /// resource.
     pub bytes_kept: u64,
+    /// Responses that named a field in `Vary` for which there was no more room: a layer knows 16
+    /// names. They get no date.
+    pub unknown_vary: u64,
     left_alone: [u64; Reason::ALL.len()],
 }
 
@@ -64,11 +70,13 @@ impl fmt::Debug for Stats {
             .field("precondition_failed", &self.precondition_failed)
             .field("precondition_required", &self.precondition_required)
             .field("state_unavailable", &self.state_unavailable)
+            .field("parts_refused", &self.parts_refused)
             .field("proceeded", &self.proceeded)
             .field("bytes_not_sent", &self.bytes_not_sent)
             .field("bytes_hashed", &self.bytes_hashed)
             .field("bytes_compared", &self.bytes_compared)
-            .field("bytes_kept", &self.bytes_kept);
+            .field("bytes_kept", &self.bytes_kept)
+            .field("unknown_vary", &self.unknown_vary);
         let met = self.left_alone().filter(|(_, count)| *count > 0);
         stats
             .field(
@@ -95,6 +103,7 @@ struct Slot {
     precondition_failed: AtomicU64,
     precondition_required: AtomicU64,
     state_unavailable: AtomicU64,
+    parts_refused: AtomicU64,
     proceeded: AtomicU64,
     bytes_not_sent: AtomicU64,
     bytes_hashed: AtomicU64,
@@ -117,6 +126,7 @@ impl Counters {
             },
             Outcome::PreconditionRequired => &slot.precondition_required,
             Outcome::StateUnavailable => &slot.state_unavailable,
+            Outcome::PartRefused => &slot.parts_refused,
             Outcome::Proceeded => &slot.proceeded,
         };
         counter.fetch_add(1, Relaxed);
@@ -145,6 +155,7 @@ impl Counters {
             stats.precondition_failed += of(&slot.precondition_failed);
             stats.precondition_required += of(&slot.precondition_required);
             stats.state_unavailable += of(&slot.state_unavailable);
+            stats.parts_refused += of(&slot.parts_refused);
             stats.proceeded += of(&slot.proceeded);
             stats.bytes_not_sent += of(&slot.bytes_not_sent);
             stats.bytes_hashed += of(&slot.bytes_hashed);
@@ -159,6 +170,7 @@ impl Counters {
             + stats.precondition_failed
             + stats.precondition_required
             + stats.state_unavailable
+            + stats.parts_refused
             + stats.proceeded
             + left_alone;
         stats

@@ -39,7 +39,7 @@ pin_project! {
     {
         /// Nothing is left.
         Ended,
-        /// The answer to a HEAD: nothing, in place of content of unknown size.
+        /// Nothing, in place of content of unknown size: on HEAD, and on a 304.
         Absent,
         /// The inner body, which was not touched.
         Inner {
@@ -128,6 +128,11 @@ impl<B: Body> ResponseBody<B> {
     #[inline]
     pub(crate) fn end(&mut self, outcome: Outcome) {
         *self = Self::empty(outcome);
+    }
+
+    /// Sends nothing, in place of content of unknown size.
+    pub(crate) fn end_of_unknown_size(&mut self, outcome: Outcome) {
+        *self = Self::from_kind(Kind::Absent, outcome);
     }
 
     /// Sends nothing in answer to a HEAD.

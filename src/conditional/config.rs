@@ -1,13 +1,17 @@
 //! The settings of a layer, with all defaults on one screen.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use super::wait::Timer;
 use crate::{
     clock::{self, Clock},
     exchange::{Reporter, RequestPredicate},
     rules::HttpDate,
-    store::{ContentCache, DateStore, KeyFn, LearnedTags},
+    store::{ContentCache, Dates, InnerValidators, KeyFn, Keys, LearnedTags},
     validators::{generated_length, FreshnessPolicy, Predicate, Sha256},
 };
 
@@ -28,7 +32,11 @@ pub(super) struct Config {
     pub(super) handle_when: Option<Arc<RequestPredicate>>,
     pub(super) key: Option<Arc<KeyFn>>,
     pub(super) clock: Arc<Clock>,
-    pub(super) dates: Arc<DateStore>,
+    pub(super) keys: Arc<Keys>,
+    /// Empty until the first date, where none is generated.
+    pub(super) dates: Arc<OnceLock<Dates>>,
+    pub(super) inner_validators: Arc<InnerValidators>,
+    pub(super) forwarded: ForwardedFields,
     pub(super) content_cache: Option<Arc<ContentCache>>,
     pub(super) timer: Arc<Timer>,
     /// How many hex digits of a hash a tag has.
@@ -58,7 +66,10 @@ impl Default for Config {
             handle_when: None,
             key: None,
             clock: Arc::new(clock::system_time),
-            dates: Arc::new(DateStore::new(clock::now())),
+            keys: Arc::new(Keys::new()),
+            dates: Arc::new(OnceLock::from(Dates::new(clock::now()))),
+            inner_validators: Arc::default(),
+            forwarded: ForwardedFields::Tags,
             content_cache: Some(Arc::new(ContentCache::new(16 << 20))),
             timer: Arc::default(),
             generated_length: generated_length::<Sha256>(),
@@ -115,6 +126,7 @@ impl fmt::Debug for Config {
             .field("head_as_get", &self.head_as_get)
             .field("freshness", &self.freshness)
             .field("last_modified", &self.last_modified)
+            .field("forwarded", &self.forwarded)
             .field("report_outcome", &self.reporter.in_extensions)
             .field("inner_tags", &self.inner_tags)
             .field("trust_inner_dates", &self.trust_inner_dates)
@@ -137,4 +149,30 @@ pub enum InnerTags {
     Learn,
     /// Learns which tag of the layer they stand for, and never sends them.
     Replace,
+}
+
+/// Which conditional fields of a GET or HEAD the inner service evaluates beside the layer: see
+/// [`ConditionalLayer::forward`](crate::ConditionalLayer::forward).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ForwardedFields {
+    /// If-Match and If-None-Match. The default.
+    #[default]
+    Tags,
+    /// If-Modified-Since and If-Unmodified-Since, too.
+    Dates,
+    /// If-Range, too, whatever it names.
+    IfRange,
+    /// All of them.
+    All,
+}
+
+impl ForwardedFields {
+    pub(super) fn dates(self) -> bool {
+        matches!(self, Self::Dates | Self::All)
+    }
+
+    pub(super) fn if_range(self) -> bool {
+        matches!(self, Self::IfRange | Self::All)
+    }
 }

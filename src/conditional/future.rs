@@ -98,7 +98,7 @@ where
                 let (head, body) = ready!(poll_inner(cx))?.into_parts();
                 let request = request.take().expect(POLLED_AGAIN);
                 let mut context = ResponseContext::new(request, head, &body);
-                let (tag, body) = match context.plan(&body) {
+                let (tag, mut body) = match context.plan(&body) {
                     BodyPlan::PassThrough(reason) | BodyPlan::Stream(reason) => {
                         (Err(reason), ResponseBody::inner(body, Outcome::LeftAlone(reason)))
                     }
@@ -126,16 +126,18 @@ where
                         }
                     }
                 };
-                Poll::Ready(Ok(context.respond::<D, B>(tag, body)))
+                context.respond::<D, B>(tag, &mut body);
+                Poll::Ready(Ok(Response::from_parts(context.head, body)))
             }
             ResponseState::Reading(pending) => {
                 let PendingResponse { context, read_ahead } =
                     &mut **pending.as_mut().expect(POLLED_AGAIN);
                 let result = ready!(read_ahead.poll(cx, context));
-                let PendingResponse { context, mut read_ahead } =
+                let PendingResponse { mut context, mut read_ahead } =
                     *pending.take().expect(POLLED_AGAIN);
-                let (tag, body) = read_ahead.finish(result, &context);
-                Poll::Ready(Ok(context.respond::<D, B>(tag, body)))
+                let (tag, mut body) = read_ahead.finish(result, &context);
+                context.respond::<D, B>(tag, &mut body);
+                Poll::Ready(Ok(Response::from_parts(context.head, body)))
             }
         }
     }

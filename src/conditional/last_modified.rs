@@ -1,73 +1,127 @@
 //! The date of a response, given by the inner service or generated.
 
-use http::StatusCode;
+use http::{header::CONTENT_RANGE, HeaderValue, StatusCode};
 
-use super::respond::ResponseContext;
+use super::{request::ReadMethod, respond::ResponseContext};
 use crate::{
-    rules::SingleField,
-    store::{HashedTag, Key, Observation, ResponseDate},
+    exchange::KnownValidators,
+    rules::{complete_length, DateEvidence, EntityTag, SingleField},
+    store::{DateOfResponse, Dates, HashedTag, InnerValidator, Observation, ResponseKind},
     validators::FreshnessPolicy,
 };
 
 impl ResponseContext {
-    /// Returns the date of this response, and what a client's date proves about it.
+    /// Returns what is done with the date of this response, and what a client's date proves about
+    /// it.
     #[inline]
     pub(super) fn last_modified(
         &self,
         tag: Option<&HashedTag>,
-        has_content: bool,
-    ) -> Option<ResponseDate> {
-        let (request, head, fields) = (&self.request, &self.head, &self.fields);
-        let (config, dates) = (&*request.config, &*request.config.dates);
-        let status = head.status;
-        if !status.is_success() && status != StatusCode::NOT_MODIFIED {
-            return None;
+        may_generate: bool,
+    ) -> DateOfResponse {
+        let (request, fields) = (&self.request, &self.fields);
+        let config = &*request.config;
+        // What QUERY answers depends on more than its URI.
+        if request.method == ReadMethod::Query {
+            return DateOfResponse::UNCOUNTED;
         }
-        let generate = config.last_modified
-            && matches!(fields.last_modified, SingleField::Absent)
-            && tag.is_some()
-            && status == StatusCode::OK
-            && has_content
-            && !fields.is_no_store
-            // The layer that evaluates writes knows of no date, and would ignore one that comes
-            // back.
-            && request.has_no_known_validators(head)
-            && !(fields.is_silent && config.freshness == FreshnessPolicy::OmitLastModified);
+        // The date of a source is the word of the application.
+        if let Some(evidence) = self.stated_date() {
+            return DateOfResponse { evidence, ..DateOfResponse::UNCOUNTED };
+        }
         let given = fields.last_modified.value().copied();
-        let may_be_ranged = self.may_be_ranged();
-        if may_be_ranged {
-            self.note(given.and_then(|date| request.date_key(date)), true);
-        }
-        // Where there are no dates, nothing asks for tags.
-        let needs_tag = generate || given.is_some() || dates.is_used();
-        let identity = || {
-            let learnable = self.learnable.as_ref().and_then(|learnable| learnable.identity());
-            learnable.or_else(|| Some(tag?.id(&dates.keys)))
+        let dates = match config.dates.get() {
+            Some(dates) => dates,
+            // Where nothing is dated, nothing is kept.
+            None if given.is_none() => return DateOfResponse::UNCOUNTED,
+            None => config.dates.get_or_init(|| Dates::new(config.now())),
         };
+        let learnable = self.learnable.as_ref().and_then(|learnable| learnable.identity());
         let observation = Observation {
-            tag: if needs_tag { identity() } else { None },
+            kind: self.kind(),
+            tag: learnable.or_else(|| Some(tag?.id(&config.keys))),
             given,
-            generate,
+            may_generate,
             varied: fields.varied,
         };
-        let date = dates.observe(&request.key, observation, config.now());
-        if let (Some(ResponseDate::Generated(date, _)), true) = (&date, may_be_ranged) {
-            self.note(request.date_key(*date), false);
-        }
-        date
+        dates.observe(&request.key, observation, || config.now())
     }
 
-    /// Returns true if clients may ask for parts of this content, and send its
-    /// validators in If-Range.
-    pub(super) fn may_be_ranged(&self) -> bool {
-        self.head.status == StatusCode::PARTIAL_CONTENT || self.fields.has_accept_ranges
+    /// Returns true if a date may be generated for this response.
+    pub(super) fn may_generate_date(&self, tag: Option<&HashedTag>, has_content: bool) -> bool {
+        let (request, fields) = (&self.request, &self.fields);
+        let config = &request.config;
+        config.last_modified
+            && self.head.status == StatusCode::OK
+            && request.method != ReadMethod::Query
+            && tag.is_some()
+            && has_content
+            && !fields.is_no_store
+            && !fields.is_private
+            && !matches!(fields.last_modified, SingleField::Invalid)
+            // The layer that evaluates writes knows of no date, and would ignore one that comes
+            // back.
+            && request.has_no_known_validators(&self.head)
+            && !(fields.is_silent && config.freshness == FreshnessPolicy::OmitLastModified)
     }
 
-    /// Notes whether the inner service supplied a validator that looks like one of the
-    /// layer's.
-    pub(super) fn note(&self, validator: Option<Key>, supplied: bool) {
-        if let Some(validator) = validator {
-            self.request.config.dates.note(validator, supplied);
+    /// Returns what kind of answer this response is, as far as dates ask.
+    fn kind(&self) -> ResponseKind {
+        let is_head = self.request.is_head();
+        match self.head.status {
+            StatusCode::NOT_MODIFIED => ResponseKind::NotModified,
+            StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => {
+                ResponseKind::Uncounted
+            }
+            status if status.is_success() && self.fields.is_private => ResponseKind::Private,
+            status if status.is_success() && is_head => ResponseKind::Head,
+            status if status.is_success() => ResponseKind::Content,
+            _ if is_head => ResponseKind::Uncounted,
+            _ => ResponseKind::Failure,
         }
+    }
+
+    /// Notes which validators the inner service gave, if clients may send them in If-Range.
+    pub(super) fn note_inner_validators(&self, tag: Option<&HashedTag>, date: DateEvidence) {
+        let status = self.head.status;
+        let is_part = status == StatusCode::PARTIAL_CONTENT;
+        if !(is_part || status == StatusCode::OK && self.fields.has_accept_ranges) {
+            return;
+        }
+        let (request, fields) = (&self.request, &self.fields);
+        let Some(variant) = fields.varied.and_then(|varied| request.key.variant(varied)) else {
+            return;
+        };
+        let strong = |tag: &EntityTag| (!tag.is_weak()).then(|| HeaderValue::from(tag));
+        let inner = fields.etag.value().and_then(strong);
+        // A tag of the layer's own says nothing to the inner service.
+        let sent = if inner.is_some() { tag.and_then(|tag| strong(&tag.tag)) } else { None };
+        let given = fields.last_modified.value().copied();
+        let length = match (is_part, &fields.content_length) {
+            (true, _) => self.complete_length(),
+            (false, SingleField::Value(length)) => Some(*length),
+            (false, _) => None,
+        };
+        let date = given.filter(|given| date.date() == Some(*given));
+        if sent.is_none() && date.is_none() {
+            return;
+        }
+        let new = InnerValidator { variant, sent, inner, date, length };
+        request.config.inner_validators.note(request.key.resource(), new);
+    }
+
+    /// Returns the date that a source stated, if it did.
+    fn stated_date(&self) -> Option<DateEvidence> {
+        if let Some(known) = self.head.extensions.get::<KnownValidators>() {
+            return known.date;
+        }
+        // The outer layer has compared it already.
+        let known = self.request.extras().known.as_ref();
+        known.is_some_and(|known| known.date.is_some()).then_some(DateEvidence::DOUBT)
+    }
+
+    /// Returns the length of the whole content, from the head of a 206 or 416.
+    pub(super) fn complete_length(&self) -> Option<u64> {
+        self.head.headers.get(CONTENT_RANGE).and_then(complete_length)
     }
 }

@@ -4,7 +4,7 @@ use std::{
     fmt,
     hash::{Hash, Hasher},
     marker::PhantomData,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -12,13 +12,13 @@ use http::request;
 use tower_layer::Layer;
 
 use super::{
-    config::{Config, InnerTags},
+    config::{Config, ForwardedFields, InnerTags},
     service::Conditional,
 };
 use crate::{
     rules::HttpDate,
     stats::Stats,
-    store::{ContentCache, DateStore},
+    store::{ContentCache, Dates},
     validators::{generated_length, Digest, FreshnessPolicy, Predicate, Sha256},
 };
 
@@ -129,7 +129,13 @@ impl<D> ConditionalLayer<D> {
     /// different dates for the same content, and by bad luck the same second for
     /// different content; switch dates off where that matters.
     pub fn last_modified(self, last_modified: bool) -> Self {
-        self.set(|config| config.last_modified = last_modified)
+        self.set(|config| {
+            config.last_modified = last_modified;
+            if !last_modified {
+                // Where nothing is dated, nothing is kept: see `Config::dates`.
+                config.dates = Arc::default();
+            }
+        })
     }
 
     /// Sets which responses may be tagged, in place of
@@ -319,6 +325,33 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.ranges = ranges)
     }
 
+    /// Sets which conditional fields the inner service gets to see. Default:
+    /// [`ForwardedFields::Tags`].
+    ///
+    /// **Dates.** By default the layer alone compares dates. `ServeDir` and others answer 304 by
+    /// a date that is *later* than theirs: after a rollback to an older file, or two changes in
+    /// one second, their clients keep the wrong content for ever. With
+    /// [`ForwardedFields::Dates`] such a wrong 304 is possible again. Choose it only where the
+    /// inner service's dates always grow with its content, and its 200s are dear.
+    ///
+    /// **If-Range.** By default it is forwarded if it names the validator that the inner service
+    /// gave last; in all other cases the client gets the whole content. With
+    /// [`ForwardedFields::IfRange`] an upstream that evaluates If-Range by itself (nginx, S3)
+    /// gets it always. Either way a part is checked before it is sent: it must carry the very
+    /// validator of If-Range.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_conditional::{ConditionalLayer, ForwardedFields};
+    ///
+    /// let layer = ConditionalLayer::new().forward(ForwardedFields::IfRange);
+    /// # drop(layer);
+    /// ```
+    pub fn forward(self, fields: ForwardedFields) -> Self {
+        self.set(|config| config.forwarded = fields)
+    }
+
     /// Sets whether an [`Outcome`](crate::Outcome) is put into each response's
     /// extensions. Default: false.
     ///
@@ -370,9 +403,11 @@ impl<D> ConditionalLayer<D> {
     /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.config
-            .reporter
-            .stats(self.config.content_cache.as_ref().map_or(0, |cache| cache.bytes()))
+        let config = &self.config;
+        let bytes_kept = config.content_cache.as_ref().map_or(0, |cache| cache.bytes());
+        let mut stats = config.reporter.stats(bytes_kept);
+        stats.unknown_vary = config.keys.unlisted_fields();
+        stats
     }
 
     /// Sets the clock, and starts an empty memory at its present time. Default: the
@@ -405,7 +440,7 @@ impl<D> ConditionalLayer<D> {
     /// # drop(layer);
     /// ```
     pub fn clock(self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        let dates = Arc::new(DateStore::new(HttpDate::nearest(clock())));
+        let dates = Arc::new(OnceLock::from(Dates::new(HttpDate::nearest(clock()))));
         self.set(|config| {
             config.clock = Arc::new(clock);
             config.dates = dates;

@@ -8,7 +8,11 @@ use http::{
 };
 use http_body::Body;
 
-use super::{config::InnerTags, request::RequestContext, respond::ResponseContext};
+use super::{
+    config::InnerTags,
+    request::{ReadMethod, RequestContext},
+    respond::ResponseContext,
+};
 use crate::{
     body::{FrameHasher, OnComplete, ResponseBody, Size},
     fields::append_field,
@@ -45,7 +49,10 @@ impl LearnableContent {
         let ResponseContext { request, head, fields, .. } = context;
         let config = &request.config;
         // An outer layer's validators stand for the representation, whatever its content.
-        if request.extras().is_probe || !request.has_no_known_validators(head) {
+        if request.extras().is_probe
+            || request.method == ReadMethod::Query
+            || !request.has_no_known_validators(head)
+        {
             return None;
         }
         let length = match head.status {
@@ -70,7 +77,7 @@ impl LearnableContent {
         if !is_evident {
             return None;
         }
-        let fingerprint = fingerprint(&config.dates.keys, tag, evident_date, length, &head.headers);
+        let fingerprint = fingerprint(&config.keys, tag, evident_date, length, &head.headers);
         // A tag made of a date proves as little as the date, where the content may change twice
         // within that second.
         let now = config.now();
@@ -130,7 +137,7 @@ impl ResponseContext {
     ) {
         let takes_trailers = self.request.extras().takes_trailers;
         let is_wanted = self.learnable.is_some() || takes_trailers != TakesTrailers::Never;
-        if !is_wanted || self.request.is_head || self.head.status != StatusCode::OK {
+        if !is_wanted || self.request.is_head() || self.head.status != StatusCode::OK {
             return;
         }
         let length = self.length(body);

@@ -44,6 +44,12 @@ impl ResponseContext {
         if self.head.status != StatusCode::OK {
             return BodyPlan::PassThrough(Reason::Status);
         }
+        // The outer layer adds the tag of its source, once that is known to be of this content.
+        let known = request.extras().known.as_ref();
+        let is_absent = matches!(fields.etag, SingleField::Absent);
+        if is_absent && known.is_some_and(|known| known.etag.is_some()) {
+            return BodyPlan::PassThrough(Reason::KnownState);
+        }
         // A tag of the inner service is kept, and the content need not be read for another.
         let inner_tag = match fields.etag {
             SingleField::Value(_) => Some(Reason::OwnTag),
@@ -62,7 +68,7 @@ impl ResponseContext {
         }
         let hint = body.size_hint();
         // A HEAD without content says nothing of what a GET would get.
-        if request.is_head && (body.is_end_stream() || hint.exact() == Some(0)) {
+        if request.is_head() && (body.is_end_stream() || hint.exact() == Some(0)) {
             return BodyPlan::PassThrough(Reason::EmptyHead);
         }
         let size = match (&fields.content_length, hint.exact()) {

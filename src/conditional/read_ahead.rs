@@ -104,7 +104,7 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         let digest = std::mem::take(&mut hashing.digest);
         let mut tag = request.outgoing_tag(tag(digest, fields.is_negotiated, &head.headers));
         if let Some((cache, key)) = cache {
-            tag = tag.hashed(&config.dates.keys);
+            tag = tag.hashed(&config.keys);
             cache.insert(key, hashing.previous.as_deref(), tag.clone(), variant, content.all());
         }
         Poll::Ready(Ok(ContentTag::Computed(tag)))
@@ -170,7 +170,7 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
                 }
             }
             self.body = None;
-            let checked = self.check_length(context.request.is_head);
+            let checked = self.check_length(context.request.is_head());
             return Poll::Ready(checked.map_err(|reason| Abandoned::new(reason, None)));
         }
         yield_now(cx);

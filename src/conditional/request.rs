@@ -10,13 +10,14 @@ use http::{
 
 use super::config::Config;
 use crate::{
-    exchange::{Forward, KnownValidators, Probe},
+    exchange::{accepts_coding, Forward, KnownValidators, Probe, WithheldDates},
+    fields::insert_field,
     outcome::Reason,
     rules::{
-        is_read, is_write, single_line, ByteRange, EntityTag, HttpDate, Preconditions,
+        is_query, is_read, is_write, single_line, ByteRange, EntityTag, HttpDate, Preconditions,
         TakesTrailers,
     },
-    store::{Key, KeyReader, Name, RequestKey},
+    store::{InnerValidator, Key, KeyReader, Name, RequestKey},
 };
 
 /// The head of a request, borrowed.
@@ -63,7 +64,7 @@ impl<'a> RequestHead<'a> {
     /// Returns why the response will not be evaluated, if so.
     #[inline]
     pub(super) fn bypass(&self, config: &Arc<Config>) -> Option<Bypass> {
-        if !is_read(self.method) {
+        if !is_read(self.method) && !is_query(self.method) {
             let is_dated = self.headers.contains_key(IF_UNMODIFIED_SINCE);
             if is_dated && self.depends_on_generated_date(config) {
                 return Some(Bypass::Reject);
@@ -102,10 +103,10 @@ impl<'a> RequestHead<'a> {
             return false;
         }
         let Some(date) = preconditions.if_unmodified_since_date() else { return false };
-        let (dates, key) = (&config.dates, &request.key);
+        let dates = config.dates.get();
         config.last_modified
-            && (dates.may_have_generated(key, date)
-                || dates.may_be_forgotten_date(key, date) && self.serves_reads(config))
+            && self.serves_reads(config)
+            && dates.is_some_and(|dates| dates.may_have_generated(&request.key, date))
     }
 
     /// Returns the validators that an outer layer knows for the representation.
@@ -140,10 +141,22 @@ pub(super) struct RequestContext {
     pub(super) config: Arc<Config>,
     pub(super) preconditions: Preconditions,
     pub(super) key: RequestKey,
-    /// The method is HEAD.
-    pub(super) is_head: bool,
+    pub(super) method: ReadMethod,
+    /// A coding may be put on the content by an outer layer or a proxy.
+    pub(super) accepts_coding: bool,
+    /// The inner service was asked for a part that is bound to a validator.
+    pub(super) is_part_bound: bool,
     /// In a box, because most requests have nothing of it, and all are moved about.
     extras: Option<Box<RequestExtras>>,
+}
+
+/// The methods that the layer handles.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum ReadMethod {
+    Get,
+    Head,
+    /// What it answers depends on its content, so nothing is remembered by the URI.
+    Query,
 }
 
 /// What few requests come with, and few layers ask for.
@@ -218,19 +231,32 @@ impl RequestContext {
     #[inline]
     pub(super) fn read(head: &RequestHead<'_>, config: &Arc<Config>) -> Self {
         let mut preconditions = Preconditions::default();
-        let mut reader = config.dates.keys.reader();
+        let mut reader = config.keys.reader();
         for (name, line) in head.headers {
             preconditions.take_line(name.as_str(), line, || config.now());
             reader.take_line(name, line);
         }
         let name = head.name(config);
+        let method = match *head.method {
+            Method::GET => ReadMethod::Get,
+            Method::HEAD => ReadMethod::Head,
+            _ => ReadMethod::Query,
+        };
+        // It is asked for only where a 304 may be sent.
+        let accepts_coding = !preconditions.is_empty() && accepts_coding(head.headers);
         Self {
             config: Arc::clone(config),
             preconditions,
             key: reader.key(name),
-            is_head: *head.method == Method::HEAD,
+            method,
+            accepts_coding,
+            is_part_bound: false,
             extras: RequestExtras::of(head, name, &reader, config),
         }
+    }
+
+    pub(super) fn is_head(&self) -> bool {
+        self.method == ReadMethod::Head
     }
 
     /// Returns what few requests come with.
@@ -242,70 +268,109 @@ impl RequestContext {
 
     /// Returns true if the inner service is to be asked with GET in place of HEAD.
     pub(super) fn asks_as_get(&self) -> bool {
-        self.is_head && self.config.head_as_get
+        self.is_head() && self.config.head_as_get
     }
 
     /// Makes a request one that the inner service may see.
     #[inline]
-    pub(super) fn edit<B>(&self, request: &mut Request<B>) {
+    pub(super) fn edit<B>(&mut self, request: &mut Request<B>) {
         let is_learning = self.config.learned.is_some();
-        if self.preconditions.may_be_misread() || is_learning || self.asks_as_get() {
-            let headers = request.headers_mut();
-            self.forward(headers).apply(&self.preconditions, headers);
+        let has_range = request.headers().contains_key(RANGE);
+        if has_range || is_learning || self.preconditions.may_be_misread() || self.asks_as_get() {
+            self.edit_fields(request, has_range);
         }
         if self.asks_as_get() {
             *request.method_mut() = Method::GET;
         }
     }
 
-    /// Says which conditional fields the inner service may see.
-    fn forward(&self, headers: &HeaderMap) -> Forward {
-        let (preconditions, config) = (&self.preconditions, &self.config);
-        let mut forward = Forward::new(preconditions);
-        // The inner service does not know what a generated date stands for.
-        let is_generated = |date: Option<HttpDate>| {
-            date.is_some_and(|date| config.dates.may_have_generated(&self.key, date))
-        };
-        forward.if_modified_since &= !is_generated(preconditions.if_modified_since_date());
-        forward.if_unmodified_since &= !is_generated(preconditions.if_unmodified_since_date());
-        if config.learned.is_some() && self.extras().known.is_none() {
-            // Two tags may stand for the same content. This layer knows both, and the inner service
-            // only its own; and it may not be known which whole a part is of.
+    fn edit_fields<B>(&mut self, request: &mut Request<B>, has_range: bool) {
+        let mut forward = Forward::new(&self.preconditions);
+        // On QUERY the layer compares no dates.
+        if !self.config.forwarded.dates() && self.method != ReadMethod::Query {
+            forward.if_modified_since = false;
+            forward.if_unmodified_since = false;
+        }
+        if self.config.learned.is_some() && self.extras().known.is_none() {
+            // Two tags may stand for the same content. This layer knows both, and the inner
+            // service only its own.
             forward.tags = false;
             forward.if_modified_since = false;
             forward.if_unmodified_since = false;
-            forward.range = preconditions.is_empty() && !preconditions.has_if_range();
         }
-        let is_cut_here = config.ranges && preconditions.has_if_range();
-        let is_bound = preconditions.binds_range() && headers.contains_key(RANGE);
-        // Range is for GET alone, so a HEAD that becomes a GET has none.
-        if is_cut_here || self.asks_as_get() || is_bound && self.is_bound_to_own(headers) {
-            forward.range = false;
+        let mut inner_if_range = None;
+        if has_range {
+            (forward.range, inner_if_range) = self.forwards_range(request.headers());
+            self.is_part_bound = forward.range && self.preconditions.has_if_range();
         }
-        forward
+        if let Some(withheld) = WithheldDates::of(request, &self.preconditions, forward) {
+            request.extensions_mut().insert(withheld);
+        }
+        let headers = request.headers_mut();
+        forward.apply(&self.preconditions, headers);
+        if let (true, Some(inner)) = (forward.range, inner_if_range) {
+            insert_field(headers, IF_RANGE, inner);
+        }
     }
 
-    /// Returns true if the part that is asked for is bound to a validator that this
-    /// layer may have generated.
+    /// Says whether the inner service is asked for the part that the client wants, and with which
+    /// If-Range if it is another than the client's.
     ///
-    /// The inner service does not know it. If it ignores If-Range, as `ServeDir` does,
-    /// it would send a part of other content; and of a part alone no tag can be
-    /// made to evaluate If-Match. Without Range the client gets the whole, which is
-    /// always right.
-    fn is_bound_to_own(&self, headers: &HeaderMap) -> bool {
-        let preconditions = &self.preconditions;
-        let is_own = |key: Option<Key>| key.is_some_and(|key| !self.config.dates.is_supplied(key));
-        let is_own_date =
-            |date: Option<HttpDate>| is_own(date.and_then(|date| self.date_key(date)));
-        let is_own_tag =
-            |tag: &EntityTag| is_own(self.tag_key(tag)) || self.looks_generated_with_suffix(tag);
-        let is_own_if_range = |value: &HeaderValue| match EntityTag::try_from(value) {
-            Ok(tag) => is_own_tag(&tag),
-            Err(_) => is_own_date(HttpDate::parse(value, self.config.now())),
+    /// If not, it is asked for the whole, which is always right: the layer cuts the part, or the
+    /// client gets all.
+    fn forwards_range(&self, headers: &HeaderMap) -> (bool, Option<HeaderValue>) {
+        const WHOLE: (bool, Option<HeaderValue>) = (false, None);
+        let (preconditions, config) = (&self.preconditions, &self.config);
+        // Range is for GET alone, so a HEAD that becomes a GET has none. And a part carries no date
+        // of the whole to compare If-Unmodified-Since with.
+        if self.asks_as_get() || preconditions.has_if_unmodified_since() {
+            return WHOLE;
+        }
+        // Where the layer serves parts, several at once get the whole.
+        let is_single = || single_line(headers, RANGE).and_then(ByteRange::parse).is_some();
+        if config.ranges && !is_single() {
+            return WHOLE;
+        }
+        // A part may have no tag. Only the whole can be compared with a tag of the layer's.
+        let known = config.inner_validators.find(self.key.resource(), |_| true);
+        let is_inner = |tag: &EntityTag| {
+            config.inner_validators.find(self.key.resource(), |known| known.is_tag(tag)).is_some()
         };
-        headers.get_all(IF_RANGE).iter().any(is_own_if_range)
-            || preconditions.if_match_tags().any(|tag| is_own_tag(&tag))
-            || !preconditions.has_if_match()
-                && is_own_date(preconditions.if_unmodified_since_date())
+        if preconditions.has_if_match()
+            && !preconditions.is_if_match_any()
+            && !preconditions.if_match_tags().any(|tag| is_inner(&tag))
+        {
+            return WHOLE;
+        }
+        if preconditions.any_if_none_match(|opaque| self.may_be_generated(opaque)) {
+            return WHOLE;
+        }
+        if !preconditions.has_if_range() {
+            // Which whole a part is of is not known where two tags stand for it.
+            let is_ambiguous = config.learned.is_some() && !preconditions.is_empty();
+            return (!is_ambiguous, None);
+        }
+        if config.forwarded.if_range() {
+            return (true, None);
+        }
+        let Some(value) = preconditions.if_range_value() else { return WHOLE };
+        if known.is_none() {
+            return WHOLE;
+        }
+        match EntityTag::try_from(value) {
+            Ok(tag) if tag.is_weak() => WHOLE,
+            Ok(tag) => {
+                let is_named = |known: &InnerValidator| known.is_tag(&tag);
+                match config.inner_validators.find(self.key.resource(), is_named) {
+                    Some(known) => (true, known.inner),
+                    None => WHOLE,
+                }
+            }
+            Err(_) => {
+                let date = HttpDate::parse(value, config.now());
+                let is_named = |known: &InnerValidator| date.is_some() && known.date == date;
+                (config.inner_validators.find(self.key.resource(), is_named).is_some(), None)
+            }
+        }
     }
 }

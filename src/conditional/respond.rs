@@ -6,18 +6,24 @@
 
 use http::{
     header::{ACCEPT_ENCODING, CONTENT_LENGTH, ETAG, TRANSFER_ENCODING},
-    response, Response, StatusCode,
+    response, StatusCode,
 };
 use http_body::Body;
 
-use super::{learning::LearnableContent, request::RequestContext};
+use super::{
+    learning::LearnableContent,
+    request::{ReadMethod, RequestContext},
+};
 use crate::{
     body::ResponseBody,
-    exchange::{apply_decision, insert_etag, insert_last_modified, pass_on, vary_by},
+    exchange::{
+        apply_decision, insert_etag, insert_last_modified, insert_no_cache, refuse_part,
+        remove_last_modified, vary_by,
+    },
     fields::insert_field,
     outcome::{Outcome, Reason},
     rules::{Current, Decision, SingleField},
-    store::{ContentTag, ResponseDate},
+    store::{date_text, ContentTag, InnerValidator, SentDate},
     validators::{Digest, FreshnessPolicy, ResponseFields},
 };
 
@@ -31,79 +37,69 @@ pub(super) struct ResponseContext {
 }
 
 impl ResponseContext {
-    /// Reads the head of a response, when it has the validators that an outer layer
-    /// knows.
-    #[inline]
-    pub(super) fn new(
-        request: RequestContext,
-        mut head: response::Parts,
-        body: &impl Body,
-    ) -> Self {
+    /// Reads the head of a response.
+    #[inline(always)]
+    pub(super) fn new(request: RequestContext, head: response::Parts, body: &impl Body) -> Self {
         let config = &request.config;
-        if let Some(known) = &request.extras().known {
-            known.complete(&mut head, config.now());
-        }
-        let fields = ResponseFields::read(&head.headers, &config.dates.keys, || config.now());
+        let fields = ResponseFields::read(&head.headers, &config.keys, || config.now());
         let mut context = Self { request, head, fields, learnable: None };
         context.learnable = LearnableContent::of(&context, body);
         context
     }
 
-    /// Makes the response to send.
+    /// Makes the head and the body of the response those to send.
     ///
     /// `tag` is that of the content, or why there is none.
     #[inline(always)]
     pub(super) fn respond<D: Digest, B: Body>(
-        mut self,
+        &mut self,
         tag: Result<ContentTag, Reason>,
-        mut body: ResponseBody<B>,
-    ) -> Response<ResponseBody<B>> {
+        body: &mut ResponseBody<B>,
+    ) {
         if self.fields.has_transfer_encoding && tag.is_ok() && body.size_hint().exact().is_some() {
             // It came in chunks through a proxy, and has a length now. A message has one framing.
             self.head.headers.remove(TRANSFER_ENCODING);
         }
         let untagged = tag.as_ref().err().copied();
-        let has_content = !(self.request.is_head && body.is_end_stream());
-        let Evaluation { decision, range_allowed } = self.evaluate(tag, has_content);
-        match decision {
-            Decision::NotModified => {
-                let length = if self.request.is_head { None } else { self.length(&body) };
-                self.request.config.reporter.counters.not_sent(length.unwrap_or(0));
-                body.end(Outcome::NotModified);
-            }
-            Decision::PreconditionFailed => body.end(Outcome::PreconditionFailed),
-            Decision::Proceed if self.request.asks_as_get() => {
-                self.keep_length(&body);
+        let has_content = !(self.request.is_head() && body.is_end_stream());
+        match self.evaluate(tag, has_content) {
+            Action::NotModified => self.end_not_modified(body),
+            Action::PreconditionFailed => body.end(Outcome::PreconditionFailed),
+            Action::RefusePart => body.end(Outcome::PartRefused),
+            Action::Send { .. } if self.request.asks_as_get() => {
+                self.keep_length(body);
                 body.withhold();
             }
-            Decision::Proceed => {
+            Action::Send { range_allowed } => {
                 if let Some(is_allowed) = range_allowed {
-                    self.serve_range(is_allowed, &mut body);
+                    self.serve_range(is_allowed, body);
                 }
                 if let Some(reason) = untagged {
-                    self.hash_while_sent::<D, B>(reason, &mut body);
+                    self.hash_while_sent::<D, B>(reason, body);
                 }
             }
         }
-        pass_on(self.head, body, &self.request.config.reporter)
+        let ResponseContext { request, head, .. } = self;
+        request.config.reporter.report(body.outcome(), head.status, &mut head.extensions);
     }
 
-    /// Evaluates the preconditions by what is known of the response, and makes its head
-    /// the one to send.
+    /// Evaluates the preconditions by what is known of the response, and makes its head the one to
+    /// send.
     #[inline]
-    fn evaluate(&mut self, tag: Result<ContentTag, Reason>, has_content: bool) -> Evaluation {
+    fn evaluate(&mut self, tag: Result<ContentTag, Reason>, has_content: bool) -> Action {
         let (tag, untagged) = self.outgoing_tag(tag);
-        if let (Some(tag), true) = (tag.as_deref(), self.may_be_ranged()) {
-            self.note(self.request.tag_key(&tag.tag), untagged.is_some());
-        }
-        let date = self.last_modified(tag.as_deref(), has_content);
-        let current = Current {
-            etag: tag.as_deref().map(|tag| &tag.tag),
-            last_modified: date.as_ref().map(ResponseDate::last_modified),
-        };
+        let may_generate = self.may_generate_date(tag.as_deref(), has_content);
+        let date = self.last_modified(tag.as_deref(), may_generate);
+        self.note_inner_validators(tag.as_deref(), date.evidence);
+        let etag = tag.as_deref().map(|tag| &tag.tag);
+        let current = Current { etag, date: Some(date.evidence) };
         if self.request.extras().is_probe {
             let answer = self.request.answer_probe(current);
             self.head.extensions.insert(answer);
+        }
+        if self.request.is_part_bound && self.is_other_part(current) {
+            refuse_part(&mut self.head);
+            return Action::RefusePart;
         }
         let decision = self.decide(current, untagged);
         let range_allowed = self.range_allowed(current);
@@ -118,13 +114,46 @@ impl ResponseContext {
         if let (Some(tag), true) = (tag, untagged.is_none() || config.is_weak()) {
             insert_etag(headers, tag.into_value());
         }
-        if let Some(ResponseDate::Generated(_, text)) = date {
-            let asks_each_time = self.fields.is_silent
-                && config.freshness == FreshnessPolicy::NoCache
-                && decision != Decision::PreconditionFailed;
-            insert_last_modified(headers, text, asks_each_time);
+        match date.last_modified {
+            SentDate::AsGiven => {}
+            SentDate::Generated(date) => insert_last_modified(headers, date_text(date)),
+            SentDate::Removed => remove_last_modified(headers, &self.fields.last_modified),
         }
-        Evaluation { decision, range_allowed }
+        // The date would make the response heuristically fresh. Deliberately also before its date
+        // is sent, so that the response says the same in every second.
+        let asks_each_time = may_generate
+            && self.fields.is_silent
+            && config.freshness == FreshnessPolicy::NoCache
+            && decision != Decision::PreconditionFailed;
+        if asks_each_time {
+            insert_no_cache(headers);
+        }
+        match decision {
+            Decision::NotModified => Action::NotModified,
+            Decision::PreconditionFailed => Action::PreconditionFailed,
+            Decision::Proceed => Action::Send { range_allowed },
+        }
+    }
+
+    /// Returns true if this part, or this refusal of one, may be of another version than the one
+    /// that If-Range names.
+    fn is_other_part(&self, current: Current<'_>) -> bool {
+        let RequestContext { config, preconditions, key, .. } = &self.request;
+        match self.head.status {
+            StatusCode::PARTIAL_CONTENT => !preconditions.allows_range_of(current, config.now()),
+            // All of the content is there already, or the content is shorter now.
+            StatusCode::RANGE_NOT_SATISFIABLE => {
+                let length = self.complete_length();
+                let is_same = |known: &InnerValidator| length.is_some() && known.length == length;
+                let is_other = config.inner_validators.find(key.resource(), is_same).is_none();
+                if is_other {
+                    // So that the client gets the whole when it tries again.
+                    config.inner_validators.forget(key.resource());
+                }
+                is_other
+            }
+            _ => false,
+        }
     }
 
     /// Returns the tag to evaluate by and to send, and why the content has none of the
@@ -150,12 +179,13 @@ impl ResponseContext {
     #[inline]
     fn decide(&self, current: Current<'_>, untagged: Option<Reason>) -> Decision {
         let (preconditions, status) = (&self.request.preconditions, self.head.status);
-        // Preconditions are ignored where the response without them would be no success (RFC
-        // 9110, 13.2.1).
+        // Preconditions are ignored where the response without them would be no success (RFC 9110,
+        // 13.2.1).
         if preconditions.is_empty() || !status.is_success() {
             return Decision::Proceed;
         }
-        let is_whole = status == StatusCode::OK;
+        // A 203 is a 200 that something inside has transformed.
+        let is_whole = matches!(status, StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION);
         let is_partial = status == StatusCode::PARTIAL_CONTENT;
         // A part can be of another version: it is sent for no tag that the layer cannot have
         // generated.
@@ -167,15 +197,22 @@ impl ResponseContext {
         if is_broken || has_unknown_tag && preconditions.has_if_match() {
             return Decision::Proceed;
         }
-        let mut decision = preconditions.evaluate_read(current);
+        let is_query = self.request.method == ReadMethod::Query;
+        let mut decision = preconditions.evaluate_read(current, is_query);
         if let (Decision::Proceed, Some(etag)) = (decision, current.etag) {
             if self.request.lists_tag_with_suffix(etag) {
                 decision = Decision::NotModified;
             }
         }
+        if decision != Decision::NotModified {
+            return decision;
+        }
         // Other successes are no representation that a client could hold.
-        let is_validated = current.etag.is_some() || current.last_modified.is_some();
-        if decision == Decision::NotModified && !(is_whole || is_partial && is_validated) {
+        let is_dated = current.date.is_some_and(|date| date.date().is_some());
+        let is_validated = current.etag.is_some() || is_dated;
+        // A 304 would bring a new nonce for the old content, which has the old one.
+        let is_stale_nonce = self.fields.has_nonce && self.request.config.tag_when.is_none();
+        if is_stale_nonce || !(is_whole || is_partial && is_validated) {
             return Decision::Proceed;
         }
         decision
@@ -190,6 +227,28 @@ impl ResponseContext {
         }
         let is_strong = current.etag.is_some_and(|etag| !etag.is_weak());
         is_strong.then(|| self.request.preconditions.allows_range_of(current, config.now()))
+    }
+
+    /// Makes the response a 304 without content.
+    ///
+    /// It says how long the content of the 200 is, if that is known (RFC 9110, 8.6). If not, a
+    /// `Content-Length` of 0 would be wrong, but an outer layer adds it to a body of exactly no
+    /// bytes. Compression leaves only such a body alone, so where a coding is accepted the body
+    /// stays one.
+    fn end_not_modified<B: Body>(&mut self, body: &mut ResponseBody<B>) {
+        let config = &self.request.config;
+        let length = self.length(body);
+        if !self.request.is_head() {
+            config.reporter.counters.not_sent(length.unwrap_or(0));
+        }
+        body.end(Outcome::NotModified);
+        match length {
+            // The length is that of the content without the coding that is put on outside.
+            _ if config.behind_compression => {}
+            Some(length) => insert_field(&mut self.head.headers, CONTENT_LENGTH, length.into()),
+            None if !self.request.accepts_coding => body.end_of_unknown_size(Outcome::NotModified),
+            None => {}
+        }
     }
 
     /// Says in the head how long the content would be that a HEAD does not get.
@@ -208,7 +267,7 @@ impl ResponseContext {
     /// Returns how many bytes the content has, if the response says so and does not
     /// contradict itself.
     pub(super) fn length(&self, body: &impl Body) -> Option<u64> {
-        let is_head = self.request.is_head;
+        let is_head = self.request.is_head();
         match (&self.fields.content_length, body.size_hint().exact()) {
             (SingleField::Value(length), Some(exact)) => {
                 (is_head || *length == exact).then_some(*length)
@@ -227,9 +286,15 @@ impl ResponseContext {
     }
 }
 
-/// What the preconditions of a request come to.
-struct Evaluation {
-    decision: Decision,
-    /// `Some` if the layer serves parts of this content: whether If-Range allows it.
-    range_allowed: Option<bool>,
+/// What is done with a response.
+enum Action {
+    NotModified,
+    PreconditionFailed,
+    /// The part may be of another version.
+    RefusePart,
+    /// `range_allowed` is `Some` if the layer serves parts of this content: whether If-Range
+    /// allows it.
+    Send {
+        range_allowed: Option<bool>,
+    },
 }

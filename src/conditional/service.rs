@@ -100,7 +100,7 @@ where
         if let Some(bypass) = head.bypass(&self.config) {
             return self.bypass(request, bypass);
         }
-        let context = RequestContext::read(&head, &self.config);
+        let mut context = RequestContext::read(&head, &self.config);
         context.edit(&mut request);
         let state = ResponseState::Waiting(Some(context));
         ResponseFuture { future: Some(self.inner.call(request)), state }
@@ -122,7 +122,7 @@ impl<S, D> Conditional<S, D> {
         if let Some(bypass) = head.bypass(&self.config) {
             return self.bypass(Request::from_parts(parts, body), bypass);
         }
-        let context = RequestContext::read(&head, &self.config);
+        let mut context = RequestContext::read(&head, &self.config);
         let mut request = Request::from_parts(parts, body);
         context.edit(&mut request);
         let state = ResponseState::Waiting(Some(context));

@@ -2,11 +2,14 @@
 
 use http::response;
 
-use super::{config::InnerTags, request::RequestContext};
+use super::{
+    config::InnerTags,
+    request::{ReadMethod, RequestContext},
+};
 use crate::{
     exchange::KnownValidators,
-    rules::{Current, EntityTag, HttpDate, LastModified, Validators},
-    store::{HashedTag, Key},
+    rules::{Current, DateEvidence, EntityTag},
+    store::HashedTag,
     validators::{looks_generated, ResponseFields},
 };
 
@@ -59,32 +62,22 @@ impl RequestContext {
         looks_generated(opaque, self.config.generated_length)
     }
 
-    /// Returns true if a tag looks like one of the layer's with a suffix that a proxy
-    /// is known to append.
-    pub(super) fn looks_generated_with_suffix(&self, tag: &EntityTag) -> bool {
+    /// Returns true if the bytes between the quotes of a tag look like what the layer generates,
+    /// as they are or with a suffix that a proxy is known to append.
+    pub(super) fn may_be_generated(&self, opaque: &[u8]) -> bool {
         let mut suffixes = self.config.ignored_tag_suffixes.iter();
-        suffixes.any(|suffix| {
-            let stripped = tag.opaque().strip_suffix(&**suffix);
-            stripped.is_some_and(|opaque| self.looks_generated(opaque))
-        })
-    }
-
-    /// Returns the key under which the store notes that the inner service supplied a
-    /// tag that looks generated.
-    pub(super) fn tag_key(&self, tag: &EntityTag) -> Option<Key> {
-        let is_candidate = self.looks_generated(tag.opaque());
-        is_candidate.then(|| self.key.with(&self.config.dates.keys, tag.as_bytes()))
-    }
-
-    /// Returns the key under which the store notes that the inner service supplied a
-    /// date.
-    pub(super) fn date_key(&self, date: HttpDate) -> Option<Key> {
-        let bytes = date.unix_seconds().to_le_bytes();
-        self.config.last_modified.then(|| self.key.with(&self.config.dates.keys, &bytes))
+        self.looks_generated(opaque)
+            || suffixes.any(|suffix| {
+                let stripped = opaque.strip_suffix(&**suffix);
+                stripped.is_some_and(|opaque| self.looks_generated(opaque))
+            })
     }
 
     /// Returns the key under which the content is cached.
     pub(super) fn content_key(&self, fields: &ResponseFields) -> Option<u64> {
+        if self.method == ReadMethod::Query {
+            return None;
+        }
         self.key.content(fields.varied?)
     }
 
@@ -92,10 +85,8 @@ impl RequestContext {
     pub(super) fn answer_probe(&self, current: Current<'_>) -> KnownValidators {
         // The client may have a date that was generated when more was known. It must not be
         // ignored.
-        let unsettled = self.config.last_modified.then_some(LastModified::Unsettled);
-        let mut validators = Validators::new();
-        validators.etag = current.etag.cloned();
-        validators.last_modified = current.last_modified.or(unsettled);
-        KnownValidators::answer(validators, self.config.freshness)
+        let doubt = self.config.last_modified.then_some(DateEvidence::DOUBT);
+        let date = current.date.or(doubt);
+        KnownValidators::answer(current.etag.cloned(), date, self.config.freshness)
     }
 }

@@ -5,8 +5,8 @@
 //! | If-Match, If-None-Match | where the layer alone knows both tags of the content |
 //! | If-Modified-Since | beside If-None-Match (RFC 9110, 13.1.3), or if it is not one date |
 //! | If-Unmodified-Since | beside If-Match (13.1.4), or if it is not one date |
-//! | either date | also where the inner service does not know what the date stands for |
-//! | Range, with If-Range | where If-Range does not hold, or the layer has to evaluate it |
+//! | either date | also where `ConditionalLayer` evaluates dates: always, by default |
+//! | Range, with If-Range | where the part could be of another version |
 //!
 //! Some services evaluate less than all fields: one that knows only dates would answer
 //! 304 by a date that the RFC asks to ignore, and some take the first of two dates. So
@@ -15,10 +15,14 @@
 
 use http::{
     header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE},
-    HeaderMap, HeaderName, HeaderValue,
+    request, HeaderMap, HeaderName, HeaderValue, Request,
 };
 
-use crate::{fields::insert_field, rules::Preconditions};
+use super::Target;
+use crate::{
+    fields::insert_field,
+    rules::{HttpDate, Preconditions},
+};
 
 /// Which conditional fields are forwarded.
 #[derive(Clone, Copy, Debug)]
@@ -74,4 +78,59 @@ fn join_lines(headers: &mut HeaderMap, name: HeaderName) {
             insert_field(headers, name, joined);
         }
     }
+}
+
+/// In the extensions of a request: the dates that the inner service is not shown.
+#[derive(Clone, Debug)]
+pub(crate) struct WithheldDates {
+    /// What the request is about: an application may send its extensions on with another one.
+    target: Target,
+    if_modified_since: Option<HeaderValue>,
+    if_unmodified_since: Option<HeaderValue>,
+}
+
+impl WithheldDates {
+    /// Takes the dates of a request that count and are not forwarded, if there are any.
+    pub(crate) fn of<B>(
+        request: &Request<B>,
+        preconditions: &Preconditions,
+        forward: Forward,
+    ) -> Option<Self> {
+        let counts = Forward::new(preconditions);
+        let take = |name, is_withheld: bool| {
+            if is_withheld {
+                request.headers().get(name).cloned()
+            } else {
+                None
+            }
+        };
+        let if_modified_since =
+            take(IF_MODIFIED_SINCE, counts.if_modified_since && !forward.if_modified_since);
+        let if_unmodified_since =
+            take(IF_UNMODIFIED_SINCE, counts.if_unmodified_since && !forward.if_unmodified_since);
+        if if_modified_since.is_none() && if_unmodified_since.is_none() {
+            return None;
+        }
+        let target = Target::new(request.uri(), request.extensions());
+        Some(Self { target, if_modified_since, if_unmodified_since })
+    }
+}
+
+/// Reads the preconditions of a request, those included that an outer layer withholds.
+pub(crate) fn read_preconditions(parts: &request::Parts, now: HttpDate) -> Preconditions {
+    let mut preconditions = Preconditions::from_headers_at(&parts.headers, || now);
+    let withheld = parts.extensions.get::<WithheldDates>();
+    if let Some(withheld) = withheld.filter(|dates| dates.target.is(&parts.uri, &parts.extensions))
+    {
+        let lines = [
+            (IF_MODIFIED_SINCE, &withheld.if_modified_since),
+            (IF_UNMODIFIED_SINCE, &withheld.if_unmodified_since),
+        ];
+        for (name, line) in lines {
+            if let Some(line) = line {
+                preconditions.take_line(name.as_str(), line, || now);
+            }
+        }
+    }
+    preconditions
 }

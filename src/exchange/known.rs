@@ -5,7 +5,7 @@ use http::{response, Extensions, Uri};
 
 use super::respond::complete;
 use crate::{
-    rules::{HttpDate, Validators},
+    rules::{DateEvidence, EntityTag, HttpDate, Validators},
     validators::FreshnessPolicy,
 };
 
@@ -19,7 +19,8 @@ use crate::{
 pub(crate) struct KnownValidators {
     /// Of what.
     target: Target,
-    pub(crate) validators: Validators,
+    pub(crate) etag: Option<EntityTag>,
+    pub(crate) date: Option<DateEvidence>,
     freshness: FreshnessPolicy,
     /// It is said of a write that was evaluated, and of nothing else.
     is_judgement: bool,
@@ -52,12 +53,19 @@ impl KnownValidators {
         validators: Validators,
         freshness: FreshnessPolicy,
     ) -> Self {
-        Self { target: Target::new(uri, extensions), validators, freshness, is_judgement: false }
+        let Validators { etag, last_modified } = validators;
+        let date = last_modified.map(DateEvidence::Stated);
+        let target = Target::new(uri, extensions);
+        Self { target, etag, date, freshness, is_judgement: false }
     }
 
     /// Says what is known to whoever asked.
-    pub(crate) fn answer(validators: Validators, freshness: FreshnessPolicy) -> Self {
-        Self { target: Target::default(), validators, freshness, is_judgement: false }
+    pub(crate) fn answer(
+        etag: Option<EntityTag>,
+        date: Option<DateEvidence>,
+        freshness: FreshnessPolicy,
+    ) -> Self {
+        Self { target: Target::default(), etag, date, freshness, is_judgement: false }
     }
 
     /// Says it of a write that was evaluated, and of nothing else.
@@ -69,6 +77,18 @@ impl KnownValidators {
         self.is_judgement
     }
 
+    /// Returns true if these are the validators.
+    pub(crate) fn states(&self, validators: &Validators) -> bool {
+        let date = validators.last_modified.map(DateEvidence::Stated);
+        self.etag.as_ref().is_none_or(|etag| validators.etag.as_ref() == Some(etag))
+            && self.date.is_none_or(|known| date == Some(known))
+    }
+
+    /// Says that nothing is known.
+    pub(crate) fn without_validators(self) -> Self {
+        Self { etag: None, date: None, ..self }
+    }
+
     /// Returns true if a request for this URI is about the same resource.
     pub(crate) fn is_about(&self, uri: &Uri, extensions: &Extensions) -> bool {
         self.target.is(uri, extensions)
@@ -77,7 +97,8 @@ impl KnownValidators {
     /// Gives a response the validators that it lacks, if it has content of the
     /// representation.
     pub(crate) fn complete(&self, head: &mut response::Parts, now: HttpDate) {
-        complete(head, &self.validators, self.freshness, now);
+        let date = self.date.and_then(DateEvidence::date);
+        complete(head, self.etag.as_ref(), date, self.freshness, now);
     }
 }
 

@@ -7,7 +7,10 @@ use http::{header::CONTENT_TYPE, HeaderValue, Method, Response, StatusCode};
 use super::insert_validators;
 use crate::{
     clock,
-    rules::{is_write, Decision, HttpDate, Preconditions, Representation, Validators},
+    rules::{
+        is_write, Current, DateEvidence, Decision, HttpDate, LastModified, Preconditions,
+        Representation, State, Validators,
+    },
 };
 
 /// The answer to a request whose preconditions say that its method is not to be run,
@@ -54,19 +57,24 @@ impl Rejection {
         self.status
     }
 
-    pub(crate) fn required(current: &Representation) -> Self {
+    pub(crate) fn required(current: State<'_>) -> Self {
         Self::new(StatusCode::PRECONDITION_REQUIRED, current)
     }
 
-    pub(crate) fn failed(current: &Representation) -> Self {
+    pub(crate) fn failed(current: State<'_>) -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, current)
     }
 
-    fn new(status: StatusCode, current: &Representation) -> Self {
-        let current = match current {
-            Representation::Exists(validators) => validators.clone(),
-            Representation::Missing | Representation::Unknown => Validators::new(),
-        };
+    fn new(status: StatusCode, state: State<'_>) -> Self {
+        let mut current = Validators::new();
+        if let State::Exists(Current { etag, date }) = state {
+            current.etag = etag.cloned();
+            current.last_modified = match date {
+                Some(DateEvidence::Stated(stated)) => Some(stated),
+                Some(observed) => observed.date().map(LastModified::FirstSeen),
+                None => None,
+            };
+        }
         Self { status, current }
     }
 
@@ -122,11 +130,11 @@ impl Preconditions {
         method: &Method,
         current: impl Into<Representation>,
     ) -> Result<(), Rejection> {
-        self.check_as(false, method, &current.into())
+        self.check_as(false, method, State::from(&current.into()))
     }
 
     /// Evaluates the preconditions, and makes the response if the method must not run.
-    fn check_current(&self, method: &Method, current: &Representation) -> Result<(), Rejection> {
+    fn check_current(&self, method: &Method, current: State<'_>) -> Result<(), Rejection> {
         match self.evaluate_state(method, current) {
             Decision::Proceed => Ok(()),
             Decision::NotModified => Err(Rejection::new(StatusCode::NOT_MODIFIED, current)),
@@ -152,7 +160,7 @@ impl Preconditions {
         method: &Method,
         current: impl Into<Representation>,
     ) -> Result<(), Rejection> {
-        self.check_as(true, method, &current.into())
+        self.check_as(true, method, State::from(&current.into()))
     }
 
     /// Evaluates the preconditions, and insists that a write has one if that is
@@ -161,7 +169,7 @@ impl Preconditions {
         &self,
         required: bool,
         method: &Method,
-        current: &Representation,
+        current: State<'_>,
     ) -> Result<(), Rejection> {
         self.check_current(method, current)?;
         if required && is_write(method) && !self.guards_write(current) {

@@ -2,7 +2,9 @@
 //! 412.
 
 use http::{
-    header::{CACHE_CONTROL, ETAG, LAST_MODIFIED, VARY},
+    header::{
+        ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, ETAG, LAST_MODIFIED, RETRY_AFTER, VARY,
+    },
     response, HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
 };
 use http_body::Body;
@@ -13,8 +15,8 @@ use crate::{
     fields::{append_field, insert_field},
     outcome::Outcome,
     rules::{
-        members, retain_for_not_modified, retain_for_precondition_failed, Decision, HttpDate,
-        LastModified, Validators,
+        members, retain_for_not_modified, retain_for_precondition_failed, Decision, EntityTag,
+        HttpDate, LastModified, SingleField, Validators,
     },
     validators::{are_silent, FreshnessPolicy, Untagged},
 };
@@ -41,19 +43,15 @@ pub(crate) fn insert_etag(headers: &mut HeaderMap, tag: HeaderValue) {
 }
 
 /// Sets `Last-Modified`, in place of what is there.
-///
-/// `asks_each_time` adds `no-cache`: the date alone would make the response
-/// heuristically fresh.
 #[inline]
-pub(crate) fn insert_last_modified(
-    headers: &mut HeaderMap,
-    date: HeaderValue,
-    asks_each_time: bool,
-) {
+pub(crate) fn insert_last_modified(headers: &mut HeaderMap, date: HeaderValue) {
     insert_field(headers, LAST_MODIFIED, date);
-    if asks_each_time {
-        append_field(headers, CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    }
+}
+
+/// Adds `no-cache`, so that a date does not make the response heuristically fresh.
+#[inline]
+pub(crate) fn insert_no_cache(headers: &mut HeaderMap) {
+    append_field(headers, CACHE_CONTROL, HeaderValue::from_static("no-cache"));
 }
 
 /// Puts validators into a head, in place of what is there.
@@ -61,8 +59,9 @@ pub(crate) fn insert_validators(headers: &mut HeaderMap, validators: &Validators
     if let Some(etag) = &validators.etag {
         insert_etag(headers, HeaderValue::from(etag));
     }
-    if let Some(date) = date_to_send(validators.last_modified, now) {
-        insert_last_modified(headers, HeaderValue::from(date), false);
+    let date = validators.last_modified.map(LastModified::date);
+    if let Some(date) = date_to_send(date, now) {
+        insert_last_modified(headers, HeaderValue::from(date));
     }
 }
 
@@ -73,7 +72,8 @@ pub(crate) fn insert_validators(headers: &mut HeaderMap, validators: &Validators
 /// another state.
 pub(crate) fn complete(
     head: &mut response::Parts,
-    validators: &Validators,
+    etag: Option<&EntityTag>,
+    date: Option<HttpDate>,
     freshness: FreshnessPolicy,
     now: HttpDate,
 ) {
@@ -82,7 +82,7 @@ pub(crate) fn complete(
         return;
     }
     let headers = &mut head.headers;
-    if let Some(etag) = &validators.etag {
+    if let Some(etag) = etag {
         if !headers.contains_key(ETAG) {
             insert_etag(headers, HeaderValue::from(etag));
         }
@@ -90,11 +90,13 @@ pub(crate) fn complete(
     if headers.contains_key(LAST_MODIFIED) {
         return;
     }
-    let Some(date) = date_to_send(validators.last_modified, now) else { return };
+    let Some(date) = date_to_send(date, now) else { return };
     let is_silent = are_silent(headers);
     if !is_silent || freshness != FreshnessPolicy::OmitLastModified {
-        let asks_each_time = is_silent && freshness == FreshnessPolicy::NoCache;
-        insert_last_modified(headers, HeaderValue::from(date), asks_each_time);
+        insert_last_modified(headers, HeaderValue::from(date));
+        if is_silent && freshness == FreshnessPolicy::NoCache {
+            insert_no_cache(headers);
+        }
     }
 }
 
@@ -102,8 +104,8 @@ pub(crate) fn complete(
 ///
 /// Until then another change may get the same date (RFC 9110, section 8.8.2.2), and a
 /// date in the future must not be sent (section 8.8.2.1).
-fn date_to_send(last_modified: Option<LastModified>, now: HttpDate) -> Option<HttpDate> {
-    last_modified.and_then(LastModified::date).filter(|date| *date < now)
+fn date_to_send(date: Option<HttpDate>, now: HttpDate) -> Option<HttpDate> {
+    date.filter(|date| *date < now)
 }
 
 /// Adds the name of a request field to `Vary`, if it is not there.
@@ -115,10 +117,17 @@ pub(crate) fn vary_by(headers: &mut HeaderMap, field: HeaderName) {
     }
 }
 
+/// Returns true if a client accepts a content coding.
+pub(crate) fn accepts_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(ACCEPT_ENCODING).iter().flat_map(members);
+    codings.any(|member| !member.eq_ignore_ascii_case(b"identity"))
+}
+
 /// Makes the response to a request that is rejected before the inner service runs.
 pub(crate) fn reject<B: Body>(
     rejection: Rejection,
     now: HttpDate,
+    accepts_coding: bool,
     reporter: &Reporter,
 ) -> Response<ResponseBody<B>> {
     let outcome = match rejection.status() {
@@ -129,12 +138,40 @@ pub(crate) fn reject<B: Body>(
     let mut response =
         rejection.respond(now, |content| ResponseBody::whole(content.into(), outcome));
     let status = response.status();
+    if status == StatusCode::NOT_MODIFIED && !accepts_coding {
+        // An outer layer adds `Content-Length: 0` to a body of exactly no bytes, which would be
+        // wrong (RFC 9110, 8.6). Compression leaves only such a body alone.
+        response.body_mut().end_of_unknown_size(outcome);
+    }
     reporter.report(outcome, status, response.extensions_mut());
     response
 }
 
+/// Makes the head of a 206 or 416 that of a 503: it may be of another version than the client
+/// asked for.
+///
+/// Deliberately no 412 or 416, which clients take for final: one that tries again gets the
+/// whole.
+pub(crate) fn refuse_part(head: &mut response::Parts) {
+    head.status = StatusCode::SERVICE_UNAVAILABLE;
+    retain_for_precondition_failed(&mut head.headers);
+    for name in [ETAG, LAST_MODIFIED, ACCEPT_RANGES] {
+        head.headers.remove(name);
+    }
+    insert_field(&mut head.headers, RETRY_AFTER, HeaderValue::from_static("1"));
+}
+
+/// Removes the `Last-Modified` that was read of the inner service, if there is one.
+#[inline]
+pub(crate) fn remove_last_modified(headers: &mut HeaderMap, given: &SingleField<HttpDate>) {
+    if given.is_present() {
+        headers.remove(LAST_MODIFIED);
+    }
+}
+
 /// Makes the response that leaves a middleware of what the inner service, or a
 /// callback, answered.
+#[inline(always)]
 pub(crate) fn pass_on<B: Body>(
     mut head: response::Parts,
     body: ResponseBody<B>,

@@ -19,6 +19,8 @@ pub struct FromSource<F: StateSource> {
     pub(super) on_error: Option<Arc<ErrorAnswer<F::Error>>>,
     pub(super) on_not_modified: Option<Arc<HeadEdit>>,
     pub(super) add_validators: bool,
+    /// The source knows the state for a QUERY, too.
+    pub(super) query: bool,
     pub(super) freshness: FreshnessPolicy,
 }
 

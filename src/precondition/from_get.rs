@@ -29,8 +29,8 @@ use crate::{
     fields::insert_field,
     outcome::{Outcome, Reason},
     rules::{
-        is_read, is_write, single_line, EntityTag, HttpDate, Preconditions, Representation,
-        Validators,
+        is_read, is_write, single_line, Current, DateEvidence, EntityTag, HttpDate, LastModified,
+        Preconditions, State, Validators,
     },
     validators::FreshnessPolicy,
     POLLED_AGAIN,
@@ -65,7 +65,7 @@ where
         let preconditions = Preconditions::from_headers(&parts.headers);
         let required = config.requires(&parts);
         if required && preconditions.is_empty() {
-            let rejection = Some(Rejection::required(&Representation::Unknown));
+            let rejection = Some(Rejection::required(State::Unknown));
             return FromGetFuture::new(GuardState::Rejected { rejection }, config);
         }
         let access = if preconditions.is_empty() { Access::Shared } else { Access::Exclusive };
@@ -201,7 +201,7 @@ where
                         Ok(()) => GuardState::Checked { write: Some(write) },
                         Err(rejection) => {
                             let (now, reporter) = (this.config.now(), &this.config.reporter);
-                            return Poll::Ready(Ok(reject(rejection, now, reporter)));
+                            return Poll::Ready(Ok(reject(rejection, now, true, reporter)));
                         }
                     }
                 }
@@ -233,7 +233,7 @@ where
                 GuardStateProj::Rejected { rejection } => {
                     let rejection = rejection.take().expect(POLLED_AGAIN);
                     let (now, reporter) = (this.config.now(), &this.config.reporter);
-                    return Poll::Ready(Ok(reject(rejection, now, reporter)));
+                    return Poll::Ready(Ok(reject(rejection, now, true, reporter)));
                 }
             };
             this.state.set(next);
@@ -243,11 +243,11 @@ where
 
 impl<S, ReqBody> PendingWrite<S, ReqBody> {
     fn evaluate(&self, current: &ProbedState) -> Result<(), Rejection> {
-        let ProbedState { representation, is_tag_unknown } = current;
-        self.preconditions.check_as(self.required, self.request.method(), representation)?;
-        // The list may name the state that nobody could find out.
-        if *is_tag_unknown && self.preconditions.has_if_none_match() {
-            return Err(Rejection::failed(representation));
+        let state = current.state();
+        self.preconditions.check_as(self.required, self.request.method(), state)?;
+        // The list may name the tag that was not found out.
+        if current.is_tag_unknown && self.preconditions.has_if_none_match() {
+            return Err(Rejection::failed(state));
         }
         Ok(())
     }
@@ -309,44 +309,53 @@ const NOT_ABOUT_THE_STATE: [&str; 15] = [
 ];
 
 /// The state that the response to a GET tells of.
+#[derive(Default)]
 struct ProbedState {
-    representation: Representation,
-    /// It has a tag that nobody found out.
+    is_missing: bool,
+    etag: Option<EntityTag>,
+    date: Option<DateEvidence>,
+    /// There is a tag that was not found out.
     is_tag_unknown: bool,
 }
 
 impl ProbedState {
     /// Takes the state from a response; `None` if it tells of none.
     fn of(head: &response::Parts, now: HttpDate) -> Option<Self> {
-        let known = |representation| Some(Self { representation, is_tag_unknown: false });
         match head.status {
-            StatusCode::NOT_FOUND | StatusCode::GONE => known(Representation::Missing),
-            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
-                known(Validators::new().into())
+            StatusCode::NOT_FOUND | StatusCode::GONE => {
+                Some(Self { is_missing: true, ..Self::default() })
             }
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Some(Self::default()),
             status if status.is_client_error() || status.is_server_error() => None,
             status if status.is_success() => Some(Self::of_content(head, now)),
-            _ => known(Validators::new().into()),
+            _ => Some(Self::default()),
         }
     }
 
-    /// Takes the tag that clients get, and the date with what the layers further in
-    /// know of it.
+    /// Takes the tag that clients get, and the date with what the inner layers know of it.
     fn of_content(head: &response::Parts, now: HttpDate) -> Self {
         let etag =
             single_line(&head.headers, ETAG).and_then(|value| EntityTag::try_from(value).ok());
         let sent =
             single_line(&head.headers, LAST_MODIFIED).and_then(|value| HttpDate::parse(value, now));
-        let known = head.extensions.get::<KnownValidators>().map(|known| &known.validators);
-        let date = known.and_then(|known| known.last_modified);
-        // A layer in between may have set another tag or date. One that is not sent yet counts
+        let known = head.extensions.get::<KnownValidators>();
+        let evidence = known.and_then(|known| known.date);
+        // A layer in between may have set another tag or date. A date that is not sent yet counts
         // all the same.
         let is_another = |sent: &HttpDate| {
-            date.is_none_or(|known| known.date().is_some_and(|known| known != *sent))
+            evidence.is_none_or(|known| known.date().is_some_and(|known| known != *sent))
         };
-        let last_modified = sent.filter(is_another).map(Into::into).or(date);
+        let stated = |date| DateEvidence::Stated(LastModified::Given(date));
+        let date = sent.filter(is_another).map(stated).or(evidence);
         let is_tag_unknown = etag.is_none() && known.is_some_and(|known| known.etag.is_none());
-        Self { representation: Validators { etag, last_modified }.into(), is_tag_unknown }
+        Self { is_missing: false, etag, date, is_tag_unknown }
+    }
+
+    fn state(&self) -> State<'_> {
+        if self.is_missing {
+            return State::Missing;
+        }
+        State::Exists(Current { etag: self.etag.as_ref(), date: self.date })
     }
 }
 

@@ -11,7 +11,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{header::LAST_MODIFIED, request, Method, Request, Response, StatusCode};
+use http::{
+    header::{ETAG, LAST_MODIFIED},
+    request, response, Method, Request, Response, StatusCode,
+};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -23,13 +26,16 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
-    exchange::{pass_on, reject, Forward, KnownValidators, Rejection},
+    exchange::{
+        accepts_coding, pass_on, read_preconditions, refuse_part, reject, Forward, KnownValidators,
+        Rejection,
+    },
     outcome::{Outcome, Reason},
     rules::{
-        ignores_preconditions, is_read, is_write, HttpDate, Preconditions, Representation,
-        Validators,
+        ignores_preconditions, is_query, is_read, is_write, HttpDate, Preconditions,
+        Representation, State, Validators,
     },
-    validators::FreshnessPolicy,
+    validators::{FreshnessPolicy, Untagged},
     POLLED_AGAIN,
 };
 
@@ -50,23 +56,19 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let config = Arc::clone(&self.config);
         let (mut parts, body) = request.into_parts();
-        if ignores_preconditions(&parts.method) {
+        // What a QUERY is about stands in its content, which the source does not see.
+        let is_unknown_query = is_query(&parts.method) && !self.kind.query;
+        if ignores_preconditions(&parts.method) || is_unknown_query {
             let future = self.inner.call(Request::from_parts(parts, body));
-            return PreconditionFuture::passing(
-                future,
-                None,
-                Outcome::LeftAlone(Reason::Method),
-                config,
-            );
+            let outcome = Outcome::LeftAlone(Reason::Method);
+            let passing = Passing { known: None, outcome, check: None };
+            return PreconditionFuture::passing(future, passing, config);
         }
-        let preconditions = Preconditions::from_headers(&parts.headers);
+        let preconditions = read_preconditions(&parts, config.now());
         let writes = is_write(&parts.method);
         let required = writes && config.requires(&parts);
         if required && preconditions.is_empty() {
-            return PreconditionFuture::rejected(
-                Rejection::required(&Representation::Unknown),
-                config,
-            );
+            return PreconditionFuture::rejected(Rejection::required(State::Unknown), config);
         }
         if preconditions.is_empty()
             && (writes || !self.kind.add_validators && !preconditions.has_if_range())
@@ -75,8 +77,9 @@ where
             if let Some(known) = &known {
                 parts.extensions.insert(known.clone());
             }
+            let passing = Passing { known, outcome: Outcome::Proceeded, check: None };
             let future = self.inner.call(Request::from_parts(parts, body));
-            return PreconditionFuture::passing(future, known, Outcome::Proceeded, config);
+            return PreconditionFuture::passing(future, passing, config);
         }
         let state = self.kind.source.state(&parts);
         // The service that is ready is the one to call; another takes its place.
@@ -92,11 +95,14 @@ pin_project! {
     /// The future of a [`PreconditionService`](crate::PreconditionService) that asks a [`StateSource`].
     ///
     /// ```text
-    ///  PendingRequest ── rejected ──────────────────┐
-    ///    │ may run                         ▼
-    ///    └──► Running ───────────────► Response
-    ///            ▲                         ▲
-    ///            └─ nothing to evaluate       └─ Rejected: a precondition is required
+    ///  Asking ── rejected ─────────────────────────┐
+    ///    │ may run                                 ▼
+    ///    └──► Running ── nothing to add ──────► Response
+    ///            │ ▲                               ▲
+    ///            │ └─ nothing to evaluate          │
+    ///            └──► Verifying: is it still so? ──┤
+    ///                                              │
+    ///         Rejected: a precondition is required ┘
     /// ```
     #[must_use = "futures do nothing unless polled"]
     pub struct PreconditionFuture<S, F, ReqBody>
@@ -125,12 +131,50 @@ pin_project! {
         Running {
             #[pin]
             future: S::Future,
-            known: Option<KnownValidators>,
+            passing: Option<Passing<F>>,
+        },
+        Verifying {
+            #[pin]
+            state: F::Future,
+            response: Option<S::Response>,
             outcome: Outcome,
+            known: Option<KnownValidators>,
+            is_part_bound: bool,
         },
         Rejected {
             rejection: Option<Rejection>,
         },
+    }
+}
+
+/// What is to be done with the response of a request that goes on.
+pub(super) struct Passing<F> {
+    known: Option<KnownValidators>,
+    outcome: Outcome,
+    /// Asks the source again; `None` if it said nothing.
+    check: Option<Box<Check<F>>>,
+}
+
+/// Asks the source again, when the handler has answered: a tag is put on content only if it is
+/// known to be of that content.
+struct Check<F> {
+    source: Arc<F>,
+    parts: request::Parts,
+    /// The handler was asked for a part that is bound to the state.
+    is_part_bound: bool,
+}
+
+impl<F> Passing<F> {
+    /// Returns true if the source is to be asked again before this response is sent.
+    fn is_checked(&self, head: &response::Parts) -> bool {
+        let (Some(known), Some(check)) = (&self.known, &self.check) else { return false };
+        let is_part = head.status == StatusCode::PARTIAL_CONTENT;
+        let lacks_tag = known.etag.is_some() && !head.headers.contains_key(ETAG);
+        let lacks_date = known.date.is_some() && !head.headers.contains_key(LAST_MODIFIED);
+        is_part && check.is_part_bound
+            || (is_part || head.status == StatusCode::OK)
+                && (lacks_tag || lacks_date)
+                && head.extensions.get::<Untagged>().is_none()
     }
 }
 
@@ -149,20 +193,15 @@ where
     S: Service<Request<ReqBody>>,
     F: StateSource,
 {
-    pub(super) fn passing(
-        future: S::Future,
-        known: Option<KnownValidators>,
-        outcome: Outcome,
-        config: Arc<PreconditionConfig>,
-    ) -> Self {
-        Self { state: SourceState::Running { future, known, outcome }, config }
+    fn passing(future: S::Future, passing: Passing<F>, config: Arc<PreconditionConfig>) -> Self {
+        Self { state: SourceState::Running { future, passing: Some(passing) }, config }
     }
 
-    pub(super) fn rejected(rejection: Rejection, config: Arc<PreconditionConfig>) -> Self {
+    fn rejected(rejection: Rejection, config: Arc<PreconditionConfig>) -> Self {
         Self { state: SourceState::Rejected { rejection: Some(rejection) }, config }
     }
 
-    pub(super) fn asking(
+    fn asking(
         state: F::Future,
         waiting: PendingRequest<S, F, ReqBody>,
         config: Arc<PreconditionConfig>,
@@ -187,15 +226,15 @@ where
                     let current = ready!(state.poll(cx)).into_result();
                     let mut waiting = waiting.take().expect(POLLED_AGAIN);
                     match waiting.evaluate(current, this.config.now()) {
-                        Verdict::Run { known, outcome } => {
-                            let future = waiting
-                                .inner
-                                .call(Request::from_parts(waiting.parts, waiting.body));
-                            this.state.set(SourceState::Running { future, known, outcome });
+                        Verdict::Run(passing) => {
+                            let request = Request::from_parts(waiting.parts, waiting.body);
+                            let future = waiting.inner.call(request);
+                            this.state.set(SourceState::Running { future, passing: Some(passing) });
                         }
                         Verdict::Reject(rejection) => {
                             let (now, reporter) = (this.config.now(), &this.config.reporter);
-                            let mut response = reject(rejection, now, reporter);
+                            let accepts = accepts_coding(&waiting.parts.headers);
+                            let mut response = reject(rejection, now, accepts, reporter);
                             waiting.complete(&mut response);
                             return Poll::Ready(Ok(response));
                         }
@@ -209,19 +248,57 @@ where
                         }
                     }
                 }
-                SourceStateProj::Running { future, known, outcome } => {
+                SourceStateProj::Running { future, passing } => {
                     let (mut head, body) = ready!(future.poll(cx))?.into_parts();
-                    if let Some(known) = known.take() {
-                        known.complete(&mut head, this.config.now());
+                    let passing = passing.take().expect(POLLED_AGAIN);
+                    let is_checked = passing.is_checked(&head);
+                    let Passing { known, outcome, check } = passing;
+                    if let (true, Some(check)) = (is_checked, check) {
+                        let state = check.source.state(&check.parts);
+                        let is_part_bound =
+                            check.is_part_bound && head.status == StatusCode::PARTIAL_CONTENT;
+                        let response = Some(Response::from_parts(head, body));
+                        this.state.set(SourceState::Verifying {
+                            state,
+                            response,
+                            outcome,
+                            known,
+                            is_part_bound,
+                        });
+                        continue;
+                    }
+                    // What is not added here may still be known to an outer layer of this crate.
+                    if let Some(known) = known {
                         head.extensions.insert(known);
                     }
-                    let body = ResponseBody::inner(body, *outcome);
+                    let body = ResponseBody::inner(body, outcome);
+                    return Poll::Ready(Ok(pass_on(head, body, &this.config.reporter)));
+                }
+                SourceStateProj::Verifying { state, response, outcome, known, is_part_bound } => {
+                    let current = ready!(state.poll(cx)).into_result();
+                    let (mut head, body) = response.take().expect(POLLED_AGAIN).into_parts();
+                    let known = known.take().expect(POLLED_AGAIN);
+                    let is_still_so = match &current {
+                        Ok(Representation::Exists(now)) => known.states(now),
+                        _ => false,
+                    };
+                    let mut body = ResponseBody::inner(body, *outcome);
+                    if is_still_so {
+                        known.complete(&mut head, this.config.now());
+                        head.extensions.insert(known);
+                    } else {
+                        head.extensions.insert(known.without_validators());
+                        if *is_part_bound {
+                            refuse_part(&mut head);
+                            body.end(Outcome::PartRefused);
+                        }
+                    }
                     return Poll::Ready(Ok(pass_on(head, body, &this.config.reporter)));
                 }
                 SourceStateProj::Rejected { rejection } => {
                     let rejection = rejection.take().expect(POLLED_AGAIN);
                     let (now, reporter) = (this.config.now(), &this.config.reporter);
-                    return Poll::Ready(Ok(reject(rejection, now, reporter)));
+                    return Poll::Ready(Ok(reject(rejection, now, true, reporter)));
                 }
             }
         }
@@ -229,15 +306,15 @@ where
 }
 
 /// What becomes of a request once the source has answered.
-enum Verdict {
-    Run { known: Option<KnownValidators>, outcome: Outcome },
+enum Verdict<F> {
+    Run(Passing<F>),
     Reject(Rejection),
     Fail(Response<Bytes>),
 }
 
 impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
     /// Evaluates the request, and removes what the inner service must not see.
-    fn evaluate(&mut self, current: Result<Representation, F::Error>, now: HttpDate) -> Verdict {
+    fn evaluate(&mut self, current: Result<Representation, F::Error>, now: HttpDate) -> Verdict<F> {
         let preconditions = &self.preconditions;
         let mut forward = Forward::new(preconditions);
         let current = match (current, &self.kind.on_error) {
@@ -253,44 +330,55 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
                 forward.range = !preconditions.binds_range();
                 forward.apply(preconditions, &mut self.parts.headers);
                 let outcome = Outcome::LeftAlone(Reason::StateUnavailable);
-                return self.run(Validators::new(), outcome);
+                return self.run(Validators::new(), outcome, false);
             }
         };
-        if let Err(rejection) = preconditions.check_as(self.required, &self.parts.method, &current)
+        if let Err(rejection) =
+            preconditions.check_as(self.required, &self.parts.method, State::from(&current))
         {
             return Verdict::Reject(rejection);
         }
         if matches!(current, Representation::Unknown) {
+            if self.required {
+                // Deliberately refused: where a precondition is required, one that cannot be
+                // evaluated must not let the write through.
+                let mut response = Response::new(Bytes::new());
+                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                return Verdict::Fail(response);
+            }
             let outcome = Outcome::LeftAlone(Reason::UnknownState);
-            return self.run(Validators::new(), outcome);
+            return self.run(Validators::new(), outcome, false);
         }
         if is_read(&self.parts.method) && matches!(current, Representation::Exists(_)) {
             // RFC 9110, 13.2.2, step 5.
             forward.range = preconditions.allows_range(&current, now);
         }
+        let is_part_bound = forward.range && preconditions.has_if_range();
         forward.apply(preconditions, &mut self.parts.headers);
         let validators = match current {
             Representation::Exists(validators) => validators,
             Representation::Missing | Representation::Unknown => Validators::new(),
         };
-        self.run(validators, Outcome::Proceeded)
+        self.run(validators, Outcome::Proceeded, is_part_bound)
     }
 
-    /// Lets the request go on, and tells the layers further in what is known of its
-    /// target.
-    fn run(&mut self, validators: Validators, outcome: Outcome) -> Verdict {
-        let parts = &mut self.parts;
+    /// Lets the request go on, and tells the inner layers what is known of its target.
+    fn run(&mut self, validators: Validators, outcome: Outcome, is_part_bound: bool) -> Verdict<F> {
         let is_dated = validators.last_modified.is_some();
-        let known = self.kind.known(parts, validators);
-        if is_read(&parts.method) {
-            parts.extensions.insert(known.clone());
-            return Verdict::Run { known: Some(known), outcome };
-        }
-        if is_dated {
+        let known = self.kind.known(&self.parts, validators);
+        let mut passing = Passing { known: None, outcome, check: None };
+        if is_read(&self.parts.method) {
+            if is_part_bound || known.etag.is_some() || known.date.is_some() {
+                let (source, parts) = (Arc::clone(&self.kind.source), self.parts.clone());
+                passing.check = Some(Box::new(Check { source, parts, is_part_bound }));
+            }
+            self.parts.extensions.insert(known.clone());
+            passing.known = Some(known);
+        } else if is_dated {
             // Its date was evaluated here.
-            parts.extensions.insert(known);
+            self.parts.extensions.insert(known);
         }
-        Verdict::Run { known: None, outcome }
+        Verdict::Run(passing)
     }
 
     /// Makes a 304 one that goes with the 200 of the handler.
@@ -317,6 +405,7 @@ where
         let state = match self.state {
             SourceState::Asking { .. } => "asking",
             SourceState::Running { .. } => "running",
+            SourceState::Verifying { .. } => "verifying",
             SourceState::Rejected { .. } => "rejected",
         };
         f.debug_struct("PreconditionFuture").field("state", &state).finish_non_exhaustive()

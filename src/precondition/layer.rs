@@ -137,6 +137,7 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
             on_error: None,
             on_not_modified: None,
             add_validators: true,
+            query: false,
             freshness: FreshnessPolicy::NoCache,
         };
         Self { kind, config: Arc::default() }
@@ -201,6 +202,16 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// without preconditions.
     pub fn add_validators(mut self, add_validators: bool) -> Self {
         self.kind.add_validators = add_validators;
+        self
+    }
+
+    /// Sets whether the source is asked for the state of a QUERY (RFC 10008), too. Default:
+    /// false.
+    ///
+    /// What a QUERY asks for stands in its content, which the source does not see. Set it where
+    /// the state depends on the URI alone.
+    pub fn query(mut self, query: bool) -> Self {
+        self.kind.query = query;
         self
     }
 

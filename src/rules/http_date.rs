@@ -93,11 +93,6 @@ impl HttpDate {
         })
     }
 
-    /// Returns the seconds since year 0, counted from 1.
-    pub(crate) fn place(self) -> u64 {
-        self.place.get()
-    }
-
     /// Returns the next second, or this one at the end of time.
     pub(crate) fn next_second(self) -> Self {
         Self { place: self.place.saturating_add(1) }.min(Self::MAX)

@@ -4,8 +4,16 @@
 use http::Method;
 
 /// Returns true if the response to this method is a representation of its target.
+#[inline]
 pub(crate) fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// Returns true if the method is QUERY: safe, with content that says what is asked for
+/// ([RFC 10008](https://www.rfc-editor.org/rfc/rfc10008.html)).
+#[inline]
+pub(crate) fn is_query(method: &Method) -> bool {
+    method.as_str() == "QUERY"
 }
 
 /// Returns true if the method may change the resource: it is not registered as safe.

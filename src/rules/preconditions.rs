@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use super::{
     entity_tag_list::{EntityTagList, QuickMatch},
-    ignores_preconditions, is_read, EntityTag, HttpDate, LastModified, Representation, SingleField,
-    Validators,
+    ignores_preconditions, is_query, is_read, DateComparison, DateEvidence, EntityTag, HttpDate,
+    Representation, SingleField, Validators,
 };
 
 /// What to do with a request, once its preconditions were condition.
@@ -153,50 +153,56 @@ impl Preconditions {
     /// is not exactly one HTTP date is ignored, as the RFC demands.
     #[must_use]
     pub fn evaluate(&self, method: &Method, current: impl Into<Representation>) -> Decision {
-        self.evaluate_state(method, &current.into())
+        self.evaluate_state(method, State::from(&current.into()))
     }
 
     /// Evaluates the preconditions as [`evaluate`](Self::evaluate) does.
-    pub(crate) fn evaluate_state(
-        &self,
-        method: &Method,
-        representation: &Representation,
-    ) -> Decision {
+    pub(crate) fn evaluate_state(&self, method: &Method, state: State<'_>) -> Decision {
         if ignores_preconditions(method) {
             return Decision::Proceed;
         }
-        let reads = is_read(method);
-        let current = match representation {
-            Representation::Exists(validators) => Some(Current::from(validators)),
-            Representation::Missing if !reads => None,
-            Representation::Missing | Representation::Unknown => return Decision::Proceed,
+        let kind = if is_read(method) {
+            RequestKind::Read
+        } else if is_query(method) {
+            RequestKind::Query
+        } else {
+            RequestKind::Write
         };
-        self.evaluate_current(current, reads)
+        let current = match state {
+            State::Exists(current) => Some(current),
+            State::Missing if kind == RequestKind::Write => None,
+            // The 404 of a read stays a 404.
+            State::Missing | State::Unknown => return Decision::Proceed,
+        };
+        self.evaluate_current(current, kind)
     }
 
-    /// Evaluates the preconditions of a GET or HEAD against a representation that exists.
-    pub(crate) fn evaluate_read(&self, current: Current<'_>) -> Decision {
-        self.evaluate_current(Some(current), true)
+    /// Evaluates the preconditions of a GET, HEAD or QUERY against a representation that
+    /// exists.
+    pub(crate) fn evaluate_read(&self, current: Current<'_>, is_query: bool) -> Decision {
+        let kind = if is_query { RequestKind::Query } else { RequestKind::Read };
+        self.evaluate_current(Some(current), kind)
     }
 
     /// Goes through the list of section 13.2.2.
-    fn evaluate_current(&self, current: Option<Current<'_>>, reads: bool) -> Decision {
+    fn evaluate_current(&self, current: Option<Current<'_>>, kind: RequestKind) -> Decision {
+        let writes = kind == RequestKind::Write;
         // Steps 1 and 2.
         let unchanged = match self.if_match(current) {
-            Condition::Ignored => self.if_unmodified_since(current),
+            Condition::Ignored => self.if_unmodified_since(current, writes),
             condition => condition,
         };
         if unchanged == Condition::Fails {
             return Decision::PreconditionFailed;
         }
-        // Steps 3 and 4.
-        let changed = match self.if_none_match(current, reads) {
-            Condition::Ignored if reads => self.if_modified_since(current),
+        // Steps 3 and 4. If-Modified-Since is for GET and HEAD alone (section 13.1.3).
+        let changed = match self.if_none_match(current, writes) {
+            Condition::Ignored if kind == RequestKind::Read => self.if_modified_since(current),
             condition => condition,
         };
         match changed {
-            Condition::Fails if reads => Decision::NotModified,
-            Condition::Fails => Decision::PreconditionFailed,
+            Condition::Fails if writes => Decision::PreconditionFailed,
+            Condition::Fails => Decision::NotModified,
             // Step 5, If-Range, is for those who serve ranges.
             Condition::Ignored | Condition::Holds => Decision::Proceed,
         }
@@ -247,13 +253,9 @@ impl Preconditions {
             return current.etag.is_some_and(|etag| etag.strong_eq(&tag));
         }
         let date = HttpDate::parse(value.as_bytes(), now);
-        match current.last_modified {
-            Some(LastModified::Given(changed)) => date == Some(changed) && changed < now,
-            Some(LastModified::FirstSeen(seen)) => date == Some(seen),
-            Some(LastModified::Watched { date: given, unique, .. }) => {
-                unique && date == Some(given) && given < now
-            }
-            Some(LastModified::Unsettled) | None => false,
+        match (date, current.date) {
+            (Some(date), Some(evidence)) => evidence.allows_range(date, now),
+            _ => false,
         }
     }
 
@@ -262,11 +264,11 @@ impl Preconditions {
     ///
     /// A list in If-None-Match does not: it names states that are not meant. Nor does a
     /// date that is ignored.
-    pub(crate) fn guards_write(&self, current: &Representation) -> bool {
-        let dated = match current {
-            Representation::Exists(validators) => validators.last_modified.is_some(),
-            Representation::Unknown => true,
-            Representation::Missing => false,
+    pub(crate) fn guards_write(&self, state: State<'_>) -> bool {
+        let dated = match state {
+            State::Exists(current) => current.date.is_some(),
+            State::Unknown => true,
+            State::Missing => false,
         };
         self.has_if_match()
             || self.if_none_match.is_any()
@@ -355,6 +357,22 @@ impl Preconditions {
         self.uncommon().if_unmodified_since.value().copied()
     }
 
+    /// Returns true if If-Match is `*`.
+    pub(crate) fn is_if_match_any(&self) -> bool {
+        self.uncommon().if_match.is_any()
+    }
+
+    /// Returns the value of If-Range, if there is just one.
+    pub(crate) fn if_range_value(&self) -> Option<&HeaderValue> {
+        self.uncommon().if_range.value()
+    }
+
+    /// Returns true if a tag in If-None-Match fulfils `claim` about the bytes between its
+    /// quotes.
+    pub(crate) fn any_if_none_match(&self, claim: impl Fn(&[u8]) -> bool) -> bool {
+        self.if_none_match.members().flatten().any(|member| claim(member.opaque))
+    }
+
     /// Returns the tags of If-Match, as far as they can be read.
     pub(crate) fn if_match_tags(&self) -> impl Iterator<Item = EntityTag> + '_ {
         self.uncommon().if_match.members().flatten().filter_map(|member| member.to_owned().ok())
@@ -372,17 +390,22 @@ impl Preconditions {
         Condition::holds_if(self.uncommon().if_match.is_any() || current.etag.is_some_and(names))
     }
 
-    fn if_unmodified_since(&self, current: Option<Current<'_>>) -> Condition {
-        match (
-            self.uncommon().if_unmodified_since.value().copied(),
-            current.and_then(|current| current.last_modified),
-        ) {
-            (Some(date), Some(changed)) => Condition::holds_if(changed.is_unchanged_since(date)),
-            _ => Condition::Ignored,
+    fn if_unmodified_since(&self, current: Option<Current<'_>>, writes: bool) -> Condition {
+        let date = self.uncommon().if_unmodified_since.value().copied();
+        // A date is ignored where the representation has none (RFC 9110, 13.1.4).
+        let (Some(date), Some(evidence)) = (date, current.and_then(|current| current.date)) else {
+            return Condition::Ignored;
+        };
+        match evidence.compare(date) {
+            DateComparison::Unchanged => Condition::Holds,
+            DateComparison::Changed => Condition::Fails,
+            // In doubt, a write is refused and a read gets the whole.
+            DateComparison::Unknown if writes => Condition::Fails,
+            DateComparison::Unknown => Condition::Ignored,
         }
     }
 
-    fn if_none_match(&self, current: Option<Current<'_>>, reads: bool) -> Condition {
+    fn if_none_match(&self, current: Option<Current<'_>>, writes: bool) -> Condition {
         if !self.if_none_match.is_present() {
             return Condition::Ignored;
         }
@@ -392,43 +415,72 @@ impl Preconditions {
         let etag = current.and_then(|current| current.etag);
         match etag.map(|etag| self.if_none_match.quick_match(etag)) {
             Some(QuickMatch::Just) => return Condition::Fails,
-            Some(QuickMatch::Nowhere) | None if reads => return Condition::Holds,
+            Some(QuickMatch::Nowhere) | None if !writes => return Condition::Holds,
             _ => {}
         }
         let mut members = self.if_none_match.members().peekable();
-        if !reads && members.peek().is_none() {
+        if writes && members.peek().is_none() {
             return Condition::Fails;
         }
         let etag = etag.map(EntityTag::as_member);
         let matches = members.any(|member| match (member, etag) {
             (Some(member), Some(etag)) => member.weak_eq(etag),
             (Some(_), None) => false,
-            (None, _) => !reads,
+            (None, _) => writes,
         });
         Condition::holds_if(!matches)
     }
 
     fn if_modified_since(&self, current: Option<Current<'_>>) -> Condition {
-        match (
-            self.if_modified_since.value().copied(),
-            current.and_then(|current| current.last_modified),
-        ) {
-            (Some(date), Some(changed)) => Condition::holds_if(!changed.is_unchanged_since(date)),
+        let date = self.if_modified_since.value().copied();
+        match (date, current.and_then(|current| current.date)) {
+            (Some(date), Some(evidence)) => {
+                Condition::holds_if(evidence.compare(date) != DateComparison::Unchanged)
+            }
             _ => Condition::Ignored,
         }
     }
+}
+
+/// What a request does with its resource, as far as preconditions ask.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum RequestKind {
+    /// GET and HEAD.
+    Read,
+    /// QUERY: as a read, but for If-Modified-Since.
+    Query,
+    Write,
 }
 
 /// The validators of a representation that exists, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Current<'a> {
     pub(crate) etag: Option<&'a EntityTag>,
-    pub(crate) last_modified: Option<LastModified>,
+    pub(crate) date: Option<DateEvidence>,
 }
 
 impl<'a> From<&'a Validators> for Current<'a> {
     fn from(validators: &'a Validators) -> Self {
-        Self { etag: validators.etag.as_ref(), last_modified: validators.last_modified }
+        let date = validators.last_modified.map(DateEvidence::Stated);
+        Self { etag: validators.etag.as_ref(), date }
+    }
+}
+
+/// The state of a resource, borrowed; as [`Representation`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum State<'a> {
+    Missing,
+    Exists(Current<'a>),
+    Unknown,
+}
+
+impl<'a> From<&'a Representation> for State<'a> {
+    fn from(representation: &'a Representation) -> Self {
+        match representation {
+            Representation::Missing => Self::Missing,
+            Representation::Exists(validators) => Self::Exists(validators.into()),
+            Representation::Unknown => Self::Unknown,
+        }
     }
 }
 

@@ -116,55 +116,28 @@ impl From<EntityTag> for Validators {
 
 /// A modification date, with what it proves.
 ///
-/// | the client's date is | `Given`     | `FirstSeen` | `Watched`                  | `Unsettled` |
-/// |----------------------|-------------|-------------|----------------------------|-------------|
-/// | older                | has changed | has changed | has changed                | has changed |
-/// | the same             | unchanged   | unchanged   | unchanged if `unique`      | has changed |
-/// | newer                | unchanged   | has changed | unchanged if after `since` | has changed |
+/// | the client's date is | `Given`     | `FirstSeen` |
+/// |----------------------|-------------|-------------|
+/// | older                | has changed | has changed |
+/// | the same             | unchanged   | unchanged   |
+/// | newer                | unchanged   | has changed |
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum LastModified {
-    /// The date at which the representation really changed: it has not changed since
-    /// any later date either.
+    /// The date at which the representation really changed: it has not changed since any
+    /// later date either.
     Given(HttpDate),
-    /// The second in which the present content was first seen. It names that content as
-    /// a tag does, so only the very same date proves something: another server may
+    /// The second in which the present content was first seen. It names that content as a
+    /// tag does, so only the very same date proves that it is unchanged: another server may
     /// have seen other content later.
     FirstSeen(HttpDate),
-    /// A date of which it is not certain that it tells when the representation changed:
-    /// a rollback brings old files back with their old dates. But the content has
-    /// been watched for a while.
-    Watched {
-        /// The date that was given.
-        date: HttpDate,
-        /// No other content was seen after this moment.
-        since: HttpDate,
-        /// No other content was seen with this date.
-        unique: bool,
-    },
-    /// The content changed so lately that no date can stand for it: no client's date
-    /// matches.
-    Unsettled,
 }
 
 impl LastModified {
-    /// Returns the date to send, if there is one.
-    pub(crate) fn date(self) -> Option<HttpDate> {
+    /// Returns the date to send.
+    pub(crate) fn date(self) -> HttpDate {
         match self {
-            Self::Given(date) | Self::FirstSeen(date) | Self::Watched { date, .. } => Some(date),
-            Self::Unsettled => None,
-        }
-    }
-
-    /// Returns true if the representation is proven not to have changed since `date`.
-    pub(crate) fn is_unchanged_since(self, date: HttpDate) -> bool {
-        match self {
-            Self::Given(changed) => changed <= date,
-            Self::FirstSeen(seen) => seen == date,
-            Self::Watched { date: given, since, unique } => {
-                unique && given == date || given <= date && since < date
-            }
-            Self::Unsettled => false,
+            Self::Given(date) | Self::FirstSeen(date) => date,
         }
     }
 }
@@ -172,5 +145,79 @@ impl LastModified {
 impl From<HttpDate> for LastModified {
     fn from(date: HttpDate) -> Self {
         Self::Given(date)
+    }
+}
+
+/// What is known of when a representation changed, to compare a client's date with it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum DateEvidence {
+    /// The word of the application.
+    Stated(LastModified),
+    /// What a layer observed of the dates that it sent.
+    Observed {
+        /// This date was sent with the present content, and with no other.
+        unchanged_at: Option<HttpDate>,
+        /// The content has changed since each date that is earlier than this one.
+        changed_before: Option<HttpDate>,
+    },
+}
+
+/// What a client's date proves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum DateComparison {
+    Unchanged,
+    Changed,
+    /// Neither is certain.
+    Unknown,
+}
+
+impl DateEvidence {
+    /// No date proves anything.
+    pub(crate) const DOUBT: Self = Self::Observed { unchanged_at: None, changed_before: None };
+
+    /// Compares a client's date.
+    pub(crate) fn compare(self, date: HttpDate) -> DateComparison {
+        let is_unchanged = match self {
+            Self::Stated(LastModified::Given(changed)) => changed <= date,
+            Self::Stated(LastModified::FirstSeen(seen)) => seen == date,
+            Self::Observed { unchanged_at, .. } => unchanged_at == Some(date),
+        };
+        let is_changed = match self {
+            Self::Stated(_) => !is_unchanged,
+            Self::Observed { changed_before, .. } => {
+                changed_before.is_some_and(|changed| date < changed)
+            }
+        };
+        match (is_unchanged, is_changed) {
+            (true, _) => DateComparison::Unchanged,
+            (false, true) => DateComparison::Changed,
+            (false, false) => DateComparison::Unknown,
+        }
+    }
+
+    /// Returns true if a part may be sent to a client whose If-Range is this date.
+    ///
+    /// It must be the very date, and a strong validator (RFC 9110, sections 13.1.5 and
+    /// 8.8.2.2): a stated one counts if it lies at least a second before `now`.
+    pub(crate) fn allows_range(self, date: HttpDate, now: HttpDate) -> bool {
+        match self {
+            Self::Stated(LastModified::Given(changed)) => changed == date && changed < now,
+            Self::Stated(LastModified::FirstSeen(seen)) => seen == date,
+            Self::Observed { unchanged_at, .. } => unchanged_at == Some(date),
+        }
+    }
+
+    /// Returns the date that stands for the representation, if there is one.
+    pub(crate) fn date(self) -> Option<HttpDate> {
+        match self {
+            Self::Stated(stated) => Some(stated.date()),
+            Self::Observed { unchanged_at, .. } => unchanged_at,
+        }
+    }
+}
+
+impl From<LastModified> for DateEvidence {
+    fn from(stated: LastModified) -> Self {
+        Self::Stated(stated)
     }
 }

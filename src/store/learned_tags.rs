@@ -9,27 +9,28 @@
 
 use std::{
     fmt,
-    hash::Hasher,
-    num::NonZeroUsize,
-    sync::{Mutex, PoisonError},
+    hash::{BuildHasherDefault, Hasher},
 };
 
 use http::HeaderMap;
-use lru::LruCache;
+use quick_cache::{
+    sync::{Cache, DefaultLifecycle},
+    OptionsBuilder, UnitWeighter,
+};
 
-use super::resource_key::{Key, Keys};
+use super::resource_key::{IdentityHasher, Key, Keys};
 use crate::{
     fields::VARIANT_FIELDS,
     rules::{EntityTag, HttpDate},
 };
 
-/// What was learned by one layer: at most 16,384 tags, each of some 200 bytes.
+/// The tags that one layer learned: at most 16,384, each of some 200 bytes.
 pub(crate) struct LearnedTags {
-    shards: [Mutex<LruCache<Key, LearnedTag>>; SHARDS],
+    cache: Cache<Key, LearnedTag, UnitWeighter, BuildHasherDefault<IdentityHasher>>,
 }
 
-/// What the inner service fingerprint of content, hashed, and the tag that was made of
-/// it.
+/// What the inner service said of content, hashed, and the tag that was made of it.
+#[derive(Clone)]
 struct LearnedTag {
     fingerprint: Key,
     tag: EntityTag,
@@ -37,34 +38,29 @@ struct LearnedTag {
 
 impl Default for LearnedTags {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::new(LruCache::new(ENTRIES_A_SHARD))) }
+        let options = OptionsBuilder::new()
+            .shards(SHARDS)
+            .estimated_items_capacity(ENTRIES)
+            .weight_capacity(ENTRIES as u64)
+            .build()
+            .expect("all that it asks for is set");
+        let hasher = BuildHasherDefault::default();
+        let lifecycle = DefaultLifecycle::default();
+        Self { cache: Cache::with_options(options, UnitWeighter, hasher, lifecycle) }
     }
 }
 
 impl LearnedTags {
-    /// Returns the tag of what is known under `key`, if the inner service says of it
-    /// what it fingerprint before.
+    /// Returns the tag of what is known under `key`, if the inner service says of it what
+    /// it said before.
     pub(crate) fn lookup(&self, key: Key, fingerprint: Key) -> Option<EntityTag> {
-        let mut shard = self.shard(key)?.lock().unwrap_or_else(PoisonError::into_inner);
-        shard
-            .get(&key)
-            .filter(|learned| learned.fingerprint == fingerprint)
-            .map(|learned| learned.tag.clone())
+        let learned = self.cache.get(&key)?;
+        (learned.fingerprint == fingerprint).then_some(learned.tag)
     }
 
-    /// Takes in the tag of content that was hashed to its end.
+    /// Stores the tag of content that was hashed to its end.
     pub(crate) fn insert(&self, key: Key, fingerprint: Key, tag: EntityTag) {
-        if let Some(shard) = self.shard(key) {
-            shard
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .put(key, LearnedTag { fingerprint, tag });
-        }
-    }
-
-    fn shard(&self, key: Key) -> Option<&Mutex<LruCache<Key, LearnedTag>>> {
-        let place = usize::try_from(key.short() % SHARDS as u64).ok()?;
-        self.shards.get(place)
+        self.cache.insert(key, LearnedTag { fingerprint, tag });
     }
 }
 
@@ -101,9 +97,8 @@ pub(crate) fn fingerprint(
     })
 }
 
-const SHARDS: usize = 16;
-
-const ENTRIES_A_SHARD: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero");
+const SHARDS: usize = 4;
+const ENTRIES: usize = 1 << 14;
 
 #[cfg(test)]
 mod tests {
@@ -171,7 +166,6 @@ mod tests {
         for key in 0..100_000 {
             learned.insert(Key(key << 64), of("\"a\""), EntityTag::of(b""));
         }
-        let kept = learned.shards.iter().map(|shard| shard.lock().unwrap().len()).sum::<usize>();
-        assert_eq!(kept, 16_384);
+        assert!(learned.cache.len() <= 16_384);
     }
 }

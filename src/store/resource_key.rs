@@ -63,6 +63,11 @@ pub(crate) struct RequestKey {
 }
 
 impl RequestKey {
+    /// Returns the hash of what names the resource.
+    pub(crate) fn resource(&self) -> u64 {
+        self.resource
+    }
+
     /// Returns what tells this request's variant from others of a resource that varies
     /// by `fields`; `None` if one of them was not known in time.
     #[inline]
@@ -73,9 +78,9 @@ impl RequestKey {
         if fields & !self.known != 0 {
             return None;
         }
-        let named = self.fields.iter().zip(0..).filter(|(_, slot)| fields >> slot & 1 == 1);
-        // The values are hashes; a product with odd numbers keeps two fields from cancelling
-        // each other out.
+        let slots = self.fields.iter().zip(0..).take_while(|(_, slot)| fields >> slot > 0);
+        let named = slots.filter(|(_, slot)| fields >> slot & 1 == 1);
+        // The values are hashes; a product with odd numbers keeps two fields from cancelling each other out.
         Some(named.fold(0, |sum: u64, (value, slot)| {
             sum.rotate_left(7) ^ u64::from(*value).wrapping_mul(2 * slot + 3)
         }))
@@ -85,14 +90,6 @@ impl RequestKey {
     /// one of them was not known in time.
     pub(crate) fn content(&self, fields: Fields) -> Option<u64> {
         self.variant(fields).map(|variant| self.resource ^ variant)
-    }
-
-    /// Returns a key for something else that belongs to the same resource.
-    pub(crate) fn with(&self, keys: &Keys, bytes: &[u8]) -> Key {
-        keys.hash(|hasher| {
-            hasher.write_u64(self.resource);
-            bytes.hash(hasher);
-        })
     }
 }
 
@@ -142,6 +139,8 @@ pub(crate) struct Keys {
     count: AtomicU8,
     lengths: AtomicU64,
     adding: Mutex<()>,
+    /// How often a response named a field for which there was no slot left.
+    unlisted: AtomicU64,
 }
 
 impl Keys {
@@ -154,6 +153,7 @@ impl Keys {
             count: AtomicU8::new(0),
             lengths: AtomicU64::new(length_bit(HOST.as_str())),
             adding: Mutex::new(()),
+            unlisted: AtomicU64::new(0),
         };
         for name in [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, ORIGIN] {
             keys.add(name);
@@ -179,8 +179,14 @@ impl Keys {
         Some(fields)
     }
 
-    /// Hashes something that only this layer has to recognise, and that must not be
-    /// taken for something else.
+    /// Returns how often a response named a field in `Vary` for which the table had no room left.
+    ///
+    /// What such a response varies by is never known: it gets no date.
+    pub(crate) fn unlisted_fields(&self) -> u64 {
+        self.unlisted.load(Ordering::Relaxed)
+    }
+
+    /// Hashes something that only this layer has to recognise, and that must not be taken for something else.
     pub(super) fn hash(&self, feed: impl FnOnce(&mut SipHasher13)) -> Key {
         let mut hasher = self.hasher();
         feed(&mut hasher);
@@ -214,15 +220,16 @@ impl Keys {
     /// Gives a name a slot, if there is one left and it has none.
     fn add(&self, name: HeaderName) {
         let _one_by_one = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = self
-            .varied
-            .iter()
-            .take_while(|slot| slot.get() != Some(&name))
-            .find(|slot| slot.get().is_none());
-        if let Some(slot) = free {
-            self.lengths.fetch_or(length_bit(name.as_str()), Ordering::Relaxed);
-            slot.get_or_init(|| name);
-            self.count.fetch_add(1, Ordering::Release);
+        let mut slots = self.varied.iter();
+        match slots.find(|slot| slot.get().is_none_or(|taken| *taken == name)) {
+            Some(slot) if slot.get().is_none() => {
+                self.lengths.fetch_or(length_bit(name.as_str()), Ordering::Relaxed);
+                slot.get_or_init(|| name);
+                self.count.fetch_add(1, Ordering::Release);
+            }
+            // Another response named it at the same time.
+            Some(_) => {}
+            None => drop(self.unlisted.fetch_add(1, Ordering::Relaxed)),
         }
     }
 }
@@ -263,11 +270,9 @@ impl<'r> KeyReader<'_, 'r> {
     pub(crate) fn key(&self, name: Name<'_>) -> RequestKey {
         let mut hasher = self.keys.plain.build_hasher();
         name.hash(self.host, &mut hasher);
-        RequestKey {
-            resource: hasher.finish(),
-            fields: self.fields,
-            known: !(Fields::MAX << self.count),
-        }
+        // With all slots taken, a shift by the width of the type would overflow.
+        let known = !Fields::MAX.checked_shl(self.count.into()).unwrap_or_default();
+        RequestKey { resource: hasher.finish(), fields: self.fields, known }
     }
 
     /// Makes a key for what must not be taken for that of another resource.
@@ -335,7 +340,8 @@ impl Hasher for IdentityHasher {
     }
 }
 
-const SLOTS: usize = 8;
+/// As many as [`Fields`] has bits.
+const SLOTS: usize = Fields::BITS as usize;
 
 /// Makes the key of a request.
 #[cfg(test)]
@@ -420,11 +426,24 @@ mod tests {
         assert!(request(&keys, "/", one).variant(fields).is_some());
         assert_eq!(early.variant(fields), None, "its field was not looked at");
 
+        assert_eq!(keys.unlisted_fields(), 0);
         for i in (0..100).chain(0..100) {
             varied(&keys, &[&format!("x-{i}")]);
         }
         assert_eq!(varied(&keys, &["x-99"]), None);
         assert!(varied(&keys, &["x-tenant, accept"]).is_some());
+        // Four names come with the table, and one was `x-tenant`.
+        let listed = 16 - 4 - 1;
+        assert_eq!(keys.unlisted_fields(), 2 * (100 - listed) + 1);
+        let all = varied(&keys, &["accept", "x-0", "x-10", "x-tenant"]).unwrap();
+        assert_ne!(
+            request(&keys, "/", one).variant(all),
+            request(&keys, "/", two).variant(all),
+            "the table is full"
+        );
+        let last = [&[("x-10", "1")][..], &[("x-10", "2")]]
+            .map(|sent| request(&keys, "/", sent).variant(all));
+        assert_ne!(last[0], last[1]);
     }
 
     #[test]

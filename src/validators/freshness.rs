@@ -43,6 +43,8 @@ pub enum FreshnessPolicy {
 pub(super) struct CacheControl {
     /// It says `no-store`.
     pub(super) no_store: bool,
+    /// It says `private`, of the whole response.
+    pub(super) private: bool,
     /// It says how long the response is fresh.
     pub(super) freshness: bool,
 }
@@ -55,17 +57,18 @@ pub(crate) fn are_silent(headers: &HeaderMap) -> bool {
 
 /// Reads a line of `Cache-Control`.
 pub(super) fn read(line: &HeaderValue) -> CacheControl {
-    let mut directives_seen = CacheControl { no_store: false, freshness: false };
+    let mut said = CacheControl { no_store: false, private: false, freshness: false };
     for (name, argument) in directives(line) {
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
-        directives_seen.no_store |= is(b"no-store");
+        said.private |= is(b"private") && argument.is_none();
+        said.no_store |= is(b"no-store");
         // With a list of fields, `no-cache` speaks of those only.
-        directives_seen.freshness |= is(b"max-age")
+        said.freshness |= is(b"max-age")
             || is(b"s-maxage")
             || is(b"no-store")
             || is(b"no-cache") && argument.is_none();
     }
-    directives_seen
+    said
 }
 
 /// Reads the directives of a line of `Cache-Control`, as name and argument.

@@ -5,13 +5,13 @@
 //! others make it useless, and are a [`Predicate`] that the user can extend or replace.
 
 use http::{
-    header::{CACHE_CONTROL, CONTENT_TYPE},
+    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
     response, Extensions, HeaderMap, StatusCode, Version,
 };
 
 use super::{
     freshness,
-    response_fields::{is_streaming, ResponseFields},
+    response_fields::{has_nonce, is_streaming, ResponseFields},
 };
 use crate::outcome::Reason;
 
@@ -119,7 +119,8 @@ impl Predicate for DefaultPredicate {
     fn may_tag(&self, _: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
         let is_no_store =
             headers.get_all(CACHE_CONTROL).iter().any(|line| freshness::read(line).no_store);
-        !is_no_store && !headers.get_all(CONTENT_TYPE).iter().any(is_streaming)
+        let has_nonce = headers.get_all(CONTENT_SECURITY_POLICY).iter().any(has_nonce);
+        !is_no_store && !has_nonce && !headers.get_all(CONTENT_TYPE).iter().any(is_streaming)
     }
 }
 
@@ -153,10 +154,11 @@ pub(crate) fn ineligible(
     if head.extensions.get::<Untagged>().is_some() {
         return Some(Reason::Untagged);
     }
-    let usual = match (fields.is_no_store, fields.is_streaming) {
-        (true, _) => Some(Reason::NoStore),
-        (false, true) => Some(Reason::Streaming),
-        (false, false) => None,
+    let usual = match (fields.is_no_store, fields.is_streaming, fields.has_nonce) {
+        (true, ..) => Some(Reason::NoStore),
+        (false, true, _) => Some(Reason::Streaming),
+        (false, false, true) => Some(Reason::Nonce),
+        (false, false, false) => None,
     };
     let Some(custom) = custom else { return usual };
     if custom.may_tag(StatusCode::OK, head.version, &head.headers, &head.extensions) {

@@ -2,10 +2,11 @@
 //! absent from most responses.
 
 use http::{HeaderMap, HeaderValue};
+use memchr::memmem;
 
 use super::freshness;
 use crate::{
-    rules::{EntityTag, HttpDate, SingleField},
+    rules::{members, EntityTag, HttpDate, SingleField},
     store::{Fields, Keys},
 };
 
@@ -31,6 +32,11 @@ pub(crate) struct ResponseFields {
     pub(crate) is_streaming: bool,
     /// `Cache-Control` says `no-store`.
     pub(crate) is_no_store: bool,
+    /// It is for one user: `Cache-Control` says `private`, there is a `Set-Cookie`, or it
+    /// varies by Cookie or Authorization.
+    pub(crate) is_private: bool,
+    /// `Content-Security-Policy` names a nonce, which the content has to repeat.
+    pub(crate) has_nonce: bool,
     /// Nothing says how long the response is fresh.
     pub(crate) is_silent: bool,
 }
@@ -50,6 +56,8 @@ impl ResponseFields {
             is_negotiated: false,
             is_streaming: false,
             is_no_store: false,
+            is_private: false,
+            has_nonce: false,
             is_silent: true,
         };
         for (name, value) in headers {
@@ -65,13 +73,19 @@ impl ResponseFields {
                 "content-encoding" | "content-language" => fields.is_negotiated = true,
                 "content-type" => fields.is_streaming |= is_streaming(value),
                 "expires" => fields.is_silent = false,
+                "set-cookie" => fields.is_private = true,
+                "content-security-policy" => {
+                    fields.has_nonce |= has_nonce(value);
+                }
                 "cache-control" => {
                     let said = freshness::read(value);
                     fields.is_no_store |= said.no_store;
                     fields.is_silent &= !said.freshness;
+                    fields.is_private |= said.private;
                 }
                 "vary" => {
                     fields.is_negotiated = true;
+                    fields.is_private |= members(value).any(is_personal);
                     fields.varied =
                         fields.varied.zip(keys.varied(value)).map(|(all, more)| all | more);
                 }
@@ -95,6 +109,16 @@ impl ResponseFields {
             _ => SingleField::Invalid,
         };
     }
+}
+
+/// Returns true if a line of `Content-Security-Policy` names a nonce.
+pub(super) fn has_nonce(value: &HeaderValue) -> bool {
+    memmem::find(value.as_bytes(), b"'nonce-").is_some()
+}
+
+/// Returns true if a request field tells users apart.
+fn is_personal(field: &[u8]) -> bool {
+    field.eq_ignore_ascii_case(b"cookie") || field.eq_ignore_ascii_case(b"authorization")
 }
 
 #[inline]

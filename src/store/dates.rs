@@ -1,0 +1,421 @@
+//! Last-Modified: which date a response may carry, and what a client's date proves about it.
+//!
+//! A date is a name, like a tag. It proves "unchanged" by equality only (RFC 9110, 13.1.3 allows
+//! it), and "changed" only if it is earlier than a date that the handler itself gave with this very
+//! response. Anything else is doubt: no 304, no 412.
+//!
+//! # Memory
+//!
+//! An array of buckets, found by the hash of the URI. A bucket has room for eight entries of 24
+//! bytes, a `floor`, and the request fields that its responses named in `Vary`. An entry is the
+//! present content of one key: the URI with the values of these fields. When a new key needs room,
+//! the entry that was sent longest ago is forgotten.
+//!
+//! # Invariant
+//!
+//! *`floor` is at least one second later than every second in which anything was sent from the
+//! bucket that is not the present content of one of its entries. No date is sent before its time.*
+//!
+//! What was sent in a second was sent with a date no later than that second, and received in that
+//! second or the next. So a date greater than `floor` was never sent with, and is not the time of
+//! receipt of, other content of its key. Such a date is safe as the name of the present content,
+//! and stays safe: once other content takes its place, the date is below `floor`.
+//!
+//! The one second is the tick between our evaluation and the `Date` line, or the client's clock.
+//!
+//! # Rules
+//!
+//! 1. At the start, `floor` is the next second. Forgetting an entry raises `floor` above `seen`.
+//! 2. Content is named by its tag; without a tag by the handler's date, if that is from 1990 on and
+//!    two seconds old or older. A tag that becomes known for that date takes its place. A date of
+//!    the handler's that an entry has stands for its tag. Else the content is unknown.
+//! 3. A handler's date is believed if it is from 1990 on, not after now, and either greater than
+//!    `floor` (raised by rule 4), or without an entry earlier than anything this process sent.
+//! 4. New content raises `floor` above the old `seen`. Its date is the believed one, else one is
+//!    generated: now, or the first second above `floor`, which rises to it. The same content keeps
+//!    its date.
+//! 5. Unknown content, failures and private answers raise `floor` above now. An entry of the same
+//!    URI whose date is within a second of now gets a new one. They leave without Last-Modified.
+//!    A field that is new in `Vary` makes the bucket forget all its entries.
+//! 6. A date is sent from its second on; where the handler gave one, from the second after.
+//! 7. A HEAD whose content has no tag, 412 and 416 send no content that a client could hold: they
+//!    are not counted. A 304 counts by its tag; without one it is unknown content.
+//!
+//! Most responses change nothing, or only `seen`: they are answered under the shared lock. What
+//! changes something is decided again under the exclusive one. The second is read while the lock is
+//! held: else a response could be counted in a second that was over when it was evaluated.
+//!
+//! # What remains
+//!
+//! Other replicas. A clock that is set back over a restart. One date of the handler's for two
+//! contents of which one was forgotten, has no tag, or has another key. Dates and times of receipt
+//! from before a restart that equal a handler's date. Invented dates. Clients that ignore `Vary`.
+//! A time of receipt more than a second after our evaluation.
+
+use std::{
+    fmt,
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        OnceLock, PoisonError, RwLock,
+    },
+};
+
+use super::resource_key::{Fields, RequestKey};
+use crate::rules::{DateEvidence, HttpDate};
+
+/// The dates of one layer's resources, in bounded memory: 2 MiB, allocated 32 KiB at a time.
+pub(crate) struct Dates {
+    /// The second in which this memory was made.
+    start: u32,
+    /// The earliest second that the clock ever showed.
+    earliest: AtomicU32,
+    /// A bit for each bit of the hash that finds a bucket.
+    mask: u64,
+    groups: Box<[OnceLock<Box<[Bucket]>>]>,
+}
+
+/// What a response shows of its resource.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Observation {
+    pub(crate) kind: ResponseKind,
+    /// The hash of the content's tag, if it is known.
+    pub(crate) tag: Option<u64>,
+    /// The date that the handler gave. Not one that another layer of this crate generated.
+    pub(crate) given: Option<HttpDate>,
+    /// Whether a date may be generated and sent, also in place of the handler's.
+    pub(crate) may_generate: bool,
+    /// The fields in `Vary`; `None` if they cannot be known.
+    pub(crate) varied: Option<Fields>,
+}
+
+/// What kind of answer a response is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ResponseKind {
+    /// A success to GET that anybody may get.
+    Content,
+    /// A success to HEAD that anybody may get.
+    Head,
+    /// A 304 of the inner service.
+    NotModified,
+    /// An answer that sends no content to hold: 412, 416, a failure to HEAD.
+    Uncounted,
+    /// Any other answer to GET that is no success.
+    Failure,
+    /// `Cache-Control: private`, `Set-Cookie`, or `Vary` with Cookie or Authorization.
+    Private,
+}
+
+/// What is done with the date of a response, and what a client's date proves about it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct DateOfResponse {
+    pub(crate) last_modified: SentDate,
+    pub(crate) evidence: DateEvidence,
+}
+
+/// The Last-Modified that is sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum SentDate {
+    /// The handler's, or none if it gave none.
+    AsGiven,
+    /// This one, in place of the handler's. It is to be marked as not the handler's own.
+    Generated(HttpDate),
+    /// None: the handler's, if it gave one, must be removed.
+    Removed,
+}
+
+impl DateOfResponse {
+    const DOUBT: Self = Self { last_modified: SentDate::Removed, evidence: DateEvidence::DOUBT };
+
+    /// The head says nothing of a content that a client could hold.
+    pub(crate) const UNCOUNTED: Self =
+        Self { last_modified: SentDate::AsGiven, evidence: DateEvidence::DOUBT };
+}
+
+impl Dates {
+    /// Makes an empty memory; `now` is the second before which it knows nothing.
+    pub(crate) fn new(now: HttpDate) -> Self {
+        Self::with_buckets(BUCKETS, now)
+    }
+
+    /// `buckets` is a power of two.
+    fn with_buckets(buckets: u64, now: HttpDate) -> Self {
+        let start = seconds(now);
+        let groups = (0..buckets.div_ceil(GROUP)).map(|_| OnceLock::new()).collect();
+        Self { start, earliest: AtomicU32::new(start), mask: buckets - 1, groups }
+    }
+
+    /// Takes in a response, and says which date it carries and what a client's date proves.
+    pub(crate) fn observe(
+        &self,
+        request: &RequestKey,
+        seen: Observation,
+        now: impl Fn() -> HttpDate,
+    ) -> DateOfResponse {
+        if seen.kind == ResponseKind::Uncounted
+            || seen.kind == ResponseKind::Head && seen.tag.is_none()
+        {
+            return DateOfResponse::UNCOUNTED;
+        }
+        let lock = self.bucket(request);
+        let bucket = lock.read().unwrap_or_else(PoisonError::into_inner);
+        let unchanged = bucket.repeat(&self.response(request, seen, now()));
+        drop(bucket);
+        unchanged.unwrap_or_else(|| {
+            let mut bucket = lock.write().unwrap_or_else(PoisonError::into_inner);
+            bucket.change(&self.response(request, seen, now()))
+        })
+    }
+
+    /// Returns true if a write must not depend on `date`: it may have been generated here for its
+    /// resource, or the date of the resource is not the handler's own.
+    ///
+    /// The inner service never saw a generated date: it would ignore it, or compare it with another.
+    /// Of a resource never seen here, only dates are refused that its bucket may have sent.
+    pub(crate) fn may_have_generated(&self, request: &RequestKey, date: HttpDate) -> bool {
+        let bucket = self.bucket(request).read().unwrap_or_else(PoisonError::into_inner);
+        let date = seconds(date);
+        let is_sent = self.start.saturating_add(1) < date && date <= bucket.floor.0;
+        let own = || bucket.entries.iter().filter(|entry| entry.is_of(request));
+        let is_handlers = || own().any(|entry| entry.is_handlers() && entry.date == date);
+        is_sent && !is_handlers() || own().any(|entry| !entry.is_handlers())
+    }
+
+    /// Reads what the rules ask for. The lock of the bucket is held.
+    fn response<'a>(
+        &self,
+        request: &'a RequestKey,
+        seen: Observation,
+        now: HttpDate,
+    ) -> Response<'a> {
+        let now = seconds(now);
+        // Rarely written. The lock makes it visible to later responses of the bucket.
+        if now < self.earliest.load(Ordering::Relaxed) {
+            self.earliest.fetch_min(now, Ordering::Relaxed);
+        }
+        let given = seen.given.map(seconds).filter(|given| (YEAR_1990..=now).contains(given));
+        let name = match (seen.kind, seen.tag, given) {
+            (ResponseKind::Failure | ResponseKind::Private, ..)
+            | (ResponseKind::NotModified, None, _) => None,
+            (_, Some(tag), _) => Some(tag & !HANDLERS | TAGGED),
+            (_, None, Some(given)) if given.saturating_add(2) <= now => Some(named(given)),
+            (_, None, _) => None,
+        };
+        let earliest = self.earliest.load(Ordering::Relaxed);
+        Response { request, seen, given, name: name.and(seen.varied).and(name), now, earliest }
+    }
+
+    /// Returns the bucket of a resource.
+    #[expect(clippy::indexing_slicing, reason = "a remainder is less than its divisor")]
+    fn bucket(&self, request: &RequestKey) -> &RwLock<Entries> {
+        let place = request.resource & self.mask;
+        let floor = || Floor(self.start.saturating_add(1));
+        let new = || Entries { floor: floor(), fields: 0, entries: Default::default() };
+        let make = || (0..GROUP).map(|_| Bucket(RwLock::new(new()))).collect();
+        &self.groups[(place / GROUP) as usize].get_or_init(make)[(place % GROUP) as usize].0
+    }
+}
+
+impl fmt::Debug for Dates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dates").finish_non_exhaustive()
+    }
+}
+
+/// A response in the second in which it is evaluated.
+struct Response<'a> {
+    request: &'a RequestKey,
+    seen: Observation,
+    /// The handler's date, if it can be one: from 1990 on, and not after now.
+    given: Option<u32>,
+    /// What names its content (rule 2); `None` where it is unknown, failed or private.
+    name: Option<u64>,
+    now: u32,
+    earliest: u32,
+}
+
+/// Aligned to cache lines, so that two buckets share none.
+#[repr(align(64))]
+struct Bucket(RwLock<Entries>);
+
+struct Entries {
+    floor: Floor,
+    /// All fields that responses of this bucket named in `Vary`.
+    fields: Fields,
+    entries: [Entry; 8],
+}
+
+impl Entries {
+    /// Answers a response that changes nothing but `seen`.
+    fn repeat(&self, response: &Response<'_>) -> Option<DateOfResponse> {
+        if self.new_fields(response) != 0 {
+            return None;
+        }
+        let Some((key, name)) = self.known(response) else {
+            let is_any_near = self.entries.iter().any(|entry| entry.is_near(response));
+            let is_counted = response.now < self.floor.0 && !is_any_near;
+            return is_counted.then_some(DateOfResponse::DOUBT);
+        };
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        entry.holds(name, response).then(|| entry.send(response))
+    }
+
+    /// Takes in a response that may change anything.
+    fn change(&mut self, response: &Response<'_>) -> DateOfResponse {
+        let (new_fields, now) = (self.new_fields(response), response.now);
+        if new_fields != 0 {
+            // To which new key a request of an old one belongs is not known.
+            self.fields |= new_fields;
+            let forgotten = std::mem::take(&mut self.entries);
+            forgotten.iter().for_each(|entry| self.floor.raise(entry.last_seen()));
+        }
+        let known = self.known(response);
+        let Self { floor, entries, .. } = self;
+        let Some((key, name)) = known else {
+            floor.raise(now);
+            for entry in entries.iter_mut().filter(|entry| entry.is_near(response)) {
+                (entry.date, entry.name) = (floor.generate(now), entry.name & !HANDLERS);
+            }
+            return DateOfResponse::DOUBT;
+        };
+        // The entry of this key comes before that which was sent longest ago.
+        let place = entries.iter_mut().min_by_key(|entry| (entry.key != key, entry.last_seen()));
+        let Some(entry) = place else { return DateOfResponse::DOUBT };
+        let is_present = entry.key == key;
+        if is_present && response.given.is_some_and(|given| entry.is_named(named(given))) {
+            // A tag becomes known for content that had none.
+            entry.name = name | entry.name & HANDLERS;
+        } else if !is_present || !entry.holds(name, response) {
+            floor.raise(entry.last_seen());
+            let is_older = |given: u32| !is_present && given.saturating_add(1) < response.earliest;
+            let believed = response.given.filter(|given| floor.0 < *given || is_older(*given));
+            entry.name = if believed.is_some() { name | HANDLERS } else { name };
+            entry.date = believed.unwrap_or_else(|| floor.generate(now));
+            entry.seen = AtomicU32::new(if is_present { entry.last_seen() } else { now });
+            entry.key = key;
+        }
+        entry.send(response)
+    }
+
+    /// Returns the key of a response and the name of its content; `None` where rule 5 holds.
+    fn known(&self, response: &Response<'_>) -> Option<(u64, u64)> {
+        let variant = response.request.variant(self.fields)?;
+        Some((response.request.resource & URI | (variant ^ variant >> 32) & !URI, response.name?))
+    }
+
+    fn new_fields(&self, response: &Response<'_>) -> Fields {
+        response.name.and(response.seen.varied).unwrap_or_default() & !self.fields
+    }
+}
+
+struct Floor(u32);
+
+impl Floor {
+    /// Raises it above a second in which something was sent.
+    fn raise(&mut self, sent: u32) {
+        self.0 = self.0.max(sent.saturating_add(1));
+    }
+
+    /// Generates a date.
+    fn generate(&mut self, now: u32) -> u32 {
+        let date = now.max(self.0.saturating_add(1));
+        // Above the floor it is safe for its own key. That other keys get other dates helps caches
+        // that ask about another variant. Deliberately bounded: else content that changes with each
+        // of many requests would move the floor far into the future, and all dates of the bucket.
+        if date <= now.saturating_add(AHEAD) {
+            self.0 = date;
+        }
+        date
+    }
+}
+
+/// The present content of one key.
+#[derive(Default)]
+struct Entry {
+    /// The URI in the upper half, the variant in the lower.
+    key: u64,
+    /// The hash of the tag with [`TAGGED`], or a date; and [`HANDLERS`].
+    name: u64,
+    date: u32,
+    /// The last second in which it was sent: responses that change nothing else raise it together.
+    seen: AtomicU32,
+}
+
+impl Entry {
+    fn last_seen(&self) -> u32 {
+        self.seen.load(Ordering::Relaxed)
+    }
+
+    fn is_of(&self, request: &RequestKey) -> bool {
+        (self.key ^ request.resource) & URI == 0
+    }
+
+    /// Returns true if the time of receipt of this response may be the date of this entry.
+    fn is_near(&self, response: &Response<'_>) -> bool {
+        self.is_of(response.request) && self.date.abs_diff(response.now) <= 1
+    }
+
+    fn is_handlers(&self) -> bool {
+        self.name & HANDLERS != 0
+    }
+
+    fn is_named(&self, name: u64) -> bool {
+        self.name & !HANDLERS == name
+    }
+
+    /// Returns true if the response shows its content.
+    fn holds(&self, name: u64, response: &Response<'_>) -> bool {
+        // It was sent when its date was old enough to be a name.
+        let is_its_name = || self.is_handlers() && self.date.saturating_add(2) <= self.last_seen();
+        let is_dated = response.seen.tag.is_none() && response.given == Some(self.date);
+        self.is_named(name) || is_dated && is_its_name()
+    }
+
+    /// Sends its content.
+    fn send(&self, response: &Response<'_>) -> DateOfResponse {
+        let &Response { seen, given, now, .. } = response;
+        if self.last_seen() < now {
+            self.seen.fetch_max(now, Ordering::Relaxed);
+        }
+        // Within the second of a handler's date the content may change once more, and keep it.
+        let may_change = seen.given.is_some() || self.is_handlers();
+        // At the end of time one second would stand for all.
+        let is_due = (self.date < now || self.date == now && !may_change) && self.date < u32::MAX;
+        let date = HttpDate::from_unix_seconds(self.date.into()).filter(|_| is_due);
+        let last_modified = match date {
+            Some(_) if given == Some(self.date) => SentDate::AsGiven,
+            Some(date) if seen.may_generate => SentDate::Generated(date),
+            _ => SentDate::Removed,
+        };
+        let changed_before = seen.given.filter(|given| seconds(*given) <= now);
+        let evidence = DateEvidence::Observed { unchanged_at: date, changed_before };
+        DateOfResponse { last_modified, evidence }
+    }
+}
+
+/// Returns the name of content without a tag.
+fn named(date: u32) -> u64 {
+    u64::from(date) << 2
+}
+
+/// Returns the seconds since 1970. What lies outside becomes the nearer end: no such date is sent.
+fn seconds(date: HttpDate) -> u32 {
+    u32::try_from(date.unix_seconds().max(0)).unwrap_or(u32::MAX)
+}
+
+/// Nix dates its files 1970, zip 1980, npm 1985: such dates say nothing.
+const YEAR_1990: u32 = 631_152_000;
+/// Room for 65,536 entries.
+const BUCKETS: u64 = 1 << 13;
+/// Buckets that are allocated together.
+const GROUP: u64 = 128;
+/// The half of a key that names the URI: a write, which may send other fields than the reads, finds
+/// all variants. The other half of the hash finds the bucket.
+const URI: u64 = !0 << 32;
+/// In a name: it is that of a tag; the handler gave the date beside it.
+const TAGGED: u64 = 0b01;
+const HANDLERS: u64 = 0b10;
+/// How many seconds generated dates may run ahead of the clock for the sake of other keys.
+const AHEAD: u32 = 8;
+
+#[cfg(test)]
+mod tests;

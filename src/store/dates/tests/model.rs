@@ -1,0 +1,514 @@
+//! A model of the world around the memory.
+//!
+//! An oracle knows every content that was ever sent, and what each client holds. A client asks with
+//! a date; where the memory says "unchanged", the content must be the one that the client holds.
+
+use super::*;
+
+/// What may happen in one run of the model.
+#[derive(Clone, Copy, Debug)]
+struct World {
+    mtimes: Mtimes,
+    /// The handler gives its date only now and then.
+    come_and_go: bool,
+    /// Some content never has a tag, or has one only now and then.
+    untagged: bool,
+    /// There are more keys than the memory has room for.
+    forgets: bool,
+    restarts: bool,
+    /// Much happens in a second.
+    busy: bool,
+    /// The clock is set back now and then.
+    clock_steps: bool,
+    /// Content depends on Accept, and `Vary` says so now and then.
+    varies: bool,
+    /// Failures, private answers, HEAD, and what the inner service answers by itself.
+    answers: bool,
+    /// Clients send the time of receipt, by a clock up to a second off.
+    receipts: bool,
+    /// Two layers with a memory each.
+    stacked: bool,
+    /// Responses that are evaluated late.
+    slow: bool,
+    /// Dates may be generated.
+    generates: bool,
+}
+
+/// Where the handler's dates come from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mtimes {
+    None,
+    /// The second of the change: several contents of a second share it.
+    Change,
+    /// The second of the change if it is free, else one from the past: newer content may be older.
+    Unique,
+    /// From the past, as rsync leaves them; unique.
+    Late,
+    /// One for all contents.
+    Constant,
+    Epoch,
+    Future,
+    /// The second of the response.
+    Response,
+    /// Any second around now, whatever the content.
+    Random,
+    /// Each content has one of the first six.
+    Mixed,
+}
+
+impl World {
+    fn random(random: &mut Random) -> Self {
+        let mtimes = [
+            Mtimes::None,
+            Mtimes::Change,
+            Mtimes::Unique,
+            Mtimes::Late,
+            Mtimes::Constant,
+            Mtimes::Epoch,
+            Mtimes::Future,
+            Mtimes::Response,
+            Mtimes::Random,
+            Mtimes::Mixed,
+        ];
+        Self {
+            mtimes: mtimes[random.below(10) as usize],
+            come_and_go: random.one_in(4),
+            untagged: random.one_in(3),
+            forgets: random.one_in(3),
+            restarts: random.one_in(3),
+            busy: random.one_in(4),
+            clock_steps: random.one_in(4),
+            varies: random.one_in(3),
+            answers: random.one_in(2),
+            receipts: random.one_in(2),
+            stacked: random.one_in(8),
+            slow: random.one_in(3),
+            generates: !random.one_in(8),
+        }
+    }
+}
+
+/// A resource, and which of its variants.
+type Name = (u64, usize);
+
+#[derive(Clone, Copy, Debug)]
+struct Content {
+    id: u64,
+    mtime: Mtimes,
+    date: i64,
+}
+
+/// A response that a client keeps.
+#[derive(Clone, Copy, Debug)]
+struct Copy {
+    name: Name,
+    content: u64,
+    tag: Option<u64>,
+    last_modified: Option<i64>,
+    is_generated: bool,
+    received: i64,
+    /// When it was sent first.
+    sent: i64,
+    process: u64,
+}
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    requests: u64,
+    not_modified: u64,
+    generated: u64,
+    /// Asked by exact clients that hold the present content with a date, and how many got a 304.
+    possible: u64,
+    found: u64,
+    /// The same, with those that got no date.
+    held: u64,
+    /// Wrong 304s that the documentation names.
+    excused: u64,
+    /// Dates sent before their time, or with what must have none.
+    early: u64,
+    /// Writes that would run although the inner service does not know their date.
+    unchecked: u64,
+    wrong: u64,
+}
+
+struct Model {
+    world: World,
+    requests: Vec<[RequestKey; 3]>,
+    random: Random,
+    now: i64,
+    latest: i64,
+    process: u64,
+    inner: Dates,
+    outer: Dates,
+    contents: BTreeMap<Name, Vec<Content>>,
+    /// Which dates a handler gave to which content, and when it did last.
+    gave: HashMap<(u64, i64), i64>,
+    unique: HashSet<(u64, i64)>,
+    copies: Vec<Copy>,
+    slow: Vec<(Name, Content)>,
+    /// Dates that this process generated and sent, by resource.
+    sent: Vec<(u64, i64)>,
+    next: u64,
+    totals: Totals,
+    first_wrong: Option<String>,
+}
+
+const CLOCK: i64 = 1_000_000_000;
+
+impl Model {
+    fn new(world: World, requests: &[[RequestKey; 3]], seed: u64) -> Self {
+        let resources = if world.forgets { requests.len() } else { 2 };
+        let mut model = Self {
+            world,
+            requests: requests[..resources].to_vec(),
+            random: Random(seed),
+            now: CLOCK,
+            latest: CLOCK,
+            process: 0,
+            inner: Dates::with_buckets(1, at(CLOCK)),
+            outer: Dates::with_buckets(1, at(CLOCK)),
+            contents: BTreeMap::new(),
+            gave: HashMap::new(),
+            unique: HashSet::new(),
+            copies: Vec::new(),
+            slow: Vec::new(),
+            sent: Vec::new(),
+            next: 1,
+            totals: Totals::default(),
+            first_wrong: None,
+        };
+        for resource in 0..resources as u64 {
+            (0..3).for_each(|variant| model.change((resource, variant)));
+        }
+        model
+    }
+
+    fn below(&mut self, below: i64) -> i64 {
+        self.random.below(below.cast_unsigned()).cast_signed()
+    }
+
+    fn change(&mut self, name: Name) {
+        let mtime = match self.world.mtimes {
+            Mtimes::Mixed => [
+                Mtimes::None,
+                Mtimes::Change,
+                Mtimes::Unique,
+                Mtimes::Late,
+                Mtimes::Constant,
+                Mtimes::Epoch,
+            ][self.random.below(6) as usize],
+            mtime => mtime,
+        };
+        let mut date = match mtime {
+            Mtimes::Constant => CLOCK - 500,
+            Mtimes::Epoch => 0,
+            Mtimes::Future => self.now + 1 + self.below(4),
+            Mtimes::Late => self.now - self.below(60),
+            _ => self.now,
+        };
+        if matches!(mtime, Mtimes::Unique | Mtimes::Late | Mtimes::Future) {
+            while !self.unique.insert((name.0, date)) {
+                date = self.now - 1 - self.below(5_000);
+            }
+        }
+        self.contents.entry(name).or_default().push(Content { id: self.next, mtime, date });
+        self.next += 1;
+    }
+
+    fn step(&mut self) {
+        let resource = self.random.below(self.requests.len() as u64);
+        // What a request asks for, and which Accept it sends: one resource does not depend on it.
+        let accept = if self.world.varies { self.random.below(3) as usize } else { 0 };
+        let name = (resource, if resource == 0 { 0 } else { accept });
+        match self.random.below(24) {
+            0..4 if self.world.busy && !self.random.one_in(10) => {}
+            0..3 => self.now += 1,
+            3 => self.now += self.below(5),
+            4 if self.world.clock_steps => self.now -= self.below(4),
+            5 => self.change(name),
+            6 if self.random.one_in(2) => self.change(name),
+            7 if self.random.one_in(3) => {
+                // Back to older content, with its date.
+                let contents = self.contents.get_mut(&name).unwrap();
+                let old = contents[self.random.below(contents.len() as u64) as usize];
+                contents.push(old);
+            }
+            8 if self.world.slow => self.slow.push((name, self.present(name))),
+            9 if self.world.restarts && self.random.one_in(4) => {
+                self.process += 1;
+                self.sent.clear();
+                // A clock that is set back over a restart is beyond what anything here can know.
+                self.now = self.now.max(self.latest);
+                self.inner = Dates::with_buckets(1, at(self.now));
+                self.outer = Dates::with_buckets(1, at(self.now));
+            }
+            10 if !self.slow.is_empty() => {
+                let which = self.random.below(self.slow.len() as u64) as usize;
+                let (name, content) = self.slow.swap_remove(which);
+                self.answer(name, if name.0 == 0 { accept } else { name.1 }, content);
+            }
+            12 if !self.sent.is_empty() => self.write(),
+            11 if self.random.one_in(if self.world.busy { 40 } else { 4 }) => {
+                self.now += 20 + self.below(100)
+            }
+            _ => self.answer(name, accept, self.present(name)),
+        }
+        self.latest = self.latest.max(self.now);
+    }
+
+    /// A client writes with a date that was generated here: it must be known as such, unless the
+    /// handler gave the same date, or the write would run unchecked.
+    fn write(&mut self) {
+        let (resource, date) = self.sent[self.random.below(self.sent.len() as u64) as usize];
+        let request = &self.requests[resource as usize][self.random.below(3) as usize];
+        let memory = if self.world.stacked { &self.outer } else { &self.inner };
+        let is_given = || self.gave.keys().any(|(_, given)| *given == date);
+        let is_known = memory.may_have_generated(request, at(date)) || is_given();
+        self.totals.unchecked += u64::from(!is_known);
+    }
+
+    fn present(&self, name: Name) -> Content {
+        *self.contents[&name].last().unwrap()
+    }
+
+    /// Answers a request for `name` with `content`, to a client that may hold a copy.
+    fn answer(&mut self, name: Name, accept: usize, mut content: Content) {
+        self.totals.requests += 1;
+        let mut given = match content.mtime {
+            Mtimes::None => None,
+            Mtimes::Response => Some(self.now),
+            Mtimes::Random => Some(self.now - 4 + self.below(6)),
+            _ => Some(content.date),
+        };
+        if self.world.come_and_go && self.random.one_in(2) {
+            given = None;
+        }
+        let is_known = !(self.world.untagged
+            && (content.id % 4 == 0 || content.id % 4 == 1 && self.random.one_in(2)));
+        let mut tag = is_known.then_some(content.id << 8);
+        let kind = match self.random.below(20) {
+            _ if !self.world.answers => ResponseKind::Content,
+            0 => ResponseKind::Failure,
+            1 => ResponseKind::Private,
+            2 => ResponseKind::NotModified,
+            3 => ResponseKind::Uncounted,
+            4 | 5 => ResponseKind::Head,
+            _ => ResponseKind::Content,
+        };
+        if matches!(kind, ResponseKind::Failure | ResponseKind::Private) {
+            // Content of its own, and nothing that holds for the next.
+            content.id = self.next;
+            self.next += 1;
+            (tag, given) = (None, given.filter(|_| kind == ResponseKind::Private));
+        }
+        let varied = match self.random.below(8) {
+            _ if !self.world.varies || name.0 == 0 => Some(0),
+            0 => Some(0),
+            1 if self.random.one_in(4) => None,
+            2 => Some(0b11),
+            _ => Some(0b1),
+        };
+        if let Some(given) = given {
+            let last = self.gave.entry((content.id, given)).or_insert(self.now);
+            *last = self.now.max(*last);
+        }
+        let mut seen = Observation {
+            kind,
+            tag,
+            given: given.map(at),
+            may_generate: self.world.generates && !self.random.one_in(10),
+            varied,
+        };
+        let now = at(self.now);
+        let request = self.requests[name.0 as usize][accept];
+        let mut date = self.inner.observe(&request, seen, || now);
+        if self.world.stacked {
+            // What the inner layer generated is marked, and does not count as the handler's.
+            if date.last_modified != SentDate::AsGiven {
+                seen.given = None;
+            }
+            seen.may_generate = self.world.generates;
+            date = self.outer.observe(&request, seen, || now);
+        }
+        let (last_modified, is_generated) = match date.last_modified {
+            SentDate::AsGiven => (seen.given, false),
+            SentDate::Generated(date) => (Some(date), true),
+            SentDate::Removed => (None, false),
+        };
+        let last_modified = last_modified.map(HttpDate::unix_seconds);
+        self.totals.generated += u64::from(is_generated);
+        if let Some(date) = last_modified.filter(|_| is_generated && self.sent.len() < 200) {
+            self.sent.push((name.0, date));
+        }
+        let is_content =
+            matches!(kind, ResponseKind::Content | ResponseKind::Private | ResponseKind::Failure);
+        if is_content {
+            let latest = if is_generated { self.now } else { self.now - 1 };
+            self.totals.early += u64::from(last_modified > Some(latest));
+            let is_dated = kind == ResponseKind::Content && varied.is_some();
+            self.totals.early += u64::from(!is_dated && last_modified.is_some());
+        }
+        let answer = (name, accept, content, tag, given);
+        // Whatever the kind of answer: what is not content must prove nothing.
+        let count = self.copies.len() as u64;
+        for _ in 0..if count > 0 { 2 } else { 0 } {
+            let which = self.random.below(count) as usize;
+            if self.copies[which].name.0 == name.0 {
+                self.ask(which, answer, &date, kind == ResponseKind::Content);
+            }
+        }
+        // A 304 of the inner service is no new copy: the client holds that content already.
+        if is_content {
+            let received = self.now + if self.world.receipts { self.below(3) - 1 } else { 0 };
+            self.copies.push(Copy {
+                name: (name.0, accept),
+                content: content.id,
+                tag,
+                last_modified,
+                is_generated,
+                received,
+                sent: self.now,
+                process: self.process,
+            });
+            if self.copies.len() > 24 {
+                let which = self.random.below(24) as usize;
+                self.copies.swap_remove(which);
+            }
+        }
+    }
+
+    /// A client asks whether its copy is still the present content.
+    fn ask(
+        &mut self,
+        which: usize,
+        (name, accept, content, tag, given): (Name, usize, Content, Option<u64>, Option<i64>),
+        date: &DateOfResponse,
+        is_content: bool,
+    ) {
+        let copy = self.copies[which];
+        let is_other_variant = copy.name.1 != accept;
+        if is_other_variant && (self.world.receipts || tag.is_none() || copy.tag.is_none()) {
+            // A client that ignores `Vary`, or a cache that compares no tags.
+            return;
+        }
+        let is_same = copy.content == content.id;
+        let is_possible = !self.world.receipts && !is_other_variant && is_same && is_content;
+        self.totals.held += u64::from(is_possible);
+        let asked = if self.world.receipts { Some(copy.received) } else { copy.last_modified };
+        let Some(asked) = asked else { return };
+        self.totals.possible += u64::from(is_possible);
+        if !date.is_unchanged(at(asked)) {
+            return;
+        }
+        self.totals.not_modified += 1;
+        self.totals.found += u64::from(is_possible);
+        if is_same {
+            let copy = &mut self.copies[which];
+            copy.received = if self.world.receipts { self.now } else { copy.received };
+            return;
+        }
+        if is_other_variant && copy.tag != tag {
+            // The 304 carries the tag of other content than the cache holds.
+            return;
+        }
+        if self.is_excused(&copy, content, asked) {
+            self.totals.excused += 1;
+            return;
+        }
+        self.totals.wrong += 1;
+        let _ = name;
+        let wrong = || {
+            format!(
+                "wrong at {}: {copy:?} {content:?} {tag:?} {given:?} {date:?} {:?}",
+                self.now, self.world
+            )
+        };
+        self.first_wrong = self.first_wrong.take().or_else(|| Some(wrong()));
+    }
+
+    /// Returns true if the documentation names this case under "What remains".
+    fn is_excused(&self, copy: &Copy, content: Content, asked: i64) -> bool {
+        let has_given = |content, date| self.gave.contains_key(&(content, date));
+        let is_other_process = copy.process != self.process;
+        let is_forgotten = is_other_process || self.world.forgets || self.world.varies;
+        let is_handlers = has_given(content.id, asked);
+        // One date of the handler's for two contents. But where both changed in the second of their
+        // date, and the first was sent in it, nothing excuses it.
+        let is_shared = is_handlers && has_given(copy.content, asked) && asked < copy.sent;
+        // Content without a tag has the name that the handler's date gives it.
+        let has_no_tag = self.world.untagged && (content.id % 4 < 2 || copy.content % 4 < 2);
+        // A date that the handler gave when it was old enough to be a name, or that means nothing.
+        let is_old = |date: i64, last: i64| date + 2 <= last || self.world.mtimes == Mtimes::Random;
+        let mut old = self
+            .gave
+            .iter()
+            .filter(|((id, date), last)| *id == copy.content && is_old(*date, **last));
+        has_no_tag && old.any(|((_, date), _)| has_given(content.id, *date))
+            || is_shared && is_forgotten
+            // From before a restart: generated, or a time of receipt.
+            || is_handlers && is_other_process && (copy.is_generated || self.world.receipts)
+    }
+}
+
+fn run(worlds: u64, steps: u64, seed: u64) -> (Totals, BTreeMap<String, Totals>, Option<String>) {
+    let requests: Vec<_> = {
+        let keys = Keys::new();
+        let one = |resource: u64| {
+            ["a", "b", "c"].map(|accept| {
+                let request = Request::get("/").header("accept", accept).body(()).unwrap();
+                let mut key = request_key(&keys, &request.into_parts().0);
+                key.resource = resource << 32 | resource;
+                key
+            })
+        };
+        (1..=12).map(one).collect()
+    };
+    let (mut totals, mut by_mtimes, mut first_wrong) = (Totals::default(), BTreeMap::new(), None);
+    for world in 0..worlds {
+        let mut random = Random(seed.wrapping_add(world).wrapping_mul(0xD134_2543_DE82_EF95));
+        let mut model = Model::new(World::random(&mut random), &requests, random.below(u64::MAX));
+        for _ in 0..steps {
+            model.step();
+        }
+        let one: &mut Totals = by_mtimes.entry(format!("{:?}", model.world.mtimes)).or_default();
+        for sum in [&mut totals, one] {
+            let add = model.totals;
+            sum.requests += add.requests;
+            sum.not_modified += add.not_modified;
+            sum.generated += add.generated;
+            sum.possible += add.possible;
+            sum.found += add.found;
+            sum.held += add.held;
+            sum.excused += add.excused;
+            sum.early += add.early;
+            sum.unchecked += add.unchecked;
+            sum.wrong += add.wrong;
+        }
+        first_wrong = first_wrong.or(model.first_wrong);
+    }
+    (totals, by_mtimes, first_wrong)
+}
+
+/// `DATES_WORLDS=60000 cargo test --lib dates::tests::model -- --nocapture` runs as many worlds.
+#[test]
+fn no_world_has_a_wrong_304() {
+    let asked = std::env::var("DATES_WORLDS").ok().and_then(|worlds| worlds.parse().ok());
+    let (totals, by_mtimes, first_wrong) = run(asked.unwrap_or(400), 1_500, 1);
+    if asked.is_some() {
+        for (mtimes, one) in by_mtimes {
+            eprintln!("{mtimes}: {:.3} {one:?}", one.found as f64 / one.possible as f64);
+        }
+    }
+    let share = |of: u64| totals.found as f64 / of as f64;
+    eprintln!(
+        "{totals:?}: {:.4} of dated, {:.4} of all copies",
+        share(totals.possible),
+        share(totals.held)
+    );
+    let faults = [totals.wrong, totals.early, totals.unchecked];
+    assert_eq!(faults, [0, 0, 0], "{totals:?} {first_wrong:?}");
+    // The model means nothing if nothing happens in it.
+    assert!(totals.not_modified > 10_000 && totals.generated > 50_000, "{totals:?}");
+    assert!(share(totals.possible) >= 0.85, "{totals:?}");
+}
