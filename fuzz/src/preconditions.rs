@@ -98,14 +98,11 @@ fn state(input: &mut Input<'_>) -> Representation {
         .pick(&[None, Some("\"s\""), Some("W/\"s\""), Some("\"w\""), Some("W/\"w\""), Some("\"\"")])
         .map(tag);
     let mut day = || date(i64::from(input.byte() % 7) - 1);
-    let (changed, since) = (day(), day());
+    let changed = day();
     validators.last_modified = input.pick(&[
         None,
         Some(LastModified::Given(changed)),
         Some(LastModified::FirstSeen(changed)),
-        Some(LastModified::Unsettled),
-        Some(LastModified::Watched { date: changed, since, unique: true }),
-        Some(LastModified::Watched { date: changed, since, unique: false }),
     ]);
     validators.into()
 }
