@@ -269,9 +269,6 @@ mod axum;
 mod body;
 mod clock;
 mod conditional;
-#[cfg(feature = "conformance")]
-#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
-pub mod conformance;
 mod exchange;
 mod fields;
 #[cfg(any(doc, doctest))]

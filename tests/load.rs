@@ -21,9 +21,7 @@ use http::{
 };
 use http_body_util::{BodyExt, Full};
 use tower::{service_fn, Layer, Service, ServiceExt};
-use tower_conditional::{
-    ConditionalLayer, Decision, EntityTag, PreconditionLayer, Preconditions,
-};
+use tower_conditional::{ConditionalLayer, Decision, EntityTag, PreconditionLayer, Preconditions};
 
 /// The version of the content that an inner service answered with; it survives a 304.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -5,42 +5,42 @@ use http::{
     header::{CONTENT_ENCODING, IF_MODIFIED_SINCE, IF_NONE_MATCH},
     HeaderName, HeaderValue, Request, StatusCode, Uri,
 };
+use tower_conditional::{EntityTag, HttpDate};
 
-use super::{answer::Answer, checks::Rule};
-use crate::rules::{EntityTag, HttpDate};
+use crate::answer::Answer;
 
 /// The answers to plain requests, and what the user told.
-pub(super) struct Facts {
+pub(crate) struct Baseline {
     /// The answer to a GET without preconditions.
-    pub(super) plain: Answer,
+    pub(crate) plain: Answer,
     /// The first answer that was encoded, and the `Accept-Encoding` that brought it.
-    pub(super) encoded: Option<(HeaderValue, Answer)>,
+    pub(crate) encoded: Option<(HeaderValue, Answer)>,
     /// An error, and where it is.
-    pub(super) error: Option<(Uri, Answer)>,
-    pub(super) encodings: Vec<HeaderValue>,
-    pub(super) write: Option<Request<Bytes>>,
-    pub(super) can_change: bool,
+    pub(crate) error: Option<(Uri, Answer)>,
+    pub(crate) encodings: Vec<HeaderValue>,
+    pub(crate) write: Option<Request<Bytes>>,
+    pub(crate) can_change: bool,
 }
 
 /// Why a check is not applicable.
-pub(super) type Why = &'static str;
+pub(crate) type Why = &'static str;
 
-impl Facts {
-    pub(super) fn tag(&self) -> Result<EntityTag, Why> {
+impl Baseline {
+    pub(crate) fn tag(&self) -> Result<EntityTag, Why> {
         self.plain.tag().ok_or("there is no valid entity tag")
     }
 
-    pub(super) fn strong_tag(&self) -> Result<EntityTag, Why> {
+    pub(crate) fn strong_tag(&self) -> Result<EntityTag, Why> {
         self.tag()
             .and_then(|tag| if tag.is_weak() { Err("the entity tag is weak") } else { Ok(tag) })
     }
 
-    pub(super) fn date(&self) -> Result<HttpDate, Why> {
+    pub(crate) fn date(&self) -> Result<HttpDate, Why> {
         self.plain.last_modified().ok_or("there is no valid Last-Modified")
     }
 
     /// Returns a field that should be answered by 304.
-    pub(super) fn revalidation(&self) -> Result<(HeaderName, HeaderValue), Why> {
+    pub(crate) fn revalidation(&self) -> Result<(HeaderName, HeaderValue), Why> {
         match (self.tag(), self.date()) {
             (Ok(tag), _) => Ok((IF_NONE_MATCH, tag.into())),
             (Err(_), Ok(date)) => Ok((IF_MODIFIED_SINCE, date.into())),
@@ -48,28 +48,17 @@ impl Facts {
         }
     }
 
-    pub(super) fn encoded(&self) -> Result<&(HeaderValue, Answer), Why> {
+    pub(crate) fn encoded(&self) -> Result<&(HeaderValue, Answer), Why> {
         self.encoded.as_ref().ok_or("no encoding is offered")
     }
 
-    pub(super) fn write(&self) -> Result<&Request<Bytes>, Why> {
+    pub(crate) fn write(&self) -> Result<&Request<Bytes>, Why> {
         self.write.as_ref().ok_or("no write was given (`Check::writes`)")
-    }
-
-    /// Returns what the user did not tell, and the check wants to know.
-    pub(super) fn lacks(&self, rule: &Rule) -> Option<Why> {
-        if rule.is_named("change") && !self.can_change {
-            return Some("it was not said how to change the resource (`Check::changes`)");
-        }
-        if rule.is_named("write") {
-            return self.write().err();
-        }
-        None
     }
 }
 
 /// Returns true if an answer has its content in a coding of its own.
-pub(super) fn is_encoded(answer: &Answer) -> bool {
+pub(crate) fn is_encoded(answer: &Answer) -> bool {
     answer.status() == StatusCode::OK
         && answer
             .headers()
@@ -78,6 +67,6 @@ pub(super) fn is_encoded(answer: &Answer) -> bool {
 }
 
 /// Returns the date that lies so many seconds after another.
-pub(super) fn seconds_after(date: HttpDate, seconds: i64) -> HttpDate {
+pub(crate) fn seconds_after(date: HttpDate, seconds: i64) -> HttpDate {
     HttpDate::from_unix_seconds(date.unix_seconds().saturating_add(seconds)).unwrap_or(date)
 }

@@ -13,41 +13,10 @@ mod ranges;
 mod validators;
 mod writes;
 
-use super::{
-    ask::Ask,
-    facts::{Facts, Why},
-    report::Severity,
-};
-
-/// One check.
-pub(super) struct Rule {
-    /// A group and a name in it.
-    pub(super) name: &'static str,
-    /// The section of RFC 9110.
-    pub(super) section: &'static str,
-    pub(super) severity: Severity,
-    pub(super) claim: &'static str,
-    pub(super) hint: &'static str,
-    /// The checks that make this one say nothing new when they fail.
-    pub(super) needs: &'static [&'static str],
-    /// What to send, or why there is nothing to send.
-    pub(super) asks: fn(&Facts) -> Result<Vec<Ask>, Why>,
-}
-
-impl Rule {
-    /// Returns true if `name` names this check or its group.
-    pub(super) fn is_named(&self, name: &str) -> bool {
-        self.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    }
-
-    /// Returns true if the check may change the resource.
-    pub(super) fn alters(&self) -> bool {
-        self.is_named("change") || self.is_named("write")
-    }
-}
+use crate::rule::Rule;
 
 /// All checks; those that need others come after them, and those that change the resource come last.
-pub(super) fn all() -> impl Iterator<Item = &'static Rule> {
+pub(crate) fn all() -> impl Iterator<Item = &'static Rule> {
     [
         validators::RULES,
         if_none_match::RULES,
@@ -85,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn every_check_says_what_it_claims_and_how_to_mend_it() {
+    fn every_check_says_what_it_claims_and_how_to_fix_it() {
         for rule in all() {
             for text in [rule.claim, rule.hint] {
                 assert!(text.ends_with('.') && !text.contains('\n'), "{}: {text}", rule.name);

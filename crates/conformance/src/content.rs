@@ -16,18 +16,18 @@ use http_body::{Body, Frame, SizeHint};
 /// [`check_with`](super::check_with).
 #[derive(Clone, Debug, Default)]
 pub struct Content {
-    octets: Bytes,
+    bytes: Bytes,
 }
 
 impl From<Bytes> for Content {
-    fn from(octets: Bytes) -> Self {
-        Self { octets }
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes }
     }
 }
 
 impl From<Content> for Bytes {
     fn from(content: Content) -> Self {
-        content.octets
+        content.bytes
     }
 }
 
@@ -39,15 +39,15 @@ impl Body for Content {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let octets = mem::take(&mut self.octets);
-        Poll::Ready((!octets.is_empty()).then(|| Ok(Frame::data(octets))))
+        let bytes = mem::take(&mut self.bytes);
+        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.octets.is_empty()
+        self.bytes.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.octets.len() as u64)
+        SizeHint::with_exact(self.bytes.len() as u64)
     }
 }

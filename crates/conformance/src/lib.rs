@@ -1,11 +1,13 @@
-//! Checks of conditional requests for your own tests: does this service revalidate as RFC 9110 says?
+//! Checks of HTTP conditional requests for your own tests: does this service revalidate as
+//! RFC 9110 says?
 //!
-//! [`check`] sends some seventy requests to any Tower service or router, in process and without sockets, whether or not
-//! it uses [`ConditionalLayer`](crate::ConditionalLayer), and reports what it found:
+//! [`check`] sends some seventy requests to any Tower service or router, in process and without
+//! sockets, whether or not it uses [`ConditionalLayer`](tower_conditional::ConditionalLayer), and
+//! reports what it found:
 //!
 //! ```
 //! use axum::{routing::get, Router};
-//! use tower_conditional::{conformance, ConditionalLayer};
+//! use tower_conditional::ConditionalLayer;
 //!
 //! fn app() -> Router {
 //!     Router::new().route("/feed", get(|| async { "news" })).layer(ConditionalLayer::new())
@@ -15,12 +17,12 @@
 //! #[tokio::test]
 //! # */
 //! async fn feed_revalidates() {
-//!     conformance::check(app(), "/feed").await.assert_ok();
+//!     tower_conditional_conformance::check(app(), "/feed").await.assert_ok();
 //! }
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(feed_revalidates());
 //! ```
 //!
-//! What fails is shown with what was sent and seen, the clause, and how to mend it:
+//! What fails is shown with what was sent and seen, the clause, and how to fix it:
 //!
 //! ```text
 //! GET /feed: 49 checks passed, 1 failed, 27 not applicable
@@ -31,7 +33,7 @@
 //!     > if-none-match: W/"v1"
 //!     < 200 OK
 //!     < etag: "v1"
-//!     < (4 octets of content)
+//!     < (4 bytes of content)
 //!   wanted: 304 (Not Modified)
 //!   hint: Leave `W/` out of the comparison, on both sides: `EntityTag::weak_eq`. Proxies that compress make tags weak.
 //! ```
@@ -66,7 +68,7 @@
 //! # Dates in tests
 //!
 //! A layer that was made just now has no date to give yet, and the checks of dates are not applicable. To have them, and
-//! the same verdicts at each run, give the layer a [`clock`](crate::ConditionalLayer::clock) that moves on:
+//! the same verdicts at each run, give the layer a [`clock`](tower_conditional::ConditionalLayer::clock) that moves on:
 //!
 //! ```
 //! use std::{
@@ -74,7 +76,8 @@
 //!     time::{Duration, UNIX_EPOCH},
 //! };
 //! # use axum::{routing::get, Router};
-//! # use tower_conditional::{conformance::{self, Verdict}, ConditionalLayer};
+//! # use tower_conditional::ConditionalLayer;
+//! # use tower_conditional_conformance::{check, Verdict};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
@@ -84,7 +87,7 @@
 //! seconds.fetch_add(10, Ordering::Relaxed);
 //! let app = Router::new().route("/feed", get(|| async { "news" })).layer(layer);
 //!
-//! let report = conformance::check(app, "/feed").await;
+//! let report = check(app, "/feed").await;
 //! report.assert_ok();
 //! # assert!(report.iter().any(|found| found.name() == "if-modified-since/equal" && *found.verdict() == Verdict::Passed));
 //! # }
@@ -92,318 +95,33 @@
 //!
 //! # Servers
 //!
-//! The example `check` of this crate makes the same checks against a server by its URL:
-//! `cargo run --features conformance --example check -- http://127.0.0.1:3000/feed`.
+//! The binary `check-conditional` of this crate makes the same checks against a server by its URL,
+//! whatever the server is written in:
+//!
+//! ```console
+//! $ cargo install tower-conditional-conformance --features cli
+//! $ check-conditional http://127.0.0.1:3000/feed
+//! ```
+//!
+//! # Features
+//!
+//! - `cli`: what the binary needs, and the library does not.
 
 mod answer;
-mod ask;
+mod baseline;
+mod check;
 mod checks;
 mod content;
-mod facts;
-mod patience;
+mod fields;
 mod report;
+mod rule;
 mod run;
+mod step;
 mod target;
+mod timeout;
 
-use std::{
-    fmt::{self, Debug},
-    future::IntoFuture,
-    time::Duration,
-};
-
-use bytes::Bytes;
-use http::{response, HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
-use http_body::Body;
-use tower_service::Service;
-
-use self::target::{Change, Later, Served, Target};
 pub use self::{
+    check::{check, check_with, Check},
     content::Content,
     report::{Finding, Report, Severity, Verdict},
 };
-
-/// Checks how a service answers conditional requests for `uri`: `.await` it for the [`Report`].
-///
-/// The service gets requests whose body is [`Content`]: routers and most layers take that, and so does a closure that does
-/// not say what it takes. For others there is [`check_with`]. It is called again and again, one request after the other;
-/// should it panic, so does the check.
-///
-/// See the [module](self) for an example.
-///
-/// # Panics
-///
-/// Panics if `uri` is none.
-pub fn check<'a, S, B>(service: S, uri: impl TryInto<Uri, Error: Debug>) -> Check<'a>
-where
-    S: Service<Request<Content>, Response = Response<B>, Error: Debug> + 'a,
-    B: Body<Error: Debug> + 'a,
-{
-    check_with(service, uri, |content| content)
-}
-
-/// Checks a service with a request body of its own, made by `body`.
-///
-/// ```
-/// # use axum::body::Body;
-/// # use http::{Request, Response};
-/// # use tower_conditional::conformance::check_with;
-/// # async fn run(service: tower::util::BoxCloneSyncService<Request<Body>, Response<Body>, std::io::Error>) {
-/// check_with(service, "/feed", Body::new).await.assert_ok();
-/// # }
-/// # async fn run_unit(service: tower::util::BoxCloneSyncService<Request<()>, Response<Body>, std::io::Error>) {
-/// check_with(service, "/feed", drop).await.assert_ok(); // `Request<()>`
-/// # }
-/// # use http_body_util::Full;
-/// # async fn run_full(service: tower::util::BoxCloneSyncService<Request<Full<bytes::Bytes>>, Response<Body>, String>) {
-/// check_with(service, "/feed", |content| Full::new(content.into())).await.assert_ok();
-/// # }
-/// ```
-///
-/// # Panics
-///
-/// Panics if `uri` is none.
-pub fn check_with<'a, S, R, B>(
-    service: S,
-    uri: impl TryInto<Uri, Error: Debug>,
-    body: impl FnMut(Content) -> R + 'a,
-) -> Check<'a>
-where
-    S: Service<Request<R>, Response = Response<B>, Error: Debug> + 'a,
-    R: 'a,
-    B: Body<Error: Debug> + 'a,
-{
-    Check {
-        target: Box::new(Served::new(service, body)),
-        uri: uri.try_into().expect("a URI to check"),
-        headers: HeaderMap::new(),
-        left_out: Vec::new(),
-        encodings: ["gzip", "br", "zstd", "deflate"].map(HeaderValue::from_static).into(),
-        error_uri: Uri::from_static("/there-is-no-such-page"),
-        write: None,
-        change: None,
-        also: Vec::new(),
-        patience: Duration::from_secs(10),
-        may_be_endless: false,
-    }
-}
-
-/// Checks to be made, and settings for them; made by [`check`], and done when awaited.
-///
-/// ```
-/// # use axum::{routing::get, Router};
-/// # use tower_conditional::{conformance, ConditionalLayer};
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
-/// # let app = Router::new().route("/feed", get(|| async { "news" })).layer(ConditionalLayer::new());
-/// conformance::check(app, "/feed")
-///     .header("authorization", "Bearer test")
-///     .without("head")
-///     .error_at("/broken")
-///     .await
-///     .assert_ok();
-/// # }
-/// ```
-///
-/// The future is not `Send`, so that the service need not be; tests and `main` do not ask for it.
-#[must_use = "checks are made when they are awaited"]
-pub struct Check<'a> {
-    target: Box<dyn Target + 'a>,
-    uri: Uri,
-    headers: HeaderMap,
-    left_out: Vec<String>,
-    encodings: Vec<HeaderValue>,
-    error_uri: Uri,
-    write: Option<Request<Bytes>>,
-    change: Option<Box<dyn Change + 'a>>,
-    also: Vec<Also<'a>>,
-    patience: Duration,
-    may_be_endless: bool,
-}
-
-/// A check of the user's own.
-struct Also<'a> {
-    name: String,
-    request: Request<Bytes>,
-    holds: Box<dyn Fn(&response::Parts) -> bool + 'a>,
-}
-
-impl<'a> Check<'a> {
-    /// Adds a header field to all requests: a cookie, an authorization, a host.
-    ///
-    /// ```
-    /// # fn with(check: tower_conditional::conformance::Check<'_>) {
-    /// let check = check.header("cookie", "session=7");
-    /// # }
-    /// ```
-    ///
-    /// Values of `Authorization`, `Cookie`, `Proxy-Authorization`, `Set-Cookie` and of what
-    /// [is sensitive](HeaderValue::set_sensitive) are not shown in the report.
-    ///
-    /// # Panics
-    ///
-    /// Panics if this is no header field.
-    pub fn header(
-        mut self,
-        name: impl TryInto<HeaderName, Error: Debug>,
-        value: impl TryInto<HeaderValue, Error: Debug>,
-    ) -> Self {
-        self.headers.append(
-            name.try_into().expect("a field name"),
-            value.try_into().expect("a field value"),
-        );
-        self
-    }
-
-    /// Leaves out a check, or a group of them.
-    ///
-    /// ```
-    /// # fn with(check: tower_conditional::conformance::Check<'_>) {
-    /// let check = check.without("head"); // an endpoint for GET alone
-    /// # let check =
-    /// check.without("if-none-match/unquoted");
-    /// # }
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// Panics if there is no such check.
-    pub fn without(mut self, name: &str) -> Self {
-        assert!(checks::all().any(|rule| rule.is_named(name)), "there is no check `{name}`");
-        self.left_out.push(name.to_owned());
-        self
-    }
-
-    /// Says how to change the resource, so that its content differs afterwards; it is called three times at most.
-    ///
-    /// Without it the group `change` is not applicable.
-    ///
-    /// ```
-    /// # use axum::{extract::State, routing::get, Router};
-    /// # use std::sync::{atomic::{AtomicUsize, Ordering}, Arc};
-    /// # use tower_conditional::{conformance, ConditionalLayer};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// let visits = Arc::new(AtomicUsize::new(0));
-    /// # let read = |State(visits): State<Arc<AtomicUsize>>| async move { visits.load(Ordering::Relaxed).to_string() };
-    /// # let app = Router::new().route("/visits", get(read)).with_state(visits.clone()).layer(ConditionalLayer::new());
-    /// let check = conformance::check(app, "/visits").changes(async || {
-    ///     visits.fetch_add(1, Ordering::Relaxed);
-    /// });
-    /// check.await.assert_ok();
-    /// # }
-    /// ```
-    pub fn changes(mut self, change: impl AsyncFnMut() + 'a) -> Self {
-        self.change = Some(Box::new(change));
-        self
-    }
-
-    /// Gives a write that succeeds and changes the content, to see whether it is refused when it should be.
-    ///
-    /// It is sent with preconditions, to its own URI, about a dozen times; a guarded service performs it three or four
-    /// times. Without it the group `write` is not applicable.
-    ///
-    /// ```
-    /// # use http::Request;
-    /// # fn with(check: tower_conditional::conformance::Check<'_>) {
-    /// let write = Request::put("/flags").header("content-type", "application/json").body(r#"{"dark-mode":false}"#).unwrap();
-    /// let check = check.writes(write);
-    /// # }
-    /// ```
-    pub fn writes(mut self, write: Request<impl Into<Bytes>>) -> Self {
-        self.write = Some(write.map(Into::into));
-        self
-    }
-
-    /// Sets the content codings to ask for, one at a time; gzip, br, zstd and deflate by default.
-    ///
-    /// ```
-    /// # fn with(check: tower_conditional::conformance::Check<'_>) {
-    /// let check = check.encodings(["gzip"]);
-    /// # }
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// Panics if one of them is no field value.
-    pub fn encodings(
-        mut self,
-        codings: impl IntoIterator<Item = impl TryInto<HeaderValue, Error: Debug>>,
-    ) -> Self {
-        self.encodings = codings
-            .into_iter()
-            .map(|coding| coding.try_into().expect("a content coding"))
-            .collect();
-        self
-    }
-
-    /// Says where an error is found; by default a page is asked for that is not likely to exist.
-    ///
-    /// ```
-    /// # fn with(check: tower_conditional::conformance::Check<'_>) {
-    /// let check = check.error_at("/feeds/unknown");
-    /// # }
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// Panics if `uri` is none.
-    pub fn error_at(mut self, uri: impl TryInto<Uri, Error: Debug>) -> Self {
-        self.error_uri = uri.try_into().expect("a URI of an error");
-        self
-    }
-
-    /// Adds a check of your own: a request, and what must hold for the head of its answer.
-    ///
-    /// ```
-    /// # use http::{header::CACHE_CONTROL, Request};
-    /// # fn with(check: tower_conditional::conformance::Check<'_>) {
-    /// let request = Request::get("/feed").body("").unwrap();
-    /// let check = check.also("it says how long it is fresh", request, |head| head.headers.contains_key(CACHE_CONTROL));
-    /// # }
-    /// ```
-    pub fn also(
-        mut self,
-        name: impl Into<String>,
-        request: Request<impl Into<Bytes>>,
-        holds: impl Fn(&response::Parts) -> bool + 'a,
-    ) -> Self {
-        self.also.push(Also {
-            name: name.into(),
-            request: request.map(Into::into),
-            holds: Box::new(holds),
-        });
-        self
-    }
-
-    /// Sets how long an answer is waited for, and then its content; 10 seconds by default.
-    ///
-    /// Content that does not end in that time is looked at no more, only its heads are.
-    ///
-    /// ```
-    /// # fn with(check: tower_conditional::conformance::Check<'_>) {
-    /// let check = check.timeout(std::time::Duration::from_secs(1));
-    /// # }
-    /// ```
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.patience = timeout;
-        self
-    }
-}
-
-impl<'a> IntoFuture for Check<'a> {
-    type Output = Report;
-    type IntoFuture = Later<'a, Report>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
-}
-
-impl Debug for Check<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Check")
-            .field("uri", &self.uri)
-            .field("left_out", &self.left_out)
-            .finish_non_exhaustive()
-    }
-}

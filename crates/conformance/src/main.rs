@@ -1,7 +1,8 @@
 //! Checks how a running server answers conditional requests.
 //!
-//! Run with `cargo run --features conformance --example check -- http://127.0.0.1:3000/flags`, while `cargo run --example
-//! axum` runs. The exit status is 0 if all is well, 1 if a check of severity MUST failed, and 2 if there is no answer.
+//! Run with `cargo run -p tower-conditional-conformance --features cli -- http://127.0.0.1:3000/flags`,
+//! while `cargo run --example axum` runs. The exit status is 0 if all is well, 1 if a check of
+//! severity MUST failed, and 2 if there is no answer.
 
 use std::{
     env,
@@ -13,10 +14,12 @@ use std::{
 use http::{uri::PathAndQuery, HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::ServiceExt;
-use tower_conditional::conformance::{check, Content, Finding, Report, Severity, Verdict};
+use tower_conditional_conformance::{
+    self as conformance, Content, Finding, Report, Severity, Verdict,
+};
 
 const USAGE: &str = "\
-usage: check [-v] [-H 'NAME: VALUE'].. URL
+usage: check-conditional [-v] [-H 'NAME: VALUE'].. URL
 
   -v  show all checks, with what was sent and seen, not only those that failed
   -H  add a header field to each request
@@ -29,7 +32,7 @@ async fn main() -> io::Result<ExitCode> {
     let has_colours =
         out.is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let status = match Settings::read(env::args().skip(1)) {
-        Ok(settings) => settings.judge(&mut out, has_colours).await?,
+        Ok(settings) => settings.check(&mut out, has_colours).await?,
         Err(why) => {
             writeln!(io::stderr(), "{why}\n\n{USAGE}")?;
             2
@@ -54,7 +57,7 @@ impl Settings {
         let mut arguments = arguments.into_iter();
         let mut url = None;
         while let Some(argument) = arguments.next() {
-            let mut next = || arguments.next().ok_or_else(|| format!("{argument} wants a value"));
+            let mut next = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
             match &*argument {
                 "-v" => settings.is_verbose = true,
                 "-H" => {
@@ -78,12 +81,12 @@ impl Settings {
     }
 
     /// Makes the checks, prints what they found, and returns the exit status.
-    pub(crate) async fn judge(self, out: &mut impl Write, has_colours: bool) -> io::Result<u8> {
+    pub(crate) async fn check(self, out: &mut impl Write, has_colours: bool) -> io::Result<u8> {
         let client = Client::builder(TokioExecutor::new()).build_http::<Content>();
-        let why = match tokio::time::timeout(PATIENCE, client.get(self.origin.clone())).await {
+        let why = match tokio::time::timeout(TIMEOUT, client.get(self.origin.clone())).await {
             Ok(Ok(_)) => None,
             Ok(Err(error)) => Some(format!("{error:?}")),
-            Err(_) => Some(format!("{PATIENCE:?} are over")),
+            Err(_) => Some(format!("{TIMEOUT:?} are over")),
         };
         if let Some(why) = why {
             writeln!(out, "no answer from {}: {why}", self.origin)?;
@@ -98,9 +101,10 @@ impl Settings {
             }
             request
         });
-        // Nothing on a server of somebody else's is changed.
+        // The server may be another's: nothing on it is changed.
         let path = self.path.as_ref().map_or("/", PathAndQuery::as_str);
-        let mut checks = check(server, path).timeout(PATIENCE).without("change").without("write");
+        let mut checks =
+            conformance::check(server, path).timeout(TIMEOUT).without("change").without("write");
         for (name, value) in &self.fields {
             checks = checks.header(name, value);
         }
@@ -186,7 +190,7 @@ impl Page {
 }
 
 /// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 const RED: &str = "1;31";
 const GREEN: &str = "32";

@@ -4,17 +4,16 @@ use std::{borrow::Cow, fmt};
 
 /// What the checks of a [`Check`](super::Check) found.
 ///
-/// Written with `{}` it shows what failed, with what was sent and seen and how to mend it, and names what was not
+/// Written with `{}` it shows what failed, with what was sent and seen and how to fix it, and names what was not
 /// applicable; with `{:#}` it shows everything.
 ///
 /// ```
-/// # use tower_conditional::conformance;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// # let app = axum::Router::new()
 /// #     .route("/feed", axum::routing::get(|| async { "news" }))
 /// #     .layer(tower_conditional::ConditionalLayer::new());
-/// let report = conformance::check(app, "/feed").await;
+/// let report = tower_conditional_conformance::check(app, "/feed").await;
 /// for finding in &report {
 ///     println!("{} {}: {:?}", finding.severity(), finding.name(), finding.verdict());
 /// }
@@ -24,15 +23,15 @@ use std::{borrow::Cow, fmt};
 #[derive(Clone, Debug)]
 #[must_use = "a report says what failed; `assert_ok` panics if something did"]
 pub struct Report {
-    pub(super) subject: String,
-    pub(super) findings: Vec<Finding>,
+    pub(crate) subject: String,
+    pub(crate) findings: Vec<Finding>,
 }
 
 impl Report {
     /// Returns true if no check of severity [`Must`](Severity::Must) failed.
     ///
     /// ```
-    /// # async fn judge(report: tower_conditional::conformance::Report) {
+    /// # async fn read(report: tower_conditional_conformance::Report) {
     /// std::process::exit(if report.is_ok() { 0 } else { 1 });
     /// # }
     /// ```
@@ -54,7 +53,7 @@ impl Report {
     /// Returns what failed, [`Should`](Severity::Should) included.
     ///
     /// ```
-    /// # async fn judge(report: tower_conditional::conformance::Report) {
+    /// # async fn read(report: tower_conditional_conformance::Report) {
     /// assert_eq!(report.failures().count(), 0, "{report}");
     /// # }
     /// ```
@@ -65,8 +64,8 @@ impl Report {
     /// Returns all findings, in the order in which the checks were made.
     ///
     /// ```
-    /// # async fn judge(report: tower_conditional::conformance::Report) {
-    /// use tower_conditional::conformance::Verdict;
+    /// # async fn read(report: tower_conditional_conformance::Report) {
+    /// use tower_conditional_conformance::Verdict;
     ///
     /// let passed = report.iter().filter(|finding| *finding.verdict() == Verdict::Passed).count();
     /// # }
@@ -147,13 +146,13 @@ impl Report {
 /// What one check found.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    pub(super) name: Cow<'static, str>,
-    pub(super) section: &'static str,
-    pub(super) severity: Severity,
-    pub(super) claim: &'static str,
-    pub(super) hint: &'static str,
-    pub(super) log: Vec<String>,
-    pub(super) verdict: Verdict,
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) section: &'static str,
+    pub(crate) severity: Severity,
+    pub(crate) claim: &'static str,
+    pub(crate) hint: &'static str,
+    pub(crate) log: Vec<String>,
+    pub(crate) verdict: Verdict,
 }
 
 impl Finding {
@@ -185,7 +184,7 @@ impl Finding {
         self.claim
     }
 
-    /// Returns how to mend it.
+    /// Returns how to fix it.
     #[must_use]
     pub fn hint(&self) -> &str {
         self.hint

@@ -1,47 +1,72 @@
 //! Makes the checks, one after the other.
 
-use std::{collections::HashMap, mem};
+use std::{collections::HashMap, mem, time::Duration};
 
-use http::{header::ACCEPT_ENCODING, Request, StatusCode};
+use bytes::Bytes;
+use http::{header::ACCEPT_ENCODING, response, HeaderMap, HeaderValue, Request, StatusCode, Uri};
 
-use super::{
+use crate::{
     answer::Answer,
-    ask::{anything, show_answer, show_request, Ask, Fault},
-    checks::{self, Rule},
+    baseline::{is_encoded, Baseline, Why},
+    checks,
     content::Content,
-    facts::{is_encoded, Facts},
     report::{Finding, Report, Severity, Verdict},
-    target::Manner,
-    Also, Check,
+    rule::Rule,
+    step::{anything, show_answer, show_request, Fault, Step},
+    target::{Change, ReadLimits, Target},
 };
 
-impl Check<'_> {
+/// What is checked, and how.
+pub(crate) struct Session<'a> {
+    pub(crate) target: Box<dyn Target + 'a>,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) left_out: Vec<String>,
+    pub(crate) encodings: Vec<HeaderValue>,
+    pub(crate) error_uri: Uri,
+    pub(crate) write: Option<Request<Bytes>>,
+    pub(crate) change: Option<Box<dyn Change + 'a>>,
+    pub(crate) custom: Vec<CustomCheck<'a>>,
+    pub(crate) timeout: Duration,
+    pub(crate) may_be_endless: bool,
+}
+
+/// A check of the user's own.
+pub(crate) struct CustomCheck<'a> {
+    pub(crate) name: String,
+    pub(crate) request: Request<Bytes>,
+    pub(crate) holds: Box<dyn Fn(&response::Parts) -> bool + 'a>,
+}
+
+impl Session<'_> {
     /// Makes all checks that were asked for.
-    pub(super) async fn run(mut self) -> Report {
+    pub(crate) async fn run(mut self) -> Report {
         let mut findings = Vec::new();
         // Checks that failed, or were not made because others failed; and why those that need them are not made.
         let mut in_vain: HashMap<&str, String> = HashMap::new();
-        let mut facts = self.scout().await;
+        let mut baseline = self.scout().await;
         let left_out = mem::take(&mut self.left_out);
         for rule in checks::all().filter(|rule| !left_out.iter().any(|name| rule.is_named(name))) {
             let mut log = Vec::new();
-            let verdict =
-                match (&mut facts, rule.needs.iter().find_map(|need| in_vain.get(need).cloned())) {
-                    (None, _) => self.judge_silence(rule, &mut log).await,
-                    (Some(facts), _) if facts.lacks(rule).is_some() => {
-                        not_applicable(facts.lacks(rule).unwrap_or_default())
+            let verdict = match (
+                &mut baseline,
+                rule.needs.iter().find_map(|need| in_vain.get(need).cloned()),
+            ) {
+                (None, _) => self.check_silence(rule, &mut log).await,
+                (Some(baseline), _) if lacks(baseline, rule).is_some() => {
+                    not_applicable(lacks(baseline, rule).unwrap_or_default())
+                }
+                (Some(_), Some(why)) => {
+                    in_vain.insert(rule.name, why.clone());
+                    not_applicable(why)
+                }
+                (Some(baseline), None) => {
+                    if rule.alters() {
+                        self.look_again(baseline).await;
                     }
-                    (Some(_), Some(why)) => {
-                        in_vain.insert(rule.name, why.clone());
-                        not_applicable(why)
-                    }
-                    (Some(facts), None) => {
-                        if rule.alters() {
-                            self.look_again(facts).await;
-                        }
-                        self.judge(rule, facts, &mut log).await
-                    }
-                };
+                    self.check(rule, baseline, &mut log).await
+                }
+            };
             if let Verdict::Failed(_) = verdict {
                 in_vain.insert(rule.name, format!("`{}` failed", rule.name));
             }
@@ -56,31 +81,32 @@ impl Check<'_> {
                 verdict,
             });
         }
-        for also in mem::take(&mut self.also) {
-            findings.push(self.judge_also(also).await);
+        for custom in mem::take(&mut self.custom) {
+            findings.push(self.check_custom(custom).await);
         }
         Report { subject: format!("GET {}", self.uri), findings }
     }
 
     /// Learns what there is; `None`: no answer.
-    async fn scout(&mut self) -> Option<Facts> {
-        let plain = self.exchange(&Ask::get(anything), &mut Vec::new()).await.ok()?;
+    async fn scout(&mut self) -> Option<Baseline> {
+        let plain = self.exchange(&Step::get(anything), &mut Vec::new()).await.ok()?;
         self.may_be_endless = plain.may_be_endless();
         let mut encoded = None;
         for encoding in self.encodings.clone() {
-            let ask = Ask::get(anything).with(ACCEPT_ENCODING, encoding.clone());
-            if let Some(answer) = self.exchange(&ask, &mut Vec::new()).await.ok().filter(is_encoded)
+            let step = Step::get(anything).with(ACCEPT_ENCODING, encoding.clone());
+            if let Some(answer) =
+                self.exchange(&step, &mut Vec::new()).await.ok().filter(is_encoded)
             {
                 encoded = Some((encoding, answer));
                 break;
             }
         }
         let uri = self.error_uri.clone();
-        let error = self.exchange(&Ask::get(anything).at(&uri), &mut Vec::new()).await.ok();
+        let error = self.exchange(&Step::get(anything).at(&uri), &mut Vec::new()).await.ok();
         let is_error = |answer: &Answer| {
             answer.status().is_client_error() || answer.status().is_server_error()
         };
-        Some(Facts {
+        Some(Baseline {
             plain,
             encoded,
             error: error.filter(is_error).map(|answer| (uri, answer)),
@@ -91,33 +117,33 @@ impl Check<'_> {
     }
 
     /// Looks at the resource anew: an earlier check may have changed it.
-    async fn look_again(&mut self, facts: &mut Facts) {
-        if let Ok(plain) = self.exchange(&Ask::get(anything), &mut Vec::new()).await {
-            facts.plain = plain;
+    async fn look_again(&mut self, baseline: &mut Baseline) {
+        if let Ok(plain) = self.exchange(&Step::get(anything), &mut Vec::new()).await {
+            baseline.plain = plain;
         }
     }
 
-    async fn judge(&mut self, rule: &Rule, facts: &Facts, log: &mut Vec<String>) -> Verdict {
-        if rule.alters() && facts.plain.status() != StatusCode::OK {
+    async fn check(&mut self, rule: &Rule, baseline: &Baseline, log: &mut Vec<String>) -> Verdict {
+        if rule.alters() && baseline.plain.status() != StatusCode::OK {
             return not_applicable("the resource is gone by now");
         }
-        let asks = match (rule.asks)(facts) {
-            Ok(asks) => asks,
+        let steps = match (rule.steps)(baseline) {
+            Ok(steps) => steps,
             Err(why) => return not_applicable(why),
         };
         let mut answers = Vec::new();
-        for ask in &asks {
-            if ask.after_change {
+        for step in &steps {
+            if step.after_change {
                 log.push("(the resource is changed)".to_owned());
                 if let Some(change) = &mut self.change {
                     change.change().await;
                 }
             }
-            let answer = match self.exchange(ask, log).await {
+            let answer = match self.exchange(step, log).await {
                 Ok(answer) => answer,
                 Err(why) => return Verdict::Failed(format!("an answer; {why}")),
             };
-            match (ask.wants)(facts, &answers, &answer) {
+            match (step.expect)(baseline, &answers, &answer) {
                 Ok(()) => answers.push(answer),
                 Err(Fault::Wrong(wanted)) => return Verdict::Failed(wanted),
                 Err(Fault::Moot(why)) => return not_applicable(why),
@@ -126,47 +152,59 @@ impl Check<'_> {
         Verdict::Passed
     }
 
-    /// Judges a service that does not answer: the first check fails, and others need it.
-    async fn judge_silence(&mut self, rule: &Rule, log: &mut Vec<String>) -> Verdict {
+    /// Checks a service that does not answer: the first check fails, and others need it.
+    async fn check_silence(&mut self, rule: &Rule, log: &mut Vec<String>) -> Verdict {
         if !rule.is_named("answer") {
             return not_applicable("there is no answer");
         }
-        match self.exchange(&Ask::get(anything), log).await {
+        match self.exchange(&Step::get(anything), log).await {
             Ok(_) => Verdict::Failed("an answer, each time".to_owned()),
             Err(why) => Verdict::Failed(format!("an answer; {why}")),
         }
     }
 
-    async fn judge_also(&mut self, also: Also<'_>) -> Finding {
+    async fn check_custom(&mut self, custom: CustomCheck<'_>) -> Finding {
         let mut log = Vec::new();
-        let verdict = match self.exchange(&Ask::given(&also.request, anything), &mut log).await {
-            Ok(answer) if (also.holds)(&answer.head) => Verdict::Passed,
-            Ok(_) => Verdict::Failed(also.name.clone()),
+        let verdict = match self.exchange(&Step::given(&custom.request, anything), &mut log).await {
+            Ok(answer) if (custom.holds)(&answer.head) => Verdict::Passed,
+            Ok(_) => Verdict::Failed(custom.name.clone()),
             Err(why) => Verdict::Failed(format!("an answer; {why}")),
         };
-        let (name, severity) = (also.name.into(), Severity::Must);
+        let (name, severity) = (custom.name.into(), Severity::Must);
         Finding { name, section: "", severity, claim: "", hint: "", log, verdict }
     }
 
     /// Sends a request, and notes what was sent and seen.
-    async fn exchange(&mut self, ask: &Ask, log: &mut Vec<String>) -> Result<Answer, String> {
-        let mut request = Request::new(ask.content.clone());
-        *request.method_mut() = ask.method.clone();
-        *request.uri_mut() = ask.uri.clone().unwrap_or_else(|| self.uri.clone());
-        *request.headers_mut() = ask.fields.clone();
-        for (name, value) in self.headers.iter().filter(|(name, _)| !ask.fields.contains_key(*name))
+    async fn exchange(&mut self, step: &Step, log: &mut Vec<String>) -> Result<Answer, String> {
+        let mut request = Request::new(step.content.clone());
+        *request.method_mut() = step.method.clone();
+        *request.uri_mut() = step.uri.clone().unwrap_or_else(|| self.uri.clone());
+        *request.headers_mut() = step.fields.clone();
+        for (name, value) in
+            self.headers.iter().filter(|(name, _)| !step.fields.contains_key(*name))
         {
             request.headers_mut().append(name, value.clone());
         }
         show_request(&request, log);
-        let manner = Manner { patience: self.patience, may_be_endless: self.may_be_endless };
-        let answer = self.target.send(request.map(Content::from), manner).await;
+        let limits = ReadLimits { timeout: self.timeout, may_be_endless: self.may_be_endless };
+        let answer = self.target.send(request.map(Content::from), limits).await;
         match &answer {
             Ok(answer) => show_answer(answer, log),
             Err(why) => log.push(format!("< ({why})")),
         }
         answer
     }
+}
+
+/// Returns what the user did not tell, and the check needs to know.
+fn lacks(baseline: &Baseline, rule: &Rule) -> Option<Why> {
+    if rule.is_named("change") && !baseline.can_change {
+        return Some("it was not said how to change the resource (`Check::changes`)");
+    }
+    if rule.is_named("write") {
+        return baseline.write().err();
+    }
+    None
 }
 
 fn not_applicable(why: impl Into<String>) -> Verdict {

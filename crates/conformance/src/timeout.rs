@@ -12,13 +12,15 @@ use std::{
     time::Duration,
 };
 
-/// Waits for `future` no longer than `patience`; `None`: it was in vain.
-pub(super) async fn within<T>(patience: Duration, future: impl Future<Output = T>) -> Option<T> {
+/// Waits for `future` no longer than `timeout`; `None`: it did not end in that time.
+pub(crate) async fn within<T>(timeout: Duration, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
-    let mut alarm = None;
+    let mut timer = None;
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending => alarm.get_or_insert_with(|| Alarm::set(patience)).poll(cx).map(|()| None),
+        Poll::Pending => {
+            timer.get_or_insert_with(|| ThreadTimer::set(timeout)).poll(cx).map(|()| None)
+        }
     })
     .await
 }
@@ -26,43 +28,43 @@ pub(super) async fn within<T>(patience: Duration, future: impl Future<Output = T
 /// A thread that sleeps, and wakes the task in the end.
 ///
 /// Deliberately no timer of a runtime: tests run on many runtimes, on some without timers, and with time standing still.
-struct Alarm {
-    bell: Arc<Mutex<Bell>>,
+struct ThreadTimer {
+    signal: Arc<Mutex<Signal>>,
     /// The thread ends early when this is dropped.
     _thread: Sender<()>,
 }
 
 #[derive(Default)]
-struct Bell {
-    has_rung: bool,
+struct Signal {
+    is_set: bool,
     waker: Option<Waker>,
 }
 
-impl Alarm {
-    fn set(patience: Duration) -> Self {
-        let bell = Arc::<Mutex<Bell>>::default();
+impl ThreadTimer {
+    fn set(timeout: Duration) -> Self {
+        let signal = Arc::<Mutex<Signal>>::default();
         let (sender, receiver) = mpsc::channel();
-        let ring = Arc::clone(&bell);
+        let sent = Arc::clone(&signal);
         let sleep = move || {
-            if receiver.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
-                let mut bell = ring.lock().unwrap_or_else(PoisonError::into_inner);
-                bell.has_rung = true;
-                if let Some(waker) = bell.waker.take() {
+            if receiver.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout) {
+                let mut signal = sent.lock().unwrap_or_else(PoisonError::into_inner);
+                signal.is_set = true;
+                if let Some(waker) = signal.waker.take() {
                     waker.wake();
                 }
             }
         };
         // Where there are no threads, nothing ends the wait.
-        drop(thread::Builder::new().name("patience".to_owned()).spawn(sleep));
-        Self { bell, _thread: sender }
+        drop(thread::Builder::new().name("timeout".to_owned()).spawn(sleep));
+        Self { signal, _thread: sender }
     }
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut bell = self.bell.lock().unwrap_or_else(PoisonError::into_inner);
-        if bell.has_rung {
+        let mut signal = self.signal.lock().unwrap_or_else(PoisonError::into_inner);
+        if signal.is_set {
             return Poll::Ready(());
         }
-        bell.waker = Some(cx.waker().clone());
+        signal.waker = Some(cx.waker().clone());
         Poll::Pending
     }
 }

@@ -1,6 +1,5 @@
 //! The checks for users' own tests: each must be able to fail, and what is right must pass.
 
-#![cfg(feature = "conformance")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use std::{
@@ -27,19 +26,19 @@ use http_body::Frame;
 use http_body_util::{Full, StreamBody};
 use tower::{service_fn, Layer, ServiceBuilder};
 use tower_conditional::{
-    conformance::{check, check_with, Content, Report, Severity, Verdict},
     ConditionalLayer, EntityTag, FreshnessPolicy, InnerTags, PreconditionLayer, Representation,
 };
+use tower_conditional_conformance::{check, check_with, Content, Report, Severity, Verdict};
 use tower_http::{compression::CompressionLayer, services::ServeDir};
 
 use self::served::{checked, names_of_failures, right};
 
 #[expect(dead_code, unreachable_pub, reason = "its `main` is not run here")]
-#[path = "../examples/axum.rs"]
+#[path = "../../../examples/axum.rs"]
 mod application;
 mod broken;
 #[expect(dead_code, reason = "its `main` is not run here")]
-#[path = "../examples/check.rs"]
+#[path = "../src/main.rs"]
 mod command;
 mod served;
 
@@ -242,7 +241,7 @@ async fn the_example_guards_its_writes() {
 
 #[tokio::test]
 async fn serve_dir_gets_what_it_deserves() {
-    let dir = || ServeDir::new(env!("CARGO_MANIFEST_DIR"));
+    let dir = || ServeDir::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let report = check(dir(), "/LICENSE").await;
     let failures = names_of_failures(&report);
     let expected = [
@@ -307,16 +306,16 @@ async fn an_event_stream_is_not_read() {
 
 #[tokio::test]
 async fn content_without_end_is_read_to_a_bound() {
-    let octets = AtomicU64::new(0);
+    let bytes = AtomicU64::new(0);
     let endless = || {
         StreamBody::new(stream::repeat_with(|| {
-            octets.fetch_add(1 << 16, Ordering::Relaxed);
+            bytes.fetch_add(1 << 16, Ordering::Relaxed);
             Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b'x'; 1 << 16])))
         }))
     };
     let report = check(tagged(endless), "/").without("head").await;
     assert_eq!(names_of_failures(&report), ["if-none-match/exact", "if-match/miss"], "{report}");
-    assert!(octets.into_inner() < 150 << 20);
+    assert!(bytes.into_inner() < 150 << 20);
     let nothing =
         || StreamBody::new(stream::repeat_with(|| Ok::<_, Infallible>(Frame::data(Bytes::new()))));
     let report = check(tagged(nothing), "/").without("head").await;
@@ -329,12 +328,12 @@ async fn content_without_end_is_read_to_a_bound() {
 #[test]
 fn content_that_does_not_come_is_waited_for_once_on_any_executor() {
     let silent = || StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
-    let patience = Duration::from_millis(50);
+    let timeout = Duration::from_millis(50);
     let started = Instant::now();
     let report =
-        block_on(check(tagged(silent), "/").timeout(patience).without("head").into_future());
+        block_on(check(tagged(silent), "/").timeout(timeout).without("head").into_future());
     assert_eq!(names_of_failures(&report), ["if-none-match/exact", "if-match/miss"], "{report}");
-    assert!(started.elapsed() >= patience && started.elapsed() < Duration::from_secs(8));
+    assert!(started.elapsed() >= timeout && started.elapsed() < Duration::from_secs(8));
 }
 
 #[test]
@@ -352,7 +351,7 @@ fn a_service_that_does_not_answer_fails_the_first_check() {
     let torn = || StreamBody::new(stream::iter([Ok(Frame::data(Bytes::from("a"))), Err("torn")]));
     let report = block_on(check(tagged(torn), "/").into_future());
     assert_eq!(names_of_failures(&report), ["answer/get"]);
-    assert!(report.to_string().contains("1 octet of content, then an error: \"torn\""), "{report}");
+    assert!(report.to_string().contains("1 byte of content, then an error: \"torn\""), "{report}");
 }
 
 #[test]
@@ -471,7 +470,7 @@ async fn errors_can_be_named() {
 }
 
 #[tokio::test]
-async fn the_report_says_what_was_sent_and_seen_and_how_to_mend_it() {
+async fn the_report_says_what_was_sent_and_seen_and_how_to_fix_it() {
     let strict = service_fn(|request: Request<Content>| {
         let hits = request
             .headers()
@@ -502,7 +501,7 @@ FAILED  if-none-match/weak (MUST, RFC 9110, 13.1.2)
     > if-none-match: W/\"v1\"
     < 200 OK
     < etag: \"v1\"
-    < (4 octets of content)
+    < (4 bytes of content)
   wanted: 304 (Not Modified)
   hint: Leave `W/` out of the comparison, on both sides: `EntityTag::weak_eq`. Proxies that compress make tags weak."
     );
@@ -531,7 +530,7 @@ async fn a_failed_should_is_no_reason_to_fail_a_test() {
     assert!(report.is_ok() && report.failures().count() == 2, "{report}");
 }
 
-// ----- The example for servers -----
+// ----- The command -----
 
 /// Serves on loopback, runs the command, and returns what it prints and its exit status.
 async fn run(app: Router, path: &str, arguments: &[&str], has_colours: bool) -> (String, u8) {
@@ -541,13 +540,13 @@ async fn run(app: Router, path: &str, arguments: &[&str], has_colours: bool) -> 
     let arguments = arguments.iter().map(ToString::to_string).chain([url]);
     let mut out = Vec::new();
     let status =
-        command::Settings::read(arguments).unwrap().judge(&mut out, has_colours).await.unwrap();
+        command::Settings::read(arguments).unwrap().check(&mut out, has_colours).await.unwrap();
     server.abort();
     (String::from_utf8(out).unwrap(), status)
 }
 
 #[tokio::test]
-async fn the_command_judges_servers() {
+async fn the_command_checks_servers() {
     let (out, status) = run(application(layer()), "/feed", &[], false).await;
     assert_eq!(status, 0, "{out}");
     assert!(out.contains("\nall is well: ") && !out.contains('\x1b'), "{out}");
@@ -575,5 +574,5 @@ async fn the_command_says_what_it_cannot_do() {
         assert!(read(arguments).is_some(), "{arguments:?}");
     }
     let nobody = command::Settings::read(["http://127.0.0.1:1/".to_owned()]).unwrap();
-    assert_eq!(nobody.judge(&mut Vec::new(), false).await.unwrap(), 2);
+    assert_eq!(nobody.check(&mut Vec::new(), false).await.unwrap(), 2);
 }

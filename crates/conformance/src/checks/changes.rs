@@ -2,12 +2,12 @@
 
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 
-use super::Rule;
-use crate::conformance::{
+use crate::{
     answer::Answer,
-    ask::{anything, moot, want, wrong, Ask, Fault},
-    facts::Facts,
+    baseline::Baseline,
     report::Severity::Must,
+    rule::Rule,
+    step::{anything, moot, want, wrong, Fault, Step},
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -18,9 +18,9 @@ pub(super) const RULES: &[Rule] = &[
         claim: "After a change there is another ETag.",
         hint: "Make the tag from the content, or from a version that every change moves on.",
         needs: &["validator/etag"],
-        asks: |facts| {
-            facts.tag()?;
-            Ok(vec![Ask::get(anything), Ask::get(has_another_tag).after_change()])
+        steps: |baseline| {
+            baseline.tag()?;
+            Ok(vec![Step::get(anything), Step::get(has_another_tag).after_change()])
         },
     },
     Rule {
@@ -30,12 +30,12 @@ pub(super) const RULES: &[Rule] = &[
         claim: "After a change the old tag is not answered 304.",
         hint: "Look at the resource before answering 304. A stored tag must go when the resource changes.",
         needs: &["change/etag", "if-none-match/miss"],
-        asks: |facts| {
-            let tag = facts.tag()?;
+        steps: |baseline| {
+            let tag = baseline.tag()?;
             Ok(vec![
-                Ask::get(anything),
-                Ask::get(anything).with(IF_NONE_MATCH, tag).after_change(),
-                Ask::get(was_not_stale),
+                Step::get(anything),
+                Step::get(anything).with(IF_NONE_MATCH, tag).after_change(),
+                Step::get(was_not_stale),
             ])
         },
     },
@@ -46,18 +46,18 @@ pub(super) const RULES: &[Rule] = &[
         claim: "After a change that moved Last-Modified on, the old date is not answered 304.",
         hint: "Compare with the date that a plain GET would be given now.",
         needs: &["validator/stable", "if-modified-since/older"],
-        asks: |facts| {
-            let date = facts.date()?;
+        steps: |baseline| {
+            let date = baseline.date()?;
             Ok(vec![
-                Ask::get(anything),
-                Ask::get(anything).with(IF_MODIFIED_SINCE, date).after_change(),
-                Ask::get(was_not_stale_by_date),
+                Step::get(anything),
+                Step::get(anything).with(IF_MODIFIED_SINCE, date).after_change(),
+                Step::get(was_not_stale_by_date),
             ])
         },
     },
 ];
 
-/// Says of a change that cannot be seen that there is nothing to judge.
+/// Says of a change that cannot be seen that there is nothing to check.
 fn changed(before: &Answer, after: &Answer) -> Result<(), Fault> {
     if after.differs_from(before) {
         Ok(())
@@ -66,13 +66,13 @@ fn changed(before: &Answer, after: &Answer) -> Result<(), Fault> {
     }
 }
 
-fn was_not_stale(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn was_not_stale(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let [old, asked] = before else { return Ok(()) };
     changed(old, seen)?;
     want(asked.status().is_success(), "200 (OK) with the new content, for the old tag")
 }
 
-fn was_not_stale_by_date(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn was_not_stale_by_date(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let [old, asked] = before else { return Ok(()) };
     changed(old, seen)?;
     if old.last_modified() == seen.last_modified() {
@@ -81,7 +81,7 @@ fn was_not_stale_by_date(_: &Facts, before: &[Answer], seen: &Answer) -> Result<
     want(asked.status().is_success(), "200 (OK) with the new content, for the old date")
 }
 
-fn has_another_tag(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn has_another_tag(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let [old] = before else { return Ok(()) };
     changed(old, seen)?;
     if old.tag() == seen.tag() {

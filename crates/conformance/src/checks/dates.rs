@@ -4,16 +4,14 @@ use http::{
     header::{HeaderName, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, LAST_MODIFIED},
     HeaderValue,
 };
+use tower_conditional::HttpDate;
 
-use super::Rule;
 use crate::{
-    conformance::{
-        answer::now,
-        ask::{not_modified, refused, value, whole, Ask, Wants},
-        facts::{seconds_after, Why},
-        report::Severity::{Must, Should},
-    },
-    rules::HttpDate,
+    answer::{last_date, now},
+    baseline::{seconds_after, Why},
+    report::Severity::{Must, Should},
+    rule::Rule,
+    step::{not_modified, refused, value, whole, Expect, Step},
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -24,7 +22,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "The date of Last-Modified in If-Modified-Since is answered 304.",
         hint: "Compare dates in whole seconds: a file's date has a fraction that the field has not.",
         needs: &["validator/stable"],
-        asks: |facts| Ok(vec![since(IF_MODIFIED_SINCE, facts.date()?, not_modified)]),
+        steps: |baseline| Ok(vec![since(IF_MODIFIED_SINCE, baseline.date()?, not_modified)]),
     },
     Rule {
         name: "if-modified-since/older",
@@ -33,7 +31,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "An older date in If-Modified-Since is answered with the content.",
         hint: "Answer 304 only if Last-Modified is not later than the date.",
         needs: &["validator/stable"],
-        asks: |facts| Ok(vec![since(IF_MODIFIED_SINCE, seconds_after(facts.date()?, -DAY), whole)]),
+        steps: |baseline| Ok(vec![since(IF_MODIFIED_SINCE, seconds_after(baseline.date()?, -DAY), whole)]),
     },
     Rule {
         name: "if-modified-since/later",
@@ -43,10 +41,10 @@ pub(super) const RULES: &[Rule] = &[
         hint: "It is allowed to answer with the content, and safe: after a rollback a later date proves nothing. \
                `ConditionalLayer` does so with dates that it made itself.",
         needs: &["if-modified-since/equal"],
-        asks: |facts| {
+        steps: |baseline| {
             // RFC 2616 had a date in the future ignored; that rule is gone.
-            let asks = [seconds_after(facts.date()?, 3600), HttpDate::MAX];
-            Ok(asks.map(|date| since(IF_MODIFIED_SINCE, date, not_modified)).into())
+            let steps = [seconds_after(baseline.date()?, 3600), last_date()];
+            Ok(steps.map(|date| since(IF_MODIFIED_SINCE, date, not_modified)).into())
         },
     },
     Rule {
@@ -56,9 +54,9 @@ pub(super) const RULES: &[Rule] = &[
         claim: "The two old forms of a date are read, too.",
         hint: "Read `Sunday, 06-Nov-94 08:49:37 GMT` and `Sun Nov  6 08:49:37 1994`: `HttpDate::parse` does.",
         needs: &["if-modified-since/equal"],
-        asks: |facts| {
-            let forms = old_forms(facts.date()?);
-            Ok(forms.iter().map(|form| Ask::get(not_modified).with(IF_MODIFIED_SINCE, text(form))).collect())
+        steps: |baseline| {
+            let forms = old_forms(baseline.date()?);
+            Ok(forms.iter().map(|form| Step::get(not_modified).with(IF_MODIFIED_SINCE, text(form))).collect())
         },
     },
     Rule {
@@ -69,7 +67,7 @@ pub(super) const RULES: &[Rule] = &[
         hint:
             "Read dates to the letter: `HttpDate::parse`. General date parsers take zones, ISO 8601 and trailing text.",
         needs: &["if-modified-since/older"],
-        asks: |facts| invalid(&IF_MODIFIED_SINCE, facts.date()?, 3600),
+        steps: |baseline| invalid(&IF_MODIFIED_SINCE, baseline.date()?, 3600),
     },
     Rule {
         name: "if-modified-since/lines",
@@ -78,8 +76,8 @@ pub(super) const RULES: &[Rule] = &[
         claim: "Two dates in If-Modified-Since are none.",
         hint: "Ignore the field if it has more than one line.",
         needs: &["if-modified-since/invalid"],
-        asks: |facts| {
-            let date = facts.date()?;
+        steps: |baseline| {
+            let date = baseline.date()?;
             Ok(vec![since(IF_MODIFIED_SINCE, date, whole).with(IF_MODIFIED_SINCE, date)])
         },
     },
@@ -90,7 +88,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "An older date in If-Unmodified-Since is answered 412.",
         hint: "Refuse the request if Last-Modified is later than the date.",
         needs: &["validator/stable"],
-        asks: |facts| Ok(vec![since(IF_UNMODIFIED_SINCE, seconds_after(facts.date()?, -DAY), refused)]),
+        steps: |baseline| Ok(vec![since(IF_UNMODIFIED_SINCE, seconds_after(baseline.date()?, -DAY), refused)]),
     },
     Rule {
         name: "if-unmodified-since/equal",
@@ -99,7 +97,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "The date of Last-Modified in If-Unmodified-Since is answered as without it.",
         hint: "Compare dates in whole seconds: a file's date has a fraction that the field has not.",
         needs: &["validator/stable"],
-        asks: |facts| Ok(vec![since(IF_UNMODIFIED_SINCE, facts.date()?, whole)]),
+        steps: |baseline| Ok(vec![since(IF_UNMODIFIED_SINCE, baseline.date()?, whole)]),
     },
     Rule {
         name: "if-unmodified-since/invalid",
@@ -108,7 +106,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "What is no HTTP date in If-Unmodified-Since is ignored.",
         hint: "Read dates to the letter: `HttpDate::parse`. What is no date must not be taken for 1970.",
         needs: &["if-unmodified-since/equal"],
-        asks: |facts| invalid(&IF_UNMODIFIED_SINCE, facts.date()?, -DAY),
+        steps: |baseline| invalid(&IF_UNMODIFIED_SINCE, baseline.date()?, -DAY),
     },
     Rule {
         name: "if-unmodified-since/without-date",
@@ -119,21 +117,21 @@ pub(super) const RULES: &[Rule] = &[
             "Compare with a date that clients were told, not with the present, with Date or with 1970. A server that \
                knows a date and does not tell it, as `ConditionalLayer` in the second of a change, may refuse.",
         needs: &["validator/present"],
-        asks: |facts| {
-            if facts.plain.has(LAST_MODIFIED) {
+        steps: |baseline| {
+            if baseline.plain.has(LAST_MODIFIED) {
                 return Err("there is a Last-Modified");
             }
-            Ok(vec![Ask::get(whole).with(IF_UNMODIFIED_SINCE, text("Sun, 06 Nov 1994 08:49:37 GMT"))])
+            Ok(vec![Step::get(whole).with(IF_UNMODIFIED_SINCE, text("Sun, 06 Nov 1994 08:49:37 GMT"))])
         },
     },
 ];
 
-fn since(name: HeaderName, date: HttpDate, wants: Wants) -> Ask {
-    Ask::get(wants).with(name, date)
+fn since(name: HeaderName, date: HttpDate, expect: Expect) -> Step {
+    Step::get(expect).with(name, date)
 }
 
-/// Asks with values that are no dates, but would decide the other way if they were taken for one.
-fn invalid(name: &HeaderName, date: HttpDate, seconds: i64) -> Result<Vec<Ask>, Why> {
+/// Steps with values that are no dates, but would decide the other way if they were taken for one.
+fn invalid(name: &HeaderName, date: HttpDate, seconds: i64) -> Result<Vec<Step>, Why> {
     let date = seconds_after(date, seconds).to_string();
     let values = [
         date.replace("GMT", "+0000"),
@@ -145,7 +143,7 @@ fn invalid(name: &HeaderName, date: HttpDate, seconds: i64) -> Result<Vec<Ask>, 
         "0".to_owned(),
         String::new(),
     ];
-    Ok(values.iter().map(|invalid| Ask::get(whole).with(name.clone(), text(invalid))).collect())
+    Ok(values.iter().map(|invalid| Step::get(whole).with(name.clone(), text(invalid))).collect())
 }
 
 fn text(text: &str) -> HeaderValue {

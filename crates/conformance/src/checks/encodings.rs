@@ -5,12 +5,13 @@ use http::{
     HeaderValue, StatusCode,
 };
 
-use super::Rule;
-use crate::conformance::{
+use crate::{
     answer::Answer,
-    ask::{anything, not_modified, wrong, Ask, Fault, Wants},
-    facts::{Facts, Why},
+    baseline::{Baseline, Why},
+    fields::members,
     report::Severity::{Must, Should},
+    rule::Rule,
+    step::{anything, not_modified, wrong, Expect, Fault, Step},
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -22,7 +23,7 @@ pub(super) const RULES: &[Rule] = &[
         hint: "Put `ConditionalLayer` outside the compression, or inside with `behind_compression(true)`. Where the tag is \
                the service's own, serve precompressed files, or none: two byte streams under one strong tag get spliced.",
         needs: &["validator/etag"],
-        asks: |facts| facts.tag().and_then(|_| each(facts, has_tag_of_its_own)),
+        steps: |baseline| baseline.tag().and_then(|_| each(baseline, has_tag_of_its_own)),
     },
     Rule {
         name: "encoding/vary",
@@ -31,7 +32,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "All encodings say `Vary: Accept-Encoding`, the plain one too.",
         hint: "Add the field wherever the encoding may be chosen; caches else give gzip to those who cannot read it.",
         needs: &["answer/get"],
-        asks: |facts| each(facts, says_vary),
+        steps: |baseline| each(baseline, says_vary),
     },
     Rule {
         name: "encoding/304",
@@ -40,26 +41,26 @@ pub(super) const RULES: &[Rule] = &[
         claim: "The tag of an encoded answer is answered 304 when the same encoding is asked for.",
         hint: "Compare with the tag that is sent in the end: a compressor may have changed it.",
         needs: &["if-none-match/exact"],
-        asks: |facts| {
-            let (encoding, answer) = facts.encoded()?;
+        steps: |baseline| {
+            let (encoding, answer) = baseline.encoded()?;
             let tag = answer.tag().ok_or("the encoded answer has no valid entity tag")?;
-            Ok(vec![Ask::get(not_modified).with(ACCEPT_ENCODING, encoding.clone()).with(IF_NONE_MATCH, tag)])
+            Ok(vec![Step::get(not_modified).with(ACCEPT_ENCODING, encoding.clone()).with(IF_NONE_MATCH, tag)])
         },
     },
 ];
 
-/// Asks for the plain content, then for each encoding.
-fn each(facts: &Facts, wants: Wants) -> Result<Vec<Ask>, Why> {
-    facts.encoded()?;
-    let plain = Ask::get(anything).with(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    let asks = facts
+/// Steps for the plain content, then for each encoding.
+fn each(baseline: &Baseline, expect: Expect) -> Result<Vec<Step>, Why> {
+    baseline.encoded()?;
+    let plain = Step::get(anything).with(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let steps = baseline
         .encodings
         .iter()
-        .map(|encoding| Ask::get(wants).with(ACCEPT_ENCODING, encoding.clone()));
-    Ok([plain].into_iter().chain(asks).collect())
+        .map(|encoding| Step::get(expect).with(ACCEPT_ENCODING, encoding.clone()));
+    Ok([plain].into_iter().chain(steps).collect())
 }
 
-fn has_tag_of_its_own(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn has_tag_of_its_own(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let coding = |answer: &Answer| answer.headers().get(CONTENT_ENCODING).cloned();
     let Some(tag) = seen.tag() else { return Ok(()) };
     let shared = |other: &&Answer| {
@@ -73,13 +74,10 @@ fn has_tag_of_its_own(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(),
     Ok(())
 }
 
-fn says_vary(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn says_vary(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     for answer in before.iter().chain([seen]).filter(|answer| answer.status() == StatusCode::OK) {
-        let names = |line: &HeaderValue| {
-            let mut members = line.as_bytes().split(|octet| *octet == b',').map(<[u8]>::trim_ascii);
-            members.any(|member| member == b"*" || member.eq_ignore_ascii_case(b"accept-encoding"))
-        };
-        if !answer.headers().get_all(VARY).iter().any(names) {
+        let mut names = members(answer.headers(), VARY);
+        if !names.any(|name| name == b"*" || name.eq_ignore_ascii_case(b"accept-encoding")) {
             return wrong("Vary: Accept-Encoding on each of these");
         }
     }

@@ -5,12 +5,12 @@ use http::{
     HeaderValue,
 };
 
-use super::Rule;
-use crate::conformance::{
+use crate::{
     answer::Answer,
-    ask::{wrong, Ask, Fault},
-    facts::{Facts, Why},
+    baseline::{Baseline, Why},
     report::Severity::Must,
+    rule::Rule,
+    step::{wrong, Fault, Step},
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -21,7 +21,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "If-None-Match and If-Modified-Since do not turn an error into a 304.",
         hint: "Ignore preconditions where the answer without them is neither 2xx nor 412: an outage would be hidden.",
         needs: &[],
-        asks: |facts| asks(facts, [(IF_NONE_MATCH, "*"), (IF_MODIFIED_SINCE, FAR_OFF)]),
+        steps: |baseline| steps(baseline, [(IF_NONE_MATCH, "*"), (IF_MODIFIED_SINCE, FAR_OFF)]),
     },
     Rule {
         name: "error/not-412",
@@ -30,24 +30,27 @@ pub(super) const RULES: &[Rule] = &[
         claim: "If-Match and If-Unmodified-Since do not turn an error into a 412.",
         hint: "Ignore preconditions where the answer without them is neither 2xx nor 412: a 404 stays a 404.",
         needs: &[],
-        asks: |facts| asks(facts, [(IF_MATCH, "\"another\""), (IF_UNMODIFIED_SINCE, LONG_AGO)]),
+        steps: |baseline| steps(baseline, [(IF_MATCH, "\"another\""), (IF_UNMODIFIED_SINCE, LONG_AGO)]),
     },
 ];
 
-/// Asks for the error with preconditions that would decide, and with the error's own validators.
-fn asks(facts: &Facts, fields: [(http::HeaderName, &'static str); 2]) -> Result<Vec<Ask>, Why> {
+/// Steps for the error with preconditions that would decide, and with the error's own validators.
+fn steps(
+    baseline: &Baseline,
+    fields: [(http::HeaderName, &'static str); 2],
+) -> Result<Vec<Step>, Why> {
     let (uri, error) =
-        facts.error.as_ref().ok_or("no error was found: name one with `Check::error_at`")?;
+        baseline.error.as_ref().ok_or("no error was found: name one with `Check::error_at`")?;
     let own = error.tag().filter(|_| fields.iter().any(|(name, _)| *name == IF_NONE_MATCH));
-    let own = own.map(|tag| Ask::get(same_status).at(uri).with(IF_NONE_MATCH, tag));
-    let asks = fields.map(|(name, text)| {
-        Ask::get(same_status).at(uri).with(name, HeaderValue::from_static(text))
+    let own = own.map(|tag| Step::get(same_status).at(uri).with(IF_NONE_MATCH, tag));
+    let steps = fields.map(|(name, text)| {
+        Step::get(same_status).at(uri).with(name, HeaderValue::from_static(text))
     });
-    Ok(asks.into_iter().chain(own).collect())
+    Ok(steps.into_iter().chain(own).collect())
 }
 
-fn same_status(facts: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
-    match &facts.error {
+fn same_status(baseline: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    match &baseline.error {
         Some((_, error)) if error.status() != seen.status() => {
             wrong(format!("{}, as without it", error.status()))
         }

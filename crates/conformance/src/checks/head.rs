@@ -5,12 +5,12 @@ use http::{
     StatusCode,
 };
 
-use super::Rule;
-use crate::conformance::{
+use crate::{
     answer::Answer,
-    ask::{anything, moot, not_modified, want, wrong, Ask, Fault},
-    facts::Facts,
+    baseline::Baseline,
     report::Severity::{Must, Should},
+    rule::Rule,
+    step::{anything, moot, not_modified, want, wrong, Fault, Step},
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -21,7 +21,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "HEAD is answered 200, as GET is.",
         hint: "Axum's `get` takes HEAD, too. Leave the group `head` out for what is meant to be fetched with GET alone.",
         needs: &["answer/get"],
-        asks: |_| Ok(vec![Ask::head(is_answered)]),
+        steps: |_| Ok(vec![Step::head(is_answered)]),
     },
     Rule {
         name: "head/no-content",
@@ -30,7 +30,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "The answer to HEAD has no content.",
         hint: "Drop the body. Hyper does so over HTTP/1.1 and an Axum Router always; over HTTP/2 whatever it has goes out.",
         needs: &["head/answers"],
-        asks: |_| Ok(vec![Ask::head(has_no_content)]),
+        steps: |_| Ok(vec![Step::head(has_no_content)]),
     },
     Rule {
         name: "head/length",
@@ -39,7 +39,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "Content-Length on HEAD is that of GET, or is not there.",
         hint: "Do not send 0 for content that was left out. An Axum handler of its own for HEAD does so; `get` alone does not.",
         needs: &["head/answers"],
-        asks: |_| Ok(vec![Ask::get(anything), Ask::head(has_right_length)]),
+        steps: |_| Ok(vec![Step::get(anything), Step::head(has_right_length)]),
     },
     Rule {
         name: "head/etag",
@@ -48,7 +48,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "HEAD has no other ETag than GET.",
         hint: "Do not hash the empty content of HEAD. Put the layer inside the Router, or use `head_as_get(true)`.",
         needs: &["head/answers", "validator/stable"],
-        asks: |facts| facts.tag().map(|_| vec![Ask::get(anything), Ask::head(has_no_other_tag)]),
+        steps: |baseline| baseline.tag().map(|_| vec![Step::get(anything), Step::head(has_no_other_tag)]),
     },
     Rule {
         name: "head/has-etag",
@@ -57,32 +57,32 @@ pub(super) const RULES: &[Rule] = &[
         claim: "HEAD has an ETag if GET has one.",
         hint: "Put the layer inside the Router, where HEAD still has its content, or use `head_as_get(true)`.",
         needs: &["head/answers"],
-        asks: |facts| facts.tag().map(|_| vec![Ask::head(has_tag)]),
+        steps: |baseline| baseline.tag().map(|_| vec![Step::head(has_tag)]),
     },
     Rule {
         name: "head/304",
         section: "13.1.2",
         severity: Must,
         claim: "HEAD with the current validator is answered 304.",
-        hint: "Judge preconditions for HEAD as for GET.",
+        hint: "Evaluate preconditions for HEAD as for GET.",
         needs: &["head/has-etag", "if-none-match/exact"],
-        asks: |facts| {
-            facts.tag()?;
-            let (name, value) = facts.revalidation()?;
-            Ok(vec![Ask::head(not_modified).with(name, value)])
+        steps: |baseline| {
+            baseline.tag()?;
+            let (name, value) = baseline.revalidation()?;
+            Ok(vec![Step::head(not_modified).with(name, value)])
         },
     },
 ];
 
-fn is_answered(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn is_answered(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     want(seen.status() == StatusCode::OK, "200 (OK)")
 }
 
-fn has_no_content(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn has_no_content(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     want(seen.is_empty(), "no content")
 }
 
-fn has_right_length(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn has_right_length(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let wanted = before.last().and_then(|plain| plain.length().or(plain.content_length()));
     match (seen.has(CONTENT_LENGTH), wanted) {
         (false, _) => moot("HEAD has no Content-Length"),
@@ -92,7 +92,7 @@ fn has_right_length(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), F
     }
 }
 
-fn has_no_other_tag(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn has_no_other_tag(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let plain = before.last().and_then(Answer::tag);
     if !seen.has(ETAG) {
         return moot("HEAD has no ETag");
@@ -100,6 +100,6 @@ fn has_no_other_tag(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), F
     want(seen.tag() == plain, "the ETag of GET")
 }
 
-fn has_tag(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn has_tag(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     want(seen.has(ETAG), "the ETag of GET")
 }

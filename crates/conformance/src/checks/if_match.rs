@@ -2,11 +2,12 @@
 
 use http::{header::IF_MATCH, HeaderValue};
 
-use super::{if_none_match::current, Rule};
-use crate::conformance::{
-    ask::{refused, refused_or_bad_request, value, whole, Ask, Wants},
-    facts::{Facts, Why},
+use super::if_none_match::current;
+use crate::{
+    baseline::{Baseline, Why},
     report::Severity::{Must, Should},
+    rule::Rule,
+    step::{refused, refused_or_bad_request, value, whole, Expect, Step},
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -16,11 +17,11 @@ pub(super) const RULES: &[Rule] = &[
         severity: Must,
         claim: "Another tag in If-Match is answered 412.",
         hint:
-            "Judge If-Match on reads, too: a client that fetches the rest of a file relies on it.",
+            "Evaluate If-Match on reads, too: a client that fetches the rest of a file relies on it.",
         needs: &["validator/etag"],
-        asks: |facts| {
+        steps: |baseline| {
             Ok(vec![only(
-                &current(facts).map(|_| HeaderValue::from_static("\"another\""))?,
+                &current(baseline).map(|_| HeaderValue::from_static("\"another\""))?,
                 refused,
             )])
         },
@@ -32,7 +33,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "The current strong tag in If-Match is answered as without it.",
         hint: "Compare with the tag that a plain GET is given.",
         needs: &["validator/stable"],
-        asks: |facts| Ok(vec![only(&facts.strong_tag()?.into(), whole)]),
+        steps: |baseline| Ok(vec![only(&baseline.strong_tag()?.into(), whole)]),
     },
     Rule {
         name: "if-match/list",
@@ -41,8 +42,8 @@ pub(super) const RULES: &[Rule] = &[
         claim: "The current tag is found in a list in If-Match, wherever it stands.",
         hint: "Read the field as a list, with respect to quotes: `Preconditions::from_headers`.",
         needs: &["if-match/current"],
-        asks: |facts| {
-            let tag = facts.strong_tag()?;
+        steps: |baseline| {
+            let tag = baseline.strong_tag()?;
             let last = value(&[b"\"another,one\", W/\"\" ,", tag.as_bytes()]);
             let first = value(&[tag.as_bytes(), b",\"another,one\""]);
             Ok(vec![only(&last, whole), only(&first, whole)])
@@ -56,9 +57,9 @@ pub(super) const RULES: &[Rule] = &[
             "The current tag is found in the second line of If-Match: several lines are one list.",
         hint: "Read all lines: `HeaderMap::get_all`, not `get`.",
         needs: &["if-match/current"],
-        asks: |facts| {
-            let ask = only(&HeaderValue::from_static("\"another\""), whole);
-            Ok(vec![ask.with(IF_MATCH, facts.strong_tag()?)])
+        steps: |baseline| {
+            let step = only(&HeaderValue::from_static("\"another\""), whole);
+            Ok(vec![step.with(IF_MATCH, baseline.strong_tag()?)])
         },
     },
     Rule {
@@ -68,7 +69,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "`*` in If-Match holds for what exists, with or without a tag.",
         hint: "Treat `*` as a match whenever the answer would be 200.",
         needs: &["answer/get"],
-        asks: |_| Ok(vec![only(&HeaderValue::from_static("*"), whole)]),
+        steps: |_| Ok(vec![only(&HeaderValue::from_static("*"), whole)]),
     },
     Rule {
         name: "if-match/weak",
@@ -77,7 +78,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "If-Match compares strongly: a weak tag never matches.",
         hint: "Refuse if either tag has `W/`: `EntityTag::strong_eq`.",
         needs: &["if-match/miss", "validator/stable"],
-        asks: weak,
+        steps: weak,
     },
     Rule {
         name: "if-match/malformed",
@@ -86,8 +87,8 @@ pub(super) const RULES: &[Rule] = &[
         claim: "What cannot be read in If-Match does not match.",
         hint: "Answer 412 or 400. What is read as \"no condition\" lets writes through.",
         needs: &["if-match/miss"],
-        asks: |facts| {
-            facts.tag()?;
+        steps: |baseline| {
+            baseline.tag()?;
             Ok(["another", "\"two words\"", ""]
                 .map(|text| only(&HeaderValue::from_static(text), refused_or_bad_request))
                 .into())
@@ -95,11 +96,11 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn only(value: &HeaderValue, wants: Wants) -> Ask {
-    Ask::get(wants).with(IF_MATCH, value.clone())
+fn only(value: &HeaderValue, expect: Expect) -> Step {
+    Step::get(expect).with(IF_MATCH, value.clone())
 }
 
 /// Sends the current tag, weak; a tag that is weak by itself must not match either.
-fn weak(facts: &Facts) -> Result<Vec<Ask>, Why> {
-    Ok(vec![only(&facts.tag()?.into_weak().into(), refused)])
+fn weak(baseline: &Baseline) -> Result<Vec<Step>, Why> {
+    Ok(vec![only(&baseline.tag()?.into_weak().into(), refused)])
 }

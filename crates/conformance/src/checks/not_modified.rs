@@ -7,12 +7,13 @@ use http::{
     HeaderMap, HeaderName, StatusCode,
 };
 
-use super::Rule;
-use crate::conformance::{
+use crate::{
     answer::Answer,
-    ask::{anything, moot, want, wrong, Ask, Fault, Wants},
-    facts::{Facts, Why},
+    baseline::{Baseline, Why},
+    fields::members,
     report::Severity::{Must, Should},
+    rule::Rule,
+    step::{anything, moot, want, wrong, Expect, Fault, Step},
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -23,7 +24,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "A 304 has no content and no trailers.",
         hint: "Send an empty body that says that it has ended. Over HTTP/2 whatever it has goes out.",
         needs: &["validator/present"],
-        asks: |facts| after_plain(facts, has_no_content),
+        steps: |baseline| after_plain(baseline, has_no_content),
     },
     Rule {
         name: "304/fields",
@@ -32,7 +33,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "A 304 has the Cache-Control, Content-Location, Date, ETag, Expires and Vary that the 200 has.",
         hint: "Edit the head of the 200, and keep all lines of a field: caches update what they stored with it.",
         needs: &["validator/present"],
-        asks: |facts| after_plain(facts, keeps_fields),
+        steps: |baseline| after_plain(baseline, keeps_fields),
     },
     Rule {
         name: "304/length",
@@ -41,7 +42,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "Content-Length on a 304 is that of the 200, or is not there.",
         hint: "Remove it.",
         needs: &["validator/present"],
-        asks: |facts| after_plain(facts, has_right_length),
+        steps: |baseline| after_plain(baseline, has_right_length),
     },
     Rule {
         name: "304/zero-length",
@@ -52,7 +53,7 @@ pub(super) const RULES: &[Rule] = &[
             "Axum adds it to what leaves a Router, and Hyper removes it over HTTP/1.1, so it does little harm. A layer \
                around the whole Router can remove it.",
         needs: &["304/length"],
-        asks: |facts| after_plain(facts, has_no_zero_length),
+        steps: |baseline| after_plain(baseline, has_no_zero_length),
     },
     Rule {
         name: "304/metadata",
@@ -61,7 +62,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "A 304 does not describe content that it does not have.",
         hint: "Remove Content-Type, Content-Encoding, Content-Language, Content-Range and Transfer-Encoding.",
         needs: &["validator/present"],
-        asks: |facts| after_plain(facts, has_no_metadata),
+        steps: |baseline| after_plain(baseline, has_no_metadata),
     },
     Rule {
         name: "304/nothing-lost",
@@ -70,14 +71,14 @@ pub(super) const RULES: &[Rule] = &[
         claim: "A 304 keeps the other fields of the 200: cookies, CORS, security, tracing.",
         hint: "Remove what describes content by name; a list of what may stay breaks CORS and policies.",
         needs: &["validator/present"],
-        asks: |facts| after_plain(facts, keeps_others),
+        steps: |baseline| after_plain(baseline, keeps_others),
     },
 ];
 
-/// Asks without, then with a precondition that should bring a 304.
-fn after_plain(facts: &Facts, wants: Wants) -> Result<Vec<Ask>, Why> {
-    let (name, value) = facts.revalidation()?;
-    Ok(vec![Ask::get(anything), Ask::get(wants).with(name, value)])
+/// Steps without, then with a precondition that should bring a 304.
+fn after_plain(baseline: &Baseline, expect: Expect) -> Result<Vec<Step>, Why> {
+    let (name, value) = baseline.revalidation()?;
+    Ok(vec![Step::get(anything), Step::get(expect).with(name, value)])
 }
 
 /// Returns the 200 that the 304 was sent in place of.
@@ -88,15 +89,15 @@ fn replaced<'a>(before: &'a [Answer], seen: &Answer) -> Result<&'a Answer, Fault
     }
 }
 
-fn has_no_content(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn has_no_content(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     replaced(before, seen)?;
     want(seen.is_empty(), "no content")
 }
 
-fn keeps_fields(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn keeps_fields(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let plain = replaced(before, seen)?;
     let lost = |name: &HeaderName| {
-        let (wanted, found) = (members(plain.headers(), name), members(seen.headers(), name));
+        let (wanted, found) = (said(plain.headers(), name), said(seen.headers(), name));
         !wanted.is_subset(&found)
     };
     let lost: Vec<_> = [header::CACHE_CONTROL, header::CONTENT_LOCATION, ETAG, header::VARY]
@@ -116,23 +117,19 @@ fn keeps_fields(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault
     }
 }
 
-/// Returns the members of all lines of a list field, in lower case and without what comes behind `=`: ages count down.
-fn members(headers: &HeaderMap, name: &HeaderName) -> BTreeSet<String> {
-    let lines = headers
-        .get_all(name)
-        .iter()
-        .map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned());
-    if *name == header::CACHE_CONTROL || *name == header::VARY {
-        let lines: Vec<_> = lines.collect();
-        let members = lines.iter().flat_map(|line| line.split(','));
-        let names = members
-            .map(|member| member.split('=').next().unwrap_or_default().trim().to_ascii_lowercase());
-        return names.filter(|name| !name.is_empty()).collect();
+/// Returns what a field says, over all its lines; of the members of a list in lower case and without
+/// what comes behind `=`: ages count down.
+fn said(headers: &HeaderMap, name: &HeaderName) -> BTreeSet<String> {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    if *name != header::CACHE_CONTROL && *name != header::VARY {
+        return headers.get_all(name).iter().map(|line| text(line.as_bytes())).collect();
     }
-    lines.collect()
+    let names = members(headers, name)
+        .map(|member| member.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii());
+    names.filter(|name| !name.is_empty()).map(|name| text(name).to_ascii_lowercase()).collect()
 }
 
-fn has_right_length(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn has_right_length(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let plain = replaced(before, seen)?;
     if !seen.has(CONTENT_LENGTH) || is_zero(seen) {
         return Ok(());
@@ -144,7 +141,7 @@ fn has_right_length(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), F
     }
 }
 
-fn has_no_zero_length(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn has_no_zero_length(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let plain = replaced(before, seen)?;
     if is_zero(seen) && plain.length() != Some(0) {
         return wrong("no Content-Length");
@@ -156,12 +153,12 @@ fn is_zero(answer: &Answer) -> bool {
     answer.content_length() == Some(0)
 }
 
-fn has_no_metadata(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn has_no_metadata(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     replaced(before, seen)?;
     named(METADATA.into_iter().filter(|name| seen.has(name)), "none of: ")
 }
 
-fn keeps_others(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn keeps_others(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let plain = replaced(before, seen)?;
     let may_go = |name: &HeaderName| {
         METADATA.contains(name)

@@ -1,15 +1,15 @@
-//! Are several preconditions judged in the order of section 13.2.2?
+//! Are several preconditions evaluated in the order of section 13.2.2?
 
 use http::{
     header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE},
     HeaderValue,
 };
 
-use super::Rule;
-use crate::conformance::{
-    ask::{not_modified, part, refused, whole, whole_or_bad_request, Ask},
-    facts::seconds_after,
+use crate::{
+    baseline::seconds_after,
     report::Severity::Must,
+    rule::Rule,
+    step::{not_modified, part, refused, whole, whole_or_bad_request, Step},
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -21,9 +21,9 @@ pub(super) const RULES: &[Rule] = &[
         hint: "Ignore If-Modified-Since where If-None-Match is present. Two changes in one second, or a rollback, have the \
                old date and another tag.",
         needs: &["if-none-match/exact", "if-none-match/miss", "validator/stable"],
-        asks: |facts| {
-            let ask = Ask::get(whole).with(IF_NONE_MATCH, HeaderValue::from_static("\"another\""));
-            Ok(vec![ask.with(IF_MODIFIED_SINCE, facts.date()?)])
+        steps: |baseline| {
+            let step = Step::get(whole).with(IF_NONE_MATCH, HeaderValue::from_static("\"another\""));
+            Ok(vec![step.with(IF_MODIFIED_SINCE, baseline.date()?)])
         },
     },
     Rule {
@@ -33,9 +33,9 @@ pub(super) const RULES: &[Rule] = &[
         claim: "If-None-Match switches If-Modified-Since off: the current tag is answered 304, whatever the date.",
         hint: "Ignore If-Modified-Since where If-None-Match is present.",
         needs: &["if-none-match/exact"],
-        asks: |facts| {
-            let ask = Ask::get(not_modified).with(IF_NONE_MATCH, facts.tag()?);
-            Ok(vec![ask.with(IF_MODIFIED_SINCE, seconds_after(facts.date()?, -86_400))])
+        steps: |baseline| {
+            let step = Step::get(not_modified).with(IF_NONE_MATCH, baseline.tag()?);
+            Ok(vec![step.with(IF_MODIFIED_SINCE, seconds_after(baseline.date()?, -86_400))])
         },
     },
     Rule {
@@ -43,14 +43,14 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.3",
         severity: Must,
         claim: "If-None-Match switches If-Modified-Since off even if it cannot be read.",
-        hint: "Ask whether the field is present, not whether it could be read.",
+        hint: "Step whether the field is present, not whether it could be read.",
         needs: &["precedence/tag-over-date"],
-        asks: |facts| {
-            let date = facts.date()?;
+        steps: |baseline| {
+            let date = baseline.date()?;
             Ok(["no-tag", ""]
                 .map(|text| {
-                    let ask = Ask::get(whole_or_bad_request).with(IF_NONE_MATCH, HeaderValue::from_static(text));
-                    ask.with(IF_MODIFIED_SINCE, date)
+                    let step = Step::get(whole_or_bad_request).with(IF_NONE_MATCH, HeaderValue::from_static(text));
+                    step.with(IF_MODIFIED_SINCE, date)
                 })
                 .into())
         },
@@ -62,34 +62,34 @@ pub(super) const RULES: &[Rule] = &[
         claim: "If-Match switches If-Unmodified-Since off.",
         hint: "Ignore If-Unmodified-Since where If-Match is present.",
         needs: &["if-match/miss", "if-match/current"],
-        asks: |facts| {
-            let ask = Ask::get(whole).with(IF_MATCH, facts.strong_tag()?);
-            Ok(vec![ask.with(IF_UNMODIFIED_SINCE, seconds_after(facts.date()?, -86_400))])
+        steps: |baseline| {
+            let step = Step::get(whole).with(IF_MATCH, baseline.strong_tag()?);
+            Ok(vec![step.with(IF_UNMODIFIED_SINCE, seconds_after(baseline.date()?, -86_400))])
         },
     },
     Rule {
         name: "precedence/match-before-none-match",
         section: "13.2.2",
         severity: Must,
-        claim: "If-Match is judged before If-None-Match: 412, not 304.",
-        hint: "Judge in the order of the section: `Preconditions::evaluate` does.",
+        claim: "If-Match is evaluated before If-None-Match: 412, not 304.",
+        hint: "Evaluate in the order of the section: `Preconditions::evaluate` does.",
         needs: &["if-match/miss", "if-none-match/exact"],
-        asks: |facts| {
-            let ask = Ask::get(refused).with(IF_NONE_MATCH, facts.tag()?);
-            Ok(vec![ask.with(IF_MATCH, HeaderValue::from_static("\"another\""))])
+        steps: |baseline| {
+            let step = Step::get(refused).with(IF_NONE_MATCH, baseline.tag()?);
+            Ok(vec![step.with(IF_MATCH, HeaderValue::from_static("\"another\""))])
         },
     },
     Rule {
         name: "precedence/none-match-before-range",
         section: "14.2",
         severity: Must,
-        claim: "If-None-Match is judged before Range: 304, not 206.",
-        hint: "Look at Range when the preconditions have been judged.",
+        claim: "If-None-Match is evaluated before Range: 304, not 206.",
+        hint: "Look at Range when the preconditions have been evaluated.",
         needs: &["if-none-match/exact"],
-        asks: |facts| {
+        steps: |baseline| {
             let first = HeaderValue::from_static("bytes=0-0");
-            let ask = Ask::get(not_modified).with(IF_NONE_MATCH, facts.tag()?);
-            Ok(vec![Ask::get(part).with(RANGE, first.clone()), ask.with(RANGE, first)])
+            let step = Step::get(not_modified).with(IF_NONE_MATCH, baseline.tag()?);
+            Ok(vec![Step::get(part).with(RANGE, first.clone()), step.with(RANGE, first)])
         },
     },
 ];

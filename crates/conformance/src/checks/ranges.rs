@@ -5,12 +5,13 @@ use http::{
     HeaderValue, StatusCode,
 };
 
-use super::{if_none_match::other_strength, Rule};
-use crate::conformance::{
+use super::if_none_match::other_strength;
+use crate::{
     answer::Answer,
-    ask::{part, want, whole, Ask, Fault, Wants},
-    facts::{seconds_after, Facts},
+    baseline::{seconds_after, Baseline},
     report::Severity::{Must, Should},
+    rule::Rule,
+    step::{part, want, whole, Expect, Fault, Step},
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -21,7 +22,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "A part has the ETag of the whole.",
         hint: "Keep the tag of the whole on a 206, and hash no part.",
         needs: &["validator/stable"],
-        asks: |facts| facts.tag().map(|_| vec![range(part), range(has_tag_of_whole)]),
+        steps: |baseline| baseline.tag().map(|_| vec![range(part), range(has_tag_of_whole)]),
     },
     Rule {
         name: "range/if-range-stale",
@@ -30,7 +31,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "If-Range with another tag brings the whole: a part would be glued to something else.",
         hint: "Honour Range only if `Preconditions::allows_range`. `ConditionalLayer` takes care of tags that it made itself.",
         needs: &["answer/get"],
-        asks: |_| Ok(vec![range(part), range(whole).with(IF_RANGE, HeaderValue::from_static("\"another\""))]),
+        steps: |_| Ok(vec![range(part), range(whole).with(IF_RANGE, HeaderValue::from_static("\"another\""))]),
     },
     Rule {
         name: "range/if-range-weak",
@@ -39,7 +40,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "If-Range with a weak tag brings the whole.",
         hint: "Compare strongly: `EntityTag::strong_eq`.",
         needs: &["range/if-range-stale"],
-        asks: |facts| Ok(vec![range(part), range(whole).with(IF_RANGE, other_strength(&facts.strong_tag()?))]),
+        steps: |baseline| Ok(vec![range(part), range(whole).with(IF_RANGE, other_strength(&baseline.strong_tag()?))]),
     },
     Rule {
         name: "range/if-range-date",
@@ -48,8 +49,8 @@ pub(super) const RULES: &[Rule] = &[
         claim: "If-Range with any date but that of Last-Modified brings the whole.",
         hint: "Compare for equality: `later than` is not enough to glue two parts together.",
         needs: &["range/if-range-stale"],
-        asks: |facts| {
-            let date = facts.date()?;
+        steps: |baseline| {
+            let date = baseline.date()?;
             let dated = |seconds| range(whole).with(IF_RANGE, seconds_after(date, seconds));
             Ok(vec![range(part), dated(3600), dated(-3600)])
         },
@@ -60,20 +61,20 @@ pub(super) const RULES: &[Rule] = &[
         severity: Should,
         claim: "If-Range with the current strong tag brings the part.",
         hint: "It is allowed to send the whole, but downloads start again. `ConditionalLayer` does so for tags that it \
-               made itself, since the inner service cannot judge them.",
+               made itself, since the inner service cannot evaluate them.",
         needs: &["validator/stable"],
-        asks: |facts| Ok(vec![range(part), range(is_part).with(IF_RANGE, facts.strong_tag()?)]),
+        steps: |baseline| Ok(vec![range(part), range(is_part).with(IF_RANGE, baseline.strong_tag()?)]),
     },
 ];
 
-fn range(wants: Wants) -> Ask {
-    Ask::get(wants).with(RANGE, HeaderValue::from_static("bytes=0-0"))
+fn range(expect: Expect) -> Step {
+    Step::get(expect).with(RANGE, HeaderValue::from_static("bytes=0-0"))
 }
 
-fn is_part(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn is_part(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     want(seen.status() == StatusCode::PARTIAL_CONTENT, "206 (Partial Content)")
 }
 
-fn has_tag_of_whole(facts: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
-    want(seen.headers().get(ETAG) == facts.plain.headers().get(ETAG), "the ETag of the whole")
+fn has_tag_of_whole(baseline: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    want(seen.headers().get(ETAG) == baseline.plain.headers().get(ETAG), "the ETag of the whole")
 }

@@ -4,16 +4,14 @@ use http::{
     header::{DATE, ETAG, LAST_MODIFIED},
     StatusCode,
 };
+use tower_conditional::HttpDate;
 
-use super::Rule;
 use crate::{
-    conformance::{
-        answer::{date, Answer},
-        ask::{anything, moot, want, wrong, Ask, Fault, Wants},
-        facts::{Facts, Why},
-        report::Severity::{Must, Should},
-    },
-    rules::HttpDate,
+    answer::{date, Answer},
+    baseline::{Baseline, Why},
+    report::Severity::{Must, Should},
+    rule::Rule,
+    step::{anything, moot, want, wrong, Expect, Fault, Step},
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -25,7 +23,7 @@ pub(super) const RULES: &[Rule] = &[
         hint:
             "Check the path, and give what the service asks for with `.header(..)`: a cookie, an authorization, a host.",
         needs: &[],
-        asks: |_| Ok(vec![Ask::get(is_answered)]),
+        steps: |_| Ok(vec![Step::get(is_answered)]),
     },
     Rule {
         name: "validator/present",
@@ -36,17 +34,17 @@ pub(super) const RULES: &[Rule] = &[
             "Add `ConditionalLayer`, or set an ETag in the handler. If it is there, the content may be a stream, too \
                large, or `no-store`. Leave the check out for what is not meant to be revalidated.",
         needs: &["answer/get"],
-        asks: |_| Ok(vec![Ask::get(has_validator)]),
+        steps: |_| Ok(vec![Step::get(has_validator)]),
     },
     Rule {
         name: "validator/etag",
         section: "8.8.3",
         severity: Must,
         claim:
-            "The ETag is one entity tag: octets in double quotes, without a space in them, with W/ in front if weak.",
+            "The ETag is one entity tag: bytes in double quotes, without a space in them, with W/ in front if weak.",
         hint: "Write the quotes: `ETag: \"v1\"`, not `ETag: v1`. `EntityTag::strong(\"v1\")` does.",
         needs: &["validator/present"],
-        asks: |facts| has(facts.plain.has(ETAG), is_tag),
+        steps: |baseline| has(baseline.plain.has(ETAG), is_tag),
     },
     Rule {
         name: "validator/has-etag",
@@ -55,7 +53,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "There is an ETag: dates tell nothing about two changes within one second.",
         hint: "Add `ConditionalLayer`, or make an ETag from a version or from the content, with `EntityTag::of`.",
         needs: &["validator/present"],
-        asks: |_| Ok(vec![Ask::get(has_tag)]),
+        steps: |_| Ok(vec![Step::get(has_tag)]),
     },
     Rule {
         name: "validator/last-modified",
@@ -64,7 +62,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "Last-Modified is one date as in `Sun, 06 Nov 1994 08:49:37 GMT`.",
         hint: "Print it with `HttpDate`. The zone is `GMT`, not `+0000` or `UTC`.",
         needs: &["validator/present"],
-        asks: |facts| has(facts.plain.has(LAST_MODIFIED), is_fixdate),
+        steps: |baseline| has(baseline.plain.has(LAST_MODIFIED), is_fixdate),
     },
     Rule {
         name: "validator/not-in-future",
@@ -73,7 +71,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "Last-Modified is not later than the Date of the answer.",
         hint: "Send the Date in its place, or none.",
         needs: &["validator/last-modified"],
-        asks: |facts| facts.date().map(|_| vec![Ask::get(is_not_in_future)]),
+        steps: |baseline| baseline.date().map(|_| vec![Step::get(is_not_in_future)]),
     },
     Rule {
         name: "validator/stable",
@@ -83,7 +81,7 @@ pub(super) const RULES: &[Rule] = &[
         hint: "What changes at each request (a nonce, the time of day, the order of a map) must not go into the tag; \
                make it from a version of what the answer says. Last-Modified is not the time of the request.",
         needs: &["validator/etag", "validator/last-modified"],
-        asks: |facts| facts.revalidation().map(|_| vec![Ask::get(anything), Ask::get(has_same_validators)]),
+        steps: |baseline| baseline.revalidation().map(|_| vec![Step::get(anything), Step::get(has_same_validators)]),
     },
     Rule {
         name: "validator/one-content",
@@ -92,19 +90,19 @@ pub(super) const RULES: &[Rule] = &[
         claim: "Two answers with the same strong ETag have the same content.",
         hint: "Make the tag from the content, or mark it weak (W/) if the difference does not matter.",
         needs: &["validator/etag"],
-        asks: |facts| facts.strong_tag().map(|_| vec![Ask::get(anything), Ask::get(has_content_of_tag)]),
+        steps: |baseline| baseline.strong_tag().map(|_| vec![Step::get(anything), Step::get(has_content_of_tag)]),
     },
 ];
 
-fn has(is_there: bool, wants: Wants) -> Result<Vec<Ask>, Why> {
+fn has(is_there: bool, expect: Expect) -> Result<Vec<Step>, Why> {
     if is_there {
-        Ok(vec![Ask::get(wants)])
+        Ok(vec![Step::get(expect)])
     } else {
         Err("the field is not there")
     }
 }
 
-fn is_answered(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn is_answered(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     if seen.status() != StatusCode::OK {
         return wrong("200 (OK)");
     }
@@ -114,22 +112,22 @@ fn is_answered(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     Ok(())
 }
 
-fn has_validator(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn has_validator(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     if seen.has(ETAG) || seen.has(LAST_MODIFIED) {
         return Ok(());
     }
     wrong("an ETag or a Last-Modified")
 }
 
-fn has_tag(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn has_tag(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     want(seen.has(ETAG), "an ETag")
 }
 
-fn is_tag(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn is_tag(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     seen.tag().map_or_else(|| wrong("one valid entity tag"), |_| Ok(()))
 }
 
-fn is_fixdate(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn is_fixdate(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let text = seen.headers().get(LAST_MODIFIED).map(|value| value.as_bytes());
     match seen.last_modified() {
         Some(date) if text == Some(date.to_string().as_bytes()) => Ok(()),
@@ -138,7 +136,7 @@ fn is_fixdate(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     }
 }
 
-fn is_not_in_future(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn is_not_in_future(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     match (seen.last_modified(), date(seen.headers(), DATE)) {
         (Some(changed), Some(sent)) if changed > sent => {
             wrong("a Last-Modified that is not later than Date")
@@ -148,7 +146,7 @@ fn is_not_in_future(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault>
     }
 }
 
-fn has_same_validators(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn has_same_validators(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let Some(before) = before.last() else { return Ok(()) };
     // One that comes or goes is no other: the first second of a date is over.
     let differ = |one: Option<HttpDate>, other: Option<HttpDate>| {
@@ -163,7 +161,7 @@ fn has_same_validators(_: &Facts, before: &[Answer], seen: &Answer) -> Result<()
     wrong("the same validators for the same content")
 }
 
-fn has_content_of_tag(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn has_content_of_tag(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     if before.iter().any(|before| before.tag() == seen.tag() && before.differs_from(seen)) {
         return wrong("the same content for the same strong ETag");
     }

@@ -5,12 +5,12 @@ use http::{
     HeaderName, HeaderValue, StatusCode,
 };
 
-use super::Rule;
-use crate::conformance::{
+use crate::{
     answer::Answer,
-    ask::{self, anything, moot, want, Ask, Fault, Wants},
-    facts::{seconds_after, Facts, Why},
+    baseline::{seconds_after, Baseline, Why},
     report::Severity::Must,
+    rule::Rule,
+    step::{self, anything, moot, want, Expect, Fault, Step},
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -20,13 +20,13 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.1",
         severity: Must,
         claim: "A write that was refused with 412 was not done.",
-        hint: "Judge the precondition before the write, not when its answer is there: `PreconditionLayer` does.",
+        hint: "Evaluate the precondition before the write, not when its answer is there: `PreconditionLayer` does.",
         needs: &["validator/stable"],
-        asks: |facts| {
-            let mut asks = write(facts, is_refused, IF_MATCH, ANOTHER)?;
-            asks.insert(0, Ask::get(anything));
-            asks.push(Ask::get(is_unchanged));
-            Ok(asks)
+        steps: |baseline| {
+            let mut steps = write(baseline, is_refused, IF_MATCH, ANOTHER)?;
+            steps.insert(0, Step::get(anything));
+            steps.push(Step::get(is_unchanged));
+            Ok(steps)
         },
     },
     Rule {
@@ -34,10 +34,10 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.1",
         severity: Must,
         claim: "A write with another tag in If-Match is refused with 412.",
-        hint: "Judge the precondition in the handler, with `Preconditions::check`, in one step with the write, or put \
+        hint: "Evaluate the precondition in the handler, with `Preconditions::check`, in one step with the write, or put \
                `PreconditionLayer` in front. A layer that sees the response comes too late.",
         needs: &["answer/get"],
-        asks: |facts| write(facts, refused, IF_MATCH, ANOTHER),
+        steps: |baseline| write(baseline, refused, IF_MATCH, ANOTHER),
     },
     Rule {
         name: "write/if-match-malformed",
@@ -46,10 +46,10 @@ pub(super) const RULES: &[Rule] = &[
         claim: "A write with an If-Match that cannot be read is refused.",
         hint: "Answer 412 or 400. `Preconditions` lets an If-Match that names nothing fail.",
         needs: &["write/if-match-miss"],
-        asks: |facts| {
-            let mut asks = write(facts, refused_or_bad_request, IF_MATCH, HeaderValue::from_static("another"))?;
-            asks.extend(write(facts, refused_or_bad_request, IF_MATCH, HeaderValue::from_static(""))?);
-            Ok(asks)
+        steps: |baseline| {
+            let mut steps = write(baseline, refused_or_bad_request, IF_MATCH, HeaderValue::from_static("another"))?;
+            steps.extend(write(baseline, refused_or_bad_request, IF_MATCH, HeaderValue::from_static(""))?);
+            Ok(steps)
         },
     },
     Rule {
@@ -59,7 +59,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "A write with a weak tag in If-Match is refused, even if it is the current one.",
         hint: "Compare strongly: `EntityTag::strong_eq`.",
         needs: &["write/if-match-miss"],
-        asks: |facts| write(facts, refused, IF_MATCH, facts.tag()?.into_weak()),
+        steps: |baseline| write(baseline, refused, IF_MATCH, baseline.tag()?.into_weak()),
     },
     Rule {
         name: "write/if-none-match-star",
@@ -68,7 +68,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "A write with `If-None-Match: *` is refused with 412 where something exists.",
         hint: "`*` fails if there is a representation: that is how clients create without overwriting.",
         needs: &["write/if-match-miss"],
-        asks: |facts| write(facts, refused, IF_NONE_MATCH, HeaderValue::from_static("*")),
+        steps: |baseline| write(baseline, refused, IF_NONE_MATCH, HeaderValue::from_static("*")),
     },
     Rule {
         name: "write/if-none-match-current",
@@ -77,7 +77,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "A write with the current tag in If-None-Match is refused with 412, not 304.",
         hint: "304 is for GET and HEAD alone.",
         needs: &["write/if-none-match-star", "validator/stable"],
-        asks: |facts| write(facts, refused, IF_NONE_MATCH, facts.tag()?),
+        steps: |baseline| write(baseline, refused, IF_NONE_MATCH, baseline.tag()?),
     },
     Rule {
         name: "write/if-unmodified-since-older",
@@ -86,7 +86,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "A write with an older date in If-Unmodified-Since is refused with 412.",
         hint: "Refuse the write if the resource was modified after the date.",
         needs: &["write/if-match-miss", "validator/stable"],
-        asks: |facts| write(facts, refused, IF_UNMODIFIED_SINCE, seconds_after(facts.date()?, -86_400)),
+        steps: |baseline| write(baseline, refused, IF_UNMODIFIED_SINCE, seconds_after(baseline.date()?, -86_400)),
     },
     Rule {
         name: "write/if-match-current",
@@ -95,7 +95,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "A write with the current tag in If-Match is done.",
         hint: "Compare with the tag that GET sends, the layer's included: both sides must mean the same tag.",
         needs: &["validator/stable"],
-        asks: |facts| write(facts, performed, IF_MATCH, facts.strong_tag()?),
+        steps: |baseline| write(baseline, performed, IF_MATCH, baseline.strong_tag()?),
     },
     Rule {
         name: "write/if-match-over-date",
@@ -104,10 +104,10 @@ pub(super) const RULES: &[Rule] = &[
         claim: "If-Match switches If-Unmodified-Since off on writes, too.",
         hint: "Ignore If-Unmodified-Since where If-Match is present.",
         needs: &["write/if-match-miss", "write/if-match-current"],
-        asks: |facts| {
-            let date = seconds_after(facts.date()?, -86_400);
-            let asks = write(facts, performed, IF_MATCH, facts.strong_tag()?)?;
-            Ok(asks.into_iter().map(|ask| ask.with(IF_UNMODIFIED_SINCE, date)).collect())
+        steps: |baseline| {
+            let date = seconds_after(baseline.date()?, -86_400);
+            let steps = write(baseline, performed, IF_MATCH, baseline.strong_tag()?)?;
+            Ok(steps.into_iter().map(|step| step.with(IF_UNMODIFIED_SINCE, date)).collect())
         },
     },
     Rule {
@@ -117,10 +117,10 @@ pub(super) const RULES: &[Rule] = &[
         claim: "If-Modified-Since is ignored on writes.",
         hint: "It is for GET and HEAD alone.",
         needs: &["write/if-match-current"],
-        asks: |facts| {
-            let date = facts.date()?;
-            let asks = write(facts, performed, IF_MATCH, facts.strong_tag()?)?;
-            Ok(asks.into_iter().map(|ask| ask.with(IF_MODIFIED_SINCE, date)).collect())
+        steps: |baseline| {
+            let date = baseline.date()?;
+            let steps = write(baseline, performed, IF_MATCH, baseline.strong_tag()?)?;
+            Ok(steps.into_iter().map(|step| step.with(IF_MODIFIED_SINCE, date)).collect())
         },
     },
     Rule {
@@ -130,13 +130,13 @@ pub(super) const RULES: &[Rule] = &[
         claim: "An ETag in the answer to a PUT is the one that GET sends from then on.",
         hint: "Do not hash the answer to a write: it is not the representation.",
         needs: &["write/if-match-current"],
-        asks: |facts| {
-            if facts.write()?.method() != http::Method::PUT {
+        steps: |baseline| {
+            if baseline.write()?.method() != http::Method::PUT {
                 return Err("the write is no PUT");
             }
-            let mut asks = write(facts, performed, IF_MATCH, facts.strong_tag()?)?;
-            asks.push(Ask::get(has_tag_of_answer));
-            Ok(asks)
+            let mut steps = write(baseline, performed, IF_MATCH, baseline.strong_tag()?)?;
+            steps.push(Step::get(has_tag_of_answer));
+            Ok(steps)
         },
     },
 ];
@@ -145,12 +145,12 @@ const ANOTHER: HeaderValue = HeaderValue::from_static("\"another\"");
 
 /// Sends the write that was given, with one precondition.
 fn write(
-    facts: &Facts,
-    wants: Wants,
+    baseline: &Baseline,
+    expect: Expect,
     name: HeaderName,
     value: impl Into<HeaderValue>,
-) -> Result<Vec<Ask>, Why> {
-    Ok(vec![Ask::given(facts.write()?, wants).with(name, value)])
+) -> Result<Vec<Step>, Why> {
+    Ok(vec![Step::given(baseline.write()?, expect).with(name, value)])
 }
 
 /// A write that the service does not know, under any precondition, tells nothing.
@@ -163,22 +163,26 @@ fn is_served(seen: &Answer) -> Result<(), Fault> {
     }
 }
 
-fn refused(facts: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn refused(baseline: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     is_served(seen)?;
-    ask::refused(facts, before, seen)
+    step::refused(baseline, before, seen)
 }
 
-fn refused_or_bad_request(facts: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn refused_or_bad_request(
+    baseline: &Baseline,
+    before: &[Answer],
+    seen: &Answer,
+) -> Result<(), Fault> {
     is_served(seen)?;
-    ask::refused_or_bad_request(facts, before, seen)
+    step::refused_or_bad_request(baseline, before, seen)
 }
 
-fn performed(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn performed(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     is_served(seen)?;
     want(seen.status().is_success(), "success (2xx)")
 }
 
-fn is_refused(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn is_refused(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     if seen.status() == StatusCode::PRECONDITION_FAILED {
         Ok(())
     } else {
@@ -187,7 +191,7 @@ fn is_refused(_: &Facts, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
 }
 
 /// Compares by tag where there is one: content may differ and mean the same.
-fn is_unchanged(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn is_unchanged(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let Some(plain) = before.first() else { return Ok(()) };
     let is_same = match (plain.tag(), seen.tag()) {
         (Some(old), Some(new)) => old == new,
@@ -196,7 +200,7 @@ fn is_unchanged(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault
     want(is_same, "what was there before")
 }
 
-fn has_tag_of_answer(_: &Facts, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+fn has_tag_of_answer(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let said = before.last().and_then(|answer| answer.headers().get(ETAG));
     if said.is_none() || seen.status() != StatusCode::OK {
         return moot("the answer to the write has no ETag");

@@ -14,10 +14,8 @@ use http::{
 };
 use http_body_util::Full;
 use tower::Service;
-use tower_conditional::{
-    conformance::{check, Check, Content, Report},
-    Decision, EntityTag, HttpDate, Preconditions, Representation, Validators,
-};
+use tower_conditional::{Decision, EntityTag, HttpDate, Preconditions, Representation, Validators};
+use tower_conditional_conformance::{check, Check, Content, Report};
 
 pub(crate) type Asked = Request<Bytes>;
 pub(crate) type Reply = Response<Full<Bytes>>;
@@ -144,7 +142,7 @@ pub(crate) fn not_modified(mut whole: Reply) -> Reply {
     whole
 }
 
-/// Judges the preconditions of a request by what would be answered.
+/// Evaluates the preconditions of a request by what would be answered.
 pub(crate) fn decide(asked: &Asked, plain: &Reply) -> Decision {
     let current = Representation::Exists(validators(plain));
     Preconditions::from_headers(asked.headers()).evaluate(asked.method(), &current)

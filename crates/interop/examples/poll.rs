@@ -1,7 +1,8 @@
 //! A client that polls a configuration document, and parses it only when it has changed.
 //!
-//! Run with `cargo run --example poll`, which serves a document itself and polls it ten times; with
-//! `cargo run --example poll -- http://127.0.0.1:3000/flags 60` for a minute of somebody else's.
+//! Run with `cargo run -p interop --example poll`, which serves a document itself and polls it ten
+//! times, or with `cargo run -p interop --example poll -- http://127.0.0.1:3000/flags 60`, which polls
+//! another server for a minute.
 
 #![allow(clippy::exhaustive_structs, clippy::print_stdout)]
 

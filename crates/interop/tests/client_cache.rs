@@ -24,7 +24,7 @@ use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use tokio::net::TcpListener;
 use tower_conditional::{ConditionalLayer, FreshnessPolicy};
 
-#[path = "../examples/axum.rs"]
+#[path = "../../../examples/axum.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod axum_example;
 #[path = "../examples/poll.rs"]

@@ -1,6 +1,6 @@
 //! The rules alone, against the `headers` crate: an If-None-Match with many tags.
 //!
-//! `cargo bench --bench rules` prints the table; runs of what is compared alternate, and medians are shown.
+//! `cargo bench -p interop --bench rules` prints the table; runs of what is compared alternate, and medians are shown.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,6 +11,7 @@
     unreachable_pub
 )]
 
+#[path = "../../../benches/support/mod.rs"]
 mod support;
 
 use std::hint::black_box;

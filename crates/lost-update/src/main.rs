@@ -1,6 +1,6 @@
 //! Two editors, one note, a SQL database: the second to save is told so, and nothing is overwritten.
 //!
-//! Run with `cargo run --example lost_update --features axum`.
+//! Run with `cargo run -p lost-update`.
 //!
 //! The layer in front refuses most of what is stale, and answers reads that match without the handler. But only the check
 //! inside the transaction is sound: between the layer's look and the write another writer may come, from another process

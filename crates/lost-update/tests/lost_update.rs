@@ -1,5 +1,4 @@
 //! The example with a database: of many writers who saw the same version, one wins.
-#![cfg(feature = "axum")]
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{env, fs, path::PathBuf, process};
@@ -12,7 +11,7 @@ use axum::{
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
-#[path = "../examples/lost_update.rs"]
+#[path = "../src/main.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod lost_update;
 
