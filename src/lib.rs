@@ -168,7 +168,7 @@
 //!
 //! The last asks the service itself with a GET, and runs writes of one resource one after the other. The second also spares
 //! the handler the reads that are answered with 304. All can insist on a precondition, and answer 428 (Precondition
-//! Required). The examples `lost_update`, with a database, and `axum` show the first.
+//! Required). The example `axum` and the package `lost-update`, with a database, show the first.
 //!
 //! Put a `PreconditionLayer` where authorization has been seen to: what it answers tells of the resource. With a
 //! `ConditionalLayer` it goes in any order, outside or inside; both then take the tag that the source knows:
@@ -227,9 +227,9 @@
 //! for its sake; and on a 304 from an Axum `Router` you see a `content-length: 0`, which Axum adds and Hyper drops again
 //! over HTTP/1.1.
 //!
-//! With the feature `conformance`, the module `conformance` checks whether a service, with or without the layer,
-//! revalidates as the RFC says; in one line, for a test or CI:
-//! `conformance::check(app(), "/feed").await.assert_ok()`.
+//! The crate [tower-conditional-conformance](https://docs.rs/tower-conditional-conformance) checks
+//! whether a service, with or without the layer, revalidates as the RFC says; in one line, for a test
+//! or CI: `tower_conditional_conformance::check(app(), "/feed").await.assert_ok()`.
 //!
 //! # In production
 //!
@@ -246,7 +246,6 @@
 //!   that its writes are refused by.
 //! - `blake3`: the hash `Blake3`, for [`ConditionalLayer::digest`]: faster than SHA-256 from some KiB on, for content that
 //!   was not seen before. It wants a C compiler.
-//! - `conformance`: the module of that name, with checks for your own tests. It needs no further crate.
 //! - `tracing`: one event for each decision, at level DEBUG, with outcome and status; target `tower_conditional`.
 //!
 //! # Versions
