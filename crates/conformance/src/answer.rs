@@ -42,7 +42,8 @@ enum ReadEnd {
 }
 
 impl Answer {
-    /// Reads the content of a response, at most [`LIMIT`] bytes of it, and waits for it no longer than `timeout`.
+    /// Reads the content of a response, at most [`LIMIT`] bytes of it, and waits for it no longer
+    /// than `timeout`.
     pub(crate) async fn read<B>(
         response: Response<B>,
         timeout: Duration,

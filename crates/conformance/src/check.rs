@@ -21,9 +21,9 @@ use crate::{
 
 /// Checks how a service answers conditional requests for `uri`: `.await` it for the [`Report`].
 ///
-/// The service gets requests whose body is [`Content`]: routers and most layers take that, and so does a closure that does
-/// not say what it takes. For others there is [`check_with`]. It is called again and again, one request after the other;
-/// should it panic, so does the check.
+/// The service gets requests whose body is [`Content`]: routers and most layers take that, and so
+/// does a closure that does not say what it takes. For others there is [`check_with`]. It is called
+/// again and again, one request after the other; should it panic, so does the check.
 ///
 /// See the [crate docs](crate) for an example.
 ///
@@ -44,14 +44,15 @@ where
 /// # use axum::body::Body;
 /// # use http::{Request, Response};
 /// # use tower_conditional_conformance::check_with;
-/// # async fn run(service: tower::util::BoxCloneSyncService<Request<Body>, Response<Body>, std::io::Error>) {
+/// # type Service<B> = tower::util::BoxCloneSyncService<Request<B>, Response<Body>, String>;
+/// # async fn run(service: Service<Body>) {
 /// check_with(service, "/feed", Body::new).await.assert_ok();
 /// # }
-/// # async fn run_unit(service: tower::util::BoxCloneSyncService<Request<()>, Response<Body>, std::io::Error>) {
+/// # async fn run_unit(service: Service<()>) {
 /// check_with(service, "/feed", drop).await.assert_ok(); // `Request<()>`
 /// # }
 /// # use http_body_util::Full;
-/// # async fn run_full(service: tower::util::BoxCloneSyncService<Request<Full<bytes::Bytes>>, Response<Body>, String>) {
+/// # async fn run_full(service: Service<Full<bytes::Bytes>>) {
 /// check_with(service, "/feed", |content| Full::new(content.into())).await.assert_ok();
 /// # }
 /// ```
@@ -94,7 +95,8 @@ where
 /// # use tower_conditional_conformance::check;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// # let app = Router::new().route("/feed", get(|| async { "news" })).layer(ConditionalLayer::new());
+/// # let app = Router::new().route("/feed", get(|| async { "news" }));
+/// # let app = app.layer(ConditionalLayer::new());
 /// check(app, "/feed")
 ///     .header("authorization", "Bearer test")
 ///     .without("head")
@@ -156,7 +158,8 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Says how to change the resource, so that its content differs afterwards; it is called three times at most.
+    /// Says how to change the resource, so that its content differs afterwards; it is called three
+    /// times at most.
     ///
     /// Without it the group `change` is not applicable.
     ///
@@ -168,8 +171,11 @@ impl<'a> Check<'a> {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
     /// let visits = Arc::new(AtomicUsize::new(0));
-    /// # let read = |State(visits): State<Arc<AtomicUsize>>| async move { visits.load(Ordering::Relaxed).to_string() };
-    /// # let app = Router::new().route("/visits", get(read)).with_state(visits.clone()).layer(ConditionalLayer::new());
+    /// # let read = |State(visits): State<Arc<AtomicUsize>>| async move {
+    /// #     visits.load(Ordering::Relaxed).to_string()
+    /// # };
+    /// # let app = Router::new().route("/visits", get(read)).with_state(visits.clone());
+    /// # let app = app.layer(ConditionalLayer::new());
     /// let check = tower_conditional_conformance::check(app, "/visits").changes(async || {
     ///     visits.fetch_add(1, Ordering::Relaxed);
     /// });
@@ -181,15 +187,17 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Gives a write that succeeds and changes the content, to see whether it is refused when it should be.
+    /// Gives a write that succeeds and changes the content, to see whether it is refused when it
+    /// should be.
     ///
-    /// It is sent with preconditions, to its own URI, about a dozen times; a guarded service performs it three or four
-    /// times. Without it the group `write` is not applicable.
+    /// It is sent with preconditions, to its own URI, about a dozen times; a guarded service
+    /// performs it three or four times. Without it the group `write` is not applicable.
     ///
     /// ```
     /// # use http::Request;
     /// # fn with(check: tower_conditional_conformance::Check<'_>) {
-    /// let write = Request::put("/flags").header("content-type", "application/json").body(r#"{"dark-mode":false}"#).unwrap();
+    /// let write = Request::put("/flags").header("content-type", "application/json");
+    /// let write = write.body(r#"{"dark-mode":false}"#).unwrap();
     /// let check = check.writes(write);
     /// # }
     /// ```
@@ -242,7 +250,9 @@ impl<'a> Check<'a> {
     /// # use http::{header::CACHE_CONTROL, Request};
     /// # fn with(check: tower_conditional_conformance::Check<'_>) {
     /// let request = Request::get("/feed").body("").unwrap();
-    /// let check = check.also("it says how long it is fresh", request, |head| head.headers.contains_key(CACHE_CONTROL));
+    /// let check = check.also("it says how long it is fresh", request, |head| {
+    ///     head.headers.contains_key(CACHE_CONTROL)
+    /// });
     /// # }
     /// ```
     pub fn also(

@@ -10,7 +10,8 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// The content of a request that a check sends: nothing, or what [`writes`](super::Check::writes) was given.
+/// The content of a request that a check sends: nothing, or what [`writes`](super::Check::writes)
+/// was given.
 ///
 /// Routers take it as it is. What a service with a request body of its own makes of it is told to
 /// [`check_with`](super::check_with).

@@ -1,8 +1,8 @@
 //! Checks how a running server answers conditional requests.
 //!
-//! Run with `cargo run -p tower-conditional-conformance --features cli -- http://127.0.0.1:3000/flags`,
-//! while `cargo run --example axum` runs. The exit status is 0 if all is well, 1 if a check of
-//! severity MUST failed, and 2 if there is no answer.
+//! Run with `cargo run -p tower-conditional-conformance --features cli --
+//! http://127.0.0.1:3000/flags`, while `cargo run --example axum` runs. The exit status is 0 if all
+//! is well, 1 if a check of severity MUST failed, and 2 if there is no answer.
 
 use std::{
     env,
@@ -143,7 +143,11 @@ impl Page {
         } else {
             self.paint(RED, "not as it must be")
         };
-        writeln!(out, "\n{verdict}: {passed} passed, {must} MUST and {should} SHOULD failed, {moot} not applicable")
+        writeln!(
+            out,
+            "\n{verdict}: {passed} passed, {must} MUST and {should} SHOULD failed, \
+             {moot} not applicable"
+        )
     }
 
     fn print_finding(&self, finding: &Finding, out: &mut impl Write) -> io::Result<()> {

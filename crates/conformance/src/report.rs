@@ -4,8 +4,8 @@ use std::{borrow::Cow, fmt};
 
 /// What the checks of a [`Check`](super::Check) found.
 ///
-/// Written with `{}` it shows what failed, with what was sent and seen and how to fix it, and names what was not
-/// applicable; with `{:#}` it shows everything.
+/// Written with `{}` it shows what failed, with what was sent and seen and how to fix it, and names
+/// what was not applicable; with `{:#}` it shows everything.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -126,7 +126,8 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// Names what is not applicable for one reason: a group as such, where the reason is that of all its checks.
+    /// Names what is not applicable for one reason: a group as such, where the reason is that of
+    /// all its checks.
     fn names_without(&self, why: &str) -> Vec<String> {
         let mut names = Vec::new();
         for finding in self.findings.iter().filter(|finding| finding.is_moot_because(why)) {
@@ -162,7 +163,8 @@ impl Finding {
         &self.name
     }
 
-    /// Returns the clause that the check is about, such as `RFC 9110, 13.1.2`; empty for a check of one's own.
+    /// Returns the clause that the check is about, such as `RFC 9110, 13.1.2`; empty for a check of
+    /// one's own.
     #[must_use]
     pub fn clause(&self) -> String {
         if self.section.is_empty() {
@@ -190,7 +192,8 @@ impl Finding {
         self.hint
     }
 
-    /// Returns what was sent (`> `) and what was seen (`< `), a line each; the values of secret fields are left out.
+    /// Returns what was sent (`> `) and what was seen (`< `), a line each; the values of secret
+    /// fields are left out.
     #[must_use]
     pub fn transcript(&self) -> &[String] {
         &self.log
@@ -245,7 +248,8 @@ impl fmt::Display for Finding {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Severity {
-    /// RFC 9110 demands it, or nothing can be revalidated without it: a client may get something wrong.
+    /// RFC 9110 demands it, or nothing can be revalidated without it: a client may get something
+    /// wrong.
     Must,
     /// RFC 9110 recommends it, or others have had trouble without it.
     Should,

@@ -42,7 +42,8 @@ impl Session<'_> {
     /// Makes all checks that were asked for.
     pub(crate) async fn run(mut self) -> Report {
         let mut findings = Vec::new();
-        // Checks that failed, or were not made because others failed; and why those that need them are not made.
+        // Checks that failed, or were not made because others failed; and why those that need them
+        // are not made.
         let mut in_vain: HashMap<&str, String> = HashMap::new();
         let mut baseline = self.scout().await;
         let left_out = mem::take(&mut self.left_out);

@@ -27,7 +27,8 @@ pub(crate) async fn within<T>(timeout: Duration, future: impl Future<Output = T>
 
 /// A thread that sleeps, and wakes the task in the end.
 ///
-/// Deliberately no timer of a runtime: tests run on many runtimes, on some without timers, and with time standing still.
+/// Deliberately no timer of a runtime: tests run on many runtimes, on some without timers, and with
+/// time standing still.
 struct ThreadTimer {
     signal: Arc<Mutex<Signal>>,
     /// The thread ends early when this is dropped.

@@ -28,7 +28,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.2",
         severity: Must,
         claim: "After a change the old tag is not answered 304.",
-        hint: "Look at the resource before answering 304. A stored tag must go when the resource changes.",
+        hint: "Look at the resource before answering 304. A stored tag must go when the resource \
+               changes.",
         needs: &["change/etag", "if-none-match/miss"],
         steps: |baseline| {
             let tag = baseline.tag()?;

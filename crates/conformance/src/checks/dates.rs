@@ -20,7 +20,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.3",
         severity: Should,
         claim: "The date of Last-Modified in If-Modified-Since is answered 304.",
-        hint: "Compare dates in whole seconds: a file's date has a fraction that the field has not.",
+        hint: "Compare dates in whole seconds: a file's date has a fraction that the field has \
+               not.",
         needs: &["validator/stable"],
         steps: |baseline| Ok(vec![since(IF_MODIFIED_SINCE, baseline.date()?, not_modified)]),
     },
@@ -31,15 +32,17 @@ pub(super) const RULES: &[Rule] = &[
         claim: "An older date in If-Modified-Since is answered with the content.",
         hint: "Answer 304 only if Last-Modified is not later than the date.",
         needs: &["validator/stable"],
-        steps: |baseline| Ok(vec![since(IF_MODIFIED_SINCE, seconds_after(baseline.date()?, -DAY), whole)]),
+        steps: |baseline| {
+            Ok(vec![since(IF_MODIFIED_SINCE, seconds_after(baseline.date()?, -DAY), whole)])
+        },
     },
     Rule {
         name: "if-modified-since/later",
         section: "13.1.3",
         severity: Should,
         claim: "A later date in If-Modified-Since is answered 304.",
-        hint: "It is allowed to answer with the content, and safe: after a rollback a later date proves nothing. \
-               `ConditionalLayer` does so with dates that it made itself.",
+        hint: "It is allowed to answer with the content, and safe: after a rollback a later date \
+               proves nothing. `ConditionalLayer` does so with dates that it made itself.",
         needs: &["if-modified-since/equal"],
         steps: |baseline| {
             // RFC 2616 had a date in the future ignored; that rule is gone.
@@ -52,11 +55,15 @@ pub(super) const RULES: &[Rule] = &[
         section: "5.6.7",
         severity: Must,
         claim: "The two old forms of a date are read, too.",
-        hint: "Read `Sunday, 06-Nov-94 08:49:37 GMT` and `Sun Nov  6 08:49:37 1994`: `HttpDate::parse` does.",
+        hint: "Read `Sunday, 06-Nov-94 08:49:37 GMT` and `Sun Nov  6 08:49:37 1994`: \
+               `HttpDate::parse` does.",
         needs: &["if-modified-since/equal"],
         steps: |baseline| {
             let forms = old_forms(baseline.date()?);
-            Ok(forms.iter().map(|form| Step::get(not_modified).with(IF_MODIFIED_SINCE, text(form))).collect())
+            Ok(forms
+                .iter()
+                .map(|form| Step::get(not_modified).with(IF_MODIFIED_SINCE, text(form)))
+                .collect())
         },
     },
     Rule {
@@ -64,8 +71,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.3",
         severity: Must,
         claim: "What is no HTTP date in If-Modified-Since is ignored.",
-        hint:
-            "Read dates to the letter: `HttpDate::parse`. General date parsers take zones, ISO 8601 and trailing text.",
+        hint: "Read dates to the letter: `HttpDate::parse`. General date parsers take zones, ISO \
+               8601 and trailing text.",
         needs: &["if-modified-since/older"],
         steps: |baseline| invalid(&IF_MODIFIED_SINCE, baseline.date()?, 3600),
     },
@@ -88,14 +95,17 @@ pub(super) const RULES: &[Rule] = &[
         claim: "An older date in If-Unmodified-Since is answered 412.",
         hint: "Refuse the request if Last-Modified is later than the date.",
         needs: &["validator/stable"],
-        steps: |baseline| Ok(vec![since(IF_UNMODIFIED_SINCE, seconds_after(baseline.date()?, -DAY), refused)]),
+        steps: |baseline| {
+            Ok(vec![since(IF_UNMODIFIED_SINCE, seconds_after(baseline.date()?, -DAY), refused)])
+        },
     },
     Rule {
         name: "if-unmodified-since/equal",
         section: "13.1.4",
         severity: Must,
         claim: "The date of Last-Modified in If-Unmodified-Since is answered as without it.",
-        hint: "Compare dates in whole seconds: a file's date has a fraction that the field has not.",
+        hint: "Compare dates in whole seconds: a file's date has a fraction that the field has \
+               not.",
         needs: &["validator/stable"],
         steps: |baseline| Ok(vec![since(IF_UNMODIFIED_SINCE, baseline.date()?, whole)]),
     },
@@ -104,7 +114,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.4",
         severity: Must,
         claim: "What is no HTTP date in If-Unmodified-Since is ignored.",
-        hint: "Read dates to the letter: `HttpDate::parse`. What is no date must not be taken for 1970.",
+        hint: "Read dates to the letter: `HttpDate::parse`. What is no date must not be taken for \
+               1970.",
         needs: &["if-unmodified-since/equal"],
         steps: |baseline| invalid(&IF_UNMODIFIED_SINCE, baseline.date()?, -DAY),
     },
@@ -114,14 +125,17 @@ pub(super) const RULES: &[Rule] = &[
         severity: Should,
         claim: "If-Unmodified-Since is ignored where there is no modification date.",
         hint:
-            "Compare with a date that clients were told, not with the present, with Date or with 1970. A server that \
-               knows a date and does not tell it, as `ConditionalLayer` in the second of a change, may refuse.",
+            "Compare with a date that clients were told, not with the present, with Date or with \
+               1970. A server that knows a date and does not tell it, as `ConditionalLayer` in the \
+               second of a change, may refuse.",
         needs: &["validator/present"],
         steps: |baseline| {
             if baseline.plain.has(LAST_MODIFIED) {
                 return Err("there is a Last-Modified");
             }
-            Ok(vec![Step::get(whole).with(IF_UNMODIFIED_SINCE, text("Sun, 06 Nov 1994 08:49:37 GMT"))])
+            Ok(vec![
+                Step::get(whole).with(IF_UNMODIFIED_SINCE, text("Sun, 06 Nov 1994 08:49:37 GMT"))
+            ])
         },
     },
 ];

@@ -20,8 +20,9 @@ pub(super) const RULES: &[Rule] = &[
         section: "8.8.3.3",
         severity: Must,
         claim: "Encodings have strong tags of their own, or weak ones.",
-        hint: "Put `ConditionalLayer` outside the compression, or inside with `behind_compression(true)`. Where the tag is \
-               the service's own, serve precompressed files, or none: two byte streams under one strong tag get spliced.",
+        hint: "Put `ConditionalLayer` outside the compression, or inside with \
+               `behind_compression(true)`. Where the tag is the service's own, serve precompressed \
+               files, or none: two byte streams under one strong tag get spliced.",
         needs: &["validator/etag"],
         steps: |baseline| baseline.tag().and_then(|_| each(baseline, has_tag_of_its_own)),
     },
@@ -30,7 +31,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "12.5.5",
         severity: Should,
         claim: "All encodings say `Vary: Accept-Encoding`, the plain one too.",
-        hint: "Add the field wherever the encoding may be chosen; caches else give gzip to those who cannot read it.",
+        hint: "Add the field wherever the encoding may be chosen; caches else give gzip to those \
+               who cannot read it.",
         needs: &["answer/get"],
         steps: |baseline| each(baseline, says_vary),
     },
@@ -44,7 +46,9 @@ pub(super) const RULES: &[Rule] = &[
         steps: |baseline| {
             let (encoding, answer) = baseline.encoded()?;
             let tag = answer.tag().ok_or("the encoded answer has no valid entity tag")?;
-            Ok(vec![Step::get(not_modified).with(ACCEPT_ENCODING, encoding.clone()).with(IF_NONE_MATCH, tag)])
+            Ok(vec![Step::get(not_modified)
+                .with(ACCEPT_ENCODING, encoding.clone())
+                .with(IF_NONE_MATCH, tag)])
         },
     },
 ];

@@ -19,7 +19,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.2.1",
         severity: Must,
         claim: "If-None-Match and If-Modified-Since do not turn an error into a 304.",
-        hint: "Ignore preconditions where the answer without them is neither 2xx nor 412: an outage would be hidden.",
+        hint: "Ignore preconditions where the answer without them is neither 2xx nor 412: an \
+               outage would be hidden.",
         needs: &[],
         steps: |baseline| steps(baseline, [(IF_NONE_MATCH, "*"), (IF_MODIFIED_SINCE, FAR_OFF)]),
     },
@@ -28,9 +29,12 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.2.1",
         severity: Must,
         claim: "If-Match and If-Unmodified-Since do not turn an error into a 412.",
-        hint: "Ignore preconditions where the answer without them is neither 2xx nor 412: a 404 stays a 404.",
+        hint: "Ignore preconditions where the answer without them is neither 2xx nor 412: a 404 \
+               stays a 404.",
         needs: &[],
-        steps: |baseline| steps(baseline, [(IF_MATCH, "\"another\""), (IF_UNMODIFIED_SINCE, LONG_AGO)]),
+        steps: |baseline| {
+            steps(baseline, [(IF_MATCH, "\"another\""), (IF_UNMODIFIED_SINCE, LONG_AGO)])
+        },
     },
 ];
 

@@ -19,7 +19,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "9.3.2",
         severity: Must,
         claim: "HEAD is answered 200, as GET is.",
-        hint: "Axum's `get` takes HEAD, too. Leave the group `head` out for what is meant to be fetched with GET alone.",
+        hint: "Axum's `get` takes HEAD, too. Leave the group `head` out for what is meant to be \
+               fetched with GET alone.",
         needs: &["answer/get"],
         steps: |_| Ok(vec![Step::head(is_answered)]),
     },
@@ -28,7 +29,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "9.3.2",
         severity: Must,
         claim: "The answer to HEAD has no content.",
-        hint: "Drop the body. Hyper does so over HTTP/1.1 and an Axum Router always; over HTTP/2 whatever it has goes out.",
+        hint: "Drop the body. Hyper does so over HTTP/1.1 and an Axum Router always; over HTTP/2 \
+               whatever it has goes out.",
         needs: &["head/answers"],
         steps: |_| Ok(vec![Step::head(has_no_content)]),
     },
@@ -37,7 +39,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "8.6",
         severity: Must,
         claim: "Content-Length on HEAD is that of GET, or is not there.",
-        hint: "Do not send 0 for content that was left out. An Axum handler of its own for HEAD does so; `get` alone does not.",
+        hint: "Do not send 0 for content that was left out. An Axum handler of its own for HEAD \
+               does so; `get` alone does not.",
         needs: &["head/answers"],
         steps: |_| Ok(vec![Step::get(anything), Step::head(has_right_length)]),
     },
@@ -46,16 +49,20 @@ pub(super) const RULES: &[Rule] = &[
         section: "9.3.2",
         severity: Must,
         claim: "HEAD has no other ETag than GET.",
-        hint: "Do not hash the empty content of HEAD. Put the layer inside the Router, or use `head_as_get(true)`.",
+        hint: "Do not hash the empty content of HEAD. Put the layer inside the Router, or use \
+               `head_as_get(true)`.",
         needs: &["head/answers", "validator/stable"],
-        steps: |baseline| baseline.tag().map(|_| vec![Step::get(anything), Step::head(has_no_other_tag)]),
+        steps: |baseline| {
+            baseline.tag().map(|_| vec![Step::get(anything), Step::head(has_no_other_tag)])
+        },
     },
     Rule {
         name: "head/has-etag",
         section: "9.3.2",
         severity: Should,
         claim: "HEAD has an ETag if GET has one.",
-        hint: "Put the layer inside the Router, where HEAD still has its content, or use `head_as_get(true)`.",
+        hint: "Put the layer inside the Router, where HEAD still has its content, or use \
+               `head_as_get(true)`.",
         needs: &["head/answers"],
         steps: |baseline| baseline.tag().map(|_| vec![Step::head(has_tag)]),
     },

@@ -17,7 +17,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Must,
         claim: "Another tag in If-Match is answered 412.",
         hint:
-            "Evaluate If-Match on reads, too: a client that fetches the rest of a file relies on it.",
+            "Evaluate If-Match on reads, too: a client that fetches the rest of a file relies on \
+               it.",
         needs: &["validator/etag"],
         steps: |baseline| {
             Ok(vec![only(
@@ -53,8 +54,8 @@ pub(super) const RULES: &[Rule] = &[
         name: "if-match/lines",
         section: "5.3",
         severity: Must,
-        claim:
-            "The current tag is found in the second line of If-Match: several lines are one list.",
+        claim: "The current tag is found in the second line of If-Match: several lines are one \
+               list.",
         hint: "Read all lines: `HeaderMap::get_all`, not `get`.",
         needs: &["if-match/current"],
         steps: |baseline| {

@@ -16,8 +16,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.2",
         severity: Must,
         claim: "The current tag in If-None-Match is answered 304.",
-        hint: "Compare the tag of the answer with the field before the content is sent: `ConditionalLayer` does, for tags \
-               of a handler's own, too.",
+        hint: "Compare the tag of the answer with the field before the content is sent: \
+               `ConditionalLayer` does, for tags of a handler's own, too.",
         needs: &["validator/stable"],
         steps: |baseline| Ok(vec![revalidate(&baseline.tag()?.into(), not_modified)]),
     },
@@ -26,9 +26,13 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.2",
         severity: Must,
         claim: "If-None-Match compares weakly: W/\"v1\" and \"v1\" are the same to it.",
-        hint: "Leave `W/` out of the comparison, on both sides: `EntityTag::weak_eq`. Proxies that compress make tags weak.",
+        hint:
+            "Leave `W/` out of the comparison, on both sides: `EntityTag::weak_eq`. Proxies that \
+               compress make tags weak.",
         needs: &["if-none-match/exact"],
-        steps: |baseline| Ok(vec![revalidate(&baseline.tag().map(|tag| other_strength(&tag))?, not_modified)]),
+        steps: |baseline| {
+            Ok(vec![revalidate(&baseline.tag().map(|tag| other_strength(&tag))?, not_modified)])
+        },
     },
     Rule {
         name: "if-none-match/list",
@@ -48,7 +52,8 @@ pub(super) const RULES: &[Rule] = &[
         name: "if-none-match/lines",
         section: "5.3",
         severity: Must,
-        claim: "The current tag is found in the second line of the field: several lines are one list.",
+        claim: "The current tag is found in the second line of the field: several lines are one \
+               list.",
         hint: "Read all lines: `HeaderMap::get_all`, not `get`.",
         needs: &["if-none-match/exact"],
         steps: |baseline| {
@@ -60,7 +65,8 @@ pub(super) const RULES: &[Rule] = &[
         name: "if-none-match/star",
         section: "13.1.2",
         severity: Must,
-        claim: "`*` in If-None-Match is answered 304: it means that there is a representation, with or without a tag.",
+        claim: "`*` in If-None-Match is answered 304: it means that there is a representation, \
+               with or without a tag.",
         hint: "Treat `*` as a match whenever the answer would be 200.",
         needs: &["if-none-match/exact"],
         steps: |baseline| {
@@ -85,7 +91,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "8.8.3",
         severity: Must,
         claim: "A comma inside a tag does not end it: \"x,v1\" is another tag than \"v1\".",
-        hint: "Do not split the field at commas: read a quoted tag, then the comma. `Preconditions::from_headers` does.",
+        hint: "Do not split the field at commas: read a quoted tag, then the comma. \
+               `Preconditions::from_headers` does.",
         needs: &["if-none-match/miss"],
         steps: |baseline| {
             let tag = baseline.tag()?;
@@ -103,7 +110,9 @@ pub(super) const RULES: &[Rule] = &[
         needs: &["if-none-match/miss"],
         steps: |baseline| {
             baseline.tag()?;
-            Ok(["\"*\"", "\"x,*,y\""].map(|text| revalidate(&HeaderValue::from_static(text), whole)).into())
+            Ok(["\"*\"", "\"x,*,y\""]
+                .map(|text| revalidate(&HeaderValue::from_static(text), whole))
+                .into())
         },
     },
     Rule {
@@ -111,7 +120,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.2",
         severity: Must,
         claim: "What cannot be read in If-None-Match matches nothing, and breaks nothing.",
-        hint: "Let a member that is no entity tag match nothing; answer with the content, or with 400.",
+        hint: "Let a member that is no entity tag match nothing; answer with the content, or with \
+               400.",
         needs: &["if-none-match/miss"],
         steps: |baseline| {
             baseline.tag()?;
@@ -127,7 +137,9 @@ pub(super) const RULES: &[Rule] = &[
         hint: "Compare with the quotes on. What is harmless here lets writes through in If-Match.",
         needs: &["if-none-match/miss"],
         steps: |baseline| match baseline.tag()? {
-            tag if tag.opaque().is_empty() || tag.opaque() == b"*" => Err("the tag is nothing without its quotes"),
+            tag if tag.opaque().is_empty() || tag.opaque() == b"*" => {
+                Err("the tag is nothing without its quotes")
+            }
             tag => Ok(vec![revalidate(&value(&[tag.opaque()]), whole_or_bad_request)]),
         },
     },

@@ -22,7 +22,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "15.4.5",
         severity: Must,
         claim: "A 304 has no content and no trailers.",
-        hint: "Send an empty body that says that it has ended. Over HTTP/2 whatever it has goes out.",
+        hint: "Send an empty body that says that it has ended. Over HTTP/2 whatever it has goes \
+               out.",
         needs: &["validator/present"],
         steps: |baseline| after_plain(baseline, has_no_content),
     },
@@ -30,8 +31,10 @@ pub(super) const RULES: &[Rule] = &[
         name: "304/fields",
         section: "15.4.5",
         severity: Must,
-        claim: "A 304 has the Cache-Control, Content-Location, Date, ETag, Expires and Vary that the 200 has.",
-        hint: "Edit the head of the 200, and keep all lines of a field: caches update what they stored with it.",
+        claim: "A 304 has the Cache-Control, Content-Location, Date, ETag, Expires and Vary that \
+               the 200 has.",
+        hint: "Edit the head of the 200, and keep all lines of a field: caches update what they \
+               stored with it.",
         needs: &["validator/present"],
         steps: |baseline| after_plain(baseline, keeps_fields),
     },
@@ -49,9 +52,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "8.6",
         severity: Should,
         claim: "A 304 does not say `Content-Length: 0`, unless the 200 does.",
-        hint:
-            "Axum adds it to what leaves a Router, and Hyper removes it over HTTP/1.1, so it does little harm. A layer \
-               around the whole Router can remove it.",
+        hint: "Axum adds it to what leaves a Router, and Hyper removes it over HTTP/1.1, so it \
+               does little harm. A layer around the whole Router can remove it.",
         needs: &["304/length"],
         steps: |baseline| after_plain(baseline, has_no_zero_length),
     },
@@ -60,7 +62,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "15.4.5",
         severity: Should,
         claim: "A 304 does not describe content that it does not have.",
-        hint: "Remove Content-Type, Content-Encoding, Content-Language, Content-Range and Transfer-Encoding.",
+        hint: "Remove Content-Type, Content-Encoding, Content-Language, Content-Range and \
+               Transfer-Encoding.",
         needs: &["validator/present"],
         steps: |baseline| after_plain(baseline, has_no_metadata),
     },
@@ -69,7 +72,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "15.4.5",
         severity: Should,
         claim: "A 304 keeps the other fields of the 200: cookies, CORS, security, tracing.",
-        hint: "Remove what describes content by name; a list of what may stay breaks CORS and policies.",
+        hint: "Remove what describes content by name; a list of what may stay breaks CORS and \
+               policies.",
         needs: &["validator/present"],
         steps: |baseline| after_plain(baseline, keeps_others),
     },
@@ -117,8 +121,8 @@ fn keeps_fields(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fa
     }
 }
 
-/// Returns what a field says, over all its lines; of the members of a list in lower case and without
-/// what comes behind `=`: ages count down.
+/// Returns what a field says, over all its lines; of the members of a list in lower case and
+/// without what comes behind `=`: ages count down.
 fn said(headers: &HeaderMap, name: &HeaderName) -> BTreeSet<String> {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     if *name != header::CACHE_CONTROL && *name != header::VARY {

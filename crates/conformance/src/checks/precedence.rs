@@ -17,12 +17,15 @@ pub(super) const RULES: &[Rule] = &[
         name: "precedence/tag-over-date",
         section: "13.1.3",
         severity: Must,
-        claim: "If-None-Match switches If-Modified-Since off: another tag is answered with the content, whatever the date.",
-        hint: "Ignore If-Modified-Since where If-None-Match is present. Two changes in one second, or a rollback, have the \
-               old date and another tag.",
+        claim: "If-None-Match switches If-Modified-Since off: another tag is answered with the \
+               content, whatever the date.",
+        hint:
+            "Ignore If-Modified-Since where If-None-Match is present. Two changes in one second, \
+               or a rollback, have the old date and another tag.",
         needs: &["if-none-match/exact", "if-none-match/miss", "validator/stable"],
         steps: |baseline| {
-            let step = Step::get(whole).with(IF_NONE_MATCH, HeaderValue::from_static("\"another\""));
+            let step =
+                Step::get(whole).with(IF_NONE_MATCH, HeaderValue::from_static("\"another\""));
             Ok(vec![step.with(IF_MODIFIED_SINCE, baseline.date()?)])
         },
     },
@@ -30,7 +33,8 @@ pub(super) const RULES: &[Rule] = &[
         name: "precedence/hit-over-date",
         section: "13.1.3",
         severity: Must,
-        claim: "If-None-Match switches If-Modified-Since off: the current tag is answered 304, whatever the date.",
+        claim: "If-None-Match switches If-Modified-Since off: the current tag is answered 304, \
+               whatever the date.",
         hint: "Ignore If-Modified-Since where If-None-Match is present.",
         needs: &["if-none-match/exact"],
         steps: |baseline| {
@@ -49,7 +53,8 @@ pub(super) const RULES: &[Rule] = &[
             let date = baseline.date()?;
             Ok(["no-tag", ""]
                 .map(|text| {
-                    let step = Step::get(whole_or_bad_request).with(IF_NONE_MATCH, HeaderValue::from_static(text));
+                    let step = Step::get(whole_or_bad_request)
+                        .with(IF_NONE_MATCH, HeaderValue::from_static(text));
                     step.with(IF_MODIFIED_SINCE, date)
                 })
                 .into())

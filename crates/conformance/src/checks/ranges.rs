@@ -28,10 +28,17 @@ pub(super) const RULES: &[Rule] = &[
         name: "range/if-range-stale",
         section: "13.1.5",
         severity: Must,
-        claim: "If-Range with another tag brings the whole: a part would be glued to something else.",
-        hint: "Honour Range only if `Preconditions::allows_range`. `ConditionalLayer` takes care of tags that it made itself.",
+        claim: "If-Range with another tag brings the whole: a part would be glued to something \
+               else.",
+        hint: "Honour Range only if `Preconditions::allows_range`. `ConditionalLayer` takes care \
+               of tags that it made itself.",
         needs: &["answer/get"],
-        steps: |_| Ok(vec![range(part), range(whole).with(IF_RANGE, HeaderValue::from_static("\"another\""))]),
+        steps: |_| {
+            Ok(vec![
+                range(part),
+                range(whole).with(IF_RANGE, HeaderValue::from_static("\"another\"")),
+            ])
+        },
     },
     Rule {
         name: "range/if-range-weak",
@@ -40,7 +47,12 @@ pub(super) const RULES: &[Rule] = &[
         claim: "If-Range with a weak tag brings the whole.",
         hint: "Compare strongly: `EntityTag::strong_eq`.",
         needs: &["range/if-range-stale"],
-        steps: |baseline| Ok(vec![range(part), range(whole).with(IF_RANGE, other_strength(&baseline.strong_tag()?))]),
+        steps: |baseline| {
+            Ok(vec![
+                range(part),
+                range(whole).with(IF_RANGE, other_strength(&baseline.strong_tag()?)),
+            ])
+        },
     },
     Rule {
         name: "range/if-range-date",
@@ -60,10 +72,13 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.5",
         severity: Should,
         claim: "If-Range with the current strong tag brings the part.",
-        hint: "It is allowed to send the whole, but downloads start again. `ConditionalLayer` does so for tags that it \
-               made itself, since the inner service cannot evaluate them.",
+        hint:
+            "It is allowed to send the whole, but downloads start again. `ConditionalLayer` does \
+               so for tags that it made itself, since the inner service cannot evaluate them.",
         needs: &["validator/stable"],
-        steps: |baseline| Ok(vec![range(part), range(is_part).with(IF_RANGE, baseline.strong_tag()?)]),
+        steps: |baseline| {
+            Ok(vec![range(part), range(is_part).with(IF_RANGE, baseline.strong_tag()?)])
+        },
     },
 ];
 

@@ -21,7 +21,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Must,
         claim: "A plain GET is answered 200, and its content arrives unbroken.",
         hint:
-            "Check the path, and give what the service asks for with `.header(..)`: a cookie, an authorization, a host.",
+            "Check the path, and give what the service asks for with `.header(..)`: a cookie, an \
+               authorization, a host.",
         needs: &[],
         steps: |_| Ok(vec![Step::get(is_answered)]),
     },
@@ -30,9 +31,9 @@ pub(super) const RULES: &[Rule] = &[
         section: "8.8",
         severity: Must,
         claim: "There is an ETag or a Last-Modified: without one nothing can be revalidated.",
-        hint:
-            "Add `ConditionalLayer`, or set an ETag in the handler. If it is there, the content may be a stream, too \
-               large, or `no-store`. Leave the check out for what is not meant to be revalidated.",
+        hint: "Add `ConditionalLayer`, or set an ETag in the handler. If it is there, the content \
+               may be a stream, too large, or `no-store`. Leave the check out for what is not \
+               meant to be revalidated.",
         needs: &["answer/get"],
         steps: |_| Ok(vec![Step::get(has_validator)]),
     },
@@ -40,8 +41,8 @@ pub(super) const RULES: &[Rule] = &[
         name: "validator/etag",
         section: "8.8.3",
         severity: Must,
-        claim:
-            "The ETag is one entity tag: bytes in double quotes, without a space in them, with W/ in front if weak.",
+        claim: "The ETag is one entity tag: bytes in double quotes, without a space in them, with \
+               W/ in front if weak.",
         hint: "Write the quotes: `ETag: \"v1\"`, not `ETag: v1`. `EntityTag::strong(\"v1\")` does.",
         needs: &["validator/present"],
         steps: |baseline| has(baseline.plain.has(ETAG), is_tag),
@@ -51,7 +52,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "8.8.3.1",
         severity: Should,
         claim: "There is an ETag: dates tell nothing about two changes within one second.",
-        hint: "Add `ConditionalLayer`, or make an ETag from a version or from the content, with `EntityTag::of`.",
+        hint: "Add `ConditionalLayer`, or make an ETag from a version or from the content, with \
+               `EntityTag::of`.",
         needs: &["validator/present"],
         steps: |_| Ok(vec![Step::get(has_tag)]),
     },
@@ -78,19 +80,27 @@ pub(super) const RULES: &[Rule] = &[
         section: "8.8.1",
         severity: Must,
         claim: "Two GETs in a row have the same ETag and the same Last-Modified.",
-        hint: "What changes at each request (a nonce, the time of day, the order of a map) must not go into the tag; \
-               make it from a version of what the answer says. Last-Modified is not the time of the request.",
+        hint: "What changes at each request (a nonce, the time of day, the order of a map) must \
+               not go into the tag; make it from a version of what the answer says. Last-Modified \
+               is not the time of the request.",
         needs: &["validator/etag", "validator/last-modified"],
-        steps: |baseline| baseline.revalidation().map(|_| vec![Step::get(anything), Step::get(has_same_validators)]),
+        steps: |baseline| {
+            baseline
+                .revalidation()
+                .map(|_| vec![Step::get(anything), Step::get(has_same_validators)])
+        },
     },
     Rule {
         name: "validator/one-content",
         section: "8.8.1",
         severity: Must,
         claim: "Two answers with the same strong ETag have the same content.",
-        hint: "Make the tag from the content, or mark it weak (W/) if the difference does not matter.",
+        hint: "Make the tag from the content, or mark it weak (W/) if the difference does not \
+               matter.",
         needs: &["validator/etag"],
-        steps: |baseline| baseline.strong_tag().map(|_| vec![Step::get(anything), Step::get(has_content_of_tag)]),
+        steps: |baseline| {
+            baseline.strong_tag().map(|_| vec![Step::get(anything), Step::get(has_content_of_tag)])
+        },
     },
 ];
 

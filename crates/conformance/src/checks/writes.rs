@@ -20,7 +20,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.1",
         severity: Must,
         claim: "A write that was refused with 412 was not done.",
-        hint: "Evaluate the precondition before the write, not when its answer is there: `PreconditionLayer` does.",
+        hint: "Evaluate the precondition before the write, not when its answer is there: \
+               `PreconditionLayer` does.",
         needs: &["validator/stable"],
         steps: |baseline| {
             let mut steps = write(baseline, is_refused, IF_MATCH, ANOTHER)?;
@@ -34,8 +35,9 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.1",
         severity: Must,
         claim: "A write with another tag in If-Match is refused with 412.",
-        hint: "Evaluate the precondition in the handler, with `Preconditions::check`, in one step with the write, or put \
-               `PreconditionLayer` in front. A layer that sees the response comes too late.",
+        hint: "Evaluate the precondition in the handler, with `Preconditions::check`, in one step \
+               with the write, or put `PreconditionLayer` in front. A layer that sees the response \
+               comes too late.",
         needs: &["answer/get"],
         steps: |baseline| write(baseline, refused, IF_MATCH, ANOTHER),
     },
@@ -47,8 +49,18 @@ pub(super) const RULES: &[Rule] = &[
         hint: "Answer 412 or 400. `Preconditions` lets an If-Match that names nothing fail.",
         needs: &["write/if-match-miss"],
         steps: |baseline| {
-            let mut steps = write(baseline, refused_or_bad_request, IF_MATCH, HeaderValue::from_static("another"))?;
-            steps.extend(write(baseline, refused_or_bad_request, IF_MATCH, HeaderValue::from_static(""))?);
+            let mut steps = write(
+                baseline,
+                refused_or_bad_request,
+                IF_MATCH,
+                HeaderValue::from_static("another"),
+            )?;
+            steps.extend(write(
+                baseline,
+                refused_or_bad_request,
+                IF_MATCH,
+                HeaderValue::from_static(""),
+            )?);
             Ok(steps)
         },
     },
@@ -66,7 +78,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.2",
         severity: Must,
         claim: "A write with `If-None-Match: *` is refused with 412 where something exists.",
-        hint: "`*` fails if there is a representation: that is how clients create without overwriting.",
+        hint: "`*` fails if there is a representation: that is how clients create without \
+               overwriting.",
         needs: &["write/if-match-miss"],
         steps: |baseline| write(baseline, refused, IF_NONE_MATCH, HeaderValue::from_static("*")),
     },
@@ -86,14 +99,18 @@ pub(super) const RULES: &[Rule] = &[
         claim: "A write with an older date in If-Unmodified-Since is refused with 412.",
         hint: "Refuse the write if the resource was modified after the date.",
         needs: &["write/if-match-miss", "validator/stable"],
-        steps: |baseline| write(baseline, refused, IF_UNMODIFIED_SINCE, seconds_after(baseline.date()?, -86_400)),
+        steps: |baseline| {
+            write(baseline, refused, IF_UNMODIFIED_SINCE, seconds_after(baseline.date()?, -86_400))
+        },
     },
     Rule {
         name: "write/if-match-current",
         section: "13.1.1",
         severity: Must,
         claim: "A write with the current tag in If-Match is done.",
-        hint: "Compare with the tag that GET sends, the layer's included: both sides must mean the same tag.",
+        hint:
+            "Compare with the tag that GET sends, the layer's included: both sides must mean the \
+               same tag.",
         needs: &["validator/stable"],
         steps: |baseline| write(baseline, performed, IF_MATCH, baseline.strong_tag()?),
     },
