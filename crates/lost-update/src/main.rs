@@ -161,7 +161,7 @@ impl Notes {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let current = find(&transaction, id)?;
-            asked.check_required(&Method::PUT, &state(current.as_ref()))?;
+            asked.check_required(&Method::PUT, state(current.as_ref()))?;
 
             let before = current.map_or(0, |note| note.version);
             let note = Note { version: before + 1, text };
