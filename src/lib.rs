@@ -131,10 +131,10 @@
 //!
 //! Downloads, exports and videos are not read ahead. Three settings, each for itself, give them tags all the same:
 //!
-//! - [`replace_inner_tags`](ConditionalLayer::replace_inner_tags), for file servers and upstreams that make tags of their own:
-//!   the content is hashed while it is sent for the first time, and known again by the inner tag from then on. All replicas
-//!   and all deploys give it the same tag, and a 304 costs nothing. [`learn_inner_tags`](ConditionalLayer::learn_inner_tags)
-//!   does the same and leaves the inner tags valid.
+//! - [`inner_tags(InnerTags::Replace)`](ConditionalLayer::inner_tags), for file servers and upstreams that make tags of
+//!   their own: the content is hashed while it is sent for the first time, and known again by the inner tag from then on.
+//!   All replicas and all deploys give it the same tag, and a 304 costs nothing. `InnerTags::Learn` does the same and
+//!   leaves the inner tags valid.
 //! - [`trailer_tags`](ConditionalLayer::trailer_tags), for content of which nothing is known: the tag follows it.
 //! - [`ranges`](ConditionalLayer::ranges): a download that broke off goes on where it was, on another server too, and never
 //!   with a part of another version.

@@ -87,7 +87,7 @@ where
     }
 }
 
-/// Checks to be made, and settings for them; made by [`check`], and done when awaited.
+/// Checks to be made, and settings for them; made by [`check()`], and done when awaited.
 ///
 /// ```
 /// # use axum::{routing::get, Router};
