@@ -1,27 +1,27 @@
 //! The long reads, beside the [crate docs](crate).
 
 /// What to do when something looks wrong.
-#[doc = include_str!("../TROUBLESHOOTING.md")]
+#[doc = include_str!("guide/troubleshooting.md")]
 pub mod troubleshooting {}
 
 /// nginx, Varnish, and proxies that compress.
-#[doc = include_str!("../PROXIES.md")]
+#[doc = include_str!("guide/proxies.md")]
 pub mod proxies {}
 
 /// What other layers do.
-#[doc = include_str!("../COMPARE.md")]
+#[doc = include_str!("guide/compare.md")]
 pub mod compare {}
 
 /// From other layers to this one.
-#[doc = include_str!("../MIGRATING.md")]
+#[doc = include_str!("guide/migrating.md")]
 pub mod migrating {}
 
 /// Why it is as it is.
-#[doc = include_str!("../DESIGN.md")]
+#[doc = include_str!("guide/design.md")]
 pub mod design {}
 
 /// What it costs.
-#[doc = include_str!("../BENCHMARKS.md")]
+#[doc = include_str!("guide/benchmarks.md")]
 pub mod benchmarks {}
 
 /// What changed.

@@ -30,8 +30,8 @@
 //!
 //! A client that edits names the version that it edited, and a PUT is refused with 412
 //! (Precondition Failed) if somebody else was faster. That is for
-//! [`PreconditionLayer`], which evaluates [before the handler runs](#writes), and for the
-//! rules alone, which work without any layer, and in unit tests:
+//! [`PreconditionLayer`], which evaluates [before the handler runs](#writes), and for
+//! the rules alone, which work without any layer, and in unit tests:
 //!
 //! ```
 //! use http::{header::IF_MATCH, HeaderMap, Method, StatusCode};
@@ -65,19 +65,19 @@
 //! 1. It serves GET and HEAD. Other requests pass it by untouched.
 //! 2. Where If-None-Match is present, If-Modified-Since is void and is taken out of the
 //!    request that the inner service sees; likewise If-Unmodified-Since beside
-//!    If-Match, and dates that the layer generated. Where a validator that may be of the
-//!    layer's making says whether a part may be sent (If-Range, or If-Match with
-//!    `Range`), `Range` goes too, and the whole is sent: the inner service cannot evaluate
-//!    it.
+//!    If-Match, and dates that the layer generated. Where a validator that may be of
+//!    the layer's making says whether a part may be sent (If-Range, or If-Match with
+//!    `Range`), `Range` goes too, and the whole is sent: the inner service cannot
+//!    evaluate it.
 //! 3. A 200 without an `ETag` gets one: `"`, the SHA-256 of its content in hex, `"`.
 //!    Where the response shows that it was negotiated (`Vary`, `Content-Encoding`,
 //!    `Content-Language`), eight more digits name the variant. A tag of the inner
 //!    service is respected, and nothing is read then.
 //! 4. A 200 with a tag and without `Last-Modified` gets one: the second in which this
 //!    content was first seen. See [dates](#dates).
-//! 5. The preconditions are evaluated in the order of section 13.2.2. The answer is 304,
-//!    412, or the response. Only a 200, or a 206 with validators, becomes a 304; only a
-//!    2xx becomes a 412; a 404 stays a 404.
+//! 5. The preconditions are evaluated in the order of section 13.2.2. The answer is
+//!    304, 412, or the response. Only a 200, or a 206 with validators, becomes a 304;
+//!    only a 2xx becomes a 412; a 404 stays a 404.
 //!
 //! What it did can be read from [`ResponseBody::outcome`], or from the response's
 //! extensions ([`report_outcome`](ConditionalLayer::report_outcome)).
@@ -148,12 +148,11 @@
 //! Downloads, exports and videos are not read ahead. Three settings, each for itself,
 //! give them tags all the same:
 //!
-//! - [`replace_inner_tags`](ConditionalLayer::replace_inner_tags), for file servers and
-//!   upstreams that make tags of their own: the content is hashed while it is sent for
-//!   the first time, and known again by the inner tag from then on. All replicas and
-//!   all deploys give it the same tag, and a 304 costs nothing.
-//!   [`learn_inner_tags`](ConditionalLayer::learn_inner_tags) does the same and leaves
-//!   the inner tags valid.
+//! - [`inner_tags(InnerTags::Replace)`](ConditionalLayer::inner_tags), for file servers
+//!   and upstreams that make tags of their own: the content is hashed while it is sent
+//!   for the first time, and known again by the inner tag from then on. All replicas
+//!   and all deploys give it the same tag, and a 304 costs nothing. `InnerTags::Learn`
+//!   does the same and leaves the inner tags valid.
 //! - [`trailer_tags`](ConditionalLayer::trailer_tags), for content of which nothing is
 //!   known: the tag follows it.
 //! - [`ranges`](ConditionalLayer::ranges): a download that broke off goes on where it
@@ -181,8 +180,8 @@
 //! cannot check that**: it sees a write's response when the write is done, and so lets
 //! writes pass; but for those that hang on a date of its own making
 //! (If-Unmodified-Since without If-Match), which nobody further in knows: they get 412.
-//! So do those with any other date, for a resource whose date the layer generated last: it
-//! may be one from before a restart, or of another server. There are three
+//! So do those with any other date, for a resource whose date the layer generated last:
+//! it may be one from before a restart, or of another server. There are three
 //! ways to check, and the later ones cover less and cost less work:
 //!
 //! | | what it keeps from happening | what it takes |
@@ -194,7 +193,7 @@
 //! The last asks the service itself with a GET, and runs writes of one resource one
 //! after the other. The second also spares the handler the reads that are answered with
 //! 304. All can insist on a precondition, and answer 428 (Precondition Required). The
-//! examples `lost_update`, with a database, and `axum` show the first.
+//! example `axum` and the package `lost-update`, with a database, show the first.
 //!
 //! Put a `PreconditionLayer` where authorization has been seen to: what it answers
 //! tells of the resource. With a `ConditionalLayer` it goes in any order, outside or
@@ -241,7 +240,8 @@
 //! clock or the network adds seconds); an inner service whose own validators are wrong,
 //! or that answers 304 by its own dates alone; a [write](#writes) with a generated date
 //! under a name, or on a server, by which this layer has not seen the resource yet.
-//! [`last_modified(false)`](ConditionalLayer::last_modified) does without generated dates.
+//! [`last_modified(false)`](ConditionalLayer::last_modified) does without generated
+//! dates.
 //!
 //! At most 65,536 resources are remembered, with some 400 bytes each (26 MiB); what is
 //! forgotten costs a date.
@@ -266,9 +266,10 @@
 //! for its sake; and on a 304 from an Axum `Router` you see a `content-length: 0`,
 //! which Axum adds and Hyper drops again over HTTP/1.1.
 //!
-//! With the feature `conformance`, the module `conformance` checks whether a service,
-//! with or without the layer, revalidates as the RFC says; in one line, for a test or
-//! CI: `conformance::check(app(), "/feed").await.assert_ok()`.
+//! The crate [tower-conditional-conformance](https://docs.rs/tower-conditional-conformance) checks
+//! whether a service, with or without the layer, revalidates as the RFC says; in one
+//! line, for a test or CI: `tower_conditional_conformance::check(app(),
+//! "/feed").await.assert_ok()`.
 //!
 //! # In production
 //!
@@ -289,8 +290,6 @@
 //!   that its writes are refused by.
 //! - `blake3`: the hash `Blake3`, for [`ConditionalLayer::digest`]: faster than SHA-256
 //!   from some KiB on, for content that was not seen before. It wants a C compiler.
-//! - `conformance`: the module of that name, with checks for your own tests. It needs
-//!   no further crate.
 //! - `tracing`: one event for each decision, at level DEBUG, with outcome and status;
 //!   target `tower_conditional`.
 //!
@@ -316,9 +315,6 @@ mod axum;
 mod body;
 mod clock;
 mod conditional;
-#[cfg(feature = "conformance")]
-#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
-pub mod conformance;
 mod exchange;
 mod fields;
 #[cfg(any(doc, doctest))]

@@ -64,8 +64,8 @@ pub enum Reason {
     Streaming,
     /// The response has a `Content-Range`: its content is a part, not the whole.
     Partial,
-    /// The `Content-Security-Policy` has a nonce, which the content repeats: no two of them
-    /// are the same.
+    /// The `Content-Security-Policy` has a nonce, which the content repeats: no two of
+    /// them are the same.
     Nonce,
     /// An outer [`PreconditionLayer`](crate::PreconditionLayer) knows the validators.
     KnownState,
@@ -99,8 +99,8 @@ pub enum Reason {
 }
 
 impl fmt::Display for Outcome {
-    /// Writes the outcome as one word or two, such as `not modified` or `left alone: too
-    /// large`.
+    /// Writes the outcome as one word or two, such as `not modified` or `left alone:
+    /// too large`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tagged => "tagged",

@@ -31,8 +31,8 @@ pub struct Stats {
     /// Requests that were refused because the state of the resource could not be found
     /// out.
     pub state_unavailable: u64,
-    /// Parts that were not sent, because they may be of another version than the client asked
-    /// for: 503 (Service Unavailable).
+    /// Parts that were not sent, because they may be of another version than the client
+    /// asked for: 503 (Service Unavailable).
     pub parts_refused: u64,
     /// Requests that a [`PreconditionLayer`](crate::PreconditionLayer) let through.
     pub proceeded: u64,
@@ -46,8 +46,8 @@ pub struct Stats {
     /// Bytes of content that are kept at the moment, with some hundred for each
     /// resource.
     pub bytes_kept: u64,
-    /// Responses that named a field in `Vary` for which there was no more room: a layer knows 16
-    /// names. They get no date.
+    /// Responses that named a field in `Vary` for which there was no more room: a layer
+    /// knows 16 names. They get no date.
     pub unknown_vary: u64,
     left_alone: [u64; Reason::ALL.len()],
 }

@@ -1,6 +1,7 @@
 //! What a layer remembers from one response to the next, in bounded memory.
 //!
-//! Nothing here waits for anything, reads a clock or knows of Tower; time is an argument.
+//! Nothing here waits for anything, reads a clock or knows of Tower; time is an
+//! argument.
 
 mod content_cache;
 mod date_text;

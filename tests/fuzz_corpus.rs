@@ -1,7 +1,7 @@
 //! What the fuzz targets claim, tried with seeds, with what fuzzing found, and with random octets; the same every time.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, unreachable_pub)]
 
-#[path = "../fuzz/src/lib.rs"]
+#[path = "fuzz/src/lib.rs"]
 mod claims;
 
 /// Random octets: as many as `len` at most.

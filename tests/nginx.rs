@@ -1,4 +1,4 @@
-//! The nginx configuration of PROXIES.md in a real nginx, where one is installed.
+//! The nginx configuration of src/guide/proxies.md in a real nginx, where one is installed.
 //!
 //! Copies in nginx grow old by the clock of the machine, so these tests wait for it, a second at a time.
 
@@ -245,7 +245,10 @@ impl Home {
         ];
         let mut server = documented();
         for (documented, here) in replaced.iter().chain(edits) {
-            assert!(server.contains(documented), "PROXIES.md no longer says {documented:?}");
+            assert!(
+                server.contains(documented),
+                "src/guide/proxies.md no longer says {documented:?}"
+            );
             server = server.replace(documented, here);
         }
         let file = folder.join("nginx.conf");
@@ -376,9 +379,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The configuration that PROXIES.md shows.
+/// The configuration that src/guide/proxies.md shows.
 fn documented() -> String {
-    let text = include_str!("../PROXIES.md");
+    let text = include_str!("../src/guide/proxies.md");
     text.split("```").find_map(|block| block.strip_prefix("nginx\n")).unwrap().to_owned()
 }
 

@@ -151,8 +151,8 @@ pub enum InnerTags {
     Replace,
 }
 
-/// Which conditional fields of a GET or HEAD the inner service evaluates beside the layer: see
-/// [`ConditionalLayer::forward`](crate::ConditionalLayer::forward).
+/// Which conditional fields of a GET or HEAD the inner service evaluates beside the
+/// layer: see [`ConditionalLayer::forward`](crate::ConditionalLayer::forward).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ForwardedFields {

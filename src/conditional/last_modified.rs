@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl ResponseContext {
-    /// Returns what is done with the date of this response, and what a client's date proves about
-    /// it.
+    /// Returns what is done with the date of this response, and what a client's date
+    /// proves about it.
     #[inline]
     pub(super) fn last_modified(
         &self,
@@ -81,7 +81,8 @@ impl ResponseContext {
         }
     }
 
-    /// Notes which validators the inner service gave, if clients may send them in If-Range.
+    /// Notes which validators the inner service gave, if clients may send them in
+    /// If-Range.
     pub(super) fn note_inner_validators(&self, tag: Option<&HashedTag>, date: DateEvidence) {
         let status = self.head.status;
         let is_part = status == StatusCode::PARTIAL_CONTENT;

@@ -25,9 +25,9 @@ use crate::{
 /// Makes conditional requests work for the service it wraps.
 ///
 /// After the inner service answered a GET or HEAD with 200, the layer sees to it that
-/// the response carries a strong `ETag` and a `Last-ResponseDate`, evaluates the client's
-/// preconditions against them, and answers 304 (Not ResponseDate), 412 (Precondition
-/// Failed), or the response itself.
+/// the response carries a strong `ETag` and a `Last-ResponseDate`, evaluates the
+/// client's preconditions against them, and answers 304 (Not ResponseDate), 412
+/// (Precondition Failed), or the response itself.
 ///
 /// A clone shares the memory of its original: it is the same layer, applied in another
 /// place.
@@ -116,8 +116,8 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.head_as_get = head_as_get)
     }
 
-    /// Sets what to do where the layer generates a date for a response that says nothing of
-    /// its freshness. Default: [`FreshnessPolicy::NoCache`].
+    /// Sets what to do where the layer generates a date for a response that says
+    /// nothing of its freshness. Default: [`FreshnessPolicy::NoCache`].
     pub fn freshness(self, freshness: FreshnessPolicy) -> Self {
         self.set(|config| config.freshness = freshness)
     }
@@ -178,11 +178,11 @@ impl<D> ConditionalLayer<D> {
     /// Two resources under one name get no wrong answer, but dates that change
     /// needlessly; unless their inner services know ranges, for a validator that
     /// one supplied is then trusted to the other, or tags are
-    /// [learned](Self::inner_tags), for what is learned of one then holds for the other.
-    /// The request fields that a response lists_tag in `Vary` are always added. The
-    /// function returns what it has outgoing_tag, not a borrow of the request. It
-    /// stands in for authority and URI both: below `nest`, `parts.uri` lacks the
-    /// prefix, and Axum's `OriginalUri` in `parts.extensions` has it.
+    /// [learned](Self::inner_tags), for what is learned of one then holds for the
+    /// other. The request fields that a response lists_tag in `Vary` are always
+    /// added. The function returns what it has outgoing_tag, not a borrow of the
+    /// request. It stands in for authority and URI both: below `nest`, `parts.uri`
+    /// lacks the prefix, and Axum's `OriginalUri` in `parts.extensions` has it.
     ///
     /// # Examples
     ///
@@ -328,17 +328,18 @@ impl<D> ConditionalLayer<D> {
     /// Sets which conditional fields the inner service gets to see. Default:
     /// [`ForwardedFields::Tags`].
     ///
-    /// **Dates.** By default the layer alone compares dates. `ServeDir` and others answer 304 by
-    /// a date that is *later* than theirs: after a rollback to an older file, or two changes in
-    /// one second, their clients keep the wrong content for ever. With
-    /// [`ForwardedFields::Dates`] such a wrong 304 is possible again. Choose it only where the
-    /// inner service's dates always grow with its content, and its 200s are dear.
+    /// **Dates.** By default the layer alone compares dates. `ServeDir` and others
+    /// answer 304 by a date that is *later* than theirs: after a rollback to an
+    /// older file, or two changes in one second, their clients keep the wrong
+    /// content for ever. With [`ForwardedFields::Dates`] such a wrong 304 is
+    /// possible again. Choose it only where the inner service's dates always grow
+    /// with its content, and its 200s are dear.
     ///
-    /// **If-Range.** By default it is forwarded if it names the validator that the inner service
-    /// gave last; in all other cases the client gets the whole content. With
-    /// [`ForwardedFields::IfRange`] an upstream that evaluates If-Range by itself (nginx, S3)
-    /// gets it always. Either way a part is checked before it is sent: it must carry the very
-    /// validator of If-Range.
+    /// **If-Range.** By default it is forwarded if it names the validator that the
+    /// inner service gave last; in all other cases the client gets the whole
+    /// content. With [`ForwardedFields::IfRange`] an upstream that evaluates
+    /// If-Range by itself (nginx, S3) gets it always. Either way a part is checked
+    /// before it is sent: it must carry the very validator of If-Range.
     ///
     /// # Examples
     ///

@@ -313,16 +313,16 @@ impl RequestContext {
         }
     }
 
-    /// Says whether the inner service is asked for the part that the client wants, and with which
-    /// If-Range if it is another than the client's.
+    /// Says whether the inner service is asked for the part that the client wants, and
+    /// with which If-Range if it is another than the client's.
     ///
-    /// If not, it is asked for the whole, which is always right: the layer cuts the part, or the
-    /// client gets all.
+    /// If not, it is asked for the whole, which is always right: the layer cuts the
+    /// part, or the client gets all.
     fn forwards_range(&self, headers: &HeaderMap) -> (bool, Option<HeaderValue>) {
         const WHOLE: (bool, Option<HeaderValue>) = (false, None);
         let (preconditions, config) = (&self.preconditions, &self.config);
-        // Range is for GET alone, so a HEAD that becomes a GET has none. And a part carries no date
-        // of the whole to compare If-Unmodified-Since with.
+        // Range is for GET alone, so a HEAD that becomes a GET has none. And a part carries no
+        // date of the whole to compare If-Unmodified-Since with.
         if self.asks_as_get() || preconditions.has_if_unmodified_since() {
             return WHOLE;
         }

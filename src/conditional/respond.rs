@@ -83,8 +83,8 @@ impl ResponseContext {
         request.config.reporter.report(body.outcome(), head.status, &mut head.extensions);
     }
 
-    /// Evaluates the preconditions by what is known of the response, and makes its head the one to
-    /// send.
+    /// Evaluates the preconditions by what is known of the response, and makes its head
+    /// the one to send.
     #[inline]
     fn evaluate(&mut self, tag: Result<ContentTag, Reason>, has_content: bool) -> Action {
         let (tag, untagged) = self.outgoing_tag(tag);
@@ -119,8 +119,8 @@ impl ResponseContext {
             SentDate::Generated(date) => insert_last_modified(headers, date_text(date)),
             SentDate::Removed => remove_last_modified(headers, &self.fields.last_modified),
         }
-        // The date would make the response heuristically fresh. Deliberately also before its date
-        // is sent, so that the response says the same in every second.
+        // The date would make the response heuristically fresh. Deliberately also before its
+        // date is sent, so that the response says the same in every second.
         let asks_each_time = may_generate
             && self.fields.is_silent
             && config.freshness == FreshnessPolicy::NoCache
@@ -135,8 +135,8 @@ impl ResponseContext {
         }
     }
 
-    /// Returns true if this part, or this refusal of one, may be of another version than the one
-    /// that If-Range names.
+    /// Returns true if this part, or this refusal of one, may be of another version
+    /// than the one that If-Range names.
     fn is_other_part(&self, current: Current<'_>) -> bool {
         let RequestContext { config, preconditions, key, .. } = &self.request;
         match self.head.status {
@@ -179,8 +179,8 @@ impl ResponseContext {
     #[inline]
     fn decide(&self, current: Current<'_>, untagged: Option<Reason>) -> Decision {
         let (preconditions, status) = (&self.request.preconditions, self.head.status);
-        // Preconditions are ignored where the response without them would be no success (RFC 9110,
-        // 13.2.1).
+        // Preconditions are ignored where the response without them would be no success (RFC
+        // 9110, 13.2.1).
         if preconditions.is_empty() || !status.is_success() {
             return Decision::Proceed;
         }
@@ -231,10 +231,10 @@ impl ResponseContext {
 
     /// Makes the response a 304 without content.
     ///
-    /// It says how long the content of the 200 is, if that is known (RFC 9110, 8.6). If not, a
-    /// `Content-Length` of 0 would be wrong, but an outer layer adds it to a body of exactly no
-    /// bytes. Compression leaves only such a body alone, so where a coding is accepted the body
-    /// stays one.
+    /// It says how long the content of the 200 is, if that is known (RFC 9110, 8.6). If
+    /// not, a `Content-Length` of 0 would be wrong, but an outer layer adds it to a
+    /// body of exactly no bytes. Compression leaves only such a body alone, so
+    /// where a coding is accepted the body stays one.
     fn end_not_modified<B: Body>(&mut self, body: &mut ResponseBody<B>) {
         let config = &self.request.config;
         let length = self.length(body);
@@ -292,8 +292,8 @@ enum Action {
     PreconditionFailed,
     /// The part may be of another version.
     RefusePart,
-    /// `range_allowed` is `Some` if the layer serves parts of this content: whether If-Range
-    /// allows it.
+    /// `range_allowed` is `Some` if the layer serves parts of this content: whether
+    /// If-Range allows it.
     Send {
         range_allowed: Option<bool>,
     },

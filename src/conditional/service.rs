@@ -1,4 +1,5 @@
-//! The service: gathers what the response will be evaluated by, and calls the inner one.
+//! The service: gathers what the response will be evaluated by, and calls the inner
+//! one.
 
 use std::{
     fmt,

@@ -62,8 +62,8 @@ impl RequestContext {
         looks_generated(opaque, self.config.generated_length)
     }
 
-    /// Returns true if the bytes between the quotes of a tag look like what the layer generates,
-    /// as they are or with a suffix that a proxy is known to append.
+    /// Returns true if the bytes between the quotes of a tag look like what the layer
+    /// generates, as they are or with a suffix that a proxy is known to append.
     pub(super) fn may_be_generated(&self, opaque: &[u8]) -> bool {
         let mut suffixes = self.config.ignored_tag_suffixes.iter();
         self.looks_generated(opaque)

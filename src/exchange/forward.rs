@@ -83,7 +83,8 @@ fn join_lines(headers: &mut HeaderMap, name: HeaderName) {
 /// In the extensions of a request: the dates that the inner service is not shown.
 #[derive(Clone, Debug)]
 pub(crate) struct WithheldDates {
-    /// What the request is about: an application may send its extensions on with another one.
+    /// What the request is about: an application may send its extensions on with
+    /// another one.
     target: Target,
     if_modified_since: Option<HeaderValue>,
     if_unmodified_since: Option<HeaderValue>,

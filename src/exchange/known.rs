@@ -13,8 +13,8 @@ use crate::{
 /// extensions of a request for the layers further in, in those of a response for the
 /// layers further out.
 ///
-/// Where there are none, it says that somebody who evaluates writes knows nothing of what
-/// a layer makes.
+/// Where there are none, it says that somebody who evaluates writes knows nothing of
+/// what a layer makes.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownValidators {
     /// Of what.
@@ -37,8 +37,8 @@ pub(crate) struct Target {
     nested: usize,
 }
 
-/// In the extensions of a request: somebody asks for the validators alone, to evaluate a
-/// write by them.
+/// In the extensions of a request: somebody asks for the validators alone, to evaluate
+/// a write by them.
 ///
 /// They come back as [`KnownValidators`], if there is a `ConditionalLayer` to know
 /// them.

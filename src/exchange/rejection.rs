@@ -20,9 +20,9 @@ use crate::{
 /// elsewhere convert it into a `http::Response` of any body that text can be made into.
 ///
 /// It carries the validators of the current state, so that the client learns what it
-/// would have had to name. A 304 ought to carry the `Cache-Control`, `Content-Location`,
-/// `Expires` and `Vary` of the 200 as well ([RFC 9110, section 15.4.5]): where there
-/// are any, add them to both.
+/// would have had to name. A 304 ought to carry the `Cache-Control`,
+/// `Content-Location`, `Expires` and `Vary` of the 200 as well ([RFC 9110, section
+/// 15.4.5]): where there are any, add them to both.
 ///
 /// # Examples
 ///

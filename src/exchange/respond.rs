@@ -147,11 +147,11 @@ pub(crate) fn reject<B: Body>(
     response
 }
 
-/// Makes the head of a 206 or 416 that of a 503: it may be of another version than the client
-/// asked for.
+/// Makes the head of a 206 or 416 that of a 503: it may be of another version than the
+/// client asked for.
 ///
-/// Deliberately no 412 or 416, which clients take for final: one that tries again gets the
-/// whole.
+/// Deliberately no 412 or 416, which clients take for final: one that tries again gets
+/// the whole.
 pub(crate) fn refuse_part(head: &mut response::Parts) {
     head.status = StatusCode::SERVICE_UNAVAILABLE;
     retain_for_precondition_failed(&mut head.headers);

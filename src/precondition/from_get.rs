@@ -332,7 +332,8 @@ impl ProbedState {
         }
     }
 
-    /// Takes the tag that clients get, and the date with what the inner layers know of it.
+    /// Takes the tag that clients get, and the date with what the inner layers know of
+    /// it.
     fn of_content(head: &response::Parts, now: HttpDate) -> Self {
         let etag =
             single_line(&head.headers, ETAG).and_then(|value| EntityTag::try_from(value).ok());
@@ -340,8 +341,8 @@ impl ProbedState {
             single_line(&head.headers, LAST_MODIFIED).and_then(|value| HttpDate::parse(value, now));
         let known = head.extensions.get::<KnownValidators>();
         let evidence = known.and_then(|known| known.date);
-        // A layer in between may have set another tag or date. A date that is not sent yet counts
-        // all the same.
+        // A layer in between may have set another tag or date. A date that is not sent yet
+        // counts all the same.
         let is_another = |sent: &HttpDate| {
             evidence.is_none_or(|known| known.date().is_some_and(|known| known != *sent))
         };

@@ -155,8 +155,8 @@ pub(super) struct Passing<F> {
     check: Option<Box<Check<F>>>,
 }
 
-/// Asks the source again, when the handler has answered: a tag is put on content only if it is
-/// known to be of that content.
+/// Asks the source again, when the handler has answered: a tag is put on content only
+/// if it is known to be of that content.
 struct Check<F> {
     source: Arc<F>,
     parts: request::Parts,

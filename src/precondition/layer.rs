@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{stats::Stats, validators::FreshnessPolicy};
 
-/// Evaluates preconditions before the service it wraps is called, by validators that are
-/// known beforehand.
+/// Evaluates preconditions before the service it wraps is called, by validators that
+/// are known beforehand.
 ///
 /// What a [`ConditionalLayer`](crate::ConditionalLayer) cannot do, because it sees only
 /// responses: refuse a write before it is done, spare the handler its work, and say in
@@ -205,11 +205,11 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
         self
     }
 
-    /// Sets whether the source is asked for the state of a QUERY (RFC 10008), too. Default:
-    /// false.
+    /// Sets whether the source is asked for the state of a QUERY (RFC 10008), too.
+    /// Default: false.
     ///
-    /// What a QUERY asks for stands in its content, which the source does not see. Set it where
-    /// the state depends on the URI alone.
+    /// What a QUERY asks for stands in its content, which the source does not see. Set
+    /// it where the state depends on the URI alone.
     pub fn query(mut self, query: bool) -> Self {
         self.kind.query = query;
         self

@@ -144,7 +144,8 @@ impl Preconditions {
     ///
     /// The answer says what HTTP asks for if the request, without preconditions, would
     /// succeed: call this for responses that would be 2xx (section 13.2.1). For a
-    /// read of something missing the answer is therefore always [`Decision::Proceed`]: its 404 stays a 404.
+    /// read of something missing the answer is therefore always [`Decision::Proceed`]:
+    /// its 404 stays a 404.
     ///
     /// A field that cannot be understood never helps the request along. A list without
     /// a good member makes If-Match fail and switches If-Modified-Since off all the
@@ -177,8 +178,8 @@ impl Preconditions {
         self.evaluate_current(current, kind)
     }
 
-    /// Evaluates the preconditions of a GET, HEAD or QUERY against a representation that
-    /// exists.
+    /// Evaluates the preconditions of a GET, HEAD or QUERY against a representation
+    /// that exists.
     pub(crate) fn evaluate_read(&self, current: Current<'_>, is_query: bool) -> Decision {
         let kind = if is_query { RequestKind::Query } else { RequestKind::Read };
         self.evaluate_current(Some(current), kind)
@@ -367,8 +368,8 @@ impl Preconditions {
         self.uncommon().if_range.value()
     }
 
-    /// Returns true if a tag in If-None-Match fulfils `claim` about the bytes between its
-    /// quotes.
+    /// Returns true if a tag in If-None-Match fulfils `claim` about the bytes between
+    /// its quotes.
     pub(crate) fn any_if_none_match(&self, claim: impl Fn(&[u8]) -> bool) -> bool {
         self.if_none_match.members().flatten().any(|member| claim(member.opaque))
     }

@@ -124,12 +124,12 @@ impl From<EntityTag> for Validators {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum LastModified {
-    /// The date at which the representation really changed: it has not changed since any
-    /// later date either.
+    /// The date at which the representation really changed: it has not changed since
+    /// any later date either.
     Given(HttpDate),
-    /// The second in which the present content was first seen. It names that content as a
-    /// tag does, so only the very same date proves that it is unchanged: another server may
-    /// have seen other content later.
+    /// The second in which the present content was first seen. It names that content as
+    /// a tag does, so only the very same date proves that it is unchanged: another
+    /// server may have seen other content later.
     FirstSeen(HttpDate),
 }
 

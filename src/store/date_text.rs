@@ -6,7 +6,8 @@ use http::HeaderValue;
 
 use crate::rules::HttpDate;
 
-/// Returns the text of a date. Each thread keeps a few, so that most are not written anew.
+/// Returns the text of a date. Each thread keeps a few, so that most are not written
+/// anew.
 pub(crate) fn date_text(date: HttpDate) -> HeaderValue {
     thread_local! {
         static TEXTS: RefCell<[Option<(HttpDate, HeaderValue)>; PLACES]> =

@@ -1,56 +1,68 @@
-//! Last-Modified: which date a response may carry, and what a client's date proves about it.
+//! Last-Modified: which date a response may carry, and what a client's date proves
+//! about it.
 //!
-//! A date is a name, like a tag. It proves "unchanged" by equality only (RFC 9110, 13.1.3 allows
-//! it), and "changed" only if it is earlier than a date that the handler itself gave with this very
-//! response. Anything else is doubt: no 304, no 412.
+//! A date is a name, like a tag. It proves "unchanged" by equality only (RFC 9110,
+//! 13.1.3 allows it), and "changed" only if it is earlier than a date that the handler
+//! itself gave with this very response. Anything else is doubt: no 304, no 412.
 //!
 //! # Memory
 //!
-//! An array of buckets, found by the hash of the URI. A bucket has room for eight entries of 24
-//! bytes, a `floor`, and the request fields that its responses named in `Vary`. An entry is the
-//! present content of one key: the URI with the values of these fields. When a new key needs room,
-//! the entry that was sent longest ago is forgotten.
+//! An array of buckets, found by the hash of the URI. A bucket has room for eight
+//! entries of 24 bytes, a `floor`, and the request fields that its responses named in
+//! `Vary`. An entry is the present content of one key: the URI with the values of these
+//! fields. When a new key needs room, the entry that was sent longest ago is forgotten.
 //!
 //! # Invariant
 //!
-//! *`floor` is at least one second later than every second in which anything was sent from the
-//! bucket that is not the present content of one of its entries. No date is sent before its time.*
+//! *`floor` is at least one second later than every second in which anything was sent
+//! from the bucket that is not the present content of one of its entries. No date is
+//! sent before its time.*
 //!
-//! What was sent in a second was sent with a date no later than that second, and received in that
-//! second or the next. So a date greater than `floor` was never sent with, and is not the time of
-//! receipt of, other content of its key. Such a date is safe as the name of the present content,
-//! and stays safe: once other content takes its place, the date is below `floor`.
+//! What was sent in a second was sent with a date no later than that second, and
+//! received in that second or the next. So a date greater than `floor` was never sent
+//! with, and is not the time of receipt of, other content of its key. Such a date is
+//! safe as the name of the present content, and stays safe: once other content takes
+//! its place, the date is below `floor`.
 //!
-//! The one second is the tick between our evaluation and the `Date` line, or the client's clock.
+//! The one second is the tick between our evaluation and the `Date` line, or the
+//! client's clock.
 //!
 //! # Rules
 //!
-//! 1. At the start, `floor` is the next second. Forgetting an entry raises `floor` above `seen`.
-//! 2. Content is named by its tag; without a tag by the handler's date, if that is from 1990 on and
-//!    two seconds old or older. A tag that becomes known for that date takes its place. A date of
-//!    the handler's that an entry has stands for its tag. Else the content is unknown.
-//! 3. A handler's date is believed if it is from 1990 on, not after now, and either greater than
-//!    `floor` (raised by rule 4), or without an entry earlier than anything this process sent.
-//! 4. New content raises `floor` above the old `seen`. Its date is the believed one, else one is
-//!    generated: now, or the first second above `floor`, which rises to it. The same content keeps
-//!    its date.
-//! 5. Unknown content, failures and private answers raise `floor` above now. An entry of the same
-//!    URI whose date is within a second of now gets a new one. They leave without Last-Modified.
-//!    A field that is new in `Vary` makes the bucket forget all its entries.
-//! 6. A date is sent from its second on; where the handler gave one, from the second after.
-//! 7. A HEAD whose content has no tag, 412 and 416 send no content that a client could hold: they
-//!    are not counted. A 304 counts by its tag; without one it is unknown content.
+//! 1. At the start, `floor` is the next second. Forgetting an entry raises `floor`
+//!    above `seen`.
+//! 2. Content is named by its tag; without a tag by the handler's date, if that is from
+//!    1990 on and two seconds old or older. A tag that becomes known for that date
+//!    takes its place. A date of the handler's that an entry has stands for its tag.
+//!    Else the content is unknown.
+//! 3. A handler's date is believed if it is from 1990 on, not after now, and either
+//!    greater than `floor` (raised by rule 4), or without an entry earlier than
+//!    anything this process sent.
+//! 4. New content raises `floor` above the old `seen`. Its date is the believed one,
+//!    else one is generated: now, or the first second above `floor`, which rises to it.
+//!    The same content keeps its date.
+//! 5. Unknown content, failures and private answers raise `floor` above now. An entry
+//!    of the same URI whose date is within a second of now gets a new one. They leave
+//!    without Last-Modified. A field that is new in `Vary` makes the bucket forget all
+//!    its entries.
+//! 6. A date is sent from its second on; where the handler gave one, from the second
+//!    after.
+//! 7. A HEAD whose content has no tag, 412 and 416 send no content that a client could
+//!    hold: they are not counted. A 304 counts by its tag; without one it is unknown
+//!    content.
 //!
-//! Most responses change nothing, or only `seen`: they are answered under the shared lock. What
-//! changes something is decided again under the exclusive one. The second is read while the lock is
-//! held: else a response could be counted in a second that was over when it was evaluated.
+//! Most responses change nothing, or only `seen`: they are answered under the shared
+//! lock. What changes something is decided again under the exclusive one. The second is
+//! read while the lock is held: else a response could be counted in a second that was
+//! over when it was evaluated.
 //!
 //! # What remains
 //!
-//! Other replicas. A clock that is set back over a restart. One date of the handler's for two
-//! contents of which one was forgotten, has no tag, or has another key. Dates and times of receipt
-//! from before a restart that equal a handler's date. Invented dates. Clients that ignore `Vary`.
-//! A time of receipt more than a second after our evaluation.
+//! Other replicas. A clock that is set back over a restart. One date of the handler's
+//! for two contents of which one was forgotten, has no tag, or has another key. Dates
+//! and times of receipt from before a restart that equal a handler's date. Invented
+//! dates. Clients that ignore `Vary`. A time of receipt more than a second after our
+//! evaluation.
 
 use std::{
     fmt,
@@ -63,7 +75,8 @@ use std::{
 use super::resource_key::{Fields, RequestKey};
 use crate::rules::{DateEvidence, HttpDate};
 
-/// The dates of one layer's resources, in bounded memory: 2 MiB, allocated 32 KiB at a time.
+/// The dates of one layer's resources, in bounded memory: 2 MiB, allocated 32 KiB at a
+/// time.
 pub(crate) struct Dates {
     /// The second in which this memory was made.
     start: u32,
@@ -80,7 +93,8 @@ pub(crate) struct Observation {
     pub(crate) kind: ResponseKind,
     /// The hash of the content's tag, if it is known.
     pub(crate) tag: Option<u64>,
-    /// The date that the handler gave. Not one that another layer of this crate generated.
+    /// The date that the handler gave. Not one that another layer of this crate
+    /// generated.
     pub(crate) given: Option<HttpDate>,
     /// Whether a date may be generated and sent, also in place of the handler's.
     pub(crate) may_generate: bool,
@@ -117,7 +131,8 @@ pub(crate) struct DateOfResponse {
 pub(crate) enum SentDate {
     /// The handler's, or none if it gave none.
     AsGiven,
-    /// This one, in place of the handler's. It is to be marked as not the handler's own.
+    /// This one, in place of the handler's. It is to be marked as not the handler's
+    /// own.
     Generated(HttpDate),
     /// None: the handler's, if it gave one, must be removed.
     Removed,
@@ -144,7 +159,8 @@ impl Dates {
         Self { start, earliest: AtomicU32::new(start), mask: buckets - 1, groups }
     }
 
-    /// Takes in a response, and says which date it carries and what a client's date proves.
+    /// Takes in a response, and says which date it carries and what a client's date
+    /// proves.
     pub(crate) fn observe(
         &self,
         request: &RequestKey,
@@ -166,11 +182,12 @@ impl Dates {
         })
     }
 
-    /// Returns true if a write must not depend on `date`: it may have been generated here for its
-    /// resource, or the date of the resource is not the handler's own.
+    /// Returns true if a write must not depend on `date`: it may have been generated
+    /// here for its resource, or the date of the resource is not the handler's own.
     ///
-    /// The inner service never saw a generated date: it would ignore it, or compare it with another.
-    /// Of a resource never seen here, only dates are refused that its bucket may have sent.
+    /// The inner service never saw a generated date: it would ignore it, or compare it
+    /// with another. Of a resource never seen here, only dates are refused that its
+    /// bucket may have sent.
     pub(crate) fn may_have_generated(&self, request: &RequestKey, date: HttpDate) -> bool {
         let bucket = self.bucket(request).read().unwrap_or_else(PoisonError::into_inner);
         let date = seconds(date);
@@ -296,7 +313,8 @@ impl Entries {
         entry.send(response)
     }
 
-    /// Returns the key of a response and the name of its content; `None` where rule 5 holds.
+    /// Returns the key of a response and the name of its content; `None` where rule 5
+    /// holds.
     fn known(&self, response: &Response<'_>) -> Option<(u64, u64)> {
         let variant = response.request.variant(self.fields)?;
         Some((response.request.resource & URI | (variant ^ variant >> 32) & !URI, response.name?))
@@ -318,9 +336,10 @@ impl Floor {
     /// Generates a date.
     fn generate(&mut self, now: u32) -> u32 {
         let date = now.max(self.0.saturating_add(1));
-        // Above the floor it is safe for its own key. That other keys get other dates helps caches
-        // that ask about another variant. Deliberately bounded: else content that changes with each
-        // of many requests would move the floor far into the future, and all dates of the bucket.
+        // Above the floor it is safe for its own key. That other keys get other dates helps
+        // caches that ask about another variant. Deliberately bounded: else content
+        // that changes with each of many requests would move the floor far into the
+        // future, and all dates of the bucket.
         if date <= now.saturating_add(AHEAD) {
             self.0 = date;
         }
@@ -336,7 +355,8 @@ struct Entry {
     /// The hash of the tag with [`TAGGED`], or a date; and [`HANDLERS`].
     name: u64,
     date: u32,
-    /// The last second in which it was sent: responses that change nothing else raise it together.
+    /// The last second in which it was sent: responses that change nothing else raise
+    /// it together.
     seen: AtomicU32,
 }
 
@@ -349,7 +369,8 @@ impl Entry {
         (self.key ^ request.resource) & URI == 0
     }
 
-    /// Returns true if the time of receipt of this response may be the date of this entry.
+    /// Returns true if the time of receipt of this response may be the date of this
+    /// entry.
     fn is_near(&self, response: &Response<'_>) -> bool {
         self.is_of(response.request) && self.date.abs_diff(response.now) <= 1
     }
@@ -397,7 +418,8 @@ fn named(date: u32) -> u64 {
     u64::from(date) << 2
 }
 
-/// Returns the seconds since 1970. What lies outside becomes the nearer end: no such date is sent.
+/// Returns the seconds since 1970. What lies outside becomes the nearer end: no such
+/// date is sent.
 fn seconds(date: HttpDate) -> u32 {
     u32::try_from(date.unix_seconds().max(0)).unwrap_or(u32::MAX)
 }
@@ -408,13 +430,14 @@ const YEAR_1990: u32 = 631_152_000;
 const BUCKETS: u64 = 1 << 13;
 /// Buckets that are allocated together.
 const GROUP: u64 = 128;
-/// The half of a key that names the URI: a write, which may send other fields than the reads, finds
-/// all variants. The other half of the hash finds the bucket.
+/// The half of a key that names the URI: a write, which may send other fields than the
+/// reads, finds all variants. The other half of the hash finds the bucket.
 const URI: u64 = !0 << 32;
 /// In a name: it is that of a tag; the handler gave the date beside it.
 const TAGGED: u64 = 0b01;
 const HANDLERS: u64 = 0b10;
-/// How many seconds generated dates may run ahead of the clock for the sake of other keys.
+/// How many seconds generated dates may run ahead of the clock for the sake of other
+/// keys.
 const AHEAD: u32 = 8;
 
 #[cfg(test)]

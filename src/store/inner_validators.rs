@@ -1,7 +1,7 @@
 //! The validators that the inner service gave last, by which it can evaluate If-Range.
 //!
-//! Kept for resources of which parts may be asked for. A wrong entry costs a request and never
-//! makes a wrong part: what the inner service sends is checked once more.
+//! Kept for resources of which parts may be asked for. A wrong entry costs a request
+//! and never makes a wrong part: what the inner service sends is checked once more.
 
 use std::{fmt, hash::BuildHasherDefault};
 
@@ -35,7 +35,8 @@ pub(crate) struct InnerValidator {
 }
 
 impl InnerValidator {
-    /// Returns true if this is the tag that the client got, or that of the inner service.
+    /// Returns true if this is the tag that the client got, or that of the inner
+    /// service.
     pub(crate) fn is_tag(&self, tag: &EntityTag) -> bool {
         let is_tag =
             |known: &Option<HeaderValue>| known.as_ref().is_some_and(|k| k == tag.as_bytes());
@@ -58,7 +59,8 @@ impl Default for InnerValidators {
 }
 
 impl InnerValidators {
-    /// Notes what the inner service said, in place of what it said of this variant before.
+    /// Notes what the inner service said, in place of what it said of this variant
+    /// before.
     pub(crate) fn note(&self, resource: u64, new: InnerValidator) {
         let mut variants = self.cache.get(&resource).unwrap_or_default();
         let of_variant = |known: &Option<InnerValidator>| {

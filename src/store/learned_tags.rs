@@ -51,8 +51,8 @@ impl Default for LearnedTags {
 }
 
 impl LearnedTags {
-    /// Returns the tag of what is known under `key`, if the inner service says of it what
-    /// it said before.
+    /// Returns the tag of what is known under `key`, if the inner service says of it
+    /// what it said before.
     pub(crate) fn lookup(&self, key: Key, fingerprint: Key) -> Option<EntityTag> {
         let learned = self.cache.get(&key)?;
         (learned.fingerprint == fingerprint).then_some(learned.tag)

@@ -80,7 +80,8 @@ impl RequestKey {
         }
         let slots = self.fields.iter().zip(0..).take_while(|(_, slot)| fields >> slot > 0);
         let named = slots.filter(|(_, slot)| fields >> slot & 1 == 1);
-        // The values are hashes; a product with odd numbers keeps two fields from cancelling each other out.
+        // The values are hashes; a product with odd numbers keeps two fields from cancelling
+        // each other out.
         Some(named.fold(0, |sum: u64, (value, slot)| {
             sum.rotate_left(7) ^ u64::from(*value).wrapping_mul(2 * slot + 3)
         }))
@@ -179,14 +180,16 @@ impl Keys {
         Some(fields)
     }
 
-    /// Returns how often a response named a field in `Vary` for which the table had no room left.
+    /// Returns how often a response named a field in `Vary` for which the table had no
+    /// room left.
     ///
     /// What such a response varies by is never known: it gets no date.
     pub(crate) fn unlisted_fields(&self) -> u64 {
         self.unlisted.load(Ordering::Relaxed)
     }
 
-    /// Hashes something that only this layer has to recognise, and that must not be taken for something else.
+    /// Hashes something that only this layer has to recognise, and that must not be
+    /// taken for something else.
     pub(super) fn hash(&self, feed: impl FnOnce(&mut SipHasher13)) -> Key {
         let mut hasher = self.hasher();
         feed(&mut hasher);

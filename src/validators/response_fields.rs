@@ -32,8 +32,8 @@ pub(crate) struct ResponseFields {
     pub(crate) is_streaming: bool,
     /// `Cache-Control` says `no-store`.
     pub(crate) is_no_store: bool,
-    /// It is for one user: `Cache-Control` says `private`, there is a `Set-Cookie`, or it
-    /// varies by Cookie or Authorization.
+    /// It is for one user: `Cache-Control` says `private`, there is a `Set-Cookie`, or
+    /// it varies by Cookie or Authorization.
     pub(crate) is_private: bool,
     /// `Content-Security-Policy` names a nonce, which the content has to repeat.
     pub(crate) has_nonce: bool,

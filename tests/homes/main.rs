@@ -1,9 +1,8 @@
-//! Other homes than an Axum `Router`: Hyper, Tonic, a reverse proxy, file services, and a stack of other layers; over
+//! Other homes than an Axum `Router`: Hyper, a reverse proxy, file services, and a stack of other layers; over
 //! loopback.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
-mod grpc;
 mod proxy;
 #[path = "../server/mod.rs"]
 mod server;

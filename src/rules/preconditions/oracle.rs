@@ -29,11 +29,7 @@ pub(super) const DATE_FIELDS: [Option<&[i64]>; 5] =
 
 pub(super) fn representations() -> Vec<Representation> {
     let tags = [None, Some(EntityTag::strong("s").unwrap()), Some(EntityTag::weak("w").unwrap())];
-    let dates = [
-        None,
-        Some(LastModified::Given(date(2))),
-        Some(LastModified::FirstSeen(date(2))),
-    ];
+    let dates = [None, Some(LastModified::Given(date(2))), Some(LastModified::FirstSeen(date(2)))];
     let mut all = vec![Representation::Missing, Representation::Unknown];
     for etag in &tags {
         for last_modified in dates {

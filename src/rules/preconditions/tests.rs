@@ -152,13 +152,11 @@ fn if_range_wants_the_very_same_representation() {
 fn an_observed_date_proves_unchanged_by_equality_and_in_doubt_refuses_writes_alone() {
     let observed = |unchanged_at: Option<i64>, changed_before: Option<i64>| {
         let (unchanged_at, changed_before) = (unchanged_at.map(date), changed_before.map(date));
-        Current {
-            etag: None,
-            date: Some(DateEvidence::Observed { unchanged_at, changed_before }),
-        }
+        Current { etag: None, date: Some(DateEvidence::Observed { unchanged_at, changed_before }) }
     };
     let (proceed, failed) = (Decision::Proceed, Decision::PreconditionFailed);
-    // The client's day; If-Modified-Since and If-Unmodified-Since on GET, the latter on PUT.
+    // The client's day; If-Modified-Since and If-Unmodified-Since on GET, the latter on
+    // PUT.
     for (current, day, modified, unmodified, write) in [
         (observed(None, None), 2, proceed, proceed, failed),
         (observed(Some(2), None), 2, Decision::NotModified, proceed, proceed),

@@ -1,4 +1,5 @@
-//! Tables for each rule, and a model of the world that looks for a 304 which leaves a client with other content.
+//! Tables for each rule, and a model of the world that looks for a 304 which leaves a
+//! client with other content.
 
 use std::{
     cell::Cell,
@@ -139,7 +140,8 @@ fn rule_2_content_is_named_by_tag_or_by_an_old_date() {
     assert_eq!(seen.sends(13, both(1, -5)), Some(-5));
     assert_eq!(seen.sends(14, both(2, -5)), None, "other content with the same date");
     assert_eq!(seen.sends(16, both(2, -5)), Some(15));
-    // It was sent in the second of its date, in which the content may have changed once more.
+    // It was sent in the second of its date, in which the content may have changed once
+    // more.
     let other = Seen::new();
     assert_eq!(other.sends(10, both(1, 10)), None);
     assert_eq!(other.sends(12, dated(10)), None);
@@ -183,7 +185,8 @@ fn rule_3_a_date_is_believed_if_it_cannot_have_stood_for_other_content() {
         let is_kept = expected == Some(given);
         assert_eq!(date.last_modified == SentDate::AsGiven, is_kept, "{given}: {why}");
     }
-    // With an entry, a date from before the start is a rollback, or a file that was moved here.
+    // With an entry, a date from before the start is a rollback, or a file that was moved
+    // here.
     let seen = Seen::new();
     assert_eq!(seen.sends(10, both(1, -5)), Some(-5));
     for (now, tag, given) in [(20, 2, -90), (30, 1, -5)] {

@@ -1,7 +1,8 @@
 //! A model of the world around the memory.
 //!
-//! An oracle knows every content that was ever sent, and what each client holds. A client asks with
-//! a date; where the memory says "unchanged", the content must be the one that the client holds.
+//! An oracle knows every content that was ever sent, and what each client holds. A
+//! client asks with a date; where the memory says "unchanged", the content must be the
+//! one that the client holds.
 
 use super::*;
 
@@ -40,7 +41,8 @@ enum Mtimes {
     None,
     /// The second of the change: several contents of a second share it.
     Change,
-    /// The second of the change if it is free, else one from the past: newer content may be older.
+    /// The second of the change if it is free, else one from the past: newer content
+    /// may be older.
     Unique,
     /// From the past, as rsync leaves them; unique.
     Late,
@@ -118,7 +120,8 @@ pub(super) struct Totals {
     requests: u64,
     not_modified: u64,
     generated: u64,
-    /// Asked by exact clients that hold the present content with a date, and how many got a 304.
+    /// Asked by exact clients that hold the present content with a date, and how many
+    /// got a 304.
     possible: u64,
     found: u64,
     /// The same, with those that got no date.
@@ -218,7 +221,8 @@ impl Model {
 
     fn step(&mut self) {
         let resource = self.random.below(self.requests.len() as u64);
-        // What a request asks for, and which Accept it sends: one resource does not depend on it.
+        // What a request asks for, and which Accept it sends: one resource does not depend on
+        // it.
         let accept = if self.world.varies { self.random.below(3) as usize } else { 0 };
         let name = (resource, if resource == 0 { 0 } else { accept });
         match self.random.below(24) {
@@ -257,8 +261,8 @@ impl Model {
         self.latest = self.latest.max(self.now);
     }
 
-    /// A client writes with a date that was generated here: it must be known as such, unless the
-    /// handler gave the same date, or the write would run unchecked.
+    /// A client writes with a date that was generated here: it must be known as such,
+    /// unless the handler gave the same date, or the write would run unchecked.
     fn write(&mut self) {
         let (resource, date) = self.sent[self.random.below(self.sent.len() as u64) as usize];
         let request = &self.requests[resource as usize][self.random.below(3) as usize];
@@ -433,12 +437,13 @@ impl Model {
         let is_other_process = copy.process != self.process;
         let is_forgotten = is_other_process || self.world.forgets || self.world.varies;
         let is_handlers = has_given(content.id, asked);
-        // One date of the handler's for two contents. But where both changed in the second of their
-        // date, and the first was sent in it, nothing excuses it.
+        // One date of the handler's for two contents. But where both changed in the second of
+        // their date, and the first was sent in it, nothing excuses it.
         let is_shared = is_handlers && has_given(copy.content, asked) && asked < copy.sent;
         // Content without a tag has the name that the handler's date gives it.
         let has_no_tag = self.world.untagged && (content.id % 4 < 2 || copy.content % 4 < 2);
-        // A date that the handler gave when it was old enough to be a name, or that means nothing.
+        // A date that the handler gave when it was old enough to be a name, or that means
+        // nothing.
         let is_old = |date: i64, last: i64| date + 2 <= last || self.world.mtimes == Mtimes::Random;
         let mut old = self
             .gave
@@ -490,7 +495,8 @@ fn run(worlds: u64, steps: u64, seed: u64) -> (Totals, BTreeMap<String, Totals>,
     (totals, by_mtimes, first_wrong)
 }
 
-/// `DATES_WORLDS=60000 cargo test --lib dates::tests::model -- --nocapture` runs as many worlds.
+/// `DATES_WORLDS=60000 cargo test --lib dates::tests::model -- --nocapture` runs as
+/// many worlds.
 #[test]
 fn no_world_has_a_wrong_304() {
     let asked = std::env::var("DATES_WORLDS").ok().and_then(|worlds| worlds.parse().ok());

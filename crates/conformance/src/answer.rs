@@ -1,0 +1,225 @@
+//! What was answered, in bounded memory.
+
+use std::{
+    fmt::{self, Debug},
+    future::poll_fn,
+    pin::pin,
+    time::{Duration, SystemTime},
+};
+
+use bytes::{Buf, BufMut};
+use http::{
+    header::{AsHeaderName, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED},
+    response, Extensions, HeaderMap, Response, StatusCode, Version,
+};
+use http_body::Body;
+use tower_conditional::{DefaultPredicate, EntityTag, HttpDate, Predicate};
+
+use crate::{fields::single_line, timeout::within};
+
+/// An answer whose content was read, as far as it goes.
+pub(crate) struct Answer {
+    pub(crate) head: response::Parts,
+    pub(crate) content: ReceivedBody,
+}
+
+/// What is kept of content.
+pub(crate) struct ReceivedBody {
+    /// Not more than [`LIMIT`].
+    bytes: Vec<u8>,
+    has_trailers: bool,
+    end: ReadEnd,
+}
+
+/// How the reading of content ended.
+enum ReadEnd {
+    Whole,
+    /// It was not begun: the content is a stream, or an earlier one had no end.
+    Unread,
+    TooLong,
+    Slow,
+    Broken(String),
+}
+
+impl Answer {
+    /// Reads the content of a response, at most [`LIMIT`] bytes of it, and waits for it
+    /// no longer than `timeout`.
+    pub(crate) async fn read<B>(
+        response: Response<B>,
+        timeout: Duration,
+        may_be_endless: bool,
+    ) -> Self
+    where
+        B: Body,
+        B::Error: Debug,
+    {
+        let (head, body) = response.into_parts();
+        let mut reading = Reading::default();
+        let end = if head.status.is_success() && (may_be_endless || is_stream(&head.headers)) {
+            if body.is_end_stream() {
+                ReadEnd::Whole
+            } else {
+                ReadEnd::Unread
+            }
+        } else {
+            within(timeout, reading.take(body)).await.unwrap_or(ReadEnd::Slow)
+        };
+        let Reading { bytes, has_trailers, .. } = reading;
+        Self { head, content: ReceivedBody { bytes, has_trailers, end } }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.head.status
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
+    /// Returns true if a field is there.
+    pub(crate) fn has(&self, name: impl AsHeaderName) -> bool {
+        self.head.headers.contains_key(name)
+    }
+
+    /// Returns the entity tag, if there is one that can be read, and only one.
+    pub(crate) fn tag(&self) -> Option<EntityTag> {
+        EntityTag::try_from(single_line(self.headers(), ETAG)?).ok()
+    }
+
+    /// Returns the modification date, if there is one that can be read, and only one.
+    pub(crate) fn last_modified(&self) -> Option<HttpDate> {
+        date(self.headers(), LAST_MODIFIED)
+    }
+
+    /// Returns the value of `Content-Length`, if it is a number.
+    pub(crate) fn content_length(&self) -> Option<u64> {
+        self.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    }
+
+    /// Returns true if there is no content and no trailer section.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.content.bytes.is_empty()
+            && !self.content.has_trailers
+            && matches!(self.content.end, ReadEnd::Whole)
+    }
+
+    /// Returns the number of bytes of content, if all were seen.
+    pub(crate) fn length(&self) -> Option<u64> {
+        matches!(self.content.end, ReadEnd::Whole).then_some(self.content.bytes.len() as u64)
+    }
+
+    /// Returns true if it is known that the content differs from that of another
+    /// answer.
+    pub(crate) fn differs_from(&self, other: &Self) -> bool {
+        let is_known =
+            |answer: &Self| matches!(answer.content.end, ReadEnd::Whole | ReadEnd::TooLong);
+        is_known(self) && is_known(other) && self.content.bytes != other.content.bytes
+    }
+
+    /// Returns true if content goes on for ever, as far as can be told.
+    pub(crate) fn may_be_endless(&self) -> bool {
+        matches!(self.content.end, ReadEnd::Unread | ReadEnd::Slow)
+    }
+
+    /// Returns true if the content ended in an error.
+    pub(crate) fn is_broken(&self) -> bool {
+        matches!(self.content.end, ReadEnd::Broken(_))
+    }
+}
+
+impl fmt::Display for ReceivedBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = self.bytes.len();
+        let bytes = if length == 1 { "byte" } else { "bytes" };
+        match &self.end {
+            ReadEnd::Whole if length == 0 => f.write_str("no content"),
+            ReadEnd::Whole => write!(f, "{length} {bytes} of content"),
+            ReadEnd::Unread => f.write_str("content that was not read: it may have no end"),
+            ReadEnd::TooLong => write!(f, "more than {LIMIT} bytes of content"),
+            ReadEnd::Slow => write!(f, "{length} {bytes} of content, and no end in sight"),
+            ReadEnd::Broken(error) => {
+                write!(f, "{length} {bytes} of content, then an error: {error}")
+            }
+        }?;
+        f.write_str(if self.has_trailers { ", and trailers" } else { "" })
+    }
+}
+
+/// Returns the date of a field that has one line.
+pub(crate) fn date(headers: &HeaderMap, name: impl AsHeaderName) -> Option<HttpDate> {
+    HttpDate::parse(single_line(headers, name)?.as_bytes(), now())
+}
+
+/// Returns the present, for dates with a two-digit year.
+pub(crate) fn now() -> HttpDate {
+    // `wasm32-unknown-unknown` has no clock; there time stands still in 1970.
+    let now = if cfg!(all(target_family = "wasm", target_os = "unknown")) {
+        SystemTime::UNIX_EPOCH
+    } else {
+        SystemTime::now()
+    };
+    HttpDate::try_from(now).unwrap_or_else(|_| last_date())
+}
+
+/// Returns the last date that the form of HTTP dates can hold: Fri, 31 Dec 9999
+/// 23:59:59 GMT.
+pub(crate) fn last_date() -> HttpDate {
+    HttpDate::from_unix_seconds(253_402_300_799).expect("a year of four digits")
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Reading {
+    bytes: Vec<u8>,
+    frames: usize,
+    has_trailers: bool,
+}
+
+impl Reading {
+    async fn take<B>(&mut self, body: B) -> ReadEnd
+    where
+        B: Body,
+        B::Error: Debug,
+    {
+        let mut body = pin!(body);
+        while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(error) => return ReadEnd::Broken(format!("{error:?}")),
+            };
+            self.has_trailers |= frame.is_trailers();
+            self.frames += 1;
+            if frame.into_data().is_ok_and(|data| !self.take_data(data)) {
+                return ReadEnd::TooLong;
+            }
+            if self.frames > FRAMES {
+                return ReadEnd::Slow;
+            }
+        }
+        ReadEnd::Whole
+    }
+
+    /// Keeps what there is room for, and returns true if that was all.
+    fn take_data(&mut self, mut data: impl Buf) -> bool {
+        let taken = data.remaining().min(LIMIT - self.bytes.len());
+        self.bytes.put((&mut data).take(taken));
+        !data.has_remaining()
+    }
+}
+
+/// Returns true if the content has no end by its nature.
+fn is_stream(headers: &HeaderMap) -> bool {
+    // The layer does not tag streams either, and knows them by their type. Deliberately
+    // without `Cache-Control`, which is another reason for it not to tag.
+    let mut types = HeaderMap::new();
+    for line in headers.get_all(CONTENT_TYPE) {
+        types.append(CONTENT_TYPE, line.clone());
+    }
+    !DefaultPredicate::new().may_tag(StatusCode::OK, Version::HTTP_11, &types, &Extensions::new())
+}
+
+/// Bytes of content that are read of one answer.
+const LIMIT: usize = 1 << 20;
+
+/// Frames that are read of one answer: some are empty.
+const FRAMES: usize = 1 << 16;

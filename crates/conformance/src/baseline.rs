@@ -1,0 +1,72 @@
+//! What is known of the resource before it is checked.
+
+use bytes::Bytes;
+use http::{
+    header::{CONTENT_ENCODING, IF_MODIFIED_SINCE, IF_NONE_MATCH},
+    HeaderName, HeaderValue, Request, StatusCode, Uri,
+};
+use tower_conditional::{EntityTag, HttpDate};
+
+use crate::answer::Answer;
+
+/// The answers to plain requests, and what the user told.
+pub(crate) struct Baseline {
+    /// The answer to a GET without preconditions.
+    pub(crate) plain: Answer,
+    /// The first answer that was encoded, and the `Accept-Encoding` that brought it.
+    pub(crate) encoded: Option<(HeaderValue, Answer)>,
+    /// An error, and where it is.
+    pub(crate) error: Option<(Uri, Answer)>,
+    pub(crate) encodings: Vec<HeaderValue>,
+    pub(crate) write: Option<Request<Bytes>>,
+    pub(crate) can_change: bool,
+}
+
+/// Why a check is not applicable.
+pub(crate) type Why = &'static str;
+
+impl Baseline {
+    pub(crate) fn tag(&self) -> Result<EntityTag, Why> {
+        self.plain.tag().ok_or("there is no valid entity tag")
+    }
+
+    pub(crate) fn strong_tag(&self) -> Result<EntityTag, Why> {
+        self.tag()
+            .and_then(|tag| if tag.is_weak() { Err("the entity tag is weak") } else { Ok(tag) })
+    }
+
+    pub(crate) fn date(&self) -> Result<HttpDate, Why> {
+        self.plain.last_modified().ok_or("there is no valid Last-Modified")
+    }
+
+    /// Returns a field that should be answered by 304.
+    pub(crate) fn revalidation(&self) -> Result<(HeaderName, HeaderValue), Why> {
+        match (self.tag(), self.date()) {
+            (Ok(tag), _) => Ok((IF_NONE_MATCH, tag.into())),
+            (Err(_), Ok(date)) => Ok((IF_MODIFIED_SINCE, date.into())),
+            (Err(_), Err(_)) => Err("there is no valid validator"),
+        }
+    }
+
+    pub(crate) fn encoded(&self) -> Result<&(HeaderValue, Answer), Why> {
+        self.encoded.as_ref().ok_or("no encoding is offered")
+    }
+
+    pub(crate) fn write(&self) -> Result<&Request<Bytes>, Why> {
+        self.write.as_ref().ok_or("no write was given (`Check::writes`)")
+    }
+}
+
+/// Returns true if an answer has its content in a coding of its own.
+pub(crate) fn is_encoded(answer: &Answer) -> bool {
+    answer.status() == StatusCode::OK
+        && answer
+            .headers()
+            .get(CONTENT_ENCODING)
+            .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// Returns the date that lies so many seconds after another.
+pub(crate) fn seconds_after(date: HttpDate, seconds: i64) -> HttpDate {
+    HttpDate::from_unix_seconds(date.unix_seconds().saturating_add(seconds)).unwrap_or(date)
+}

@@ -1,0 +1,93 @@
+//! Is a change seen?
+
+use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
+
+use crate::{
+    answer::Answer,
+    baseline::Baseline,
+    report::Severity::Must,
+    rule::Rule,
+    step::{anything, moot, want, wrong, Fault, Step},
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        name: "change/etag",
+        section: "8.8.1",
+        severity: Must,
+        claim: "After a change there is another ETag.",
+        hint: "Make the tag from the content, or from a version that every change moves on.",
+        needs: &["validator/etag"],
+        steps: |baseline| {
+            baseline.tag()?;
+            Ok(vec![Step::get(anything), Step::get(has_another_tag).after_change()])
+        },
+    },
+    Rule {
+        name: "change/304",
+        section: "13.1.2",
+        severity: Must,
+        claim: "After a change the old tag is not answered 304.",
+        hint: "Look at the resource before answering 304. A stored tag must go when the resource \
+               changes.",
+        needs: &["change/etag", "if-none-match/miss"],
+        steps: |baseline| {
+            let tag = baseline.tag()?;
+            Ok(vec![
+                Step::get(anything),
+                Step::get(anything).with(IF_NONE_MATCH, tag).after_change(),
+                Step::get(was_not_stale),
+            ])
+        },
+    },
+    Rule {
+        name: "change/date",
+        section: "13.1.3",
+        severity: Must,
+        claim: "After a change that moved Last-Modified on, the old date is not answered 304.",
+        hint: "Compare with the date that a plain GET would be given now.",
+        needs: &["validator/stable", "if-modified-since/older"],
+        steps: |baseline| {
+            let date = baseline.date()?;
+            Ok(vec![
+                Step::get(anything),
+                Step::get(anything).with(IF_MODIFIED_SINCE, date).after_change(),
+                Step::get(was_not_stale_by_date),
+            ])
+        },
+    },
+];
+
+/// Says of a change that cannot be seen that there is nothing to check.
+fn changed(before: &Answer, after: &Answer) -> Result<(), Fault> {
+    if after.differs_from(before) {
+        Ok(())
+    } else {
+        moot("what `Check::changes` was given did not change the content")
+    }
+}
+
+fn was_not_stale(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    let [old, asked] = before else { return Ok(()) };
+    changed(old, seen)?;
+    want(asked.status().is_success(), "200 (OK) with the new content, for the old tag")
+}
+
+fn was_not_stale_by_date(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    let [old, asked] = before else { return Ok(()) };
+    changed(old, seen)?;
+    if old.last_modified() == seen.last_modified() {
+        return moot("the change did not move Last-Modified on: dates are whole seconds");
+    }
+    want(asked.status().is_success(), "200 (OK) with the new content, for the old date")
+}
+
+fn has_another_tag(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    let [old] = before else { return Ok(()) };
+    changed(old, seen)?;
+    if old.tag() == seen.tag() {
+        wrong("another ETag than before")
+    } else {
+        Ok(())
+    }
+}

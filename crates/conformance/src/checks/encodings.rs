@@ -1,0 +1,89 @@
+//! Are the encodings of one resource told apart?
+
+use http::{
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, IF_NONE_MATCH, VARY},
+    HeaderValue, StatusCode,
+};
+
+use crate::{
+    answer::Answer,
+    baseline::{Baseline, Why},
+    fields::members,
+    report::Severity::{Must, Should},
+    rule::Rule,
+    step::{anything, not_modified, wrong, Expect, Fault, Step},
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        name: "encoding/tags",
+        section: "8.8.3.3",
+        severity: Must,
+        claim: "Encodings have strong tags of their own, or weak ones.",
+        hint: "Put `ConditionalLayer` outside the compression, or inside with \
+               `behind_compression(true)`. Where the tag is the service's own, serve precompressed \
+               files, or none: two byte streams under one strong tag get spliced.",
+        needs: &["validator/etag"],
+        steps: |baseline| baseline.tag().and_then(|_| each(baseline, has_tag_of_its_own)),
+    },
+    Rule {
+        name: "encoding/vary",
+        section: "12.5.5",
+        severity: Should,
+        claim: "All encodings say `Vary: Accept-Encoding`, the plain one too.",
+        hint: "Add the field wherever the encoding may be chosen; caches else give gzip to those \
+               who cannot read it.",
+        needs: &["answer/get"],
+        steps: |baseline| each(baseline, says_vary),
+    },
+    Rule {
+        name: "encoding/304",
+        section: "13.1.2",
+        severity: Must,
+        claim: "The tag of an encoded answer is answered 304 when the same encoding is asked for.",
+        hint: "Compare with the tag that is sent in the end: a compressor may have changed it.",
+        needs: &["if-none-match/exact"],
+        steps: |baseline| {
+            let (encoding, answer) = baseline.encoded()?;
+            let tag = answer.tag().ok_or("the encoded answer has no valid entity tag")?;
+            Ok(vec![Step::get(not_modified)
+                .with(ACCEPT_ENCODING, encoding.clone())
+                .with(IF_NONE_MATCH, tag)])
+        },
+    },
+];
+
+/// Steps for the plain content, then for each encoding.
+fn each(baseline: &Baseline, expect: Expect) -> Result<Vec<Step>, Why> {
+    baseline.encoded()?;
+    let plain = Step::get(anything).with(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let steps = baseline
+        .encodings
+        .iter()
+        .map(|encoding| Step::get(expect).with(ACCEPT_ENCODING, encoding.clone()));
+    Ok([plain].into_iter().chain(steps).collect())
+}
+
+fn has_tag_of_its_own(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    let coding = |answer: &Answer| answer.headers().get(CONTENT_ENCODING).cloned();
+    let Some(tag) = seen.tag() else { return Ok(()) };
+    let shared = |other: &&Answer| {
+        coding(other) != coding(seen)
+            && other.differs_from(seen)
+            && other.tag().is_some_and(|it| it.strong_eq(&tag))
+    };
+    if before.iter().any(|other| shared(&other)) {
+        return wrong("a strong ETag that no other encoding has, or a weak one");
+    }
+    Ok(())
+}
+
+fn says_vary(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    for answer in before.iter().chain([seen]).filter(|answer| answer.status() == StatusCode::OK) {
+        let mut names = members(answer.headers(), VARY);
+        if !names.any(|name| name == b"*" || name.eq_ignore_ascii_case(b"accept-encoding")) {
+            return wrong("Vary: Accept-Encoding on each of these");
+        }
+    }
+    Ok(())
+}

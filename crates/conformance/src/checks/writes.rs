@@ -1,0 +1,226 @@
+//! Are writes refused that should be, and no others?
+
+use http::{
+    header::{ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},
+    HeaderName, HeaderValue, StatusCode,
+};
+
+use crate::{
+    answer::Answer,
+    baseline::{seconds_after, Baseline, Why},
+    report::Severity::Must,
+    rule::Rule,
+    step::{self, anything, moot, want, Expect, Fault, Step},
+};
+
+pub(super) const RULES: &[Rule] = &[
+    // First, while what is written is not there yet.
+    Rule {
+        name: "write/not-performed",
+        section: "13.1.1",
+        severity: Must,
+        claim: "A write that was refused with 412 was not done.",
+        hint: "Evaluate the precondition before the write, not when its answer is there: \
+               `PreconditionLayer` does.",
+        needs: &["validator/stable"],
+        steps: |baseline| {
+            let mut steps = write(baseline, is_refused, IF_MATCH, ANOTHER)?;
+            steps.insert(0, Step::get(anything));
+            steps.push(Step::get(is_unchanged));
+            Ok(steps)
+        },
+    },
+    Rule {
+        name: "write/if-match-miss",
+        section: "13.1.1",
+        severity: Must,
+        claim: "A write with another tag in If-Match is refused with 412.",
+        hint: "Evaluate the precondition in the handler, with `Preconditions::check`, in one step \
+               with the write, or put `PreconditionLayer` in front. A layer that sees the response \
+               comes too late.",
+        needs: &["answer/get"],
+        steps: |baseline| write(baseline, refused, IF_MATCH, ANOTHER),
+    },
+    Rule {
+        name: "write/if-match-malformed",
+        section: "13.1.1",
+        severity: Must,
+        claim: "A write with an If-Match that cannot be read is refused.",
+        hint: "Answer 412 or 400. `Preconditions` lets an If-Match that names nothing fail.",
+        needs: &["write/if-match-miss"],
+        steps: |baseline| {
+            let mut steps = write(
+                baseline,
+                refused_or_bad_request,
+                IF_MATCH,
+                HeaderValue::from_static("another"),
+            )?;
+            steps.extend(write(
+                baseline,
+                refused_or_bad_request,
+                IF_MATCH,
+                HeaderValue::from_static(""),
+            )?);
+            Ok(steps)
+        },
+    },
+    Rule {
+        name: "write/if-match-weak",
+        section: "13.1.1",
+        severity: Must,
+        claim: "A write with a weak tag in If-Match is refused, even if it is the current one.",
+        hint: "Compare strongly: `EntityTag::strong_eq`.",
+        needs: &["write/if-match-miss"],
+        steps: |baseline| write(baseline, refused, IF_MATCH, baseline.tag()?.into_weak()),
+    },
+    Rule {
+        name: "write/if-none-match-star",
+        section: "13.1.2",
+        severity: Must,
+        claim: "A write with `If-None-Match: *` is refused with 412 where something exists.",
+        hint: "`*` fails if there is a representation: that is how clients create without \
+               overwriting.",
+        needs: &["write/if-match-miss"],
+        steps: |baseline| write(baseline, refused, IF_NONE_MATCH, HeaderValue::from_static("*")),
+    },
+    Rule {
+        name: "write/if-none-match-current",
+        section: "13.1.2",
+        severity: Must,
+        claim: "A write with the current tag in If-None-Match is refused with 412, not 304.",
+        hint: "304 is for GET and HEAD alone.",
+        needs: &["write/if-none-match-star", "validator/stable"],
+        steps: |baseline| write(baseline, refused, IF_NONE_MATCH, baseline.tag()?),
+    },
+    Rule {
+        name: "write/if-unmodified-since-older",
+        section: "13.1.4",
+        severity: Must,
+        claim: "A write with an older date in If-Unmodified-Since is refused with 412.",
+        hint: "Refuse the write if the resource was modified after the date.",
+        needs: &["write/if-match-miss", "validator/stable"],
+        steps: |baseline| {
+            write(baseline, refused, IF_UNMODIFIED_SINCE, seconds_after(baseline.date()?, -86_400))
+        },
+    },
+    Rule {
+        name: "write/if-match-current",
+        section: "13.1.1",
+        severity: Must,
+        claim: "A write with the current tag in If-Match is done.",
+        hint:
+            "Compare with the tag that GET sends, the layer's included: both sides must mean the \
+               same tag.",
+        needs: &["validator/stable"],
+        steps: |baseline| write(baseline, performed, IF_MATCH, baseline.strong_tag()?),
+    },
+    Rule {
+        name: "write/if-match-over-date",
+        section: "13.1.4",
+        severity: Must,
+        claim: "If-Match switches If-Unmodified-Since off on writes, too.",
+        hint: "Ignore If-Unmodified-Since where If-Match is present.",
+        needs: &["write/if-match-miss", "write/if-match-current"],
+        steps: |baseline| {
+            let date = seconds_after(baseline.date()?, -86_400);
+            let steps = write(baseline, performed, IF_MATCH, baseline.strong_tag()?)?;
+            Ok(steps.into_iter().map(|step| step.with(IF_UNMODIFIED_SINCE, date)).collect())
+        },
+    },
+    Rule {
+        name: "write/if-modified-since",
+        section: "13.1.3",
+        severity: Must,
+        claim: "If-Modified-Since is ignored on writes.",
+        hint: "It is for GET and HEAD alone.",
+        needs: &["write/if-match-current"],
+        steps: |baseline| {
+            let date = baseline.date()?;
+            let steps = write(baseline, performed, IF_MATCH, baseline.strong_tag()?)?;
+            Ok(steps.into_iter().map(|step| step.with(IF_MODIFIED_SINCE, date)).collect())
+        },
+    },
+    Rule {
+        name: "write/etag",
+        section: "9.3.4",
+        severity: Must,
+        claim: "An ETag in the answer to a PUT is the one that GET sends from then on.",
+        hint: "Do not hash the answer to a write: it is not the representation.",
+        needs: &["write/if-match-current"],
+        steps: |baseline| {
+            if baseline.write()?.method() != http::Method::PUT {
+                return Err("the write is no PUT");
+            }
+            let mut steps = write(baseline, performed, IF_MATCH, baseline.strong_tag()?)?;
+            steps.push(Step::get(has_tag_of_answer));
+            Ok(steps)
+        },
+    },
+];
+
+const ANOTHER: HeaderValue = HeaderValue::from_static("\"another\"");
+
+/// Sends the write that was given, with one precondition.
+fn write(
+    baseline: &Baseline,
+    expect: Expect,
+    name: HeaderName,
+    value: impl Into<HeaderValue>,
+) -> Result<Vec<Step>, Why> {
+    Ok(vec![Step::given(baseline.write()?, expect).with(name, value)])
+}
+
+/// A write that the service does not know, under any precondition, tells nothing.
+fn is_served(seen: &Answer) -> Result<(), Fault> {
+    match seen.status() {
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
+            moot("the write that was given is not served")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refused(baseline: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    is_served(seen)?;
+    step::refused(baseline, before, seen)
+}
+
+fn refused_or_bad_request(
+    baseline: &Baseline,
+    before: &[Answer],
+    seen: &Answer,
+) -> Result<(), Fault> {
+    is_served(seen)?;
+    step::refused_or_bad_request(baseline, before, seen)
+}
+
+fn performed(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    is_served(seen)?;
+    want(seen.status().is_success(), "success (2xx)")
+}
+
+fn is_refused(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    if seen.status() == StatusCode::PRECONDITION_FAILED {
+        Ok(())
+    } else {
+        moot("the write was not refused with 412")
+    }
+}
+
+/// Compares by tag where there is one: content may differ and mean the same.
+fn is_unchanged(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    let Some(plain) = before.first() else { return Ok(()) };
+    let is_same = match (plain.tag(), seen.tag()) {
+        (Some(old), Some(new)) => old == new,
+        _ => plain.status() == seen.status() && !plain.differs_from(seen),
+    };
+    want(is_same, "what was there before")
+}
+
+fn has_tag_of_answer(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    let said = before.last().and_then(|answer| answer.headers().get(ETAG));
+    if said.is_none() || seen.status() != StatusCode::OK {
+        return moot("the answer to the write has no ETag");
+    }
+    want(said == seen.headers().get(ETAG), "the ETag of the answer to the write")
+}

@@ -1,0 +1,54 @@
+//! The content of the requests that are sent.
+
+use std::{
+    convert::Infallible,
+    mem,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+/// The content of a request that a check sends: nothing, or what
+/// [`writes`](super::Check::writes) was given.
+///
+/// Routers take it as it is. What a service with a request body of its own makes of it
+/// is told to [`check_with`](super::check_with).
+#[derive(Clone, Debug, Default)]
+pub struct Content {
+    bytes: Bytes,
+}
+
+impl From<Bytes> for Content {
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes }
+    }
+}
+
+impl From<Content> for Bytes {
+    fn from(content: Content) -> Self {
+        content.bytes
+    }
+}
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let bytes = mem::take(&mut self.bytes);
+        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.len() as u64)
+    }
+}

@@ -1,0 +1,131 @@
+//! Checks of HTTP conditional requests for your own tests: does this service revalidate
+//! as RFC 9110 says?
+//!
+//! [`check()`] sends some seventy requests to any Tower service or router, in process
+//! and without sockets, whether or not it uses
+//! [`ConditionalLayer`](tower_conditional::ConditionalLayer), and reports what it
+//! found:
+//!
+//! ```
+//! use axum::{routing::get, Router};
+//! use tower_conditional::ConditionalLayer;
+//!
+//! fn app() -> Router {
+//!     Router::new().route("/feed", get(|| async { "news" })).layer(ConditionalLayer::new())
+//! }
+//!
+//! # /*
+//! #[tokio::test]
+//! # */
+//! async fn feed_revalidates() {
+//!     tower_conditional_conformance::check(app(), "/feed").await.assert_ok();
+//! }
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(feed_revalidates());
+//! ```
+//!
+//! What fails is shown with what was sent and seen, the clause, and how to fix it:
+//!
+//! ```text
+//! GET /feed: 49 checks passed, 1 failed, 27 not applicable
+//!
+//! FAILED  if-none-match/weak (MUST, RFC 9110, 13.1.2)
+//!   If-None-Match compares weakly: W/"v1" and "v1" are the same to it.
+//!     > GET /feed
+//!     > if-none-match: W/"v1"
+//!     < 200 OK
+//!     < etag: "v1"
+//!     < (4 bytes of content)
+//!   wanted: 304 (Not Modified)
+//!   hint: Leave `W/` out of the comparison, on both sides: `EntityTag::weak_eq`. Proxies ..
+//! ```
+//!
+//! One fault gives one failure, as far as that can be told: checks that would only
+//! repeat it are *not applicable*, and say why.
+//!
+//! # What is checked
+//!
+//! Names are `group/name`; [`without`](Check::without) takes a name or a group.
+//!
+//! | group                 | what                                                                              |
+//! |-----------------------|-----------------------------------------------------------------------------------|
+//! | `answer`              | a plain GET is answered 200                                                       |
+//! | `validator`           | there is one, it can be read, it stays the same, and names one content            |
+//! | `if-none-match`       | exact, weak, list, several lines, `*`, miss, commas and stars in tags, malformed  |
+//! | `if-modified-since`   | equal, older, later (SHOULD), the three forms, no dates, two lines                |
+//! | `if-unmodified-since` | older, equal, no dates, no Last-Modified                                          |
+//! | `if-match`            | current, miss, list, several lines, `*`, weak, malformed                          |
+//! | `precedence`          | tags over dates, If-Match before If-None-Match, both before Range                 |
+//! | `304`                 | no content, the six fields, Content-Length, no description of content, other fields kept |
+//! | `head`                | like GET, without content                                                         |
+//! | `encoding`            | tags of their own or weak ones, `Vary`, revalidation; if encodings are offered    |
+//! | `error`               | errors are left alone; see [`error_at`](Check::error_at)                          |
+//! | `range`               | If-Range, the tag of parts; if ranges are offered                                 |
+//! | `change`              | a change is seen; see [`changes`](Check::changes)                                 |
+//! | `write`               | writes are guarded; see [`writes`](Check::writes)                                 |
+//!
+//! Not more than 1 MiB of an answer is read, and it is waited for no longer than
+//! [`timeout`](Check::timeout); what is an event stream by its type is not read at all.
+//!
+//! # Dates in tests
+//!
+//! A layer that was made just now has no date to give yet, and the checks of dates are
+//! not applicable. To have them, and the same verdicts at each run, give the layer a
+//! [`clock`](tower_conditional::ConditionalLayer::clock) that moves on:
+//!
+//! ```
+//! use std::{
+//!     sync::{atomic::{AtomicU64, Ordering}, Arc},
+//!     time::{Duration, UNIX_EPOCH},
+//! };
+//! # use axum::{routing::get, Router};
+//! # use tower_conditional::ConditionalLayer;
+//! # use tower_conditional_conformance::{check, Verdict};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let seconds = Arc::new(AtomicU64::new(1_795_348_800));
+//! let now = Arc::clone(&seconds);
+//! let layer = ConditionalLayer::new()
+//!     .clock(move || UNIX_EPOCH + Duration::from_secs(now.load(Ordering::Relaxed)));
+//! seconds.fetch_add(10, Ordering::Relaxed);
+//! let app = Router::new().route("/feed", get(|| async { "news" })).layer(layer);
+//!
+//! let report = check(app, "/feed").await;
+//! report.assert_ok();
+//! # let mut equal = report.iter().filter(|found| found.name() == "if-modified-since/equal");
+//! # assert!(equal.any(|found| *found.verdict() == Verdict::Passed));
+//! # }
+//! ```
+//!
+//! # Servers
+//!
+//! The binary `check-conditional` of this crate makes the same checks against a server
+//! by its URL, whatever the server is written in:
+//!
+//! ```console
+//! $ cargo install tower-conditional-conformance --features cli
+//! $ check-conditional http://127.0.0.1:3000/feed
+//! ```
+//!
+//! # Features
+//!
+//! - `cli`: what the binary needs, and the library does not.
+
+mod answer;
+mod baseline;
+mod check;
+mod checks;
+mod content;
+mod fields;
+mod report;
+mod rule;
+mod run;
+mod step;
+mod target;
+mod timeout;
+
+pub use self::{
+    check::{check, check_with, Check},
+    content::Content,
+    report::{Finding, Report, Severity, Verdict},
+};

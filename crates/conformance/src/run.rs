@@ -1,0 +1,214 @@
+//! Makes the checks, one after the other.
+
+use std::{collections::HashMap, mem, time::Duration};
+
+use bytes::Bytes;
+use http::{header::ACCEPT_ENCODING, response, HeaderMap, HeaderValue, Request, StatusCode, Uri};
+
+use crate::{
+    answer::Answer,
+    baseline::{is_encoded, Baseline, Why},
+    checks,
+    content::Content,
+    report::{Finding, Report, Severity, Verdict},
+    rule::Rule,
+    step::{anything, show_answer, show_request, Fault, Step},
+    target::{Change, ReadLimits, Target},
+};
+
+/// What is checked, and how.
+pub(crate) struct Session<'a> {
+    pub(crate) target: Box<dyn Target + 'a>,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) left_out: Vec<String>,
+    pub(crate) encodings: Vec<HeaderValue>,
+    pub(crate) error_uri: Uri,
+    pub(crate) write: Option<Request<Bytes>>,
+    pub(crate) change: Option<Box<dyn Change + 'a>>,
+    pub(crate) custom: Vec<CustomCheck<'a>>,
+    pub(crate) timeout: Duration,
+    pub(crate) may_be_endless: bool,
+}
+
+/// A check of the user's own.
+pub(crate) struct CustomCheck<'a> {
+    pub(crate) name: String,
+    pub(crate) request: Request<Bytes>,
+    pub(crate) holds: Box<dyn Fn(&response::Parts) -> bool + 'a>,
+}
+
+impl Session<'_> {
+    /// Makes all checks that were asked for.
+    pub(crate) async fn run(mut self) -> Report {
+        let mut findings = Vec::new();
+        // Checks that failed, or were not made because others failed; and why those that need
+        // them are not made.
+        let mut in_vain: HashMap<&str, String> = HashMap::new();
+        let mut baseline = self.scout().await;
+        let left_out = mem::take(&mut self.left_out);
+        for rule in checks::all().filter(|rule| !left_out.iter().any(|name| rule.is_named(name))) {
+            let mut log = Vec::new();
+            let verdict = match (
+                &mut baseline,
+                rule.needs.iter().find_map(|need| in_vain.get(need).cloned()),
+            ) {
+                (None, _) => self.check_silence(rule, &mut log).await,
+                (Some(baseline), _) if lacks(baseline, rule).is_some() => {
+                    not_applicable(lacks(baseline, rule).unwrap_or_default())
+                }
+                (Some(_), Some(why)) => {
+                    in_vain.insert(rule.name, why.clone());
+                    not_applicable(why)
+                }
+                (Some(baseline), None) => {
+                    if rule.alters() {
+                        self.look_again(baseline).await;
+                    }
+                    self.check(rule, baseline, &mut log).await
+                }
+            };
+            if let Verdict::Failed(_) = verdict {
+                in_vain.insert(rule.name, format!("`{}` failed", rule.name));
+            }
+            let Rule { name, section, severity, claim, hint, .. } = *rule;
+            findings.push(Finding {
+                name: name.into(),
+                section,
+                severity,
+                claim,
+                hint,
+                log,
+                verdict,
+            });
+        }
+        for custom in mem::take(&mut self.custom) {
+            findings.push(self.check_custom(custom).await);
+        }
+        Report { subject: format!("GET {}", self.uri), findings }
+    }
+
+    /// Learns what there is; `None`: no answer.
+    async fn scout(&mut self) -> Option<Baseline> {
+        let plain = self.exchange(&Step::get(anything), &mut Vec::new()).await.ok()?;
+        self.may_be_endless = plain.may_be_endless();
+        let mut encoded = None;
+        for encoding in self.encodings.clone() {
+            let step = Step::get(anything).with(ACCEPT_ENCODING, encoding.clone());
+            if let Some(answer) =
+                self.exchange(&step, &mut Vec::new()).await.ok().filter(is_encoded)
+            {
+                encoded = Some((encoding, answer));
+                break;
+            }
+        }
+        let uri = self.error_uri.clone();
+        let error = self.exchange(&Step::get(anything).at(&uri), &mut Vec::new()).await.ok();
+        let is_error = |answer: &Answer| {
+            answer.status().is_client_error() || answer.status().is_server_error()
+        };
+        Some(Baseline {
+            plain,
+            encoded,
+            error: error.filter(is_error).map(|answer| (uri, answer)),
+            encodings: self.encodings.clone(),
+            write: self.write.clone(),
+            can_change: self.change.is_some(),
+        })
+    }
+
+    /// Looks at the resource anew: an earlier check may have changed it.
+    async fn look_again(&mut self, baseline: &mut Baseline) {
+        if let Ok(plain) = self.exchange(&Step::get(anything), &mut Vec::new()).await {
+            baseline.plain = plain;
+        }
+    }
+
+    async fn check(&mut self, rule: &Rule, baseline: &Baseline, log: &mut Vec<String>) -> Verdict {
+        if rule.alters() && baseline.plain.status() != StatusCode::OK {
+            return not_applicable("the resource is gone by now");
+        }
+        let steps = match (rule.steps)(baseline) {
+            Ok(steps) => steps,
+            Err(why) => return not_applicable(why),
+        };
+        let mut answers = Vec::new();
+        for step in &steps {
+            if step.after_change {
+                log.push("(the resource is changed)".to_owned());
+                if let Some(change) = &mut self.change {
+                    change.change().await;
+                }
+            }
+            let answer = match self.exchange(step, log).await {
+                Ok(answer) => answer,
+                Err(why) => return Verdict::Failed(format!("an answer; {why}")),
+            };
+            match (step.expect)(baseline, &answers, &answer) {
+                Ok(()) => answers.push(answer),
+                Err(Fault::Wrong(wanted)) => return Verdict::Failed(wanted),
+                Err(Fault::Moot(why)) => return not_applicable(why),
+            }
+        }
+        Verdict::Passed
+    }
+
+    /// Checks a service that does not answer: the first check fails, and others need
+    /// it.
+    async fn check_silence(&mut self, rule: &Rule, log: &mut Vec<String>) -> Verdict {
+        if !rule.is_named("answer") {
+            return not_applicable("there is no answer");
+        }
+        match self.exchange(&Step::get(anything), log).await {
+            Ok(_) => Verdict::Failed("an answer, each time".to_owned()),
+            Err(why) => Verdict::Failed(format!("an answer; {why}")),
+        }
+    }
+
+    async fn check_custom(&mut self, custom: CustomCheck<'_>) -> Finding {
+        let mut log = Vec::new();
+        let verdict = match self.exchange(&Step::given(&custom.request, anything), &mut log).await {
+            Ok(answer) if (custom.holds)(&answer.head) => Verdict::Passed,
+            Ok(_) => Verdict::Failed(custom.name.clone()),
+            Err(why) => Verdict::Failed(format!("an answer; {why}")),
+        };
+        let (name, severity) = (custom.name.into(), Severity::Must);
+        Finding { name, section: "", severity, claim: "", hint: "", log, verdict }
+    }
+
+    /// Sends a request, and notes what was sent and seen.
+    async fn exchange(&mut self, step: &Step, log: &mut Vec<String>) -> Result<Answer, String> {
+        let mut request = Request::new(step.content.clone());
+        *request.method_mut() = step.method.clone();
+        *request.uri_mut() = step.uri.clone().unwrap_or_else(|| self.uri.clone());
+        *request.headers_mut() = step.fields.clone();
+        for (name, value) in
+            self.headers.iter().filter(|(name, _)| !step.fields.contains_key(*name))
+        {
+            request.headers_mut().append(name, value.clone());
+        }
+        show_request(&request, log);
+        let limits = ReadLimits { timeout: self.timeout, may_be_endless: self.may_be_endless };
+        let answer = self.target.send(request.map(Content::from), limits).await;
+        match &answer {
+            Ok(answer) => show_answer(answer, log),
+            Err(why) => log.push(format!("< ({why})")),
+        }
+        answer
+    }
+}
+
+/// Returns what the user did not tell, and the check needs to know.
+fn lacks(baseline: &Baseline, rule: &Rule) -> Option<Why> {
+    if rule.is_named("change") && !baseline.can_change {
+        return Some("it was not said how to change the resource (`Check::changes`)");
+    }
+    if rule.is_named("write") {
+        return baseline.write().err();
+    }
+    None
+}
+
+fn not_applicable(why: impl Into<String>) -> Verdict {
+    Verdict::NotApplicable(why.into())
+}

@@ -1,0 +1,2 @@
+//! Tests, an example and a benchmark of `tower-conditional` beside large crates of
+//! others.

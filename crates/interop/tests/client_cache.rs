@@ -1,0 +1,190 @@
+//! What clients make of our validators: a stock cache in front of the layer, and the
+//! polling example.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+use std::{
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        Arc, Mutex,
+    },
+    time::{Duration, UNIX_EPOCH},
+};
+
+use axum::{
+    extract::{Request, State},
+    http::header,
+    middleware::{from_fn_with_state, Next},
+    response::Response,
+    routing::get,
+    Router,
+};
+use http_cache_reqwest::{Cache, CacheMode, HttpCache, HttpCacheOptions, MokaManager};
+use reqwest::{Client, StatusCode};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
+use tokio::net::TcpListener;
+use tower_conditional::{ConditionalLayer, FreshnessPolicy};
+
+#[path = "../../../examples/axum.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod axum_example;
+#[path = "../examples/poll.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod poll_example;
+
+/// What the server was asked and answered, a line each: method, conditional fields,
+/// status.
+type Log = Arc<Mutex<Vec<String>>>;
+
+#[tokio::test]
+async fn a_stock_cache_revalidates_and_gets_304s() {
+    let (url, log) = serve(axum_example::app()).await;
+    let client = cached();
+    let flags = [
+        r#"{"dark-mode":true,"new-checkout":false}"#,
+        r#"{"dark-mode":false,"new-checkout":false}"#,
+    ];
+
+    // The user of the cache gets a 200 and the content each time, wherever they came from.
+    for _ in 0..4 {
+        assert_eq!(read(&client, &url).await, flags[0]);
+    }
+    assert_eq!(
+        taken(&log),
+        ["GET 200", "GET if-none-match 304", "GET if-none-match 304", "GET if-none-match 304"]
+    );
+
+    for (claim, content) in
+        [("a change is seen at once", flags[1]), ("and so is its rollback", flags[0])]
+    {
+        write(&url, content).await;
+        for _ in 0..2 {
+            assert_eq!(read(&client, &url).await, content, "{claim}");
+        }
+        assert_eq!(
+            taken(&log),
+            ["PUT 204", "GET if-none-match 200", "GET if-none-match 304"],
+            "{claim}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_old_date_keeps_a_stock_cache_from_asking_only_where_freshness_is_left() {
+    for (freshness, statuses) in [
+        (FreshnessPolicy::NoCache, &["200", "304", "304"][..]),
+        (FreshnessPolicy::OmitLastModified, &["200", "304", "304"]),
+        (FreshnessPolicy::Leave, &["200"]),
+    ] {
+        // The content was first seen long ago, and the cache thinks that it will stay for a
+        // while.
+        let seconds = AtomicU64::new(1_700_000_000);
+        let now =
+            move || UNIX_EPOCH + Duration::from_secs(seconds.fetch_add(10, Ordering::Relaxed));
+        let layer = ConditionalLayer::new().clock(now).freshness(freshness);
+        let (url, log) =
+            serve(Router::new().route("/flags", get(|| async { "{}" })).layer(layer)).await;
+        read(&Client::new().into(), &url).await;
+        taken(&log);
+
+        let client = cached();
+        for _ in 0..3 {
+            assert_eq!(read(&client, &url).await, "{}", "{freshness:?}");
+        }
+        let seen = taken(&log);
+        assert_eq!(
+            seen.iter().map(|line| line.rsplit(' ').next().unwrap()).collect::<Vec<_>>(),
+            statuses,
+            "{freshness:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_polling_example_parses_only_what_has_changed() {
+    let (url, log) = serve(axum_example::app()).await;
+    let mut document = poll_example::Document::new(url.clone()).unwrap();
+    for flags in [r#"{"a":true}"#, r#"{"b":true}"#] {
+        write(&url, flags).await;
+        for _ in 0..3 {
+            document.poll().await.unwrap();
+        }
+    }
+    let totals = document.totals();
+    assert_eq!((totals.parsed, totals.not_modified), (2, 4));
+    assert_eq!((totals.octets, totals.octets_saved), (20, 40));
+    assert_eq!(document.flags().unwrap().keys().collect::<Vec<_>>(), ["b"]);
+    let statuses = taken(&log)
+        .iter()
+        .map(|line| line.rsplit(' ').next().unwrap().to_owned())
+        .collect::<Vec<_>>();
+    assert_eq!(statuses, ["204", "200", "304", "304", "204", "200", "304", "304"]);
+}
+
+#[tokio::test]
+async fn the_polling_example_holds_what_it_has_when_a_poll_fails() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let answers = [
+        (StatusCode::OK, "{\"a\":true}"),
+        (StatusCode::OK, "{"),
+        (StatusCode::SERVICE_UNAVAILABLE, ""),
+    ];
+    let next = move || async move { answers[asked.fetch_add(1, Ordering::Relaxed) as usize] };
+    let (url, log) =
+        serve(Router::new().route("/flags", get(next)).layer(ConditionalLayer::new())).await;
+    let mut document = poll_example::Document::new(url).unwrap();
+    document.poll().await.unwrap();
+    for _ in 1..3 {
+        document.poll().await.unwrap_err();
+        assert_eq!(document.flags().unwrap().len(), 1);
+    }
+    assert_eq!(taken(&log), ["GET 200", "GET if-none-match 200", "GET if-none-match 503"]);
+}
+
+/// Serves an application on loopback, and notes what passes.
+async fn serve(app: Router) -> (String, Log) {
+    let log = Log::default();
+    let app = app.layer(from_fn_with_state(Arc::clone(&log), note));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/flags", listener.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(listener, app).await });
+    (url, log)
+}
+
+async fn note(State(log): State<Log>, request: Request, next: Next) -> Response {
+    let mut line = request.method().to_string();
+    for name in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
+        if request.headers().contains_key(&name) {
+            line = format!("{line} {name}");
+        }
+    }
+    let response = next.run(request).await;
+    log.lock().unwrap().push(format!("{line} {}", response.status().as_u16()));
+    response
+}
+
+fn taken(log: &Log) -> Vec<String> {
+    std::mem::take(&mut log.lock().unwrap())
+}
+
+/// A client with a private cache that works by RFC 9111.
+fn cached() -> ClientWithMiddleware {
+    let cache = HttpCache {
+        mode: CacheMode::Default,
+        manager: MokaManager::default(),
+        options: HttpCacheOptions::default(),
+    };
+    ClientBuilder::new(Client::new()).with(Cache(cache)).build()
+}
+
+async fn read(client: &ClientWithMiddleware, url: &str) -> String {
+    let response = client.get(url).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    response.text().await.unwrap()
+}
+
+async fn write(url: &str, content: &'static str) {
+    let request =
+        Client::new().put(url).header(header::CONTENT_TYPE, "application/json").body(content);
+    assert_eq!(request.send().await.unwrap().status(), StatusCode::NO_CONTENT);
+}
