@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use http_body::Frame;
 
+mod budget;
 mod buffer;
 mod frame_hasher;
 mod frame_slicer;
@@ -16,6 +17,7 @@ mod response_body;
 
 pub use self::response_body::ResponseBody;
 pub(crate) use self::{
+    budget::Budget,
     buffer::{Buffer, Content, Overflow},
     frame_hasher::{FrameHasher, OnComplete, Size},
     frame_slicer::FrameSlicer,

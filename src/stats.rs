@@ -46,6 +46,9 @@ pub struct Stats {
     /// Bytes of content that are kept at the moment, with some hundred for each
     /// resource.
     pub bytes_kept: u64,
+    /// Bytes of responses in several frames that are held at the moment, because they are
+    /// read ahead or not sent yet: at most 64 MiB, and 64 KiB for each response.
+    pub bytes_buffered: u64,
     /// Responses that named a field in `Vary` for which there was no more room: a layer
     /// knows 16 names. They get no date.
     pub unknown_vary: u64,
@@ -76,6 +79,7 @@ impl fmt::Debug for Stats {
             .field("bytes_hashed", &self.bytes_hashed)
             .field("bytes_compared", &self.bytes_compared)
             .field("bytes_kept", &self.bytes_kept)
+            .field("bytes_buffered", &self.bytes_buffered)
             .field("unknown_vary", &self.unknown_vary);
         let met = self.left_alone().filter(|(_, count)| *count > 0);
         stats

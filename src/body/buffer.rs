@@ -3,12 +3,13 @@
 //!
 //! The buffer does no I/O: frames are pushed in, and it says when to stop.
 
-use std::{collections::VecDeque, fmt};
+use std::{collections::VecDeque, fmt, sync::Arc};
 
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::Frame;
 
+use super::budget::{Budget, Reservation};
 use crate::{outcome::Reason, store::Frames};
 
 /// Frames of one body, at most `limit` bytes of content, and trailers.
@@ -38,6 +39,8 @@ pub(crate) struct Content {
 struct Tail {
     frames: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
+    /// What the frames take of the budget of the layer.
+    reservation: Option<Reservation>,
 }
 
 /// A frame that the buffer did not take, and why.
@@ -53,16 +56,25 @@ impl Buffer {
     }
 
     /// Takes the next frame, or gives it back if the content cannot be kept whole.
+    ///
+    /// `budget` is what the layer may hold in all; `None` for a response that must be read.
     #[inline]
-    pub(crate) fn push(&mut self, frame: Frame<impl Buf>) -> Result<(), Overflow> {
+    pub(crate) fn push(
+        &mut self,
+        frame: Frame<impl Buf>,
+        budget: Option<&Arc<Budget>>,
+    ) -> Result<(), Overflow> {
         let overflow = |reason, frame| Err(Overflow { reason, frame });
         let is_over = self.content.has_trailers();
         match frame.into_data() {
             Ok(mut data) => {
                 let data = data.copy_to_bytes(data.remaining());
                 // Trailers come last; whatever follows them, it is no representation.
-                let overflow_reason =
-                    if is_over { Some(Reason::WrongLength) } else { self.overflow_reason(&data) };
+                let overflow_reason = if is_over {
+                    Some(Reason::WrongLength)
+                } else {
+                    self.overflow_reason(&data, budget)
+                };
                 match overflow_reason {
                     None => self.content.push(data),
                     Some(reason) => return overflow(reason, Frame::data(data)),
@@ -84,7 +96,7 @@ impl Buffer {
 
     /// Returns why these bytes cannot be kept with the others, if so.
     #[inline]
-    fn overflow_reason(&self, data: &Bytes) -> Option<Reason> {
+    fn overflow_reason(&mut self, data: &Bytes, budget: Option<&Arc<Budget>>) -> Option<Reason> {
         let len = self.content.len.saturating_add(bytes(data));
         if self.promised.is_some_and(|promised| len > promised) {
             Some(Reason::WrongLength)
@@ -92,9 +104,20 @@ impl Buffer {
             Some(Reason::TooLarge)
         } else if self.content.frames() >= self.most_frames() {
             Some(Reason::TooManyFrames)
+        } else if self.content.first.is_some() && len > SMALL && !self.reserve(len, budget) {
+            Some(Reason::Busy)
         } else {
             None
         }
+    }
+
+    /// Takes so many bytes out of the budget; returns false if it has not as many left.
+    ///
+    /// Content in one frame takes nothing: the inner service made it, and holds it as long.
+    fn reserve(&mut self, bytes: u64, budget: Option<&Arc<Budget>>) -> bool {
+        let Some(budget) = budget else { return true };
+        let tail = self.content.tail.get_or_insert_default();
+        tail.reservation.get_or_insert_with(|| Reservation::new(budget)).grow(bytes)
     }
 
     /// Returns how many frames may be kept: their bookkeeping then costs no tail than
@@ -202,6 +225,9 @@ impl fmt::Debug for Content {
     }
 }
 
+/// Content of so many bytes and less does not compete for the budget.
+const SMALL: u64 = 64 << 10;
+
 fn bytes(data: &Bytes) -> u64 {
     data.len().try_into().unwrap_or(u64::MAX)
 }
@@ -215,7 +241,7 @@ mod tests {
     }
 
     fn push(buffer: &mut Buffer, text: &'static str) -> Result<(), Reason> {
-        buffer.push(data(text)).map_err(|overflow| overflow.reason)
+        buffer.push(data(text), None).map_err(|overflow| overflow.reason)
     }
 
     #[test]
@@ -226,7 +252,7 @@ mod tests {
         }
         let trailers: HeaderMap =
             HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("\"x\""))]);
-        buffer.push(Frame::<Bytes>::trailers(trailers.clone())).unwrap();
+        buffer.push(Frame::<Bytes>::trailers(trailers.clone()), None).unwrap();
         let mut content = buffer.take_content();
         assert_eq!((content.len(), content.frames()), (3, 3));
         assert_eq!(
@@ -259,8 +285,30 @@ mod tests {
         let mut buffer = Buffer::new(9, Some(3));
         push(&mut buffer, "ab").unwrap();
         assert!(!buffer.is_as_promised());
-        buffer.push(Frame::<Bytes>::trailers(HeaderMap::new())).unwrap();
+        buffer.push(Frame::<Bytes>::trailers(HeaderMap::new()), None).unwrap();
         assert_eq!(push(&mut buffer, "c"), Err(Reason::WrongLength), "nothing follows trailers");
+    }
+
+    #[test]
+    fn content_in_several_frames_takes_of_the_budget_until_it_is_dropped() {
+        let frame = || Frame::data(Bytes::from(vec![b'x'; 60 << 10]));
+        let budget = Arc::new(Budget::new(200 << 10));
+        let filled = |frames: usize| {
+            let mut buffer = Buffer::new(1 << 20, None);
+            let push = |_| buffer.push(frame(), Some(&budget)).map_err(|overflow| overflow.reason);
+            let result = (0..frames).try_for_each(push);
+            (buffer.take_content(), result)
+        };
+        let (one, result) = filled(1);
+        assert_eq!((budget.used(), result), (0, Ok(())), "the inner service made it");
+        let (three, result) = filled(3);
+        assert_eq!((budget.used(), result), (180 << 10, Ok(())));
+        let (second, result) = filled(2);
+        assert_eq!((budget.used(), result), (180 << 10, Err(Reason::Busy)));
+        assert_eq!(second.frames(), 1);
+        drop(three);
+        assert_eq!((budget.used(), filled(2).1), (0, Ok(())));
+        drop(one);
     }
 
     #[test]

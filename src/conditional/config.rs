@@ -8,6 +8,7 @@ use std::{
 
 use super::wait::Timer;
 use crate::{
+    body::Budget,
     clock::{self, Clock},
     exchange::{Reporter, RequestPredicate},
     rules::HttpDate,
@@ -35,6 +36,8 @@ pub(super) struct Config {
     pub(super) keys: Arc<Keys>,
     /// Empty until the first date, where none is generated.
     pub(super) dates: Arc<OnceLock<Dates>>,
+    /// The bytes of responses that are read ahead, all together.
+    pub(super) budget: Arc<Budget>,
     pub(super) inner_validators: Arc<InnerValidators>,
     pub(super) forwarded: ForwardedFields,
     pub(super) content_cache: Option<Arc<ContentCache>>,
@@ -68,6 +71,7 @@ impl Default for Config {
             clock: Arc::new(clock::system_time),
             keys: Arc::new(Keys::new()),
             dates: Arc::new(OnceLock::from(Dates::new(clock::now()))),
+            budget: Arc::new(Budget::new(64 << 20)),
             inner_validators: Arc::default(),
             forwarded: ForwardedFields::Tags,
             content_cache: Some(Arc::new(ContentCache::new(16 << 20))),

@@ -224,7 +224,7 @@ impl<D> ConditionalLayer<D> {
     /// eighth of the whole. Content of 1 KiB and more that the application keeps,
     /// and sends from the same address each time, is not copied; if it is a part of
     /// a larger buffer, that whole buffer stays in memory. To find such content, up to
-    /// 16 contents that were sent last are held for a while, an eighth of the whole
+    /// 4 contents that were sent last are held for a while, an eighth of the whole
     /// at most. Content of more than 4 MiB is kept in no other way. The cache
     /// belongs to the layer, all its clones included.
     ///
@@ -407,6 +407,7 @@ impl<D> ConditionalLayer<D> {
         let config = &self.config;
         let bytes_kept = config.content_cache.as_ref().map_or(0, |cache| cache.bytes());
         let mut stats = config.reporter.stats(bytes_kept);
+        stats.bytes_buffered = config.budget.used();
         stats.unknown_vary = config.keys.unlisted_fields();
         stats
     }

@@ -145,14 +145,17 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         cx: &mut Context<'_>,
         context: &ResponseContext,
     ) -> Poll<Result<(), Box<Abandoned<B::Error>>>> {
-        let mut budget = Budget::new();
-        while let (Some(body), true) = (&mut self.body, budget.is_left()) {
+        let mut slice = PollBudget::new();
+        // What evaluates a write must not depend on how busy the layer is.
+        let request = &context.request;
+        let budget = if request.extras().is_probe { None } else { Some(&request.config.budget) };
+        while let (Some(body), true) = (&mut self.body, slice.is_left()) {
             match body.as_mut().poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    budget.spend(frame.data_ref().map_or(0, Buf::remaining));
+                    slice.spend(frame.data_ref().map_or(0, Buf::remaining));
                     self.wait.reset();
                     let is_last = body.is_end_stream();
-                    if let Err(overflow) = self.buffer.push(frame) {
+                    if let Err(overflow) = self.buffer.push(frame, budget) {
                         let Overflow { reason, frame } = overflow;
                         return Poll::Ready(Err(Abandoned::new(reason, Some(Ok(frame)))));
                     }
@@ -217,7 +220,7 @@ impl<D: Digest> HashProgress<D> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, content: &Content) -> Poll<()> {
-        let mut budget = Budget::new();
+        let mut budget = PollBudget::new();
         while let Some(data) = content.data(self.frame) {
             if !budget.is_left() {
                 yield_now(cx);
@@ -240,12 +243,12 @@ impl<D: Digest> HashProgress<D> {
 
 /// How much one poll may do before it lets other tasks have their turn: a compressor
 /// inside can make one poll of 1 MiB last 23 ms.
-struct Budget {
+struct PollBudget {
     frames: usize,
     bytes: usize,
 }
 
-impl Budget {
+impl PollBudget {
     fn new() -> Self {
         Self { frames: 8, bytes: 64 * 1024 }
     }

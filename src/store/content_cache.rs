@@ -121,19 +121,28 @@ impl ContentCache {
         self.cache.insert(key, Arc::new(CachedContent { made, variant, content, shares }));
     }
 
-    /// Returns the content if it is not tiny, in one piece, and somebody else keeps it.
+    /// Returns the content if it is not tiny, in one piece, and the application keeps it.
     /// If that is not known yet, it is held from now on, to know it next time.
     fn kept<'a>(&self, key: u64, frames: Frames<'a>) -> Option<&'a Bytes> {
-        // What nobody else holds was made for this response.
+        // Content of which there is no other reference was made for this response.
         let content =
             frames.single().filter(|content| content.len() >= SHARED && !content.is_unique())?;
-        // Nobody waits for what only saves work later.
+        // On contention skip it: this is only an optimisation.
         let mut shared = match self.shared.try_lock() {
             Ok(shared) => shared,
             Err(TryLockError::Poisoned(shared)) => shared.into_inner(),
             Err(TryLockError::WouldBlock) => return None,
         };
-        shared.stays(key, content, self.most).then_some(content)
+        if !shared.stays(key, content, self.most) {
+            return None;
+        }
+        if let Some(oldest) = shared.share(key) {
+            // It may be a small part of a large buffer that only the cache holds.
+            if self.cache.get(&oldest).is_some_and(|cached| cached.shares) {
+                self.cache.remove(&oldest);
+            }
+        }
+        Some(content)
     }
 }
 
@@ -149,7 +158,10 @@ impl fmt::Debug for ContentCache {
 /// connection to an upstream reads into, and uses again for the next response.
 #[derive(Default)]
 struct SharedBuffers {
+    /// Not known yet to stay.
     held: VecDeque<(u64, Bytes)>,
+    /// The keys of cached content that lies in a buffer of the application's.
+    shared: VecDeque<u64>,
 }
 
 impl SharedBuffers {
@@ -175,6 +187,17 @@ impl SharedBuffers {
         self.held.truncate(fitting);
         self.held.push_front((key, content.clone()));
         false
+    }
+
+    /// Notes that content is shared from now on; returns the key of that which no longer may be.
+    fn share(&mut self, key: u64) -> Option<u64> {
+        self.shared.retain(|shared| *shared != key);
+        self.shared.push_front(key);
+        if self.shared.len() > SHARED_BUFFERS {
+            self.shared.pop_back()
+        } else {
+            None
+        }
     }
 }
 
@@ -271,7 +294,7 @@ pub(crate) struct CachedContent {
     /// which a whole response came.
     variant: Option<Box<[u8]>>,
     content: Option<Bytes>,
-    /// The content lies in somebody else's buffer.
+    /// The content lies in a buffer of the application's.
     shares: bool,
 }
 
@@ -358,8 +381,9 @@ impl Weighter<u64, Arc<CachedContent>> for Weight {
 /// less takes no time.
 const SHARED: usize = 1024;
 
-/// How many contents are held to see whether they stay.
-const SHARED_BUFFERS: usize = 16;
+/// How many contents are held to see whether they stay, and how many are shared: each may
+/// keep a buffer in memory that is much larger.
+const SHARED_BUFFERS: usize = 4;
 
 /// How many bytes are compared or copied at once: that takes some tenths of a
 /// millisecond.
