@@ -1,7 +1,9 @@
 //! What `tracing` tells of decisions. Alone in its program: what another thread does first, without a listener, would
 //! switch the event off for all.
-#![cfg(feature = "tracing")]
 #![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "support/mod.rs"]
+mod support;
 
 use std::{
     fmt::{Debug, Write},
@@ -14,10 +16,7 @@ use tracing::{
     Event, Level, Metadata, Subscriber,
 };
 
-use self::ask::{get, layer, reply, request, send, tag, INM};
-
-#[allow(dead_code)]
-mod ask;
+use crate::support::harness::{get, layer, reply, request, send, tag, INM};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
@@ -56,7 +55,7 @@ impl Visit for Line {
 }
 
 #[test]
-fn every_decision_is_told_once() {
+fn tracing_tells_every_decision_once() {
     let log = Log::default();
     let (layer, _clock) = layer();
     tracing::subscriber::with_default(log.clone(), || {

@@ -1,36 +1,26 @@
-//! The public items, the traits they have, and the services and bodies that the layer works with.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+//! The public items, and the traits and settings that they have.
 
 use std::{
-    cell::Cell,
     collections::VecDeque,
     convert::Infallible,
     error::Error,
     fmt::{Debug, Display},
-    future::{pending, ready, Future, Ready},
+    future::{ready, Ready},
     hash::Hash,
     marker::PhantomPinned,
-    pin::{pin, Pin},
-    ptr,
     rc::Rc,
     str::FromStr,
-    task::{Context, Poll, Waker},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use bytes::{buf::Chain, Buf, Bytes};
-use futures_util::stream;
+use bytes::Bytes;
 use http::{
-    header::{CONTENT_LENGTH, ETAG, IF_NONE_MATCH},
+    header::{ETAG, IF_NONE_MATCH},
     request, Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
 };
-use http_body::{Body, Frame};
-use http_body_util::{BodyExt, Full, StreamBody};
-use tower::{
-    service_fn,
-    util::{BoxCloneSyncService, ServiceFn},
-    BoxError, Layer, Service, ServiceBuilder, ServiceExt,
-};
+use http_body::Body;
+use http_body_util::Full;
+use tower::{service_fn, util::ServiceFn, Layer};
 use tower_conditional::{
     And, Conditional, ConditionalLayer, Decision, DefaultPredicate, Digest, EntityTag,
     FreshnessPolicy, FromGet, FromGetFuture, FromSource, HttpDate, HttpDateOutOfRange, InnerTags,
@@ -39,7 +29,10 @@ use tower_conditional::{
     Representation, ResponseBody, ResponseFuture, Sha256, StateSource, Stats, Untagged, Validators,
 };
 
-// ----- Items and traits -----
+use crate::conditional::{
+    digest::Sum,
+    service::{abc, Pinned},
+};
 
 /// Compiles if the type has the traits.
 macro_rules! has {
@@ -56,7 +49,7 @@ struct Thing;
 type Local = Rc<PhantomPinned>;
 
 #[test]
-fn values_have_the_traits_of_values() {
+fn api_values_have_the_traits_of_values() {
     has!(EntityTag: Send + Sync + Unpin + Clone + Debug + Display + Eq + Hash);
     has!(EntityTag: FromStr<Err = InvalidEntityTag> + for<'a> TryFrom<&'a HeaderValue, Error = InvalidEntityTag>);
     has!(HeaderValue: From<EntityTag> + for<'a> From<&'a EntityTag> + From<HttpDate>);
@@ -84,7 +77,7 @@ fn values_have_the_traits_of_values() {
 }
 
 #[test]
-fn a_service_has_the_traits_of_its_parts_and_a_layer_has_all() {
+fn api_of_a_service_has_the_traits_of_its_parts_and_a_layer_has_all() {
     has!(ConditionalLayer: Send + Sync + Unpin + Clone + Debug + Default + Layer<Thing, Service = Conditional<Thing>>);
     has!(ConditionalLayer<Local>: Send + Sync + Unpin + Clone + Debug);
     has!(ConditionalLayer<Local>: Layer<Thing, Service = Conditional<Thing, Local>>);
@@ -119,7 +112,7 @@ impl StateSource for Somewhere {
 }
 
 #[test]
-fn a_layer_before_the_handler_has_the_traits_of_its_parts() {
+fn api_of_a_layer_before_the_handler_has_the_traits_of_its_parts() {
     type Closure = fn(&request::Parts) -> Ready<Representation>;
     has!(PreconditionLayer<FromGet>: Send + Sync + Unpin + Clone + Debug);
     has!(PreconditionLayer<FromGet>: Layer<Thing, Service = PreconditionService<Thing, FromGet>>);
@@ -134,7 +127,7 @@ fn a_layer_before_the_handler_has_the_traits_of_its_parts() {
 }
 
 #[test]
-fn every_setting_before_the_handler_takes_what_it_says() {
+fn api_settings_before_the_handler_take_what_they_say() {
     let _ = PreconditionLayer::new(|parts| ready(Err::<Representation, _>(parts.uri.to_string())))
         .on_error(Response::new)
         .on_not_modified(|_, headers| headers.clear())
@@ -150,29 +143,8 @@ fn every_setting_before_the_handler_takes_what_it_says() {
     assert_eq!(service.into_inner(), 7);
 }
 
-#[cfg(feature = "axum")]
 #[test]
-fn axum_takes_them_for_its_own() {
-    use axum::{
-        extract::FromRequestParts,
-        response::{IntoResponse, IntoResponseParts},
-    };
-    has!(Preconditions: FromRequestParts<(), Rejection = Infallible>);
-    has!(Rejection: IntoResponse);
-    has!(EntityTag: IntoResponseParts);
-    has!(HttpDate: IntoResponseParts);
-    has!(Validators: IntoResponseParts);
-    let tag = EntityTag::strong("v1").unwrap();
-    let date = HttpDate::from_unix_seconds(784_111_777).unwrap();
-    let one = (Validators::from(tag.clone()).last_modified(date), "item").into_response();
-    let other = (tag, date, "item").into_response();
-    assert_eq!(one.headers(), other.headers());
-    assert_eq!(one.headers()[ETAG], "\"v1\"");
-    assert_eq!(one.headers()["last-modified"], "Sun, 06 Nov 1994 08:49:37 GMT");
-}
-
-#[test]
-fn every_setting_takes_what_it_says() {
+fn api_settings_take_what_they_say() {
     let _ = ConditionalLayer::new()
         .buffer_limit(1 << 10)
         .sized_body_timeout(Duration::ZERO)
@@ -203,7 +175,7 @@ fn every_setting_takes_what_it_says() {
 }
 
 #[test]
-fn the_rules_work_without_a_service() {
+fn api_of_the_rules_works_without_a_service() {
     let tag = EntityTag::strong("v1").unwrap();
     let date = HttpDate::try_from(UNIX_EPOCH + Duration::from_secs(784_111_777)).unwrap();
     assert_eq!(date, HttpDate::parse("Sun, 06 Nov 1994 08:49:37 GMT", date).unwrap());
@@ -228,257 +200,6 @@ fn the_rules_work_without_a_service() {
     let dates = [LastModified::Given(date), LastModified::FirstSeen(date), LastModified::Unsettled];
     assert_eq!(LastModified::from(date), dates[0]);
 }
-
-// ----- Services -----
-
-const TAG: &str = "\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"";
-
-fn get() -> Request<()> {
-    Request::new(())
-}
-
-fn revalidation() -> Request<()> {
-    Request::get("/").header(IF_NONE_MATCH, TAG).body(()).unwrap()
-}
-
-/// Says `abc`.
-async fn abc(_: Request<()>) -> Result<Response<Full<Bytes>>, Infallible> {
-    Ok(Response::new(Full::from("abc")))
-}
-
-/// A service that is neither `Clone` nor `Debug`, and is ready when it was told.
-struct Gate {
-    readiness: VecDeque<Poll<Result<(), &'static str>>>,
-}
-
-impl Service<Request<()>> for Gate {
-    type Response = Response<Full<Bytes>>;
-    type Error = &'static str;
-    type Future = Ready<Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.readiness.pop_front().unwrap()
-    }
-
-    fn call(&mut self, _: Request<()>) -> Self::Future {
-        ready(Ok(Response::new(Full::from("abc"))))
-    }
-}
-
-#[tokio::test]
-async fn an_infallible_service_stays_infallible() {
-    let Ok(response) = Conditional::new(service_fn(abc)).oneshot(revalidation()).await;
-    assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
-}
-
-#[tokio::test]
-async fn the_error_of_the_service_is_passed_on_as_it_is() {
-    let failing =
-        service_fn(|_: Request<()>| ready(Err::<Response<Full<Bytes>>, _>(Rc::<str>::from("no"))));
-    let error: Rc<str> = Conditional::new(failing).oneshot(get()).await.unwrap_err();
-    assert_eq!(&*error, "no");
-}
-
-#[test]
-fn readiness_is_that_of_the_service() {
-    let readiness =
-        VecDeque::from([Poll::Pending, Poll::Ready(Ok(())), Poll::Ready(Err("closed"))]);
-    let mut service = ConditionalLayer::new().layer(Gate { readiness: readiness.clone() });
-    let mut cx = Context::from_waker(Waker::noop());
-    for expected in readiness {
-        assert_eq!(service.poll_ready(&mut cx), expected);
-    }
-}
-
-#[test]
-fn the_wrapped_service_can_be_reached() {
-    let mut service = Conditional::new(vec![1]);
-    service.get_mut().push(2);
-    assert_eq!(service.get_ref(), &[1, 2]);
-    assert_eq!(service.clone().into_inner(), [1, 2]);
-    assert!(format!("{service:?}").contains("[1, 2]"));
-}
-
-#[tokio::test]
-async fn services_and_bodies_may_borrow_and_need_no_clone() {
-    let content = b"abc".to_vec();
-    let mut calls = Vec::new();
-    let service = service_fn(|request: Request<&str>| {
-        calls.push(request.into_body().len());
-        ready(Ok::<_, Infallible>(Response::new(Full::new(&content[..]))))
-    });
-    let mut service = Conditional::new(service);
-    for text in ["a".to_owned(), "bc".to_owned()] {
-        let response = service.call(Request::new(&text)).await.unwrap();
-        assert_eq!(response.headers()[ETAG], TAG);
-        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), content);
-    }
-    drop(service);
-    assert_eq!(calls, [1, 2]);
-
-    let readiness = VecDeque::from([Poll::Ready(Ok(()))]);
-    let response = Conditional::new(Gate { readiness }).oneshot(get()).await.unwrap();
-    assert_eq!(response.headers()[ETAG], TAG);
-}
-
-#[tokio::test]
-async fn it_stacks_with_other_layers_on_both_sides() {
-    let long = Duration::from_secs(9);
-    let stack = ServiceBuilder::new()
-        .load_shed()
-        .concurrency_limit(9)
-        .timeout(long)
-        .layer(ConditionalLayer::new());
-    let stack =
-        stack.buffer(9).rate_limit(9, long).timeout(long).concurrency_limit(9).service_fn(abc);
-    let service: BoxCloneSyncService<_, _, BoxError> = BoxCloneSyncService::new(stack);
-    let response = service.clone().oneshot(get()).await.unwrap();
-    assert_eq!(
-        (response.status(), &response.headers()[ETAG]),
-        (StatusCode::OK, &HeaderValue::from_static(TAG))
-    );
-    assert_eq!(service.oneshot(revalidation()).await.unwrap().status(), StatusCode::NOT_MODIFIED);
-}
-
-#[tokio::test]
-async fn a_busy_service_behind_it_is_busy_before_it() {
-    let busy = service_fn(|_: Request<()>| pending::<Result<Response<Full<Bytes>>, Infallible>>());
-    let stack = ServiceBuilder::new()
-        .load_shed()
-        .layer(ConditionalLayer::new())
-        .concurrency_limit(1)
-        .service(busy);
-    let mut first = pin!(stack.clone().oneshot(get()));
-    assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    assert!(stack.oneshot(get()).await.unwrap_err().is::<tower::load_shed::error::Overloaded>());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_timeout_around_it_ends_the_wait_for_content() {
-    let late = service_fn(|_: Request<()>| {
-        let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
-        ready(Response::builder().header(CONTENT_LENGTH, 3).body(body))
-    });
-    let layer = ConditionalLayer::new().sized_body_timeout(Duration::from_secs(9));
-    let stack = ServiceBuilder::new().timeout(Duration::from_secs(1)).layer(layer).service(late);
-    assert!(stack.oneshot(get()).await.unwrap_err().is::<tower::timeout::error::Elapsed>());
-}
-
-#[tokio::test]
-async fn an_axum_router_takes_it_as_a_layer() {
-    let router = axum::Router::new()
-        .route("/", axum::routing::get(|| async { "abc" }))
-        .layer(ConditionalLayer::new());
-    let request = revalidation().map(|()| axum::body::Body::empty());
-    assert_eq!(router.oneshot(request).await.unwrap().status(), StatusCode::NOT_MODIFIED);
-}
-
-// ----- Bodies and hashes -----
-
-/// A body that must not move once it was polled, with an error that must not leave its thread.
-#[derive(Default)]
-struct Pinned {
-    polls: Cell<usize>,
-    address: Cell<Option<*const Self>>,
-    _pinned: PhantomPinned,
-}
-
-impl Body for Pinned {
-    type Data = Bytes;
-    type Error = Rc<str>;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Rc<str>>>> {
-        let polls = self.polls.replace(self.polls.get() + 1);
-        let address = ptr::from_ref(self.as_ref().get_ref());
-        assert!(
-            self.address.replace(Some(address)).is_none_or(|before| before == address),
-            "moved before poll {polls}"
-        );
-        match polls {
-            0 | 3 => Poll::Ready(Some(Ok(Frame::data(Bytes::from("abc"))))),
-            // It is given up here.
-            1 | 2 => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            4 => Poll::Ready(Some(Err("broken".into()))),
-            _ => Poll::Ready(None),
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_pinned_body_with_an_error_of_its_own_thread_is_not_moved() {
-    let service =
-        service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Pinned::default()))));
-    let response = Conditional::new(service).oneshot(get()).await.unwrap();
-    assert_eq!(response.body().outcome(), Outcome::LeftAlone(Reason::NotReady));
-    let mut body = pin!(response.into_body());
-    for _ in 0..2 {
-        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "abc");
-    }
-    assert_eq!(&*body.frame().await.unwrap().unwrap_err(), "broken");
-    assert!(body.frame().await.is_none());
-}
-
-#[tokio::test]
-async fn content_need_not_be_bytes() {
-    async fn check<D: Buf>(content: impl Fn() -> D) {
-        let service = service_fn(|_: Request<()>| {
-            ready(Ok::<_, Infallible>(Response::new(Full::new(content()))))
-        });
-        let mut service = Conditional::new(service);
-        let response = service.call(get()).await.unwrap();
-        assert_eq!(
-            (response.body().outcome(), &response.headers()[ETAG]),
-            (Outcome::Tagged, TAG.parse().as_ref().unwrap())
-        );
-        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "abc");
-        assert_eq!(service.call(revalidation()).await.unwrap().status(), StatusCode::NOT_MODIFIED);
-        // Left alone, it becomes `Bytes` all the same.
-        let response = service.call(Request::post("/").body(()).unwrap()).await.unwrap();
-        assert_eq!(response.body().outcome(), Outcome::LeftAlone(Reason::Method));
-        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "abc");
-    }
-    check(|| {
-        // In two pieces.
-        let mut content = VecDeque::from(*b"bc");
-        content.push_front(b'a');
-        content
-    })
-    .await;
-    check(|| -> Chain<Bytes, &[u8]> { Bytes::from("a").chain(&b"bc"[..]) }).await;
-    check(|| "abc".as_bytes()).await;
-}
-
-/// The sum of all octets: no hash to be trusted, but one.
-#[derive(Default)]
-struct Sum(u16);
-
-impl Digest for Sum {
-    type Output = [u8; 2];
-
-    fn update(&mut self, content: &[u8]) {
-        self.0 = content.iter().fold(self.0, |sum, &octet| sum.wrapping_add(octet.into()));
-    }
-
-    fn finish(self) -> [u8; 2] {
-        self.0.to_be_bytes()
-    }
-}
-
-#[tokio::test]
-async fn another_hash_makes_other_tags() {
-    let service: Conditional<_, Sum> =
-        ConditionalLayer::new().digest::<Sum>().layer(service_fn(abc));
-    let response = service.oneshot(get()).await.unwrap();
-    assert_eq!(response.headers()[ETAG], "\"0126\"");
-}
-
-// ----- The checks for users' own tests -----
 
 #[cfg(feature = "conformance")]
 mod checks {

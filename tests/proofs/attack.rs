@@ -1,10 +1,5 @@
 //! The state machines under attack: futures and bodies that are dropped or panic at every point, services that are busy, and
 //! layers outside that shed and time out. Nothing leaks, nothing is polled twice, nothing hangs.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
-
-#[expect(dead_code, reason = "not all that a script can do is wanted here")]
-mod script;
-mod task;
 
 use std::{
     cell::Cell,
@@ -27,15 +22,13 @@ use tower_conditional::{
     ConditionalLayer, EntityTag, InnerTags, PreconditionLayer, Representation, Validators,
 };
 
-use self::{
-    script::{
-        data, script, trailers, Script,
+use crate::support::{
+    executor::Task,
+    scripted_body::{
+        self, data, script, trailers, Script,
         Step::{self, Error, Yield},
     },
-    task::Task,
 };
-
-// ----- The server -----
 
 /// How many of each kind are alive, and when something is to blow up.
 #[derive(Default)]
@@ -210,7 +203,7 @@ struct Case {
 }
 
 fn content() -> Vec<u8> {
-    script::content(&[data(5), data(3)])
+    scripted_body::content(&[data(5), data(3)])
 }
 
 fn cases() -> Vec<Case> {
@@ -315,10 +308,8 @@ impl Target {
     }
 }
 
-// ----- The attacks -----
-
 #[test]
-fn a_request_dropped_at_any_await_leaves_nothing_behind() {
+fn attack_by_dropping_a_request_at_any_await_leaves_nothing_behind() {
     each(|make, what| {
         for polls in 0.. {
             let mut target = make();
@@ -334,7 +325,7 @@ fn a_request_dropped_at_any_await_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_body_dropped_at_any_frame_leaves_nothing_behind() {
+fn attack_by_dropping_a_body_at_any_frame_leaves_nothing_behind() {
     each(|make, what| {
         for frames in 0.. {
             let mut target = make();
@@ -349,7 +340,7 @@ fn a_body_dropped_at_any_frame_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_panic_anywhere_inside_leaves_nothing_behind() {
+fn attack_by_a_panic_anywhere_inside_leaves_nothing_behind() {
     each(|make, what| {
         for polls in 0.. {
             let mut target = make();
@@ -367,7 +358,7 @@ fn a_panic_anywhere_inside_leaves_nothing_behind() {
 }
 
 #[test]
-fn who_waits_for_a_write_is_not_stranded_when_that_is_dropped() {
+fn attack_by_dropping_a_write_strands_none_that_wait_for_it() {
     let case = &cases()[0];
     let tag = EntityTag::of(&content()).to_string();
     for panics in [false, true] {
@@ -407,7 +398,7 @@ fn who_waits_for_a_write_is_not_stranded_when_that_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_serves_one_at_a_time_does_not_lock_up() {
+async fn attack_on_a_service_that_serves_one_at_a_time_does_not_lock_it_up() {
     for case in cases() {
         let world = Rc::<World>::default();
         let one = ServiceBuilder::new().concurrency_limit(1).service(inner(&world, &case));
@@ -429,7 +420,7 @@ async fn a_service_that_serves_one_at_a_time_does_not_lock_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_shed_or_timed_out_outside_is_gone() {
+async fn attack_by_shedding_or_timing_out_outside_leaves_nothing_behind() {
     let case = Case { steps: vec![data(5), Step::Gate, data(3)], is_exact: true, has_length: true };
     let world = Rc::<World>::default();
     let inner = || inner(&world, &case).map_err(|error| tower::BoxError::from(error.to_string()));

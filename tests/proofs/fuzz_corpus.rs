@@ -1,18 +1,13 @@
-//! What the fuzz targets claim, tried with seeds, with what fuzzing found, and with random octets; the same every time.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, unreachable_pub)]
+//! What the fuzz targets claim, tried with seeds, with what fuzzing found, and with random bytes; the same every time.
 
-#[path = "../fuzz/src/lib.rs"]
+use crate::support::random::numbers;
+
+#[path = "../../fuzz/src/lib.rs"]
 mod claims;
 
 /// Random octets: as many as `len` at most.
 fn random(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
+    let mut next = numbers(seed);
     let len = next() as usize % (len + 1);
     (0..len).map(|_| (next() >> 24) as u8).collect()
 }
@@ -28,7 +23,7 @@ fn random_text(seed: u64, len: usize, alphabet: &[&str]) -> Vec<u8> {
 }
 
 #[test]
-fn lists_of_tags_are_what_a_naive_reader_finds() {
+fn fuzz_entity_tags_are_what_a_naive_reader_finds() {
     let alphabet = [
         "\"", "\"", "\"a\"", "W/", "W/\"b\"", ",", ", ", " ", "\t", "\n", "a", "w/", "*", "b,c",
         "\"\"", "x y",
@@ -42,7 +37,7 @@ fn lists_of_tags_are_what_a_naive_reader_finds() {
 }
 
 #[test]
-fn dates_are_what_another_parser_reads() {
+fn fuzz_dates_are_what_another_parser_reads() {
     let alphabet = [
         "Sun, ",
         "Sunday, ",
@@ -88,14 +83,14 @@ fn dates_are_what_another_parser_reads() {
 }
 
 #[test]
-fn decisions_are_those_of_the_naive_rules() {
+fn fuzz_preconditions_are_decided_as_the_naive_rules_do() {
     for seed in 0..8_000 {
         claims::preconditions::holds(&random(seed, 60));
     }
 }
 
 #[test]
-fn parts_are_what_a_naive_reader_cuts_out() {
+fn fuzz_ranges_are_what_a_naive_reader_cuts_out() {
     let alphabet = [
         "bytes=",
         "BYTES=",
@@ -123,7 +118,7 @@ fn parts_are_what_a_naive_reader_cuts_out() {
 }
 
 #[test]
-fn nothing_that_a_server_and_a_client_do_makes_a_wrong_answer() {
+fn fuzz_service_makes_no_wrong_answer() {
     for seed in 0..1_000 {
         claims::service::holds(&random(seed, 600));
     }

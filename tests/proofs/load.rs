@@ -1,6 +1,5 @@
-//! Real threads on one memory and one set of locks, and those who want to fill the memory. Neither makes a wrong answer, and
-//! what they cost is bounded.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs)]
+//! Real threads on one memory and one set of locks, and clients that want to fill the memory. Neither makes a wrong answer,
+//! and what they cost is bounded.
 
 use std::{
     convert::Infallible,
@@ -21,9 +20,7 @@ use http::{
 };
 use http_body_util::{BodyExt, Full};
 use tower::{service_fn, Layer, Service, ServiceExt};
-use tower_conditional::{
-    ConditionalLayer, Decision, EntityTag, PreconditionLayer, Preconditions,
-};
+use tower_conditional::{ConditionalLayer, Decision, EntityTag, PreconditionLayer, Preconditions};
 
 /// The version of the content that an inner service answered with; it survives a 304.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,7 +31,7 @@ fn block_on<T>(future: impl std::future::Future<Output = T>) -> T {
 }
 
 #[test]
-fn threads_that_share_a_memory_get_no_wrong_304() {
+fn load_of_threads_that_share_a_memory_makes_no_wrong_304() {
     let versions: Arc<[AtomicU64; 4]> = Arc::default();
     let inner = service_fn(move |request: Request<()>| {
         let place = usize::from(request.uri().path().as_bytes()[1] - b'0');
@@ -98,7 +95,7 @@ fn threads_that_share_a_memory_get_no_wrong_304() {
 }
 
 #[test]
-fn threads_that_write_through_from_get_lose_no_edit() {
+fn load_of_threads_that_write_through_from_get_loses_no_edit() {
     let value = Arc::new(AtomicU64::new(0));
     let inner = {
         let value = Arc::clone(&value);
@@ -151,7 +148,7 @@ fn threads_that_write_through_from_get_lose_no_edit() {
 
 /// With `URIS=1000000` and in a release build it is a soak of its own.
 #[test]
-fn resources_without_end_take_bounded_memory() {
+fn load_of_resources_without_end_takes_bounded_memory() {
     let uris: u64 = env::var("URIS").map_or(80_000, |text| text.parse().unwrap());
     let seconds = Arc::new(AtomicU64::new(1_795_348_800));
     let now = move || {
@@ -202,7 +199,7 @@ fn block_on_ready<B>(
 }
 
 #[test]
-fn ten_thousand_tags_and_huge_fields_are_read_in_no_time() {
+fn load_of_ten_thousand_tags_and_huge_fields_takes_no_time() {
     let current = EntityTag::strong("current").unwrap();
     let list = (0..10_000).map(|number| format!("\"{number:032}\"")).collect::<Vec<_>>().join(", ");
     let hostile = "\"a, W/\"b".repeat(50_000);

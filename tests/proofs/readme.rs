@@ -1,13 +1,11 @@
 //! The transcript in the README is what the example prints.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
-
 use axum::body::{to_bytes, Body};
 use http::{HeaderValue, Method, Request};
 use tower::ServiceExt;
 
-#[path = "../examples/axum.rs"]
-#[allow(dead_code, unreachable_pub)]
+#[path = "../../examples/axum.rs"]
+#[allow(dead_code)]
 mod example;
 
 /// One `curl` command of the README: what it sends, and the lines that it prints.
@@ -17,7 +15,7 @@ struct Shown {
 }
 
 fn transcript() -> Vec<Shown> {
-    let readme = include_str!("../README.md");
+    let readme = include_str!("../../README.md");
     let block = readme.split("```").find(|block| block.starts_with("console\n$ curl")).unwrap();
     let commands = block.split("$ curl ").skip(1);
     let shown = commands.map(|text| {
@@ -48,7 +46,7 @@ fn without_date(line: &str) -> &str {
 }
 
 #[tokio::test]
-async fn the_example_prints_what_the_readme_shows() {
+async fn readme_shows_what_the_example_prints() {
     let app = example::app();
     // The first second has no date.
     let date = loop {
@@ -91,7 +89,7 @@ async fn the_example_prints_what_the_readme_shows() {
 }
 
 #[tokio::test]
-async fn the_example_refuses_to_lose_an_edit() {
+async fn readme_example_refuses_to_lose_an_edit() {
     let app = example::app();
     let put = |tag: &str| {
         let request = Request::put("/flags")

@@ -1,5 +1,4 @@
 //! A future that is polled only when it was woken, as any executor does; outside of Tokio.
-#![allow(dead_code, reason = "no test uses all of it")]
 
 use std::{
     future::Future,
@@ -13,11 +12,11 @@ use std::{
 
 /// A future, and whether it was woken since it was polled.
 pub(crate) struct Task<F> {
-    future: Pin<Box<F>>,
-    woken: Arc<Woken>,
+    pub(crate) future: Pin<Box<F>>,
+    pub(crate) woken: Arc<Woken>,
 }
 
-struct Woken(AtomicBool);
+pub(crate) struct Woken(AtomicBool);
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {

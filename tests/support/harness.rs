@@ -10,12 +10,10 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use axum::{
-    body::Body,
-    http::{request, response, HeaderMap, HeaderValue, Request, Response},
-};
+use axum::body::Body;
 use bytes::Bytes;
 use futures_util::Stream;
+use http::{request, response, HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tower::{service_fn, Layer, ServiceExt};

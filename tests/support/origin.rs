@@ -6,22 +6,17 @@ use std::{
     future::ready,
     pin::pin,
     rc::Rc,
-    sync::{
-        atomic::{AtomicU64, Ordering},
-        Arc,
-    },
     task::{Context, Poll, Waker},
-    time::{Duration, UNIX_EPOCH},
 };
 
 use http::{request, response, Request, Response, Version};
 use http_body::Body;
 use tower::{service_fn, Layer, Service};
-use tower_conditional::{ConditionalLayer, Outcome, Untagged};
+use tower_conditional::{ConditionalLayer, EntityTag, Outcome, Untagged};
 
-use crate::{
-    ask::{run, value, Lines, NOON},
-    script::{content, data, script, Log, Script, Step},
+use crate::support::{
+    harness::{layer, run, value, Clock, Lines},
+    scripted_body::{content, data, script, Log, Script, Step},
 };
 
 pub(crate) const OWN: &str = "\"own\"";
@@ -41,7 +36,7 @@ pub(crate) struct Origin {
 pub(crate) struct Site {
     pub(crate) layer: ConditionalLayer,
     pub(crate) origin: Rc<RefCell<Origin>>,
-    pub(crate) clock: Arc<AtomicU64>,
+    pub(crate) clock: Clock,
 }
 
 pub(crate) struct Seen {
@@ -76,11 +71,7 @@ impl Seen {
 impl Site {
     /// Content of eight octets and more is too large to read ahead.
     pub(crate) fn new(adjust: impl FnOnce(ConditionalLayer) -> ConditionalLayer) -> Self {
-        let clock = Arc::new(AtomicU64::new(NOON));
-        let seconds = Arc::clone(&clock);
-        let now = move || UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::Relaxed));
-        let layer = ConditionalLayer::new().clock(now);
-        clock.store(NOON + 10, Ordering::Relaxed);
+        let (layer, clock) = layer();
         let origin = Origin {
             status: 200,
             lines: vec![("etag".to_owned(), OWN.to_owned())],
@@ -96,7 +87,7 @@ impl Site {
     }
 
     pub(crate) fn at(&self, after_noon: u64) {
-        self.clock.store(NOON + after_noon, Ordering::Relaxed);
+        self.clock.set(after_noon);
     }
 
     pub(crate) fn answers(&self, lines: Lines<'_>, steps: &[Step], size: Option<u64>) {
@@ -178,4 +169,25 @@ impl Site {
     pub(crate) fn polls(&self) -> usize {
         self.origin.borrow().log.polls.get()
     }
+}
+
+pub(crate) fn tag_of(steps: &[Step]) -> String {
+    EntityTag::of(&content(steps)).to_string()
+}
+
+pub(crate) fn ours() -> String {
+    tag_of(&[data(5), data(7)])
+}
+
+/// Twelve octets, and twelve others.
+pub(crate) fn one() -> Vec<Step> {
+    vec![Step::Data("aaaaaaaaaaaa".into())]
+}
+
+pub(crate) fn two() -> Vec<Step> {
+    vec![Step::Data("bbbbbbbbbbbb".into())]
+}
+
+pub(crate) fn three() -> Vec<Step> {
+    vec![Step::Data("ccccccccccccccc".into())]
 }

@@ -33,10 +33,10 @@ pub(crate) enum Step {
 /// A body that does what its script says; it panics if it is polled after its end.
 pub(crate) struct Script {
     pub(crate) steps: VecDeque<Step>,
-    hint: SizeHint,
-    tells_end: bool,
-    sleep: Option<Pin<Box<time::Sleep>>>,
-    ended: bool,
+    pub(crate) hint: SizeHint,
+    pub(crate) tells_end: bool,
+    pub(crate) sleep: Option<Pin<Box<time::Sleep>>>,
+    pub(crate) ended: bool,
     pub(crate) log: Rc<Log>,
 }
 
@@ -45,8 +45,8 @@ pub(crate) struct Log {
     pub(crate) polls: Cell<usize>,
     pub(crate) octets: Cell<usize>,
     pub(crate) drops: Cell<usize>,
-    gate: Cell<Option<Waker>>,
-    is_open: Cell<bool>,
+    pub(crate) gate: Cell<Option<Waker>>,
+    pub(crate) is_open: Cell<bool>,
 }
 
 impl Log {
@@ -148,7 +148,7 @@ impl Drop for Script {
     }
 }
 
-fn hint(lower: u64, upper: Option<u64>) -> SizeHint {
+pub(crate) fn hint(lower: u64, upper: Option<u64>) -> SizeHint {
     let mut hint = SizeHint::new();
     if let Some(upper) = upper {
         hint.set_upper(upper.max(lower));

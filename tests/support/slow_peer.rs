@@ -25,22 +25,20 @@ use tokio::{
 };
 use tower::{util::BoxCloneService, BoxError, Service, ServiceExt};
 
-use crate::net::{server, within};
+use crate::support::{server, wire::within};
 
 pub(crate) type Fields<'a> = &'a [(&'a str, &'a str)];
 
 /// Any inner service, its bodies watched.
 pub(crate) type Inner<R = Incoming> = BoxCloneService<Request<R>, Response<Watched>, Infallible>;
 
-pub(crate) const BOTH: [Version; 2] = [Version::HTTP_11, Version::HTTP_2];
-
 /// What may be under way between an inner body and a client that does not read: the buffers of Hyper, of both sockets, and
 /// the windows of HTTP/2.
 pub(crate) const UNDER_WAY: usize = 256 << 10;
 
-const BUFFER: u32 = 64 << 10;
+pub(crate) const BUFFER: u32 = 64 << 10;
 
-const HEAD_END: &[u8] = b"\r\n\r\n";
+pub(crate) const HEAD_END: &[u8] = b"\r\n\r\n";
 
 /// Serves any service with Hyper alone.
 pub(crate) async fn serve<S, B>(version: Version, service: S) -> SocketAddr
@@ -80,13 +78,13 @@ where
 /// What all bodies of a service did.
 pub(crate) struct Log {
     /// How many of them there are.
-    alive: watch::Sender<usize>,
+    pub(crate) alive: watch::Sender<usize>,
     /// How often they were polled.
-    polls: AtomicUsize,
+    pub(crate) polls: AtomicUsize,
     /// How many octets they yielded.
-    octets: AtomicUsize,
+    pub(crate) octets: AtomicUsize,
     /// Behind how many octets each breaks.
-    breaks_at: AtomicUsize,
+    pub(crate) breaks_at: AtomicUsize,
 }
 
 impl Log {
@@ -120,13 +118,13 @@ impl Log {
 
 /// A body that is watched.
 pub(crate) struct Watched {
-    body: UnsyncBoxBody<Bytes, BoxError>,
-    yielded: usize,
-    log: Arc<Log>,
+    pub(crate) body: UnsyncBoxBody<Bytes, BoxError>,
+    pub(crate) yielded: usize,
+    pub(crate) log: Arc<Log>,
 }
 
 impl Watched {
-    fn new<B>(body: B, log: &Arc<Log>) -> Self
+    pub(crate) fn new<B>(body: B, log: &Arc<Log>) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -196,7 +194,7 @@ impl Answer {
     }
 
     /// Reads all that came over an HTTP/1.1 connection (RFC 9112, 6.3).
-    fn read(octets: &[u8], method: &str) -> Self {
+    pub(crate) fn read(octets: &[u8], method: &str) -> Self {
         let Some((lines, mut rest)) = cut_at(octets, HEAD_END) else { return Self::default() };
         let mut lines = std::str::from_utf8(lines).unwrap().split("\r\n");
         let status = lines.next().unwrap().strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap();
@@ -234,12 +232,12 @@ impl Answer {
     }
 }
 
-fn cut_at<'a>(octets: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+pub(crate) fn cut_at<'a>(octets: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let at = octets.windows(mark.len()).position(|window| window == mark)?;
     Some((&octets[..at], &octets[at + mark.len()..]))
 }
 
-fn fields<'a>(lines: impl Iterator<Item = &'a str>) -> HeaderMap {
+pub(crate) fn fields<'a>(lines: impl Iterator<Item = &'a str>) -> HeaderMap {
     let split =
         |line: &'a str| line.split_once(": ").unwrap_or_else(|| panic!("no field line: {line:?}"));
     let parse = |(name, value)| {
@@ -279,7 +277,7 @@ pub(crate) async fn ask(
     take(version, address, method, path, fields, usize::MAX).await
 }
 
-async fn take(
+pub(crate) async fn take(
     version: Version,
     address: SocketAddr,
     method: &str,
@@ -309,7 +307,7 @@ async fn take(
     Answer::read(&seen, method)
 }
 
-async fn over_http2(
+pub(crate) async fn over_http2(
     stream: TcpStream,
     method: &str,
     path: &str,

@@ -1,25 +1,24 @@
-//! Real connections over loopback: servers, and clients that see each octet or frame.
+//! Real connections over loopback: servers, and clients that see each byte or frame.
 
 use std::{
+    convert::Infallible,
     fs, io,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        Arc, Mutex,
+    },
     time::{Duration, UNIX_EPOCH},
 };
 
-use axum::{
-    body::{Body, Bytes, HttpBody},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version},
-    Router,
-};
-use bytes::Buf;
-use futures_util::future::Future;
+use axum::{body::Body, response::IntoResponse, Router};
+use bytes::{Buf, Bytes};
+use futures_util::{future::Future, stream};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
+use http_body::{Body as HttpBody, Frame};
 use http_body_util::{BodyExt, StreamBody};
-use hyper::{
-    body::{Frame, Incoming},
-    client,
-};
+use hyper::{body::Incoming, client};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -29,11 +28,9 @@ use tokio::{
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::{BoxError, Service};
+use tower_conditional::ConditionalLayer;
 
-use self::server::{listen, serve};
-
-#[path = "../server/mod.rs"]
-pub(crate) mod server;
+use super::server::{listen, serve};
 
 /// Serves a Router as applications do, over HTTP/1.1.
 pub(crate) async fn axum(router: Router) -> SocketAddr {
@@ -98,7 +95,7 @@ impl Drop for Folder {
 }
 
 /// A response as it came over the wire.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
@@ -145,8 +142,8 @@ pub(crate) async fn ask(
 
 /// A client's side of an HTTP/1.1 connection.
 pub(crate) struct Wire {
-    stream: Arc<TcpStream>,
-    unread: Vec<u8>,
+    pub(crate) stream: Arc<TcpStream>,
+    pub(crate) unread: Vec<u8>,
 }
 
 impl Wire {
@@ -203,7 +200,7 @@ impl Wire {
     }
 
     /// Reads field lines up to the empty one.
-    async fn fields(&mut self) -> HeaderMap {
+    pub(crate) async fn fields(&mut self) -> HeaderMap {
         let mut fields = HeaderMap::new();
         loop {
             let line = self.line().await;
@@ -250,7 +247,7 @@ impl Wire {
     }
 
     /// Returns false once the server has closed the connection.
-    async fn more(&mut self) -> bool {
+    pub(crate) async fn more(&mut self) -> bool {
         loop {
             within(self.stream.readable()).await.unwrap();
             match self.stream.try_read_buf(&mut self.unread) {
@@ -263,9 +260,9 @@ impl Wire {
 
 /// A client's side of an HTTP/2 connection, which notes what the server sends.
 pub(crate) struct Http2 {
-    sender: client::conn::http2::SendRequest<Body>,
-    seen: Arc<Mutex<Vec<u8>>>,
-    stream: u32,
+    pub(crate) sender: client::conn::http2::SendRequest<Body>,
+    pub(crate) seen: Arc<Mutex<Vec<u8>>>,
+    pub(crate) stream: u32,
 }
 
 impl Http2 {
@@ -329,7 +326,7 @@ impl Http2 {
 }
 
 /// Returns the type of each HEADERS or DATA frame of a stream, and whether it ends the stream (RFC 9113, 4.1).
-fn frames(seen: &[u8], stream: u32) -> Vec<(u8, bool)> {
+pub(crate) fn frames(seen: &[u8], stream: u32) -> Vec<(u8, bool)> {
     let (mut rest, mut frames) = (seen, Vec::new());
     while let [a, b, c, kind, flags, d, e, f, g, ..] = rest {
         let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
@@ -354,3 +351,27 @@ pub(crate) const GUARD: Duration = Duration::from_secs(30);
 pub(crate) const TEXT: &str = "hello";
 pub(crate) const MISS: &str = "\"miss\"";
 pub(crate) const START: u64 = 1_780_000_000;
+
+/// A layer with a clock that is set by hand.
+pub(crate) fn clocked() -> (Arc<AtomicU64>, ConditionalLayer) {
+    let seconds = Arc::new(AtomicU64::new(START + 86_400));
+    let clock = Arc::clone(&seconds);
+    let now = move || UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::Relaxed));
+    (seconds, ConditionalLayer::new().clock(now))
+}
+
+/// Content of unknown size that need not be waited for.
+pub(crate) fn ready_stream() -> Body {
+    Body::from_stream(stream::iter(["he", "llo"].map(Ok::<_, Infallible>)))
+}
+
+/// The same with trailers.
+pub(crate) fn with_trailers() -> impl IntoResponse {
+    let frames = [Frame::data("he".into()), Frame::data("llo".into()), Frame::trailers(sum())];
+    let body = StreamBody::new(stream::iter(frames.map(Ok::<_, Infallible>)));
+    ([("trailer", "x-sum"), ("content-type", "text/plain")], Body::new(body))
+}
+
+pub(crate) fn sum() -> HeaderMap {
+    HeaderMap::from_iter([(HeaderName::from_static("x-sum"), HeaderValue::from_static("7"))])
+}

@@ -1,37 +1,20 @@
-//! `PreconditionLayer` on the wire: what clients see of a request that is not run, above all while they still send it.
+//! `PreconditionLayer`: what clients see of a request that is not run, above all while they still send it.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+use std::{convert::Infallible, fmt::Debug, future::ready, io, net::SocketAddr};
 
-use std::{
-    convert::Infallible,
-    fmt::Debug,
-    future::ready,
-    io,
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-};
-
-use axum::{
-    body::{Body, Bytes, HttpBody},
-    http::{Method, Request, Response, StatusCode, Version},
-    Router,
-};
+use axum::{body::Body, Router};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, Version};
+use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
-use hyper::body::{Frame, Incoming};
+use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tower::{service_fn, Layer};
-use tower_conditional::{
-    ConditionalLayer, EntityTag, HttpDate, PreconditionLayer, Representation, Validators,
-};
-use tower_http::services::ServeDir;
+use tower_conditional::{ConditionalLayer, EntityTag, PreconditionLayer, Representation};
 
-use self::net::{
-    ask, axum, fed, http_date, hyper, request, within, Folder, Http2, Reply, Wire, HEADERS, MISS,
-    TEXT,
+use crate::support::wire::{
+    ask, axum, fed, hyper, request, within, Http2, Reply, Wire, HEADERS, MISS, TEXT,
 };
-
-#[allow(dead_code)]
-mod net;
 
 /// Writes to it have to have a precondition.
 const GUARDED: &str = "/guarded";
@@ -42,7 +25,7 @@ const FIVE: (&str, &str) = ("content-length", "5");
 const TEN_MEBIBYTES: (&str, &str) = ("content-length", "10485760");
 
 #[tokio::test]
-async fn pipelined_requests_are_answered_before_the_handler_runs() {
+async fn precondition_answers_pipelined_requests_before_the_handler_runs() {
     let tag = current();
     let (same, fresh) = (("if-match", &*tag), ("if-none-match", &*tag));
     let requests = [
@@ -90,7 +73,7 @@ async fn pipelined_requests_are_answered_before_the_handler_runs() {
 }
 
 #[tokio::test]
-async fn http2_gets_one_head_for_what_is_not_run() {
+async fn precondition_sends_one_head_over_http2_for_what_is_not_run() {
     let tag = current();
     let (same, fresh) = (("if-match", &*tag), ("if-none-match", &*tag));
     for mut server in with_source(Version::HTTP_2).await {
@@ -128,7 +111,7 @@ async fn http2_gets_one_head_for_what_is_not_run() {
 // Elsewhere the reset that ends the connection takes with it what the client has not read yet.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_refused_upload_is_answered_whole_while_the_client_still_sends() {
+async fn precondition_answers_a_refused_upload_whole_while_the_client_still_sends() {
     let large = large();
     for mut server in servers(Version::HTTP_11).await {
         for (case, framing, body) in [
@@ -171,7 +154,7 @@ async fn a_refused_upload_is_answered_whole_while_the_client_still_sends() {
 }
 
 #[tokio::test]
-async fn http2_goes_on_after_refused_uploads() {
+async fn precondition_lets_http2_go_on_after_refused_uploads() {
     let (tag, large) = (current(), large());
     for mut server in servers(Version::HTTP_2).await {
         let name = server.name;
@@ -198,7 +181,7 @@ async fn http2_goes_on_after_refused_uploads() {
 }
 
 #[tokio::test]
-async fn a_client_that_waits_for_100_is_refused_without_it() {
+async fn precondition_refuses_a_client_that_waits_for_100_without_it() {
     for mut server in servers(Version::HTTP_11).await {
         for framing in [TEN_MEBIBYTES, FIVE, CHUNKED] {
             for (path, fields, status) in
@@ -217,7 +200,7 @@ async fn a_client_that_waits_for_100_is_refused_without_it() {
 }
 
 #[tokio::test]
-async fn a_write_that_may_run_gets_its_100_and_its_body_whole() {
+async fn precondition_lets_a_write_have_its_100_and_its_body_whole() {
     let (tag, large) = (current(), large());
     for mut server in servers(Version::HTTP_11).await {
         let mut wire = Wire::connect(server.address).await;
@@ -250,7 +233,7 @@ async fn a_write_that_may_run_gets_its_100_and_its_body_whole() {
 }
 
 #[tokio::test]
-async fn http2_asks_before_the_body_comes() {
+async fn precondition_probes_before_the_body_comes_over_http2() {
     let (tag, large, mut server) = (current(), large(), from_get(Version::HTTP_2).await);
     let mut client = Http2::connect(server.address).await;
     let (feed, body) = fed("");
@@ -265,7 +248,7 @@ async fn http2_asks_before_the_body_comes() {
 }
 
 #[tokio::test]
-async fn reads_look_the_same_with_and_without_a_lock_for_writes() {
+async fn precondition_leaves_reads_as_they_are_without_locks() {
     let (tag, mut server) = (current(), from_get(Version::HTTP_11).await);
     let bare = axum(tagged(mpsc::unbounded_channel().0)).await;
     for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
@@ -290,7 +273,7 @@ async fn reads_look_the_same_with_and_without_a_lock_for_writes() {
 }
 
 #[tokio::test]
-async fn a_writer_who_leaves_lets_the_next_one_through() {
+async fn precondition_locks_go_to_the_next_when_a_writer_leaves() {
     let tag = current();
     let (same, mut server) = (("if-match", &*tag), from_get(Version::HTTP_11).await);
     for (case, expects) in [("in the middle of the body", false), ("after a 100", true)] {
@@ -322,7 +305,7 @@ async fn a_writer_who_leaves_lets_the_next_one_through() {
 }
 
 #[tokio::test]
-async fn a_writer_who_leaves_the_line_does_not_stop_it() {
+async fn precondition_locks_go_on_when_a_writer_leaves_the_queue() {
     let tag = current();
     let (same, mut server) = (("if-match", &*tag), from_get(Version::HTTP_11).await);
     let mut first = Wire::connect(server.address).await;
@@ -344,7 +327,7 @@ async fn a_writer_who_leaves_the_line_does_not_stop_it() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_reset_lets_the_next_one_through() {
+async fn precondition_locks_go_to_the_next_when_a_stream_is_reset() {
     let tag = current();
     let (same, mut server) = (("if-match", &*tag), from_get(Version::HTTP_2).await);
     for case in ["the body breaks", "the connection breaks"] {
@@ -371,67 +354,6 @@ async fn a_stream_that_is_reset_lets_the_next_one_through() {
         assert_answer(&staying.await.0, 204, case);
         let rest = [&[Over], &READ[..], &[BEGUN, Written(TEXT.into()), Over]].concat();
         assert_eq!(server.calls(), rest, "{case}");
-    }
-}
-
-#[tokio::test]
-async fn files_are_not_cut_into_parts_for_a_client_that_holds_another_version() {
-    const MODIFIED: u32 = 1_000_000_000;
-    let folder = Folder::new("parts");
-    folder.write("a.txt", "newer", MODIFIED.into());
-    let state = Arc::new(Mutex::new(Representation::Unknown));
-    let current = Arc::clone(&state);
-    let layer = PreconditionLayer::new(move |_| ready(current.lock().unwrap().clone()));
-    let files = layer.layer(ServeDir::new(&folder.0));
-    let router = Router::new().fallback_service(files.clone());
-    let addresses = [
-        ("axum", axum(router.clone()).await),
-        ("hyper", hyper(Version::HTTP_11, files.clone()).await),
-    ];
-    let over_http2 = [
-        ("axum", hyper(Version::HTTP_2, router).await),
-        ("hyper", hyper(Version::HTTP_2, files).await),
-    ];
-
-    // What the files say of themselves is what the source knows.
-    let whole = ask(addresses[0].1, "GET", "/a.txt", &[]).await;
-    let (tag, date) = (whole.field("etag").unwrap(), whole.field("last-modified").unwrap());
-    assert_eq!(date, http_date(MODIFIED.into()));
-    let validators = Validators::from(tag.parse::<EntityTag>().unwrap());
-    let modified = HttpDate::from_unix_seconds(MODIFIED.into()).unwrap();
-    *state.lock().unwrap() = Representation::Exists(validators.last_modified(modified));
-
-    let range = ("range", "bytes=0-2");
-    let weak = format!("W/{tag}");
-    let earlier = http_date(u64::from(MODIFIED) - 1);
-    let later = http_date(u64::from(MODIFIED) + 1);
-    for (name, fields, expected) in [
-        ("no condition", &[range][..], (206, "new")),
-        ("this tag", &[range, ("if-range", tag)], (206, "new")),
-        ("another tag", &[range, ("if-range", MISS)], (200, "newer")),
-        ("this tag, but weak", &[range, ("if-range", &weak)], (200, "newer")),
-        ("this date", &[range, ("if-range", date)], (206, "new")),
-        ("an earlier date", &[range, ("if-range", &earlier)], (200, "newer")),
-        ("a later date", &[range, ("if-range", &later)], (200, "newer")),
-        ("nothing that can be read", &[range, ("if-range", "yesterday")], (200, "newer")),
-        ("two lines", &[range, ("if-range", tag), ("if-range", tag)], (200, "newer")),
-        ("the client has it", &[range, ("if-range", MISS), ("if-none-match", tag)], (304, "")),
-        ("the client wants another", &[range, ("if-range", tag), ("if-match", MISS)], (412, "")),
-    ] {
-        for (server, address) in addresses {
-            let reply = ask(address, "GET", "/a.txt", fields).await;
-            assert_eq!((reply.status, reply.text()), expected, "{name}, {server}");
-            assert_eq!(
-                reply.field("content-range").is_some(),
-                reply.status == 206,
-                "{name}, {server}"
-            );
-        }
-        for (server, address) in over_http2 {
-            let mut client = Http2::connect(address).await;
-            let (reply, _) = client.send(&Method::GET, "/a.txt", fields, Body::empty()).await;
-            assert_eq!((reply.status, reply.text()), expected, "{name}, {server} over HTTP/2");
-        }
     }
 }
 
@@ -583,7 +505,7 @@ fn assert_answer(reply: &Reply, status: u16, case: &str) {
 }
 
 /// The tag of the content that every server has.
-fn current() -> String {
+pub(crate) fn current() -> String {
     EntityTag::of(TEXT.as_bytes()).to_string()
 }
 

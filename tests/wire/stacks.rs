@@ -1,43 +1,54 @@
-//! The stack of layers that the guide draws, from the outermost to the handler.
+//! Stacks of other layers, and the places in which a layer can be mounted.
 
 use std::{
+    convert::Infallible,
     future::pending,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use axum::{
-    body::{Body, Bytes},
+    body::Body,
     error_handling::HandleErrorLayer,
     extract::Request,
-    http::{
-        header::{AUTHORIZATION, CONTENT_LENGTH, ETAG, IF_MATCH, IF_NONE_MATCH, SET_COOKIE},
-        HeaderValue, Method, StatusCode, Version,
-    },
+    handler::Handler,
     middleware::{from_fn, map_response, Next},
     response::Response,
     routing::get,
     Router,
 };
+use bytes::Bytes;
 use futures_util::stream;
+use http::{
+    header::{AUTHORIZATION, CONTENT_LENGTH, ETAG, IF_MATCH, IF_NONE_MATCH, SET_COOKIE},
+    HeaderValue, Method, StatusCode, Version,
+};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use tokio::sync::Notify;
 use tower::{
     limit::GlobalConcurrencyLimitLayer, load_shed::error::Overloaded, timeout::error::Elapsed,
-    BoxError, ServiceBuilder, ServiceExt,
+    BoxError, Layer, ServiceBuilder, ServiceExt,
 };
 use tower_conditional::{ConditionalLayer, Outcome};
-use tower_http::{compression::CompressionLayer, cors::CorsLayer, trace::TraceLayer};
+use tower_http::{
+    compression::CompressionLayer, cors::CorsLayer, services::ServeDir, trace::TraceLayer,
+};
 
-use crate::{ask, get_of, request, serve, tag_of, MISS, TEXT, VERSIONS};
+use crate::support::{
+    peer::{self, get_of, tag_of},
+    server::VERSIONS,
+    wire::{ask, axum, hyper, Folder, MISS, START, TEXT},
+};
 
 const SITE: (&str, &str) = ("origin", "https://site.example");
 const USER: (&str, &str) = ("authorization", "Bearer user");
 
 #[tokio::test]
-async fn a_304_bears_cookies_and_cors_as_the_200_does_and_is_seen_outside() {
+async fn stacks_give_a_304_cookies_and_cors_as_the_200_and_see_it_outside() {
     let stack = Stack::default();
     for version in VERSIONS {
-        let address = serve(version, stack.router()).await;
+        let address = hyper(version, stack.router()).await;
         let tag = tag_of(TEXT);
         for (fields, status, outcome) in [
             (&[SITE, USER][..], 200, Outcome::Tagged),
@@ -45,7 +56,7 @@ async fn a_304_bears_cookies_and_cors_as_the_200_does_and_is_seen_outside() {
             (&[SITE, USER, ("if-none-match", "*")], 304, Outcome::NotModified),
             (&[SITE, USER, ("if-match", MISS)], 412, Outcome::PreconditionFailed),
         ] {
-            let reply = ask(version, address, get_of("/flags", fields)).await;
+            let reply = peer::ask(version, address, get_of("/flags", fields)).await;
             let case = format!("{version:?} {fields:?}");
             assert_eq!(
                 (reply.status, reply.text()),
@@ -63,16 +74,16 @@ async fn a_304_bears_cookies_and_cors_as_the_200_does_and_is_seen_outside() {
 }
 
 #[tokio::test]
-async fn a_stranger_gets_401_and_never_304() {
+async fn stacks_give_a_stranger_401_and_never_304() {
     for version in VERSIONS {
-        let address = serve(version, Stack::default().router()).await;
+        let address = hyper(version, Stack::default().router()).await;
         for field in [
             ("accept", "*/*"),
             ("if-none-match", &tag_of(TEXT)),
             ("if-none-match", "*"),
             ("if-match", MISS),
         ] {
-            let reply = ask(version, address, get_of("/flags", &[SITE, field])).await;
+            let reply = peer::ask(version, address, get_of("/flags", &[SITE, field])).await;
             assert_eq!(
                 (reply.status, reply.field("etag"), reply.text()),
                 (401, None, ""),
@@ -88,15 +99,15 @@ async fn a_stranger_gets_401_and_never_304() {
 }
 
 #[tokio::test]
-async fn a_script_from_elsewhere_may_ask_with_tags() {
-    let address = serve(Version::HTTP_11, Stack::default().router()).await;
+async fn stacks_with_cors_let_scripts_ask_with_tags() {
+    let address = hyper(Version::HTTP_11, Stack::default().router()).await;
     let asked = [
         SITE,
         ("access-control-request-method", "PUT"),
         ("access-control-request-headers", "if-match"),
     ];
-    let preflight = request("OPTIONS", "/flags", &asked).body(Body::empty()).unwrap();
-    let reply = ask(Version::HTTP_11, address, preflight).await;
+    let preflight = peer::request("OPTIONS", "/flags", &asked).body(Body::empty()).unwrap();
+    let reply = peer::ask(Version::HTTP_11, address, preflight).await;
     assert_eq!(reply.status, 200, "a browser sends no credentials with it");
     assert_eq!(
         reply.field("access-control-allow-headers"),
@@ -106,7 +117,7 @@ async fn a_script_from_elsewhere_may_ask_with_tags() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_takes_too_long_is_cut_by_the_timeout() {
+async fn stacks_cut_what_takes_too_long_by_the_timeout() {
     // The layer waits for content of known size, 500 ms by default.
     for (path, millis, status) in [
         ("/never", 100, 504),
@@ -122,7 +133,7 @@ async fn what_takes_too_long_is_cut_by_the_timeout() {
 }
 
 #[tokio::test]
-async fn what_is_too_much_is_shed_whether_the_limit_stands_outside_or_inside() {
+async fn stacks_shed_what_is_too_much_with_the_limit_outside_or_inside() {
     for (outside, inside) in [(1, 9), (9, 1)] {
         let stack = Stack { outside, inside, ..Stack::default() };
         let app = stack.router();
@@ -242,3 +253,134 @@ async fn once(app: &Router, path: &str) -> Response {
 }
 
 const COOKIE: &str = "session=1; HttpOnly";
+
+#[tokio::test]
+async fn stacks_need_no_router_hyper_serves_a_wrapped_function() {
+    let function = |_: Request<Incoming>| async {
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(TEXT))))
+    };
+    for version in VERSIONS {
+        let address =
+            hyper(version, ConditionalLayer::new().layer(tower::service_fn(function))).await;
+        for (fields, expected) in [
+            (&[][..], (200, TEXT)),
+            (&[("if-none-match", &*tag_of(TEXT))], (304, "")),
+            (&[("if-none-match", MISS)], (200, TEXT)),
+            (&[("if-match", MISS)], (412, "")),
+        ] {
+            let reply = peer::ask(version, address, get_of("/", fields)).await;
+            assert_eq!((reply.status, reply.text()), expected, "{version:?} {fields:?}");
+            assert_eq!(reply.field("etag"), Some(&*tag_of(TEXT)), "{version:?} {fields:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn stacks_work_wherever_the_layer_is_mounted() {
+    let folder = Folder::new("mounted");
+    folder.write("flags", TEXT, START);
+    let (layer, flags) = (ConditionalLayer::new, || Router::new().route("/flags", get(TEXT)));
+    let (handler, files) = (|| async { TEXT }, ServeDir::new(&folder.0));
+    let http1 = Version::HTTP_11;
+    for (name, address, path) in [
+        ("layer", axum(flags().layer(layer())).await, "/flags"),
+        ("route_layer", axum(flags().route_layer(layer())).await, "/flags"),
+        (
+            "on a MethodRouter",
+            axum(Router::new().route("/flags", get(TEXT).layer(layer()))).await,
+            "/flags",
+        ),
+        (
+            "on a Handler",
+            axum(Router::new().route("/flags", get(handler.layer(layer())))).await,
+            "/flags",
+        ),
+        ("over merge", axum(Router::new().merge(flags()).layer(layer())).await, "/flags"),
+        ("over a fallback", axum(Router::new().fallback(get(TEXT)).layer(layer())).await, "/flags"),
+        ("over nest", axum(Router::new().nest("/api", flags()).layer(layer())).await, "/api/flags"),
+        (
+            "inside nest",
+            axum(Router::new().nest("/api", flags().layer(layer()))).await,
+            "/api/flags",
+        ),
+        (
+            "over files",
+            axum(Router::new().nest_service("/files", files.clone()).layer(layer())).await,
+            "/files/flags",
+        ),
+        ("around files", hyper(http1, layer().layer(files)).await, "/flags"),
+        ("around the Router", hyper(http1, layer().layer(flags())).await, "/flags"),
+        (
+            "by a ServiceBuilder",
+            hyper(http1, ServiceBuilder::new().layer(layer()).service(flags())).await,
+            "/flags",
+        ),
+    ] {
+        let whole = ask(address, "GET", path, &[]).await;
+        assert_eq!((whole.status, whole.text()), (200, TEXT), "{name}");
+        let tag = whole.field("etag").unwrap();
+        for (field, asked, expected) in [
+            ("if-none-match", tag, (304, "")),
+            ("if-none-match", MISS, (200, TEXT)),
+            ("if-match", tag, (200, TEXT)),
+            ("if-match", MISS, (412, "")),
+        ] {
+            let reply = ask(address, "GET", path, &[(field, asked)]).await;
+            assert_eq!((reply.status, reply.text()), expected, "{name} {field}: {asked}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn stacks_with_compression_inside_have_strong_tags_and_outside_share_a_weak_one() {
+    let router = || Router::new().route("/", get(|| async { TEXT.repeat(1000) }));
+    let (layer, compression) = (ConditionalLayer::new, CompressionLayer::new);
+    let inside = router().layer(compression()).layer(layer());
+    let outside = router().layer(layer().behind_compression(true)).layer(compression());
+    for (name, address, start) in
+        [("inside", axum(inside).await, "\""), ("outside", axum(outside).await, "W/\"")]
+    {
+        let mut tags = Vec::new();
+        for (encoding, expected) in [("gzip", Some("gzip")), ("identity", None)] {
+            let accept = ("accept-encoding", encoding);
+            let whole = ask(address, "GET", "/", &[accept]).await;
+            assert_eq!(
+                (whole.status, whole.field("content-encoding")),
+                (200, expected),
+                "{name} {encoding}"
+            );
+            assert_eq!(
+                whole.content.starts_with(&[0x1f, 0x8b]),
+                expected.is_some(),
+                "{name} {encoding}"
+            );
+            let tag = whole.field("etag").unwrap();
+            assert!(tag.starts_with(start), "{name} {encoding}: {tag}");
+
+            let again = ask(address, "GET", "/", &[accept, ("if-none-match", tag)]).await;
+            assert_eq!((again.status, again.field("etag")), (304, Some(tag)), "{name} {encoding}");
+            assert_eq!(
+                (again.field("content-encoding"), again.field("content-type")),
+                (None, None),
+                "{name} {encoding}"
+            );
+            for reply in [&whole, &again] {
+                assert_eq!(
+                    reply.lines("vary"),
+                    ["accept-encoding"],
+                    "{name} {encoding} {}",
+                    reply.status
+                );
+            }
+            tags.push(tag.to_owned());
+        }
+        assert_eq!(tags[0] == tags[1], name == "outside");
+        let fields = [("accept-encoding", "identity"), ("if-none-match", &tags[0])];
+        let expected = if name == "inside" { 200 } else { 304 };
+        assert_eq!(
+            ask(address, "GET", "/", &fields).await.status,
+            expected,
+            "{name}: the client holds gzip"
+        );
+    }
+}

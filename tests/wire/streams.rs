@@ -1,21 +1,19 @@
-//! What clients see on the wire: real connections over loopback, HTTP/1.1 read octet by octet, HTTP/2 frame by frame.
-
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+//! Bodies without end, slow ones, broken ones, and trailers.
 
 use std::{
     convert::Infallible,
+    future::ready,
     io,
+    net::SocketAddr,
     sync::{
-        atomic::{AtomicU64, Ordering},
-        Arc,
+        atomic::{AtomicBool, Ordering},
+        Arc, Mutex,
     },
-    time::{Duration, UNIX_EPOCH},
+    time::Duration,
 };
 
 use axum::{
-    body::{Body, Bytes},
-    handler::Handler,
-    http::{header, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version},
+    body::Body,
     response::{
         sse::{Event, Sse},
         AppendHeaders, IntoResponse,
@@ -23,294 +21,34 @@ use axum::{
     routing::get,
     Router,
 };
+use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
-use http_body_util::{Full, StreamBody};
-use hyper::body::{Frame, Incoming};
-use tokio::sync::{mpsc, oneshot};
-use tower::{util::BoxCloneService, Layer, ServiceBuilder};
-use tower_conditional::{ConditionalLayer, EntityTag};
-use tower_http::{compression::CompressionLayer, services::ServeDir};
-
-use self::net::{
-    ask, axum, fed, http_date, hyper, request, within, Feed, Folder, Http2, Wire, GUARD, HEADERS,
-    MISS, START, TEXT,
+use http::{
+    header::{CONTENT_LENGTH, ETAG},
+    HeaderValue, Method, Request, Response, Uri, Version,
 };
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty, StreamBody};
+use hyper::{body::Incoming, client};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, oneshot},
+};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tower::{service_fn, Layer};
+use tower_conditional::{ConditionalLayer, EntityTag, InnerTags};
 
-mod net;
-
-#[tokio::test]
-async fn pipelined_responses_follow_a_304_at_once() {
-    for (name, address, axum) in [
-        (
-            "axum",
-            axum(Router::new().route("/", get(TEXT)).layer(ConditionalLayer::new())).await,
-            true,
-        ),
-        ("hyper", hyper(Version::HTTP_11, ConditionalLayer::new().layer(plain())).await, false),
-    ] {
-        let tag = EntityTag::of(TEXT.as_bytes()).to_string();
-        let (hit, miss) = (&[("if-none-match", tag.as_str())], &[("if-none-match", MISS)]);
-        let requests = [
-            ("GET", &[][..], 200),
-            ("GET", hit, 304),
-            ("GET", miss, 200),
-            ("HEAD", hit, 304),
-            ("HEAD", miss, 200),
-            ("GET", &[("if-match", MISS)], 412),
-            ("GET", hit, 304),
-            ("GET", hit, 304),
-            ("GET", &[("connection", "close")], 200),
-        ];
-        let mut wire = Wire::connect(address).await;
-        wire.send(requests.map(|(method, fields, _)| request(method, "/", fields)).concat()).await;
-        for (i, (method, _, status)) in requests.into_iter().enumerate() {
-            let reply = wire.reply(method).await;
-            assert_eq!(reply.status, status, "{name} {i}");
-            assert_eq!(reply.field("etag"), Some(tag.as_str()), "{name} {i}");
-            assert_eq!(
-                reply.text(),
-                if (method, status) == ("GET", 200) { TEXT } else { "" },
-                "{name} {i}"
-            );
-            let length = match (method, status) {
-                (_, 200) => Some("5"),
-                (_, 412) => Some("0"),
-                // Axum says so of any empty body; Hyper takes it out of the answer to a GET.
-                ("HEAD", _) if axum => Some("0"),
-                _ => None,
-            };
-            assert_eq!(reply.field("content-length"), length, "{name} {i}");
-        }
-        assert_eq!(wire.rest().await, b"", "{name}");
-    }
-}
-
-#[tokio::test]
-async fn http2_gets_no_data_with_a_304_a_412_or_a_head() {
-    let router = Router::new().route("/", get(TEXT)).layer(ConditionalLayer::new());
-    // Hyper does not strip the content of a HEAD here.
-    let stripped = ConditionalLayer::new().head_as_get(true).layer(plain());
-    for (name, address, axum) in [
-        ("axum", hyper(Version::HTTP_2, router).await, true),
-        ("hyper", hyper(Version::HTTP_2, stripped).await, false),
-    ] {
-        let tag = EntityTag::of(TEXT.as_bytes()).to_string();
-        let (hit, miss) = (&[("if-none-match", tag.as_str())], &[("if-none-match", MISS)]);
-        let mut client = Http2::connect(address).await;
-        for (method, fields, status) in [
-            (Method::GET, &[][..], 200),
-            (Method::GET, hit, 304),
-            (Method::GET, miss, 200),
-            (Method::GET, &[("if-match", MISS)], 412),
-            (Method::GET, &[("if-match", &tag)], 200),
-            (Method::HEAD, &[], 200),
-            (Method::HEAD, hit, 304),
-            (Method::HEAD, &[("if-match", MISS)], 412),
-        ] {
-            let (reply, frames) = client.ask(&method, fields).await;
-            let case = format!("{name} {method} {fields:?}");
-            assert_eq!(reply.status, status, "{case}");
-            assert_eq!(reply.field("etag"), Some(tag.as_str()), "{case}");
-            assert_eq!(reply.field("content-type").is_some(), status == 200, "{case}");
-            let length = match status {
-                200 => Some("5"),
-                _ if axum => Some("0"),
-                _ => None,
-            };
-            assert_eq!(reply.field("content-length"), length, "{case}");
-            if (&method, status) == (&Method::GET, 200) {
-                assert_eq!(reply.text(), TEXT, "{case}");
-            } else {
-                assert_eq!(frames, [(HEADERS, true)], "the head ends the stream: {case}");
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_head_has_the_tag_of_the_get_or_none() {
-    let router =
-        || Router::new().route("/", get(TEXT)).route("/stream", get(|| async { ready_stream() }));
-    let layer = ConditionalLayer::new;
-    let around = hyper(Version::HTTP_11, layer().layer(router())).await;
-    let as_get = hyper(Version::HTTP_11, layer().head_as_get(true).layer(router())).await;
-    for (name, address, path, length, has_tag) in [
-        ("inside", axum(router().layer(layer())).await, "/", Some("5"), true),
-        ("inside", axum(router().layer(layer())).await, "/stream", Some("5"), true),
-        ("around, as GET", as_get, "/", Some("5"), true),
-        ("around, as GET", as_get, "/stream", Some("5"), true),
-        ("around", around, "/", Some("5"), false),
-        ("around", around, "/stream", None, false),
-    ] {
-        let get = ask(address, "GET", path, &[]).await;
-        let head = ask(address, "HEAD", path, &[]).await;
-        let tag = get.field("etag").unwrap();
-        assert_eq!((get.status, head.status), (200, 200), "{name} {path}");
-        assert_eq!(tag, EntityTag::of(TEXT.as_bytes()).to_string(), "{name} {path}");
-        assert_eq!(head.field("etag"), has_tag.then_some(tag), "{name} {path}");
-        // A stream that was read to its end has a length, too.
-        assert_eq!(
-            (get.field("content-length"), head.field("content-length")),
-            (Some("5"), length),
-            "{name} {path}"
-        );
-
-        let again = ask(address, "HEAD", path, &[("if-none-match", tag)]).await;
-        assert_eq!(again.status, if has_tag { 304 } else { 200 }, "{name} {path}");
-    }
-}
-
-#[tokio::test]
-async fn a_304_keeps_every_line_that_does_not_describe_content() {
-    const KEPT: [(&str, &str); 9] = [
-        ("vary", "accept"),
-        ("vary", "origin"),
-        ("cache-control", "private"),
-        ("cache-control", "max-age=60"),
-        ("set-cookie", "a=1"),
-        ("set-cookie", "b=2"),
-        ("access-control-allow-origin", "*"),
-        ("content-security-policy", "default-src 'self'"),
-        ("content-location", "/here"),
-    ];
-    let handler = || async {
-        (AppendHeaders(KEPT), AppendHeaders([("content-language", "en")]), with_trailers())
-    };
-    let (seconds, layer) = clocked();
-    let router = Router::new().route("/", get(handler)).layer(layer);
-    let address = axum(router.clone()).await;
-    seconds.fetch_add(1, Ordering::Relaxed);
-
-    let whole = ask(address, "GET", "/", &[]).await;
-    assert_eq!((whole.status, whole.text()), (200, TEXT));
-    assert_eq!(whole.field("transfer-encoding"), Some("chunked"));
-    let (tag, date) = (whole.field("etag").unwrap(), whole.field("last-modified").unwrap());
-    let mut client = Http2::connect(hyper(Version::HTTP_2, router).await).await;
-    for (name, fields) in [
-        ("by tag", &[("if-none-match", tag)][..]),
-        (
-            "by a weak tag on the second line",
-            &[("if-none-match", MISS), ("if-none-match", &format!("W/{tag}"))],
-        ),
-        ("by date", &[("if-modified-since", date)]),
-    ] {
-        let over_http2 = client.ask(&Method::GET, fields).await.0;
-        for (version, reply) in [(1, ask(address, "GET", "/", fields).await), (2, over_http2)] {
-            assert_eq!(reply.status, 304, "{name} {version}");
-            for (field, _) in KEPT.into_iter().chain([("etag", ""), ("last-modified", "")]) {
-                assert_eq!(reply.lines(field), whole.lines(field), "{name} {version} {field}");
-            }
-            assert!(reply.field("date").is_some(), "{name} {version}");
-            for field in ["content-type", "content-language", "transfer-encoding", "trailer"] {
-                assert_eq!(reply.field(field), None, "{name} {version} {field}");
-            }
-            assert_eq!(
-                reply.field("content-length"),
-                (version == 2).then_some("0"),
-                "{name} {version}"
-            );
-        }
-    }
-}
-
-#[tokio::test]
-async fn encodings_made_inside_have_strong_tags_and_those_made_outside_share_a_weak_one() {
-    let router = || Router::new().route("/", get(|| async { TEXT.repeat(1000) }));
-    let (layer, compression) = (ConditionalLayer::new, CompressionLayer::new);
-    let inside = router().layer(compression()).layer(layer());
-    let outside = router().layer(layer().behind_compression(true)).layer(compression());
-    for (name, address, start) in
-        [("inside", axum(inside).await, "\""), ("outside", axum(outside).await, "W/\"")]
-    {
-        let mut tags = Vec::new();
-        for (encoding, expected) in [("gzip", Some("gzip")), ("identity", None)] {
-            let accept = ("accept-encoding", encoding);
-            let whole = ask(address, "GET", "/", &[accept]).await;
-            assert_eq!(
-                (whole.status, whole.field("content-encoding")),
-                (200, expected),
-                "{name} {encoding}"
-            );
-            assert_eq!(
-                whole.content.starts_with(&[0x1f, 0x8b]),
-                expected.is_some(),
-                "{name} {encoding}"
-            );
-            let tag = whole.field("etag").unwrap();
-            assert!(tag.starts_with(start), "{name} {encoding}: {tag}");
-
-            let again = ask(address, "GET", "/", &[accept, ("if-none-match", tag)]).await;
-            assert_eq!((again.status, again.field("etag")), (304, Some(tag)), "{name} {encoding}");
-            assert_eq!(
-                (again.field("content-encoding"), again.field("content-type")),
-                (None, None),
-                "{name} {encoding}"
-            );
-            for reply in [&whole, &again] {
-                assert_eq!(
-                    reply.lines("vary"),
-                    ["accept-encoding"],
-                    "{name} {encoding} {}",
-                    reply.status
-                );
-            }
-            tags.push(tag.to_owned());
-        }
-        assert_eq!(tags[0] == tags[1], name == "outside");
-        let fields = [("accept-encoding", "identity"), ("if-none-match", &tags[0])];
-        let expected = if name == "inside" { 200 } else { 304 };
-        assert_eq!(
-            ask(address, "GET", "/", &fields).await.status,
-            expected,
-            "{name}: the client holds gzip"
-        );
-    }
-}
-
-#[tokio::test]
-async fn files_are_served_by_their_own_validators_and_never_by_stale_ones() {
-    let folder = Folder::new("files");
-    folder.write("a.txt", "newer", START + 3600);
-    let layer = clocked().1;
-    let address = axum(Router::new().fallback_service(ServeDir::new(&folder.0)).layer(layer)).await;
-
-    let newer = ask(address, "GET", "/a.txt", &[]).await;
-    assert_eq!((newer.status, newer.text()), (200, "newer"));
-    let (tag, date) = (newer.field("etag").unwrap(), newer.field("last-modified").unwrap());
-    assert_eq!(date, http_date(START + 3600));
-    assert_eq!(newer.field("cache-control"), None, "the layer minted no date and adds nothing");
-    let ours = EntityTag::of(b"of another day").to_string();
-    for (name, fields, expected) in [
-        ("tag", &[("if-none-match", tag)][..], (304, "")),
-        ("tag on the second line", &[("if-none-match", MISS), ("if-none-match", tag)], (304, "")),
-        ("date", &[("if-modified-since", date)], (304, "")),
-        (
-            "another tag, and the date",
-            &[("if-none-match", MISS), ("if-modified-since", date)],
-            (200, "newer"),
-        ),
-        ("If-Match", &[("if-match", tag)], (200, "newer")),
-        ("If-Match with another tag", &[("if-match", MISS)], (412, "")),
-        ("range", &[("range", "bytes=0-2")], (206, "new")),
-        (
-            "a tag of the layer's form",
-            &[("range", "bytes=0-2"), ("if-range", &ours)],
-            (200, "newer"),
-        ),
-    ] {
-        let reply = ask(address, "GET", "/a.txt", fields).await;
-        assert_eq!((reply.status, reply.text()), expected, "{name}");
-        assert_eq!(reply.field("content-range").is_some(), reply.status == 206, "{name}");
-    }
-
-    folder.write("a.txt", "older", START);
-    for since in [date, &http_date(START), &http_date(START + 7200)] {
-        let fields = [("if-none-match", tag), ("if-modified-since", since)];
-        let older = ask(address, "GET", "/a.txt", &fields).await;
-        assert_eq!((older.status, older.text()), (200, "older"), "rolled back, {since}");
-        assert_eq!(older.field("last-modified"), Some(http_date(START).as_str()));
-    }
-}
+use crate::support::{
+    file_server::{assert_whole, content, tag, write, Kind, LENGTH, LIMIT, PATH},
+    harness::INM,
+    server::VERSIONS,
+    slow_peer::{self, leave, watched, Answer, Fields, Log},
+    wire::{
+        ask, axum, fed, hyper, request, sum, with_trailers, within, Feed, Folder, Http2, Wire,
+        GUARD, MISS, TEXT,
+    },
+};
 
 #[tokio::test]
 async fn streams_are_not_held_back() {
@@ -357,7 +95,7 @@ async fn streams_are_not_held_back() {
 }
 
 #[tokio::test]
-async fn an_endless_body_streams_until_its_client_leaves() {
+async fn streams_without_end_go_on_until_the_client_leaves() {
     let (guards, mut opened) = mpsc::unbounded_channel();
     let handler = || async move {
         let (guard, held) = oneshot::channel::<()>();
@@ -386,14 +124,14 @@ async fn an_endless_body_streams_until_its_client_leaves() {
 }
 
 #[tokio::test]
-async fn a_slow_body_is_dropped_when_its_client_leaves() {
+async fn streams_that_are_slow_are_dropped_when_the_client_leaves() {
     for (name, deadline) in [("while it is read", GUARD * 2), ("while it is sent", Duration::ZERO)]
     {
         let (feeds, mut opened) = mpsc::unbounded_channel();
         let handler = || async move {
             let (feed, body) = fed(TEXT);
             feeds.send(feed).unwrap();
-            ([(header::CONTENT_LENGTH, "10")], body)
+            ([(CONTENT_LENGTH, "10")], body)
         };
         let layer = ConditionalLayer::new().sized_body_timeout(deadline);
         let address = axum(Router::new().route("/", get(handler)).layer(layer)).await;
@@ -416,27 +154,7 @@ async fn a_slow_body_is_dropped_when_its_client_leaves() {
 }
 
 #[tokio::test]
-async fn trailers_arrive_behind_tagged_content() {
-    let router =
-        Router::new().route("/", get(|| async { with_trailers() })).layer(ConditionalLayer::new());
-    let tag = EntityTag::of(TEXT.as_bytes()).to_string();
-
-    let reply = ask(axum(router.clone()).await, "GET", "/", &[("te", "trailers")]).await;
-    let (over_http2, _) =
-        Http2::connect(hyper(Version::HTTP_2, router).await).await.ask(&Method::GET, &[]).await;
-    for (version, reply) in [(1, reply), (2, over_http2)] {
-        assert_eq!((reply.status, reply.text()), (200, TEXT), "{version}");
-        assert_eq!(reply.field("etag"), Some(tag.as_str()), "{version}");
-        assert_eq!(
-            (reply.trailers.len(), &reply.trailers["x-sum"]),
-            (1, &HeaderValue::from_static("7")),
-            "{version}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_body_error_cuts_the_connection_behind_the_octets_before_it() {
+async fn streams_that_fail_cut_the_connection_behind_the_bytes_before() {
     for (name, length, start) in
         [("unknown size", None, "5\r\nhello\r\n"), ("known size", Some("10"), "hello")]
     {
@@ -457,7 +175,7 @@ async fn a_body_error_cuts_the_connection_behind_the_octets_before_it() {
                 };
                 let body = stream::iter([Ok(TEXT)]).chain(stream::once(error));
                 (
-                    AppendHeaders(length.map(|length| (header::CONTENT_LENGTH, length))),
+                    AppendHeaders(length.map(|length| (CONTENT_LENGTH, length))),
                     Body::from_stream(body),
                 )
             };
@@ -483,86 +201,148 @@ async fn a_body_error_cuts_the_connection_behind_the_octets_before_it() {
 }
 
 #[tokio::test]
-async fn the_layer_works_wherever_it_is_mounted() {
-    let folder = Folder::new("mounted");
-    folder.write("flags", TEXT, START);
-    let (layer, flags) = (ConditionalLayer::new, || Router::new().route("/flags", get(TEXT)));
-    let (handler, files) = (|| async { TEXT }, ServeDir::new(&folder.0));
-    let http1 = Version::HTTP_11;
-    for (name, address, path) in [
-        ("layer", axum(flags().layer(layer())).await, "/flags"),
-        ("route_layer", axum(flags().route_layer(layer())).await, "/flags"),
-        (
-            "on a MethodRouter",
-            axum(Router::new().route("/flags", get(TEXT).layer(layer()))).await,
-            "/flags",
-        ),
-        (
-            "on a Handler",
-            axum(Router::new().route("/flags", get(handler.layer(layer())))).await,
-            "/flags",
-        ),
-        ("over merge", axum(Router::new().merge(flags()).layer(layer())).await, "/flags"),
-        ("over a fallback", axum(Router::new().fallback(get(TEXT)).layer(layer())).await, "/flags"),
-        ("over nest", axum(Router::new().nest("/api", flags()).layer(layer())).await, "/api/flags"),
-        (
-            "inside nest",
-            axum(Router::new().nest("/api", flags().layer(layer()))).await,
-            "/api/flags",
-        ),
-        (
-            "over files",
-            axum(Router::new().nest_service("/files", files.clone()).layer(layer())).await,
-            "/files/flags",
-        ),
-        ("around files", hyper(http1, layer().layer(files)).await, "/flags"),
-        ("around the Router", hyper(http1, layer().layer(flags())).await, "/flags"),
-        (
-            "by a ServiceBuilder",
-            hyper(http1, ServiceBuilder::new().layer(layer()).service(flags())).await,
-            "/flags",
-        ),
-    ] {
-        let whole = ask(address, "GET", path, &[]).await;
-        assert_eq!((whole.status, whole.text()), (200, TEXT), "{name}");
-        let tag = whole.field("etag").unwrap();
-        for (field, asked, expected) in [
-            ("if-none-match", tag, (304, "")),
-            ("if-none-match", MISS, (200, TEXT)),
-            ("if-match", tag, (200, TEXT)),
-            ("if-match", MISS, (412, "")),
-        ] {
-            let reply = ask(address, "GET", path, &[(field, asked)]).await;
-            assert_eq!((reply.status, reply.text()), expected, "{name} {field}: {asked}");
-        }
+async fn trailers_arrive_behind_tagged_content() {
+    let router =
+        Router::new().route("/", get(|| async { with_trailers() })).layer(ConditionalLayer::new());
+    let tag = EntityTag::of(TEXT.as_bytes()).to_string();
+
+    let reply = ask(axum(router.clone()).await, "GET", "/", &[("te", "trailers")]).await;
+    let (over_http2, _) =
+        Http2::connect(hyper(Version::HTTP_2, router).await).await.ask(&Method::GET, &[]).await;
+    for (version, reply) in [(1, reply), (2, over_http2)] {
+        assert_eq!((reply.status, reply.text()), (200, TEXT), "{version}");
+        assert_eq!(reply.field("etag"), Some(tag.as_str()), "{version}");
+        assert_eq!(
+            (reply.trailers.len(), &reply.trailers["x-sum"]),
+            (1, &HeaderValue::from_static("7")),
+            "{version}"
+        );
     }
 }
 
-/// A service without Axum.
-fn plain() -> BoxCloneService<Request<Incoming>, Response<Full<Bytes>>, Infallible> {
-    BoxCloneService::new(tower::service_fn(|_| async {
-        Ok(Response::builder().header("content-type", "text/plain").body(Full::from(TEXT)).unwrap())
-    }))
+#[tokio::test]
+async fn trailers_bring_a_tag_by_which_the_client_revalidates() {
+    let whole = content(1, 5 * LIMIT);
+    let tag = EntityTag::of(&whole).to_string();
+    for (name, version, te) in [
+        ("octets", Version::HTTP_11, &[("te", "trailers")][..]),
+        ("Hyper", Version::HTTP_11, &[("te", "trailers")]),
+        ("Hyper", Version::HTTP_2, &[]),
+        ("no trailers asked for", Version::HTTP_11, &[]),
+    ] {
+        let is_slow = Arc::new(AtomicBool::new(true));
+        let frames: Vec<_> = whole.chunks(LIMIT).map(Bytes::copy_from_slice).collect();
+        let inner = service_fn(move |_: Request<Incoming>| {
+            // The first time, nothing is ready in time.
+            let is_slow = is_slow.swap(false, Ordering::Relaxed);
+            let frames = stream::iter(frames.clone())
+                .map(Frame::data)
+                .chain(stream::iter([Frame::trailers(sum())]));
+            let frames = frames.then(move |frame| async move {
+                for _ in 0..3 * usize::from(is_slow) {
+                    tokio::task::yield_now().await;
+                }
+                Ok::<_, Infallible>(frame)
+            });
+            let response = Response::builder()
+                .header("trailer", "x-sum")
+                .body(StreamBody::new(Box::pin(frames)));
+            ready(Ok::<_, Infallible>(response.unwrap()))
+        });
+        let layer = ConditionalLayer::new().trailer_tags(true);
+        let address = slow_peer::serve(version, layer.layer(inner)).await;
+        let answer = match (name, version) {
+            ("Hyper", Version::HTTP_11) => by_hyper(address, te).await,
+            _ => slow_peer::get(version, address, PATH, te).await,
+        };
+        assert_eq!(
+            (answer.status, answer.is_whole, answer.etag()),
+            (200, true, None),
+            "{name} {version:?}"
+        );
+        assert!(answer.content == whole, "{name} {version:?}");
+        let trailers = |name| {
+            answer.trailers.get(name).map(|value: &HeaderValue| value.to_str().unwrap().to_owned())
+        };
+        if te.is_empty() && version == Version::HTTP_11 {
+            assert!(answer.trailers.is_empty());
+            continue;
+        }
+        assert_eq!(
+            (trailers("etag"), trailers("x-sum")),
+            (Some(tag.clone()), Some("7".to_owned())),
+            "{name} {version:?}"
+        );
+        let lines: Vec<_> =
+            answer.headers.get_all("trailer").iter().map(|line| line.to_str().unwrap()).collect();
+        assert_eq!(lines.join(", "), "x-sum, etag", "{name} {version:?}");
+
+        let again =
+            slow_peer::get(version, address, PATH, &[(INM, &trailers("etag").unwrap())]).await;
+        assert_eq!((again.status, again.etag()), (304, Some(&*tag)), "{name} {version:?}");
+    }
 }
 
-/// Content of unknown size that need not be waited for.
-fn ready_stream() -> Body {
-    Body::from_stream(stream::iter(["he", "llo"].map(Ok::<_, Infallible>)))
+#[tokio::test]
+async fn trailers_bring_the_tag_of_a_file_of_known_length_over_http2() {
+    let (folder, log) = (Folder::new("behind"), Log::new());
+    write(&folder, 1, LENGTH, 0);
+    for (version, expected) in VERSIONS.into_iter().zip([None, Some(&*tag(1))]) {
+        let (files, layer) =
+            (Kind::Dates.serve(&folder.0, &log), ConditionalLayer::new().trailer_tags(true));
+        let address =
+            slow_peer::serve(version, layer.buffer_limit(LIMIT).layer(files.clone())).await;
+        let answer = slow_peer::get(version, address, PATH, &[("te", "trailers")]).await;
+        assert_whole(&answer, 1, None);
+        assert_eq!(answer.field("content-length"), Some("40000"));
+        assert_eq!(
+            answer.trailers.get("etag").map(|tag| tag.to_str().unwrap()),
+            expected,
+            "{version:?}"
+        );
+
+        // A server that reads it ahead knows that tag.
+        let address = slow_peer::serve(version, ConditionalLayer::new().layer(files)).await;
+        assert_eq!(slow_peer::get(version, address, PATH, &[(INM, &tag(1))]).await.status, 304);
+    }
+    log.gone().await;
 }
 
-/// The same with trailers.
-fn with_trailers() -> impl IntoResponse {
-    let trailers =
-        HeaderMap::from_iter([(HeaderName::from_static("x-sum"), HeaderValue::from_static("7"))]);
-    let frames = [Frame::data("he".into()), Frame::data("llo".into()), Frame::trailers(trailers)];
-    let body = StreamBody::new(stream::iter(frames.map(Ok::<_, Infallible>)));
-    ([("trailer", "x-sum"), ("content-type", "text/plain")], Body::new(body))
+/// GETs with Hyper's client for HTTP/1.1.
+async fn by_hyper(address: SocketAddr, fields: Fields<'_>) -> Answer {
+    let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let (mut sender, connection) = client::conn::http1::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::builder().uri(PATH).header("host", "watch");
+    let request =
+        fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let response = sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
+    let (head, body) = response.into_parts();
+    let body = within(body.collect()).await.unwrap();
+    let (status, headers, trailers) =
+        (head.status.as_u16(), head.headers, body.trailers().cloned().unwrap_or_default());
+    Answer { status, headers, content: body.to_bytes().to_vec(), trailers, is_whole: true }
 }
 
-/// A layer with a clock that is set by hand.
-fn clocked() -> (Arc<AtomicU64>, ConditionalLayer) {
-    let seconds = Arc::new(AtomicU64::new(START + 86_400));
-    let clock = Arc::clone(&seconds);
-    let now = move || UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::Relaxed));
-    (seconds, ConditionalLayer::new().clock(now))
+#[tokio::test]
+async fn streams_are_not_held_back_while_a_tag_is_learned() {
+    for version in VERSIONS {
+        let (feed, frames) = mpsc::unbounded_channel();
+        let frames = Arc::new(Mutex::new(Some(frames)));
+        let inner = service_fn(move |_: Request<Incoming>| {
+            let frames = UnboundedReceiverStream::new(frames.lock().unwrap().take().unwrap());
+            let response =
+                Response::builder().header(ETAG, "\"own\"").header(CONTENT_LENGTH, LENGTH);
+            ready(Ok::<_, Infallible>(response.body(StreamBody::new(frames)).unwrap()))
+        });
+        let log = Log::new();
+        let layer = ConditionalLayer::new().buffer_limit(LIMIT).inner_tags(InnerTags::Learn);
+        let address = slow_peer::serve(version, layer.layer(watched(inner, &log))).await;
+        feed.send(Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"first")))).unwrap();
+        let answer = leave(version, address, PATH, 5).await;
+        assert_eq!((answer.etag(), &answer.content[..]), (Some("\"own\""), &b"first"[..]));
+        // The client has left, and so the body that waits goes.
+        log.gone().await;
+        assert!(feed.is_closed());
+    }
 }

@@ -1,7 +1,5 @@
 //! Writes that a handler sends while it answers one, through the same layer and with the extensions that it got: each is
-//! judged for itself, and has its share in the lock.
-#![cfg(feature = "axum")]
-#![allow(clippy::unwrap_used, missing_docs)]
+//! evaluated for itself, and has its share in the lock.
 
 use std::{
     collections::HashMap,
@@ -24,10 +22,7 @@ use tokio::{
 use tower::{service_fn, util::BoxCloneSyncService, BoxError, Layer, Service, ServiceExt};
 use tower_conditional::{ConditionalLayer, FromGet, PreconditionLayer};
 
-use self::ask::{request, run, tag, Lines, IM, INM, IUS, LM};
-
-#[allow(dead_code)]
-mod ask;
+use crate::support::harness::{self, request, run, tag, Lines, IM, INM, IUS, LM};
 
 type App = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
@@ -90,7 +85,7 @@ fn app<F: Future<Output = u16> + Send + 'static>(
                 return store(texts, request).await;
             }
             let status = patch(again.get().unwrap().clone(), request).await;
-            Ok(ask::reply(status, &[], Body::empty()))
+            Ok(harness::reply(status, &[], Body::empty()))
         }
     });
     whole.get_or_init(|| boxed(layer.layer(ConditionalLayer::new().layer(handler)))).clone()
@@ -123,7 +118,7 @@ async fn status(app: &App, request: Request<Body>) -> u16 {
 }
 
 #[test]
-fn the_judgement_of_one_resource_is_none_of_another_with_its_lock() {
+fn nested_write_is_not_covered_by_what_was_decided_for_another_resource() {
     let coarse = PreconditionLayer::from_get().key(|_| ());
     for (layer, from, to, is_routed) in [
         (PreconditionLayer::from_get(), "/note?id=1", "/note?id=2", false),
@@ -141,7 +136,7 @@ fn the_judgement_of_one_resource_is_none_of_another_with_its_lock() {
 }
 
 #[test]
-fn the_lock_of_one_resource_is_none_of_another() {
+fn nested_write_does_not_share_the_lock_of_another_resource() {
     let (one, two) = ("/notes/1", "/notes/2");
     let texts = texts(&[(one, "one"), (two, "old")]);
     let app = app(&texts, &PreconditionLayer::from_get(), move |app, request| async move {
@@ -177,7 +172,7 @@ fn rewritten(texts: &Texts, apart: usize, guard: fn(&str) -> String) -> App {
 }
 
 #[test]
-fn a_write_inside_a_write_is_judged_by_its_own_preconditions() {
+fn nested_write_is_evaluated_by_its_own_preconditions() {
     let old = texts(&[("/note", "old")]);
     let app = rewritten(&old, 2, str::to_owned);
     let both = async {
@@ -203,7 +198,7 @@ fn a_write_inside_a_write_is_judged_by_its_own_preconditions() {
 }
 
 #[test]
-fn one_judgement_is_for_one_write() {
+fn nested_writes_are_evaluated_one_by_one() {
     let texts = texts(&[("/note", "old")]);
     let app = app(&texts, &PreconditionLayer::from_get(), |app, request| async move {
         let [one, two] = ["one", "two"]
@@ -216,7 +211,7 @@ fn one_judgement_is_for_one_write() {
 }
 
 #[test]
-fn a_guarded_write_waits_for_the_unguarded_one_beside_it() {
+fn nested_write_with_preconditions_waits_for_the_one_without_beside_it() {
     let texts = texts(&[("/note", "old")]);
     let adding = Arc::clone(&texts);
     let app = app(&texts, &PreconditionLayer::from_get(), move |app, request| {
@@ -244,7 +239,7 @@ fn a_guarded_write_waits_for_the_unguarded_one_beside_it() {
 }
 
 #[test]
-fn a_write_that_outlives_the_one_around_it_keeps_the_lock() {
+fn nested_write_that_outlives_the_one_around_it_keeps_the_lock() {
     let texts = texts(&[("/note", "old")]);
     let (judged, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (writing, is_judged, may_go_on) =
@@ -286,11 +281,11 @@ fn a_write_that_outlives_the_one_around_it_keeps_the_lock() {
 
 /// Two layers, or one that is met twice, know the dates that are minted further in.
 #[test]
-fn a_minted_date_means_the_same_behind_two_layers() {
+fn nested_layers_know_the_same_generated_dates() {
     for case in ["one layer", "the same twice", "two layers"] {
         for others_write in [false, true] {
             let texts = texts(&[("/note", "one")]);
-            let (conditional, clock) = ask::layer();
+            let (conditional, clock) = harness::layer();
             let kept = Arc::clone(&texts);
             let inner =
                 conditional.layer(service_fn(move |request| store(Arc::clone(&kept), request)));
@@ -323,7 +318,7 @@ fn a_minted_date_means_the_same_behind_two_layers() {
 
 /// Where the same layer is met twice, what it judged first stands, whatever makes tags in between.
 #[test]
-fn a_write_that_meets_the_layer_twice_is_judged_once() {
+fn nested_layers_evaluate_a_write_once() {
     let layer = PreconditionLayer::from_get();
     let routed = |inner: App| {
         let notes = Router::new().fallback_service(layer.layer(inner));
@@ -345,7 +340,7 @@ fn a_write_that_meets_the_layer_twice_is_judged_once() {
 
 /// The path that the client sent names the lock, whatever a router and other middleware make of it.
 #[test]
-fn one_path_of_clients_has_one_lock() {
+fn nested_layers_have_one_lock_for_one_path_of_clients() {
     let version = |mut request: Request<Body>| {
         let uri = format!(
             "/v{}{}",
