@@ -125,7 +125,7 @@ pub(crate) async fn nginx_stores_what_is_said_to_be_fresh() {
         (&[("cache-control", "max-age=60"), ("set-cookie", "session=1")], false),
     ] {
         let home = Home::new(head, ConditionalLayer::new(), &[]).await;
-        // Whoever asks: nginx takes no heed of `Authorization`.
+        // With any credentials: nginx does not look at `Authorization`.
         for (i, fields) in [&[("authorization", "Bearer a")][..], &[]].into_iter().enumerate() {
             let reply = home.ask("GET", fields).await;
             let cached = if i == 1 && is_stored { "HIT" } else { "MISS" };
@@ -186,7 +186,7 @@ struct Home {
     origin: Arc<Origin>,
 }
 
-/// What the application knows, and what it was asked and said since somebody looked.
+/// What the application knows, and what it was asked and said since the last look.
 struct Origin {
     content: Mutex<&'static str>,
     said: Mutex<Vec<u16>>,
@@ -332,7 +332,7 @@ fn app(
         let refusal = Preconditions::from_headers(&asked).check(&Method::PUT, &current);
         refusal.map_or_else(|refusal| refusal.status(), |()| StatusCode::NO_CONTENT)
     };
-    // Older than its first second, in which no date is minted.
+    // Older than its first second, in which no date is generated.
     let is_made = AtomicBool::new(false);
     let ago =
         move || Duration::from_secs(if is_made.swap(true, Ordering::Relaxed) { 30 } else { 60 });

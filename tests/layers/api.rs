@@ -15,12 +15,12 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    header::{ETAG, IF_NONE_MATCH},
-    request, Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::IF_NONE_MATCH, request, Extensions, HeaderMap, HeaderValue, Method, Request, Response,
+    StatusCode, Version,
 };
 use http_body::Body;
 use http_body_util::Full;
-use tower::{service_fn, util::ServiceFn, Layer};
+use tower::{util::ServiceFn, Layer};
 use tower_conditional::{
     And, Conditional, ConditionalLayer, Decision, DefaultPredicate, Digest, EntityTag,
     FreshnessPolicy, FromGet, FromGetFuture, FromSource, HttpDate, HttpDateOutOfRange, InnerTags,
@@ -29,10 +29,7 @@ use tower_conditional::{
     Representation, ResponseBody, ResponseFuture, Sha256, StateSource, Stats, Untagged, Validators,
 };
 
-use crate::conditional::{
-    digest::Sum,
-    service::{abc, Pinned},
-};
+use crate::conditional::{digest::Sum, service::Pinned};
 
 /// Compiles if the type has the traits.
 macro_rules! has {
@@ -199,65 +196,4 @@ fn api_of_the_rules_works_without_a_service() {
     }
     let dates = [LastModified::Given(date), LastModified::FirstSeen(date), LastModified::Unsettled];
     assert_eq!(LastModified::from(date), dates[0]);
-}
-
-#[cfg(feature = "conformance")]
-mod checks {
-    use std::future::IntoFuture;
-
-    use tower_conditional::conformance::{
-        check, check_with, Check, Content, Finding, Report, Severity, Verdict,
-    };
-
-    use super::*;
-
-    #[test]
-    fn a_report_has_the_traits_of_a_value() {
-        has!(Report: Send + Sync + Unpin + Clone + Debug + Display);
-        has!(Finding: Send + Sync + Unpin + Clone + Debug + Display);
-        has!(Severity: Send + Sync + Unpin + Copy + Debug + Display + Eq);
-        has!(Verdict: Send + Sync + Unpin + Clone + Debug + Eq);
-        has!(&'static Report: IntoIterator<Item = &'static Finding>);
-        has!(Check<'static>: Debug + IntoFuture<Output = Report>);
-        has!(Content: Send + Sync + Unpin + Clone + Debug + Default + From<Bytes> + Into<Bytes> + 'static);
-        has!(Content: Body<Data = Bytes, Error = Infallible>);
-    }
-
-    #[tokio::test]
-    async fn every_setting_of_a_check_takes_what_it_says() {
-        let service = || service_fn(|request: Request<Content>| abc(request.map(drop)));
-        let mut changed = 0;
-        let report = check(ConditionalLayer::new().layer(service()), "/")
-            .header("cookie", "a=b")
-            .without("head")
-            .changes(async || changed += 1)
-            .writes(Request::put("/").body("abc").unwrap())
-            .encodings(["gzip"])
-            .error_at("/missing")
-            .also("it has a tag", Request::get("/").body("").unwrap(), |head| {
-                head.headers.contains_key(ETAG)
-            })
-            .timeout(Duration::from_secs(9))
-            .await;
-        assert!(report.iter().any(
-            |finding| finding.name() == "it has a tag" && *finding.verdict() == Verdict::Passed
-        ));
-        // The service knows no writes, and takes them for reads.
-        assert!(
-            report.failures().any(|finding| finding.name() == "write/if-match-miss")
-                && !report.is_ok(),
-            "{report}"
-        );
-        assert!(changed > 0);
-
-        let local = Rc::new(());
-        let borrowing = service_fn(|_: Request<()>| {
-            let _ = &local;
-            abc(Request::new(()))
-        });
-        let report =
-            check_with(ConditionalLayer::new().layer(borrowing), http::Uri::from_static("/"), drop)
-                .without("head");
-        report.await.assert_ok();
-    }
 }

@@ -1,14 +1,9 @@
 //! Axum: extractors, routers, and what compiles without annotations.
 
-use std::convert::Infallible;
-
 use axum::{middleware, response::Response as AxumResponse};
-use http::{header::ETAG, StatusCode};
+use http::StatusCode;
 use tower::ServiceExt;
-use tower_conditional::{
-    ConditionalLayer, EntityTag, HttpDate, PreconditionLayer, Preconditions, Rejection,
-    Representation, Validators,
-};
+use tower_conditional::{ConditionalLayer, PreconditionLayer, Representation};
 
 use crate::{
     conditional::service::revalidation,
@@ -21,10 +16,15 @@ use crate::{
 #[cfg(feature = "axum")]
 #[test]
 fn axum_extracts_preconditions_and_responds_with_validators() {
+    use std::convert::Infallible;
+
     use axum::{
         extract::FromRequestParts,
         response::{IntoResponse, IntoResponseParts},
     };
+    use http::header::ETAG;
+    use tower_conditional::{EntityTag, HttpDate, Preconditions, Rejection, Validators};
+
     has!(Preconditions: FromRequestParts<(), Rejection = Infallible>);
     has!(Rejection: IntoResponse);
     has!(EntityTag: IntoResponseParts);
@@ -48,7 +48,7 @@ async fn axum_router_takes_the_layer() {
     assert_eq!(router.oneshot(request).await.unwrap().status(), StatusCode::NOT_MODIFIED);
 }
 
-/// What compiles without annotations (passes).
+/// What compiles without annotations.
 #[test]
 fn axum_stack_infers_its_types() {
     async fn pass(request: axum::extract::Request, next: middleware::Next) -> AxumResponse {

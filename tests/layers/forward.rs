@@ -12,14 +12,14 @@ fn forward_removes_dates_that_are_ignored() {
     let fields = [IM, INM, IMS, IUS];
     let (past, twice) =
         (date(-90), [(IMS, date(-90)), (IMS, date(-60)), (IUS, date(-90)), (IUS, date(-60))]);
-    for (asked, valid, void) in [
+    for (asked, valid, ignored) in [
         ("0123", "01", "01"),
         ("023", "02", "0"),
         ("123", "13", "1"),
         ("23", "23", ""),
         ("", "", ""),
     ] {
-        for (text, expected) in [(&*past, valid), ("x", void)] {
+        for (text, expected) in [(&*past, valid), ("x", ignored)] {
             let lines: Vec<_> = (0..4)
                 .filter(|i| asked.contains(&i.to_string()))
                 .map(|i| (fields[i], text))

@@ -6,7 +6,10 @@ mod api;
 mod axum;
 mod both;
 mod conditional;
+#[cfg(feature = "conformance")]
+mod conformance;
 mod forward;
+#[cfg(feature = "axum")]
 mod known;
 mod outcome;
 mod precondition;

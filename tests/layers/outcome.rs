@@ -29,7 +29,7 @@ fn outcome_is_reported_before_the_handler() {
     let required = layer(v1.clone()).require_preconditions(|_| true);
     assert_eq!(handler::send(&required, "PUT", &[]).outcome, Some(Outcome::PreconditionRequired));
     assert_eq!(handler::send(known(v1), "GET", &[]).outcome, None);
-    // What a layer further in did says more.
+    // What an inner layer did says more.
     let stack = ServiceBuilder::new().layer(layer(Representation::Unknown));
     let stack = stack.layer(ConditionalLayer::new().report_outcome(true)).into_inner();
     assert_eq!(handler::send(stack, "GET", &[]).outcome, Some(Outcome::Tagged));

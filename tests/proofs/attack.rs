@@ -194,7 +194,7 @@ fn stacks(world: &Rc<World>, case: &Case) -> [(&'static str, Stack); 6] {
     ]
 }
 
-/// A way to serve eight octets.
+/// A way to serve eight bytes.
 #[derive(Clone, Debug)]
 struct Case {
     steps: Vec<Step>,

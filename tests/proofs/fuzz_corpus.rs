@@ -5,7 +5,7 @@ use crate::support::random::numbers;
 #[path = "../../fuzz/src/lib.rs"]
 mod claims;
 
-/// Random octets: as many as `len` at most.
+/// Random bytes: as many as `len` at most.
 fn random(seed: u64, len: usize) -> Vec<u8> {
     let mut next = numbers(seed);
     let len = next() as usize % (len + 1);
@@ -14,10 +14,10 @@ fn random(seed: u64, len: usize) -> Vec<u8> {
 
 /// Random members of an alphabet.
 fn random_text(seed: u64, len: usize, alphabet: &[&str]) -> Vec<u8> {
-    let octets = random(seed, len);
-    octets
+    let bytes = random(seed, len);
+    bytes
         .iter()
-        .map(|&octet| alphabet[usize::from(octet) % alphabet.len()].as_bytes())
+        .map(|&byte| alphabet[usize::from(byte) % alphabet.len()].as_bytes())
         .collect::<Vec<_>>()
         .concat()
 }

@@ -178,7 +178,7 @@ fn load_of_resources_without_end_takes_bounded_memory() {
             "{uris} URIs, {name}: {kept} KiB kept, {at_most} KiB at most, {:?}",
             start.elapsed()
         );
-        assert!(used.bytes_max < most, "{name}: {} octets", used.bytes_max);
+        assert!(used.bytes_max < most, "{name}: {} bytes", used.bytes_max);
     }
 }
 
@@ -213,7 +213,7 @@ fn load_of_ten_thousand_tags_and_huge_fields_takes_no_time() {
     ] {
         let headers: HeaderMap =
             lines.iter().map(|line| (IF_NONE_MATCH, line.parse().unwrap())).collect();
-        let octets = lines.iter().map(String::len).sum::<usize>();
+        let bytes = lines.iter().map(String::len).sum::<usize>();
         let start = Instant::now();
         let used = allocation_counter::measure(|| {
             let asked = Preconditions::from_headers(&headers);
@@ -221,12 +221,12 @@ fn load_of_ten_thousand_tags_and_huge_fields_takes_no_time() {
         });
         let took = start.elapsed();
         println!(
-            "{octets} octets in {} lines: {took:?}, {} octets allocated",
+            "{bytes} bytes in {} lines: {took:?}, {} bytes allocated",
             lines.len(),
             used.bytes_max
         );
         // Lines are shared, not copied. The time is some milliseconds; what is not linear takes minutes.
-        assert!(used.bytes_max < 20_000, "{} octets for {octets}", used.bytes_max);
+        assert!(used.bytes_max < 20_000, "{} bytes for {bytes}", used.bytes_max);
         assert!(took.as_secs() < 5, "{took:?}");
     }
     let inner = service_fn(|_: Request<()>| {

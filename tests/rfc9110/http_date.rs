@@ -31,7 +31,7 @@ fn http_date_has_one_of_three_forms() {
     ] {
         assert_eq!(status(&[(IUS, since)], &[(LM, &date(-60))]), 412, "{since}");
     }
-    // Anything else voids the field, be it 11:59:00 in every other respect.
+    // Anything else has the field ignored, be it 11:59:00 in every other respect.
     let table = "
         Sun, 22 Nov 2026 11:59:00 GMT; length=7 | Sun, 22 Nov 2026 11:59:00 GMT, Sun, 22 Nov 2026 11:59:00 GMT
         Sun, 22 Nov 2026 11:59:00 GMT & Sun, 22 Nov 2026 11:59:00 GMT | Sun, 22 Nov 2026 11:59:00 +0000

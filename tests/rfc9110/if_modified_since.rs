@@ -40,7 +40,7 @@ fn if_modified_since_is_200_after_other_content_without_a_date() {
     // 13.1.3: a client that was given no date may send the Date of the response.
     for (name, layer, other) in [
         ("own tag, no-store", layer().0, &[("etag", "\"b\""), (CC, "private, no-store")][..]),
-        ("no minted dates", layer().0.last_modified(false), &[]),
+        ("no generated dates", layer().0.last_modified(false), &[]),
         ("omitted", layer().0.freshness(FreshnessPolicy::OmitLastModified), &[]),
         ("too large", layer().0.buffer_limit(3), &[]),
         ("invalid date", layer().0, &[(LM, "yesterday")]),

@@ -112,7 +112,7 @@ fn if_range_resumes_on_another_server_and_never_with_another_version() {
 fn if_range_with_a_date_does_not_resume_with_another_version() {
     let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace).ranges(true));
     let changed = date(5);
-    // The client takes some octets of the first version, and its date.
+    // The client takes some bytes of the first version, and its date.
     site.answers(&[("etag", "\"a\""), (LM, &changed)], &one(), Some(12));
     site.break_off(&[]);
     site.answers(&[("etag", "\"b\""), (LM, &changed)], &two(), Some(12));

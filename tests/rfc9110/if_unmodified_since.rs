@@ -1,11 +1,11 @@
 //! `If-Unmodified-Since` (RFC 9110, 13.1.4): above all with dates that a layer generated, which nothing else can evaluate.
 
-use std::{convert::Infallible, future::ready, sync::Arc};
+use std::{convert::Infallible, future::ready};
 
-use axum::{body::Body, extract::State, Router};
-use http::{Method, Request, Response, StatusCode};
+use axum::body::Body;
+use http::{Method, Request, Response};
 use tower::{service_fn, Layer, ServiceBuilder, ServiceExt};
-use tower_conditional::{ConditionalLayer, EntityTag, PreconditionLayer, Representation};
+use tower_conditional::{ConditionalLayer, PreconditionLayer, Representation};
 
 use crate::{
     last_modified::{compare, while_pending},
@@ -14,7 +14,7 @@ use crate::{
         harness::{
             self, date, get, layer, reply, request, run, send, status, Lines, IMS, INM, IUS, LM,
         },
-        note::{lose, moody, note, plain, put, service, status_of, text, write, Note, Text},
+        note::{lose, moody, note, plain, put, service, status_of, write, Note},
     },
 };
 
@@ -86,7 +86,7 @@ fn if_unmodified_since_with_a_generated_date_is_412_whatever_the_content_has_bec
     assert!(lost.is_empty(), "{lost:?}");
 }
 
-/// What the handler dates is judged by that date, whatever another layer knows, or does not.
+/// What the handler dates is evaluated by that date, whatever another layer knows, or does not.
 #[test]
 fn if_unmodified_since_is_compared_with_the_handlers_date_where_the_source_knows_none() {
     for known in [Representation::Unknown, exists("\"v1\"")] {
@@ -129,7 +129,7 @@ fn if_unmodified_since_is_412_while_a_date_is_pending_behind_a_layer_that_weaken
     assert_eq!(run(status_of(service.clone(), put(&[(IUS, &*held)], "mine"))), 412);
 }
 
-/// A layer that was made after a deploy, or on another server, does not know the dates that the first one minted. It can
+/// A layer that was made after a deploy, or on another server, does not know the dates that the first one generated. It can
 /// tell that they are none of the inner service's, once it has seen that this gives none; and lets pass what it cannot tell.
 #[test]
 fn if_unmodified_since_with_a_date_of_another_layer_is_412_once_the_resource_was_seen() {
@@ -173,12 +173,12 @@ fn if_unmodified_since_with_a_date_of_another_layer_is_412_once_the_resource_was
         assert_eq!(
             run(status_of(undated.layer(inner), put(&[(IUS, held)], "mine"))),
             204,
-            "{case}, nothing is minted"
+            "{case}, nothing is generated"
         );
     }
 }
 
-/// A write has other fields than a read. What was minted for the read is known all the same.
+/// A write has other fields than a read. What was generated for the read is known all the same.
 #[test]
 fn if_unmodified_since_with_a_generated_date_is_412_whatever_handle_when_says() {
     let (layer, clock) = layer();
@@ -191,10 +191,15 @@ fn if_unmodified_since_with_a_generated_date_is_412_whatever_handle_when_says() 
     assert_eq!(run(status_of(layer.layer(inner), write)), 412);
 }
 
-/// A handler that checks inside its transaction, as the documentation asks, knows nothing of a minted date.
+/// A handler that checks inside its transaction, as the documentation asks, knows nothing of a generated date.
+#[cfg(feature = "axum")]
 #[test]
 fn if_unmodified_since_with_a_generated_date_does_not_reach_a_handler_that_ignores_it() {
-    use tower_conditional::Preconditions;
+    use axum::{extract::State, routing::get, Router};
+    use http::StatusCode;
+    use tower_conditional::{EntityTag, Preconditions};
+
+    use crate::support::note::{text, Text};
 
     async fn read(State(note): State<Text>) -> (EntityTag, String) {
         (EntityTag::of(text(&note).as_bytes()), text(&note))
@@ -213,8 +218,8 @@ fn if_unmodified_since_with_a_generated_date_does_not_reach_a_handler_that_ignor
     let (conditional, clock) = layer();
     let note = note("old");
     let app = Router::new()
-        .route("/note", axum::routing::get(read).put(write))
-        .with_state(Arc::clone(&note))
+        .route("/note", get(read).put(write))
+        .with_state(note.clone())
         .layer(conditional);
     let seen = run(lose(app, &clock, || *note.lock().unwrap() = "theirs".to_owned()));
     assert_ne!(seen.1, 204, "{seen:?}");

@@ -48,14 +48,14 @@ fn last_modified_stays_when_the_tag_is_learned() {
     site.ask("GET", &[]);
     site.ask("GET", &[]);
     site.at(20);
-    let minted = site.ask("GET", &[]).line(LM).unwrap().to_owned();
+    let generated = site.ask("GET", &[]).line(LM).unwrap().to_owned();
     for second in 20..30 {
         site.at(second);
         // One client still holds the inner tag.
         site.ask("GET", &[(INM, OWN)]);
         assert_eq!(
             site.ask("GET", &[]).line(LM),
-            Some(&*minted),
+            Some(&*generated),
             "the content never changed ({second})"
         );
     }

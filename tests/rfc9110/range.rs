@@ -132,7 +132,7 @@ fn range_has_the_tag_of_the_whole() {
     assert_eq!(
         part(&[(INM, &ours())], OWN),
         (304, Some(ours()), false),
-        "the whole is asked for, to be judged"
+        "the whole is asked for, to be evaluated"
     );
     // Whether the part is the right one is not for the inner service to say.
     for line in [("if-range", &*ours()), ("if-range", OWN), (IM, &ours())] {
@@ -197,7 +197,7 @@ fn range_is_served_by_the_layer_if_it_is_one_and_the_content_has_a_tag() {
     assert_eq!(
         site.ask("GET", &[("range", "bytes=0-1")]).status(),
         200,
-        "a weak tag does not name octets"
+        "a weak tag does not name bytes"
     );
     site.answers(&[], &steps, None);
     assert_eq!(

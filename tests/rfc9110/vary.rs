@@ -18,7 +18,7 @@ fn vary_that_changes_ends_what_dates_prove() {
         assert_eq!(
             send(&layer, get(&[(IMS, &date(10))]), reply(200, second, "old")).status(),
             200,
-            "minted"
+            "generated"
         );
     }
     for (first, second) in [(&[vary][..], &[][..]), (&[], &[vary])] {

@@ -34,7 +34,7 @@ impl<F: Future> Task<F> {
     }
 
     pub(crate) fn poll(&mut self) -> Poll<F::Output> {
-        assert!(self.woken.0.swap(false, SeqCst), "it hangs: nobody woke the task");
+        assert!(self.woken.0.swap(false, SeqCst), "it hangs: the task was not woken");
         self.future.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&self.woken))))
     }
 

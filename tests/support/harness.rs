@@ -63,10 +63,10 @@ pub(crate) fn tag(content: &str) -> String {
     EntityTag::of(content.as_bytes()).to_string()
 }
 
-/// `é` and its like stand for one octet above 0x7F.
+/// `é` and its like stand for one byte above 0x7F.
 pub(crate) fn value(text: &str) -> HeaderValue {
-    let octets: Vec<_> = text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
-    HeaderValue::from_bytes(&octets).unwrap()
+    let bytes: Vec<_> = text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    HeaderValue::from_bytes(&bytes).unwrap()
 }
 
 pub(crate) fn request(method: &str, uri: &str, lines: Lines<'_>) -> Request<Body> {

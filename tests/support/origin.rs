@@ -69,7 +69,7 @@ impl Seen {
 }
 
 impl Site {
-    /// Content of eight octets and more is too large to read ahead.
+    /// Content of eight bytes and more is too large to read ahead.
     pub(crate) fn new(adjust: impl FnOnce(ConditionalLayer) -> ConditionalLayer) -> Self {
         let (layer, clock) = layer();
         let origin = Origin {
@@ -179,7 +179,7 @@ pub(crate) fn ours() -> String {
     tag_of(&[data(5), data(7)])
 }
 
-/// Twelve octets, and twelve others.
+/// Twelve bytes, and twelve others.
 pub(crate) fn one() -> Vec<Step> {
     vec![Step::Data("aaaaaaaaaaaa".into())]
 }

@@ -43,7 +43,7 @@ pub(crate) struct Script {
 #[derive(Default)]
 pub(crate) struct Log {
     pub(crate) polls: Cell<usize>,
-    pub(crate) octets: Cell<usize>,
+    pub(crate) bytes: Cell<usize>,
     pub(crate) drops: Cell<usize>,
     pub(crate) gate: Cell<Option<Waker>>,
     pub(crate) is_open: Cell<bool>,
@@ -72,8 +72,8 @@ pub(crate) fn script(steps: impl IntoIterator<Item = Step>) -> Script {
 }
 
 impl Script {
-    pub(crate) fn exact(self, octets: u64) -> Self {
-        self.hint(octets, Some(octets))
+    pub(crate) fn exact(self, bytes: u64) -> Self {
+        self.hint(bytes, Some(bytes))
     }
 
     pub(crate) fn hint(mut self, lower: u64, upper: Option<u64>) -> Self {
@@ -117,7 +117,7 @@ impl Body for Script {
                     let len = data.len() as u64;
                     let upper = self.hint.upper().map(|upper| upper.saturating_sub(len));
                     self.hint = hint(self.hint.lower().saturating_sub(len), upper);
-                    self.log.octets.set(self.log.octets.get() + data.len());
+                    self.log.bytes.set(self.log.bytes.get() + data.len());
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Trailers(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),

@@ -24,7 +24,7 @@ pub(crate) async fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Serves whoever connects; `buffer` is how many octets Hyper may hold back for each, if not its own choice.
+/// Serves all connections; `buffer` is how many bytes Hyper may hold back for each, if not its own choice.
 pub(crate) fn serve<S, B>(
     listener: TcpListener,
     version: Version,
@@ -39,9 +39,9 @@ pub(crate) fn serve<S, B>(
 {
     let (mut over_http1, mut over_http2) =
         (http1::Builder::new(), http2::Builder::new(TokioExecutor::new()));
-    if let Some(octets) = buffer {
-        over_http1.max_buf_size(octets);
-        over_http2.max_send_buf_size(octets);
+    if let Some(bytes) = buffer {
+        over_http1.max_buf_size(bytes);
+        over_http2.max_send_buf_size(bytes);
     }
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {

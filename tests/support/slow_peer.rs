@@ -81,19 +81,19 @@ pub(crate) struct Log {
     pub(crate) alive: watch::Sender<usize>,
     /// How often they were polled.
     pub(crate) polls: AtomicUsize,
-    /// How many octets they yielded.
-    pub(crate) octets: AtomicUsize,
-    /// Behind how many octets each breaks.
+    /// How many bytes they yielded.
+    pub(crate) bytes: AtomicUsize,
+    /// Behind how many bytes each breaks.
     pub(crate) breaks_at: AtomicUsize,
 }
 
 impl Log {
     pub(crate) fn new() -> Arc<Self> {
-        let (polls, octets) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (polls, bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Arc::new(Self {
             alive: watch::channel(0).0,
             polls,
-            octets,
+            bytes,
             breaks_at: AtomicUsize::new(usize::MAX),
         })
     }
@@ -102,12 +102,12 @@ impl Log {
         self.polls.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn octets(&self) -> usize {
-        self.octets.load(Ordering::Relaxed)
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn break_at(&self, octets: usize) {
-        self.breaks_at.store(octets, Ordering::Relaxed);
+    pub(crate) fn break_at(&self, bytes: usize) {
+        self.breaks_at.store(bytes, Ordering::Relaxed);
     }
 
     /// Waits until all bodies are dropped.
@@ -150,9 +150,9 @@ impl Body for Watched {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         Poll::Ready(frame.map(|frame| {
             let frame = frame?.map_data(|mut data| data.split_to(left.min(data.len())));
-            let octets = frame.data_ref().map_or(0, Bytes::len);
-            self.yielded += octets;
-            self.log.octets.fetch_add(octets, Ordering::Relaxed);
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            self.yielded += bytes;
+            self.log.bytes.fetch_add(bytes, Ordering::Relaxed);
             Ok(frame)
         }))
     }
@@ -194,8 +194,8 @@ impl Answer {
     }
 
     /// Reads all that came over an HTTP/1.1 connection (RFC 9112, 6.3).
-    pub(crate) fn read(octets: &[u8], method: &str) -> Self {
-        let Some((lines, mut rest)) = cut_at(octets, HEAD_END) else { return Self::default() };
+    pub(crate) fn read(bytes: &[u8], method: &str) -> Self {
+        let Some((lines, mut rest)) = cut_at(bytes, HEAD_END) else { return Self::default() };
         let mut lines = std::str::from_utf8(lines).unwrap().split("\r\n");
         let status = lines.next().unwrap().strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap();
         let mut answer = Self {
@@ -232,9 +232,9 @@ impl Answer {
     }
 }
 
-pub(crate) fn cut_at<'a>(octets: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let at = octets.windows(mark.len()).position(|window| window == mark)?;
-    Some((&octets[..at], &octets[at + mark.len()..]))
+pub(crate) fn cut_at<'a>(bytes: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let at = bytes.windows(mark.len()).position(|window| window == mark)?;
+    Some((&bytes[..at], &bytes[at + mark.len()..]))
 }
 
 pub(crate) fn fields<'a>(lines: impl Iterator<Item = &'a str>) -> HeaderMap {
@@ -256,7 +256,7 @@ pub(crate) async fn get(
     ask(version, address, "GET", path, fields).await
 }
 
-/// GETs a path, and leaves when so many octets of the content have come.
+/// GETs a path, and leaves when so many bytes of the content have come.
 pub(crate) async fn leave(
     version: Version,
     address: SocketAddr,
@@ -301,9 +301,9 @@ pub(crate) async fn take(
         most < seen.len() && cut_at(seen, HEAD_END).is_some_and(|(_, rest)| rest.len() >= most)
     };
     // A server that breaks off may reset the connection.
-    while !is_enough(&seen)
-        && within(stream.read_buf(&mut seen)).await.is_ok_and(|octets| octets > 0)
-    {}
+    while !is_enough(&seen) && within(stream.read_buf(&mut seen)).await.is_ok_and(|bytes| bytes > 0)
+    {
+    }
     Answer::read(&seen, method)
 }
 

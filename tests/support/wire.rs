@@ -151,21 +151,18 @@ impl Wire {
         Self { stream: Arc::new(TcpStream::connect(address).await.unwrap()), unread: Vec::new() }
     }
 
-    pub(crate) async fn send(&mut self, octets: impl Into<Bytes>) {
-        within(self.send_meanwhile(octets)).await.unwrap().unwrap();
+    pub(crate) async fn send(&mut self, bytes: impl Into<Bytes>) {
+        within(self.send_meanwhile(bytes)).await.unwrap().unwrap();
     }
 
     /// Sends while the caller goes on, until all is sent or the server takes no more.
-    pub(crate) fn send_meanwhile(
-        &mut self,
-        octets: impl Into<Bytes>,
-    ) -> JoinHandle<io::Result<()>> {
-        let (stream, mut octets) = (Arc::clone(&self.stream), octets.into());
+    pub(crate) fn send_meanwhile(&mut self, bytes: impl Into<Bytes>) -> JoinHandle<io::Result<()>> {
+        let (stream, mut bytes) = (Arc::clone(&self.stream), bytes.into());
         tokio::spawn(async move {
-            while !octets.is_empty() {
+            while !bytes.is_empty() {
                 stream.writable().await?;
-                match stream.try_write(&octets) {
-                    Ok(sent) => octets.advance(sent),
+                match stream.try_write(&bytes) {
+                    Ok(sent) => bytes.advance(sent),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(error) => return Err(error),
                 }
@@ -215,9 +212,9 @@ impl Wire {
 
     /// Reads a chunk; the last is empty, and trailers follow.
     pub(crate) async fn chunk(&mut self) -> Vec<u8> {
-        let octets = usize::from_str_radix(&self.line().await, 16).unwrap();
-        let chunk = self.take(octets).await;
-        if octets > 0 {
+        let bytes = usize::from_str_radix(&self.line().await, 16).unwrap();
+        let chunk = self.take(bytes).await;
+        if bytes > 0 {
             assert_eq!(self.line().await, "");
         }
         chunk
@@ -225,7 +222,7 @@ impl Wire {
 
     pub(crate) async fn line(&mut self) -> String {
         loop {
-            if let Some(end) = self.unread.windows(2).position(|octets| octets == b"\r\n") {
+            if let Some(end) = self.unread.windows(2).position(|bytes| bytes == b"\r\n") {
                 let line: Vec<u8> = self.unread.drain(..end + 2).take(end).collect();
                 return String::from_utf8(line).unwrap();
             }
@@ -233,11 +230,11 @@ impl Wire {
         }
     }
 
-    pub(crate) async fn take(&mut self, octets: usize) -> Vec<u8> {
-        while self.unread.len() < octets {
-            assert!(self.more().await, "cut {octets} octets before the end");
+    pub(crate) async fn take(&mut self, bytes: usize) -> Vec<u8> {
+        while self.unread.len() < bytes {
+            assert!(self.more().await, "cut {bytes} bytes before the end");
         }
-        self.unread.drain(..octets).collect()
+        self.unread.drain(..bytes).collect()
     }
 
     /// Reads all that comes until the server closes the connection.
@@ -252,7 +249,7 @@ impl Wire {
             within(self.stream.readable()).await.unwrap();
             match self.stream.try_read_buf(&mut self.unread) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return read.is_ok_and(|octets| octets > 0),
+                read => return read.is_ok_and(|bytes| bytes > 0),
             }
         }
     }
@@ -275,13 +272,13 @@ impl Http2 {
         let noted = Arc::clone(&seen);
         tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
         tokio::spawn(async move {
-            let mut octets = Vec::new();
-            while from_server.read_buf(&mut octets).await.is_ok_and(|read| read > 0) {
-                noted.lock().unwrap().extend_from_slice(&octets);
-                if to_client.write_all(&octets).await.is_err() {
+            let mut bytes = Vec::new();
+            while from_server.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {
+                noted.lock().unwrap().extend_from_slice(&bytes);
+                if to_client.write_all(&bytes).await.is_err() {
                     return;
                 }
-                octets.clear();
+                bytes.clear();
             }
         });
         let handshake = client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(near));

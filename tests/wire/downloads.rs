@@ -191,13 +191,13 @@ async fn downloads_that_break_off_anywhere_teach_nothing_and_leave_nothing_behin
             let whole = content(round, LARGE);
             // So far the client gets, or the file server.
             let at = usize::try_from(chance()).unwrap() % (LARGE / 3) + 1;
-            let before = site.log.octets();
+            let before = site.log.bytes();
             leave(version, site.address(version), PATH, at).await;
             site.log.gone().await;
-            let read = site.log.octets() - before;
+            let read = site.log.bytes() - before;
             assert!(
                 read <= at + UNDER_WAY,
-                "{kind:?} {version:?}: {read} octets were read for {at}"
+                "{kind:?} {version:?}: {read} bytes were read for {at}"
             );
 
             site.log.break_at(at);

@@ -30,7 +30,7 @@ async fn files_are_served_by_their_own_validators_and_never_by_stale_ones() {
     assert_eq!((newer.status, newer.text()), (200, "newer"));
     let (tag, date) = (newer.field("etag").unwrap(), newer.field("last-modified").unwrap());
     assert_eq!(date, http_date(START + 3600));
-    assert_eq!(newer.field("cache-control"), None, "the layer minted no date and adds nothing");
+    assert_eq!(newer.field("cache-control"), None, "the layer generated no date and adds nothing");
     let ours = EntityTag::of(b"of another day").to_string();
     for (name, fields, expected) in [
         ("tag", &[("if-none-match", tag)][..], (304, "")),
@@ -140,7 +140,7 @@ async fn files_are_known_after_one_transfer_and_not_read_again() {
                 );
                 assert_eq!((answer.content.len(), answer.is_whole), (0, true));
             }
-            assert_eq!(site.log.polls(), polls, "not one octet was read");
+            assert_eq!(site.log.polls(), polls, "not one byte was read");
             let head = site.ask(version, "HEAD", &[]).await;
             assert_eq!((head.etag(), head.field("content-length")), (Some(&*ours), Some("40000")));
             let miss = [(INM, "\"x\""), (IMS, &*date(0))];
@@ -303,11 +303,11 @@ async fn files_are_read_no_further_than_their_reader_has_come() {
         let request = Request::builder().uri(PATH).body(Empty::<Bytes>::new()).unwrap();
         let mut body = within(service.call(request)).await.unwrap().into_body();
         assert_eq!(log.polls(), 0, "the head waits for nothing");
-        let mut octets = 0;
+        let mut bytes = 0;
         while let Some(frame) = within(body.frame()).await {
-            octets += frame.unwrap().into_data().unwrap().len();
-            assert_eq!(log.octets(), octets, "nothing is read ahead");
+            bytes += frame.unwrap().into_data().unwrap().len();
+            assert_eq!(log.bytes(), bytes, "nothing is read ahead");
         }
-        assert_eq!(octets, LENGTH);
+        assert_eq!(bytes, LENGTH);
     }
 }

@@ -137,7 +137,7 @@ async fn precondition_answers_a_refused_upload_whole_while_the_client_still_send
                         let _ = within(&mut sending).await.unwrap();
                     }
                     assert_answer(&wire.reply("PUT").await, status, &case);
-                    // Five octets may be there in time to be thrown away; then what follows is taken for a request.
+                    // Five bytes may be there in time to be thrown away; then what follows is taken for a request.
                     let rest = String::from_utf8(wire.rest().await).unwrap();
                     assert!(
                         rest.is_empty() || framing == FIVE && rest.starts_with("HTTP/1.1 400 "),
@@ -169,7 +169,7 @@ async fn precondition_lets_http2_go_on_after_refused_uploads() {
             feeds.push(feed);
         }
         assert!(!server.calls().contains(&BEGUN), "{name}");
-        // If the octets that were refused still counted, there would be no room for these.
+        // If the bytes that were refused still counted, there would be no room for these.
         for _ in 0..2 {
             let (reply, _) = client
                 .send(&Method::PUT, "/", &[("if-match", &tag)], Body::from(large.clone()))
@@ -239,8 +239,8 @@ async fn precondition_probes_before_the_body_comes_over_http2() {
     let (feed, body) = fed("");
     let reply = client.send(&Method::PUT, "/", &[("if-match", &tag)], body);
     assert_eq!(server.next(ASKED.len()).await, ASKED);
-    for octets in large.chunks(100_000) {
-        feed.send(Ok(Frame::data(Bytes::copy_from_slice(octets)))).unwrap();
+    for bytes in large.chunks(100_000) {
+        feed.send(Ok(Frame::data(Bytes::copy_from_slice(bytes)))).unwrap();
     }
     drop(feed);
     assert_answer(&reply.await.0, 204, "stream");
@@ -292,7 +292,7 @@ async fn precondition_locks_go_to_the_next_when_a_writer_leaves() {
         assert_eq!(server.next(1).await, [InLine], "{case}");
         third.send(request("PUT", "/", &[LOST, FIVE]) + TEXT).await;
         assert_eq!(server.next(1).await, [InLine], "{case}");
-        // Who reads waits for nobody.
+        // Reads do not wait.
         assert_answer(&ask(server.address, "GET", "/", &[]).await, 200, case);
         assert_eq!(server.calls(), READ, "{case}");
 
@@ -519,12 +519,12 @@ fn large() -> Bytes {
 
 /// Writes content in chunks (RFC 9112, 7.1).
 fn chunked(content: &Bytes) -> Bytes {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for chunk in content.chunks(100_000) {
-        octets.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
-        octets.extend(chunk);
-        octets.extend(b"\r\n");
+        bytes.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
+        bytes.extend(chunk);
+        bytes.extend(b"\r\n");
     }
-    octets.extend(b"0\r\n\r\n");
-    octets.into()
+    bytes.extend(b"0\r\n\r\n");
+    bytes.into()
 }

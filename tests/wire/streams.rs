@@ -111,11 +111,11 @@ async fn streams_without_end_go_on_until_the_client_leaves() {
     wire.send(request("GET", "/", &[])).await;
     let (status, headers) = wire.head().await;
     assert_eq!((status, headers.get("etag")), (200, None));
-    let mut octets = 0;
-    while octets < 4 << 20 {
+    let mut bytes = 0;
+    while bytes < 4 << 20 {
         let chunk = wire.chunk().await;
         assert!(!chunk.is_empty());
-        octets += chunk.len();
+        bytes += chunk.len();
     }
     let mut guard: oneshot::Sender<()> = within(opened.recv()).await.unwrap();
     assert!(!guard.is_closed());
@@ -225,7 +225,7 @@ async fn trailers_bring_a_tag_by_which_the_client_revalidates() {
     let whole = content(1, 5 * LIMIT);
     let tag = EntityTag::of(&whole).to_string();
     for (name, version, te) in [
-        ("octets", Version::HTTP_11, &[("te", "trailers")][..]),
+        ("bytes", Version::HTTP_11, &[("te", "trailers")][..]),
         ("Hyper", Version::HTTP_11, &[("te", "trailers")]),
         ("Hyper", Version::HTTP_2, &[]),
         ("no trailers asked for", Version::HTTP_11, &[]),

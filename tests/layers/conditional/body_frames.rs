@@ -191,8 +191,8 @@ proptest! {
         for _ in 0..2 {
             site.answers(own, &steps, size);
             let seen = site.ask_over(Version::HTTP_2, "GET", &[]);
-            let octets = |frames: &[Step]| content(frames);
-            prop_assert_eq!(octets(&seen.frames), octets(&steps));
+            let bytes = |frames: &[Step]| content(frames);
+            prop_assert_eq!(bytes(&seen.frames), bytes(&steps));
             let ends = |frames: &[Step]| frames.iter().filter(|step| matches!(step, Error(_))).count();
             prop_assert_eq!(ends(&seen.frames), ends(&steps));
             let sums = seen.frames.iter().filter(|step| matches!(step, Step::Trailers(all) if all.contains_key("x-sum")));
@@ -244,12 +244,12 @@ proptest::proptest! {
             let (head, body) = site.head(request.body(()).unwrap()).into_parts();
             let mut body = pin!(body);
             let mut cx = Context::from_waker(Waker::noop());
-            let (mut octets, mut promised, mut erred, mut trailed) = (Vec::new(), None, false, 0);
+            let (mut bytes, mut promised, mut erred, mut trailed) = (Vec::new(), None, false, 0);
             loop {
                 let hint = body.size_hint();
                 if let Some(exact) = hint.exact() {
-                    let all = *promised.get_or_insert(exact + octets.len() as u64);
-                    proptest::prop_assert_eq!(all, exact + octets.len() as u64);
+                    let all = *promised.get_or_insert(exact + bytes.len() as u64);
+                    proptest::prop_assert_eq!(all, exact + bytes.len() as u64);
                 }
                 let ended = body.is_end_stream();
                 match body.as_mut().poll_frame(&mut cx) {
@@ -260,7 +260,7 @@ proptest::proptest! {
                         match frame {
                             Err(_) => { erred = true; break }
                             Ok(frame) => match frame.into_data() {
-                                Ok(data) => { proptest::prop_assert_eq!(trailed, 0); octets.extend_from_slice(&data) }
+                                Ok(data) => { proptest::prop_assert_eq!(trailed, 0); bytes.extend_from_slice(&data) }
                                 Err(_) => trailed += 1,
                             },
                         }
@@ -282,10 +282,10 @@ proptest::proptest! {
                 _ => all.clone(),
             };
             if erred {
-                proptest::prop_assert!(whole.starts_with(&octets));
+                proptest::prop_assert!(whole.starts_with(&bytes));
             } else {
-                proptest::prop_assert_eq!(octets.len(), whole.len());
-                proptest::prop_assert!(octets == whole);
+                proptest::prop_assert_eq!(bytes.len(), whole.len());
+                proptest::prop_assert!(bytes == whole);
             }
             proptest::prop_assert!(trailed <= 1);
             if let Some(length) = head.headers.get("content-length") {

@@ -42,7 +42,7 @@ impl Digest for Sum {
     type Output = [u8; 4];
 
     fn update(&mut self, content: &[u8]) {
-        self.0 += content.iter().map(|&octet| u32::from(octet)).sum::<u32>();
+        self.0 += content.iter().map(|&byte| u32::from(byte)).sum::<u32>();
     }
 
     fn finish(self) -> [u8; 4] {
@@ -102,7 +102,7 @@ fn digest_takes_no_more_than_64_kib_in_one_poll() {
         let mut after_reading = 0;
         let sent = loop {
             let poll = task.poll();
-            after_reading += usize::from(log.octets.get() == 1 << 20);
+            after_reading += usize::from(log.bytes.get() == 1 << 20);
             if let Poll::Ready(sent) = poll {
                 break sent;
             }

@@ -38,7 +38,7 @@ fn learning_ends_when_all_of_the_content_was_sent() {
         let seen = site.ask("GET", lines);
         assert_eq!((seen.status(), seen.line("etag")), (status, Some(etag)), "{lines:?}");
         if status != 200 {
-            assert_eq!(site.polls(), 0, "no octet was read");
+            assert_eq!(site.polls(), 0, "no byte was read");
         }
         for name in [IM, INM, IMS, IUS] {
             assert!(!site.shows(name), "the inner service knows one tag of two");
@@ -151,11 +151,11 @@ fn learning_does_not_need_the_end_of_the_body_to_be_polled() {
 
 #[test]
 fn learning_waits_for_content_that_changed_a_moment_ago() {
-    for (age, learnt) in [(0, false), (1, false), (2, true), (3600, true)] {
+    for (age, learned) in [(0, false), (1, false), (2, true), (3600, true)] {
         let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn));
         site.answers(&[("etag", OWN), (LM, &date(10 - age))], &[data(12)], Some(12));
         site.ask("GET", &[]);
-        assert_eq!(site.ask("GET", &[]).line("etag") != Some(OWN), learnt, "{age} s");
+        assert_eq!(site.ask("GET", &[]).line("etag") != Some(OWN), learned, "{age} s");
     }
 }
 
@@ -192,7 +192,7 @@ fn learning_sees_a_weak_tag_that_changed() {
 
 #[test]
 fn learning_goes_by_dates_only_with_trust_inner_dates() {
-    for (trusts, lines, size, learnt) in [
+    for (trusts, lines, size, learned) in [
         (true, &[(LM, &*date(0))][..], Some(12), true),
         (true, &[(LM, &date(0)), ("etag", "W/\"weak\"")], Some(12), true),
         (false, &[(LM, &date(0))], Some(12), false),
@@ -206,7 +206,7 @@ fn learning_goes_by_dates_only_with_trust_inner_dates() {
         assert_eq!(site.ask("GET", &[]).line("etag"), None);
         assert_eq!(
             site.ask("GET", &[]).line("etag").is_some(),
-            learnt,
+            learned,
             "{trusts} {lines:?} {size:?}"
         );
     }

@@ -369,14 +369,11 @@ fn read_ahead_takes_no_more_than_8_frames_or_64_kib_in_one_poll() {
         let log = Rc::clone(&script.log);
         let mut task = Task::new(serve_script(&layer, script));
         loop {
-            let (polls, octets) = (log.polls.get(), log.octets.get());
+            let (polls, bytes) = (log.polls.get(), log.bytes.get());
             let is_ready = task.poll().is_ready();
-            let (polls, octets) = (log.polls.get() - polls, log.octets.get() - octets);
+            let (polls, bytes) = (log.polls.get() - polls, log.bytes.get() - bytes);
             assert!(polls <= 8, "{count} x {len}: {polls} in one poll");
-            assert!(
-                octets < 64 * 1024 + len.max(1),
-                "{count} x {len}: {octets} octets in one poll"
-            );
+            assert!(bytes < 64 * 1024 + len.max(1), "{count} x {len}: {bytes} bytes in one poll");
             if is_ready {
                 break;
             }

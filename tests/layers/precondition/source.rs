@@ -82,7 +82,7 @@ fn source_that_fails_lets_no_guarded_write_through() {
     }
     assert_eq!(handler::send(&requiring, "PUT", &[]).status(), 428);
     assert_eq!(handler::send(&requiring, "PUT", &[(IM, "*")]).status(), 503);
-    // Of what version a part would be, nobody knows.
+    // It is not known of which version a part would be.
     for (name, keeps) in
         [("if-range", false), (IM, false), (IUS, false), (INM, true), ("accept", true)]
     {

@@ -1,5 +1,6 @@
 //! The locks of a guard: who waits for whom, and what gives a lock back.
 
+#[cfg(feature = "axum")]
 mod nested;
 mod races;
 
@@ -158,7 +159,7 @@ where
     poll_fn(move |cx| future.as_mut().poll(cx).map(|response| response.unwrap().status().as_u16()))
 }
 
-/// "Futures do nothing unless polled": one that was made and not yet polled holds up nobody.
+/// "Futures do nothing unless polled": one that was made and not yet polled holds up no other.
 #[test]
 fn locks_are_not_held_by_a_call_that_is_not_polled() {
     let note = note("old");

@@ -241,9 +241,9 @@ fn nested_write_with_preconditions_waits_for_the_one_without_beside_it() {
 #[test]
 fn nested_write_that_outlives_the_one_around_it_keeps_the_lock() {
     let texts = texts(&[("/note", "old")]);
-    let (judged, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (evaluated, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (writing, is_judged, may_go_on) =
-        (Arc::clone(&texts), Arc::clone(&judged), Arc::clone(&goes_on));
+        (Arc::clone(&texts), Arc::clone(&evaluated), Arc::clone(&goes_on));
     let app = app(&texts, &PreconditionLayer::from_get(), move |app, request| {
         let (writing, is_judged, may_go_on) =
             (Arc::clone(&writing), Arc::clone(&is_judged), Arc::clone(&may_go_on));
@@ -266,7 +266,7 @@ fn nested_write_that_outlives_the_one_around_it_keeps_the_lock() {
     };
     run(async {
         let outer = task::spawn(write("PATCH"));
-        judged.notified().await;
+        evaluated.notified().await;
         outer.abort();
         assert!(outer.await.unwrap_err().is_cancelled());
         let other = task::spawn(write("PUT"));
@@ -279,7 +279,7 @@ fn nested_write_that_outlives_the_one_around_it_keeps_the_lock() {
     assert_eq!(text(&texts, "/note"), "inner");
 }
 
-/// Two layers, or one that is met twice, know the dates that are minted further in.
+/// Two layers, or one that is met twice, know the dates that an inner layer generates.
 #[test]
 fn nested_layers_know_the_same_generated_dates() {
     for case in ["one layer", "the same twice", "two layers"] {
@@ -316,7 +316,7 @@ fn nested_layers_know_the_same_generated_dates() {
     }
 }
 
-/// Where the same layer is met twice, what it judged first stands, whatever makes tags in between.
+/// Where the same layer is met twice, what it evaluated first stands, whatever makes tags in between.
 #[test]
 fn nested_layers_evaluate_a_write_once() {
     let layer = PreconditionLayer::from_get();

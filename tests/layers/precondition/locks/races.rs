@@ -57,7 +57,7 @@ where
             let content = note.content().unwrap();
             match won[..] {
                 [winner] => assert_eq!(content, format!("{round} {winner}")),
-                [] => assert!(left > 0, "round {round}: nobody won"),
+                [] => assert!(left > 0, "round {round}: no writer won"),
                 _ => panic!("round {round}: {won:?} won"),
             }
         }

@@ -1,0 +1,69 @@
+//! The checks for users' own tests: their traits and settings.
+
+use std::{
+    convert::Infallible,
+    fmt::{Debug, Display},
+    future::IntoFuture,
+    rc::Rc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{header::ETAG, Request};
+use http_body::Body;
+use tower::{service_fn, Layer};
+use tower_conditional::{
+    conformance::{check, check_with, Check, Content, Finding, Report, Severity, Verdict},
+    ConditionalLayer,
+};
+
+use crate::conditional::service::abc;
+
+#[test]
+fn conformance_report_has_the_traits_of_a_value() {
+    has!(Report: Send + Sync + Unpin + Clone + Debug + Display);
+    has!(Finding: Send + Sync + Unpin + Clone + Debug + Display);
+    has!(Severity: Send + Sync + Unpin + Copy + Debug + Display + Eq);
+    has!(Verdict: Send + Sync + Unpin + Clone + Debug + Eq);
+    has!(&'static Report: IntoIterator<Item = &'static Finding>);
+    has!(Check<'static>: Debug + IntoFuture<Output = Report>);
+    has!(Content: Send + Sync + Unpin + Clone + Debug + Default + From<Bytes> + Into<Bytes> + 'static);
+    has!(Content: Body<Data = Bytes, Error = Infallible>);
+}
+
+#[tokio::test]
+async fn conformance_check_takes_all_its_settings() {
+    let service = || service_fn(|request: Request<Content>| abc(request.map(drop)));
+    let mut changed = 0;
+    let report = check(ConditionalLayer::new().layer(service()), "/")
+        .header("cookie", "a=b")
+        .without("head")
+        .changes(async || changed += 1)
+        .writes(Request::put("/").body("abc").unwrap())
+        .encodings(["gzip"])
+        .error_at("/missing")
+        .also("it has a tag", Request::get("/").body("").unwrap(), |head| {
+            head.headers.contains_key(ETAG)
+        })
+        .timeout(Duration::from_secs(9))
+        .await;
+    assert!(report
+        .iter()
+        .any(|finding| finding.name() == "it has a tag" && *finding.verdict() == Verdict::Passed));
+    // The service knows no writes, and takes them for reads.
+    assert!(
+        report.failures().any(|finding| finding.name() == "write/if-match-miss") && !report.is_ok(),
+        "{report}"
+    );
+    assert!(changed > 0);
+
+    let local = Rc::new(());
+    let borrowing = service_fn(|_: Request<()>| {
+        let _ = &local;
+        abc(Request::new(()))
+    });
+    let report =
+        check_with(ConditionalLayer::new().layer(borrowing), http::Uri::from_static("/"), drop)
+            .without("head");
+    report.await.assert_ok();
+}
