@@ -1,4 +1,4 @@
-//! A body that does what its script says.
+//! A body that does what its script says. The fuzz targets use it, too.
 
 use std::{
     cell::Cell,
@@ -26,48 +26,62 @@ pub(crate) enum Step {
     Yield,
     /// Not ready for so many milliseconds.
     Sleep(u64),
-    /// Not ready until the gate is opened.
+    /// Not ready until a gate is opened.
     Gate,
 }
 
 /// A body that does what its script says; it panics if it is polled after its end.
 pub(crate) struct Script {
     pub(crate) steps: VecDeque<Step>,
-    pub(crate) hint: SizeHint,
-    pub(crate) tells_end: bool,
-    pub(crate) sleep: Option<Pin<Box<time::Sleep>>>,
-    pub(crate) ended: bool,
+    hint: SizeHint,
+    tells_end: bool,
+    sleep: Option<Pin<Box<time::Sleep>>>,
+    ended: bool,
     pub(crate) log: Rc<Log>,
 }
 
+/// What bodies did, and what they wait for.
 #[derive(Default)]
 pub(crate) struct Log {
     pub(crate) polls: Cell<usize>,
     pub(crate) bytes: Cell<usize>,
     pub(crate) drops: Cell<usize>,
-    pub(crate) gate: Cell<Option<Waker>>,
-    pub(crate) is_open: Cell<bool>,
+    made: Cell<usize>,
+    waiting: Cell<Option<Waker>>,
+    is_open: Cell<bool>,
 }
 
 impl Log {
-    pub(crate) fn open_gate(&self) {
+    /// Lets one body pass one gate; returns true if a body waits there.
+    pub(crate) fn open_gate(&self) -> bool {
         self.is_open.set(true);
-        if let Some(waker) = self.gate.take() {
-            waker.wake();
-        }
+        let waiting = self.waiting.take();
+        let is_waiting = waiting.is_some();
+        waiting.into_iter().for_each(Waker::wake);
+        is_waiting
+    }
+
+    /// Returns how many bodies there are.
+    pub(crate) fn alive(&self) -> usize {
+        self.made.get() - self.drops.get()
     }
 }
 
 /// Makes a body of unknown size that tells its end only when polled.
 pub(crate) fn script(steps: impl IntoIterator<Item = Step>) -> Script {
-    let steps = steps.into_iter().collect();
+    logged(steps, &Rc::default())
+}
+
+/// The same, with a log that it shares with other bodies.
+pub(crate) fn logged(steps: impl IntoIterator<Item = Step>, log: &Rc<Log>) -> Script {
+    log.made.set(log.made.get() + 1);
     Script {
-        steps,
+        steps: steps.into_iter().collect(),
         hint: SizeHint::new(),
         tells_end: false,
         sleep: None,
         ended: false,
-        log: Rc::default(),
+        log: Rc::clone(log),
     }
 }
 
@@ -100,8 +114,8 @@ impl Body for Script {
         self.log.polls.set(self.log.polls.get() + 1);
         while let Some(step) = self.steps.front().cloned() {
             match step {
-                Gate if !self.log.is_open.get() => {
-                    self.log.gate.set(Some(cx.waker().clone()));
+                Gate if !self.log.is_open.take() => {
+                    self.log.waiting.set(Some(cx.waker().clone()));
                     return Poll::Pending;
                 }
                 Sleep(millis) => {
