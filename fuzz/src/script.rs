@@ -13,7 +13,8 @@ pub(crate) use super::scripted_body::{content, frames, logged, Log, Script, Step
 
 use super::executor::Task;
 
-/// Reads at most `most` frames of a body. Returns them, and whether it was read to its end, and behind it.
+/// Reads at most `most` frames of a body. Returns them, and whether it was read to its end, and
+/// behind it.
 pub(crate) fn read<B: Body<Data = Bytes, Error = u32>>(
     body: B,
     most: usize,
@@ -43,7 +44,8 @@ pub(crate) fn read<B: Body<Data = Bytes, Error = u32>>(
     (events, false)
 }
 
-/// Runs a future; drops it after so many polls, and returns `None` then. Panics if it waits for nothing.
+/// Runs a future; drops it after so many polls, and returns `None` then. Panics if it waits for
+/// nothing.
 pub(crate) fn run<F: Future>(future: F, polls: usize, outside: &Log) -> Option<F::Output> {
     let mut task = Task::new(future);
     for polled in 0..polls {

@@ -34,7 +34,8 @@ pub(crate) async fn curl_resumes_a_download_and_never_with_another_version() {
             for (condition, must_mend) in
                 [(&plain, true), (&if_range, is_known), (&if_match, is_known)]
             {
-                // It ends with 33 when it gets the whole and not the rest; behind that, the file may be known.
+                // It ends with 33 when it gets the whole and not the rest; behind that, the file
+                // may be known.
                 let expected = match resume(condition).await {
                     Some(33) if !must_mend => &whole[..12_345],
                     done => {

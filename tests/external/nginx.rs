@@ -1,6 +1,7 @@
 //! The nginx configuration of PROXIES.md in a real nginx.
 //!
-//! Copies in nginx grow old by the clock of the machine, so these tests wait for it, a second at a time.
+//! Copies in nginx grow old by the clock of the machine, so these tests wait for it, a second at a
+//! time.
 
 use std::{
     fs, mem,
@@ -256,7 +257,8 @@ impl Home {
         lock(&self.origin.asked).contains_key(field)
     }
 
-    /// Waits until what nginx stored just now, for a second, is stale; nginx counts in whole seconds.
+    /// Waits until what nginx stored just now, for a second, is stale; nginx counts in whole
+    /// seconds.
     async fn wait_until_stale(&self) {
         tokio::time::sleep(Duration::from_millis(2100)).await;
     }

@@ -1,5 +1,6 @@
-//! The state machines under attack: futures and bodies that are dropped or panic at every point, services that are busy, and
-//! layers outside that shed and time out. Nothing leaks, nothing is polled twice, nothing hangs.
+//! The state machines under attack: futures and bodies that are dropped or panic at every point,
+//! services that are busy, and layers outside that shed and time out. Nothing leaks, nothing is
+//! polled twice, nothing hangs.
 
 use std::{
     cell::Cell,
@@ -259,7 +260,8 @@ fn read(mut body: Boxed, frames: usize) -> bool {
     false
 }
 
-/// Attacks every stack with every request and every way to serve it. What is attacked is made anew as often as it is asked for.
+/// Attacks every stack with every request and every way to serve it. What is attacked is made anew
+/// as often as it is asked for.
 fn each(attack: impl Fn(&dyn Fn() -> Target, &str)) {
     for case in cases() {
         for stack in 0..6 {

@@ -1,4 +1,5 @@
-//! Claims that are proved by trying everything, or a great deal: attacks, threads, random input, and what the README shows.
+//! Claims that are proved by trying everything, or a great deal: attacks, threads, random input,
+//! and what the README shows.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -61,7 +61,8 @@ fn last_modified_stays_when_the_tag_is_learned() {
     }
 }
 
-/// Where a `PreconditionLayer` asks the service, a `ConditionalLayer` outside must not give dates that it ignores.
+/// Where a `PreconditionLayer` asks the service, a `ConditionalLayer` outside must not give dates
+/// that it ignores.
 #[test]
 fn last_modified_outside_of_a_guard_is_not_generated_where_it_would_be_ignored() {
     let (conditional, clock) = layer();
@@ -113,7 +114,8 @@ fn last_modified_is_not_generated_where_the_source_does_not_know_it() {
     assert!(lost.is_empty(), "{lost:#?}");
 }
 
-/// A date within its own second does not tell two contents apart, so it is not sent: what a source gives is no exception.
+/// A date within its own second does not tell two contents apart, so it is not sent: what a source
+/// gives is no exception.
 #[test]
 fn last_modified_of_a_source_is_sent_only_when_its_second_is_over() {
     let now = || tower_conditional::HttpDate::try_from(std::time::SystemTime::now()).unwrap();
@@ -139,8 +141,9 @@ fn last_modified_of_a_source_is_sent_only_when_its_second_is_over() {
 
 /// How a field compares the date that is sent in it with the current one.
 ///
-/// The inner date, that of the client, and the status for If-Modified-Since and If-Unmodified-Since. Between the given date
-/// and noon the layer does not know what was sent: equality is asked.
+/// The inner date, that of the client, and the status for If-Modified-Since and
+/// If-Unmodified-Since. Between the given date and noon the layer does not know what was sent:
+/// equality is asked.
 const COMPARISONS: &str = "
     -3600 -3601 200 412 | -3600 -3600 304 200 | -3600 -10 200 412 | -3600 5 304 200 | -3600 999999 304 200
     generated 9 200 412 | generated 10 304 200 | generated 11 200 412 | generated 999999 200 412
@@ -161,7 +164,8 @@ pub(crate) fn compare(name: &str, column: usize) {
     }
 }
 
-/// Returns the status of a request with the date of the content before, where the present one has no date yet.
+/// Returns the status of a request with the date of the content before, where the present one has
+/// no date yet.
 pub(crate) fn while_pending(name: &str) -> u16 {
     let (layer, _) = layer();
     let ask = |lines: Lines<'_>, content: &'static str| {

@@ -13,7 +13,8 @@ use crate::support::{
     note::status_of,
 };
 
-/// The answer to a QUERY is another representation for each query; the tag of the source is not its tag.
+/// The answer to a QUERY is another representation for each query; the tag of the source is not its
+/// tag.
 #[test]
 fn query_gets_no_tag_of_the_source() {
     let layer = PreconditionLayer::new(|_| ready(exists("\"v1\"")));

@@ -1,4 +1,5 @@
-//! `Range` (RFC 9110, 14): parts that the inner service serves, and those that the layer cuts (`ranges`).
+//! `Range` (RFC 9110, 14): parts that the inner service serves, and those that the layer cuts
+//! (`ranges`).
 
 use axum::body::Body;
 use http::{HeaderMap, Response};
@@ -89,7 +90,8 @@ fn range_is_evaluated_after_the_preconditions() {
 
 #[test]
 fn range_is_not_forwarded_where_the_preconditions_are_not() {
-    // The client holds all of it, and asks for more with the tag it has: 304 (RFC 9110, 13.2.2 and 14.2).
+    // The client holds all of it, and asks for more with the tag it has: 304 (RFC 9110, 13.2.2 and
+    // 14.2).
     for learns in [false, true] {
         let site = Site::new(|layer| {
             layer.inner_tags(if learns { InnerTags::Learn } else { InnerTags::Keep })

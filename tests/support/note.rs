@@ -144,8 +144,8 @@ pub(crate) async fn in_time<T>(
     tokio::time::timeout(Duration::from_secs(20), future).await
 }
 
-/// Reads, which tells the client a generated date, has another client write (`between`), and returns that date and the
-/// status of a write that is guarded by it.
+/// Reads, which tells the client a generated date, has another client write (`between`), and
+/// returns that date and the status of a write that is guarded by it.
 pub(crate) async fn lose<S, B>(
     service: S,
     clock: &harness::Clock,

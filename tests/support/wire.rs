@@ -322,7 +322,8 @@ impl Http2 {
     }
 }
 
-/// Returns the type of each HEADERS or DATA frame of a stream, and whether it ends the stream (RFC 9113, 4.1).
+/// Returns the type of each HEADERS or DATA frame of a stream, and whether it ends the stream (RFC
+/// 9113, 4.1).
 pub(crate) fn frames(seen: &[u8], stream: u32) -> Vec<(u8, bool)> {
     let (mut rest, mut frames) = (seen, Vec::new());
     while let [a, b, c, kind, flags, d, e, f, g, ..] = rest {

@@ -258,7 +258,8 @@ async fn files_are_not_known_by_a_date_where_the_file_servers_tag_says_otherwise
                     "{version:?} {learns} {now}"
                 );
             }
-            // Where a second has one content, a date proves it, before its tag is known and afterwards.
+            // Where a second has one content, a date proves it, before its tag is known and
+            // afterwards.
             site.put(3, 60_000);
             site.is_at(86_400);
             for _ in 0..2 {

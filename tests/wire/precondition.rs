@@ -1,4 +1,5 @@
-//! `PreconditionLayer`: what clients see of a request that is not run, above all while they still send it.
+//! `PreconditionLayer`: what clients see of a request that is not run, above all while they still
+//! send it.
 
 use std::{convert::Infallible, fmt::Debug, future::ready, io, net::SocketAddr};
 
@@ -137,7 +138,8 @@ async fn precondition_answers_a_refused_upload_whole_while_the_client_still_send
                         let _ = within(&mut sending).await.unwrap();
                     }
                     assert_answer(&wire.reply("PUT").await, status, &case);
-                    // Five bytes may be there in time to be thrown away; then what follows is taken for a request.
+                    // Five bytes may be there in time to be thrown away; then what follows is taken
+                    // for a request.
                     let rest = String::from_utf8(wire.rest().await).unwrap();
                     assert!(
                         rest.is_empty() || framing == FIVE && rest.starts_with("HTTP/1.1 400 "),

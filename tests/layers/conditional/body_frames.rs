@@ -345,8 +345,9 @@ async fn body_frames_end_where_the_body_says_in_every_state() {
     assert_eq!(state(&ResponseBody::<Script>::default()), ENDED);
 }
 
-/// Hyper takes a body that is at its end from the start for a complete, empty one, and says so to the client. A body
-/// that promised more and ends must look as broken as it is, until the client has polled its end.
+/// Hyper takes a body that is at its end from the start for a complete, empty one, and says so to
+/// the client. A body that promised more and ends must look as broken as it is, until the client
+/// has polled its end.
 #[tokio::test]
 async fn body_frames_that_fail_to_come_do_not_pass_for_empty_content() {
     let sent = serve_script(&ConditionalLayer::new(), script([]).exact(5)).await;

@@ -52,8 +52,8 @@ fn add_validators_gives_a_response_what_it_lacks() {
     assert_eq!(handler::send(known(Representation::Missing), "GET", &[]).line("etag"), None);
 }
 
-/// A 304 that the handler gave by a date proves nothing about the tag of the source: a client would put the new tag on its
-/// old content, get 304 for ever, and overwrite what it never saw.
+/// A 304 that the handler gave by a date proves nothing about the tag of the source: a client would
+/// put the new tag on its old content, get 304 for ever, and overwrite what it never saw.
 #[test]
 fn add_validators_gives_a_304_of_the_handler_no_tag() {
     let layer = PreconditionLayer::new(|_| ready(exists("\"v2\"")));

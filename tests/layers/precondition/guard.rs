@@ -51,7 +51,7 @@ fn guard_protects_a_service_with_get_and_put_as_it_is() {
     }
 }
 
-/// Around the whole router it is right (this one passes).
+/// Around the whole router it is right.
 #[test]
 fn guard_around_a_router_reaches_the_handler_of_get() {
     for (line, status, after) in [(tag("old"), 204, "new"), ("\"stale\"".to_owned(), 412, "old")] {
@@ -69,7 +69,8 @@ fn guard_refuses_a_service_for_one_method() {
     async fn write() -> StatusCode {
         StatusCode::NO_CONTENT
     }
-    // Axum makes the services when it has the state, which `axum::serve` gives it; around a single handler, at a request.
+    // Axum makes the services when it has the state, which `axum::serve` gives it; around a single
+    // handler, at a request.
     let refused = |build: fn() -> Router| {
         let ask = || drop(run(build().with_state::<()>(()).oneshot(request("PUT", "/", &[]))));
         let panic = std::panic::catch_unwind(ask).unwrap_err();

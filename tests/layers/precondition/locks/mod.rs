@@ -136,7 +136,8 @@ fn locks_are_shared_by_names_that_differ_in_spelling_alone() {
     assert!(lost.is_empty(), "two writers passed: {lost:?}");
 }
 
-/// "One is held until the response has its head": a future that is done and not yet dropped holds nothing.
+/// "One is held until the response has its head": a future that is done and not yet dropped holds
+/// nothing.
 #[test]
 fn locks_are_given_back_with_the_response_of_a_refused_write() {
     let note = note("old");
@@ -173,7 +174,7 @@ fn locks_are_not_held_by_a_call_that_is_not_polled() {
     assert_eq!(seen.ok(), Some(204));
 }
 
-/// A body that makes a permit wait, a handler that panics: the lock is free again (these pass).
+/// A body that makes a permit wait, a handler that panics: the lock is free again.
 #[test]
 fn locks_are_given_back_by_a_handler_that_panics() {
     let inner = service_fn(|request: Request<Body>| async move {
@@ -211,7 +212,8 @@ fn locks_are_not_held_by_extensions_that_outlive_their_write() {
     assert_eq!(text(&note), "new");
 }
 
-/// A layer that is applied twice (on a nested router and on the outer one) does not wait for itself.
+/// A layer that is applied twice (on a nested router and on the outer one) does not wait for
+/// itself.
 #[test]
 fn locks_of_a_layer_within_itself_do_not_wait_for_each_other() {
     let note = note("old");

@@ -1,5 +1,5 @@
-//! Writes that a handler sends while it answers one, through the same layer and with the extensions that it got: each is
-//! evaluated for itself, and has its share in the lock.
+//! Writes that a handler sends while it answers one, through the same layer and with the extensions
+//! that it got: each is evaluated for itself, and has its share in the lock.
 
 use std::{
     collections::HashMap,
@@ -70,7 +70,8 @@ where
     App::new(service.map_response(|response| response.map(Body::new)))
 }
 
-/// Texts behind `layer`, whose PATCH does what `patch` does with the whole and the request, and answers with a status.
+/// Texts behind `layer`, whose PATCH does what `patch` does with the whole and the request, and
+/// answers with a status.
 fn app<F: Future<Output = u16> + Send + 'static>(
     texts: &Texts,
     layer: &PreconditionLayer<FromGet>,
@@ -153,8 +154,8 @@ fn nested_write_does_not_share_the_lock_of_another_resource() {
     assert_eq!([both.0.min(both.1), both.0.max(both.1)], [204, 412]);
 }
 
-/// A PATCH that reads the text and writes it anew, as a PUT of the same request with what `guard` makes of its tag; `apart` of
-/// them read before any of them writes.
+/// A PATCH that reads the text and writes it anew, as a PUT of the same request with what `guard`
+/// makes of its tag; `apart` of them read before any of them writes.
 fn rewritten(texts: &Texts, apart: usize, guard: fn(&str) -> String) -> App {
     let barrier = Arc::new(Barrier::new(apart));
     app(texts, &PreconditionLayer::from_get(), move |app, write| {
@@ -316,7 +317,8 @@ fn nested_layers_know_the_same_generated_dates() {
     }
 }
 
-/// Where the same layer is met twice, what it evaluated first stands, whatever makes tags in between.
+/// Where the same layer is met twice, what it evaluated first stands, whatever makes tags in
+/// between.
 #[test]
 fn nested_layers_evaluate_a_write_once() {
     let layer = PreconditionLayer::from_get();
