@@ -162,7 +162,7 @@
 //!
 //! A page with a CSRF token, a nonce or the time of day in it differs at each request.
 //! Its tag never matches, and hashing it is work for nothing. Leave it out: with the
-//! response extension [`Untagged`], with a [`Predicate`], or with
+//! response extension [`Untagged`], with a [`Predicate`](predicate::Predicate), or with
 //! [`handle_when`](ConditionalLayer::handle_when). Better still, give such a page a tag
 //! of what it was made from: a handler's own `ETag` is used.
 //!
@@ -314,13 +314,13 @@
 mod axum;
 mod body;
 mod clock;
-mod conditional;
+pub mod conditional;
 mod exchange;
 mod fields;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 mod outcome;
-mod precondition;
+pub mod precondition;
 mod rules;
 mod stats;
 mod store;
@@ -331,20 +331,22 @@ mod validators;
 pub use self::validators::Blake3;
 pub use self::{
     body::ResponseBody,
-    conditional::{Conditional, ConditionalLayer, ForwardedFields, InnerTags, ResponseFuture},
+    conditional::{ConditionalLayer, ForwardedFields, InnerTags},
     exchange::Rejection,
     outcome::{Outcome, Reason},
-    precondition::{
-        FromGet, FromGetFuture, FromSource, IntoRepresentation, PreconditionFuture,
-        PreconditionLayer, PreconditionService, StateSource,
-    },
+    precondition::PreconditionLayer,
     rules::{
         Decision, EntityTag, HttpDate, HttpDateOutOfRange, InvalidEntityTag, InvalidHttpDate,
         LastModified, Preconditions, Representation, Validators,
     },
     stats::Stats,
-    validators::{And, DefaultPredicate, Digest, FreshnessPolicy, Predicate, Sha256, Untagged},
+    validators::{Digest, FreshnessPolicy, Sha256, Untagged},
 };
+
+/// Which responses may be tagged.
+pub mod predicate {
+    pub use crate::validators::{And, DefaultPredicate, Predicate};
+}
 
 /// What our futures say in a panic, as all futures may.
 const POLLED_AGAIN: &str = "a future is not polled after it is ready";

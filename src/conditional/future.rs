@@ -27,7 +27,7 @@ use crate::{
 };
 
 pin_project! {
-    /// The future of [`Conditional`](crate::Conditional).
+    /// The future of [`Conditional`](crate::conditional::Conditional).
     ///
     /// ```text
     ///  Rejected ─────────────────────────────────────┐  a write that depends on a

@@ -139,7 +139,7 @@ impl<D> ConditionalLayer<D> {
     }
 
     /// Sets which responses may be tagged, in place of
-    /// [`DefaultPredicate`](crate::DefaultPredicate).
+    /// [`DefaultPredicate`](crate::predicate::DefaultPredicate).
     ///
     /// To add a condition and keep the default ones, join them: see [`Predicate`].
     /// Preconditions are evaluated by the validators of a response that may not be

@@ -92,7 +92,7 @@ where
 }
 
 pin_project! {
-    /// The future of a [`PreconditionService`](crate::PreconditionService) that asks the service itself.
+    /// The future of a [`PreconditionService`](crate::precondition::PreconditionService) that asks the service itself.
     ///
     /// ```text
     ///  Queued ── nothing to check ──────┐

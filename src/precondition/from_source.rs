@@ -92,7 +92,7 @@ where
 }
 
 pin_project! {
-    /// The future of a [`PreconditionService`](crate::PreconditionService) that asks a [`StateSource`].
+    /// The future of a [`PreconditionService`](crate::precondition::PreconditionService) that asks a [`StateSource`].
     ///
     /// ```text
     ///  Asking ── rejected ─────────────────────────┐

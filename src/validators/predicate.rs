@@ -29,7 +29,7 @@ use crate::outcome::Reason;
 /// use http::{
 ///     header::CONTENT_SECURITY_POLICY, Extensions, HeaderMap, StatusCode, Version,
 /// };
-/// use tower_conditional::{ConditionalLayer, DefaultPredicate, Predicate};
+/// use tower_conditional::{ConditionalLayer, predicate::{DefaultPredicate, Predicate}};
 ///
 /// let without_nonce =
 ///     |_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions| {

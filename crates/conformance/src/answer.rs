@@ -13,7 +13,10 @@ use http::{
     response, Extensions, HeaderMap, Response, StatusCode, Version,
 };
 use http_body::Body;
-use tower_conditional::{DefaultPredicate, EntityTag, HttpDate, Predicate};
+use tower_conditional::{
+    predicate::{DefaultPredicate, Predicate},
+    EntityTag, HttpDate,
+};
 
 use crate::{fields::single_line, timeout::within};
 

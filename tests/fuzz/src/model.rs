@@ -24,13 +24,13 @@ use tower_conditional::{EntityTag, HttpDate, LastModified, Representation, Valid
 
 use super::{
     input::Input,
-    script::{hint, Outside, Script, Step},
+    script::{logged, Log, Script, Step},
 };
 
 /// What the server has: the truth.
 #[derive(Default)]
 pub(crate) struct World {
-    pub(crate) outside: Rc<Outside>,
+    pub(crate) outside: Rc<Log>,
     pub(crate) clock: Arc<AtomicI64>,
     /// The number of the content that each place has.
     numbers: [Cell<u8>; PLACES],
@@ -219,16 +219,16 @@ impl Service<Request<()>> for Inner {
             let place = place(&request);
             world.change(place, world.number(place).wrapping_add(1));
             world.writes.set(world.writes.get() + 1);
-            let response = Response::builder().status(204).body(Script::new([], &world.outside));
+            let response = Response::builder().status(204).body(logged([], &world.outside));
             return ready(Ok(response.unwrap()));
         }
         let plan = world.plan.borrow();
         if plan.fails {
             return ready(Err(9));
         }
-        let mut script = Script::new(plan.steps.clone(), &world.outside);
-        script.hint = hint(plan.lower, plan.upper);
-        script.tells_end = plan.tells_end;
+        let script = logged(plan.steps.clone(), &world.outside)
+            .hint(plan.lower, plan.upper)
+            .telling_end(plan.tells_end);
         let mut response = Response::new(script);
         *response.status_mut() = plan.status.try_into().unwrap();
         response.headers_mut().extend(plan.fields.iter().cloned());

@@ -14,7 +14,7 @@ use tower_conditional::{ConditionalLayer, EntityTag};
 
 use super::{
     input::Input,
-    script::{content, hint, read, run, Script, Step},
+    script::{content, logged, read, run, Log, Step},
 };
 
 pub fn holds(input: &[u8]) {
@@ -33,12 +33,9 @@ pub fn holds(input: &[u8]) {
     let if_range = input.pick(&[None, None, Some(true), Some(false)]);
     let Ok(range) = HeaderValue::from_bytes(input.0) else { return };
 
-    let outside = Rc::default();
-    let mut script = Script::new(steps, &outside);
-    script.tells_end = tells_end;
-    if knows_size {
-        script.hint = hint(len as u64, Some(len as u64));
-    }
+    let outside = Rc::<Log>::default();
+    let script = logged(steps, &outside).telling_end(tells_end);
+    let script = if knows_size { script.exact(len as u64) } else { script };
     let mut response = Response::new(script);
     if has_length {
         response.headers_mut().insert(CONTENT_LENGTH, len.into());
@@ -80,7 +77,7 @@ pub fn holds(input: &[u8]) {
     }
     assert_eq!(field(ACCEPT_RANGES), Some("bytes"));
     drop(response);
-    assert_eq!(outside.bodies.get(), 0);
+    assert_eq!(outside.alive(), 0);
 }
 
 /// The first and the last octet that are asked for, where they are.

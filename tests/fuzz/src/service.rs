@@ -53,7 +53,7 @@ pub fn holds(input: &[u8]) {
         2 => client.go_on(&mut input, &mut source.layer(layer.layer(inner))),
         _ => client.go_on(&mut input, &mut layer.layer(source.layer(inner))),
     }
-    assert_eq!(world.outside.bodies.get(), 0, "all bodies are gone");
+    assert_eq!(world.outside.alive(), 0, "all bodies are gone");
 }
 
 /// The settings that the claims depend on.
@@ -130,7 +130,7 @@ impl Client {
     fn go_on<S, B>(&mut self, input: &mut Input<'_>, service: &mut S)
     where
         S: Service<Request<()>, Response = Response<B>, Error = u8>,
-        B: Body<Data = Bytes, Error = u8>,
+        B: Body<Data = Bytes, Error = u32>,
     {
         for _ in 0..40 {
             if input.is_empty() {
@@ -148,7 +148,7 @@ impl Client {
     fn ask<S, B>(&mut self, input: &mut Input<'_>, service: &mut S)
     where
         S: Service<Request<()>, Response = Response<B>, Error = u8>,
-        B: Body<Data = Bytes, Error = u8>,
+        B: Body<Data = Bytes, Error = u32>,
     {
         let sent = self.request(input);
         let place = place(&sent.request);
@@ -192,7 +192,7 @@ impl Client {
             status => {
                 assert_eq!(status, plan.status);
                 claim.validators_are_true(&events);
-                let expected = frames(&plan.steps);
+                let expected = frames(plan.steps.clone());
                 if is_head && self.settings.head_as_get {
                     assert_eq!(events, []);
                 } else {

@@ -1,0 +1,203 @@
+//! The public items, and the traits and settings that they have.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    error::Error,
+    fmt::{Debug, Display},
+    future::{ready, Ready},
+    hash::Hash,
+    marker::PhantomPinned,
+    rc::Rc,
+    str::FromStr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use http::{
+    header::IF_NONE_MATCH, request, Extensions, HeaderMap, HeaderValue, Method, Request, Response,
+    StatusCode, Version,
+};
+use http_body::Body;
+use http_body_util::Full;
+use tower::{util::ServiceFn, Layer};
+use tower_conditional::{
+    conditional::{Conditional, ResponseFuture},
+    precondition::{
+        FromGet, FromGetFuture, FromSource, IntoRepresentation, PreconditionFuture,
+        PreconditionService, StateSource,
+    },
+    predicate::{And, DefaultPredicate, Predicate},
+    ConditionalLayer, Decision, Digest, EntityTag, FreshnessPolicy, HttpDate, HttpDateOutOfRange,
+    InnerTags, InvalidEntityTag, LastModified, Outcome, PreconditionLayer, Preconditions, Reason,
+    Rejection, Representation, ResponseBody, Sha256, Stats, Untagged, Validators,
+};
+
+use crate::conditional::{digest::Sum, service::Pinned};
+
+/// Compiles if the type has the traits.
+macro_rules! has {
+    ($type:ty: $($traits:tt)+) => {{
+        fn has<T: $($traits)+>() {}
+        has::<$type>();
+    }};
+}
+
+/// Has what any type has by itself, and nothing more.
+struct Thing;
+
+/// Takes all of that from whatever holds it.
+type Local = Rc<PhantomPinned>;
+
+#[test]
+fn api_values_have_the_traits_of_values() {
+    has!(EntityTag: Send + Sync + Unpin + Clone + Debug + Display + Eq + Hash);
+    has!(EntityTag: FromStr<Err = InvalidEntityTag> + for<'a> TryFrom<&'a HeaderValue, Error = InvalidEntityTag>);
+    has!(HeaderValue: From<EntityTag> + for<'a> From<&'a EntityTag> + From<HttpDate>);
+    has!(InvalidEntityTag: Error + Send + Sync + Copy + Eq + 'static);
+    has!(HttpDate: Send + Sync + Unpin + Copy + Debug + Display + Ord + Hash);
+    has!(HttpDate: TryFrom<SystemTime, Error = HttpDateOutOfRange>);
+    has!(HttpDateOutOfRange: Error + Send + Sync + Copy + Eq + 'static);
+    has!(Validators: Send + Sync + Unpin + Clone + Debug + Default + Eq + From<EntityTag>);
+    has!(LastModified: Send + Sync + Unpin + Copy + Debug + Eq + From<HttpDate>);
+    has!(Representation: Send + Sync + Unpin + Clone + Debug + From<Validators>);
+    has!(Preconditions: Send + Sync + Unpin + Clone + Debug);
+    has!(Rejection: Error + Send + Sync + Unpin + Clone);
+    has!(Response<String>: From<Rejection>);
+    has!(Response<Full<Bytes>>: From<Rejection>);
+    has!(Decision: Send + Sync + Unpin + Copy + Debug + Eq);
+    has!(Outcome: Send + Sync + Unpin + Copy + Debug + Eq);
+    has!(Reason: Send + Sync + Unpin + Copy + Debug + Eq);
+    has!(FreshnessPolicy: Send + Sync + Unpin + Copy + Debug + Default + Eq);
+    has!(Untagged: Send + Sync + Unpin + Copy + Debug + Default + 'static);
+    has!(DefaultPredicate: Send + Sync + Unpin + Copy + Debug + Default + Predicate);
+    has!(And<DefaultPredicate, DefaultPredicate>: Send + Sync + Unpin + Copy + Debug + Predicate);
+    has!(Sha256: Send + Sync + Unpin + Clone + Debug + Default + Digest<Output = [u8; 32]>);
+    #[cfg(feature = "blake3")]
+    has!(tower_conditional::Blake3: Send + Sync + Unpin + Clone + Debug + Default + Digest<Output = [u8; 32]>);
+}
+
+#[test]
+fn api_of_a_service_has_the_traits_of_its_parts_and_a_layer_has_all() {
+    has!(ConditionalLayer: Send + Sync + Unpin + Clone + Debug + Default + Layer<Thing, Service = Conditional<Thing>>);
+    has!(ConditionalLayer<Local>: Send + Sync + Unpin + Clone + Debug);
+    has!(ConditionalLayer<Local>: Layer<Thing, Service = Conditional<Thing, Local>>);
+    has!(Conditional<Thing>: Send + Sync + Unpin);
+    has!(Conditional<(), Local>: Send + Sync + Unpin + Clone + Debug);
+    has!(ResponseFuture<Thing, Thing>: Send + Sync + Unpin + Debug);
+    has!(ResponseFuture<Thing, PhantomPinned>: Unpin);
+    has!(ResponseFuture<Local, Local, Local>: Debug);
+    has!(ResponseBody<Full<Bytes>>: Send + Sync + Unpin + Debug + Default + Body<Data = Bytes, Error = Infallible>);
+    has!(ResponseBody<Full<VecDeque<u8>>>: Body<Data = Bytes>);
+    has!(ResponseBody<Pinned>: Debug + Default + Body<Data = Bytes, Error = Rc<str>>);
+    has!(ResponseBody<axum::body::Body>: Send + Unpin + Body<Data = Bytes, Error = axum::Error> + 'static);
+    let _: fn(ResponseBody<ResponseBody<axum::body::Body>>) -> axum::body::Body =
+        axum::body::Body::new;
+    let _: Option<Box<dyn Predicate + Send + Sync>> = None;
+}
+
+/// A service that never answers.
+type Never =
+    ServiceFn<fn(Request<Full<Bytes>>) -> Ready<Result<Response<Full<Bytes>>, Infallible>>>;
+
+/// A source that is nothing but its name.
+struct Somewhere;
+
+impl StateSource for Somewhere {
+    type Error = Local;
+    type Future = Ready<Result<Representation, Local>>;
+
+    fn state(&self, _: &request::Parts) -> Self::Future {
+        ready(Ok(Representation::Missing))
+    }
+}
+
+#[test]
+fn api_of_a_layer_before_the_handler_has_the_traits_of_its_parts() {
+    type Closure = fn(&request::Parts) -> Ready<Representation>;
+    has!(PreconditionLayer<FromGet>: Send + Sync + Unpin + Clone + Debug);
+    has!(PreconditionLayer<FromGet>: Layer<Thing, Service = PreconditionService<Thing, FromGet>>);
+    has!(PreconditionLayer<FromSource<Somewhere>>: Send + Sync + Unpin + Clone + Debug);
+    has!(PreconditionLayer<FromSource<Somewhere>>: Layer<Thing, Service = PreconditionService<Thing, FromSource<Somewhere>>>);
+    has!(PreconditionService<(), FromGet>: Send + Sync + Unpin + Clone + Debug);
+    has!(PreconditionService<(), FromSource<Closure>>: Send + Sync + Unpin + Clone + Debug);
+    has!(FromGetFuture<Never, Full<Bytes>>: Send + Sync + Unpin + Debug);
+    has!(PreconditionFuture<Never, Closure, Full<Bytes>>: Send + Sync + Unpin + Debug);
+    has!(Representation: IntoRepresentation<Error = Infallible>);
+    has!(Result<Representation, Local>: IntoRepresentation<Error = Local>);
+}
+
+#[test]
+fn api_settings_before_the_handler_take_what_they_say() {
+    let _ = PreconditionLayer::new(|parts| ready(Err::<Representation, _>(parts.uri.to_string())))
+        .on_error(Response::new)
+        .on_not_modified(|_, headers| headers.clear())
+        .add_validators(false)
+        .freshness(FreshnessPolicy::Leave)
+        .require_preconditions(|parts| parts.method == Method::PUT)
+        .report_outcome(true);
+    let _ = PreconditionLayer::from_get()
+        .key(|parts| parts.uri.path().to_owned())
+        .require_preconditions(|_| true);
+    let mut service = PreconditionLayer::from_source(Somewhere).layer(7);
+    assert_eq!((*service.get_ref(), *service.get_mut()), (7, 7));
+    assert_eq!(service.into_inner(), 7);
+}
+
+#[test]
+fn api_settings_take_what_they_say() {
+    let _ = ConditionalLayer::new()
+        .buffer_limit(1 << 10)
+        .sized_body_timeout(Duration::ZERO)
+        .unsized_body_timeout(Duration::ZERO)
+        .weak(true)
+        .behind_compression(false)
+        .head_as_get(true)
+        .freshness(FreshnessPolicy::OmitLastModified)
+        .last_modified(true)
+        .tag_when(
+            DefaultPredicate::new()
+                .and(|_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| true),
+        )
+        .handle_when(|parts| parts.method == Method::GET)
+        .key(|parts| parts.uri.path().to_owned())
+        .clock(|| UNIX_EPOCH)
+        .report_outcome(true)
+        .inner_tags(InnerTags::Learn)
+        .trust_inner_dates(true)
+        .inner_tags(InnerTags::Replace)
+        .trailer_tags(true)
+        .ranges(true)
+        .ignore_tag_suffixes(["-gzip"])
+        .digest::<Sum>();
+    let stats: Stats = ConditionalLayer::new().ignore_tag_suffixes(vec![String::new()]).stats();
+    assert_eq!(stats.left_alone().map(|(_, count): (Reason, u64)| count).sum::<u64>(), 0);
+    has!(Stats: Send + Sync + Unpin + Copy + Debug + Default);
+}
+
+#[test]
+fn api_of_the_rules_works_without_a_service() {
+    let tag = EntityTag::strong("v1").unwrap();
+    let date = HttpDate::try_from(UNIX_EPOCH + Duration::from_secs(784_111_777)).unwrap();
+    assert_eq!(date, HttpDate::parse("Sun, 06 Nov 1994 08:49:37 GMT", date).unwrap());
+    assert_eq!(Some(date), HttpDate::from_unix_seconds(date.unix_seconds()));
+    let same = Representation::from(Validators::new().etag(tag.clone()).last_modified(date));
+    let other = Representation::Exists(Validators::from(EntityTag::weak("v2").unwrap()));
+    let preconditions =
+        Preconditions::from_headers(&HeaderMap::from_iter([(IF_NONE_MATCH, tag.into())]));
+    for (method, representation, expected) in [
+        (Method::GET, &same, Decision::NotModified),
+        (Method::PUT, &same, Decision::PreconditionFailed),
+        (Method::GET, &other, Decision::Proceed),
+        (Method::GET, &Representation::Missing, Decision::Proceed),
+        (Method::GET, &Representation::Unknown, Decision::Proceed),
+    ] {
+        assert_eq!(
+            preconditions.evaluate(&method, representation),
+            expected,
+            "{method} {representation:?}"
+        );
+    }
+    let dates = [LastModified::Given(date), LastModified::FirstSeen(date)];
+    assert_eq!(LastModified::from(date), dates[0]);
+}

@@ -1,0 +1,43 @@
+//! The setting `weak`.
+
+use http::Version;
+
+use crate::support::{
+    harness::{get, layer, reply, send, tag, Lines, IM, INM},
+    origin::{one, tag_of, Site},
+};
+
+#[test]
+fn weak_weakens_every_tag_that_leaves() {
+    let layer = layer().0.weak(true);
+    for (own, strong) in
+        [(None, &*tag("content")), (Some("\"a\""), "\"a\""), (Some("W/\"a\""), "\"a\"")]
+    {
+        let own: Vec<_> = own.iter().map(|own| ("etag", *own)).collect();
+        let ask = |lines: Lines<'_>| send(&layer, get(lines), reply(200, &own, "content"));
+        assert_eq!(ask(&[]).line("etag"), Some(&*format!("W/{strong}")));
+        assert_eq!([INM, IM].map(|name| ask(&[(name, strong)]).status()), [304, 412], "{own:?}");
+    }
+    assert_eq!(send(&layer, get(&[]), reply(200, &[("etag", "a")], "")).line("etag"), Some("a"));
+}
+
+#[test]
+fn weak_weakens_tags_in_trailers_too() {
+    for compressed in [false, true] {
+        let site = Site::new(|layer| {
+            let layer = layer.trailer_tags(true);
+            if compressed {
+                layer.behind_compression(true)
+            } else {
+                layer.weak(true)
+            }
+        });
+        site.answers(&[], &one(), None);
+        let seen = site.ask_over(Version::HTTP_2, "GET", &[]);
+        assert_eq!(
+            seen.trailer(),
+            Some(&*format!("W/{}", tag_of(&one()))),
+            "compressed: {compressed}"
+        );
+    }
+}

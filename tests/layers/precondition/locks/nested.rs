@@ -1,0 +1,377 @@
+//! Writes that a handler sends while it answers one, through the same layer and with the extensions
+//! that it got: each is evaluated for itself, and has its share in the lock.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    future::Future,
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
+
+use axum::{body::Body, Router};
+use bytes::Bytes;
+use http::{Extensions, Method, Request, Response, StatusCode};
+use http_body::Body as HttpBody;
+use http_body_util::BodyExt;
+use tokio::{
+    sync::{Barrier, Notify},
+    task::{self, yield_now},
+    time::timeout,
+};
+use tower::{service_fn, util::BoxCloneSyncService, BoxError, Layer, Service, ServiceExt};
+use tower_conditional::{precondition::FromGet, ConditionalLayer, PreconditionLayer};
+
+use crate::support::harness::{self, request, run, tag, Lines, IM, INM, IUS, LM};
+
+type App = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+
+/// Texts by path and query.
+type Texts = Arc<Mutex<HashMap<String, String>>>;
+
+fn texts(all: &[(&str, &str)]) -> Texts {
+    Arc::new(Mutex::new(
+        all.iter().map(|(uri, text)| ((*uri).to_owned(), (*text).to_owned())).collect(),
+    ))
+}
+
+fn text(texts: &Texts, uri: &str) -> String {
+    texts.lock().unwrap().get(uri).cloned().unwrap_or_default()
+}
+
+/// Answers GET and PUT; others have their turn meanwhile.
+async fn store(texts: Texts, request: Request<Body>) -> Result<Response<Body>, Infallible> {
+    let uri = request.uri().path_and_query().unwrap().to_string();
+    let (method, body) = (request.method().clone(), request.into_body());
+    let new = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    yield_now().await;
+    let mut response = Response::new(Body::empty());
+    let mut texts = texts.lock().unwrap();
+    match (method, texts.get(&uri)) {
+        (Method::PUT, _) => {
+            texts.insert(uri, new);
+            *response.status_mut() = StatusCode::NO_CONTENT;
+        }
+        (_, Some(text)) => *response.body_mut() = Body::from(text.clone()),
+        (_, None) => *response.status_mut() = StatusCode::NOT_FOUND,
+    }
+    Ok(response)
+}
+
+fn boxed<S, B>(service: S) -> App
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    App::new(service.map_response(|response| response.map(Body::new)))
+}
+
+/// Texts behind `layer`, whose PATCH does what `patch` does with the whole and the request, and
+/// answers with a status.
+fn app<F: Future<Output = u16> + Send + 'static>(
+    texts: &Texts,
+    layer: &PreconditionLayer<FromGet>,
+    patch: impl Fn(App, Request<Body>) -> F + Clone + Send + Sync + 'static,
+) -> App {
+    let whole = Arc::new(OnceLock::<App>::new());
+    let (again, texts) = (Arc::clone(&whole), Arc::clone(texts));
+    let handler = service_fn(move |request: Request<Body>| {
+        let (again, texts, patch) = (Arc::clone(&again), Arc::clone(&texts), patch.clone());
+        async move {
+            if request.method() != Method::PATCH {
+                return store(texts, request).await;
+            }
+            let status = patch(again.get().unwrap().clone(), request).await;
+            Ok(harness::reply(status, &[], Body::empty()))
+        }
+    });
+    whole.get_or_init(|| boxed(layer.layer(ConditionalLayer::new().layer(handler)))).clone()
+}
+
+fn write(method: &str, uri: &str, lines: Lines<'_>, text: &str) -> Request<Body> {
+    request(method, uri, lines).map(|_| Body::from(text.to_owned()))
+}
+
+/// Makes a write with the extensions of another.
+fn within(
+    outer: &Extensions,
+    method: &str,
+    uri: &str,
+    lines: Lines<'_>,
+    text: &str,
+) -> Request<Body> {
+    let mut write = write(method, uri, lines, text);
+    *write.extensions_mut() = outer.clone();
+    write
+}
+
+async fn status(app: &App, request: Request<Body>) -> u16 {
+    timeout(Duration::from_secs(5), app.clone().oneshot(request))
+        .await
+        .expect("no deadlock")
+        .unwrap()
+        .status()
+        .as_u16()
+}
+
+#[test]
+fn nested_write_is_not_covered_by_what_was_decided_for_another_resource() {
+    let coarse = PreconditionLayer::from_get().key(|_| ());
+    for (layer, from, to, is_routed) in [
+        (PreconditionLayer::from_get(), "/note?id=1", "/note?id=2", false),
+        (coarse, "/notes/1", "/notes/2", false),
+        (PreconditionLayer::from_get(), "/notes/1", "/notes/2", true),
+    ] {
+        let texts = texts(&[(to, "precious")]);
+        let app = app(&texts, &layer, move |app, request| async move {
+            status(&app, within(request.extensions(), "PUT", to, &[(INM, "*")], "lost")).await
+        });
+        let app = if is_routed { App::new(Router::new().fallback_service(app)) } else { app };
+        assert_eq!(run(status(&app, request("PATCH", from, &[(INM, "*")]))), 412, "{from} {to}");
+        assert_eq!(text(&texts, to), "precious");
+    }
+}
+
+#[test]
+fn nested_write_does_not_share_the_lock_of_another_resource() {
+    let (one, two) = ("/notes/1", "/notes/2");
+    let texts = texts(&[(one, "one"), (two, "old")]);
+    let app = app(&texts, &PreconditionLayer::from_get(), move |app, request| async move {
+        status(&app, within(request.extensions(), "PUT", two, &[(IM, &tag("old"))], "inner")).await
+    });
+    let app = App::new(Router::new().fallback_service(app));
+    let other = async {
+        yield_now().await;
+        status(&app, write("PUT", two, &[(IM, &tag("old"))], "other")).await
+    };
+    let both = run(async {
+        tokio::join!(status(&app, request("PATCH", one, &[(IM, &tag("one"))])), other)
+    });
+    assert_eq!([both.0.min(both.1), both.0.max(both.1)], [204, 412]);
+}
+
+/// A PATCH that reads the text and writes it anew, as a PUT of the same request with what `guard`
+/// makes of its tag; `apart` of them read before any of them writes.
+fn rewritten(texts: &Texts, apart: usize, guard: fn(&str) -> String) -> App {
+    let barrier = Arc::new(Barrier::new(apart));
+    app(texts, &PreconditionLayer::from_get(), move |app, write| {
+        let barrier = Arc::clone(&barrier);
+        async move {
+            let read = app.clone().oneshot(request("GET", "/note", &[])).await.unwrap();
+            let text = guard(read.headers().get("etag").unwrap().to_str().unwrap());
+            barrier.wait().await;
+            let (mut parts, body) = write.into_parts();
+            parts.method = Method::PUT;
+            parts.headers.insert("if-match", text.parse().unwrap());
+            status(&app, Request::from_parts(parts, body)).await
+        }
+    })
+}
+
+#[test]
+fn nested_write_is_evaluated_by_its_own_preconditions() {
+    let old = texts(&[("/note", "old")]);
+    let app = rewritten(&old, 2, str::to_owned);
+    let both = async {
+        tokio::join!(
+            status(&app, write("PATCH", "/note", &[], "one")),
+            status(&app, write("PATCH", "/note", &[], "two"))
+        )
+    };
+    let (one, two) = run(both);
+    assert_eq!([one.min(two), one.max(two)], [204, 412], "both are based on the old state");
+
+    for (guard, expected) in
+        [(str::to_owned as fn(&str) -> String, 204), (|_| "\"stale\"".to_owned(), 412)]
+    {
+        let texts = texts(&[("/note", "one")]);
+        let app = rewritten(&texts, 1, guard);
+        assert_eq!(
+            run(status(&app, write("PATCH", "/note", &[(IM, &tag("one"))], "new"))),
+            expected
+        );
+        assert_eq!(text(&texts, "/note"), if expected == 204 { "new" } else { "one" });
+    }
+}
+
+#[test]
+fn nested_writes_are_evaluated_one_by_one() {
+    let texts = texts(&[("/note", "old")]);
+    let app = app(&texts, &PreconditionLayer::from_get(), |app, request| async move {
+        let [one, two] = ["one", "two"]
+            .map(|text| within(request.extensions(), "PUT", "/note", &[(IM, &tag("old"))], text));
+        assert_eq!(status(&app, one).await, 204);
+        status(&app, two).await
+    });
+    assert_eq!(run(status(&app, request("PATCH", "/note", &[(IM, &tag("old"))]))), 412);
+    assert_eq!(text(&texts, "/note"), "one");
+}
+
+#[test]
+fn nested_write_with_preconditions_waits_for_the_one_without_beside_it() {
+    let texts = texts(&[("/note", "old")]);
+    let adding = Arc::clone(&texts);
+    let app = app(&texts, &PreconditionLayer::from_get(), move |app, request| {
+        let adding = Arc::clone(&adding);
+        async move {
+            if request.headers().contains_key("x-add") {
+                yield_now().await;
+                adding
+                    .lock()
+                    .unwrap()
+                    .entry("/note".to_owned())
+                    .and_modify(|text| text.push_str(" and more"));
+                return 204;
+            }
+            let outer = request.extensions();
+            let adds = within(outer, "PATCH", "/note", &[("x-add", "1")], "");
+            let replaces = within(outer, "PUT", "/note", &[(IM, &tag("old"))], "new");
+            let (added, replaced) = tokio::join!(status(&app, adds), status(&app, replaces));
+            added.max(replaced)
+        }
+    });
+    run(status(&app, request("PATCH", "/note", &[])));
+    let text = text(&texts, "/note");
+    assert!(text.ends_with(" and more"), "{text}: what was added is lost");
+}
+
+#[test]
+fn nested_write_that_outlives_the_one_around_it_keeps_the_lock() {
+    let texts = texts(&[("/note", "old")]);
+    let (evaluated, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (writing, is_judged, may_go_on) =
+        (Arc::clone(&texts), Arc::clone(&evaluated), Arc::clone(&goes_on));
+    let app = app(&texts, &PreconditionLayer::from_get(), move |app, request| {
+        let (writing, is_judged, may_go_on) =
+            (Arc::clone(&writing), Arc::clone(&is_judged), Arc::clone(&may_go_on));
+        async move {
+            if request.headers().contains_key("x-inner") {
+                is_judged.notify_one();
+                may_go_on.notified().await;
+                writing.lock().unwrap().insert("/note".to_owned(), "inner".to_owned());
+                return 204;
+            }
+            // So that a client that goes away does not end it half-way.
+            let inner = [(IM, &*tag("old")), ("x-inner", "1")];
+            let inner = within(request.extensions(), "PATCH", "/note", &inner, "");
+            task::spawn(async move { status(&app, inner).await }).await.unwrap()
+        }
+    });
+    let write = |method| {
+        let (app, write) = (app.clone(), write(method, "/note", &[(IM, &tag("old"))], "other"));
+        async move { status(&app, write).await }
+    };
+    run(async {
+        let outer = task::spawn(write("PATCH"));
+        evaluated.notified().await;
+        outer.abort();
+        assert!(outer.await.unwrap_err().is_cancelled());
+        let other = task::spawn(write("PUT"));
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        goes_on.notify_one();
+        assert_eq!(other.await.unwrap(), 412);
+    });
+    assert_eq!(text(&texts, "/note"), "inner");
+}
+
+/// Two layers, or one that is met twice, know the dates that an inner layer generates.
+#[test]
+fn nested_layers_know_the_same_generated_dates() {
+    for case in ["one layer", "the same twice", "two layers"] {
+        for others_write in [false, true] {
+            let texts = texts(&[("/note", "one")]);
+            let (conditional, clock) = harness::layer();
+            let kept = Arc::clone(&texts);
+            let inner =
+                conditional.layer(service_fn(move |request| store(Arc::clone(&kept), request)));
+            let layer = PreconditionLayer::from_get();
+            let once = boxed(layer.layer(inner));
+            let app = match case {
+                "one layer" => once,
+                "the same twice" => boxed(layer.layer(once)),
+                _ => boxed(PreconditionLayer::from_get().layer(once)),
+            };
+            let read = run(app.clone().oneshot(request("GET", "/note", &[]))).unwrap();
+            let date = read.headers().get(LM).unwrap().to_str().unwrap().to_owned();
+            if others_write {
+                // In that very second.
+                let theirs = write("PUT", "/note", &[], "theirs");
+                assert_eq!(run(status(&app, theirs)), 204);
+            } else {
+                clock.set(60);
+            }
+            let mine = write("PUT", "/note", &[(IUS, &date)], "mine");
+            assert_eq!(run(status(&app, mine)), if others_write { 412 } else { 204 }, "{case}");
+            assert_eq!(
+                text(&texts, "/note"),
+                if others_write { "theirs" } else { "mine" },
+                "{case}"
+            );
+        }
+    }
+}
+
+/// Where the same layer is met twice, what it evaluated first stands, whatever makes tags in
+/// between.
+#[test]
+fn nested_layers_evaluate_a_write_once() {
+    let layer = PreconditionLayer::from_get();
+    let routed = |inner: App| {
+        let notes = Router::new().fallback_service(layer.layer(inner));
+        boxed(layer.layer(Router::new().nest("/api", notes).layer(ConditionalLayer::new())))
+    };
+    let plain =
+        |inner: App| boxed(layer.layer(ConditionalLayer::new().layer(boxed(layer.layer(inner)))));
+    for (name, uri, is_routed) in
+        [(IM, "/note", false), (IM, "/api/note", true), (INM, "/note", false)]
+    {
+        let texts = texts(&[("/note", "old")]);
+        let kept = Arc::clone(&texts);
+        let inner = App::new(service_fn(move |request| store(Arc::clone(&kept), request)));
+        let app = if is_routed { routed(inner) } else { plain(inner) };
+        let write = write("PUT", uri, &[(name, &tag("old"))], "new");
+        assert_eq!(run(status(&app, write)), if name == IM { 204 } else { 412 }, "{name} {uri}");
+    }
+}
+
+/// The path that the client sent names the lock, whatever a router and other middleware make of it.
+#[test]
+fn nested_layers_have_one_lock_for_one_path_of_clients() {
+    let version = |mut request: Request<Body>| {
+        let uri = format!(
+            "/v{}{}",
+            request.headers().get("x-version").unwrap().to_str().unwrap(),
+            request.uri().path()
+        );
+        *request.uri_mut() = uri.parse().unwrap();
+        request
+    };
+    let decode = |mut request: Request<Body>| {
+        *request.uri_mut() = request.uri().to_string().replace("%6e", "n").parse().unwrap();
+        request
+    };
+    let texts = texts(&[("/note", "old")]);
+    let single = |mut request: Request<Body>| {
+        *request.uri_mut() = "/note".parse().unwrap();
+        request
+    };
+    let kept = Arc::clone(&texts);
+    let inner = service_fn(move |request| store(Arc::clone(&kept), request)).map_request(single);
+    let inner = boxed(PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(inner)));
+    let versions = App::new(Router::new().fallback_service(inner.clone().map_request(version)));
+    let decoded = App::new(Router::new().nest_service("/api", inner.map_request(decode)));
+    for (app, uris) in [(versions, ["/note", "/note"]), (decoded, ["/api/note", "/api/%6eote"])] {
+        texts.lock().unwrap().insert("/note".to_owned(), "old".to_owned());
+        let [one, two] = [(uris[0], "1"), (uris[1], "2")].map(|(uri, version)| {
+            write("PUT", uri, &[(IM, &tag("old")), ("x-version", version)], version)
+        });
+        let (one, two) = run(async { tokio::join!(status(&app, one), status(&app, two)) });
+        assert_eq!([one.min(two), one.max(two)], [204, 412], "{uris:?}");
+    }
+}

@@ -1,0 +1,8 @@
+//! `PreconditionLayer`: a file for each setting or stage.
+
+mod add_validators;
+mod guard;
+mod locks;
+mod probe;
+mod require;
+mod source;

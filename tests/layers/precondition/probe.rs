@@ -1,0 +1,147 @@
+//! The GET by which a guard finds out the state that a write would change.
+
+use std::{
+    convert::Infallible,
+    future::ready,
+    sync::{Arc, Mutex},
+};
+
+use axum::body::Body;
+use http::{Method, Request};
+use tower::{service_fn, Layer, ServiceExt};
+use tower_conditional::{
+    ConditionalLayer, EntityTag, InnerTags, PreconditionLayer, Representation, Validators,
+};
+
+use crate::support::{
+    handler,
+    harness::{reply, request, run, IM, INM, IUS, LM},
+    note::{note, put, service, status_of, write, Note},
+};
+
+#[test]
+fn probe_has_the_fields_of_the_write_that_select_the_representation() {
+    let note = Note::of("old");
+    let service =
+        PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(note.service()));
+    let lines = [
+        (IM, "*"),
+        ("accept", "text/html"),
+        ("cookie", "a=b"),
+        ("cookie", "c=d"),
+        ("content-type", "text/plain"),
+        ("content-length", "3"),
+        ("expect", "100-continue"),
+        ("te", "trailers"),
+        ("range", "bytes=0-1"),
+        ("if-range", "\"x\""),
+        (IUS, "x"),
+    ];
+    run(service.oneshot(write("PUT", &lines, "new"))).unwrap();
+    let log = note.log.lock().unwrap();
+    let [(get, asked), (put, got)] = &log[..] else { panic!("{log:?}") };
+    assert_eq!((get, put), (&Method::GET, &Method::PUT));
+    let names: Vec<_> =
+        asked.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+    assert_eq!(
+        names,
+        ["accept: text/html", "cookie: a=b", "cookie: c=d", "cache-control: no-cache"]
+    );
+    assert_eq!(got.len(), lines.len(), "the write has all of its own fields");
+}
+
+/// A cache inside must not answer the question with what was, and a hop-by-hop field of the write
+/// is none of the GET's.
+#[test]
+fn probe_asks_no_cache_and_for_no_upgrade() {
+    let asked = Arc::new(Mutex::new(None));
+    let seen = Arc::clone(&asked);
+    let inner = service_fn(move |request: Request<Body>| {
+        if request.method() == Method::GET {
+            *seen.lock().unwrap() = Some(request.headers().clone());
+        }
+        ready(Ok::<_, Infallible>(reply(200, &[], "x")))
+    });
+    let lines = [
+        (IM, "*"),
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("cache-control", "max-stale"),
+        ("idempotency-key", "1"),
+        ("x-http-method", "PUT"),
+        ("x-http-method-override", "PUT"),
+        ("x-method-override", "PUT"),
+    ];
+    run(PreconditionLayer::from_get().layer(inner).oneshot(put(&lines, "new"))).unwrap();
+    let asked = asked.lock().unwrap().take().unwrap();
+    let names: Vec<_> =
+        asked.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+    assert_eq!(names, ["cache-control: no-cache"]);
+}
+
+#[test]
+fn probe_decides() {
+    let v1 = &[("etag", "\"v1\"")][..];
+    let dated = &[(LM, "Sun, 06 Nov 1994 08:49:37 GMT")][..];
+    let (if_v1, if_any, if_none) = ((IM, "\"v1\""), (IM, "*"), (INM, "*"));
+    for (status, own, line, expected) in [
+        (200, v1, if_v1, 204),
+        (200, v1, (IM, "\"v2\""), 412),
+        (200, &[("etag", "W/\"v1\"")], if_v1, 412),
+        (200, &[("etag", "v1")], if_v1, 412),
+        (200, &[("etag", "\"v1\""), ("etag", "\"v1\"")], if_v1, 412),
+        (200, &[], if_v1, 412),
+        (200, &[], if_any, 204),
+        (200, dated, (IUS, "Sun, 06 Nov 1994 08:49:37 GMT"), 204),
+        (200, dated, (IUS, "Sun, 06 Nov 1994 08:49:36 GMT"), 412),
+        (204, v1, if_v1, 204),
+        (404, v1, if_v1, 412),
+        (404, &[], if_none, 204),
+        (410, &[], if_none, 204),
+        (405, &[], if_none, 412),
+        (501, &[], if_v1, 412),
+        (302, v1, if_v1, 412),
+        (302, v1, if_none, 412),
+        (401, v1, if_v1, 401),
+        (403, &[], if_none, 403),
+        (429, &[], if_any, 429),
+        (500, v1, if_v1, 500),
+        (503, &[], if_none, 503),
+    ] {
+        let own: Vec<_> =
+            own.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
+        let answer = move |request: &Request<Body>| {
+            let lines: Vec<_> = own.iter().map(|(name, text)| (&**name, &**text)).collect();
+            if request.method() == Method::GET {
+                reply(status, &lines, "the answer to the GET")
+            } else {
+                reply(204, &[], "")
+            }
+        };
+        let layer = PreconditionLayer::from_get();
+        let seen = run(handler::ask(layer, write("PUT", &[line], "new"), Arc::new(answer)));
+        assert_eq!(seen.status(), expected, "{status} {line:?}");
+        let content =
+            if status == expected && status != 204 { "the answer to the GET" } else { "" };
+        assert_eq!(seen.response.body(), content, "{status} {line:?}");
+    }
+}
+
+/// The question is put as reads are: where a source keeps what it knows to itself, tags are left as
+/// they are.
+#[test]
+fn probe_is_answered_as_reads_are() {
+    let note = note("old");
+    let inner = service(&note, |content| reply(200, &[("etag", "\"own\"")], content));
+    let inner = PreconditionLayer::from_get()
+        .layer(ConditionalLayer::new().inner_tags(InnerTags::Replace).layer(inner));
+    let date = tower_conditional::HttpDate::from_unix_seconds(784_111_777).unwrap();
+    let current = Validators::new().etag(EntityTag::strong("own").unwrap()).last_modified(date);
+    let known = PreconditionLayer::new(move |_| ready(Representation::from(current.clone())))
+        .add_validators(false);
+    let service = known.layer(inner);
+    let read = run(service.clone().oneshot(request("GET", "/note", &[]))).unwrap();
+    assert_eq!(read.headers()["etag"], "\"own\"");
+    assert_eq!(run(status_of(service, put(&[(IM, "\"own\"")], "new"))), 204);
+}

@@ -1,0 +1,117 @@
+//! `PreconditionLayer` with a source of the state.
+
+use std::{
+    future::{ready, Ready},
+    sync::{
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        Arc,
+    },
+};
+
+use http::{request, Response, StatusCode};
+use tower_conditional::{
+    precondition::StateSource, Outcome, PreconditionLayer, Reason, Representation,
+};
+
+use crate::support::{
+    handler::{self, exists},
+    harness::{IM, INM, IUS},
+};
+
+#[test]
+fn source_is_asked_only_if_its_answer_matters() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let layer = PreconditionLayer::new(move |_| {
+        count.fetch_add(1, Relaxed);
+        ready(exists("\"v1\""))
+    });
+    let (sparing, requiring) =
+        (layer.clone().add_validators(false), layer.clone().require_preconditions(|_| true));
+    let a = "\"v1\"";
+    for (method, lines, [plain, spared, required]) in [
+        ("GET", &[][..], [1, 0, 1]),
+        ("HEAD", &[], [1, 0, 1]),
+        ("GET", &[(INM, a)], [1, 1, 1]),
+        ("GET", &[("if-range", a)], [1, 1, 1]),
+        ("PUT", &[], [0, 0, 0]),
+        ("PUT", &[("if-range", a)], [0, 0, 0]),
+        ("PUT", &[(IM, a)], [1, 1, 1]),
+        ("POST", &[(INM, "*")], [1, 1, 1]),
+        ("OPTIONS", &[(IM, a)], [0, 0, 0]),
+    ] {
+        for (layer, expected) in [(&layer, plain), (&sparing, spared), (&requiring, required)] {
+            asked.store(0, Relaxed);
+            handler::send(layer, method, lines);
+            assert_eq!(asked.load(Relaxed), expected, "{method} {lines:?}");
+        }
+    }
+}
+
+#[test]
+fn source_that_fails_lets_no_guarded_write_through() {
+    let failing =
+        PreconditionLayer::new(|_| async { Err::<Representation, _>("lost") }).report_outcome(true);
+    let answering = failing.clone().on_error(|error| {
+        let mut response = Response::new(format!("{error} it"));
+        *response.status_mut() = StatusCode::IM_A_TEAPOT;
+        response
+    });
+    let requiring = failing.clone().require_preconditions(|_| true);
+    let left = Some(Outcome::LeftAlone(Reason::StateUnavailable));
+    let (unavailable, proceeded) = (Some(Outcome::StateUnavailable), Some(Outcome::Proceeded));
+    for (method, lines, status, outcome) in [
+        ("GET", &[][..], 200, left),
+        ("GET", &[(INM, "*")], 200, left),
+        ("HEAD", &[(IM, "\"x\"")], 200, left),
+        ("PUT", &[], 200, proceeded),
+        ("PUT", &[(IM, "\"x\"")], 503, unavailable),
+        ("PUT", &[(INM, "*")], 503, unavailable),
+        ("DELETE", &[(IUS, "yesterday")], 503, unavailable),
+    ] {
+        let seen = handler::send(&failing, method, lines);
+        assert_eq!((seen.status(), seen.outcome), (status, outcome), "{method} {lines:?}");
+        assert_eq!(seen.ran(), status == 200, "{method} {lines:?}");
+
+        let asked = outcome != proceeded;
+        let seen = handler::send(&answering, method, lines);
+        let expected = match (asked, method) {
+            (true, "HEAD") => (418, ""),
+            (true, _) => (418, "lost it"),
+            (false, _) => (200, "content"),
+        };
+        assert_eq!((seen.status(), &**seen.response.body()), expected, "{method} {lines:?}");
+    }
+    assert_eq!(handler::send(&requiring, "PUT", &[]).status(), 428);
+    assert_eq!(handler::send(&requiring, "PUT", &[(IM, "*")]).status(), 503);
+    // It is not known of which version a part would be.
+    for (name, keeps) in
+        [("if-range", false), (IM, false), (IUS, false), (INM, true), ("accept", true)]
+    {
+        let seen = handler::send(&failing, "GET", &[("range", "bytes=0-1"), (name, "\"v1\"")]);
+        assert_eq!((seen.forwards("range"), seen.ran()), (keeps, true), "{name}");
+    }
+}
+
+#[test]
+fn source_may_be_a_type_with_a_name() {
+    struct Versions(u64);
+
+    impl StateSource for Versions {
+        type Error = &'static str;
+        type Future = Ready<Result<Representation, &'static str>>;
+
+        fn state(&self, parts: &request::Parts) -> Self::Future {
+            ready(match parts.uri.path() {
+                "/" => Ok(exists(&format!("\"v{}\"", self.0))),
+                _ => Err("not one of mine"),
+            })
+        }
+    }
+
+    assert_eq!(
+        handler::send(PreconditionLayer::from_source(Versions(1)), "GET", &[(INM, "\"v1\"")])
+            .status(),
+        304
+    );
+}

@@ -1,0 +1,16 @@
+//! Claims that are proved by trying everything, or a great deal: attacks, threads, random input,
+//! and what the README shows.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod attack;
+mod fuzz_corpus;
+mod load;
+mod readme;
+#[path = "../support/mod.rs"]
+mod support;

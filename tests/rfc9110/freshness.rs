@@ -1,0 +1,91 @@
+//! Heuristic freshness (RFC 9111, 4.2.2): a date that a layer adds must not make a response fresh.
+
+use std::{future::ready, sync::Arc};
+
+use axum::body::Body;
+use http::Request;
+use tower::{Layer, ServiceExt};
+use tower_conditional::{
+    EntityTag, FreshnessPolicy, PreconditionLayer, Representation, Validators,
+};
+
+use crate::support::{
+    handler::{self, day, known},
+    harness::{date, fetch, get, layer, reply, request, rows, run, send, CC, INM, LM},
+    note::{note, plain, service},
+};
+
+#[test]
+fn freshness_is_not_heuristic_by_a_generated_date() {
+    use FreshnessPolicy::{Leave, NoCache, OmitLastModified};
+    let table = r#"
+        silent | | private | public, must-revalidate | no-cache="set-cookie" | x="a, max-age=1"
+        spoken | private & Max-Age=0 | s-maxage=9 | no-cache | private, no-cache
+    "#;
+    for (row, freshness) in rows(table)
+        .flat_map(|row| [NoCache, OmitLastModified, Leave].map(|each| (row.clone(), each)))
+    {
+        for cell in &row[1..] {
+            let mut control: Vec<_> = cell.split(" & ").filter(|line| !line.is_empty()).collect();
+            let own: Vec<_> = control.iter().map(|line| (CC, *line)).collect();
+            let seen = send(&layer().0.freshness(freshness), get(&[]), reply(200, &own, "content"));
+            let silent = row[0] == "silent";
+            control.extend((silent && freshness == NoCache).then_some("no-cache"));
+            assert_eq!(seen.lines(CC), control, "{cell} {freshness:?}");
+            assert_eq!(
+                seen.line(LM).is_none(),
+                silent && freshness == OmitLastModified,
+                "{cell} {freshness:?}"
+            );
+        }
+    }
+    assert_eq!(fetch(&[], reply(200, &[("expires", "0")], "content")).line(CC), None);
+    // Where the inner service gave the date, its freshness is its own affair.
+    assert_eq!(fetch(&[], reply(200, &[(LM, &date(-60))], "content")).line(CC), None);
+}
+
+#[test]
+fn freshness_is_not_heuristic_by_the_date_of_a_source() {
+    let dated = known(Representation::Exists(Validators::new().last_modified(day(2))));
+    let ask = |layer, own: Option<&'static str>| {
+        let answer = move |_: &Request<Body>| match own {
+            Some(own) => reply(200, &[("cache-control", own)], "content"),
+            None => reply(200, &[], "content"),
+        };
+        let seen = run(handler::ask(layer, request("GET", "/", &[]), Arc::new(answer)));
+        let lines = seen
+            .response
+            .headers()
+            .get_all("cache-control")
+            .iter()
+            .map(|line| line.to_str().unwrap());
+        (lines.collect::<Vec<_>>().join(", "), seen.line(LM).is_some())
+    };
+    for (freshness, own, cache_control, has_date) in [
+        (FreshnessPolicy::NoCache, None, "no-cache", true),
+        (FreshnessPolicy::NoCache, Some("private"), "private, no-cache", true),
+        (FreshnessPolicy::NoCache, Some("max-age=5"), "max-age=5", true),
+        (FreshnessPolicy::OmitLastModified, None, "", false),
+        (FreshnessPolicy::OmitLastModified, Some("max-age=5"), "max-age=5", true),
+        (FreshnessPolicy::Leave, None, "", true),
+    ] {
+        let expected = (cache_control.to_owned(), has_date);
+        assert_eq!(ask(dated.clone().freshness(freshness), own), expected, "{freshness:?} {own:?}");
+    }
+}
+
+/// `OmitLastModified` sends no date that makes a silent response fresh, on a 304 neither: it
+/// updates what is stored.
+#[test]
+fn freshness_omits_the_date_of_a_304_as_of_the_200() {
+    let date = tower_conditional::HttpDate::from_unix_seconds(784_111_777).unwrap();
+    let current = Validators::new().etag(EntityTag::strong("v1").unwrap()).last_modified(date);
+    let known = PreconditionLayer::new(move |_| ready(Representation::from(current.clone())));
+    let service =
+        known.freshness(FreshnessPolicy::OmitLastModified).layer(service(&note("x"), plain));
+    let [first, second] = [&[][..], &[(INM, "\"v1\"")]].map(|lines| {
+        let seen = run(service.clone().oneshot(request("GET", "/", lines))).unwrap();
+        (seen.status().as_u16(), seen.headers().get(LM).cloned())
+    });
+    assert_eq!([first, second], [(200, None), (304, None)]);
+}

@@ -1,0 +1,105 @@
+//! `If-Modified-Since` (RFC 9110, 13.1.3).
+
+use tower_conditional::{FreshnessPolicy, InnerTags};
+
+use crate::{
+    last_modified::{compare, while_pending},
+    support::{
+        harness::{date, get, layer, reply, send, CC, IMS, LM},
+        origin::{one, tag_of, three, two, Site, OWN},
+        scripted_body::content,
+    },
+};
+
+#[test]
+fn if_modified_since_is_compared_by_order_with_a_given_date_and_by_equality_with_a_generated_one() {
+    compare(IMS, 0);
+}
+
+#[test]
+fn if_modified_since_does_not_match_while_a_date_is_pending() {
+    assert_eq!(while_pending(IMS), 200);
+}
+
+#[test]
+fn if_modified_since_is_200_after_a_rollback() {
+    let (layer, clock) = layer();
+    let ask = |second: u64, content: &'static str, given: i64, since: i64| {
+        clock.set(second);
+        send(&layer, get(&[(IMS, &date(since))]), reply(200, &[(LM, &date(given))], content))
+            .status()
+    };
+    assert_eq!(ask(10, "new", -100, -100), 304);
+    assert_eq!(ask(20, "old", -900, -100), 200, "the client's date belonged to newer content");
+    assert_eq!([ask(20, "old", -900, -900), ask(20, "old", -900, 11)], [304, 304]);
+    assert_eq!(ask(20, "other", -900, -900), 200, "one date, two contents");
+}
+
+#[test]
+fn if_modified_since_is_200_after_other_content_without_a_date() {
+    // 13.1.3: a client that was given no date may send the Date of the response.
+    for (name, layer, other) in [
+        ("own tag, no-store", layer().0, &[("etag", "\"b\""), (CC, "private, no-store")][..]),
+        ("no generated dates", layer().0.last_modified(false), &[]),
+        ("omitted", layer().0.freshness(FreshnessPolicy::OmitLastModified), &[]),
+        ("too large", layer().0.buffer_limit(3), &[]),
+        ("invalid date", layer().0, &[(LM, "yesterday")]),
+        ("untagged", layer().0, &[("content-type", "application/grpc")]),
+    ] {
+        let own = [(LM, &*date(-900))];
+        send(&layer, get(&[]), reply(200, &own, "old"));
+        assert_eq!(send(&layer, get(&[]), reply(200, other, "other")).content, b"other");
+        assert_eq!(
+            send(&layer, get(&[(IMS, &date(10))]), reply(200, &own, "old")).status(),
+            200,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn if_modified_since_is_200_after_a_change_within_its_second() {
+    // The same with and without `replace_inner_tags`: the inner tag says that the content changed.
+    for replaces in [false, true] {
+        let site = Site::new(|layer| {
+            layer.inner_tags(if replaces { InnerTags::Replace } else { InnerTags::Keep })
+        });
+        let changed = date(5);
+        site.answers(&[("etag", "\"a\""), (LM, &changed)], &one(), Some(12));
+        assert_eq!(site.ask("GET", &[]).line(LM), Some(&*changed));
+        site.answers(&[("etag", "\"b\""), (LM, &changed)], &three(), Some(15));
+        site.ask("GET", &[]);
+        let seen = site.ask("GET", &[(IMS, &changed)]);
+        assert_eq!(
+            (seen.status(), seen.content()),
+            (200, content(&three())),
+            "replaces: {replaces}"
+        );
+    }
+}
+
+#[test]
+fn if_modified_since_is_200_after_a_change_within_its_second_whose_tag_is_learned() {
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
+    let changed = date(5);
+    site.answers(&[("etag", "\"a\""), (LM, &changed)], &one(), Some(12));
+    site.break_off(&[]);
+    site.answers(&[("etag", "\"b\""), (LM, &changed)], &two(), Some(12));
+    site.ask("GET", &[]);
+    assert_eq!(site.ask("GET", &[]).line("etag"), Some(&*tag_of(&two())));
+    assert_eq!(site.ask("GET", &[(IMS, &changed)]).status(), 200);
+}
+
+#[test]
+fn if_modified_since_is_304_where_the_tag_is_learned() {
+    for learns in [false, true] {
+        let site = Site::new(|layer| {
+            layer.inner_tags(if learns { InnerTags::Learn } else { InnerTags::Keep })
+        });
+        let changed = date(0);
+        site.answers(&[("etag", OWN), (LM, &changed)], &one(), Some(12));
+        site.ask("GET", &[]);
+        site.ask("GET", &[]);
+        assert_eq!(site.ask("GET", &[(IMS, &changed)]).status(), 304, "learns: {learns}");
+    }
+}

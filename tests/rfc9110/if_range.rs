@@ -1,0 +1,123 @@
+//! `If-Range` (RFC 9110, 13.1.5): a part only of the version that the client holds.
+
+use std::convert::Infallible;
+
+use axum::body::Body;
+use http::Request;
+use tower::{service_fn, Layer, ServiceExt};
+use tower_conditional::{ConditionalLayer, EntityTag, InnerTags, Representation, Validators};
+
+use crate::{
+    range::ranges,
+    support::{
+        handler::{self, day, exists, known},
+        harness::{date, get, layer, reply, request, run, send, tag, LM},
+        origin::{one, two, Site},
+        scripted_body::{content, data, Step},
+    },
+};
+
+#[test]
+fn if_range_with_a_validator_of_the_layer_gets_the_whole() {
+    // 13.1.5. The inner service does not know such a validator; one that ignores If-Range would
+    // splice two versions.
+    let passes = |layer: &ConditionalLayer, uri, validator: &str| {
+        let asked = request("GET", uri, &[("range", "bytes=0-4"), ("if-range", validator)]);
+        let headers = send(layer, asked, reply(200, &[], "whole")).forwarded.headers;
+        assert_eq!(headers.contains_key("range"), headers.contains_key("if-range"), "{validator}");
+        headers.contains_key("range")
+    };
+    let (made, varied) = (tag("x"), format!("{}-0123abcd\"", tag("x").trim_end_matches('"')));
+    for ours in [&made, &varied, &format!("W/{made}"), &date(5), "Sunday, 22-Nov-26 12:00:05 GMT"] {
+        assert!(!passes(&layer().0, "/", ours), "{ours}");
+    }
+    for foreign in ["\"6b0315fb.0d89f31a-c8\"", &made.to_uppercase(), "stale"] {
+        assert!(passes(&layer().0, "/", foreign), "{foreign}");
+    }
+    // What the inner service itself was seen to supply is its own business.
+    let (layer, _) = layer();
+    let own = [("etag", &*made), (LM, &*date(5)), ("accept-ranges", "bytes")];
+    send(&layer, get(&[]), reply(200, &own, "whole"));
+    assert!(passes(&layer, "/", &made) && passes(&layer, "/", &date(5)));
+    assert!(!passes(&layer, "/elsewhere", &made));
+}
+
+#[test]
+fn if_range_with_the_tag_of_a_layer_inside_itself_gets_the_whole() {
+    let (layer, _) = layer();
+    let inner = service_fn(|request: Request<Body>| {
+        let response = ranges("one")(request.headers());
+        async { Ok::<_, Infallible>(response) }
+    });
+    let twice = layer.layer(layer.layer(inner));
+    assert_eq!(run(twice.clone().oneshot(get(&[]))).unwrap().headers()["etag"], *tag("one"));
+    let again =
+        run(twice.oneshot(get(&[("range", "bytes=1-"), ("if-range", &tag("one"))]))).unwrap();
+    assert_eq!(again.status(), 200);
+}
+
+#[test]
+fn if_range_is_evaluated_by_what_the_source_knows() {
+    let (now, then) = (day(2).to_string(), day(1).to_string());
+    let dated = Validators::new().etag(EntityTag::strong("v1").unwrap()).last_modified(day(2));
+    for (current, if_range, keeps) in [
+        (Representation::from(dated.clone()), None, true),
+        (dated.clone().into(), Some("\"v1\""), true),
+        (dated.clone().into(), Some("\"v0\""), false),
+        (dated.clone().into(), Some("W/\"v1\""), false),
+        (dated.clone().into(), Some("v1"), false),
+        (dated.clone().into(), Some(&*now), true),
+        (dated.into(), Some(&*then), false),
+        (exists("W/\"v1\""), Some("\"v1\""), false),
+        (exists("\"v1\""), Some(&*now), false),
+        (Representation::Missing, Some("\"v0\""), true),
+        (Representation::Unknown, Some("\"v0\""), true),
+    ] {
+        let mut lines = vec![("range", "bytes=0-1")];
+        lines.extend(if_range.map(|value| ("if-range", value)));
+        let seen = handler::send(known(current.clone()), "GET", &lines);
+        assert_eq!(seen.forwards("range"), keeps, "{current:?} {if_range:?}");
+        assert_eq!(
+            seen.forwards("if-range"),
+            keeps && if_range.is_some(),
+            "{current:?} {if_range:?}"
+        );
+    }
+}
+
+#[test]
+fn if_range_resumes_on_another_server_and_never_with_another_version() {
+    let server = |etag: &'static str, steps: &[Step]| {
+        let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace).ranges(true));
+        site.answers(&[("etag", etag), ("accept-ranges", "bytes")], steps, Some(12));
+        site.ask("GET", &[]);
+        site
+    };
+    let (one, two) = (server("\"1\"", &[data(5), data(7)]), server("\"2\"", &[data(5), data(7)]));
+    let first = one.ask("GET", &[("range", "bytes=0-6")]);
+    let tag = first.line("etag").unwrap();
+    let rest = two.ask("GET", &[("range", "bytes=7-"), ("if-range", tag)]);
+    assert_eq!((first.status(), rest.status()), (206, 206));
+    assert_eq!([first.content(), rest.content()].concat(), content(&[data(5), data(7)]));
+    assert!(!two.shows("range"), "the other server's tag means nothing to it");
+
+    // Swapped in between: not known yet, then known; never spliced.
+    two.answers(&[("etag", "\"3\"")], &[data(12)], Some(12));
+    for _ in 0..2 {
+        let rest = two.ask("GET", &[("range", "bytes=7-"), ("if-range", tag)]);
+        assert_eq!((rest.status(), rest.content()), (200, content(&[data(12)])));
+    }
+}
+
+#[test]
+fn if_range_with_a_date_does_not_resume_with_another_version() {
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace).ranges(true));
+    let changed = date(5);
+    // The client takes some bytes of the first version, and its date.
+    site.answers(&[("etag", "\"a\""), (LM, &changed)], &one(), Some(12));
+    site.break_off(&[]);
+    site.answers(&[("etag", "\"b\""), (LM, &changed)], &two(), Some(12));
+    site.ask("GET", &[]);
+    let seen = site.ask("GET", &[("range", "bytes=7-"), ("if-range", &changed)]);
+    assert_eq!((seen.status(), seen.content()), (200, content(&two())), "two versions in one file");
+}

@@ -1,0 +1,229 @@
+//! `If-Unmodified-Since` (RFC 9110, 13.1.4): above all with dates that a layer generated, which
+//! nothing else can evaluate.
+
+use std::{convert::Infallible, future::ready};
+
+use axum::body::Body;
+use http::{Method, Request, Response};
+use tower::{service_fn, Layer, ServiceBuilder, ServiceExt};
+use tower_conditional::{ConditionalLayer, PreconditionLayer, Representation};
+
+use crate::{
+    last_modified::{compare, while_pending},
+    support::{
+        handler::exists,
+        harness::{
+            self, date, get, layer, reply, request, run, send, status, Lines, IMS, INM, IUS, LM,
+        },
+        note::{lose, moody, note, plain, put, service, status_of, write, Note},
+    },
+};
+
+#[test]
+fn if_unmodified_since_is_compared_by_order_with_a_given_date_and_by_equality_with_a_generated_one()
+{
+    compare(IUS, 1);
+}
+
+#[test]
+fn if_unmodified_since_fails_while_a_date_is_pending() {
+    assert_eq!(while_pending(IUS), 412);
+}
+
+#[test]
+fn if_unmodified_since_does_not_depend_on_if_modified_since() {
+    let own = [(LM, &*date(-60))];
+    for other in [&[][..], &[(IMS, &*date(-90))], &[(INM, "\"x\""), (IMS, &*date(-90))]] {
+        assert_eq!(status(&[other, &[(IUS, &*date(5))]].concat(), &own), 200, "{other:?}");
+    }
+}
+
+#[test]
+fn if_unmodified_since_holds_after_the_last_sight_of_other_content() {
+    let (layer, clock) = layer();
+    let own = [(LM, &*date(-900))];
+    send(&layer, get(&[]), reply(200, &own, "one"));
+    clock.set(20);
+    send(&layer, get(&[]), reply(200, &own, "two"));
+    clock.set(50);
+    assert_eq!(send(&layer, get(&[(IUS, &date(30))]), reply(200, &own, "two")).status(), 200);
+}
+
+#[test]
+fn if_unmodified_since_with_a_generated_date_is_compared_by_equality() {
+    let (conditional, clock) = layer();
+    let note = Note::of("old");
+    let service = PreconditionLayer::from_get().layer(conditional.layer(note.service()));
+    let put = |line: &str| {
+        let request = write("PUT", &[(IUS, line)], "old");
+        run(service.clone().oneshot(request)).unwrap().status().as_u16()
+    };
+    run(service.clone().oneshot(request("GET", "/note", &[]))).unwrap();
+    clock.set(60);
+    let read = run(service.clone().oneshot(request("GET", "/note", &[]))).unwrap();
+    assert_eq!(read.headers()[LM], date(10));
+    assert_eq!([put(&date(10)), put(&date(9)), put(&date(11))], [204, 412, 412]);
+    // In the second of a change no date can stand for the content.
+    *note.content.lock().unwrap() = Some("new".to_owned());
+    assert_eq!([put(&date(10)), put(&date(60))], [412, 412]);
+}
+
+/// A date that the client got is not ignored when it comes back, whatever the content is now.
+#[test]
+fn if_unmodified_since_with_a_generated_date_is_412_whatever_the_content_has_become() {
+    let mut lost = Vec::new();
+    for theirs in ["other", "larger than the limit is", "slow", "secret", "varied", "untagged"] {
+        let (conditional, clock) = layer();
+        let note = note("old");
+        let conditional = conditional.buffer_limit(16);
+        let service = PreconditionLayer::from_get().layer(conditional.layer(service(&note, moody)));
+        let (date, status) =
+            run(lose(service, &clock, || *note.lock().unwrap() = theirs.to_owned()));
+        assert_eq!(date, Some(harness::date(10)));
+        if status != 412 {
+            lost.push((theirs, status));
+        }
+    }
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
+/// What the handler dates is evaluated by that date, whatever another layer knows, or does not.
+#[test]
+fn if_unmodified_since_is_compared_with_the_handlers_date_where_the_source_knows_none() {
+    for known in [Representation::Unknown, exists("\"v1\"")] {
+        let note = note("old");
+        let service =
+            service(&note, |content| reply(200, &[(LM, "Mon, 07 Nov 1994 08:49:37 GMT")], content));
+        let state = known.clone();
+        let service = PreconditionLayer::new(move |_| ready(state.clone())).layer(service);
+        let service = PreconditionLayer::from_get().layer(service);
+        for (date, expected) in
+            [("Sun, 06 Nov 1994 08:49:37 GMT", 412), ("Mon, 07 Nov 1994 08:49:37 GMT", 204)]
+        {
+            let status = run(status_of(service.clone(), put(&[(IUS, date)], "new")));
+            assert_eq!(status, expected, "{known:?}: {date}");
+        }
+    }
+}
+
+/// A date that is not sent yet counts, too, where a layer in between changed the tag.
+#[test]
+fn if_unmodified_since_is_412_while_a_date_is_pending_behind_a_layer_that_weakens_tags() {
+    let weaken = |mut response: Response<tower_conditional::ResponseBody<Body>>| {
+        if let Some(tag) = response.headers_mut().get_mut("etag") {
+            *tag = format!("W/{}", tag.to_str().unwrap()).parse().unwrap();
+        }
+        response
+    };
+    let (conditional, clock) = layer();
+    let note = note("old");
+    let inner = ServiceBuilder::new()
+        .map_response(weaken)
+        .layer(conditional)
+        .service(service(&note, plain));
+    let service = PreconditionLayer::from_get().layer(inner);
+    let get = || run(service.clone().oneshot(request("GET", "/note", &[]))).unwrap();
+    let held = get().headers()[LM].to_str().unwrap().to_owned();
+    clock.set(20);
+    get();
+    *note.lock().unwrap() = "theirs".to_owned();
+    assert_eq!(run(status_of(service.clone(), put(&[(IUS, &*held)], "mine"))), 412);
+}
+
+/// A layer that was made after a deploy, or on another server, does not know the dates that the
+/// first one generated. It can tell that they are none of the inner service's, once it has seen
+/// that this gives none; and lets pass what it cannot tell.
+#[test]
+fn if_unmodified_since_with_a_date_of_another_layer_is_412_once_the_resource_was_seen() {
+    let dated = [(LM, "Sun, 06 Nov 1994 08:49:37 GMT")];
+    let fetch = |layer: &ConditionalLayer, uri: &str, own: Lines<'_>| {
+        send(layer, request("GET", uri, &[]), reply(200, own, "content"));
+    };
+    for (case, seen, expected) in [
+        ("nothing was seen", &[][..], 204),
+        ("another one was", &[("/", &[][..])], 204),
+        ("the inner service does not date it", &[("/note", &[])], 412),
+        ("it dates it", &[("/note", &dated)], 204),
+        ("it dates others", &[("/file", &dated), ("/note", &[])], 412),
+        ("it was dated before", &[("/note", &dated), ("/note", &[])], 412),
+        ("it is dated now", &[("/note", &[]), ("/note", &dated)], 204),
+    ] {
+        let (layer, clock) = layer();
+        let held = send(&layer, request("GET", "/note", &[]), reply(200, &[], "old"));
+        let held = held.line(LM).unwrap();
+        clock.set(20);
+        let layer = clock.layer();
+        clock.set(30);
+        seen.iter().for_each(|(uri, own)| fetch(&layer, uri, own));
+        let inner = service_fn(|_: Request<Body>| {
+            ready(Ok::<_, Infallible>(reply(204, &[], Body::empty())))
+        });
+        assert_eq!(
+            run(status_of(layer.layer(inner), put(&[(IUS, held)], "mine"))),
+            expected,
+            "{case}"
+        );
+        let elsewhere = layer
+            .clone()
+            .handle_when(|parts| parts.method != Method::GET || parts.uri.path() != "/note");
+        assert_eq!(
+            run(status_of(elsewhere.layer(inner), put(&[(IUS, held)], "mine"))),
+            204,
+            "{case}, it is left alone"
+        );
+        let undated = layer.last_modified(false);
+        assert_eq!(
+            run(status_of(undated.layer(inner), put(&[(IUS, held)], "mine"))),
+            204,
+            "{case}, nothing is generated"
+        );
+    }
+}
+
+/// A write has other fields than a read. What was generated for the read is known all the same.
+#[test]
+fn if_unmodified_since_with_a_generated_date_is_412_whatever_handle_when_says() {
+    let (layer, clock) = layer();
+    let layer = layer.handle_when(|parts| parts.headers.contains_key("accept"));
+    let read = send(&layer, request("GET", "/note", &[("accept", "*/*")]), reply(200, &[], "old"));
+    clock.set(60);
+    let inner =
+        service_fn(|_: Request<Body>| ready(Ok::<_, Infallible>(reply(204, &[], Body::empty()))));
+    let write = put(&[(IUS, read.line(LM).unwrap())], "mine");
+    assert_eq!(run(status_of(layer.layer(inner), write)), 412);
+}
+
+/// A handler that checks inside its transaction, as the documentation asks, knows nothing of a
+/// generated date.
+#[cfg(feature = "axum")]
+#[test]
+fn if_unmodified_since_with_a_generated_date_does_not_reach_a_handler_that_ignores_it() {
+    use axum::{extract::State, routing::get, Router};
+    use http::StatusCode;
+    use tower_conditional::{EntityTag, Preconditions};
+
+    use crate::support::note::{text, Text};
+
+    async fn read(State(note): State<Text>) -> (EntityTag, String) {
+        (EntityTag::of(text(&note).as_bytes()), text(&note))
+    }
+    async fn write(
+        State(note): State<Text>,
+        asked: Preconditions,
+        new: String,
+    ) -> axum::response::Result<StatusCode> {
+        let mut note = note.lock().unwrap();
+        asked.check(&Method::PUT, EntityTag::of(note.as_bytes()))?;
+        *note = new;
+        Ok(StatusCode::NO_CONTENT)
+    }
+
+    let (conditional, clock) = layer();
+    let note = note("old");
+    let app = Router::new()
+        .route("/note", get(read).put(write))
+        .with_state(note.clone())
+        .layer(conditional);
+    let seen = run(lose(app, &clock, || *note.lock().unwrap() = "theirs".to_owned()));
+    assert_ne!(seen.1, 204, "{seen:?}");
+}

@@ -1,0 +1,243 @@
+//! `Range` (RFC 9110, 14): parts that the inner service serves, and those that the layer cuts
+//! (`ranges`).
+
+use axum::body::Body;
+use http::{HeaderMap, Response};
+use tower_conditional::InnerTags;
+
+use crate::support::{
+    harness::{ask, date, fetch, get, layer, reply, tag, Lines, IM, IMS, INM, IUS, LM},
+    origin::{one, ours, tag_of, Site, OWN},
+    scripted_body::{content, data, trailers},
+};
+
+/// Answers as a service does that knows ranges and no validators.
+pub(crate) fn ranges(content: &'static str) -> impl Fn(&HeaderMap) -> Response<Body> {
+    move |headers| match headers.contains_key("range") {
+        true => reply(206, &[("content-range", "bytes 1-2/3")], &content[1..]),
+        false => reply(200, &[("accept-ranges", "bytes")], content),
+    }
+}
+
+#[test]
+fn range_is_not_served_for_a_stale_validator_of_the_layer() {
+    // 14.2: a range is a part of what the preconditions selected.
+    for (name, validator) in
+        [("if-range", tag("one")), ("if-range", date(10)), (IM, tag("one")), (IUS, date(10))]
+    {
+        let (layer, _) = layer();
+        assert_eq!(ask(&layer, get(&[]), ranges("one")).gist().3, Some(&*date(10)));
+        let again = ask(&layer, get(&[(name, &validator), ("range", "bytes=1-")]), ranges("two"));
+        assert_eq!(
+            again.status(),
+            if name == "if-range" { 200 } else { 412 },
+            "{name}: {validator}"
+        );
+    }
+}
+
+#[test]
+fn range_is_not_served_for_a_tag_that_nothing_has() {
+    // 13.1.1: the same answer as without Range.
+    let suffixed = format!("{}-gzip\"", tag("one").trim_end_matches('"'));
+    for (name, line, status) in [
+        ("if-range", &*suffixed, 200),
+        (IM, &suffixed, 412),
+        (IM, "\"v1\"", 412),
+        (IM, "\"v1\", W/\"v2\"", 412),
+        (IM, "v1", 412),
+        (IM, "*", 206),
+        (INM, "\"v1\"", 206),
+    ] {
+        let layer = layer().0.ignore_tag_suffixes(["-gzip"]);
+        assert_eq!(ask(&layer, get(&[]), ranges("one")).status(), 200);
+        let part = ask(&layer, get(&[(name, line), ("range", "bytes=1-")]), ranges("two"));
+        assert_eq!(part.status(), status, "{name}: {line}");
+        let whole = ask(&layer, get(&[(name, line)]), ranges("two"));
+        assert_eq!(whole.status() == 412, status == 412, "{name}: {line}, without Range");
+    }
+}
+
+#[test]
+fn range_is_evaluated_after_the_preconditions() {
+    // 14.2 and 13.2.2, step 5.
+    let own = [("etag", "\"a\""), (LM, &*date(-60)), ("content-range", "bytes 0-4/9")];
+    let (on_date, before) = (date(-60), date(-90));
+    for (name, text, expected) in [
+        (INM, "\"a\"", 304),
+        (INM, "\"z\"", 206),
+        (IM, "\"a\"", 206),
+        (IM, "\"z\"", 412),
+        (IMS, &on_date, 304),
+        (IUS, &before, 412),
+    ] {
+        let asked = (name, text);
+        let seen = fetch(&[asked, ("range", "bytes=0-4")], reply(206, &own, "conte"));
+        assert_eq!(
+            (seen.status(), seen.content.len()),
+            (expected, if expected == 206 { 5 } else { 0 }),
+            "{asked:?}"
+        );
+        assert_eq!(seen.line("content-range").is_some(), expected == 206);
+    }
+    // A part is never hashed, and without validators it proves nothing.
+    for code in [206, 200] {
+        let seen = fetch(&[], reply(code, &[("content-range", "bytes 0-2/9")], "con"));
+        assert_eq!(seen.gist(), (code, "con", None, None));
+    }
+    assert_eq!(fetch(&[(INM, "*")], reply(206, &[], "con")).status(), 206);
+}
+
+#[test]
+fn range_is_not_forwarded_where_the_preconditions_are_not() {
+    // The client holds all of it, and asks for more with the tag it has: 304 (RFC 9110, 13.2.2 and
+    // 14.2).
+    for learns in [false, true] {
+        let site = Site::new(|layer| {
+            layer.inner_tags(if learns { InnerTags::Learn } else { InnerTags::Keep })
+        });
+        site.answers(&[("etag", OWN)], &one(), Some(12));
+        site.ask("GET", &[]);
+        site.ask("GET", &[]);
+        // A file server: it answers 416 unless the preconditions come first.
+        let answer = || {
+            site.origin.borrow_mut().status = 416;
+            site.answers(&[("content-range", "bytes */12")], &[], Some(0));
+        };
+        answer();
+        site.ask("GET", &[("range", "bytes=12-"), (INM, OWN)]);
+        assert!(site.shows(INM) || !site.shows("range"), "learns: {learns}");
+    }
+}
+
+#[test]
+fn range_has_the_tag_of_the_whole() {
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
+    let part = |lines: Lines<'_>, own: &str| {
+        let mut origin = site.origin.borrow_mut();
+        (origin.status, origin.steps, origin.size) = (206, vec![data(5)], Some(5));
+        origin.lines = vec![
+            ("etag".to_owned(), own.to_owned()),
+            ("content-range".to_owned(), "bytes 0-4/12".to_owned()),
+        ];
+        drop(origin);
+        let seen = site.ask("GET", &[lines, &[("range", "bytes=0-4")]].concat());
+        (seen.status(), seen.line("etag").map(str::to_owned), site.shows("range"))
+    };
+    assert_eq!(part(&[], OWN), (206, None, true), "nothing is known yet");
+    site.origin.borrow_mut().status = 200;
+    site.answers(&[("etag", OWN)], &[data(5), data(7)], Some(12));
+    site.ask("GET", &[]);
+
+    assert_eq!(part(&[], OWN), (206, Some(ours()), true));
+    assert_eq!(part(&[], "\"other\""), (206, None, true));
+    assert_eq!(
+        part(&[(INM, &ours())], OWN),
+        (304, Some(ours()), false),
+        "the whole is asked for, to be evaluated"
+    );
+    // Whether the part is the right one is not for the inner service to say.
+    for line in [("if-range", &*ours()), ("if-range", OWN), (IM, &ours())] {
+        assert!(!part(&[line], OWN).2, "{line:?}");
+    }
+}
+
+#[test]
+fn range_is_served_by_the_layer_if_it_is_one_and_the_content_has_a_tag() {
+    let site = Site::new(|layer| layer.ranges(true).buffer_limit(100));
+    let steps = [data(5), data(7)];
+    let whole = content(&steps);
+    site.answers(&[("content-digest", "x"), ("content-type", "a")], &steps, Some(12));
+    let tag = tag_of(&steps);
+    let (modified, later) = (date(10), date(9));
+    for (lines, status, range) in [
+        (&[("range", "bytes=0-0")][..], 206, Some(0..1)),
+        (&[("range", "bytes=3-6")], 206, Some(3..7)),
+        (&[("range", "bytes=5-")], 206, Some(5..12)),
+        (&[("range", "bytes=-4")], 206, Some(8..12)),
+        (&[("range", "bytes=0-99")], 206, Some(0..12)),
+        (&[("range", "bytes=12-")], 416, None),
+        (&[("range", "bytes=0-1,4-5")], 200, None),
+        (&[("range", "bytes=0-1"), ("range", "bytes=0-1")], 200, None),
+        (&[("range", "lines=0-1")], 200, None),
+        (&[("range", "bytes=3-6"), ("if-range", &tag)], 206, Some(3..7)),
+        (&[("range", "bytes=3-6"), ("if-range", "\"x\"")], 200, None),
+        (&[("range", "bytes=3-6"), ("if-range", &format!("W/{tag}"))], 200, None),
+        (&[("range", "bytes=3-6"), ("if-range", &modified)], 206, Some(3..7)),
+        (&[("range", "bytes=3-6"), ("if-range", &later)], 200, None),
+        (&[("range", "bytes=99-"), ("if-range", "\"x\"")], 200, None),
+        (&[("range", "bytes=3-6"), (INM, &tag)], 304, None),
+        (&[("range", "bytes=3-6"), (IM, "\"x\"")], 412, None),
+        (&[("range", "bytes=3-6"), (IM, &tag)], 206, Some(3..7)),
+    ] {
+        site.ask("GET", &[]);
+        let seen = site.ask("GET", lines);
+        assert_eq!(seen.status(), status, "{lines:?}");
+        let (expected, content_range) = match (status, range) {
+            (206, Some(range)) => {
+                let text = format!("bytes {}-{}/12", range.start, range.end - 1);
+                assert_eq!(seen.line("content-length"), Some(&*range.len().to_string()));
+                assert_eq!(seen.line("content-digest"), None);
+                (&whole[range], Some(text))
+            }
+            (416, _) => (&[][..], Some("bytes */12".to_owned())),
+            (200, _) => (&whole[..], None),
+            _ => (&[][..], None),
+        };
+        assert_eq!(seen.content(), expected, "{lines:?}");
+        assert_eq!(seen.line("content-range"), content_range.as_deref(), "{lines:?}");
+        assert_eq!(seen.line("etag"), Some(&*tag), "{lines:?}");
+        if matches!(status, 200 | 206) {
+            assert_eq!(seen.line("accept-ranges"), Some("bytes"), "{lines:?}");
+        }
+    }
+    let seen = site.ask("HEAD", &[("range", "bytes=0-1")]);
+    assert_eq!(seen.status(), 200);
+    site.answers(&[("accept-ranges", "none")], &steps, Some(12));
+    assert_eq!(site.ask("GET", &[("range", "bytes=0-1")]).status(), 200, "none means none");
+    site.answers(&[("etag", "W/\"weak\"")], &steps, Some(12));
+    assert_eq!(
+        site.ask("GET", &[("range", "bytes=0-1")]).status(),
+        200,
+        "a weak tag does not name bytes"
+    );
+    site.answers(&[], &steps, None);
+    assert_eq!(
+        site.ask("GET", &[("range", "bytes=0-1")]).status(),
+        206,
+        "it was read, so that its length is known"
+    );
+}
+
+#[test]
+fn range_of_chunked_content_has_one_framing() {
+    let site = Site::new(|layer| layer.ranges(true).buffer_limit(100));
+    site.answers(&[("transfer-encoding", "chunked")], &one(), None);
+    let seen = site.ask("GET", &[("range", "bytes=3-6")]);
+    assert_eq!(seen.status(), 206);
+    assert_eq!((seen.line("content-length"), seen.line("transfer-encoding")), (Some("4"), None));
+}
+
+#[test]
+fn range_announces_no_trailers() {
+    let site = Site::new(|layer| layer.ranges(true).buffer_limit(100));
+    site.answers(&[("trailer", "x-sum"), ("content-length", "12")], &[data(12), trailers()], None);
+    let seen = site.ask("GET", &[("range", "bytes=3-6")]);
+    assert_eq!((seen.status(), seen.line("trailer")), (206, None));
+}
+
+#[test]
+fn range_of_the_last_bytes_of_nothing_is_200() {
+    // RFC 9110, 14.1.2: a suffix range is satisfiable if its length is not zero.
+    let site = Site::new(|layer| layer.ranges(true).buffer_limit(100));
+    site.answers(&[], &[], Some(0));
+    assert_eq!(site.ask("GET", &[("range", "bytes=-5")]).status(), 200);
+}
+
+#[test]
+fn range_is_offered_in_the_response_to_head() {
+    let site = Site::new(|layer| layer.ranges(true).buffer_limit(100));
+    site.answers(&[("content-length", "12")], &one(), Some(12));
+    assert_eq!(site.ask("GET", &[]).line("accept-ranges"), Some("bytes"));
+    assert_eq!(site.ask("HEAD", &[]).line("accept-ranges"), Some("bytes"));
+}

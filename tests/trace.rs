@@ -1,0 +1,71 @@
+//! What `tracing` tells of decisions. Alone in its program: what another thread does first, without
+//! a listener, would switch the event off for all.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::{
+    fmt::{Debug, Write},
+    sync::{Arc, Mutex},
+};
+
+use tracing::{
+    field::{Field, Visit},
+    span::{Attributes, Id, Record},
+    Event, Level, Metadata, Subscriber,
+};
+
+use crate::support::harness::{get, layer, reply, request, send, tag, INM};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("tower_conditional")
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        assert_eq!(*event.metadata().level(), Level::DEBUG);
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        write!(self.0, "{}={value:?} ", field.name()).unwrap();
+    }
+}
+
+#[test]
+fn tracing_tells_every_decision_once() {
+    let log = Log::default();
+    let (layer, _clock) = layer();
+    tracing::subscriber::with_default(log.clone(), || {
+        send(&layer, get(&[]), reply(200, &[], "content"));
+        send(&layer, get(&[(INM, &tag("content"))]), reply(200, &[], "content"));
+        send(&layer, request("POST", "/", &[]), reply(201, &[], ""));
+    });
+    let lines = log.0.lock().unwrap();
+    let told =
+        |outcome, status| format!("message=conditional request outcome={outcome} status={status} ");
+    let expected = [told("Tagged", 200), told("NotModified", 304), told("LeftAlone(Method)", 201)];
+    assert_eq!(lines[..], expected);
+}
