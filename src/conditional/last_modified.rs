@@ -96,7 +96,8 @@ impl ResponseContext {
         let strong = |tag: &EntityTag| (!tag.is_weak()).then(|| HeaderValue::from(tag));
         let inner = fields.etag.value().and_then(strong);
         // A tag of the layer's own says nothing to the inner service.
-        let sent = if inner.is_some() { tag.and_then(|tag| strong(&tag.tag)) } else { None };
+        let own = tag.and_then(|tag| strong(&tag.tag));
+        let (sent, generated) = if inner.is_some() { (own, None) } else { (None, own) };
         let given = fields.last_modified.value().copied();
         let length = match (is_part, &fields.content_length) {
             (true, _) => self.complete_length(),
@@ -104,10 +105,10 @@ impl ResponseContext {
             (false, _) => None,
         };
         let date = given.filter(|given| date.date() == Some(*given));
-        if sent.is_none() && date.is_none() {
+        if sent.is_none() && generated.is_none() && date.is_none() {
             return;
         }
-        let new = InnerValidator { variant, sent, inner, date, length };
+        let new = InnerValidator { variant, sent, inner, date, generated, length };
         request.config.inner_validators.note(request.key.resource(), new);
     }
 

@@ -105,8 +105,9 @@ impl<'a> RequestHead<'a> {
         let Some(date) = preconditions.if_unmodified_since_date() else { return false };
         let dates = config.dates.get();
         config.last_modified
-            && self.serves_reads(config)
-            && dates.is_some_and(|dates| dates.may_have_generated(&request.key, date))
+            && dates.is_some_and(|dates| {
+                dates.may_have_generated(&request.key, date, || self.serves_reads(config))
+            })
     }
 
     /// Returns the validators that an outer layer knows for the representation.

@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[test]
-fn if_modified_since_is_compared_by_order_with_a_given_date_and_by_equality_with_a_generated_one() {
+fn if_modified_since_is_compared_by_equality() {
     compare(IMS, 0);
 }
 
@@ -31,7 +31,8 @@ fn if_modified_since_is_200_after_a_rollback() {
     };
     assert_eq!(ask(10, "new", -100, -100), 304);
     assert_eq!(ask(20, "old", -900, -100), 200, "the client's date belonged to newer content");
-    assert_eq!([ask(20, "old", -900, -900), ask(20, "old", -900, 11)], [304, 304]);
+    // A date from before the start that came after other content may have been sent with that.
+    assert_eq!([ask(20, "old", -900, -900), ask(20, "old", -900, 11)], [200, 200]);
     assert_eq!(ask(20, "other", -900, -900), 200, "one date, two contents");
 }
 
@@ -96,7 +97,7 @@ fn if_modified_since_is_304_where_the_tag_is_learned() {
         let site = Site::new(|layer| {
             layer.inner_tags(if learns { InnerTags::Learn } else { InnerTags::Keep })
         });
-        let changed = date(0);
+        let changed = date(-60);
         site.answers(&[("etag", OWN), (LM, &changed)], &one(), Some(12));
         site.ask("GET", &[]);
         site.ask("GET", &[]);
