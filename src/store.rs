@@ -9,6 +9,7 @@ mod dates;
 mod inner_validators;
 mod learned_tags;
 mod resource_key;
+mod unfinished;
 
 pub(crate) use self::{
     content_cache::{CachedContent, ContentCache, ContentTag, Frames, HashedTag},
@@ -17,4 +18,5 @@ pub(crate) use self::{
     inner_validators::{InnerValidator, InnerValidators},
     learned_tags::{fingerprint, LearnedTags},
     resource_key::{path, Fields, Key, KeyFn, KeyReader, Keys, Name, RequestKey},
+    unfinished::Unfinished,
 };

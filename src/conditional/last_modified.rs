@@ -105,9 +105,6 @@ impl ResponseContext {
             (false, _) => None,
         };
         let date = given.filter(|given| date.date() == Some(*given));
-        if sent.is_none() && generated.is_none() && date.is_none() {
-            return;
-        }
         let new = InnerValidator { variant, sent, inner, date, generated, length };
         request.config.inner_validators.note(request.key.resource(), new);
     }

@@ -17,7 +17,7 @@ use crate::{
     body::{FrameHasher, OnComplete, ResponseBody, Size},
     fields::append_field,
     outcome::Reason,
-    rules::{complete_length, EntityTag, SingleField, TakesTrailers},
+    rules::{complete_length, content_range, EntityTag, SingleField, TakesTrailers},
     store::{fingerprint, HashedTag, Key},
     validators::{ineligible, Digest, ResponseFields},
 };
@@ -126,6 +126,13 @@ impl LearnableContent {
         let store = move |tag| learned.insert(key, fingerprint, tag);
         self.is_settled.then(|| OnComplete::Learn(Box::new(store)))
     }
+
+    /// Returns what keeps the hash of the parts up to `next`, once they were sent.
+    fn keep_when_sent(&self, request: &RequestContext, next: u64) -> OnComplete {
+        let unfinished = Arc::clone(&request.config.unfinished);
+        let content = (self.key, self.fingerprint);
+        OnComplete::Continue(Box::new(move |hash| unfinished.keep(content, next, hash)))
+    }
 }
 
 impl ResponseContext {
@@ -137,8 +144,13 @@ impl ResponseContext {
     ) {
         let takes_trailers = self.request.extras().takes_trailers;
         let is_wanted = self.learnable.is_some() || takes_trailers != TakesTrailers::Never;
-        if !is_wanted || self.request.is_head() || self.head.status != StatusCode::OK {
+        if !is_wanted || self.request.is_head() {
             return;
+        }
+        match self.head.status {
+            StatusCode::OK => {}
+            StatusCode::PARTIAL_CONTENT => return self.hash_part_while_sent::<D, B>(body),
+            _ => return,
         }
         let length = self.length(body);
         let is_unread =
@@ -158,5 +170,31 @@ impl ResponseContext {
         let size = Size { exact: length, least: body.size_hint().lower() };
         let counters = Arc::clone(&self.request.config.reporter.counters);
         body.hash(FrameHasher::new::<D>(variant, size, on_complete, counters));
+    }
+
+    /// Has a part hashed while it is sent, if it is the first, or follows the one before without a
+    /// gap: so the tag of a file is learned, too, that is only asked for in parts.
+    fn hash_part_while_sent<D: Digest, B: Body>(&mut self, body: &mut ResponseBody<B>) {
+        let (request, Some(learnable)) = (&self.request, &self.learnable) else { return };
+        let part = self.head.headers.get(CONTENT_RANGE).and_then(content_range);
+        let Some((range, length)) = part else { return };
+        let on_complete = if range.end == length {
+            learnable.store_when_sent(request)
+        } else {
+            learnable.is_settled.then(|| learnable.keep_when_sent(request, range.end))
+        };
+        let Some(on_complete) = on_complete else { return };
+        let bytes = range.end - range.start;
+        let size = Size { exact: Some(bytes), least: bytes };
+        let counters = Arc::clone(&request.config.reporter.counters);
+        let hasher = if range.start == 0 {
+            let variant = self.fields.is_negotiated.then(|| self.head.headers.clone());
+            FrameHasher::new::<D>(variant, size, on_complete, counters)
+        } else {
+            let content = (learnable.key, learnable.fingerprint);
+            let Some(hash) = request.config.unfinished.take(content, range.start) else { return };
+            FrameHasher::resume(hash, size, on_complete, counters)
+        };
+        body.hash(hasher);
     }
 }

@@ -42,7 +42,12 @@ impl ResponseContext {
         }
         // Only a 200 is the whole representation.
         if self.head.status != StatusCode::OK {
-            return BodyPlan::PassThrough(Reason::Status);
+            let is_part = self.head.status == StatusCode::PARTIAL_CONTENT;
+            return if is_part && self.learnable.is_some() {
+                BodyPlan::Stream(Reason::Status)
+            } else {
+                BodyPlan::PassThrough(Reason::Status)
+            };
         }
         // The outer layer adds the tag of its source, once that is known to be of this content.
         let known = request.extras().known.as_ref();

@@ -430,7 +430,10 @@ impl Entry {
             Some(date) if seen.may_generate => SentDate::Generated(date),
             _ => SentDate::Removed,
         };
-        let changed_before = seen.given.filter(|given| seconds(*given) <= now);
+        // Where the layer is applied twice, the outer one is given what the inner one generated.
+        let is_handlers = |given: &HttpDate| self.is_handlers() || seconds(*given) != self.date;
+        let changed_before =
+            seen.given.filter(|given| seconds(*given) <= now && is_handlers(given));
         let evidence = DateEvidence::Observed { unchanged_at: date, changed_before };
         DateOfResponse { last_modified, evidence }
     }

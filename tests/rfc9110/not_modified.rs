@@ -5,11 +5,12 @@ use std::rc::Rc;
 use axum::body::Body;
 use http::{
     header::{ETAG, IF_MATCH, IF_NONE_MATCH},
-    HeaderValue, Response,
+    Extensions, HeaderMap, HeaderValue, Response, StatusCode, Version,
 };
 use tower_conditional::{
     ConditionalLayer, EntityTag,
-    Outcome::{NotModified, PreconditionFailed},
+    Outcome::{LeftAlone, NotModified, PreconditionFailed},
+    Reason,
 };
 
 use crate::support::{
@@ -149,4 +150,29 @@ fn not_modified_carries_what_the_application_adds_and_a_412_does_not() {
     assert_eq!(seen.line("etag"), Some("\"v1\""));
     let seen = handler::send(&layer, "GET", &[(IM, "\"v0\"")]);
     assert_eq!((seen.status(), seen.line("vary"), seen.line("etag")), (412, None, Some("\"v1\"")));
+}
+
+#[test]
+fn not_modified_answers_a_203_too() {
+    let own = [("etag", "\"a\"")];
+    assert_eq!(fetch(&[(INM, "\"a\"")], reply(203, &own, "transformed")).status(), 304);
+    assert_eq!(fetch(&[(INM, "\"b\"")], reply(203, &own, "transformed")).status(), 203);
+    for status in [201, 202, 204, 206] {
+        let seen = fetch(&[(INM, "*")], reply(status, &[], ""));
+        assert_eq!(seen.status(), status);
+    }
+}
+
+#[test]
+fn not_modified_is_not_sent_for_a_page_with_a_nonce() {
+    // Browsers would take the new nonce of the 304 for the old page, and run none of its scripts.
+    let policy = ("content-security-policy", "script-src 'nonce-r4nd0m'");
+    let seen = fetch(&[], reply(200, &[policy], "page"));
+    assert_eq!((seen.line("etag"), seen.outcome), (None, LeftAlone(Reason::Nonce)));
+    let own = [policy, ("etag", "\"v1\"")];
+    assert_eq!(fetch(&[(INM, "\"v1\"")], reply(200, &own, "page")).status(), 200);
+    // By the user's own word.
+    let layer = layer().0.tag_when(|_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| true);
+    let seen = send(&layer, get(&[(INM, "\"v1\"")]), reply(200, &own, "page"));
+    assert_eq!(seen.status(), 304);
 }
