@@ -4,19 +4,19 @@
 //! argument.
 
 mod content_cache;
-mod date_text;
 mod dates;
 mod inner_validators;
 mod learned_tags;
 mod resource_key;
+mod text_cache;
 mod unfinished;
 
 pub(crate) use self::{
     content_cache::{CachedContent, ContentCache, ContentTag, Frames, HashedTag},
-    date_text::date_text,
     dates::{DateOfResponse, Dates, Observation, ResponseKind, SentDate},
     inner_validators::{InnerValidator, InnerValidators},
     learned_tags::{fingerprint, LearnedTags},
     resource_key::{path, Fields, Key, KeyFn, KeyReader, Keys, Name, RequestKey},
+    text_cache::{date_text, length_text},
     unfinished::Unfinished,
 };

@@ -4,25 +4,26 @@
 use std::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     sync::Arc,
     task::{ready, Context, Poll},
 };
 
-use http::{Response, StatusCode};
+use http::{response, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{
-    config::Config, plan::BodyPlan, read_ahead::ReadAhead, request::RequestContext,
-    respond::ResponseContext,
+    config::Config, learning::LearnableContent, plan::BodyPlan, read_ahead::ReadAhead,
+    request::RequestContext, respond::ResponseContext,
 };
 use crate::{
     body::ResponseBody,
     exchange::pass_on,
     outcome::{Outcome, Reason},
     store::ContentTag,
-    validators::{tag, Digest, Sha256},
+    validators::{tag, Digest, ResponseFields, Sha256},
     POLLED_AGAIN,
 };
 
@@ -57,8 +58,8 @@ pub(super) enum ResponseState<B, D> {
     Rejected(Arc<Config>),
     /// It is sent as it is, and this is why.
     Skipped(Reason, Arc<Config>),
-    /// It will be evaluated by this; `None` once it was.
-    Waiting(Option<RequestContext>),
+    /// It will be evaluated by this.
+    Waiting(RequestContext),
     /// Its content is being read; `None` once it was. In a box, so that the many
     /// futures that never wait stay small.
     Reading(Option<Box<PendingResponse<B, D>>>),
@@ -66,7 +67,10 @@ pub(super) enum ResponseState<B, D> {
 
 /// A response that waits for its content.
 pub(super) struct PendingResponse<B, D> {
-    context: ResponseContext,
+    request: RequestContext,
+    head: response::Parts,
+    fields: ResponseFields,
+    learnable: Option<Box<LearnableContent>>,
     read_ahead: ReadAhead<B, D>,
 }
 
@@ -90,14 +94,23 @@ where
                 Poll::Ready(Ok(pass_on(head, body, &config.reporter)))
             }
             ResponseState::Skipped(reason, config) => {
-                let (head, body) = ready!(poll_inner(cx))?.into_parts();
-                let body = ResponseBody::inner(body, Outcome::LeftAlone(*reason));
-                Poll::Ready(Ok(pass_on(head, body, &config.reporter)))
+                let (mut head, body) = ready!(poll_inner(cx))?.into_parts();
+                let outcome = Outcome::LeftAlone(*reason);
+                config.reporter.report(outcome, head.status, &mut head.extensions);
+                Poll::Ready(Ok(Response::from_parts(head, ResponseBody::inner(body, outcome))))
             }
             ResponseState::Waiting(request) => {
-                let (head, body) = ready!(poll_inner(cx))?.into_parts();
-                let request = request.take().expect(POLLED_AGAIN);
-                let mut context = ResponseContext::new(request, head, &body);
+                let (mut head, body) = ready!(poll_inner(cx))?.into_parts();
+                let config = &request.config;
+                let fields = ResponseFields::read(&head.headers, &config.keys, || config.now());
+                let (mut learnable, head_ref) = (None, &mut head);
+                let mut context = ResponseContext {
+                    request,
+                    head: head_ref,
+                    fields: &fields,
+                    learnable: &mut learnable,
+                };
+                *context.learnable = LearnableContent::of(&context, &body);
                 let (tag, mut body) = match context.plan(&body) {
                     BodyPlan::PassThrough(reason) | BodyPlan::Stream(reason) => {
                         (Err(reason), ResponseBody::inner(body, Outcome::LeftAlone(reason)))
@@ -107,9 +120,8 @@ where
                         (Ok(ContentTag::Computed(tag)), body)
                     }
                     BodyPlan::Empty => {
-                        let ResponseContext { request, head, fields, .. } = &context;
-                        let tag = tag(D::default(), fields.is_negotiated, &head.headers);
-                        let tag = ContentTag::Computed(request.outgoing_tag(tag));
+                        let tag = tag(D::default(), fields.is_negotiated, &context.head.headers);
+                        let tag = ContentTag::Computed(context.request.outgoing_tag(tag));
                         (Ok(tag), ResponseBody::empty(Outcome::Tagged))
                     }
                     BodyPlan::ReadAhead(bytes) => {
@@ -118,8 +130,18 @@ where
                             Poll::Ready(result) => read_ahead.finish(result, &context),
                             // Most content is ready at once, and never gets here.
                             Poll::Pending => {
-                                let pending = PendingResponse { context, read_ahead };
-                                *state = ResponseState::Reading(Some(Box::new(pending)));
+                                let ResponseState::Waiting(request) =
+                                    mem::replace(state, ResponseState::Reading(None))
+                                else {
+                                    return Poll::Pending;
+                                };
+                                *state = ResponseState::Reading(Some(Box::new(PendingResponse {
+                                    request,
+                                    head,
+                                    fields,
+                                    learnable,
+                                    read_ahead,
+                                })));
                                 future.set(None);
                                 return Poll::Pending;
                             }
@@ -127,17 +149,17 @@ where
                     }
                 };
                 context.respond::<D, B>(tag, &mut body);
-                Poll::Ready(Ok(Response::from_parts(context.head, body)))
+                Poll::Ready(Ok(Response::from_parts(head, body)))
             }
             ResponseState::Reading(pending) => {
-                let PendingResponse { context, read_ahead } =
+                let PendingResponse { request, head, fields, learnable, read_ahead } =
                     &mut **pending.as_mut().expect(POLLED_AGAIN);
-                let result = ready!(read_ahead.poll(cx, context));
-                let PendingResponse { mut context, mut read_ahead } =
-                    *pending.take().expect(POLLED_AGAIN);
+                let mut context = ResponseContext { request, head, fields, learnable };
+                let result = ready!(read_ahead.poll(cx, &context));
                 let (tag, mut body) = read_ahead.finish(result, &context);
                 context.respond::<D, B>(tag, &mut body);
-                Poll::Ready(Ok(Response::from_parts(context.head, body)))
+                let PendingResponse { head, .. } = *pending.take().expect(POLLED_AGAIN);
+                Poll::Ready(Ok(Response::from_parts(head, body)))
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     validators::FreshnessPolicy,
 };
 
-impl ResponseContext {
+impl ResponseContext<'_> {
     /// Returns what is done with the date of this response, and what a client's date
     /// proves about it.
     #[inline]
@@ -19,7 +19,7 @@ impl ResponseContext {
         tag: Option<&HashedTag>,
         may_generate: bool,
     ) -> DateOfResponse {
-        let (request, fields) = (&self.request, &self.fields);
+        let (request, fields) = (self.request, self.fields);
         let config = &*request.config;
         // What QUERY answers depends on more than its URI.
         if request.method == ReadMethod::Query {
@@ -49,7 +49,7 @@ impl ResponseContext {
 
     /// Returns true if a date may be generated for this response.
     pub(super) fn may_generate_date(&self, tag: Option<&HashedTag>, has_content: bool) -> bool {
-        let (request, fields) = (&self.request, &self.fields);
+        let (request, fields) = (self.request, self.fields);
         let config = &request.config;
         config.last_modified
             && self.head.status == StatusCode::OK
@@ -61,7 +61,7 @@ impl ResponseContext {
             && !matches!(fields.last_modified, SingleField::Invalid)
             // The layer that evaluates writes knows of no date, and would ignore one that comes
             // back.
-            && request.has_no_known_validators(&self.head)
+            && request.has_no_known_validators(self.head)
             && !(fields.is_silent && config.freshness == FreshnessPolicy::OmitLastModified)
     }
 
@@ -89,7 +89,7 @@ impl ResponseContext {
         if !(is_part || status == StatusCode::OK && self.fields.has_accept_ranges) {
             return;
         }
-        let (request, fields) = (&self.request, &self.fields);
+        let (request, fields) = (self.request, self.fields);
         let Some(variant) = fields.varied.and_then(|varied| request.key.variant(varied)) else {
             return;
         };

@@ -40,12 +40,12 @@ impl LearnableContent {
     ///
     /// In a box, because few layers learn.
     #[inline]
-    pub(super) fn of(context: &ResponseContext, body: &impl Body) -> Option<Box<Self>> {
+    pub(super) fn of(context: &ResponseContext<'_>, body: &impl Body) -> Option<Box<Self>> {
         context.request.config.learned.as_ref()?;
         Self::read(context, body).map(Box::new)
     }
 
-    fn read(context: &ResponseContext, body: &impl Body) -> Option<Self> {
+    fn read(context: &ResponseContext<'_>, body: &impl Body) -> Option<Self> {
         let ResponseContext { request, head, fields, .. } = context;
         let config = &request.config;
         // An outer layer's validators stand for the representation, whatever its content.
@@ -135,7 +135,7 @@ impl LearnableContent {
     }
 }
 
-impl ResponseContext {
+impl ResponseContext<'_> {
     /// Has content hashed while it is sent, if its tag can be learned or sent after it.
     pub(super) fn hash_while_sent<D: Digest, B: Body>(
         &mut self,
@@ -156,7 +156,7 @@ impl ResponseContext {
         let is_unread =
             matches!(reason, Reason::TooLarge | Reason::TooManyFrames | Reason::NotReady);
         let learn =
-            self.learnable.as_ref().and_then(|learnable| learnable.store_when_sent(&self.request));
+            self.learnable.as_ref().and_then(|learnable| learnable.store_when_sent(self.request));
         let on_complete = match learn {
             Some(learn) => learn,
             None if is_unread && takes_trailers.allows(length) => {
@@ -175,7 +175,7 @@ impl ResponseContext {
     /// Has a part hashed while it is sent, if it is the first, or follows the one before without a
     /// gap: so the tag of a file is learned, too, that is only asked for in parts.
     fn hash_part_while_sent<D: Digest, B: Body>(&mut self, body: &mut ResponseBody<B>) {
-        let (request, Some(learnable)) = (&self.request, &self.learnable) else { return };
+        let (request, Some(learnable)) = (self.request, &*self.learnable) else { return };
         let part = self.head.headers.get(CONTENT_RANGE).and_then(content_range);
         let Some((range, length)) = part else { return };
         let on_complete = if range.end == length {

@@ -21,21 +21,21 @@ pub(super) enum BodyPlan {
     ReadAhead(Option<u64>),
 }
 
-impl ResponseContext {
+impl ResponseContext<'_> {
     /// Says what to do with the content of this response.
     #[inline]
     pub(super) fn plan(&mut self, body: &impl Body) -> BodyPlan {
         let plan = self.plan_body(body);
         if matches!(plan, BodyPlan::PassThrough(_) | BodyPlan::Empty) {
-            self.learnable = None;
+            *self.learnable = None;
         }
         plan
     }
 
     #[inline]
     fn plan_body(&self, body: &impl Body) -> BodyPlan {
-        let (request, fields) = (&self.request, &self.fields);
-        if let Some(learnable) = &self.learnable {
+        let (request, fields) = (self.request, self.fields);
+        if let Some(learnable) = &*self.learnable {
             if let Some(tag) = learnable.lookup(request, fields) {
                 return BodyPlan::UseLearnedTag(tag);
             }
@@ -61,13 +61,13 @@ impl ResponseContext {
             SingleField::Invalid => Some(Reason::InvalidTag),
             SingleField::Absent => None,
         };
-        let inner_tag = if request.replaces_tag(&self.head) { None } else { inner_tag };
+        let inner_tag = if request.replaces_tag(self.head) { None } else { inner_tag };
         if self.learnable.is_none() {
             if let Some(reason) = inner_tag {
                 return BodyPlan::PassThrough(reason);
             }
             // Of learnable content this was asked already.
-            if let Some(reason) = ineligible(fields, &self.head, request.config.tag_when()) {
+            if let Some(reason) = ineligible(fields, self.head, request.config.tag_when()) {
                 return BodyPlan::PassThrough(reason);
             }
         }

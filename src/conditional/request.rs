@@ -10,7 +10,7 @@ use http::{
 
 use super::config::Config;
 use crate::{
-    exchange::{accepts_coding, Forward, KnownValidators, Probe, WithheldDates},
+    exchange::{Forward, KnownValidators, Probe, WithheldDates},
     fields::insert_field,
     outcome::Reason,
     rules::{
@@ -145,6 +145,8 @@ pub(super) struct RequestContext {
     pub(super) method: ReadMethod,
     /// A coding may be put on the content by an outer layer or a proxy.
     pub(super) accepts_coding: bool,
+    /// There is a `Range`.
+    has_range: bool,
     /// The inner service was asked for a part that is bound to a validator.
     pub(super) is_part_bound: bool,
     /// In a box, because most requests have nothing of it, and all are moved about.
@@ -243,14 +245,13 @@ impl RequestContext {
             Method::HEAD => ReadMethod::Head,
             _ => ReadMethod::Query,
         };
-        // It is asked for only where a 304 may be sent.
-        let accepts_coding = !preconditions.is_empty() && accepts_coding(head.headers);
         Self {
             config: Arc::clone(config),
             preconditions,
             key: reader.key(name),
             method,
-            accepts_coding,
+            accepts_coding: reader.accepts_coding,
+            has_range: reader.has_range,
             is_part_bound: false,
             extras: RequestExtras::of(head, name, &reader, config),
         }
@@ -276,16 +277,19 @@ impl RequestContext {
     #[inline]
     pub(super) fn edit<B>(&mut self, request: &mut Request<B>) {
         let is_learning = self.config.learned.is_some();
-        let has_range = request.headers().contains_key(RANGE);
-        if has_range || is_learning || self.preconditions.may_be_misread() || self.asks_as_get() {
-            self.edit_fields(request, has_range);
+        if self.has_range
+            || is_learning
+            || self.preconditions.may_be_misread()
+            || self.asks_as_get()
+        {
+            self.edit_fields(request);
         }
         if self.asks_as_get() {
             *request.method_mut() = Method::GET;
         }
     }
 
-    fn edit_fields<B>(&mut self, request: &mut Request<B>, has_range: bool) {
+    fn edit_fields<B>(&mut self, request: &mut Request<B>) {
         let mut forward = Forward::new(&self.preconditions);
         // On QUERY the layer compares no dates.
         if !self.config.forwarded.dates() && self.method != ReadMethod::Query {
@@ -300,7 +304,7 @@ impl RequestContext {
             forward.if_unmodified_since = false;
         }
         let mut inner_if_range = None;
-        if has_range {
+        if self.has_range {
             (forward.range, inner_if_range) = self.forwards_range(request.headers());
             self.is_part_bound = forward.range && self.preconditions.has_if_range();
         }

@@ -161,6 +161,7 @@ impl Dates {
 
     /// Takes in a response, and says which date it carries and what a client's date
     /// proves.
+    #[inline]
     pub(crate) fn observe(
         &self,
         request: &RequestKey,
