@@ -15,7 +15,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{
-    config::Config, learning::LearnableContent, plan::BodyPlan, read_ahead::ReadAhead,
+    body_plan::BodyPlan, config::Config, learning::LearnableContent, read_ahead::ReadAhead,
     request::RequestContext, respond::ResponseContext,
 };
 use crate::{
