@@ -201,7 +201,10 @@ impl FrameHasher {
     fn finish(&mut self) -> Option<EntityTag> {
         let Size { exact, least } = self.size;
         let is_whole = self.hashed >= least && exact.is_none_or(|exact| exact == self.hashed);
-        let hashing = self.hashing.take().filter(|_| is_whole)?;
+        let hashing = self.hashing.take()?;
+        if !is_whole {
+            return None;
+        }
         match std::mem::replace(&mut self.then, OnComplete::Done) {
             OnComplete::Learn(learn) => {
                 learn(hashing.tag());

@@ -71,6 +71,14 @@ impl ResponseContext<'_> {
                 return BodyPlan::PassThrough(reason);
             }
         }
+        self.plan_reading(body, inner_tag)
+    }
+
+    /// Says what to do with content that may be tagged; `inner_tag` says why it is not read all the
+    /// same.
+    #[inline]
+    fn plan_reading(&self, body: &impl Body, inner_tag: Option<Reason>) -> BodyPlan {
+        let (request, fields) = (self.request, self.fields);
         let hint = body.size_hint();
         // A HEAD without content says nothing of what a GET would get.
         if request.is_head() && (body.is_end_stream() || hint.exact() == Some(0)) {

@@ -10,7 +10,7 @@ use std::{
     task::{ready, Context, Poll},
 };
 
-use http::{response, Response, StatusCode};
+use http::{response, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
-    exchange::pass_on,
+    exchange::precondition_failed,
     outcome::{Outcome, Reason},
     store::ContentTag,
     validators::{tag, Digest, ResponseFields, Sha256},
@@ -88,10 +88,7 @@ where
             |cx: &mut Context<'_>| future.as_mut().as_pin_mut().expect(POLLED_AGAIN).poll(cx);
         match state {
             ResponseState::Rejected(config) => {
-                let (mut head, ()) = Response::new(()).into_parts();
-                head.status = StatusCode::PRECONDITION_FAILED;
-                let body = ResponseBody::empty(Outcome::PreconditionFailed);
-                Poll::Ready(Ok(pass_on(head, body, &config.reporter)))
+                Poll::Ready(Ok(precondition_failed(&config.reporter)))
             }
             ResponseState::Skipped(reason, config) => {
                 let (mut head, body) = ready!(poll_inner(cx))?.into_parts();
@@ -111,41 +108,19 @@ where
                     learnable: &mut learnable,
                 };
                 *context.learnable = LearnableContent::of(&context, &body);
-                let (tag, mut body) = match context.plan(&body) {
-                    BodyPlan::PassThrough(reason) | BodyPlan::Stream(reason) => {
-                        (Err(reason), ResponseBody::inner(body, Outcome::LeftAlone(reason)))
-                    }
-                    BodyPlan::UseLearnedTag(tag) => {
-                        let body = ResponseBody::inner(body, Outcome::Tagged);
-                        (Ok(ContentTag::Computed(tag)), body)
-                    }
-                    BodyPlan::Empty => {
-                        let tag = tag(D::default(), fields.is_negotiated, &context.head.headers);
-                        let tag = ContentTag::Computed(context.request.outgoing_tag(tag));
-                        (Ok(tag), ResponseBody::empty(Outcome::Tagged))
-                    }
-                    BodyPlan::ReadAhead(bytes) => {
-                        let mut read_ahead = ReadAhead::new(body, bytes, &context);
-                        match read_ahead.poll(cx, &context) {
-                            Poll::Ready(result) => read_ahead.finish(result, &context),
-                            // Most content is ready at once, and never gets here.
-                            Poll::Pending => {
-                                let ResponseState::Waiting(request) =
-                                    mem::replace(state, ResponseState::Reading(None))
-                                else {
-                                    return Poll::Pending;
-                                };
-                                *state = ResponseState::Reading(Some(Box::new(PendingResponse {
-                                    request,
-                                    head,
-                                    fields,
-                                    learnable,
-                                    read_ahead,
-                                })));
-                                future.set(None);
-                                return Poll::Pending;
-                            }
+                let (tag, mut body) = match context.start::<D, B>(cx, body) {
+                    Ok(ready) => ready,
+                    // Most content is ready at once, and never gets here.
+                    Err(read_ahead) => {
+                        if let ResponseState::Waiting(request) =
+                            mem::replace(state, ResponseState::Reading(None))
+                        {
+                            let pending =
+                                PendingResponse { request, head, fields, learnable, read_ahead };
+                            *state = ResponseState::Reading(Some(Box::new(pending)));
                         }
+                        future.set(None);
+                        return Poll::Pending;
                     }
                 };
                 context.respond::<D, B>(tag, &mut body);
@@ -162,6 +137,40 @@ where
                 Poll::Ready(Ok(Response::from_parts(head, body)))
             }
         }
+    }
+}
+
+/// The tag of content, or why there is none, and the body to send.
+type Tagged<B> = (Result<ContentTag, Reason>, ResponseBody<B>);
+
+impl ResponseContext<'_> {
+    /// Reads the content if it may be tagged; `Err` if it is not ready.
+    #[inline(always)]
+    fn start<D: Digest, B: Body>(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: B,
+    ) -> Result<Tagged<B>, ReadAhead<B, D>> {
+        Ok(match self.plan(&body) {
+            BodyPlan::PassThrough(reason) | BodyPlan::Stream(reason) => {
+                (Err(reason), ResponseBody::inner(body, Outcome::LeftAlone(reason)))
+            }
+            BodyPlan::UseLearnedTag(tag) => {
+                (Ok(ContentTag::Computed(tag)), ResponseBody::inner(body, Outcome::Tagged))
+            }
+            BodyPlan::Empty => {
+                let tag = tag(D::default(), self.fields.is_negotiated, &self.head.headers);
+                let tag = ContentTag::Computed(self.request.outgoing_tag(tag));
+                (Ok(tag), ResponseBody::empty(Outcome::Tagged))
+            }
+            BodyPlan::ReadAhead(bytes) => {
+                let mut read_ahead = ReadAhead::new(body, bytes, self);
+                match read_ahead.poll(cx, self) {
+                    Poll::Ready(result) => read_ahead.finish(result, self),
+                    Poll::Pending => return Err(read_ahead),
+                }
+            }
+        })
     }
 }
 

@@ -318,6 +318,19 @@ impl RequestContext {
         }
     }
 
+    /// Returns true if If-Match or If-None-Match may list a tag of the layer's: a part may have no
+    /// tag, and only the whole can be compared with it.
+    fn needs_whole_for_tags(&self) -> bool {
+        let (preconditions, config) = (&self.preconditions, &self.config);
+        let is_inner = |tag: &EntityTag| {
+            config.inner_validators.find(self.key.resource(), |known| known.is_tag(tag)).is_some()
+        };
+        let lists_no_inner = preconditions.has_if_match()
+            && !preconditions.is_if_match_any()
+            && !preconditions.if_match_tags().any(|tag| is_inner(&tag));
+        lists_no_inner || preconditions.any_if_none_match(|opaque| self.may_be_generated(opaque))
+    }
+
     /// Says whether the inner service is asked for the part that the client wants, and
     /// with which If-Range if it is another than the client's.
     ///
@@ -336,18 +349,7 @@ impl RequestContext {
         if config.ranges && !is_single() {
             return WHOLE;
         }
-        // A part may have no tag. Only the whole can be compared with a tag of the layer's.
-        let known = config.inner_validators.find(self.key.resource(), |_| true);
-        let is_inner = |tag: &EntityTag| {
-            config.inner_validators.find(self.key.resource(), |known| known.is_tag(tag)).is_some()
-        };
-        if preconditions.has_if_match()
-            && !preconditions.is_if_match_any()
-            && !preconditions.if_match_tags().any(|tag| is_inner(&tag))
-        {
-            return WHOLE;
-        }
-        if preconditions.any_if_none_match(|opaque| self.may_be_generated(opaque)) {
+        if self.needs_whole_for_tags() {
             return WHOLE;
         }
         if !preconditions.has_if_range() {
@@ -359,9 +361,6 @@ impl RequestContext {
             return (true, None);
         }
         let Some(value) = preconditions.if_range_value() else { return WHOLE };
-        if known.is_none() {
-            return WHOLE;
-        }
         match EntityTag::try_from(value) {
             Ok(tag) if tag.is_weak() => WHOLE,
             Ok(tag) => {

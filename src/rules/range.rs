@@ -57,7 +57,10 @@ fn number(digits: &[u8]) -> Option<u64> {
         b'0'..=b'9' => Some(sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'))),
         _ => None,
     };
-    digits.iter().try_fold(0, add).filter(|_| !digits.is_empty())
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0, add)
 }
 
 /// Reads the bytes that a 206 has, and how many there are in all.

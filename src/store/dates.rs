@@ -425,7 +425,8 @@ impl Entry {
         let may_change = seen.given.is_some() || self.is_handlers();
         // At the end of time one second would stand for all.
         let is_due = (self.date < now || self.date == now && !may_change) && self.date < u32::MAX;
-        let date = HttpDate::from_unix_seconds(self.date.into()).filter(|_| is_due);
+        let own_date = HttpDate::from_unix_seconds(self.date.into());
+        let date = if is_due { own_date } else { None };
         let last_modified = match date {
             Some(_) if given == Some(self.date) => SentDate::AsGiven,
             Some(date) if seen.may_generate => SentDate::Generated(date),

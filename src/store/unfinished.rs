@@ -10,10 +10,10 @@ use super::resource_key::Key;
 
 /// What was done for the first parts of some contents: at most 1,024.
 pub(crate) struct Unfinished<T> {
-    entries: Mutex<VecDeque<Entry<T>>>,
+    entries: Mutex<VecDeque<UnfinishedContent<T>>>,
 }
 
-struct Entry<T> {
+struct UnfinishedContent<T> {
     /// The content: where it is, and what the inner service says of it.
     content: (Key, Key),
     /// Where the next part starts.
@@ -25,7 +25,7 @@ impl<T> Unfinished<T> {
     /// Takes out what was done for the content up to `next`.
     pub(crate) fn take(&self, content: (Key, Key), next: u64) -> Option<T> {
         let mut entries = self.entries();
-        let is_this = |entry: &Entry<T>| entry.content == content && entry.next == next;
+        let is_this = |entry: &UnfinishedContent<T>| entry.content == content && entry.next == next;
         let place = entries.iter().position(is_this)?;
         entries.remove(place).map(|entry| entry.work)
     }
@@ -34,10 +34,10 @@ impl<T> Unfinished<T> {
     pub(crate) fn keep(&self, content: (Key, Key), next: u64, work: T) {
         let mut entries = self.entries();
         entries.truncate(MOST - 1);
-        entries.push_front(Entry { content, next, work });
+        entries.push_front(UnfinishedContent { content, next, work });
     }
 
-    fn entries(&self) -> MutexGuard<'_, VecDeque<Entry<T>>> {
+    fn entries(&self) -> MutexGuard<'_, VecDeque<UnfinishedContent<T>>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
