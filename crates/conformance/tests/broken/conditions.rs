@@ -160,8 +160,23 @@ pub(crate) fn dates() -> Vec<Fault> {
             let is_alone = !asked.headers().contains_key(IF_NONE_MATCH);
             hit(store, asked, is_date && is_alone)
         }),
-        ("if-modified-since/later", "ignores dates in the future", |store, asked| {
-            forget(store, asked, &IF_MODIFIED_SINCE, |date| date.contains("9999"))
+        ("if-modified-since/later", "says 400 to dates in the future", |store, asked| {
+            let is_future =
+                line(&asked, &IF_MODIFIED_SINCE).is_some_and(|date| date.contains("9999"));
+            if is_future && is_feed(&asked) {
+                reply(StatusCode::BAD_REQUEST, "")
+            } else {
+                right(store, asked)
+            }
+        }),
+        ("if-modified-since/later", "sends no content for a later date", |store, asked| {
+            let is_later =
+                line(&asked, &IF_MODIFIED_SINCE).is_some_and(|date| date.contains("9999"));
+            if is_later && is_feed(&asked) {
+                reply(StatusCode::OK, "")
+            } else {
+                right(store, asked)
+            }
         }),
         ("if-modified-since/forms", "reads one form of dates", |store, asked| {
             forget(store, asked, &IF_MODIFIED_SINCE, |date| {
@@ -192,7 +207,23 @@ pub(crate) fn dates() -> Vec<Fault> {
         ("if-modified-since/lines", "reads the first of two dates", |store, asked| {
             first_line(store, asked, &IF_MODIFIED_SINCE)
         }),
-        ("if-unmodified-since/older", "ignores If-Unmodified-Since on reads", |store, asked| {
+        ("if-unmodified-since/older", "says 304 to what is not unmodified", |store, asked| {
+            let is_alone = !asked.headers().contains_key(RANGE) && is_feed(&asked);
+            if is_alone && reads(&asked) && is_refused_by_date(store, &asked) {
+                not_modified(plain(store, &asked))
+            } else {
+                right(store, asked)
+            }
+        }),
+        ("if-unmodified-since/older", "sends no content for an older date", |store, asked| {
+            let is_alone = !asked.headers().contains_key(RANGE) && is_feed(&asked);
+            if is_alone && reads(&asked) && is_refused_by_date(store, &asked) {
+                reply(StatusCode::OK, "")
+            } else {
+                right(store, asked)
+            }
+        }),
+        ("range/if-unmodified-since", "ignores If-Unmodified-Since on reads", |store, asked| {
             if reads(&asked) {
                 right_without(store, asked, &IF_UNMODIFIED_SINCE)
             } else {
@@ -280,6 +311,12 @@ pub(crate) fn order() -> Vec<Fault> {
             right(store, asked)
         }),
     ]
+}
+
+/// Returns true if an older date in If-Unmodified-Since decides.
+fn is_refused_by_date(store: &Store, asked: &Asked) -> bool {
+    let since = line(asked, &IF_UNMODIFIED_SINCE).and_then(|date| HttpDate::parse(date, now()));
+    since.is_some_and(|date| date < store.changed()) && !asked.headers().contains_key(IF_MATCH)
 }
 
 fn reads(asked: &Asked) -> bool {
