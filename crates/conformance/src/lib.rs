@@ -1,7 +1,7 @@
 //! Checks of HTTP conditional requests for your own tests: does this service revalidate
 //! as RFC 9110 says?
 //!
-//! [`check()`] sends some seventy requests to any Tower service or router, in process
+//! [`check()`] makes over eighty checks of any Tower service or router, in process
 //! and without sockets, whether or not it uses
 //! [`ConditionalLayer`](tower_conditional::ConditionalLayer), and reports what it
 //! found:

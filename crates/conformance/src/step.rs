@@ -21,14 +21,14 @@ pub(crate) struct Step {
     pub(crate) expect: Expect,
 }
 
-/// Judges the last of the answers that a check has got so far.
+/// Checks the last of the answers that were received so far.
 pub(crate) type Expect = fn(&Baseline, &[Answer], &Answer) -> Result<(), Fault>;
 
 /// Why a check did not pass.
 pub(crate) enum Fault {
     /// Something else was wanted: this.
     Wrong(String),
-    /// There is nothing to judge, and this is why.
+    /// There is nothing to check, and this is why.
     Moot(String),
 }
 

@@ -32,7 +32,8 @@ use http_body_util::{Full, StreamBody};
 use serde_json::json;
 use tower::{service_fn, Layer, ServiceBuilder};
 use tower_conditional::{
-    ConditionalLayer, EntityTag, FreshnessPolicy, HttpDate, InnerTags, PreconditionLayer, Representation,
+    ConditionalLayer, EntityTag, FreshnessPolicy, HttpDate, InnerTags, PreconditionLayer,
+    Representation,
 };
 use tower_conditional_conformance::{check, check_with, Content, Report, Severity, Verdict};
 use tower_http::{compression::CompressionLayer, services::ServeDir};
@@ -78,8 +79,8 @@ async fn each_fault_is_named_by_the_check_for_it_and_by_no_other() {
 async fn what_is_allowed_passes_too() {
     let allowed: [(&str, Serve); 7] = [
         ("compares dates for equality", |store, mut asked| {
-            let is_equal = line(&asked, &header::IF_MODIFIED_SINCE)
-                == Some(&store.changed().to_string());
+            let is_equal =
+                line(&asked, &header::IF_MODIFIED_SINCE) == Some(&store.changed().to_string());
             let is_old_form = line(&asked, &header::IF_MODIFIED_SINCE)
                 .is_some_and(|date| !date.contains("Nov 1994"));
             if !is_equal && !is_old_form || is_future(&asked) {
@@ -258,11 +259,7 @@ async fn our_layer_and_compression_have_two_right_orders() {
     assert_eq!(names_of_failures(&report), ["encoding/304-length"], "{report}");
     let wrong = application(layer()).layer(CompressionLayer::new());
     let report = check(wrong, "/feed").await;
-    assert_eq!(
-        names_of_failures(&report),
-        ["304/fields", "encoding/tags"],
-        "{report}"
-    );
+    assert_eq!(names_of_failures(&report), ["304/fields", "encoding/tags"], "{report}");
     assert!(!report.is_ok());
 }
 
@@ -285,7 +282,7 @@ async fn our_layer_takes_tags_and_changes_of_the_handler() {
     assert!(["change/etag", "change/304"].into_iter().all(passed), "{report}");
 }
 
-/// A note that anybody may overwrite.
+/// A note that every client may overwrite.
 fn note(layer: ConditionalLayer) -> (Arc<Mutex<String>>, Router) {
     let note = Arc::new(Mutex::new("a note".to_owned()));
     let read = |State(note): State<Arc<Mutex<String>>>| async move { note.lock().unwrap().clone() };
@@ -497,6 +494,36 @@ async fn our_layer_makes_json_and_html_right() {
         note_failures(what, &check(app, "/feed").await, &mut failed);
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[tokio::test]
+async fn our_layer_sends_no_part_of_another_version() {
+    let version = Arc::new(AtomicU64::new(0));
+    let read = |State(version): State<Arc<AtomicU64>>| {
+        ready(format!("version {}, ", version.load(Ordering::Relaxed)).repeat(100))
+    };
+    let app = Router::new()
+        .route("/feed", get(read))
+        .with_state(Arc::clone(&version))
+        .layer(layer().ranges(true));
+    let report =
+        check(app, "/feed").changes(async || drop(version.fetch_add(1, Ordering::Relaxed))).await;
+    assert_eq!(names_of_failures(&report), [""; 0], "{report}");
+    assert_passed(
+        &report,
+        &[
+            "range/etag",
+            "range/if-range-stale",
+            "range/if-range-weak",
+            "range/if-range-date",
+            "range/if-range-malformed",
+            "range/if-range-lines",
+            "range/if-range-current",
+            "range/if-unmodified-since",
+            "range/if-match",
+            "change/if-range",
+        ],
+    );
 }
 
 #[tokio::test]
@@ -823,6 +850,6 @@ async fn the_command_says_what_it_cannot_do() {
     ] {
         assert!(read(arguments).is_some(), "{arguments:?}");
     }
-    let nobody = command::Settings::read(["http://127.0.0.1:1/".to_owned()]).unwrap();
-    assert_eq!(nobody.check(&mut Vec::new(), false).await.unwrap(), 2);
+    let unreachable = command::Settings::read(["http://127.0.0.1:1/".to_owned()]).unwrap();
+    assert_eq!(unreachable.check(&mut Vec::new(), false).await.unwrap(), 2);
 }

@@ -110,13 +110,7 @@ fn was_not_stale_by_date(_: &Baseline, before: &[Answer], seen: &Answer) -> Resu
 /// now.
 fn resumed(validator: HeaderValue, expect: Expect) -> Vec<Step> {
     let resume = range(anything).with(IF_RANGE, validator);
-    vec![
-        range(part),
-        Step::get(anything),
-        resume.clone().after_change(),
-        resume,
-        Step::get(expect),
-    ]
+    vec![range(part), Step::get(anything), resume.clone().after_change(), resume, Step::get(expect)]
 }
 
 fn sent_no_stale_part(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {

@@ -11,9 +11,7 @@ use crate::{
     baseline::{seconds_after, Why},
     report::Severity::{Must, Should},
     rule::Rule,
-    step::{
-        not_modified, not_modified_or_whole, refused_or_whole, value, whole, Expect, Step,
-    },
+    step::{not_modified, not_modified_or_whole, refused_or_whole, value, whole, Expect, Step},
 };
 
 pub(super) const RULES: &[Rule] = &[

@@ -119,9 +119,7 @@ pub(super) const RULES: &[Rule] = &[
         claim: "If-Range with the current strong tag brings the part.",
         hint: "It is allowed to send the whole, but downloads start again.",
         needs: &["validator/stable"],
-        steps: |baseline| {
-            Ok(after_part([range(is_part).with(IF_RANGE, baseline.strong_tag()?)]))
-        },
+        steps: |baseline| Ok(after_part([range(is_part).with(IF_RANGE, baseline.strong_tag()?)])),
     },
     Rule {
         name: "range/if-unmodified-since",
@@ -202,10 +200,8 @@ fn whole_or_later_or_bad_request(
 }
 
 fn refused_or_later(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
-    let is_refused = matches!(
-        seen.status(),
-        StatusCode::PRECONDITION_FAILED | StatusCode::SERVICE_UNAVAILABLE
-    );
+    let is_refused =
+        matches!(seen.status(), StatusCode::PRECONDITION_FAILED | StatusCode::SERVICE_UNAVAILABLE);
     want(is_refused, "412 (Precondition Failed)")
 }
 

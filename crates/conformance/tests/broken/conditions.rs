@@ -30,8 +30,8 @@ pub(crate) fn lists() -> Vec<Fault> {
             }
         }),
         ("if-none-match/exact", "splits its own tag at the comma", |store, asked| {
-            let is_judged = reads(&asked) && asked.headers().contains_key(IF_NONE_MATCH);
-            let asked = if is_judged { asked } else { exchange(asked, "\"v,", "\"v") };
+            let is_evaluated = reads(&asked) && asked.headers().contains_key(IF_NONE_MATCH);
+            let asked = if is_evaluated { asked } else { exchange(asked, "\"v,", "\"v") };
             right_but(store, asked, |reply| {
                 if let Some(tag) = reply.headers_mut().get_mut(ETAG) {
                     *tag = value(tag.to_str().unwrap().replace("\"v", "\"v,"));
@@ -263,7 +263,7 @@ pub(crate) fn dates() -> Vec<Fault> {
     ]
 }
 
-/// Faults in the order of judgement.
+/// Faults in the order of evaluation.
 pub(crate) fn order() -> Vec<Fault> {
     vec![
         ("precedence/tag-over-date", "lets the date win", |store, mut asked| {
@@ -289,7 +289,7 @@ pub(crate) fn order() -> Vec<Fault> {
         ),
         (
             "precedence/match-over-date",
-            "judges If-Unmodified-Since beside If-Match",
+            "evaluates If-Unmodified-Since beside If-Match",
             |store, asked| {
                 let is_old = reads(&asked) && asked.headers().contains_key(IF_MATCH);
                 if is_old && asked.headers().contains_key(IF_UNMODIFIED_SINCE) {
@@ -298,7 +298,7 @@ pub(crate) fn order() -> Vec<Fault> {
                 right(store, asked)
             },
         ),
-        ("precedence/match-before-none-match", "judges If-None-Match first", |store, asked| {
+        ("precedence/match-before-none-match", "evaluates If-None-Match first", |store, asked| {
             let is_hit =
                 asked.headers().contains_key(IF_MATCH) && line(&asked, &IF_NONE_MATCH) == Some(TAG);
             hit(store, asked, is_hit)
@@ -344,7 +344,7 @@ fn first_line(store: &mut Store, mut asked: Asked, name: &HeaderName) -> Reply {
     right(store, asked)
 }
 
-/// Rewrites a field before it is judged.
+/// Rewrites a field before it is evaluated.
 fn lenient(mut asked: Asked, name: &HeaderName, rewrite: impl Fn(&str) -> Option<String>) -> Asked {
     if asked.headers().get_all(name).iter().count() == 1 {
         if let Some(text) = line(&asked, name).and_then(rewrite) {

@@ -275,16 +275,20 @@ pub(crate) fn faults() -> Vec<Fault> {
             }
             right(store, asked)
         }),
-        ("range/if-range-date", "takes any date in If-Range where it has none", |store, mut asked| {
-            let is_date = |text: &str| HttpDate::parse(text, now()).is_some();
-            if line(&asked, &IF_RANGE).is_some_and(is_date) {
-                asked.headers_mut().remove(IF_RANGE);
-            }
-            for name in [IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
-                asked.headers_mut().remove(name);
-            }
-            right_but(store, asked, |reply| drop(reply.headers_mut().remove(LAST_MODIFIED)))
-        }),
+        (
+            "range/if-range-date",
+            "takes any date in If-Range where it has none",
+            |store, mut asked| {
+                let is_date = |text: &str| HttpDate::parse(text, now()).is_some();
+                if line(&asked, &IF_RANGE).is_some_and(is_date) {
+                    asked.headers_mut().remove(IF_RANGE);
+                }
+                for name in [IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
+                    asked.headers_mut().remove(name);
+                }
+                right_but(store, asked, |reply| drop(reply.headers_mut().remove(LAST_MODIFIED)))
+            },
+        ),
         ("range/if-range-malformed", "ignores an If-Range without quotes", |store, asked| {
             let is_tag = |text: &str| text.contains('"') || HttpDate::parse(text, now()).is_some();
             match line(&asked, &IF_RANGE) {
