@@ -77,7 +77,7 @@ async fn each_fault_is_named_by_the_check_for_it_and_by_no_other() {
 /// Services that differ from the one without a fault in what the RFC leaves open.
 #[tokio::test]
 async fn what_is_allowed_passes_too() {
-    let allowed: [(&str, Serve); 7] = [
+    let allowed: [(&str, Serve); 8] = [
         ("compares dates for equality", |store, mut asked| {
             let is_equal =
                 line(&asked, &header::IF_MODIFIED_SINCE) == Some(&store.changed().to_string());
@@ -142,6 +142,17 @@ async fn what_is_allowed_passes_too() {
             } else {
                 right(store, asked)
             }
+        }),
+        ("stores its content in a coding", |store, asked| {
+            right_but(store, without(asked, &header::ACCEPT_ENCODING), |reply| {
+                if reply.status().is_success() {
+                    reply.headers_mut().insert(header::CONTENT_ENCODING, value("gzip"));
+                    reply.headers_mut().remove(header::VARY);
+                }
+                if reply.status() == StatusCode::NOT_MODIFIED {
+                    reply.headers_mut().remove(header::VARY);
+                }
+            })
         }),
         ("knows no ranges", |store, asked| right_without(store, asked, &header::RANGE)),
     ];
@@ -471,6 +482,29 @@ async fn our_layer_makes_serve_dir_right_while_its_file_is_changed() {
     let has_line = |line: &str| resumed.transcript().iter().any(|shown| shown == line);
     assert!(has_line("< 503 Service Unavailable") && has_line("< retry-after: 1"), "{resumed}");
     assert!(report.is_ok(), "{report}");
+}
+
+#[tokio::test]
+async fn our_layer_makes_serve_dir_right_while_its_file_is_rolled_back() {
+    let mut failed = Vec::new();
+    let replacing = || ConditionalLayer::new().inner_tags(InnerTags::Replace);
+    for (setting, layer) in [
+        ("default", ConditionalLayer::new()),
+        ("with ranges", ConditionalLayer::new().ranges(true)),
+        ("replacing tags", replacing()),
+        ("replacing tags, with ranges", replacing().ranges(true)),
+    ] {
+        let folder = Folder::modified(DAY);
+        let changes = Cell::new(0);
+        let report = check(layer.layer(folder.serve()), "/feed.txt").changes(async || {
+            changes.set(changes.get() + 1);
+            // Each time the date is an older one.
+            let content = format!("change {}, ", changes.get()).repeat(100);
+            folder.write(content, DAY + Duration::from_secs(60 * changes.get()));
+        });
+        note_failures(setting, &report.await, &mut failed);
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
 #[tokio::test]
