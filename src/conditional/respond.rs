@@ -111,7 +111,9 @@ impl ResponseContext<'_> {
         }
         // The date would make the response heuristically fresh. Deliberately also before its
         // date is sent, so that the response says the same in every second.
+        // Where the inner service dates its responses, their freshness is its own affair.
         let asks_each_time = may_generate
+            && matches!(self.fields.last_modified, SingleField::Absent)
             && self.fields.is_silent
             && config.freshness == FreshnessPolicy::NoCache
             && decision != Decision::PreconditionFailed;
@@ -216,7 +218,13 @@ impl ResponseContext<'_> {
             return None;
         }
         let is_strong = current.etag.is_some_and(|etag| !etag.is_weak());
-        is_strong.then(|| self.request.preconditions.allows_range_of(current, config.now()))
+        let preconditions = &self.request.preconditions;
+        // In doubt, If-Unmodified-Since lets a read go on, but with the whole.
+        let is_allowed = || {
+            preconditions.allows_range_of(current, config.now())
+                && preconditions.is_certainly_unmodified(current)
+        };
+        is_strong.then(is_allowed)
     }
 
     /// Makes the response a 304 without content.
@@ -233,12 +241,16 @@ impl ResponseContext<'_> {
         }
         body.end(Outcome::NotModified);
         match length {
+            _ if !self.request.accepts_coding
+                && (length.is_none() || config.behind_compression) =>
+            {
+                body.end_of_unknown_size(Outcome::NotModified);
+            }
             // The length is that of the content without the coding that is put on outside.
             _ if config.behind_compression => {}
             Some(length) => {
                 insert_field(&mut self.head.headers, CONTENT_LENGTH, length_text(length));
             }
-            None if !self.request.accepts_coding => body.end_of_unknown_size(Outcome::NotModified),
             None => {}
         }
     }

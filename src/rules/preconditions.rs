@@ -260,6 +260,18 @@ impl Preconditions {
         }
     }
 
+    /// Returns true if there is no If-Unmodified-Since that counts, or it proves that the
+    /// representation is unchanged.
+    pub(crate) fn is_certainly_unmodified(&self, current: Current<'_>) -> bool {
+        let date = self.uncommon().if_unmodified_since.value().copied();
+        match (date, current.date) {
+            (Some(date), Some(evidence)) if !self.has_if_match() => {
+                evidence.compare(date) == DateComparison::Unchanged
+            }
+            _ => true,
+        }
+    }
+
     /// Returns true if a field keeps a write from being run against a state that its
     /// sender did not see.
     ///

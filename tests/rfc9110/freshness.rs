@@ -11,7 +11,7 @@ use tower_conditional::{
 
 use crate::support::{
     handler::{self, day, known},
-    harness::{fetch, get, layer, reply, request, rows, run, send, CC, INM, LM},
+    harness::{date, fetch, get, layer, reply, request, rows, run, send, CC, INM, LM},
     note::{note, plain, service},
 };
 
@@ -42,6 +42,8 @@ fn freshness_is_not_heuristic_by_a_generated_date() {
         }
     }
     assert_eq!(fetch(&[], reply(200, &[("expires", "0")], "content")).line(CC), None);
+    // Where the inner service gave the date, its freshness is its own affair.
+    assert_eq!(fetch(&[], reply(200, &[(LM, &date(-60))], "content")).line(CC), None);
     // A response says the same before its date is sent and afterwards.
     let (layer, clock) = layer();
     for (second, is_dated) in [(0, false), (1, false), (2, true), (3, true)] {

@@ -35,6 +35,18 @@ fn range_is_not_served_for_a_stale_validator_of_the_layer() {
 }
 
 #[test]
+fn range_that_the_layer_cuts_is_bound_to_if_unmodified_since() {
+    let (layer, _) = layer();
+    let layer = layer.ranges(true);
+    let part = |since: i64| {
+        let asked = get(&[("range", "bytes=4-"), (IUS, &date(since))]);
+        send(&layer, asked, reply(200, &[], "the news")).status()
+    };
+    assert_eq!(send(&layer, get(&[]), reply(200, &[], "the news")).line(LM), Some(&*date(10)));
+    assert_eq!([part(10), part(9), part(11), part(-86_400)], [206, 200, 200, 200]);
+}
+
+#[test]
 fn range_is_not_served_for_a_tag_that_nothing_has() {
     // 13.1.1: the same answer as without Range.
     let suffixed = format!("{}-gzip\"", tag("one").trim_end_matches('"'));
