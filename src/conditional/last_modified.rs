@@ -105,6 +105,11 @@ impl ResponseContext {
         };
         let date = given.filter(|given| date.date() == Some(*given));
         if sent.is_none() && date.is_none() {
+            // What is known is the validator of other content. A HEAD may be answered with less
+            // than the GET.
+            if !request.is_head() {
+                request.config.inner_validators.forget_variant(request.key.resource(), variant);
+            }
             return;
         }
         let new = InnerValidator { variant, sent, inner, date, length };

@@ -90,14 +90,19 @@ impl ResponseContext {
         let (tag, untagged) = self.outgoing_tag(tag);
         let may_generate = self.may_generate_date(tag.as_deref(), has_content);
         let date = self.last_modified(tag.as_deref(), may_generate);
-        self.note_inner_validators(tag.as_deref(), date.evidence);
         let etag = tag.as_deref().map(|tag| &tag.tag);
         let current = Current { etag, date: Some(date.evidence) };
+        let is_refused = self.request.is_part_bound && self.is_other_part(current);
+        if is_refused {
+            // So that the client gets the whole when it tries again.
+            self.request.config.inner_validators.forget(self.request.key.resource());
+        }
+        self.note_inner_validators(tag.as_deref(), date.evidence);
         if self.request.extras().is_probe {
             let answer = self.request.answer_probe(current);
             self.head.extensions.insert(answer);
         }
-        if self.request.is_part_bound && self.is_other_part(current) {
+        if is_refused {
             refuse_part(&mut self.head);
             return Action::RefusePart;
         }
@@ -144,13 +149,13 @@ impl ResponseContext {
             // All of the content is there already, or the content is shorter now.
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 let length = self.complete_length();
-                let is_same = |known: &InnerValidator| length.is_some() && known.length == length;
-                let is_other = config.inner_validators.find(key.resource(), is_same).is_none();
-                if is_other {
-                    // So that the client gets the whole when it tries again.
-                    config.inner_validators.forget(key.resource());
-                }
-                is_other
+                let is_same = |known: &InnerValidator| {
+                    let is_named = |value| known.is_named_by(value, config.now());
+                    length.is_some()
+                        && known.length == length
+                        && preconditions.if_range_value().is_some_and(is_named)
+                };
+                config.inner_validators.find(key.resource(), is_same).is_none()
             }
             _ => false,
         }

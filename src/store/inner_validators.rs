@@ -42,6 +42,14 @@ impl InnerValidator {
             |known: &Option<HeaderValue>| known.as_ref().is_some_and(|k| k == tag.as_bytes());
         is_tag(&self.sent) || is_tag(&self.inner)
     }
+
+    /// Returns true if this is the validator that a value of If-Range names.
+    pub(crate) fn is_named_by(&self, if_range: &HeaderValue, now: HttpDate) -> bool {
+        match EntityTag::try_from(if_range) {
+            Ok(tag) => !tag.is_weak() && self.is_tag(&tag),
+            Err(_) => self.date.is_some() && HttpDate::parse(if_range, now) == self.date,
+        }
+    }
 }
 
 impl Default for InnerValidators {
@@ -84,6 +92,16 @@ impl InnerValidators {
         self.cache.get(&resource)?.into_iter().flatten().find(claim)
     }
 
+    /// Forgets what the inner service said of a variant, which has other content now.
+    pub(crate) fn forget_variant(&self, resource: u64, variant: u64) {
+        let Some(mut variants) = self.cache.get(&resource) else { return };
+        let is_it = |known: &InnerValidator| known.variant == variant;
+        if let Some(known) = variants.iter_mut().find(|known| known.as_ref().is_some_and(is_it)) {
+            *known = None;
+            self.cache.insert(resource, variants);
+        }
+    }
+
     /// Forgets what the inner service said of a resource.
     pub(crate) fn forget(&self, resource: u64) {
         self.cache.remove(&resource);
@@ -120,6 +138,9 @@ mod tests {
             known.note(1, of(variant, "\"d\""));
         }
         assert!(has("\"d\""));
+        known.forget_variant(1, 99);
+        known.forget_variant(2, 99);
+        assert!(known.find(1, |one| one.variant == 99).is_none() && has("\"d\""));
         known.forget(1);
         assert!(!has("\"b\""));
         for resource in 0..100_000 {
