@@ -247,6 +247,8 @@ impl ResponseContext {
             config.reporter.counters.not_sent(length.unwrap_or(0));
         }
         body.end(Outcome::NotModified);
+        // The length of a part is not that of the whole.
+        let length = if self.fields.has_content_range { None } else { length };
         match length {
             // The length is that of the content without the coding that is put on outside.
             _ if config.behind_compression => {}
