@@ -231,7 +231,11 @@ impl ResponseContext {
             return None;
         }
         let is_strong = current.etag.is_some_and(|etag| !etag.is_weak());
-        is_strong.then(|| self.request.preconditions.allows_range_of(current, config.now()))
+        let preconditions = &self.request.preconditions;
+        is_strong.then(|| {
+            preconditions.allows_range_of(current, config.now())
+                && preconditions.date_allows_range_of(current)
+        })
     }
 
     /// Makes the response a 304 without content.
