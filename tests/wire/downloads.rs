@@ -2,10 +2,10 @@
 
 use std::{
     future::ready,
-    sync::{Arc, Mutex},
+    sync::{atomic::Ordering, Arc, Mutex},
 };
 
-use axum::{body::Body, Router};
+use axum::{body::Body, routing::get, Router};
 use http::{Method, Version};
 use tower::Layer;
 use tower_conditional::{
@@ -19,7 +19,7 @@ use crate::support::{
     random::numbers,
     server::VERSIONS,
     slow_peer::{leave, UNDER_WAY},
-    wire::{ask, axum, http_date, hyper, Folder, Http2, MISS, START},
+    wire::{ask, axum, clocked, http_date, hyper, Folder, Http2, MISS, START},
 };
 
 #[tokio::test]
@@ -155,6 +155,31 @@ async fn downloads_are_never_put_together_from_two_files_where_the_layer_serves_
             }
             assert_eq!((other.status, other.text()), (200, "newer"), "{version:?} {name}");
         }
+    }
+}
+
+#[tokio::test]
+async fn downloads_bound_by_a_date_that_proves_nothing_get_the_whole() {
+    let (seconds, layer) = clocked();
+    let text = Arc::new(Mutex::new("older"));
+    let current = Arc::clone(&text);
+    let handler = move || ready(*current.lock().unwrap());
+    let router = Router::new().route("/", get(handler)).layer(layer.ranges(true));
+    let address = axum(router).await;
+    seconds.fetch_add(10, Ordering::Relaxed);
+    ask(address, "GET", "/", &[]).await;
+    seconds.fetch_add(10, Ordering::Relaxed);
+    let whole = ask(address, "GET", "/", &[]).await;
+    let date = whole.field("last-modified").unwrap();
+    let rest = [("range", "bytes=2-"), ("if-unmodified-since", date)];
+    let reply = ask(address, "GET", "/", &rest).await;
+    assert_eq!((reply.status, reply.text()), (206, "der"));
+
+    *text.lock().unwrap() = "newer";
+    for _ in 0..3 {
+        let reply = ask(address, "GET", "/", &rest).await;
+        assert_eq!((reply.status, reply.text()), (200, "newer"));
+        seconds.fetch_add(10, Ordering::Relaxed);
     }
 }
 
