@@ -66,6 +66,7 @@ fn tracing_tells_every_decision_once() {
     let lines = log.0.lock().unwrap();
     let told =
         |outcome, status| format!("message=conditional request outcome={outcome} status={status} ");
-    let expected = [told("Tagged", 200), told("NotModified", 304), told("LeftAlone(Method)", 201)];
+    let expected =
+        [told("tagged", 200), told("not modified", 304), told("left alone: method", 201)];
     assert_eq!(lines[..], expected);
 }

@@ -105,6 +105,10 @@ impl ResponseContext<'_> {
             (false, _) => None,
         };
         let date = given.filter(|given| date.date() == Some(*given));
+        // A HEAD may be answered with less than the GET.
+        if request.is_head() && sent.is_none() && generated.is_none() && date.is_none() {
+            return;
+        }
         let new = InnerValidator { variant, sent, inner, date, generated, length };
         request.config.inner_validators.note(request.key.resource(), new);
     }

@@ -14,7 +14,7 @@ use crate::{
     fields::insert_field,
     outcome::Reason,
     rules::{
-        is_query, is_read, is_write, single_line, ByteRange, EntityTag, HttpDate, Preconditions,
+        is_query, is_read, is_write, single_line, ByteRange, EntityTag, Preconditions,
         TakesTrailers,
     },
     store::{InnerValidator, Key, KeyReader, Name, RequestKey},
@@ -361,20 +361,12 @@ impl RequestContext {
             return (true, None);
         }
         let Some(value) = preconditions.if_range_value() else { return WHOLE };
-        match EntityTag::try_from(value) {
-            Ok(tag) if tag.is_weak() => WHOLE,
-            Ok(tag) => {
-                let is_named = |known: &InnerValidator| known.is_tag(&tag);
-                match config.inner_validators.find(self.key.resource(), is_named) {
-                    Some(known) => (true, known.inner),
-                    None => WHOLE,
-                }
-            }
-            Err(_) => {
-                let date = HttpDate::parse(value, config.now());
-                let is_named = |known: &InnerValidator| date.is_some() && known.date == date;
-                (config.inner_validators.find(self.key.resource(), is_named).is_some(), None)
-            }
+        let is_named = |known: &InnerValidator| known.is_named_by(value, config.now());
+        match config.inner_validators.find(self.key.resource(), is_named) {
+            // The inner service knows its own tag.
+            Some(known) if EntityTag::try_from(value).is_ok() => (true, known.inner),
+            Some(_) => (true, None),
+            None => WHOLE,
         }
     }
 }

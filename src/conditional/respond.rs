@@ -80,14 +80,19 @@ impl ResponseContext<'_> {
         let (tag, untagged) = self.outgoing_tag(tag);
         let may_generate = self.may_generate_date(tag.as_deref(), has_content);
         let date = self.last_modified(tag.as_deref(), may_generate);
-        self.note_inner_validators(tag.as_deref(), date.evidence);
         let etag = tag.as_deref().map(|tag| &tag.tag);
         let current = Current { etag, date: Some(date.evidence) };
+        let is_refused = self.request.is_part_bound && self.is_other_part(current);
+        if is_refused {
+            // So that the client gets the whole when it tries again.
+            self.request.config.inner_validators.forget(self.request.key.resource());
+        }
+        self.note_inner_validators(tag.as_deref(), date.evidence);
         if self.request.extras().is_probe {
             let answer = self.request.answer_probe(current);
             self.head.extensions.insert(answer);
         }
-        if self.request.is_part_bound && self.is_other_part(current) {
+        if is_refused {
             refuse_part(self.head);
             return Action::RefusePart;
         }
@@ -136,13 +141,13 @@ impl ResponseContext<'_> {
             // All of the content is there already, or the content is shorter now.
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 let length = self.complete_length();
-                let is_same = |known: &InnerValidator| length.is_some() && known.length == length;
-                let is_other = config.inner_validators.find(key.resource(), is_same).is_none();
-                if is_other {
-                    // So that the client gets the whole when it tries again.
-                    config.inner_validators.forget(key.resource());
-                }
-                is_other
+                let is_same = |known: &InnerValidator| {
+                    let is_named = |value| known.is_named_by(value, config.now());
+                    length.is_some()
+                        && known.length == length
+                        && preconditions.if_range_value().is_some_and(is_named)
+                };
+                config.inner_validators.find(key.resource(), is_same).is_none()
             }
             _ => false,
         }
@@ -219,12 +224,10 @@ impl ResponseContext<'_> {
         }
         let is_strong = current.etag.is_some_and(|etag| !etag.is_weak());
         let preconditions = &self.request.preconditions;
-        // In doubt, If-Unmodified-Since lets a read go on, but with the whole.
-        let is_allowed = || {
+        is_strong.then(|| {
             preconditions.allows_range_of(current, config.now())
-                && preconditions.is_certainly_unmodified(current)
-        };
-        is_strong.then(is_allowed)
+                && preconditions.date_allows_range_of(current)
+        })
     }
 
     /// Makes the response a 304 without content.
@@ -240,6 +243,8 @@ impl ResponseContext<'_> {
             config.reporter.counters.not_sent(length.unwrap_or(0));
         }
         body.end(Outcome::NotModified);
+        // The length of a part is not that of the whole.
+        let length = if self.fields.has_content_range { None } else { length };
         match length {
             _ if !self.request.accepts_coding
                 && (length.is_none() || config.behind_compression) =>

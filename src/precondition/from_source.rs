@@ -352,9 +352,10 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
             let outcome = Outcome::LeftAlone(Reason::UnknownState);
             return self.run(Validators::new(), outcome, false);
         }
-        if is_read(&self.parts.method) && matches!(current, Representation::Exists(_)) {
+        if let (true, Representation::Exists(current)) = (is_read(&self.parts.method), &current) {
             // RFC 9110, 13.2.2, step 5.
-            forward.range = preconditions.allows_range(&current, now);
+            forward.range = preconditions.allows_range_of(current.into(), now)
+                && preconditions.date_allows_range_of(current.into());
         }
         let is_part_bound = forward.range && preconditions.has_if_range();
         forward.apply(preconditions, &mut self.parts.headers);

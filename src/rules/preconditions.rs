@@ -260,16 +260,15 @@ impl Preconditions {
         }
     }
 
-    /// Returns true if there is no If-Unmodified-Since that counts, or it proves that the
-    /// representation is unchanged.
-    pub(crate) fn is_certainly_unmodified(&self, current: Current<'_>) -> bool {
-        let date = self.uncommon().if_unmodified_since.value().copied();
-        match (date, current.date) {
-            (Some(date), Some(evidence)) if !self.has_if_match() => {
-                evidence.compare(date) == DateComparison::Unchanged
-            }
-            _ => true,
-        }
+    /// Returns true if If-Unmodified-Since does not count, or says that the content is
+    /// the one that the client holds.
+    ///
+    /// In doubt the date is ignored: then a part may be of other content, and the client
+    /// gets the whole.
+    pub(crate) fn date_allows_range_of(&self, current: Current<'_>) -> bool {
+        !self.has_if_unmodified_since()
+            || self.has_if_match()
+            || self.if_unmodified_since(Some(current), false) == Condition::Holds
     }
 
     /// Returns true if a field keeps a write from being run against a state that its

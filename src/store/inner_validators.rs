@@ -45,6 +45,14 @@ impl InnerValidator {
             |known: &Option<HeaderValue>| known.as_ref().is_some_and(|k| k == tag.as_bytes());
         is_tag(&self.sent) || is_tag(&self.inner)
     }
+
+    /// Returns true if this is the validator that a value of If-Range names.
+    pub(crate) fn is_named_by(&self, if_range: &HeaderValue, now: HttpDate) -> bool {
+        match EntityTag::try_from(if_range) {
+            Ok(tag) => !tag.is_weak() && self.is_tag(&tag),
+            Err(_) => self.date.is_some() && HttpDate::parse(if_range, now) == self.date,
+        }
+    }
 }
 
 impl Default for InnerValidators {

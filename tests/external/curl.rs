@@ -6,7 +6,7 @@ use http::Version;
 use tokio::process::Command;
 
 use crate::support::{
-    file_server::{content, tag, Site, KINDS, LENGTH, PATH},
+    file_server::{content, tag, Kind, Site, KINDS, LENGTH, PATH},
     wire::within,
 };
 
@@ -50,12 +50,14 @@ pub(crate) async fn curl_resumes_a_download_and_never_with_another_version() {
 
         site.put(2, 8_000);
         for is_known in [false, true] {
-            for (condition, refusal) in [(&if_range, 33), (&if_match, 22)] {
-                let done = resume(condition).await;
-                assert!(
-                    done == Some(refusal) || done == Some(33) && !is_known,
-                    "{kind:?} {condition}: {done:?}"
-                );
+            // Where the file server makes tags and ignores If-Range, its part is refused once.
+            let is_refused = kind == Kind::Tags && !is_known;
+            let tries = if is_refused { &[22, 33][..] } else { &[33] };
+            let tries = tries.iter().map(|done| (&if_range, *done));
+            // That it gets the whole, where If-Match cannot be evaluated yet, is no success either.
+            for (condition, expected) in tries.chain([(&if_match, if is_known { 22 } else { 33 })])
+            {
+                assert_eq!(resume(condition).await, Some(expected), "{kind:?} {condition}");
                 assert!(fs::read(&part).unwrap() == whole[..12_345], "{kind:?} {condition}");
             }
             site.get(Version::HTTP_11, &[]).await;

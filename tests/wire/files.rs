@@ -1,5 +1,7 @@
 //! Files by `ServeDir`: never stale, read once, and no further than the client has come.
 
+use std::sync::atomic::Ordering;
+
 use axum::Router;
 use bytes::Bytes;
 use http::Request;
@@ -23,14 +25,15 @@ use crate::support::{
 async fn files_are_served_by_their_own_validators_and_never_by_stale_ones() {
     let folder = Folder::new("files");
     folder.write("a.txt", "newer", START + 3600);
-    let layer = clocked().1;
+    let (seconds, layer) = clocked();
     let address = axum(Router::new().fallback_service(ServeDir::new(&folder.0)).layer(layer)).await;
 
     let newer = ask(address, "GET", "/a.txt", &[]).await;
     assert_eq!((newer.status, newer.text()), (200, "newer"));
     let (tag, date) = (newer.field("etag").unwrap(), newer.field("last-modified").unwrap());
     assert_eq!(date, http_date(START + 3600));
-    assert_eq!(newer.field("cache-control"), None, "the layer generated no date and adds nothing");
+    // Whether its date is the file's or generated: a silent response says the same.
+    assert_eq!(newer.field("cache-control"), Some("no-cache"));
     let ours = EntityTag::of(b"of another day").to_string();
     for (name, fields, expected) in [
         ("tag", &[("if-none-match", tag)][..], (304, "")),
@@ -60,7 +63,19 @@ async fn files_are_served_by_their_own_validators_and_never_by_stale_ones() {
         let fields = [("if-none-match", tag), ("if-modified-since", since)];
         let older = ask(address, "GET", "/a.txt", &fields).await;
         assert_eq!((older.status, older.text()), (200, "older"), "rolled back, {since}");
-        assert_eq!(older.field("last-modified"), Some(http_date(START).as_str()));
+        // Its own date is older than what was sent, and a new one is not due yet.
+        assert_eq!(older.field("last-modified"), None);
+    }
+    seconds.fetch_add(10, Ordering::Relaxed);
+    let older = ask(address, "GET", "/a.txt", &[]).await;
+    let generated = older.field("last-modified").unwrap();
+    let [later, earlier] = [generated, date].map(|date| httpdate::parse_http_date(date).unwrap());
+    assert!(later > earlier, "{generated}");
+    for (since, status) in
+        [(date, 200), (&http_date(START), 200), (&http_date(START + 7200), 200), (generated, 304)]
+    {
+        let reply = ask(address, "GET", "/a.txt", &[("if-modified-since", since)]).await;
+        assert_eq!(reply.status, status, "rolled back, {since}");
     }
 }
 
@@ -240,11 +255,13 @@ async fn files_that_are_rolled_back_are_seen_by_tag_and_by_date() {
 async fn files_are_not_known_by_a_date_where_the_file_servers_tag_says_otherwise() {
     for version in VERSIONS {
         for learns in [true, false] {
-            let site = Site::new(Kind::Tags, "same-second", |layer| match learns {
-                true => layer.inner_tags(InnerTags::Learn),
-                false => layer.inner_tags(InnerTags::Replace),
-            });
-            let site = site.await;
+            let new = || {
+                Site::new(Kind::Tags, "same-second", |layer| match learns {
+                    true => layer.inner_tags(InnerTags::Learn),
+                    false => layer.inner_tags(InnerTags::Replace),
+                })
+            };
+            let site = new().await;
             site.put(1, 100);
             site.is_at(0);
             site.get(version, &[]).await;
@@ -258,17 +275,29 @@ async fn files_are_not_known_by_a_date_where_the_file_servers_tag_says_otherwise
                     "{version:?} {learns} {now}"
                 );
             }
-            // Where a second has one content, a date proves it, before its tag is known and
-            // afterwards.
+            // Behind other content the file's date proves nothing. One that is generated does,
+            // before the tag is known and afterwards.
             site.put(3, 60_000);
             site.is_at(86_400);
+            site.get(version, &[]).await;
+            site.is_at(86_410);
             for _ in 0..2 {
-                site.get(version, &[]).await;
-                assert_eq!(
-                    site.get(version, &[(IMS, &date(60))]).await.status,
-                    304,
-                    "{version:?} {learns}"
-                );
+                let whole = site.get(version, &[]).await;
+                let generated = whole.field(LM).unwrap();
+                assert_ne!(generated, date(60));
+                for (since, status) in [(&*date(60), 200), (generated, 304)] {
+                    let answer = site.get(version, &[(IMS, since)]).await;
+                    assert_eq!(answer.status, status, "{version:?} {learns} {since}");
+                }
+            }
+            drop(site);
+            // The first date of a file does, too.
+            let site = new().await;
+            site.put(3, 60_000);
+            for _ in 0..2 {
+                assert_eq!(site.get(version, &[]).await.field(LM), Some(&*date(60)));
+                let answer = site.get(version, &[(IMS, &date(60))]).await;
+                assert_eq!(answer.status, 304, "{version:?} {learns}");
             }
         }
     }

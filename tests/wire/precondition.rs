@@ -57,7 +57,9 @@ async fn precondition_answers_pipelined_requests_before_the_handler_runs() {
             assert_answer(&reply, status, &format!("{name} {i}"));
             let length = match (method, status) {
                 (_, 200 | 428) => Some(reply.content.len().to_string()),
-                // Axum says so of any empty body; Hyper takes it out of a 304 to a GET.
+                // How long the content of the 200 would be is not known before it is made.
+                (_, 304) => None,
+                // Axum says so of any empty body.
                 ("HEAD", _) => (name == "axum").then(|| "0".into()),
                 (_, 412) => Some("0".into()),
                 _ => None,
@@ -95,11 +97,9 @@ async fn precondition_sends_one_head_over_http2_for_what_is_not_run() {
             assert_answer(&reply, status, &case);
             if status != 428 {
                 assert_eq!(frames, [(HEADERS, true)], "the head ends the stream: {case}");
-                assert_eq!(
-                    reply.field("content-length"),
-                    (name == "axum").then_some("0"),
-                    "{case}"
-                );
+                // How long the content of the 200 would be is not known before it is made.
+                let length = (name == "axum" && status != 304).then_some("0");
+                assert_eq!(reply.field("content-length"), length, "{case}");
             }
         }
         assert_eq!(server.calls(), [], "{name}");

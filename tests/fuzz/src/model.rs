@@ -101,6 +101,15 @@ pub(crate) struct Plan {
     pub(crate) source_knows: bool,
 }
 
+impl Plan {
+    /// Returns the lengths that the head and the body say that the content has.
+    pub(crate) fn lengths(&self) -> Vec<u64> {
+        let in_head = self.fields.iter().filter(|(name, _)| name == CONTENT_LENGTH);
+        let in_head = in_head.map(|(_, length)| length.to_str().unwrap().parse().unwrap());
+        in_head.chain(self.upper.filter(|&upper| upper == self.lower)).collect()
+    }
+}
+
 impl World {
     pub(crate) fn number(&self, place: Place) -> u8 {
         self.numbers[place].get()
