@@ -11,6 +11,7 @@
 mod attack;
 mod fuzz_corpus;
 mod load;
+mod no_glue;
 mod readme;
 #[path = "../support/mod.rs"]
 mod support;
