@@ -10,6 +10,7 @@
 
 mod attack;
 mod fuzz_corpus;
+mod http2_memory;
 mod load;
 mod no_glue;
 mod readme;
