@@ -12,7 +12,7 @@ use std::{
     fmt::Write,
     fs,
     future::ready,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         atomic::{AtomicU64, Ordering::SeqCst},
         Arc, Mutex, MutexGuard,
@@ -44,7 +44,7 @@ fn no_glue() {
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
     let (runtime, folder, mut tally) = (runtime.unwrap(), Folder::new("no-glue"), Tally::default());
     for seed in 1..=worlds {
-        runtime.block_on(World::new(seed, folder.0.clone()).live(&mut tally));
+        runtime.block_on(World::new(seed, &folder.0).live(&mut tally));
     }
     println!("{worlds} worlds: {tally:#?}");
     // It is no proof that nothing is glued if nothing is resumed.
@@ -300,7 +300,7 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64, folder: PathBuf) -> Self {
+    fn new(seed: u64, folder: &Path) -> Self {
         let mut chance = numbers(seed);
         let mut below = move |n: u64| (chance() >> 7) % n;
         let inside = [
@@ -338,13 +338,13 @@ impl World {
         );
         let has_tags = match inside {
             Inside::Files(Kind::Dates) => false,
-            Inside::Whole { tagged: false } => !trusts && limit > 16,
+            Inside::Whole { tagged: false } => stack == Stack::Conditional && !trusts && limit > 16,
             _ => true,
         };
         let path = folder.join("file.bin");
         let (clock_of_layer, state) = (Arc::clone(&clock), Mutex::new(state));
         let shared = Arc::new(Shared { inside, stack, has_tags, path, clock, log, state });
-        let inner = hooked(&shared, &folder);
+        let inner = hooked(&shared, folder);
         let source = Arc::clone(&shared);
         let make = move || {
             let clock = Arc::clone(&clock_of_layer);
@@ -511,7 +511,7 @@ impl World {
         };
         let read = self.shared.log.bytes() - before;
         self.shared.state().is_restless = false;
-        self.take(held, way, reply, cached, read, tally)
+        self.take(held, way, &reply, cached, read, tally)
     }
 
     /// How far a client reads.
@@ -542,7 +542,7 @@ impl World {
         &mut self,
         held: Option<Held>,
         way: Way,
-        reply: Reply,
+        reply: &Reply,
         cached: bool,
         read: usize,
         tally: &mut Tally,
@@ -553,7 +553,7 @@ impl World {
         match reply.status {
             200 => {
                 tally.whole += 1;
-                let new = self.hold(&reply);
+                let new = self.hold(reply);
                 if let Some(held) =
                     held.filter(|held| way == Way::Tag && !cached && self.is_quiet(held))
                 {
@@ -844,7 +844,7 @@ where
 }
 
 /// The inner service, before and after whose answer the file may change.
-fn hooked(shared: &Arc<Shared>, folder: &std::path::Path) -> Service {
+fn hooked(shared: &Arc<Shared>, folder: &Path) -> Service {
     let log = &shared.log;
     let inner: Inner<Body> = match shared.inside {
         Inside::Files(kind) => kind.serve(folder, log),
@@ -876,7 +876,7 @@ fn handle(shared: &Shared, headers: &HeaderMap) -> Response<Body> {
     if shared.inside != (Inside::Whole { tagged: false }) {
         response = response.header("etag", version.tag());
     }
-    if version.number % 3 > 0 {
+    if !version.number.is_multiple_of(3) {
         response = response.header("last-modified", version.date());
     }
     if shared.inside == Inside::Cutting {
