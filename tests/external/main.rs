@@ -9,9 +9,19 @@ use std::{
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
+#[cfg(unix)]
+mod apache;
 mod curl;
 #[cfg(unix)]
+mod downloads;
+#[cfg(unix)]
+mod if_modified_since;
+#[cfg(unix)]
 mod nginx;
+#[cfg(unix)]
+mod site;
+#[cfg(unix)]
+mod squid;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -28,6 +38,30 @@ fn main() -> ExitCode {
     trials.extend(tests![curl, &curl, curl_resumes_a_download_and_never_with_another_version,]);
     #[cfg(unix)]
     {
+        trials.extend(tests![
+            downloads,
+            &Program::find("python3", "--version"),
+            pip_resumes_a_wheel_and_never_with_another_version,
+        ]);
+        let apt = Program::find("apt-get", "--version");
+        trials.extend(tests![
+            downloads,
+            &apt,
+            apt_resumes_a_download_and_never_with_another_version,
+        ]);
+        trials.extend(tests![downloads, &curl, curl_takes_parts_by_if_range_of_one_version_alone,]);
+        trials.extend(tests![if_modified_since, &apt, apt_update_keeps_up_with_any_change,]);
+        trials.extend(tests![if_modified_since, &curl, curl_keeps_up_with_any_change,]);
+        let wget = Program::find("wget", "--version");
+        trials.extend(tests![if_modified_since, &wget, wget_keeps_up_with_any_change,]);
+        let wget2 = Program::find("wget2", "--version");
+        trials.extend(tests![if_modified_since, &wget2, wget2_keeps_up_with_any_change,]);
+        let aria2c = Program::find("aria2c", "--version");
+        trials.extend(tests![if_modified_since, &aria2c, aria2c_keeps_up_with_any_change,]);
+        let apache = Program::find("apache2", "-v");
+        trials.extend(tests![apache, &apache, apache_over_http2_takes_each_304,]);
+        let squid = Program::find("squid", "-v");
+        trials.extend(tests![squid, &squid, squid_never_puts_two_versions_together,]);
         let nginx = Program::find("nginx", "-v");
         trials.extend(tests![
             nginx,
@@ -58,7 +92,7 @@ impl Program {
     }
 }
 
-fn trial<F: Future<Output = ()>>(
+fn trial<F: Future<Output: Into<Outcome>>>(
     name: &str,
     program: &Program,
     test: impl FnOnce() -> F + Send + 'static,
@@ -68,7 +102,22 @@ fn trial<F: Future<Output = ()>>(
         if let Some(reason) = missing {
             return Ok(Completion::ignored_with(reason));
         }
-        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(test());
-        Ok(Completion::Completed)
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(runtime.block_on(test()).into().0)
     })
+}
+
+/// What a test returns: nothing, or that it could not be run.
+struct Outcome(Completion);
+
+impl From<()> for Outcome {
+    fn from((): ()) -> Self {
+        Self(Completion::Completed)
+    }
+}
+
+impl From<Completion> for Outcome {
+    fn from(completion: Completion) -> Self {
+        Self(completion)
+    }
 }

@@ -10,7 +10,9 @@
 
 mod attack;
 mod fuzz_corpus;
+mod http2_memory;
 mod load;
+mod no_glue;
 mod readme;
 #[path = "../support/mod.rs"]
 mod support;
