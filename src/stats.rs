@@ -46,7 +46,7 @@ pub struct Stats {
     /// Bytes of content that are kept at the moment, with some hundred for each
     /// resource.
     pub bytes_kept: u64,
-    /// Bytes of responses in several frames that are held at the moment, because they are
+    /// Bytes of responses in several frames that are held or to be held, because they are
     /// read ahead or not sent yet: at most 64 MiB, and 64 KiB for each response.
     pub bytes_buffered: u64,
     /// Responses that named a field in `Vary` for which there was no more room: a layer

@@ -48,7 +48,7 @@ fn not_modified_keeps_all_but_what_describes_content() {
     assert_eq!((seen.status(), seen.content.len(), seen.outcome), (304, 0, NotModified));
     assert_eq!(seen.head.extensions.get(), Some(&Mark(7)));
     let content =
-        ["type", "encoding", "language", "digest", "range"].map(|name| format!("content-{name}"));
+        ["length", "type", "encoding", "language", "digest", "range"].map(|name| format!("content-{name}"));
     for (name, _) in &lines {
         // A response with Set-Cookie is for one user, and gets no date.
         let gone = content.iter().any(|gone| gone == name)
