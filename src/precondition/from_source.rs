@@ -1,5 +1,5 @@
-//! The kind that asks a source: waits for the state, evaluates, and calls the inner
-//! service if it may run.
+//! The kind that asks a source: waits for the state, evaluates, calls the inner service
+//! if it may run, and asks the source again before it adds a tag.
 
 use std::{
     fmt,
@@ -56,7 +56,8 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let config = Arc::clone(&self.config);
         let (mut parts, body) = request.into_parts();
-        // What a QUERY is about stands in its content, which the source does not see.
+        // The content of a QUERY says what is asked for, and the source does not see
+        // it.
         let is_unknown_query = is_query(&parts.method) && !self.kind.query;
         if ignores_preconditions(&parts.method) || is_unknown_query {
             let future = self.inner.call(Request::from_parts(parts, body));
@@ -82,7 +83,8 @@ where
             return PreconditionFuture::passing(future, passing, config);
         }
         let state = self.kind.source.state(&parts);
-        // The service that is ready is the one to call; another takes its place.
+        // Deliberately swapped: the service that is ready is the one that must be
+        // called.
         let another = self.inner.clone();
         let inner = mem::replace(&mut self.inner, another);
         let waiting =
@@ -92,17 +94,20 @@ where
 }
 
 pin_project! {
-    /// The future of a [`PreconditionService`](crate::precondition::PreconditionService) that asks a [`StateSource`].
+    /// The future of a
+    /// [`PreconditionService`](crate::precondition::PreconditionService) that asks a
+    /// [`StateSource`].
     ///
     /// ```text
-    ///  Asking ── rejected ─────────────────────────┐
-    ///    │ may run                                 ▼
-    ///    └──► Running ── nothing to add ──────► Response
-    ///            │ ▲                               ▲
-    ///            │ └─ nothing to evaluate          │
-    ///            └──► Verifying: is it still so? ──┤
-    ///                                              │
-    ///         Rejected: a precondition is required ┘
+    ///  Rejected ── a precondition is required ───┐
+    ///                                            │
+    ///  Asking ──── rejected ─────────────────────┤
+    ///    │ may run                               │
+    ///    ▼                                       │
+    ///  Running ─── nothing to add ───────────────┤
+    ///    │ validators to add, or a part          │
+    ///    ▼                                       ▼
+    ///  Verifying ─ the source is asked again ► Response
     /// ```
     #[must_use = "futures do nothing unless polled"]
     pub struct PreconditionFuture<S, F, ReqBody>
@@ -147,25 +152,25 @@ pin_project! {
     }
 }
 
-/// What is to be done with the response of a request that goes on.
+/// What to do with the response of a request that runs.
 pub(super) struct Passing<F> {
     known: Option<KnownValidators>,
     outcome: Outcome,
-    /// Asks the source again; `None` if it said nothing.
+    /// What is needed to ask the source again; `None` if it knew nothing.
     check: Option<Box<Check<F>>>,
 }
 
-/// Asks the source again, when the handler has answered: a tag is put on content only
-/// if it is known to be of that content.
+/// Asks the source again once the handler has answered: a tag is added to content only
+/// if it is known to be the tag of that content.
 struct Check<F> {
     source: Arc<F>,
     parts: request::Parts,
-    /// The handler was asked for a part that is bound to the state.
+    /// The handler was asked for a part of this state (If-Range).
     is_part_bound: bool,
 }
 
 impl<F> Passing<F> {
-    /// Returns true if the source is to be asked again before this response is sent.
+    /// Returns true if the source must be asked again before this response is sent.
     fn is_checked(&self, head: &response::Parts) -> bool {
         let (Some(known), Some(check)) = (&self.known, &self.check) else { return false };
         let is_part = head.status == StatusCode::PARTIAL_CONTENT;
@@ -178,7 +183,7 @@ impl<F> Passing<F> {
     }
 }
 
-/// A request that waits for the state of what it is about.
+/// A request that waits for the state of its resource.
 pub(super) struct PendingRequest<S, F: StateSource, ReqBody> {
     pub(super) inner: S,
     pub(super) kind: FromSource<F>,
@@ -267,7 +272,7 @@ where
                         });
                         continue;
                     }
-                    // What is not added here may still be known to an outer layer of this crate.
+                    // An outer layer of this crate evaluates by the same validators.
                     if let Some(known) = known {
                         head.extensions.insert(known);
                     }
@@ -305,7 +310,7 @@ where
     }
 }
 
-/// What becomes of a request once the source has answered.
+/// What to do with a request once the source has answered.
 enum Verdict<F> {
     Run(Passing<F>),
     Reject(Rejection),
@@ -326,7 +331,7 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
                 return Verdict::Fail(response);
             }
             (Err(_), None) => {
-                // It is not known which whole a part would be of.
+                // Nothing shows which version a part would be of.
                 forward.range = !preconditions.binds_range();
                 forward.apply(preconditions, &mut self.parts.headers);
                 let outcome = Outcome::LeftAlone(Reason::StateUnavailable);
@@ -340,8 +345,8 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         }
         if matches!(current, Representation::Unknown) {
             if self.required {
-                // Deliberately refused: where a precondition is required, one that cannot be
-                // evaluated must not let the write through.
+                // Deliberately refused: where a precondition is required, a write must
+                // not run because it cannot be evaluated.
                 let mut response = Response::new(Bytes::new());
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                 return Verdict::Fail(response);
@@ -362,7 +367,7 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         self.run(validators, Outcome::Proceeded, is_part_bound)
     }
 
-    /// Lets the request go on, and tells the inner layers what is known of its target.
+    /// Lets the request run, and tells the inner layers what is known about its target.
     fn run(&mut self, validators: Validators, outcome: Outcome, is_part_bound: bool) -> Verdict<F> {
         let is_dated = validators.last_modified.is_some();
         let known = self.kind.known(&self.parts, validators);
@@ -375,19 +380,21 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
             self.parts.extensions.insert(known.clone());
             passing.known = Some(known);
         } else if is_dated {
-            // Its date was evaluated here.
+            // The date was evaluated here. An inner `ConditionalLayer` need not refuse
+            // it.
             self.parts.extensions.insert(known);
         }
         Verdict::Run(passing)
     }
 
-    /// Makes a 304 one that goes with the 200 of the handler.
+    /// Completes a 304 with what the 200 of the handler would carry.
     fn complete<B>(&self, response: &mut Response<B>) {
         if response.status() != StatusCode::NOT_MODIFIED {
             return;
         }
         if self.kind.freshness == FreshnessPolicy::OmitLastModified {
-            // It would be added to what the client keeps, and make that heuristically fresh.
+            // The client would add it to its copy, which would become heuristically
+            // fresh.
             response.headers_mut().remove(LAST_MODIFIED);
         }
         if let Some(edit) = &self.kind.on_not_modified {
