@@ -1,5 +1,5 @@
-//! One entity tag: its grammar, its text and the two comparisons
-//! ([RFC 9110, section 8.8.3](https://www.rfc-editor.org/rfc/rfc9110.html#section-8.8.3)).
+//! One entity tag: its grammar, its text and the two comparisons ([RFC 9110, section
+//! 8.8.3](https://www.rfc-editor.org/rfc/rfc9110.html#section-8.8.3)).
 //!
 //! ```text
 //! entity-tag = [ weak ] opaque-tag
@@ -21,14 +21,17 @@ use memchr::memchr;
 ///
 /// Two tags are compared in one of two ways ([RFC 9110, section 8.8.3.2]):
 ///
-/// | first    | second   | [`strong_eq`](Self::strong_eq) | [`weak_eq`](Self::weak_eq) |
-/// |----------|----------|--------------------------------|----------------------------|
-/// | `W/"1"`  | `W/"1"`  | no                             | yes                        |
-/// | `W/"1"`  | `W/"2"`  | no                             | no                         |
-/// | `W/"1"`  | `"1"`    | no                             | yes                        |
-/// | `"1"`    | `"1"`    | yes                            | yes                        |
+/// | first   | second  | [`strong_eq`](Self::strong_eq) | [`weak_eq`](Self::weak_eq) |
+/// |---------|---------|--------------------------------|----------------------------|
+/// | `W/"1"` | `W/"1"` | no                             | yes                        |
+/// | `W/"1"` | `W/"2"` | no                             | no                         |
+/// | `W/"1"` | `"1"`   | no                             | yes                        |
+/// | `"1"`   | `"1"`   | yes                            | yes                        |
 ///
-/// `==` asks whether two tags are written alike.
+/// `==` is true if two tags have the same text.
+///
+/// A tag is about bytes, not about media types: `"1"` as JSON and `"1"` as HTML of one
+/// resource would be one tag for two contents.
 ///
 /// # Examples
 ///
@@ -49,7 +52,7 @@ pub struct EntityTag {
 }
 
 impl EntityTag {
-    /// Makes a strong tag, `"opaque"`, from what stands between the quotes.
+    /// Makes a strong tag, `"opaque"`, from the bytes between the quotes.
     ///
     /// # Errors
     ///
@@ -59,7 +62,7 @@ impl EntityTag {
         Self::quote(b"\"", opaque.as_ref())
     }
 
-    /// Makes a weak tag, `W/"opaque"`, from what stands between the quotes.
+    /// Makes a weak tag, `W/"opaque"`, from the bytes between the quotes.
     ///
     /// # Errors
     ///
@@ -69,8 +72,8 @@ impl EntityTag {
         Self::quote(b"W/\"", opaque.as_ref())
     }
 
-    /// Makes a strong tag of several values, such as the version of the data and that of
-    /// the program that renders it.
+    /// Makes a strong tag of several values, such as the version of the data and that
+    /// of the program that renders it.
     ///
     /// Two different lists never give the same tag: the parts are joined with `:`, and
     /// in each of them `:`, `%` and everything but visible ASCII is percent-encoded.
@@ -104,8 +107,8 @@ impl EntityTag {
             part.as_ref().iter().for_each(|byte| push_encoded(&mut text, *byte));
         }
         if is_first {
-            // No part at all is not one empty part. A `%` without digits is never the code of
-            // a byte.
+            // No part at all is not one empty part. A `%` without digits is never the
+            // code of a byte.
             text.push(b'%');
         }
         text.push(b'"');
@@ -125,20 +128,21 @@ impl EntityTag {
         self.as_member().opaque
     }
 
-    /// Returns the tag as a field shows it: with its quotes and, if it is weak, its `W/`.
+    /// Returns the tag as a field shows it: with its quotes and, if it is weak, its
+    /// `W/`.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.text.as_bytes()
     }
 
-    /// Compares as If-Match and If-Range ask: both are strong and their bytes are the
-    /// same.
+    /// Compares strongly, as If-Match and If-Range do: both tags are strong, and the
+    /// bytes between the quotes are equal.
     #[must_use]
     pub fn strong_eq(&self, other: &Self) -> bool {
         self.as_member().strong_eq(other.as_member())
     }
 
-    /// Compares as If-None-Match asks: their bytes are the same, weak or not.
+    /// Compares weakly, as If-None-Match does: the bytes between the quotes are equal.
     #[must_use]
     pub fn weak_eq(&self, other: &Self) -> bool {
         self.as_member().weak_eq(other.as_member())
@@ -196,7 +200,7 @@ impl EntityTag {
 impl TryFrom<&HeaderValue> for EntityTag {
     type Error = InvalidEntityTag;
 
-    /// Reads a whole field value; white space around the tag is no part of it.
+    /// Reads a whole field value; white space around the tag is not part of it.
     fn try_from(value: &HeaderValue) -> Result<Self, Self::Error> {
         let text = super::trim_ows(value.as_bytes());
         let member = Member::whole(text).ok_or_else(|| InvalidEntityTag::in_text(text))?;
