@@ -60,7 +60,7 @@ pub enum Reason {
     Untagged,
     /// The response says `Cache-Control: no-store`.
     NoStore,
-    /// The media type is one that is never finished: `text/event-stream`,
+    /// The media type is one of a stream: `text/event-stream`,
     /// `multipart/x-mixed-replace`, gRPC.
     Streaming,
     /// The response has a `Content-Range`: its content is a part, not the whole.
