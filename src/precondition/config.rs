@@ -13,7 +13,8 @@ use crate::{
     validators::FreshnessPolicy,
 };
 
-/// The kind of [`PreconditionLayer`] that asks a [`StateSource`].
+/// The kind of [`PreconditionLayer`](crate::PreconditionLayer) that asks a
+/// [`StateSource`].
 pub struct FromSource<F: StateSource> {
     pub(super) source: Arc<F>,
     pub(super) on_error: Option<Arc<ErrorAnswer<F::Error>>>,
@@ -24,7 +25,8 @@ pub struct FromSource<F: StateSource> {
     pub(super) freshness: FreshnessPolicy,
 }
 
-/// The kind of [`PreconditionLayer`] that asks the service itself.
+/// The kind of [`PreconditionLayer`](crate::PreconditionLayer) that asks the service
+/// itself.
 #[derive(Clone)]
 pub struct FromGet {
     pub(super) resources: Arc<Resources>,
