@@ -1,5 +1,4 @@
-//! Axum: the preconditions of a request as an extractor, validators as parts of a
-//! response.
+//! Axum: preconditions as an extractor, validators and rejections as responses.
 
 use std::convert::Infallible;
 
@@ -20,12 +19,13 @@ use crate::{
     rules::{EntityTag, HttpDate, Preconditions, Validators},
 };
 
-/// Takes the preconditions of a request; it has some, or none, so this never fails.
+/// Takes the preconditions of a request. This never fails: a request without any has
+/// empty ones.
 ///
 /// # Examples
 ///
-/// A handler that overwrites nobody's edit; [`check`](Preconditions::check) refuses
-/// with 412, and its `?` answers so:
+/// A handler that loses no edit: [`check`](Preconditions::check) fails with a 412, and
+/// `?` sends it.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -42,11 +42,11 @@ use crate::{
 ///
 /// async fn write(
 ///     State(note): State<Arc<Mutex<String>>>,
-///     asked: Preconditions,
+///     preconditions: Preconditions,
 ///     new: String,
 /// ) -> Result<(EntityTag, StatusCode)> {
 ///     let mut note = note.lock().await;
-///     asked.check(&Method::PUT, EntityTag::of(note.as_bytes()))?;
+///     preconditions.check(&Method::PUT, EntityTag::of(note.as_bytes()))?;
 ///     *note = new;
 ///     Ok((EntityTag::of(note.as_bytes()), StatusCode::NO_CONTENT))
 /// }
@@ -89,7 +89,7 @@ impl IntoResponseParts for HttpDate {
     }
 }
 
-/// Sets `ETag` and `Last-Modified`, as far as there are any.
+/// Sets `ETag` and `Last-Modified`, where there are any.
 impl IntoResponseParts for Validators {
     type Error = Infallible;
 

@@ -1,4 +1,4 @@
-//! Moving the bytes: what was read ahead, and the body that gives it back.
+//! Frames: reads them ahead, hashes and cuts them on their way, and sends them on.
 
 use std::{
     future::Future,
@@ -27,11 +27,11 @@ pub(crate) use self::{
 /// A frame, or the end, as a body yields it.
 pub(crate) type PolledFrame<E> = Option<Result<Frame<Bytes>, E>>;
 
-/// Has the task polled again, when others have had their turn.
+/// Yields to other tasks, and has this one polled again.
 ///
-/// Waking the task would do that too, but Tokio looks for I/O only now and then while
-/// tasks are awake: a worker with a large body to hash would see nothing of its sockets
-/// for a hundred slices.
+/// Deliberately not a mere wake-up: Tokio polls its sockets only now and then while
+/// tasks are awake, so a worker that hashes a large body would not see its I/O for a
+/// hundred slices.
 pub(crate) fn yield_now(cx: &mut Context<'_>) {
     let turn: Poll<()> = pin!(tokio::task::yield_now()).poll(cx);
     debug_assert_eq!(turn, Poll::Pending);

@@ -6,12 +6,12 @@ use http::HeaderMap;
 
 use crate::rules::{HttpDate, InvalidHttpDate, Preconditions};
 
-/// A clock of the user's, or the system's.
+/// The user's clock, or the system's.
 pub(crate) type Clock = dyn Fn() -> SystemTime + Send + Sync;
 
 /// Returns the time of the system's clock.
 ///
-/// `wasm32-unknown-unknown` has none; there time stands still in 1970.
+/// `wasm32-unknown-unknown` has no clock. There it is always 1970.
 pub(crate) fn system_time() -> SystemTime {
     if cfg!(all(target_family = "wasm", target_os = "unknown")) {
         SystemTime::UNIX_EPOCH
@@ -20,7 +20,7 @@ pub(crate) fn system_time() -> SystemTime {
     }
 }
 
-/// Returns the second of the system's clock.
+/// Returns the present second, by the system's clock.
 pub(crate) fn now() -> HttpDate {
     HttpDate::nearest(system_time())
 }
@@ -39,7 +39,7 @@ impl FromStr for HttpDate {
 impl Preconditions {
     /// Takes the preconditions from the header fields of a request, all lines of each.
     ///
-    /// The system's clock is asked only to place a date with a two-digit year.
+    /// The system's clock is read only to place a date with a two-digit year.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
         Self::from_headers_at(headers, now)

@@ -1,5 +1,5 @@
-//! `ConditionalLayer`: validators found in the response, preconditions evaluated after
-//! the handler ran.
+//! `ConditionalLayer`: takes the validators from the response, and evaluates the
+//! preconditions after the handler has run.
 
 mod body_plan;
 mod config;
@@ -7,7 +7,6 @@ mod future;
 mod last_modified;
 mod layer;
 mod learning;
-
 mod ranges;
 mod read_ahead;
 mod request;

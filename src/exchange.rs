@@ -1,4 +1,5 @@
-//! What all middlewares of this crate do alike with a request and its response.
+//! What all middlewares of this crate do in the same way with a request and its
+//! response.
 
 mod forward;
 mod known;
@@ -20,5 +21,5 @@ pub(crate) use self::{
     },
 };
 
-/// A function of the user's that says true or false of the head of a request.
+/// A function of the user's that decides by the head of a request.
 pub(crate) type RequestPredicate = dyn Fn(&request::Parts) -> bool + Send + Sync;

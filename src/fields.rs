@@ -1,16 +1,16 @@
-//! Edits heads. One of 24,576 lines takes no more: the methods of [`HeaderMap`] that
-//! are used elsewhere would panic there, and these leave it as it is.
+//! Edits heads. A [`HeaderMap`] takes at most 24,576 lines: its own methods panic then,
+//! these leave it as it is.
 
 use http::{
     header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE},
     HeaderMap, HeaderName, HeaderValue,
 };
 
-/// Sets a field, in place of all its lines.
+/// Sets a field, replacing all its lines.
 #[inline]
 pub(crate) fn insert_field(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
     if headers.len() >= FULL {
-        // A full head takes nothing, not even in place of something.
+        // A full head takes nothing, not even a replacement.
         headers.remove(&name);
     }
     drop(headers.try_insert(name, value));
@@ -26,5 +26,5 @@ pub(crate) fn append_field(headers: &mut HeaderMap, name: HeaderName, value: Hea
 pub(crate) const VARIANT_FIELDS: [HeaderName; 3] =
     [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE];
 
-/// How many lines a head has at least that takes no more.
+/// How many lines a full head has at least.
 const FULL: usize = 24_576;

@@ -1,4 +1,4 @@
-//! The long reads, beside the [crate docs](crate).
+//! The longer pages, beside the [crate docs](crate).
 
 /// What to do when something looks wrong.
 #[doc = include_str!("guide/troubleshooting.md")]
@@ -8,7 +8,7 @@ pub mod troubleshooting {}
 #[doc = include_str!("guide/proxies.md")]
 pub mod proxies {}
 
-/// What other layers do.
+/// How other layers answer the same requests.
 #[doc = include_str!("guide/compare.md")]
 pub mod compare {}
 
@@ -16,7 +16,7 @@ pub mod compare {}
 #[doc = include_str!("guide/migrating.md")]
 pub mod migrating {}
 
-/// Why it is as it is.
+/// The layout of the code, its promises, and why it is as it is.
 #[doc = include_str!("guide/design.md")]
 pub mod design {}
 

@@ -1,10 +1,10 @@
-//! What became of one request, in a word.
+//! What a layer did with one request, and why.
 
 use std::fmt;
 
 /// What the layer did with one request.
 ///
-/// It tells of the layer's own answers: a 304 that the inner service gave is
+/// It is about the layer's own answers: a 304 from the inner service is
 /// `LeftAlone(Reason::Status)`.
 ///
 /// Read it from [`ResponseBody::outcome`](crate::ResponseBody::outcome), or, with
@@ -13,63 +13,65 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The response is sent with a tag that was made from its content.
+    /// The response is sent with a tag that the layer made from its content.
     Tagged,
-    /// The preconditions were answered with 304 (Not Modified).
+    /// The layer answered 304 (Not Modified).
     NotModified,
-    /// The preconditions were answered with 412 (Precondition Failed).
+    /// The layer answered 412 (Precondition Failed).
     PreconditionFailed,
-    /// A write without a precondition was answered with 428 (Precondition Required).
+    /// The layer answered a write without a precondition with 428 (Precondition
+    /// Required).
     PreconditionRequired,
-    /// The state of the resource could not be learned, and the request was refused for
-    /// that.
+    /// The state of the resource is not known, so the request was refused: with 503, or
+    /// as [`on_error`](crate::PreconditionLayer::on_error) says.
     StateUnavailable,
-    /// A part was not sent, because it may be of another version than the one that the
-    /// client's If-Range names. The answer is 503, and the next try gets the whole.
+    /// A part was not sent, because it may be of another version than If-Range names.
+    /// The answer is 503 with `Retry-After: 1`, and the retry gets the whole.
     PartRefused,
     /// A [`PreconditionLayer`](crate::PreconditionLayer) let the request through: its
     /// preconditions hold, or it has none.
     Proceeded,
-    /// The response is sent without a tag of the layer's making, or the request without
-    /// its preconditions evaluated, and this is why.
+    /// The layer made no tag for the response, or did not evaluate the request, for
+    /// this reason.
     LeftAlone(Reason),
 }
 
-/// Why a response was left without a tag of the layer's making, or a request without
-/// its preconditions evaluated.
+/// Why the layer made no tag for a response, or did not evaluate a request.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The request was neither GET nor HEAD; or, for a
-    /// [`PreconditionLayer`](crate::PreconditionLayer), it was one of
-    /// OPTIONS, TRACE and CONNECT.
+    /// The method is not GET, HEAD or QUERY; for a
+    /// [`PreconditionLayer`](crate::PreconditionLayer), it is OPTIONS, TRACE or
+    /// CONNECT, or a QUERY that its source is [not asked
+    /// for](crate::PreconditionLayer::query).
     Method,
     /// The predicate given to [`handle_when`](crate::ConditionalLayer::handle_when)
     /// said no.
     Request,
     /// The response is not a 200.
     Status,
-    /// The response has an entity tag of its own; it is respected and preconditions are
+    /// The response has an entity tag of its own. It is kept, and preconditions are
     /// evaluated by it.
     OwnTag,
-    /// The response has an `ETag` field that is no entity tag (quotes missing?). It is
-    /// sent as it is, and evaluated as none.
+    /// The response has an `ETag` field that is not an entity tag (quotes missing?). It
+    /// is sent as it is, and never matches.
     InvalidTag,
     /// The response carries [`Untagged`](crate::Untagged).
     Untagged,
     /// The response says `Cache-Control: no-store`.
     NoStore,
-    /// The media type is one that is never finished: `text/event-stream`,
+    /// The media type is one of a stream: `text/event-stream`,
     /// `multipart/x-mixed-replace`, gRPC.
     Streaming,
     /// The response has a `Content-Range`: its content is a part, not the whole.
     Partial,
-    /// The `Content-Security-Policy` has a nonce, which the content repeats: no two of
-    /// them are the same.
+    /// The `Content-Security-Policy` has a nonce, which the content repeats: it differs
+    /// each time.
     Nonce,
-    /// An outer [`PreconditionLayer`](crate::PreconditionLayer) knows the validators.
+    /// An outer [`PreconditionLayer`](crate::PreconditionLayer) knows the tag, and adds
+    /// it.
     KnownState,
-    /// The layer holds as many bytes of responses as it may; see
+    /// The layer already holds as many bytes of responses as it may, 64 MiB; see
     /// [`buffer_limit`](crate::ConditionalLayer::buffer_limit).
     Busy,
     /// The predicate given to [`tag_when`](crate::ConditionalLayer::tag_when) said no.
@@ -80,27 +82,27 @@ pub enum Reason {
     /// The content is larger than
     /// [`buffer_limit`](crate::ConditionalLayer::buffer_limit).
     TooLarge,
-    /// The content came in so many small frames that keeping them would cost more than
-    /// the limit allows.
+    /// The content came in so many small frames that keeping them would take more
+    /// memory than the limit allows.
     TooManyFrames,
     /// The content was not ready in time.
     NotReady,
     /// The body ended with an error.
     BodyError,
-    /// The content was longer or shorter than the response said, or went on behind its
+    /// The content was longer or shorter than the response said, or went on after its
     /// trailers.
     WrongLength,
-    /// The source of a [`PreconditionLayer`](crate::PreconditionLayer) knew nothing of
-    /// the resource.
+    /// The source of a [`PreconditionLayer`](crate::PreconditionLayer) said
+    /// [`Unknown`](crate::Representation::Unknown), and no precondition was required.
     UnknownState,
-    /// The source of a [`PreconditionLayer`](crate::PreconditionLayer) failed, and
-    /// nothing was at stake.
+    /// The source of a [`PreconditionLayer`](crate::PreconditionLayer) failed for a
+    /// request that does not write.
     StateUnavailable,
 }
 
 impl fmt::Display for Outcome {
-    /// Writes the outcome as one word or two, such as `not modified` or `left alone:
-    /// too large`.
+    /// Writes the outcome in a few words, such as `not modified` or `left alone: too
+    /// large`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tagged => "tagged",
@@ -116,7 +118,7 @@ impl fmt::Display for Outcome {
 }
 
 impl fmt::Display for Reason {
-    /// Writes the reason in a word or two, such as `too large`.
+    /// Writes the reason in a few words, such as `too large`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Method => "method",
@@ -170,9 +172,9 @@ impl Reason {
         Self::StateUnavailable,
     ];
 
-    /// Returns true if the content has a tag that was not found out, rather than none.
+    /// Returns true if the content may have a tag that was not computed.
     ///
-    /// If-Match then does not fail: it would by chance.
+    /// If-Match does not fail then: the content may well have the tag that it names.
     pub(crate) fn leaves_tag_unknown(self) -> bool {
         match self {
             Self::EmptyHead

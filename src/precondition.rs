@@ -1,5 +1,5 @@
-//! `PreconditionLayer`: validators known, and preconditions evaluated, before the
-//! handler runs.
+//! `PreconditionLayer`: evaluates preconditions before the handler runs, by validators
+//! that are known by then.
 
 mod config;
 mod from_get;

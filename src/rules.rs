@@ -1,6 +1,6 @@
-//! What the RFC says: bytes and values in, a decision out.
+//! What RFC 9110 says: bytes and values in, a decision out.
 //!
-//! Nothing here reads a clock, waits for anything or knows of Tower.
+//! Nothing here reads a clock, waits, or depends on Tower.
 
 mod entity_tag;
 mod entity_tag_list;

@@ -9,17 +9,19 @@ use std::{
 
 use crate::outcome::{Outcome, Reason};
 
-/// What a [`ConditionalLayer`](crate::ConditionalLayer) did since it was made: see
-/// [`ConditionalLayer::stats`](crate::ConditionalLayer::stats).
+/// What a layer has done so far: see
+/// [`ConditionalLayer::stats`](crate::ConditionalLayer::stats) and
+/// [`PreconditionLayer::stats`](crate::PreconditionLayer::stats).
 ///
-/// All but [`bytes_kept`](Self::bytes_kept) only ever grow. Bytes are those of
-/// content, without heads.
+/// All numbers only grow, but for [`bytes_kept`](Self::bytes_kept) and
+/// [`bytes_buffered`](Self::bytes_buffered). Bytes are bytes of content, without heads.
+/// For a `PreconditionLayer`, those of bytes are 0.
 #[derive(Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Requests that were answered, by whatever answer.
+    /// Requests that were answered, with any answer.
     pub served: u64,
-    /// Responses that were sent with a tag of the layer's making.
+    /// Responses that were sent with a tag that the layer made.
     pub tagged: u64,
     /// Answers with 304 (Not Modified).
     pub not_modified: u64,
@@ -28,29 +30,28 @@ pub struct Stats {
     /// Writes without a precondition that were answered with 428 (Precondition
     /// Required).
     pub precondition_required: u64,
-    /// Requests that were refused because the state of the resource could not be found
-    /// out.
+    /// Requests that were refused because the state of the resource is not known.
     pub state_unavailable: u64,
-    /// Parts that were not sent, because they may be of another version than the client
-    /// asked for: 503 (Service Unavailable).
+    /// Parts that were not sent, because they may be of another version than If-Range
+    /// names: 503 (Service Unavailable).
     pub parts_refused: u64,
     /// Requests that a [`PreconditionLayer`](crate::PreconditionLayer) let through.
     pub proceeded: u64,
-    /// Bytes of content that need not be sent because of a 304; of content of unknown
-    /// length, none.
+    /// Bytes of content that were not sent because of a 304. Content of unknown length
+    /// counts as 0.
     pub bytes_not_sent: u64,
     /// Bytes that were hashed to make tags.
     pub bytes_hashed: u64,
-    /// Bytes that were found to be the same as last time, and not hashed.
+    /// Bytes that were the same as last time, and so were not hashed.
     pub bytes_compared: u64,
-    /// Bytes of content that are kept at the moment, with some hundred for each
-    /// resource.
+    /// Bytes in the [content cache](crate::ConditionalLayer::content_cache) at the
+    /// moment, counted with 512 for each entry.
     pub bytes_kept: u64,
-    /// Bytes of responses in several frames that are held or to be held, because they are
-    /// read ahead or not sent yet: at most 64 MiB, and 64 KiB for each response.
+    /// Bytes that are held at the moment of responses above 64 KiB that came in several
+    /// frames, because they are read ahead or not sent yet: at most 64 MiB.
     pub bytes_buffered: u64,
-    /// Responses that named a field in `Vary` for which there was no more room: a layer
-    /// knows 16 names. They get no date.
+    /// How often a response named a field in `Vary` for which the layer has no room: it
+    /// knows 16 names. Such responses get no date.
     pub unknown_vary: u64,
     left_alone: [u64; Reason::ALL.len()],
 }
@@ -63,7 +64,7 @@ impl Stats {
 }
 
 impl fmt::Debug for Stats {
-    /// Writes the counters with their names; of the reasons only those that were met.
+    /// Writes the counters with their names, and the reasons that occurred.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut stats = f.debug_struct("Stats");
         stats
@@ -91,14 +92,14 @@ impl fmt::Debug for Stats {
     }
 }
 
-/// Counts without locks. Threads have slots of their own, so that they do not wait for
-/// each other's cache lines.
+/// Counts without locks. Threads have their own slots, so that they do not share cache
+/// lines.
 #[derive(Default)]
 pub(crate) struct Counters {
     slots: [Slot; SLOTS],
 }
 
-/// Two cache lines and a multiple of them: processors fetch them in pairs.
+/// Aligned to two cache lines, because processors fetch them in pairs.
 #[repr(align(128))]
 #[derive(Default)]
 struct Slot {

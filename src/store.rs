@@ -1,15 +1,15 @@
 //! What a layer remembers from one response to the next, in bounded memory.
 //!
-//! | memory | bound | what is evicted first |
+//! | memory | bound | evicted first |
 //! |---|---|---|
-//! | `dates` | 65,536 entries in buckets of 8, 2 MiB | what was sent longest ago in its bucket |
-//! | `content_cache` | the setting, 16 MiB | what was least used (S3-FIFO of `quick_cache`) |
-//! | `learned_tags` | 16,384 tags | what was least used, likewise |
-//! | `inner_validators` | 8,192 resources of 4 variants | what was least used, likewise |
-//! | `unfinished` | 1,024 contents | the one whose last part was sent longest ago |
+//! | `dates` | 65,536 entries in buckets of 8, 2 MiB | sent longest ago in its bucket |
+//! | `content_cache` | the setting, 16 MiB | least used (S3-FIFO of `quick_cache`) |
+//! | `learned_tags` | 16,384 tags | least used, likewise |
+//! | `inner_validators` | 8,192 resources of 4 variants | least used, likewise |
+//! | `unfinished` | 1,024 contents | last part sent longest ago |
+//! | `text_cache` | 64 dates and 64 lengths a thread | replaced by the next in its place |
 //!
-//! Nothing here waits for anything, reads a clock or knows of Tower; time is an
-//! argument.
+//! Nothing here waits, reads a clock, or depends on Tower: time is an argument.
 
 mod content_cache;
 mod dates;

@@ -1,11 +1,16 @@
-//! Tells of decisions through the `tracing` crate, where that feature is on; elsewhere
-//! it costs nothing.
+//! Reports decisions through the `tracing` crate. Without that feature it costs
+//! nothing.
 
-/// Tells what was decided about a request: one event at level DEBUG.
+/// Reports what was decided about a request, as one event at level DEBUG.
 #[cfg(feature = "tracing")]
 macro_rules! decided {
     ($outcome:expr, $status:expr) => {
-        tracing::debug!(target: "tower_conditional", outcome = %$outcome, status = $status.as_u16(), "conditional request")
+        tracing::debug!(
+            target: "tower_conditional",
+            outcome = %$outcome,
+            status = $status.as_u16(),
+            "conditional request"
+        )
     };
 }
 

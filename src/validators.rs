@@ -1,8 +1,7 @@
-//! How one response gets its validators: what may be tagged, the tag, and what its head
-//! says.
+//! How one response gets its validators: which may be tagged, how the tag is made, and
+//! what the head says.
 //!
-//! Nothing here waits for anything, reads a clock or knows of Tower; time is an
-//! argument.
+//! Nothing here waits, reads a clock, or depends on Tower: time is an argument.
 
 mod digest;
 mod freshness;

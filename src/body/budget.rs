@@ -1,4 +1,4 @@
-//! How many bytes one layer may hold of responses that it reads ahead.
+//! Limits how many bytes a layer holds of the responses that it reads ahead.
 
 use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
@@ -22,14 +22,14 @@ impl Budget {
         self.used.load(Relaxed)
     }
 
-    /// Takes bytes out of the budget; returns false if there are not as many left.
+    /// Takes bytes out of the budget; returns false if fewer are left.
     fn take(&self, bytes: u64) -> bool {
         let add = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.limit);
         self.used.fetch_update(Relaxed, Relaxed, add).is_ok()
     }
 }
 
-/// What one response holds of a budget; given back when it is dropped.
+/// What one response has taken out of a budget. It is given back on drop.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     budget: Arc<Budget>,
@@ -41,7 +41,7 @@ impl Reservation {
         Self { budget: Arc::clone(budget), bytes: 0 }
     }
 
-    /// Makes it one of so many bytes; returns false if the budget has not as many left.
+    /// Grows the reservation to `bytes`; returns false if the budget has too few left.
     pub(crate) fn grow(&mut self, bytes: u64) -> bool {
         let is_taken = self.budget.take(bytes.saturating_sub(self.bytes));
         if is_taken {

@@ -1,5 +1,5 @@
-//! The frames read ahead of a response: kept as they came, counted, and given back in
-//! order.
+//! The frames of a response that were read ahead: kept as they came, counted, and given
+//! back in order.
 //!
 //! The buffer does no I/O: frames are pushed in, and it says when to stop.
 
@@ -18,17 +18,16 @@ pub(crate) struct Buffer {
     content: Content,
     /// How many bytes may be kept.
     limit: u64,
-    /// How many bytes the body said it has.
+    /// How many bytes the body promised to have.
     promised: Option<u64>,
 }
 
 /// Frames in their order, and trailers.
 #[derive(Default)]
 pub(crate) struct Content {
-    /// The first frame lies here: most bodies have no other, and need no allocation
-    /// then.
+    /// The first frame. Most bodies have no other, and so need no allocation.
     first: Option<Bytes>,
-    /// In a box, because most bodies have no other frame.
+    /// Boxed, because most bodies have no other frame.
     tail: Option<Box<Tail>>,
     /// The bytes of content.
     len: u64,
@@ -39,7 +38,7 @@ pub(crate) struct Content {
 struct Tail {
     frames: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
-    /// What the frames take of the budget of the layer.
+    /// What the frames have taken out of the layer's budget.
     reservation: Option<Reservation>,
 }
 
@@ -57,7 +56,7 @@ impl Buffer {
 
     /// Takes the next frame, or gives it back if the content cannot be kept whole.
     ///
-    /// `budget` is what the layer may hold in all; `None` for a response that must be read.
+    /// `budget` is that of the layer; `None` for a response that must be read.
     #[inline]
     pub(crate) fn push(
         &mut self,
@@ -69,7 +68,7 @@ impl Buffer {
         match frame.into_data() {
             Ok(mut data) => {
                 let data = data.copy_to_bytes(data.remaining());
-                // Trailers come last; whatever follows them, it is no representation.
+                // Trailers come last. What follows them is not part of the content.
                 let overflow_reason = if is_over {
                     Some(Reason::WrongLength)
                 } else {
@@ -94,7 +93,7 @@ impl Buffer {
         Ok(())
     }
 
-    /// Returns why these bytes cannot be kept with the others, if so.
+    /// Returns why these bytes cannot be kept; `None` if they can.
     #[inline]
     fn overflow_reason(&mut self, data: &Bytes, budget: Option<&Arc<Budget>>) -> Option<Reason> {
         let len = self.content.len.saturating_add(bytes(data));
@@ -111,9 +110,9 @@ impl Buffer {
         }
     }
 
-    /// Takes so many bytes out of the budget; returns false if it has not as many left.
+    /// Reserves `bytes` of the budget; returns false if it has too few left.
     ///
-    /// Content in one frame takes nothing: the inner service made it, and holds it as long.
+    /// Content in one frame takes nothing: the inner service holds it anyway.
     fn reserve(&mut self, bytes: u64, budget: Option<&Arc<Budget>>) -> bool {
         let Some(budget) = budget else { return true };
         // At once, as far as it is known: parts of many contents that all stay unfinished would
@@ -123,18 +122,18 @@ impl Buffer {
         tail.reservation.get_or_insert_with(|| Reservation::new(budget)).grow(bytes)
     }
 
-    /// Returns how many frames may be kept: their bookkeeping then costs no tail than
-    /// half the limit, and 32 KiB.
+    /// Returns how many frames may be kept. Their bookkeeping then takes at most half
+    /// the limit, plus 32 KiB.
     fn most_frames(&self) -> usize {
         usize::try_from(self.limit / 64).unwrap_or(usize::MAX).saturating_add(1024)
     }
 
-    /// Returns true if the body, which has ended, was as long as it said.
+    /// Returns true if the body, which has ended, was as long as it promised.
     pub(crate) fn is_as_promised(&self) -> bool {
         self.promised.is_none_or(|promised| promised == self.content.len)
     }
 
-    /// Returns how many bytes the body said it has.
+    /// Returns how many bytes the body promised to have.
     pub(crate) fn promised(&self) -> Option<u64> {
         self.promised
     }
@@ -152,7 +151,7 @@ impl Buffer {
 }
 
 impl Content {
-    /// Returns the bytes of content.
+    /// Returns the number of bytes of content.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
@@ -173,7 +172,7 @@ impl Content {
         usize::from(self.first.is_some()) + self.tail.as_ref().map_or(0, |tail| tail.frames.len())
     }
 
-    /// Returns a frame's content by its place, counted from 0.
+    /// Returns the content of a frame by its index.
     pub(crate) fn data(&self, place: usize) -> Option<&Bytes> {
         match (&self.first, place) {
             (Some(first), 0) => Some(first),
@@ -187,7 +186,8 @@ impl Content {
         Frames { first: self.first.as_ref(), more: self.tail.as_deref().map(|tail| &tail.frames) }
     }
 
-    /// Takes out the only frame, if there is one; gives all back if there is tail.
+    /// Takes out the only frame, if there is one; gives everything back if there is
+    /// more.
     pub(crate) fn into_single(self) -> Result<Option<Bytes>, Self> {
         if self.tail.is_some() {
             Err(self)
@@ -228,7 +228,7 @@ impl fmt::Debug for Content {
     }
 }
 
-/// Content of so many bytes and less does not compete for the budget.
+/// Content of this size or less does not take any of the budget.
 const SMALL: u64 = 64 << 10;
 
 fn bytes(data: &Bytes) -> u64 {

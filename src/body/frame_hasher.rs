@@ -1,4 +1,4 @@
-//! Content that is hashed while it is sent.
+//! Hashes content while it is sent.
 
 use std::{
     sync::Arc,
@@ -17,15 +17,16 @@ use crate::{
     validators::{tag, Digest},
 };
 
-/// Hashes content that passes, and does something with its tag when all of it has.
+/// Hashes content on its way, and does something with its tag once all of it has
+/// passed.
 ///
-/// A frame goes on when it is hashed, 64 KiB a poll; nothing of it is kept after that.
-/// Content that ends with an error, too early or not at all teaches nothing.
+/// A frame is held until it is hashed, 64 KiB a poll; nothing of it is kept after that.
+/// Content that ends with an error, too early or not at all has no tag.
 pub(crate) struct FrameHasher {
-    /// `None` once the tag was made, or cannot be.
+    /// `None` once the tag was made, or cannot be made.
     hashing: Option<Box<dyn DynTagHasher>>,
     size: Size,
-    /// How many were hashed.
+    /// How many bytes were hashed.
     hashed: u64,
     held: Option<PendingFrame>,
     /// The body has ended.
@@ -43,19 +44,19 @@ struct PendingFrame {
     is_last: bool,
 }
 
-/// What the body said of its size before it was read.
+/// What the body promised about its size before it was read.
 #[derive(Clone, Copy)]
 pub(crate) struct Size {
-    /// How many bytes the content should have.
+    /// How many bytes the content must have, if that is known.
     pub(crate) exact: Option<u64>,
-    /// How many it should have at least.
+    /// How many bytes it must have at least.
     pub(crate) least: u64,
 }
 
 /// What to do with the tag.
 pub(crate) enum OnComplete {
     Learn(Box<dyn FnOnce(EntityTag) + Send + Sync>),
-    /// Send it behind the content.
+    /// Send it in the trailer section.
     Trailer {
         weak: bool,
     },
@@ -64,7 +65,7 @@ pub(crate) enum OnComplete {
     Done,
 }
 
-/// A digest of whatever kind, with the fields of the response that are part of its tag.
+/// A digest of any type, with the fields of the response that are part of its tag.
 pub(crate) trait DynTagHasher: Send + Sync {
     fn update(&mut self, bytes: &[u8]);
     fn tag(self: Box<Self>) -> EntityTag;
@@ -87,7 +88,7 @@ impl<D: Digest> DynTagHasher for TagHasher<D> {
 }
 
 impl PendingFrame {
-    /// Hashes the next slice; ready when that was the last.
+    /// Hashes the next slice; ready after the last.
     fn poll_hash(
         &mut self,
         hashing: Option<&mut (dyn DynTagHasher + 'static)>,
@@ -118,7 +119,7 @@ impl FrameHasher {
         Self::resume(hashing, size, then, counters)
     }
 
-    /// Goes on with the hash of the parts before.
+    /// Continues the hash of the previous parts.
     pub(crate) fn resume(
         hashing: Box<dyn DynTagHasher>,
         size: Size,
@@ -128,8 +129,8 @@ impl FrameHasher {
         Self { hashing: Some(hashing), size, hashed: 0, held: None, is_over: false, then, counters }
     }
 
-    /// Yields what `next` yields, hashed. With what it yields, `next` says whether
-    /// nothing follows.
+    /// Yields what `next` yields, once it is hashed. `next` also says whether the body
+    /// has ended with it.
     pub(crate) fn poll<E>(
         &mut self,
         cx: &mut Context<'_>,
@@ -172,13 +173,13 @@ impl FrameHasher {
         }
     }
 
-    /// Returns true if something is to come that the inner body does not know of.
+    /// Returns true if there is more to yield than the inner body has.
     pub(crate) fn has_more(&self) -> bool {
         self.held.is_some()
             || self.hashing.is_some() && matches!(self.then, OnComplete::Trailer { .. })
     }
 
-    /// Returns how many bytes were taken and not yielded yet.
+    /// Returns how many bytes were taken from the body and not yielded yet.
     pub(crate) fn held(&self) -> u64 {
         self.held.as_ref().map_or(0, |held| held.data.len().try_into().unwrap_or(u64::MAX))
     }
@@ -197,7 +198,7 @@ impl FrameHasher {
         }
     }
 
-    /// Makes the tag, if all content was hashed, and returns it if it is to be sent.
+    /// Makes the tag, if all content was hashed, and returns it if it must be sent.
     fn finish(&mut self) -> Option<EntityTag> {
         let Size { exact, least } = self.size;
         let is_whole = self.hashed >= least && exact.is_none_or(|exact| exact == self.hashed);
@@ -222,8 +223,8 @@ impl FrameHasher {
 }
 
 impl Drop for FrameHasher {
-    /// Over HTTP/1.1 nobody asks for the end of content whose length is known: it is
-    /// dropped when all of it has passed.
+    /// Hyper's HTTP/1.1 does not poll a body of known length for its end: it drops the
+    /// body once all bytes have passed.
     fn drop(&mut self) {
         if self.size.exact.is_some() && self.held.is_none() {
             self.finish();

@@ -1,4 +1,4 @@
-//! The part of the content that a client asked for.
+//! Cuts the part that a client asked for out of the content.
 
 use std::{
     ops::Range,
@@ -10,7 +10,7 @@ use http_body::Frame;
 
 use super::{yield_now, PolledFrame};
 
-/// Cuts a part out of content that passes.
+/// Cuts a part out of content on its way.
 pub(crate) struct FrameSlicer {
     skip: u64,
     left: u64,
@@ -26,13 +26,13 @@ impl FrameSlicer {
         self.left
     }
 
-    /// Yields what lies in the part of what `next` yields.
+    /// Yields those bytes of what `next` yields that belong to the part.
     pub(crate) fn poll<E>(
         &mut self,
         cx: &mut Context<'_>,
         mut next: impl FnMut(&mut Context<'_>) -> Poll<PolledFrame<E>>,
     ) -> Poll<PolledFrame<E>> {
-        // Others have their turn while what comes before the part is thrown away.
+        // Yields to other tasks while the bytes before the part are thrown away.
         for _ in 0..FRAMES {
             if self.left == 0 {
                 return Poll::Ready(None);
@@ -41,7 +41,7 @@ impl FrameSlicer {
                 Some(Ok(frame)) => frame.into_data(),
                 other => return Poll::Ready(other),
             };
-            // Trailers are about the whole.
+            // Trailers describe the whole.
             let Ok(mut data) = data else { continue };
             let len = u64::try_from(data.len()).unwrap_or(u64::MAX);
             let skipped = self.skip.min(len);

@@ -16,8 +16,8 @@ use crate::outcome::Outcome;
 pin_project! {
     /// The body of a response that went through the layer.
     ///
-    /// It yields what the inner body yields: every frame in its order, trailers, errors. Of a 304 and a 412 it is empty
-    /// from the start. It is fused: polled after its end, it ends again.
+    /// It yields what the inner body yields: all frames in order, trailers, errors. On
+    /// a 304 and a 412 it is empty. It is fused: polled after its end, it ends again.
     ///
     /// `Default` makes an empty one.
     #[must_use = "bodies do nothing unless polled"]
@@ -39,27 +39,28 @@ pin_project! {
     {
         /// Nothing is left.
         Ended,
-        /// Nothing, in place of content of unknown size: on HEAD, and on a 304.
+        /// Nothing, in place of content of unknown size: on a HEAD, and on a 304.
         Absent,
-        /// The inner body, which was not touched.
+        /// The inner body, which was not polled.
         Inner {
             #[pin]
             body: B,
         },
-        /// All there is, in one frame.
+        /// The whole content, in one frame.
         Whole {
             data: Bytes,
         },
-        /// The content as it was read, whole. In a box, because most content is in one frame.
+        /// The whole content, in several frames. Boxed, because most content is in one.
         Buffered {
             content: Box<Content>,
             exact: bool,
         },
-        /// What was read, and then the rest. In a box, because it is rare and large.
+        /// What was read, then the rest. Boxed, because it is rare and large.
         Replayed {
             replay: Box<Replay<B>>,
         },
-        /// Another kind, whose frames are transformed on their way. In a box, because it is rare.
+        /// Another kind, whose frames are transformed on their way. Boxed, because it
+        /// is rare.
         Transformed {
             transformed: Pin<Box<Transformed<B>>>,
         },
@@ -78,23 +79,22 @@ pin_project! {
     }
 }
 
-/// What becomes of the frames on their way.
+/// What to do with the frames on their way.
 enum Transform {
     Hash(FrameHasher),
     Slice(FrameSlicer),
 }
 
-/// A body that was read in part: what was read, what came last, and what is still to
-/// come.
+/// A body that was read in part: the frames that were read, then the rest.
 pub(crate) struct Replay<B: Body> {
     pub(crate) read: Content,
-    /// What came after the buffered frames and ended the reading, if anything did.
+    /// The frame or error after those that were read, if one ended the reading.
     pub(crate) last: Option<Result<Frame<Bytes>, B::Error>>,
     /// The inner body; `None` once it has ended.
     pub(crate) rest: Option<Pin<Box<B>>>,
-    /// What the inner body said of its size before it was read.
+    /// The size hint of the inner body before it was read.
     pub(crate) hint: SizeHint,
-    /// Frames were given back that the client should get before anything else happens.
+    /// Frames were given back that must be flushed before the body goes on.
     pub(crate) flush: bool,
 }
 
@@ -114,7 +114,7 @@ impl<B: Body> ResponseBody<B> {
         self.kind = Kind::Transformed { transformed: Box::pin(Transformed { kind, transform }) };
     }
 
-    /// Has the content hashed while it is sent.
+    /// Hashes the content while it is sent.
     pub(crate) fn hash(&mut self, hasher: FrameHasher) {
         self.transform(Transform::Hash(hasher));
     }
@@ -144,7 +144,7 @@ impl<B: Body> ResponseBody<B> {
         Self::from_kind(Kind::Ended, outcome)
     }
 
-    /// Makes a body of content that is there.
+    /// Makes a body of the whole content.
     pub(crate) fn whole(data: Bytes, outcome: Outcome) -> Self {
         let kind = if data.is_empty() { Kind::Ended } else { Kind::Whole { data } };
         Self::from_kind(kind, outcome)
@@ -154,13 +154,13 @@ impl<B: Body> ResponseBody<B> {
         Self::from_kind(Kind::Inner { body }, outcome)
     }
 
-    /// Gives back content that was read to its end. `exact`: whether the inner body
+    /// Gives back content that was read to its end. `exact` is true if the inner body
     /// knew its size.
     pub(crate) fn buffered(content: Content, exact: bool, outcome: Outcome) -> Self {
         let kind = match content.into_single() {
             Ok(Some(data)) => Kind::Whole { data },
             Ok(None) => Kind::Ended,
-            // Over HTTP/1.1, trailers are sent only behind a body of unknown size.
+            // Over HTTP/1.1, trailers are sent only after a body of unknown size.
             Err(content) => Kind::Buffered {
                 exact: exact || !content.has_trailers(),
                 content: Box::new(content),
@@ -263,8 +263,8 @@ impl<B: Body> Replay<B> {
                 Some(Ok(read))
             }
             (None, None) if self.last.is_none() => None,
-            // Deliberately not ready once: the inner body was not, either, and Hyper's HTTP/1.1
-            // drops what it did not flush when an error comes right behind it.
+            // Deliberately pending once, as the inner body was: Hyper's HTTP/1.1 drops
+            // frames that it has not flushed when an error follows directly.
             (None, _) if std::mem::take(&mut self.flush) => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -281,14 +281,15 @@ impl<B: Body> Replay<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        // A body that ended too early must not look complete: Hyper would say so to the client.
+        // A body that ended too early must not look complete, or Hyper would say so to
+        // the client.
         self.read.is_empty()
             && self.last.is_none()
             && self.rest.as_ref().is_some_and(|rest| rest.is_end_stream())
     }
 
-    /// What the inner body said at first, less what was given back since: so a body
-    /// that lies goes on lying alike.
+    /// Returns the inner body's first hint, less what was given back since: where that
+    /// hint was wrong, the client sees what it would see without the layer.
     fn size_hint(&self) -> SizeHint {
         less(&self.hint, 0)
     }
@@ -327,8 +328,7 @@ fn at_least(bytes: u64) -> SizeHint {
     hint
 }
 
-/// Returns a hint for a body that has still to yield `bytes` which the hint does not
-/// count.
+/// Returns the hint for a body that still has to yield `bytes` more than `hint` counts.
 fn more(hint: &SizeHint, bytes: u64) -> SizeHint {
     let mut all = at_least(hint.lower().saturating_add(bytes));
     if let Some(upper) = hint.upper().and_then(|upper| upper.checked_add(bytes)) {
@@ -337,7 +337,7 @@ fn more(hint: &SizeHint, bytes: u64) -> SizeHint {
     all
 }
 
-/// Returns what is left of a hint after `bytes` were sent.
+/// Returns the hint for what is left after `bytes` were sent.
 fn less(hint: &SizeHint, bytes: u64) -> SizeHint {
     let mut left = at_least(hint.lower().saturating_sub(bytes));
     if let Some(upper) = hint.upper() {

@@ -1,4 +1,4 @@
-//! Whether the content of a response is read for a tag, and why not.
+//! Decides whether the content of a response is read to make a tag.
 
 use http::StatusCode;
 use http_body::Body;
@@ -8,16 +8,16 @@ use crate::{outcome::Reason, rules::SingleField, store::HashedTag, validators::i
 
 /// What to do with the content of a response.
 pub(super) enum BodyPlan {
-    /// Send it as it comes: it gets no tag of the layer's, and this is why.
+    /// Send it as it comes. It gets no tag from the layer, for this reason.
     PassThrough(Reason),
-    /// Send it as it comes: it has no tag of the layer's yet, but may get one while it
-    /// is sent.
+    /// Send it as it comes. It has no tag from the layer yet, for this reason, but may
+    /// get one while it is sent.
     Stream(Reason),
     /// Send it as it comes: its tag was learned.
     UseLearnedTag(HashedTag),
-    /// There is none: the tag is that of no bytes.
+    /// There is no content: the tag is that of zero bytes.
     Empty,
-    /// Read it, so many bytes if that is known.
+    /// Read it. The number of bytes is given if it is known.
     ReadAhead(Option<u64>),
 }
 
@@ -49,13 +49,14 @@ impl ResponseContext<'_> {
                 BodyPlan::PassThrough(Reason::Status)
             };
         }
-        // The outer layer adds the tag of its source, once that is known to be of this content.
+        // The outer layer adds the tag of its source once it has verified it.
         let known = request.extras().known.as_ref();
         let is_absent = matches!(fields.etag, SingleField::Absent);
         if is_absent && known.is_some_and(|known| known.etag.is_some()) {
             return BodyPlan::PassThrough(Reason::KnownState);
         }
-        // A tag of the inner service is kept, and the content need not be read for another.
+        // A tag of the inner service is kept, and the content need not be read for
+        // another.
         let inner_tag = match fields.etag {
             SingleField::Value(_) => Some(Reason::OwnTag),
             SingleField::Invalid => Some(Reason::InvalidTag),
@@ -66,7 +67,7 @@ impl ResponseContext<'_> {
             if let Some(reason) = inner_tag {
                 return BodyPlan::PassThrough(reason);
             }
-            // Of learnable content this was asked already.
+            // For learnable content, `LearnableContent::of` has asked this.
             if let Some(reason) = ineligible(fields, self.head, request.config.tag_when()) {
                 return BodyPlan::PassThrough(reason);
             }
@@ -80,7 +81,7 @@ impl ResponseContext<'_> {
     fn plan_reading(&self, body: &impl Body, inner_tag: Option<Reason>) -> BodyPlan {
         let (request, fields) = (self.request, self.fields);
         let hint = body.size_hint();
-        // A HEAD without content says nothing of what a GET would get.
+        // A HEAD without content does not show what a GET would get.
         if request.is_head() && (body.is_end_stream() || hint.exact() == Some(0)) {
             return BodyPlan::PassThrough(Reason::EmptyHead);
         }

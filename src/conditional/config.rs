@@ -1,4 +1,4 @@
-//! The settings of a layer, with all defaults on one screen.
+//! The settings of a layer, with all defaults in one place.
 
 use std::{
     fmt,
@@ -17,7 +17,8 @@ use crate::{
 };
 
 /// All settings of a layer, and what its services share.
-// It lies two cache lines behind the count of references, which every request changes.
+// Aligned to 128 bytes so that it does not share a cache line with the `Arc`'s
+// reference count, which every request updates.
 #[repr(align(128))]
 #[derive(Clone)]
 pub(super) struct Config {
@@ -34,19 +35,19 @@ pub(super) struct Config {
     pub(super) key: Option<Arc<KeyFn>>,
     pub(super) clock: Arc<Clock>,
     pub(super) keys: Arc<Keys>,
-    /// Empty until the first date, where none is generated.
+    /// Where no dates are generated, empty until the inner service gives one.
     pub(super) dates: Arc<OnceLock<Dates>>,
-    /// Hashes of content that is learned part by part.
+    /// Hashes of content whose tag is learned part by part.
     pub(super) unfinished: Arc<Unfinished<Box<dyn DynTagHasher>>>,
-    /// The bytes of responses that are read ahead, all together.
+    /// The bytes that all responses together may hold while they are read ahead.
     pub(super) budget: Arc<Budget>,
     pub(super) inner_validators: Arc<InnerValidators>,
     pub(super) forwarded: ForwardedFields,
     pub(super) content_cache: Option<Arc<ContentCache>>,
     pub(super) timer: Arc<Timer>,
-    /// How many hex digits of a hash a tag has.
+    /// How many hex digits the hash in a tag has.
     pub(super) generated_length: usize,
-    /// Tags learned while content was sent, where that is asked for.
+    /// Tags learned while content was sent; `None` if nothing is learned.
     pub(super) learned: Option<Arc<LearnedTags>>,
     pub(super) trust_inner_dates: bool,
     pub(super) inner_tags: InnerTags,
@@ -96,8 +97,7 @@ impl Config {
         HttpDate::nearest((self.clock)())
     }
 
-    /// Starts with no tags: what is remembered elsewhere has other tags than will be
-    /// generated from now on.
+    /// Starts without tags: those made with the settings before would be wrong.
     pub(super) fn forget_tags(&mut self) {
         self.content_cache = self
             .content_cache
@@ -112,7 +112,7 @@ impl Config {
         self.tag_when.as_deref()
     }
 
-    /// Returns true if functions of the user's are to see the heads of requests.
+    /// Returns true if a function of the user's must see the heads of requests.
     pub(super) fn shows_parts(&self) -> bool {
         self.handle_when.is_some() || self.key.is_some()
     }
@@ -144,7 +144,7 @@ impl fmt::Debug for Config {
     }
 }
 
-/// What becomes of the strong tags that the inner service gives: see
+/// What to do with the strong tags that the inner service gives: see
 /// [`ConditionalLayer::inner_tags`](crate::ConditionalLayer::inner_tags).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -152,18 +152,19 @@ pub enum InnerTags {
     /// Sends them as they are. The default.
     #[default]
     Keep,
-    /// Learns which tag of the layer they stand for, and leaves them valid.
+    /// Learns which tag of the layer's each of them stands for, and leaves them valid.
     Learn,
-    /// Learns which tag of the layer they stand for, and never sends them.
+    /// Learns which tag of the layer's each of them stands for, and never sends them.
     Replace,
 }
 
-/// Which conditional fields of a GET or HEAD the inner service evaluates beside the
-/// layer: see [`ConditionalLayer::forward`](crate::ConditionalLayer::forward).
+/// Which conditional fields of a GET or HEAD the inner service sees: see
+/// [`ConditionalLayer::forward`](crate::ConditionalLayer::forward).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ForwardedFields {
-    /// If-Match and If-None-Match. The default.
+    /// If-Match and If-None-Match; If-Range only if it names the validator that the
+    /// inner service gave last. The default.
     #[default]
     Tags,
     /// If-Modified-Since and If-Unmodified-Since, too.

@@ -1,5 +1,4 @@
-//! The future: waits for the head, has the content read if it may be tagged, and
-//! responds.
+//! The future: waits for the head, reads the content if it may be tagged, and responds.
 
 use std::{
     fmt,
@@ -45,22 +44,23 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     #[project = ResponseFutureProj]
     pub struct ResponseFuture<F, B, D = Sha256> {
-        // The inner service's response, while it is waited for.
+        // The inner service's future; `None` once it is done, or if it was never
+        // called.
         #[pin]
         pub(super) future: Option<F>,
         pub(super) state: ResponseState<B, D>,
     }
 }
 
-/// What is to be done with a response.
+/// What to do with a response.
 pub(super) enum ResponseState<B, D> {
-    /// There will be none: the request must not run.
+    /// The request must not run: there is no inner response.
     Rejected(Arc<Config>),
-    /// It is sent as it is, and this is why.
+    /// Send it as it is, for this reason.
     Skipped(Reason, Arc<Config>),
-    /// It will be evaluated by this.
+    /// Wait for it, and evaluate it by this.
     Waiting(RequestContext),
-    /// Its content is being read; `None` once it was. In a box, so that the many
+    /// Its content is being read; `None` once that is done. Boxed, so that the many
     /// futures that never wait stay small.
     Reading(Option<Box<PendingResponse<B, D>>>),
 }
@@ -185,6 +185,7 @@ impl<F, B, D> fmt::Debug for ResponseFuture<F, B, D> {
         f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
     }
 }
+
 #[cfg(test)]
 mod tests {
     use std::{convert::Infallible, future::Ready, mem::size_of};

@@ -1,4 +1,5 @@
-//! The date of a response, given by the inner service or generated.
+//! Decides which Last-Modified a response carries: the inner service's, a generated
+//! one, or none.
 
 use http::{header::CONTENT_RANGE, HeaderValue, StatusCode};
 
@@ -21,18 +22,18 @@ impl ResponseContext<'_> {
     ) -> DateOfResponse {
         let (request, fields) = (self.request, self.fields);
         let config = &*request.config;
-        // What QUERY answers depends on more than its URI.
+        // The response to a QUERY depends on more than its URI.
         if request.method == ReadMethod::Query {
             return DateOfResponse::UNCOUNTED;
         }
-        // The date of a source is the word of the application.
+        // The application states the date of a source. It is believed as it is.
         if let Some(evidence) = self.stated_date() {
             return DateOfResponse { evidence, ..DateOfResponse::UNCOUNTED };
         }
         let given = fields.last_modified.value().copied();
         let dates = match config.dates.get() {
             Some(dates) => dates,
-            // Where nothing is dated, nothing is kept.
+            // Where no dates are generated or given, no memory is allocated.
             None if given.is_none() => return DateOfResponse::UNCOUNTED,
             None => config.dates.get_or_init(|| Dates::new(config.now())),
         };
@@ -59,13 +60,13 @@ impl ResponseContext<'_> {
             && !fields.is_no_store
             && !fields.is_private
             && !matches!(fields.last_modified, SingleField::Invalid)
-            // The layer that evaluates writes knows of no date, and would ignore one that comes
-            // back.
+            // The outer layer that evaluates writes does not know a date generated
+            // here, and would ignore it when it comes back.
             && request.has_no_known_validators(self.head)
             && !(fields.is_silent && config.freshness == FreshnessPolicy::OmitLastModified)
     }
 
-    /// Returns what kind of answer this response is, as far as dates ask.
+    /// Returns what kind of answer this response is, as far as dates are concerned.
     fn kind(&self) -> ResponseKind {
         let is_head = self.request.is_head();
         match self.head.status {
@@ -81,7 +82,7 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Notes which validators the inner service gave, if clients may send them in
+    /// Remembers which validators the inner service gave, if clients may send them in
     /// If-Range.
     pub(super) fn note_inner_validators(&self, tag: Option<&HashedTag>, date: DateEvidence) {
         let status = self.head.status;
@@ -95,7 +96,7 @@ impl ResponseContext<'_> {
         };
         let strong = |tag: &EntityTag| (!tag.is_weak()).then(|| HeaderValue::from(tag));
         let inner = fields.etag.value().and_then(strong);
-        // A tag of the layer's own says nothing to the inner service.
+        // The inner service does not know a tag that the layer generated.
         let own = tag.and_then(|tag| strong(&tag.tag));
         let (sent, generated) = if inner.is_some() { (own, None) } else { (None, own) };
         let given = fields.last_modified.value().copied();

@@ -24,10 +24,10 @@ use crate::{
 
 /// Makes conditional requests work for the service it wraps.
 ///
-/// After the inner service answered a GET or HEAD with 200, the layer sees to it that
-/// the response carries a strong `ETag` and a `Last-ResponseDate`, evaluates the
-/// client's preconditions against them, and answers 304 (Not ResponseDate), 412
-/// (Precondition Failed), or the response itself.
+/// When the inner service answers a GET, HEAD or QUERY with 200, the layer makes sure
+/// that the response has a strong `ETag` and, where a date is safe, a `Last-Modified`.
+/// It evaluates the client's preconditions against them, and answers 304 (Not
+/// Modified), 412 (Precondition Failed), or the response itself.
 ///
 /// A clone shares the memory of its original: it is the same layer, applied in another
 /// place.
@@ -47,43 +47,101 @@ impl ConditionalLayer {
 }
 
 impl<D> ConditionalLayer<D> {
-    /// Sets how many bytes of one response may be held in memory to make its tag.
+    /// Sets how many bytes of one response the layer may hold in memory to tag it.
     /// Default: 1 MiB.
     ///
     /// Content known to be larger is not touched; content that turns out to be larger
-    /// is sent on as it comes. Either way it gets no tag. With 0 only empty content
-    /// and responses with tags of their own have one.
+    /// is sent on as it comes. Either way it gets no tag. With 0, only empty content
+    /// and responses with a tag of their own have one.
+    ///
+    /// All responses of the layer together hold at most 64 MiB. Beyond that, a new
+    /// response that comes in several frames and has more than 64 KiB passes without a
+    /// tag ([`Reason::Busy`](crate::Reason::Busy)). Content that comes in one frame is
+    /// not counted: the inner service holds it anyway.
+    ///
+    /// Raising the limit delays the first byte of larger responses until all of the
+    /// content was read. For files and downloads, prefer
+    /// [`inner_tags`](Self::inner_tags).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_conditional::ConditionalLayer;
+    ///
+    /// let layer = ConditionalLayer::new().buffer_limit(4 << 20);
+    /// # drop(layer);
+    /// ```
     pub fn buffer_limit(self, bytes: usize) -> Self {
         self.set(|config| config.buffer_limit = bytes.try_into().unwrap_or(u64::MAX))
     }
 
-    /// Sets how long content of known size may keep the client waiting, counted from
-    /// the first time that it was not ready. Default: 500 ms; `None`: it must be
-    /// ready at once.
+    /// Sets how long content of known size may keep the client waiting. Default: 500
+    /// ms.
     ///
-    /// After that what was read is sent, the rest follows as it comes, and there is no
-    /// tag. Waiting takes a Tokio timer; on another runtime nothing waits. In a
-    /// Tokio runtime that was built without timers, the first wait shows that by a
-    /// panic, which is caught; a program that aborts on panics wants `None` there.
+    /// The time counts from the first moment that the content is not ready. When it is
+    /// over, what was read is sent, the rest follows as it comes, and there is no tag.
+    /// With zero, content must be ready at once.
+    ///
+    /// Waiting takes a Tokio timer. On other runtimes nothing waits. In a Tokio runtime
+    /// without timers the first wait panics, and the layer catches that; a program that
+    /// aborts on panics must set zero there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_conditional::ConditionalLayer;
+    ///
+    /// let layer =
+    ///     ConditionalLayer::new().sized_body_timeout(Duration::from_millis(50));
+    /// # drop(layer);
+    /// ```
     pub fn sized_body_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.sized_body_timeout = timeout)
     }
 
-    /// Sets how long content of unknown size may keep the client waiting, counted as
-    /// for [`sized_body_timeout`](Self::sized_body_timeout). Default: zero.
+    /// Sets how long content of unknown size may keep the client waiting. Default:
+    /// zero.
     ///
-    /// Leave it at zero where the inner service may stream: any wait delays the first
-    /// event of an event stream that does not call itself `text/event-stream`.
+    /// The time counts as for [`sized_body_timeout`](Self::sized_body_timeout). Use it
+    /// for content that ends soon but is made in steps, such as a page that is
+    /// compressed or rendered from a channel.
+    ///
+    /// Leave it at zero where the inner service may stream: a wait delays the first
+    /// event of an event stream that does not say `text/event-stream`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_conditional::ConditionalLayer;
+    ///
+    /// let layer =
+    ///     ConditionalLayer::new().unsized_body_timeout(Duration::from_millis(50));
+    /// # drop(layer);
+    /// ```
     pub fn unsized_body_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.unsized_body_timeout = timeout)
     }
 
-    /// Sets whether every tag on responses to GET and HEAD is sent weak, those of the
-    /// inner service too. Default: false.
+    /// Sets whether all tags are sent weak, those of the inner service too. Default:
+    /// false.
     ///
-    /// For when something further out changes the bytes and not their meaning. Weak
-    /// tags still make 304s; in If-Match and If-Range they never match, so clients
-    /// cannot guard their writes with them.
+    /// For an outer layer or proxy that changes bytes without changing their meaning.
+    /// Weak tags still make 304s. In If-Match and If-Range they never match, so clients
+    /// can neither guard their writes with them nor resume a download: do not set it
+    /// for resources that clients edit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_conditional::ConditionalLayer;
+    ///
+    /// let layer = ConditionalLayer::new().weak(true);
+    /// # drop(layer);
+    /// ```
     pub fn weak(self, weak: bool) -> Self {
         self.set(|config| {
             config.weak = weak;
@@ -91,13 +149,29 @@ impl<D> ConditionalLayer<D> {
         })
     }
 
-    /// Prepares for compression further out: tags are weak, and `Vary: accept-encoding`
-    /// is on every 200 and 304. Default: false.
+    /// Sets whether an outer layer or proxy compresses the responses. Default: false.
     ///
-    /// Set it if a compressing layer or proxy wraps this layer: a strong tag
-    /// outgoing_tag inside would be shared by all encodings. See the [crate
-    /// docs](crate#where-to-put-the-layer) for both orders. Weak tags never match in
-    /// If-Match: for resources that clients edit, take the other one.
+    /// With true, tags are weak, and every 200 and 304 says `Vary: accept-encoding`.
+    /// Set it if a compressing layer wraps this one, or a proxy compresses and leaves
+    /// tags as they are: all encodings would share one strong tag. See the [crate
+    /// docs](crate#where-to-put-the-layer) for both orders.
+    ///
+    /// Weak tags never match in If-Match: for resources that clients edit, put the
+    /// compression inside this layer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use axum::{routing::get, Router};
+    /// use tower_conditional::ConditionalLayer;
+    /// use tower_http::compression::CompressionLayer;
+    ///
+    /// let app: Router = Router::new()
+    ///     .route("/", get(|| async { "page" }))
+    ///     .layer(ConditionalLayer::new().behind_compression(true))
+    ///     .layer(CompressionLayer::new());
+    /// # drop(app);
+    /// ```
     pub fn behind_compression(self, behind_compression: bool) -> Self {
         self.set(|config| {
             config.behind_compression = behind_compression;
@@ -105,29 +179,66 @@ impl<D> ConditionalLayer<D> {
         })
     }
 
-    /// Sets whether a HEAD is passed on as a GET and its content dropped. Default:
+    /// Sets whether a HEAD is forwarded as a GET, and its content dropped. Default:
     /// false.
     ///
-    /// Without it a HEAD has a tag only if the inner service answers it with the
-    /// content (Axum does, inside a `Router`) or with a tag. Set it around services
-    /// that answer a HEAD without content, such as `ServeDir` or a whole
-    /// `Router`, if clients use HEAD to revalidate; it costs them the work of a GET.
+    /// By default a HEAD has a tag only if the inner service answers it with the
+    /// content, as Axum does inside a `Router`, or with a tag. Set it around services
+    /// that answer a HEAD without content, such as `ServeDir` or a whole `Router`, if
+    /// clients revalidate with HEAD. It costs the inner service the work of a GET.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower::Layer;
+    /// use tower_conditional::ConditionalLayer;
+    /// use tower_http::services::ServeDir;
+    ///
+    /// let layer = ConditionalLayer::new().head_as_get(true);
+    /// let files = layer.layer(ServeDir::new("files"));
+    /// # drop(files);
+    /// ```
     pub fn head_as_get(self, head_as_get: bool) -> Self {
         self.set(|config| config.head_as_get = head_as_get)
     }
 
     /// Sets what to do where the layer generates a date for a response that says
-    /// nothing of its freshness. Default: [`FreshnessPolicy::NoCache`].
+    /// nothing about its freshness. Default: [`FreshnessPolicy::NoCache`].
+    ///
+    /// # Examples
+    ///
+    /// Behind a proxy that gives such responses a lifetime by its own configuration:
+    ///
+    /// ```
+    /// use tower_conditional::{ConditionalLayer, FreshnessPolicy};
+    ///
+    /// let layer =
+    ///     ConditionalLayer::new().freshness(FreshnessPolicy::OmitLastModified);
+    /// # drop(layer);
+    /// ```
     pub fn freshness(self, freshness: FreshnessPolicy) -> Self {
         self.set(|config| config.freshness = freshness)
     }
 
-    /// Sets whether a response with a tag and no `Last-ResponseDate` gets one: the
-    /// second in which this content was first seen. Default: true.
+    /// Sets whether a response with a tag and without `Last-Modified` gets one.
+    /// Default: true.
     ///
-    /// Dates help old clients and crawlers that know no tags. Several replicas generate
-    /// different dates for the same content, and by bad luck the same second for
-    /// different content; switch dates off where that matters.
+    /// The date is the second in which the layer first saw this content. It helps old
+    /// clients and crawlers that know no tags. Dates that the inner service gives are
+    /// compared in the same way with false; see [dates](crate#dates).
+    ///
+    /// Set false where several replicas serve clients that send dates only: each
+    /// replica generates dates of its own, which cost such clients 304s, and two
+    /// replicas can by chance use the same second for different content.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_conditional::ConditionalLayer;
+    ///
+    /// let layer = ConditionalLayer::new().last_modified(false);
+    /// # drop(layer);
+    /// ```
     pub fn last_modified(self, last_modified: bool) -> Self {
         self.set(|config| {
             config.last_modified = last_modified;
@@ -138,22 +249,36 @@ impl<D> ConditionalLayer<D> {
         })
     }
 
-    /// Sets which responses may be tagged, in place of
+    /// Sets which responses may be tagged. Default:
     /// [`DefaultPredicate`](crate::predicate::DefaultPredicate).
     ///
-    /// To add a condition and keep the default ones, join them: see [`Predicate`].
-    /// Preconditions are evaluated by the validators of a response that may not be
-    /// tagged, too.
+    /// A predicate replaces the default one. To add a condition, join the two, as in
+    /// the example of [`Predicate`]. A response that may not be tagged is still
+    /// evaluated by the validators that it has.
+    ///
+    /// # Examples
+    ///
+    /// Pages whose `Content-Security-Policy` has a nonce are left alone by default.
+    /// Where the nonce is the same for as long as the content is, tag them all the
+    /// same:
+    ///
+    /// ```
+    /// use http::{Extensions, HeaderMap, StatusCode, Version};
+    /// use tower_conditional::ConditionalLayer;
+    ///
+    /// let layer = ConditionalLayer::new()
+    ///     .tag_when(|_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| true);
+    /// # drop(layer);
+    /// ```
     pub fn tag_when(self, predicate: impl Predicate + Send + Sync + 'static) -> Self {
         self.set(|config| config.tag_when = Some(Arc::new(predicate)))
     }
 
-    /// Sets which GET and HEAD requests the layer serves; others pass it by. Default:
-    /// all.
+    /// Sets which requests the layer handles. Default: every GET, HEAD and QUERY.
     ///
-    /// The layer does not see what passes it by. So let the answer be the same for all
-    /// requests to one resource: a client that got content past the layer and sends
-    /// its date through it could be told that other content has not changed.
+    /// Other requests pass, and the layer does not see their responses. So say the same
+    /// for all requests to one resource: a client that got content past the layer and
+    /// sends its date through it could be told that other content has not changed.
     ///
     /// # Examples
     ///
@@ -171,22 +296,22 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.handle_when = Some(Arc::new(predicate)))
     }
 
-    /// Sets what lists_tag a resource, under which its dates are remembered. Default:
-    /// the authority and the URI as the client sent it (with feature `axum` also
-    /// below `nest`).
+    /// Sets what names a resource in the layer's memory. Default: the authority and the
+    /// URI as the client sent it (with feature `axum` also below `nest`).
     ///
-    /// Two resources under one name get no wrong answer, but dates that change
-    /// needlessly; unless their inner services know ranges, for a validator that
-    /// one supplied is then trusted to the other, or tags are
-    /// [learned](Self::inner_tags), for what is learned of one then holds for the
-    /// other. The request fields that a response lists_tag in `Vary` are always
-    /// added. The function returns what it has outgoing_tag, not a borrow of the
-    /// request. It stands in for authority and URI both: below `nest`, `parts.uri`
-    /// lacks the prefix, and Axum's `OriginalUri` in `parts.extensions` has it.
+    /// Two resources under one name get no wrong answer. They look like one that
+    /// changes back and forth, so their dates change without need. One exception: where
+    /// tags are [learned](Self::inner_tags), what is learned of one holds for the
+    /// other.
+    ///
+    /// The request fields that a response names in `Vary` are always added. The
+    /// function returns a value of its own, not a borrow of the request. It replaces
+    /// authority and URI both: below `nest`, `parts.uri` lacks the prefix, and Axum's
+    /// `OriginalUri` in `parts.extensions` has it.
     ///
     /// # Examples
     ///
-    /// A part of the query that does not change the content:
+    /// A query that does not change the content:
     ///
     /// ```
     /// use tower_conditional::ConditionalLayer;
@@ -200,9 +325,10 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.key = Some(Arc::new(hash_key)))
     }
 
-    /// Sets the hash that tags are outgoing_tag of. Default: [`Sha256`].
+    /// Sets the hash that tags are made with. Default: [`Sha256`].
     ///
-    /// Another hash changes all tags: clients fetch everything once more.
+    /// Another hash changes all tags: clients fetch everything once more. See
+    /// [`Digest`] for which hashes will do, and for an example.
     pub fn digest<E: Digest>(self) -> ConditionalLayer<E> {
         let Self { config, .. } = self.set(|config| {
             config.generated_length = generated_length::<E>();
@@ -211,27 +337,36 @@ impl<D> ConditionalLayer<D> {
         ConditionalLayer { config, digest: PhantomData }
     }
 
-    /// Sets how many bytes of content the layer may keep, so that it need not be hashed
-    /// again.
+    /// Sets how many bytes of content the layer may keep to avoid hashing it again.
+    /// Default: 16 MiB.
     ///
-    /// Default: 16 MiB. With 0 nothing is kept, and all content is hashed each time.
+    /// The content that a resource had last is compared with the next: byte by byte, or
+    /// by its address where the application sends the same `Bytes` again. If it is the
+    /// same, so is the tag. The comparison is exact: the cache saves work and cannot
+    /// make a tag wrong. With 0 nothing is kept, and all content is hashed each time.
     ///
-    /// The content that a resource had last is compared with the next, byte by byte, or
-    /// by its address where the application sends the same `Bytes` again. If it is
-    /// the same, so is the tag. The comparison is exact: the cache saves work and
-    /// cannot make a tag wrong. Content is kept from the second time on that it was
-    /// sent, until other content takes its room. One response can take up to an
-    /// eighth of the whole. Content of 1 KiB and more that the application keeps,
-    /// and sends from the same address each time, is not copied; if it is a part of
-    /// a larger buffer, that whole buffer stays in memory. To find such content, up to
-    /// 4 contents that were sent last are held for a while, an eighth of the whole
-    /// at most. Content of more than 4 MiB is kept in no other way. The cache
-    /// belongs to the layer, all its clones included.
+    /// Content is kept from the second time that it is sent until other content takes
+    /// its room; one response takes up to an eighth of the whole. What the application
+    /// keeps itself and sends from the same address each time is not copied, from 1 KiB
+    /// on. If it is a part of a larger buffer, that whole buffer stays in memory; there
+    /// are at most 4 such. To find them, the last 4 contents are held for a while, an
+    /// eighth of the whole at most. Content of more than 4 MiB is kept in no other way.
+    /// The cache belongs to the layer, all its clones included.
     ///
     /// Choose 0 where private content must not stay in memory longer than its response,
-    /// or where content nearly never repeats. `Bytes` over memory that is edited in
-    /// place, such as a mapped file, must not be sent at all with a cache: the same
-    /// address is taken for the same content.
+    /// or where content rarely repeats. With a cache, never send `Bytes` over memory
+    /// that is edited in place, such as a mapped file: the same address is taken for
+    /// the same content.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_conditional::ConditionalLayer;
+    ///
+    /// let layer = ConditionalLayer::new().content_cache(64 << 20);
+    /// let without = ConditionalLayer::new().content_cache(0);
+    /// # drop((layer, without));
+    /// ```
     pub fn content_cache(self, bytes: usize) -> Self {
         self.set(|config| {
             config.content_cache = (bytes > 0).then(|| Arc::new(ContentCache::new(bytes)))
@@ -242,34 +377,34 @@ impl<D> ConditionalLayer<D> {
     /// [`InnerTags::Keep`], they are sent as they are.
     ///
     /// With [`InnerTags::Learn`], a 200 above the [`buffer_limit`](Self::buffer_limit)
-    /// that has a strong tag is sent as it comes, with that tag, and hashed while
-    /// it is sent. When all of it was sent, the layer knows which tag of its own
-    /// the inner tag stands for. From then on, as long as the inner service gives
-    /// the same tag, length, type, encoding and language, the response carries the
-    /// layer's tag at once, and a 304 reads nothing of the content. A client
-    /// that still holds the inner tag is answered by that one. Content that breaks off,
-    /// or that changed less than two seconds ago, teaches nothing.
+    /// that has a strong tag is sent as it comes, with that tag, and hashed while it is
+    /// sent. After that the layer knows which tag of its own the inner tag stands for.
+    /// As long as the inner service gives the same tag, length, type, encoding and
+    /// language, the response carries the layer's tag at once, and a 304 reads nothing
+    /// of the content. A client that still holds the inner tag is answered by that one.
+    /// Parts (206) that follow one another without a gap teach the tag, too. Content
+    /// that breaks off, or that changed less than two seconds ago, teaches nothing.
     ///
     /// [`InnerTags::Replace`] does the same, and never sends an inner tag. File servers
-    /// make tags of date and size, so that each replica and each deploy gives the
-    /// same file another tag, and every cache fetches it again; the tag of its
-    /// content is the same everywhere. Content within the limit is read and hashed
-    /// where its tag is not known yet. Larger content has no tag until it was sent
-    /// once, and what may not be tagged ([`tag_when`](Self::tag_when)) has none.
+    /// make tags of date and size, so that each replica and each deploy gives the same
+    /// file another tag, and every cache fetches it again; the tag of its content is
+    /// the same everywhere. Content within the limit is read and hashed where its tag
+    /// is not known yet. Larger content has no tag until it was sent once, and what may
+    /// not be tagged ([`tag_when`](Self::tag_when)) has none.
     ///
-    /// Both trust the inner service: where it gives two contents one strong tag, so
-    /// will the layer. And they trust the [`key`](Self::key): where the same URI
-    /// means something else for each tenant, and no `Vary` says so, name the tenant
-    /// there. At most 16,384 tags are kept, each of some 200 bytes.
+    /// Both trust the inner service: if it gives two contents one strong tag, so will
+    /// the layer. And they trust the [`key`](Self::key): where the same URI means
+    /// something else for each tenant, and no `Vary` says so, name the tenant there. At
+    /// most 16,384 tags are kept, each of some 200 bytes.
     ///
-    /// The inner service is not shown preconditions then: it knows only one of the two
-    /// tags, or only dates. A write is never evaluated by a learned tag: behind
+    /// The inner service does not see the preconditions then: it knows only one of the
+    /// two tags, or only dates. A write is never evaluated by a learned tag: behind
     /// [`PreconditionLayer::from_get`](crate::PreconditionLayer::from_get), If-Match
     /// with one fails.
     ///
     /// # Examples
     ///
-    /// Files that have the same tags on every server; downloads resume where they broke
+    /// Files that have the same tags on every server. Downloads resume where they broke
     /// off, on another server too:
     ///
     /// ```
@@ -288,58 +423,114 @@ impl<D> ConditionalLayer<D> {
         })
     }
 
-    /// Sets whether a date and a length of the inner service will do where it gives no
-    /// strong tag, for [`inner_tags`](Self::inner_tags). Default: false.
+    /// Sets whether [`inner_tags`](Self::inner_tags) learns by date and length where
+    /// the inner service gives no strong tag. Default: false.
     ///
-    /// Dates prove little: `rsync`, `tar`, container images and `cp -p` keep or
-    /// normalise them. For those who know their files.
+    /// Set it only if you control how the files' modification times are set. Dates
+    /// prove little: `rsync`, `tar`, container images and `cp -p` keep or normalise
+    /// them, and two contents with one date and one length would share a tag.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_conditional::{ConditionalLayer, InnerTags};
+    ///
+    /// let layer = ConditionalLayer::new()
+    ///     .inner_tags(InnerTags::Learn)
+    ///     .trust_inner_dates(true);
+    /// # drop(layer);
+    /// ```
     pub fn trust_inner_dates(self, trust_inner_dates: bool) -> Self {
         self.set(|config| config.trust_inner_dates = trust_inner_dates)
     }
 
-    /// Sets whether content whose tag cannot be known beforehand gets it in the trailer
-    /// section ([RFC 9110, section 6.5]). Default: false.
+    /// Sets whether content that cannot be tagged in the head gets its tag in the
+    /// trailer section ([RFC 9110, section 6.5]). Default: false.
     ///
     /// Content that is too large, or not ready in time, is hashed while it is sent, and
-    /// `ETag` follows it: over HTTP/2 always, over HTTP/1.1 behind content of
-    /// unknown length if the request says `TE: trailers`. Browsers and most caches
-    /// ignore it; it is for clients of your own. Content that [can be
+    /// `ETag` follows it: over HTTP/2 always, over HTTP/1.1 after content of unknown
+    /// length if the request says `TE: trailers`. Content that [can be
     /// learned](Self::inner_tags) is learned instead.
+    ///
+    /// Browsers and most caches ignore trailers. Set it for clients of your own; others
+    /// only cost you the hash.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_conditional::ConditionalLayer;
+    ///
+    /// let layer = ConditionalLayer::new().trailer_tags(true);
+    /// # drop(layer);
+    /// ```
     ///
     /// [RFC 9110, section 6.5]: https://www.rfc-editor.org/rfc/rfc9110.html#section-6.5
     pub fn trailer_tags(self, trailer_tags: bool) -> Self {
         self.set(|config| config.trailer_tags = trailer_tags)
     }
 
-    /// Sets whether the layer serves parts of content, for inner services that do not.
-    /// Default: false.
+    /// Sets whether the layer serves parts of content. Default: false.
     ///
-    /// A GET that asks for one range of bytes ([RFC 9110, section 14]) of a 200 with a
-    /// strong tag and a known length is answered with 206 (Partial Content), or 416
-    /// if there is nothing in the range; If-Range is evaluated by the response's
-    /// own validators. Several ranges at once are answered with the whole. The inner
-    /// service makes all of the content; what lies before the range is thrown away.
+    /// A GET for one range of bytes ([RFC 9110, section 14]) of a 200 with a strong tag
+    /// and a known length is answered with 206 (Partial Content), or 416 if there is
+    /// nothing in the range. If-Range is evaluated by the response's own validators.
+    /// Several ranges at once are answered with the whole. An inner service that cuts
+    /// parts itself goes on doing so where that is safe, see
+    /// [`forward`](Self::forward).
+    ///
+    /// Where the layer cuts, the inner service makes all of the content, and what lies
+    /// before the range is thrown away. So a range that starts behind the first 8 MiB
+    /// is answered with the whole: one byte of a large file would cost reading all of
+    /// it. Content without a strong tag is never cut.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use axum::{body::Body, routing::get, Router};
+    /// use http::{Request, StatusCode};
+    /// use tower::ServiceExt;
+    /// use tower_conditional::ConditionalLayer;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let app: Router = Router::new()
+    ///     .route("/", get(|| async { "0123456789" }))
+    ///     .layer(ConditionalLayer::new().ranges(true));
+    ///
+    /// let part = Request::get("/").header("range", "bytes=2-4").body(Body::empty())?;
+    /// let part = app.oneshot(part).await?;
+    /// assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT);
+    /// assert_eq!(part.headers()["content-range"], "bytes 2-4/10");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// [RFC 9110, section 14]: https://www.rfc-editor.org/rfc/rfc9110.html#section-14
     pub fn ranges(self, ranges: bool) -> Self {
         self.set(|config| config.ranges = ranges)
     }
 
-    /// Sets which conditional fields the inner service gets to see. Default:
+    /// Sets which conditional fields of a GET or HEAD the inner service sees. Default:
     /// [`ForwardedFields::Tags`].
     ///
     /// **Dates.** By default the layer alone compares dates. `ServeDir` and others
-    /// answer 304 by a date that is *later* than theirs: after a rollback to an
-    /// older file, or two changes in one second, their clients keep the wrong
-    /// content for ever. With [`ForwardedFields::Dates`] such a wrong 304 is
-    /// possible again. Choose it only where the inner service's dates always grow
-    /// with its content, and its 200s are dear.
+    /// answer 304 by a date that is *later* than theirs: after a rollback to an older
+    /// file, or two changes in one second, their clients keep the wrong content for
+    /// ever. With [`ForwardedFields::Dates`] such a wrong 304 is possible again. Choose
+    /// it only where the inner service's dates always grow with its content, and its
+    /// 200s are expensive. With If-Unmodified-Since, `Range` is never forwarded.
     ///
-    /// **If-Range.** By default it is forwarded if it names the validator that the
-    /// inner service gave last; in all other cases the client gets the whole
-    /// content. With [`ForwardedFields::IfRange`] an upstream that evaluates
-    /// If-Range by itself (nginx, S3) gets it always. Either way a part is checked
-    /// before it is sent: it must carry the very validator of If-Range.
+    /// **If-Range.** By default it is forwarded, with `Range`, if it names the
+    /// validator that the inner service gave this resource last. In all other cases
+    /// both are removed, and the client gets the whole content. Remembered are 8,192
+    /// resources. With [`ForwardedFields::IfRange`] both are always forwarded. Choose
+    /// it only for an upstream that evaluates If-Range itself (nginx, S3). `ServeDir`
+    /// does not.
+    ///
+    /// Either way a part is checked before it is sent: it must carry the very validator
+    /// of If-Range. If not, the content changed meanwhile: the answer is 503 (Service
+    /// Unavailable) with `Retry-After: 1`, and the retry gets the whole. Clients that
+    /// resume without If-Range (`curl -C -`, `wget -c`) cannot be helped.
     ///
     /// # Examples
     ///
@@ -353,25 +544,45 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.forwarded = fields)
     }
 
-    /// Sets whether an [`Outcome`](crate::Outcome) is put into each response's
+    /// Sets whether each response carries an [`Outcome`](crate::Outcome) in its
     /// extensions. Default: false.
     ///
-    /// For layers further out that see another body type than
+    /// For outer layers that see another body type than
     /// [`ResponseBody`](crate::ResponseBody), such as Axum's. It may cost an
     /// allocation.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use axum::{body::Body, routing::get, Router};
+    /// use http::Request;
+    /// use tower::ServiceExt;
+    /// use tower_conditional::{ConditionalLayer, Outcome};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let app: Router = Router::new()
+    ///     .route("/", get(|| async { "page" }))
+    ///     .layer(ConditionalLayer::new().report_outcome(true));
+    /// let response = app.oneshot(Request::get("/").body(Body::empty())?).await?;
+    /// assert_eq!(response.extensions().get(), Some(&Outcome::Tagged));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn report_outcome(self, report_outcome: bool) -> Self {
         self.set(|config| config.reporter.in_extensions = report_outcome)
     }
 
-    /// Sets what something further out may have put behind the tags that clients send
-    /// back in If-None-Match. Default: nothing.
+    /// Sets the suffixes that a proxy may append to tags. Default: none.
     ///
-    /// Compressing proxies make `"abc-gzip"` of `"abc"` (Apache's httpd), or
-    /// `"abc;gzip"`, `"abc--gzip"` (Jetty). With these suffixes named, such a tag
-    /// is taken for the one that was sent, and answered with 304, which carries the tag
-    /// without the suffix. This is for If-None-Match alone, where the meaning counts:
-    /// If-Match and If-Range are about bytes, and never match such a tag. Proxies
-    /// that only weaken tags (nginx) need nothing of this.
+    /// Compressing proxies turn `"abc"` into `"abc-gzip"` (Apache's httpd),
+    /// `"abc;gzip"` or `"abc--gzip"` (Jetty), and clients send that back. With these
+    /// suffixes named, such a tag in If-None-Match is taken for the one that was sent,
+    /// and answered with a 304 that carries the tag without the suffix.
+    ///
+    /// This is for If-None-Match alone, where the meaning counts: If-Match and If-Range
+    /// are about bytes, and never match such a tag. Proxies that only weaken tags
+    /// (nginx) need nothing of this.
     ///
     /// # Examples
     ///
@@ -387,8 +598,7 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.ignored_tag_suffixes = suffixes)
     }
 
-    /// Returns what the layer did since it was outgoing_tag, all its clones and
-    /// services included.
+    /// Returns what the layer has done so far, all its clones and services included.
     ///
     /// Counting costs a few nanoseconds a request, and no lock. The example `metrics`
     /// shows it as Prometheus text.
@@ -412,8 +622,7 @@ impl<D> ConditionalLayer<D> {
         stats
     }
 
-    /// Sets the clock, and starts an empty memory at its present time. Default: the
-    /// system's.
+    /// Sets the clock, and empties the memory of dates. Default: the system's clock.
     ///
     /// For tests of dates. On `wasm32-unknown-unknown`, which has no clock that the
     /// standard library can read, no date is generated without one.
@@ -437,8 +646,8 @@ impl<D> ConditionalLayer<D> {
     ///     move || UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::Relaxed))
     /// };
     /// let layer = ConditionalLayer::new().clock(clock);
-    /// // No date is generated in the first second of a layer's life.
-    /// seconds.fetch_add(1, Ordering::Relaxed);
+    /// // No date is sent in the first two seconds of a layer's life.
+    /// seconds.fetch_add(2, Ordering::Relaxed);
     /// # drop(layer);
     /// ```
     pub fn clock(self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {

@@ -1,4 +1,4 @@
-//! Large content: its tag is learned while it is sent, and looked up from then on.
+//! Large content: learns its tag while it is sent, and looks it up from then on.
 
 use std::sync::Arc;
 
@@ -31,14 +31,14 @@ pub(super) struct LearnableContent {
     fingerprint: Key,
     /// The fingerprint is made of a tag.
     by_tag: bool,
-    /// The tag may be stored: the content did not change a moment ago.
+    /// The tag may be stored: the content did not change within the last two seconds.
     is_settled: bool,
 }
 
 impl LearnableContent {
-    /// Takes what the head of a response says; `None` if nothing is to be learned.
+    /// Reads the head of a response; `None` if nothing can be learned.
     ///
-    /// In a box, because few layers learn.
+    /// Boxed, because few layers learn.
     #[inline]
     pub(super) fn of(context: &ResponseContext<'_>, body: &impl Body) -> Option<Box<Self>> {
         context.request.config.learned.as_ref()?;
@@ -48,7 +48,8 @@ impl LearnableContent {
     fn read(context: &ResponseContext<'_>, body: &impl Body) -> Option<Self> {
         let ResponseContext { request, head, fields, .. } = context;
         let config = &request.config;
-        // An outer layer's validators stand for the representation, whatever its content.
+        // The validators of a source stand for the representation, whatever its
+        // content.
         if request.extras().is_probe
             || request.method == ReadMethod::Query
             || !request.has_no_known_validators(head)
@@ -78,8 +79,8 @@ impl LearnableContent {
             return None;
         }
         let fingerprint = fingerprint(&config.keys, tag, evident_date, length, &head.headers);
-        // A tag made of a date proves as little as the date, where the content may change twice
-        // within that second.
+        // An inner tag is often made of a date. While the content may still change
+        // within that second, such a tag does not name one content.
         let now = config.now();
         let is_settled = date.is_none_or(|date| date.next_second().next_second() <= now);
         let key = request.extras().learned_key?;
@@ -96,7 +97,7 @@ impl LearnableContent {
         let config = &request.config;
         let tag = config.learned.as_ref()?.lookup(self.key, self.fingerprint)?;
         match &fields.etag {
-            // The client holds the tag of the inner service, which means the same.
+            // The client holds the inner tag, which stands for the same content.
             SingleField::Value(inner)
                 if config.inner_tags == InnerTags::Learn && request.lists_tag(inner) =>
             {
@@ -106,8 +107,8 @@ impl LearnableContent {
         }
     }
 
-    /// Returns what tells this content from others before its tag is known and
-    /// afterwards, where the inner service gives a tag.
+    /// Returns what identifies this content to the memory of dates, before its tag is
+    /// known and after, where the inner service gives a tag.
     pub(super) fn identity(&self) -> Option<u64> {
         self.by_tag.then(|| self.fingerprint.short())
     }
@@ -119,7 +120,7 @@ impl LearnableContent {
         }
     }
 
-    /// Returns what stores the tag, once all content was sent.
+    /// Returns the function that stores the tag once all content was sent.
     fn store_when_sent(&self, request: &RequestContext) -> Option<OnComplete> {
         let learned = Arc::clone(request.config.learned.as_ref()?);
         let Self { key, fingerprint, .. } = *self;
@@ -127,7 +128,8 @@ impl LearnableContent {
         self.is_settled.then(|| OnComplete::Learn(Box::new(store)))
     }
 
-    /// Returns what keeps the hash of the parts up to `next`, once they were sent.
+    /// Returns the function that keeps the hash of the parts up to `next` once they
+    /// were sent.
     fn keep_when_sent(&self, request: &RequestContext, next: u64) -> OnComplete {
         let unfinished = Arc::clone(&request.config.unfinished);
         let content = (self.key, self.fingerprint);
@@ -136,7 +138,7 @@ impl LearnableContent {
 }
 
 impl ResponseContext<'_> {
-    /// Has content hashed while it is sent, if its tag can be learned or sent after it.
+    /// Hashes content while it is sent, if its tag can be learned or sent after it.
     pub(super) fn hash_while_sent<D: Digest, B: Body>(
         &mut self,
         reason: Reason,
@@ -172,8 +174,10 @@ impl ResponseContext<'_> {
         body.hash(FrameHasher::new::<D>(variant, size, on_complete, counters));
     }
 
-    /// Has a part hashed while it is sent, if it is the first, or follows the one before without a
-    /// gap: so the tag of a file is learned, too, that is only asked for in parts.
+    /// Hashes a part while it is sent, if it is the first, or follows the previous one
+    /// without a gap.
+    ///
+    /// So the tag of a file is learned even if clients ask for it only in parts.
     fn hash_part_while_sent<D: Digest, B: Body>(&mut self, body: &mut ResponseBody<B>) {
         let (request, Some(learnable)) = (self.request, &*self.learnable) else { return };
         let part = self.head.headers.get(CONTENT_RANGE).and_then(content_range);

@@ -15,27 +15,27 @@ use crate::{
 };
 
 impl ResponseContext<'_> {
-    /// Sends the part of the content that was asked for, and says that parts may be
-    /// asked for (RFC 9110, sections 14 and 13.2.2, step 5).
+    /// Sends the part of the content that was asked for, and sets `Accept-Ranges` (RFC
+    /// 9110, sections 14 and 13.2.2, step 5).
     ///
-    /// `is_allowed`: If-Range holds, or there is none.
+    /// `is_allowed` is true if If-Range holds, or if there is none.
     pub(super) fn serve_range<B: Body>(&mut self, is_allowed: bool, body: &mut ResponseBody<B>) {
         let Some(length) = self.length(body) else { return };
         let headers = &mut self.head.headers;
         match headers.get(ACCEPT_RANGES) {
             None => insert_field(headers, ACCEPT_RANGES, HeaderValue::from_static("bytes")),
             Some(units) if units == "bytes" => {}
-            // The inner service knows other units, or says `none`.
+            // The inner service takes other units, or says `none`.
             Some(_) => return,
         }
-        // Of nothing there are no parts; all of it is as good an answer as an error.
+        // Empty content has no parts. Sending it whole is as good as an error.
         if !is_allowed || length == 0 {
             return;
         }
         let Some(range) = &self.request.extras().range else { return };
         match range.within(length) {
-            // The inner service makes all that is thrown away: one byte of a large file would cost
-            // it the whole file.
+            // The inner service makes what is thrown away, too: one byte of a large
+            // file would cost it the whole file. So the client gets the whole.
             Some(range) if range.start > MOST_SKIPPED => {}
             Some(range) => {
                 let (first, last) = (range.start, range.end - 1);
@@ -43,11 +43,11 @@ impl ResponseContext<'_> {
                     return;
                 }
                 self.head.status = StatusCode::PARTIAL_CONTENT;
-                // These are about the bytes that are sent.
+                // These describe the bytes of the whole.
                 for name in ["content-digest", "content-md5"] {
                     headers.remove(HeaderName::from_static(name));
                 }
-                // A part has a length, and the trailers are about the whole.
+                // A part has a known length, and the trailers describe the whole.
                 headers.remove(TRANSFER_ENCODING);
                 headers.remove(TRAILER);
                 insert_field(headers, CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
@@ -63,7 +63,7 @@ impl ResponseContext<'_> {
     }
 }
 
-/// How many bytes may be thrown away before a part.
+/// How many bytes before a part may be thrown away.
 const MOST_SKIPPED: u64 = 8 << 20;
 
 /// Sets `Content-Range`; returns false if the head has no room for it.

@@ -1,4 +1,4 @@
-//! Reads a body ahead, as far as it may, and hashes it, a slice at a time.
+//! Reads a body ahead within the limits, and hashes it, a slice at a time.
 
 use std::{
     pin::Pin,
@@ -19,32 +19,32 @@ use crate::{
 
 /// A body that is being read and hashed.
 pub(super) struct ReadAhead<B, D> {
-    /// In a box, because the response goes on with it if the reading is abandoned, and
-    /// it may not move once it was polled. `None` once it has ended.
+    /// Boxed, because the response continues with it if the reading is abandoned, and a
+    /// body must not move once it was polled. `None` once it has ended.
     body: Option<Pin<Box<B>>>,
-    /// What was read of it.
+    /// What was read so far.
     buffer: Buffer,
-    /// What the body said of its size before it was read.
+    /// The size hint of the body before it was read.
     hint: SizeHint,
     wait: BodyWait,
     /// `Some` once the body has ended.
     hashing: Option<HashProgress<D>>,
 }
 
-/// How far the hash has come.
+/// How far the hashing is.
 struct HashProgress<D> {
     digest: D,
-    /// The content that is cached for this resource, and differs.
+    /// The content that is cached for this resource, if it differs.
     previous: Option<Arc<CachedContent>>,
     frame: usize,
     bytes: usize,
 }
 
-/// Why a body was not read to its end, or not used. In a box, because it is rare and
-/// large.
+/// Why a body was not read to its end, or its content has no tag. Boxed, because it is
+/// rare and large.
 pub(super) struct Abandoned<E> {
     reason: Reason,
-    /// What was read after what is in the buffer, and ended the reading.
+    /// The frame or error after those in the buffer, if one ended the reading.
     last: Option<Result<Frame<Bytes>, E>>,
 }
 
@@ -54,11 +54,11 @@ impl<E> Abandoned<E> {
     }
 }
 
-/// What reading and hashing came to.
+/// The result of reading and hashing.
 pub(super) type ReadAheadResult<E> = Result<ContentTag, Box<Abandoned<E>>>;
 
 impl<B: Body, D: Digest> ReadAhead<B, D> {
-    /// Starts to read a body, which should have so many bytes if that is known.
+    /// Starts to read a body, which must have `bytes` bytes if that is known.
     #[inline(always)]
     pub(super) fn new(body: B, bytes: Option<u64>, context: &ResponseContext<'_>) -> Self {
         let hint = body.size_hint();
@@ -67,8 +67,8 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         Self { body: Some(Box::pin(body)), buffer, hint, wait, hashing: None }
     }
 
-    /// Goes on reading, then comparing and hashing; ready when there is a tag, or will
-    /// be none.
+    /// Reads, compares and hashes; ready with the tag, or once it is certain that there
+    /// is none.
     #[inline(always)]
     pub(super) fn poll(
         &mut self,
@@ -110,9 +110,9 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         Poll::Ready(Ok(ContentTag::Computed(tag)))
     }
 
-    /// Takes the tag and the body out of what was read, and stores what was learned.
+    /// Returns the tag and the body to send, and stores what was learned.
     ///
-    /// Nothing is left to read after that.
+    /// Must be called once, after `poll` was ready.
     #[inline(always)]
     pub(super) fn finish(
         &mut self,
@@ -132,7 +132,7 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         }
     }
 
-    /// Makes the body to send of what was read, and of what is still to come.
+    /// Makes the body to send from what was read and what is still to come.
     fn replay(&mut self, Abandoned { reason, last }: Abandoned<B::Error>) -> ResponseBody<B> {
         let (read, rest) = (self.buffer.take_content(), self.body.take());
         let hint = std::mem::take(&mut self.hint);
@@ -146,7 +146,7 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         context: &ResponseContext<'_>,
     ) -> Poll<Result<(), Box<Abandoned<B::Error>>>> {
         let mut slice = PollBudget::new();
-        // What evaluates a write must not depend on how busy the layer is.
+        // The evaluation of a write must not depend on how busy the layer is.
         let request = context.request;
         let budget = if request.extras().is_probe { None } else { Some(&request.config.budget) };
         while let (Some(body), true) = (&mut self.body, slice.is_left()) {
@@ -180,8 +180,7 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         Poll::Pending
     }
 
-    /// Waits for a body that is not ready; ready when the client has waited long
-    /// enough.
+    /// Waits for a body that is not ready; ready when the time is over.
     fn poll_wait(&mut self, cx: &mut Context<'_>, config: &Config) -> Poll<()> {
         let is_sized = self.buffer.promised().is_some();
         let timeout =
@@ -192,12 +191,12 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         Poll::Ready(())
     }
 
-    /// Says whether a body that has ended had the content that it promised.
+    /// Checks that a body that has ended had as many bytes as it promised.
     #[inline]
     fn check_length(&self, is_head: bool) -> Result<(), Reason> {
         let len = self.buffer.content().len();
         if is_head && len == 0 {
-            // The tag of nothing would be that of no GET.
+            // The tag of zero bytes is not that of the GET.
             return Err(Reason::EmptyHead);
         }
         let is_too_long = self.hint.upper().is_some_and(|upper| len > upper);
@@ -241,8 +240,8 @@ impl<D: Digest> HashProgress<D> {
     }
 }
 
-/// How much one poll may do before it lets other tasks have their turn: a compressor
-/// inside can make one poll of 1 MiB last 23 ms.
+/// How much one poll may do before it yields to other tasks. Without it, one poll of
+/// 1 MiB takes 23 ms where the inner service compresses.
 struct PollBudget {
     frames: usize,
     bytes: usize,

@@ -1,5 +1,5 @@
-//! What is kept of a GET or HEAD until its response comes, and what the inner service
-//! gets to see.
+//! Reads a GET, HEAD or QUERY, keeps what its response needs, and removes what the
+//! inner service must not see.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(super) struct RequestHead<'a> {
     headers: &'a HeaderMap,
     uri: &'a Uri,
     extensions: &'a Extensions,
-    /// The same in one piece, for functions of the user's.
+    /// The same as one value, for functions of the user's.
     parts: Option<&'a request::Parts>,
 }
 
@@ -61,7 +61,7 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Returns why the response will not be evaluated, if so.
+    /// Returns why the response will not be evaluated; `None` if it will.
     #[inline]
     pub(super) fn bypass(&self, config: &Arc<Config>) -> Option<Bypass> {
         if !is_read(self.method) && !is_query(self.method) {
@@ -129,7 +129,7 @@ impl<'a> RequestHead<'a> {
 /// Why a response will not be evaluated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Bypass {
-    /// The request must not run: it is a write that depends on a date which the inner
+    /// The request must not run: it is a write that depends on a date that the inner
     /// service does not know.
     Reject,
     /// The layer does not handle the request.
@@ -143,13 +143,13 @@ pub(super) struct RequestContext {
     pub(super) preconditions: Preconditions,
     pub(super) key: RequestKey,
     pub(super) method: ReadMethod,
-    /// A coding may be put on the content by an outer layer or a proxy.
+    /// An outer layer or a proxy may compress the response.
     pub(super) accepts_coding: bool,
-    /// There is a `Range`.
+    /// There is a `Range` field.
     has_range: bool,
     /// The inner service was asked for a part that is bound to a validator.
     pub(super) is_part_bound: bool,
-    /// In a box, because most requests have nothing of it, and all are moved about.
+    /// Boxed, because most requests have none of these, and every request is moved.
     extras: Option<Box<RequestExtras>>,
 }
 
@@ -158,11 +158,11 @@ pub(super) struct RequestContext {
 pub(super) enum ReadMethod {
     Get,
     Head,
-    /// What it answers depends on its content, so nothing is remembered by the URI.
+    /// Its response depends on its content, so nothing is remembered by the URI.
     Query,
 }
 
-/// What few requests come with, and few layers ask for.
+/// What few requests have, and few layers need.
 #[derive(Debug, Default)]
 pub(super) struct RequestExtras {
     /// The validators that an outer layer knows for the representation.
@@ -171,7 +171,7 @@ pub(super) struct RequestExtras {
     pub(super) is_probe: bool,
     /// The part that is wanted, where the layer serves parts.
     pub(super) range: Option<ByteRange>,
-    /// Whether a tag can follow the content, where the layer sends such.
+    /// Whether a tag can follow the content, where the layer sends tags in trailers.
     pub(super) takes_trailers: TakesTrailers,
     /// The resource, where tags are learned.
     pub(super) learned_key: Option<Key>,
@@ -261,19 +261,19 @@ impl RequestContext {
         self.method == ReadMethod::Head
     }
 
-    /// Returns what few requests come with.
+    /// Returns what few requests have.
     #[inline]
     pub(super) fn extras(&self) -> &RequestExtras {
         static NONE: RequestExtras = RequestExtras::NONE;
         self.extras.as_deref().unwrap_or(&NONE)
     }
 
-    /// Returns true if the inner service is to be asked with GET in place of HEAD.
+    /// Returns true if this HEAD is forwarded as a GET.
     pub(super) fn asks_as_get(&self) -> bool {
         self.is_head() && self.config.head_as_get
     }
 
-    /// Makes a request one that the inner service may see.
+    /// Removes from a request what the inner service must not see.
     #[inline]
     pub(super) fn edit<B>(&mut self, request: &mut Request<B>) {
         let is_learning = self.config.learned.is_some();
@@ -291,13 +291,13 @@ impl RequestContext {
 
     fn edit_fields<B>(&mut self, request: &mut Request<B>) {
         let mut forward = Forward::new(&self.preconditions);
-        // On QUERY the layer compares no dates.
+        // The layer compares no dates of a QUERY.
         if !self.config.forwarded.dates() && self.method != ReadMethod::Query {
             forward.if_modified_since = false;
             forward.if_unmodified_since = false;
         }
         if self.config.learned.is_some() && self.extras().known.is_none() {
-            // Two tags may stand for the same content. This layer knows both, and the inner
+            // Two tags may stand for the same content. This layer knows both, the inner
             // service only its own.
             forward.tags = false;
             forward.if_modified_since = false;
@@ -334,17 +334,17 @@ impl RequestContext {
     /// Says whether the inner service is asked for the part that the client wants, and
     /// with which If-Range if it is another than the client's.
     ///
-    /// If not, it is asked for the whole, which is always right: the layer cuts the
-    /// part, or the client gets all.
+    /// If not, the inner service is asked for the whole, which is always right: the
+    /// layer cuts the part, or the client gets all of the content.
     fn forwards_range(&self, headers: &HeaderMap) -> (bool, Option<HeaderValue>) {
         const WHOLE: (bool, Option<HeaderValue>) = (false, None);
         let (preconditions, config) = (&self.preconditions, &self.config);
-        // Range is for GET alone, so a HEAD that becomes a GET has none. And a part carries no
-        // date of the whole to compare If-Unmodified-Since with.
+        // Range is ignored on HEAD, so a HEAD that is forwarded as a GET has none. And
+        // a part has no date of the whole to compare If-Unmodified-Since with.
         if self.asks_as_get() || preconditions.has_if_unmodified_since() {
             return WHOLE;
         }
-        // Where the layer serves parts, several at once get the whole.
+        // Where the layer serves parts, several ranges at once get the whole.
         let is_single = || single_line(headers, RANGE).and_then(ByteRange::parse).is_some();
         if config.ranges && !is_single() {
             return WHOLE;
@@ -353,7 +353,8 @@ impl RequestContext {
             return WHOLE;
         }
         if !preconditions.has_if_range() {
-            // Which whole a part is of is not known where two tags stand for it.
+            // Where two tags stand for one content, a part does not show which whole it
+            // is of.
             let is_ambiguous = config.learned.is_some() && !preconditions.is_empty();
             return (!is_ambiguous, None);
         }

@@ -1,8 +1,8 @@
-//! From the inner response to the one that is sent.
+//! Turns the inner response into the one that is sent.
 //!
-//! 1. [`ResponseContext::plan`] says whether the content is to be read for a tag.
+//! 1. [`ResponseContext::plan`] decides whether the content is read to make a tag.
 //! 2. [`ResponseContext::respond`] gives the head its validators, evaluates the
-//!    preconditions by them, and sends 304, 412 or the response.
+//!    preconditions against them, and sends 304, 412 or the response.
 
 use http::{
     header::{ACCEPT_ENCODING, CONTENT_LENGTH, ETAG, TRANSFER_ENCODING},
@@ -37,9 +37,9 @@ pub(super) struct ResponseContext<'a> {
 }
 
 impl ResponseContext<'_> {
-    /// Makes the head and the body of the response those to send.
+    /// Turns the head and the body into those to send.
     ///
-    /// `tag` is that of the content, or why there is none.
+    /// `tag` is that of the content, or the reason why there is none.
     #[inline(always)]
     pub(super) fn respond<D: Digest, B: Body>(
         &mut self,
@@ -47,7 +47,8 @@ impl ResponseContext<'_> {
         body: &mut ResponseBody<B>,
     ) {
         if self.fields.has_transfer_encoding && tag.is_ok() && body.size_hint().exact().is_some() {
-            // It came in chunks through a proxy, and has a length now. A message has one framing.
+            // It came in chunks from an upstream, and has a length now. A message has
+            // one framing.
             self.head.headers.remove(TRANSFER_ENCODING);
         }
         let untagged = tag.as_ref().err().copied();
@@ -73,8 +74,8 @@ impl ResponseContext<'_> {
         reporter.report(body.outcome(), head.status, &mut head.extensions);
     }
 
-    /// Evaluates the preconditions by what is known of the response, and makes its head
-    /// the one to send.
+    /// Evaluates the preconditions against what is known of the response, and turns its
+    /// head into the one to send.
     #[inline]
     fn evaluate(&mut self, tag: Result<ContentTag, Reason>, has_content: bool) -> Action {
         let (tag, untagged) = self.outgoing_tag(tag);
@@ -114,9 +115,8 @@ impl ResponseContext<'_> {
             SentDate::Generated(date) => insert_last_modified(headers, date_text(date)),
             SentDate::Removed => remove_last_modified(headers, &self.fields.last_modified),
         }
-        // The date would make the response heuristically fresh. Deliberately also before its
-        // date is sent, so that the response says the same in every second.
-        // Where the inner service dates its responses, their freshness is its own affair.
+        // The date would make the response heuristically fresh. Deliberately added also
+        // before the date is sent, so that the response says the same in every second.
         let asks_each_time = may_generate
             && matches!(self.fields.last_modified, SingleField::Absent)
             && self.fields.is_silent
@@ -138,7 +138,7 @@ impl ResponseContext<'_> {
         let RequestContext { config, preconditions, key, .. } = self.request;
         match self.head.status {
             StatusCode::PARTIAL_CONTENT => !preconditions.allows_range_of(current, config.now()),
-            // All of the content is there already, or the content is shorter now.
+            // Either the client has all of the content, or the content is shorter now.
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 let length = self.complete_length();
                 let is_same = |known: &InnerValidator| {
@@ -153,7 +153,7 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Returns the tag to evaluate by and to send, and why the content has none of the
+    /// Returns the tag to evaluate and to send, and the reason why it is not the
     /// layer's.
     fn outgoing_tag(
         &mut self,
@@ -172,25 +172,26 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Says what the preconditions ask for in place of this response.
+    /// Decides what to send, by the preconditions.
     #[inline]
     fn decide(&self, current: Current<'_>, untagged: Option<Reason>) -> Decision {
         let (preconditions, status) = (&self.request.preconditions, self.head.status);
-        // Preconditions are ignored where the response without them would be no success (RFC
-        // 9110, 13.2.1).
+        // Preconditions are ignored where the response without them is not a success
+        // (RFC 9110, 13.2.1).
         if preconditions.is_empty() || !status.is_success() {
             return Decision::Proceed;
         }
-        // A 203 is a 200 that something inside has transformed.
+        // A 203 is a 200 that an inner proxy has transformed.
         let is_whole = matches!(status, StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION);
         let is_partial = status == StatusCode::PARTIAL_CONTENT;
-        // A part can be of another version: it is sent for no tag that the layer cannot have
-        // generated.
+        // A part without a tag may be of any version. If-Match fails on it, unless it
+        // names a tag that the layer may have generated for the whole.
         let is_known = if is_partial { !self.request.if_match_may_hold() } else { is_whole };
         let has_unknown_tag = current.etag.is_none()
             && (!is_known || untagged.is_some_and(Reason::leaves_tag_unknown));
         let is_broken = matches!(untagged, Some(Reason::BodyError | Reason::WrongLength));
-        // If-Match would fail by chance where the content has a tag that was not found out.
+        // The content may well have the tag that If-Match names; the layer did not
+        // compute it.
         if is_broken || has_unknown_tag && preconditions.has_if_match() {
             return Decision::Proceed;
         }
@@ -204,10 +205,10 @@ impl ResponseContext<'_> {
         if decision != Decision::NotModified {
             return decision;
         }
-        // Other successes are no representation that a client could hold.
+        // Other successes are not a representation that a client could hold.
         let is_dated = current.date.is_some_and(|date| date.date().is_some());
         let is_validated = current.etag.is_some() || is_dated;
-        // A 304 would bring a new nonce for the old content, which has the old one.
+        // The 304 would carry a new nonce, and the client's copy has the old one.
         let is_stale_nonce = self.fields.has_nonce && self.request.config.tag_when.is_none();
         if is_stale_nonce || !(is_whole || is_partial && is_validated) {
             return Decision::Proceed;
@@ -215,8 +216,8 @@ impl ResponseContext<'_> {
         decision
     }
 
-    /// Returns `Some` if the layer serves parts of this content: whether If-Range
-    /// allows it.
+    /// Returns whether If-Range allows to send a part; `None` if the layer does not
+    /// serve parts of this content.
     fn range_allowed(&self, current: Current<'_>) -> Option<bool> {
         let config = &self.request.config;
         if !config.ranges || self.head.status != StatusCode::OK {
@@ -230,12 +231,13 @@ impl ResponseContext<'_> {
         })
     }
 
-    /// Makes the response a 304 without content.
+    /// Ends the body of a 304, and sets the `Content-Length` of the 200 if it is known
+    /// (RFC 9110, 8.6).
     ///
-    /// It says how long the content of the 200 is, if that is known (RFC 9110, 8.6). If
-    /// not, a `Content-Length` of 0 would be wrong, but an outer layer adds it to a
-    /// body of exactly no bytes. Compression leaves only such a body alone, so
-    /// where a coding is accepted the body stays one.
+    /// If it is not known, 0 would be wrong, but Axum adds it to a body of exactly zero
+    /// bytes: so the body gets an unknown size. Deliberately not where the client
+    /// accepts a coding: `CompressionLayer` outside leaves only bodies of exactly zero
+    /// bytes alone, and a coding on a 304 breaks HTTP/2.
     fn end_not_modified<B: Body>(&mut self, body: &mut ResponseBody<B>) {
         let config = &self.request.config;
         let length = self.length(body);
@@ -260,7 +262,7 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Says in the head how long the content would be that a HEAD does not get.
+    /// Sets the `Content-Length` of the content that a HEAD does not get.
     fn keep_length(&mut self, body: &impl Body) {
         let head = &mut *self.head;
         let Some(length) = body.size_hint().exact() else { return };
@@ -282,7 +284,7 @@ impl ResponseContext<'_> {
                 (is_head || *length == exact).then_some(*length)
             }
             (SingleField::Value(length), None) => Some(*length),
-            // The body of a HEAD is not that of the GET.
+            // The body of a HEAD does not show the length of the GET's.
             (SingleField::Absent, exact) => {
                 if is_head {
                     None
@@ -295,14 +297,13 @@ impl ResponseContext<'_> {
     }
 }
 
-/// What is done with a response.
+/// What to do with a response.
 enum Action {
     NotModified,
     PreconditionFailed,
-    /// The part may be of another version.
+    /// Do not send the part: it may be of another version.
     RefusePart,
-    /// `range_allowed` is `Some` if the layer serves parts of this content: whether
-    /// If-Range allows it.
+    /// `range_allowed` is as [`ResponseContext::range_allowed`] returns it.
     Send {
         range_allowed: Option<bool>,
     },

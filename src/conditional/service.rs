@@ -1,5 +1,4 @@
-//! The service: gathers what the response will be evaluated by, and calls the inner
-//! one.
+//! The service: reads the request, and calls the inner service.
 
 use std::{
     fmt,
@@ -25,9 +24,9 @@ use crate::{
 
 /// The service that [`ConditionalLayer`] makes.
 ///
-/// A [write](crate#writes) that is refused leaves the inner service ready, for the next
-/// call of this very service: a place that it took meanwhile (`ConcurrencyLimit`) is
-/// given back with that, or when the service is dropped.
+/// A [write](crate#writes) that is refused leaves the inner service ready for the next
+/// call. What it reserved to be ready, such as a permit of `ConcurrencyLimit`, is given
+/// back by that call, or when the service is dropped.
 ///
 /// See the [crate docs](crate) for an example.
 pub struct Conditional<S, D = Sha256> {
@@ -53,7 +52,7 @@ impl<S, D> Conditional<S, D> {
         &self.inner
     }
 
-    /// Returns the wrapped service, to change it.
+    /// Returns a mutable reference to the wrapped service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
@@ -109,7 +108,7 @@ where
 }
 
 impl<S, D> Conditional<S, D> {
-    /// As `call`, where functions of the user's see the head in one piece.
+    /// Does what `call` does, where functions of the user's see the head as one value.
     #[inline(never)]
     fn call_shown<ReqBody, B>(
         &mut self,
@@ -130,7 +129,7 @@ impl<S, D> Conditional<S, D> {
         ResponseFuture { future: Some(self.inner.call(request)), state }
     }
 
-    /// Sends a request that the layer does not handle, unless it must not run.
+    /// Forwards a request that the layer does not handle, unless it must not run.
     #[inline(always)]
     fn bypass<ReqBody, B>(
         &mut self,

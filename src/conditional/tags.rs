@@ -1,4 +1,5 @@
-//! How a tag of this layer looks, and how it is recognised when a client sends it back.
+//! What a tag of this layer looks like, and how it is recognised when a client sends it
+//! back.
 
 use http::response;
 
@@ -14,17 +15,17 @@ use crate::{
 };
 
 impl RequestContext {
-    /// Makes a tag ready to send.
+    /// Makes a tag the one to send: weak, if the layer sends weak tags.
     pub(super) fn outgoing_tag(&self, tag: EntityTag) -> HashedTag {
         HashedTag::from(if self.config.is_weak() { tag.into_weak() } else { tag })
     }
 
-    /// Makes the tag that the inner service gave ready to send.
+    /// Returns the tag that the inner service gave, as it is sent.
     pub(super) fn inner_tag(&self, fields: &ResponseFields) -> Option<HashedTag> {
         fields.etag.value().map(|tag| self.outgoing_tag(tag.clone()))
     }
 
-    /// Returns true if a tag of the inner service is not to be sent.
+    /// Returns true if a tag of the inner service must not be sent.
     #[inline]
     pub(super) fn replaces_tag(&self, head: &response::Parts) -> bool {
         self.config.inner_tags == InnerTags::Replace && self.has_no_known_validators(head)
@@ -36,21 +37,20 @@ impl RequestContext {
         self.extras().known.is_none() && head.extensions.get::<KnownValidators>().is_none()
     }
 
-    /// Returns true if the request lists the tag, as it is or with a suffix that a
+    /// Returns true if the request names the tag, as it is or with a suffix that a
     /// proxy appends.
     pub(super) fn lists_tag(&self, etag: &EntityTag) -> bool {
         self.preconditions.lists_tag(etag) || self.lists_tag_with_suffix(etag)
     }
 
-    /// Returns true if If-None-Match lists the tag with a suffix that a proxy is known
+    /// Returns true if If-None-Match names the tag with a suffix that a proxy is known
     /// to append.
     pub(super) fn lists_tag_with_suffix(&self, etag: &EntityTag) -> bool {
         let mut suffixes = self.config.ignored_tag_suffixes.iter();
         suffixes.any(|suffix| self.preconditions.lists_tag_with_suffix(etag, suffix))
     }
 
-    /// Returns true if If-Match may list the tag that the layer would generate, had it
-    /// read the content.
+    /// Returns true if If-Match names a strong tag that the layer may have generated.
     pub(super) fn if_match_may_hold(&self) -> bool {
         let mut tags = self.preconditions.if_match_tags();
         tags.any(|tag| !tag.is_weak() && self.looks_generated(tag.opaque()))
@@ -81,10 +81,10 @@ impl RequestContext {
         self.key.content(fields.varied?)
     }
 
-    /// Tells an outer layer that evaluates a write what is known of the representation.
+    /// Returns what an outer layer needs to evaluate a write.
     pub(super) fn answer_probe(&self, current: Current<'_>) -> KnownValidators {
-        // The client may have a date that was generated when more was known. It must not be
-        // ignored.
+        // Without a date the outer layer would ignore If-Unmodified-Since. But the
+        // client may hold a date that was generated here and forgotten since.
         let doubt = self.config.last_modified.then_some(DateEvidence::DOUBT);
         let date = current.date.or(doubt);
         KnownValidators::answer(current.etag.cloned(), date, self.config.freshness)

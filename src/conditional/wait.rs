@@ -1,4 +1,4 @@
-//! How long a body may keep the client waiting.
+//! Limits how long a body may keep the client waiting.
 
 use std::{
     future::Future,
@@ -16,9 +16,9 @@ use tokio::{
 
 /// The wait with one body.
 ///
-/// The first time a body is not ready, the task wakes itself once: cooperative budgets
-/// and yields are no I/O. If that brings nothing, a timer is made, if waiting is
-/// allowed at all.
+/// The first time a body is not ready, the task wakes itself once: a body that yields,
+/// or has used up Tokio's cooperative budget, is not waiting for I/O. If it is still
+/// not ready, a timer starts, if waiting is allowed at all.
 #[derive(Debug, Default)]
 pub(super) struct BodyWait {
     woken: bool,
@@ -31,8 +31,8 @@ impl BodyWait {
         self.woken = false;
     }
 
-    /// Says whether to go on waiting for a body that is not ready; if so, the task will
-    /// be woken.
+    /// Returns true if the task should keep waiting for a body that is not ready; it
+    /// will be woken.
     pub(super) fn waits(&mut self, timeout: Duration, timer: &Timer, cx: &mut Context<'_>) -> bool {
         if self.sleep.is_none() {
             if !self.woken {
@@ -48,10 +48,10 @@ impl BodyWait {
     }
 }
 
-/// Makes Tokio's timers where there are any.
+/// Makes Tokio timers, where the runtime has them.
 #[derive(Debug, Default)]
 pub(super) struct Timer {
-    /// A runtime without timers was met.
+    /// The runtime has no timers.
     missing: AtomicBool,
 }
 
@@ -62,12 +62,12 @@ impl Timer {
         if self.missing.load(Ordering::Relaxed) {
             return None;
         }
-        // Deliberately caught: a runtime built without `enable_time` cannot be told from others
-        // but by this panic.
-        let outgoing_tag = panic::catch_unwind(|| Box::pin(sleep(duration))).ok();
-        if outgoing_tag.is_none() {
+        // Deliberately caught: only this panic shows that a runtime was built without
+        // `enable_time`.
+        let timer = panic::catch_unwind(|| Box::pin(sleep(duration))).ok();
+        if timer.is_none() {
             self.missing.store(true, Ordering::Relaxed);
         }
-        outgoing_tag
+        timer
     }
 }

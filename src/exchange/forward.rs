@@ -1,17 +1,17 @@
-//! Which conditional fields of a request the inner service may see.
+//! Decides which conditional fields of a request the inner service may see.
 //!
 //! | field | not forwarded |
 //! |---|---|
-//! | If-Match, If-None-Match | where the layer alone knows both tags of the content |
-//! | If-Modified-Since | beside If-None-Match (RFC 9110, 13.1.3), or if it is not one date |
+//! | If-Match, If-None-Match | if only the layer knows both tags of the content |
+//! | If-Modified-Since | beside If-None-Match (13.1.3), or if it is not one date |
 //! | If-Unmodified-Since | beside If-Match (13.1.4), or if it is not one date |
-//! | either date | also where `ConditionalLayer` evaluates dates: always, by default |
-//! | Range, with If-Range | where the part could be of another version |
+//! | either date | by default never: `ConditionalLayer` evaluates dates |
+//! | Range, with If-Range | if the part could be of another version |
 //!
-//! Some services evaluate less than all fields: one that knows only dates would answer
-//! 304 by a date that the RFC asks to ignore, and some take the first of two dates. So
-//! what is ignored is removed, and a list over several lines becomes one line: some
-//! services read only the first.
+//! Some services evaluate only some of the fields: one that knows only dates would
+//! answer 304 by a date that RFC 9110 asks to ignore, and some take the first of two
+//! dates. So what must be ignored is removed. A list over several lines becomes one
+//! line, because some services read only the first.
 
 use http::{
     header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE},
@@ -36,7 +36,7 @@ pub(crate) struct Forward {
 }
 
 impl Forward {
-    /// Forwards what the RFC does not ask to ignore.
+    /// Forwards all fields but those that RFC 9110 asks to ignore.
     pub(crate) fn new(preconditions: &Preconditions) -> Self {
         Self {
             tags: true,
@@ -48,7 +48,7 @@ impl Forward {
         }
     }
 
-    /// Removes the other fields from the head of a request.
+    /// Removes what is not forwarded from the head of a request.
     pub(crate) fn apply(self, preconditions: &Preconditions, headers: &mut HeaderMap) {
         if !self.tags {
             headers.remove(IF_MATCH);
@@ -70,7 +70,7 @@ impl Forward {
     }
 }
 
-/// Makes one line of the several that a list may have (RFC 9110, section 5.3).
+/// Joins the lines of a list into one (RFC 9110, section 5.3).
 fn join_lines(headers: &mut HeaderMap, name: HeaderName) {
     let lines: Vec<_> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
     if lines.len() > 1 {
@@ -80,18 +80,19 @@ fn join_lines(headers: &mut HeaderMap, name: HeaderName) {
     }
 }
 
-/// In the extensions of a request: the dates that the inner service is not shown.
+/// In the extensions of a request: the dates that were not forwarded. Inner layers of
+/// this crate and the extractor still evaluate them.
 #[derive(Clone, Debug)]
 pub(crate) struct WithheldDates {
-    /// What the request is about: an application may send its extensions on with
-    /// another one.
+    /// What the request is about: an application may reuse its extensions for another
+    /// request.
     target: Target,
     if_modified_since: Option<HeaderValue>,
     if_unmodified_since: Option<HeaderValue>,
 }
 
 impl WithheldDates {
-    /// Takes the dates of a request that count and are not forwarded, if there are any.
+    /// Takes the dates that are valid and not forwarded; `None` if there are none.
     pub(crate) fn of<B>(
         request: &Request<B>,
         preconditions: &Preconditions,
@@ -117,7 +118,7 @@ impl WithheldDates {
     }
 }
 
-/// Reads the preconditions of a request, those included that an outer layer withholds.
+/// Reads the preconditions of a request, including dates that an outer layer withholds.
 pub(crate) fn read_preconditions(parts: &request::Parts, now: HttpDate) -> Preconditions {
     let mut preconditions = Preconditions::from_headers_at(&parts.headers, || now);
     let withheld = parts.extensions.get::<WithheldDates>();

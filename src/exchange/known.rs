@@ -1,5 +1,5 @@
 //! Validators that are known before the inner service runs, and how the layers of this
-//! crate tell each other of them.
+//! crate tell each other about them.
 
 use http::{response, Extensions, Uri};
 
@@ -9,44 +9,43 @@ use crate::{
     validators::FreshnessPolicy,
 };
 
-/// Validators that stand for the representation, whatever its content: in the
-/// extensions of a request for the layers further in, in those of a response for the
-/// layers further out.
+/// The validators of the representation, as a source knows them: in the extensions of a
+/// request for the inner layers, in those of a response for the outer layers.
 ///
-/// Where there are none, it says that somebody who evaluates writes knows nothing of
-/// what a layer makes.
+/// Without validators it still says that a layer evaluates writes. That layer does not
+/// know the dates that another one generates.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownValidators {
-    /// Of what.
+    /// The resource.
     target: Target,
     pub(crate) etag: Option<EntityTag>,
     pub(crate) date: Option<DateEvidence>,
     freshness: FreshnessPolicy,
-    /// It is said of a write that was evaluated, and of nothing else.
+    /// A write was evaluated by these validators. They hold for that write only.
     is_judgement: bool,
 }
 
-/// What a request is about, as it was seen at some place in a stack.
+/// What a request is about, as one layer of a stack sees it.
 ///
-/// An application may hand its request's extensions on with a request for something
-/// else.
+/// An application may reuse the extensions of its request for one about another
+/// resource, so extensions carry their target.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Target {
     uri: Uri,
-    /// How many segments routers had taken off before that.
+    /// How many path segments routers had removed before.
     nested: usize,
 }
 
-/// In the extensions of a request: somebody asks for the validators alone, to evaluate
-/// a write by them.
+/// In the extensions of a request: an outer layer asks for the validators only, to
+/// evaluate a write by them.
 ///
-/// They come back as [`KnownValidators`], if there is a `ConditionalLayer` to know
-/// them.
+/// An inner `ConditionalLayer` answers with [`KnownValidators`] in the extensions of
+/// the response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Probe;
 
 impl KnownValidators {
-    /// Says what is known of the target of a request.
+    /// Makes the validators of the target of a request.
     pub(crate) fn new(
         uri: &Uri,
         extensions: &Extensions,
@@ -59,7 +58,7 @@ impl KnownValidators {
         Self { target, etag, date, freshness, is_judgement: false }
     }
 
-    /// Says what is known to whoever asked.
+    /// Makes the answer to a [`Probe`].
     pub(crate) fn answer(
         etag: Option<EntityTag>,
         date: Option<DateEvidence>,
@@ -68,7 +67,7 @@ impl KnownValidators {
         Self { target: Target::default(), etag, date, freshness, is_judgement: false }
     }
 
-    /// Says it of a write that was evaluated, and of nothing else.
+    /// Marks the validators as those by which a write was evaluated.
     pub(crate) fn evaluated(self) -> Self {
         Self { is_judgement: true, ..self }
     }
@@ -84,7 +83,7 @@ impl KnownValidators {
             && self.date.is_none_or(|known| date == Some(known))
     }
 
-    /// Says that nothing is known.
+    /// Returns the same without validators: nothing is known.
     pub(crate) fn without_validators(self) -> Self {
         Self { etag: None, date: None, ..self }
     }
@@ -94,7 +93,7 @@ impl KnownValidators {
         self.target.is(uri, extensions)
     }
 
-    /// Gives a response the validators that it lacks, if it has content of the
+    /// Adds the validators that a response lacks, if it has content of the
     /// representation.
     pub(crate) fn complete(&self, head: &mut response::Parts, now: HttpDate) {
         let date = self.date.and_then(DateEvidence::date);
@@ -107,8 +106,8 @@ impl Target {
         Self { uri: uri.clone(), nested: nested(extensions).count() }
     }
 
-    /// Returns true if a request for this URI is about the same resource; routers take
-    /// a prefix off, and some middleware the slash at the end.
+    /// Returns true if a request for this URI is about the same resource. Routers
+    /// remove a prefix, and some middleware the slash at the end.
     pub(crate) fn is(&self, uri: &Uri, extensions: &Extensions) -> bool {
         let (path, rest) = (self.uri.path(), uri.path());
         let (bare, bare_rest) = (path.trim_end_matches('/'), rest.trim_end_matches('/'));
@@ -116,11 +115,11 @@ impl Target {
         (is_rest || rest == "/" && self.is_prefix(extensions)) && self.uri.query() == uri.query()
     }
 
-    /// Returns true if routers have taken all of the path off since, and put "/" in its
+    /// Returns true if routers have removed all of the path since, and put "/" in its
     /// place.
     fn is_prefix(&self, extensions: &Extensions) -> bool {
         let mut segments = segments(self.uri.path());
-        // A pattern has names for what differs.
+        // A pattern has `{name}` where segments differ.
         let mut taken = nested(extensions).skip(self.nested);
         taken.all(|pattern| {
             segments.next().is_some_and(|segment| pattern == segment || pattern.contains('{'))
@@ -128,8 +127,8 @@ impl Target {
     }
 }
 
-/// Returns the segments that Axum's routers have taken off a path so far, or the
-/// patterns that these fit.
+/// Returns the segments that Axum's routers have removed from a path so far, or the
+/// patterns that these match.
 #[cfg(feature = "axum")]
 fn nested(extensions: &Extensions) -> impl Iterator<Item = &str> {
     segments(extensions.get().map_or("", axum::extract::NestedPath::as_str))

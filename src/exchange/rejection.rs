@@ -1,4 +1,4 @@
-//! The answer in place of the one that a request asked for: 304, 412 or 428.
+//! The response in place of the one that a request asked for: 304, 412 or 428.
 
 use std::{error, fmt};
 
@@ -13,16 +13,15 @@ use crate::{
     },
 };
 
-/// The answer to a request whose preconditions say that its method is not to be run,
-/// ready to send.
+/// The response to a request whose method must not run: 304, 412 or 428.
 ///
-/// [`Preconditions::check`] makes it. With feature `axum` it is an `IntoResponse`;
-/// elsewhere convert it into a `http::Response` of any body that text can be made into.
+/// [`Preconditions::check`] fails with it. With feature `axum` it is an `IntoResponse`;
+/// elsewhere convert it into an `http::Response` of any body that text converts into.
 ///
-/// It carries the validators of the current state, so that the client learns what it
-/// would have had to name. A 304 ought to carry the `Cache-Control`,
-/// `Content-Location`, `Expires` and `Vary` of the 200 as well ([RFC 9110, section
-/// 15.4.5]): where there are any, add them to both.
+/// It carries the validators of the current state, so that the client learns which tag
+/// it should have sent. A 304 must also carry the `Cache-Control`, `Content-Location`,
+/// `Expires` and `Vary` of the 200 ([RFC 9110, section 15.4.5]): where the 200 has any,
+/// add them to both.
 ///
 /// # Examples
 ///
@@ -78,7 +77,7 @@ impl Rejection {
         Self { status, current }
     }
 
-    /// Makes the response; `content` is what a body can be made of.
+    /// Makes the response; `body` makes its body from text.
     pub(crate) fn respond<B>(
         self,
         now: HttpDate,
@@ -116,15 +115,15 @@ impl fmt::Display for Rejection {
 impl error::Error for Rejection {}
 
 impl Preconditions {
-    /// Evaluates the preconditions as [`evaluate`](Self::evaluate) does, and makes the
-    /// answer if the method is not to be run.
+    /// Evaluates the preconditions as [`evaluate`](Self::evaluate) does, and fails with
+    /// the response to send if the method must not run.
     ///
     /// Call it where the state cannot change until the write is done: inside the
     /// transaction.
     ///
     /// # Errors
     ///
-    /// Fails if the request is to be answered with 304 or 412.
+    /// Fails if the answer is 304 or 412.
     pub fn check(
         &self,
         method: &Method,
@@ -133,7 +132,7 @@ impl Preconditions {
         self.check_as(false, method, State::from(&current.into()))
     }
 
-    /// Evaluates the preconditions, and makes the response if the method must not run.
+    /// Evaluates the preconditions, and fails if the method must not run.
     fn check_current(&self, method: &Method, current: State<'_>) -> Result<(), Rejection> {
         match self.evaluate_state(method, current) {
             Decision::Proceed => Ok(()),
@@ -142,17 +141,17 @@ impl Preconditions {
         }
     }
 
-    /// Evaluates the preconditions as [`check`](Self::check) does, and insists that a
-    /// request that writes has one.
+    /// Evaluates the preconditions as [`check`](Self::check) does, and requires that a
+    /// write has one.
     ///
-    /// What counts is If-Match, `If-None-Match: *`, and If-Unmodified-Since if it is a
-    /// date and the current state has one, too: these keep an edit from being lost.
+    /// If-Match and `If-None-Match: *` count, and If-Unmodified-Since if it is a valid
+    /// date and the current state has a date, too: these keep an edit from being lost.
     /// A request with a safe method needs none.
     ///
     /// # Errors
     ///
-    /// Fails if the request is to be answered with 304, 412, or 428 ([RFC 6585, section
-    /// 3]) whose content says what to send.
+    /// Fails if the answer is 304, 412, or 428 ([RFC 6585, section 3]). The content of
+    /// the 428 says what to send.
     ///
     /// [RFC 6585, section 3]: https://www.rfc-editor.org/rfc/rfc6585.html#section-3
     pub fn check_required(
@@ -163,8 +162,7 @@ impl Preconditions {
         self.check_as(true, method, State::from(&current.into()))
     }
 
-    /// Evaluates the preconditions, and insists that a write has one if that is
-    /// `required`.
+    /// Evaluates the preconditions; if `required` is true, a write must have one.
     pub(crate) fn check_as(
         &self,
         required: bool,
@@ -179,5 +177,7 @@ impl Preconditions {
     }
 }
 
-const REQUIRED: &str = "This request changes a resource, and has to say which state of it it means to change. \
-    Send If-Match with the ETag that you got with it, or If-None-Match: * to create what does not exist yet.\n";
+const REQUIRED: &str =
+    "This request changes a resource, and has to say which state of it it means to change. \
+    Send If-Match with the ETag that you got with it, or If-None-Match: * to create what does \
+    not exist yet.\n";

@@ -1,4 +1,4 @@
-//! How a middleware tells what it did with a request: counters, an event, and an
+//! Reports what a middleware did with a request: in counters, an event and an
 //! extension.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::{
     trace::decided,
 };
 
-/// Tells of the outcomes of one layer and its clones.
+/// Reports the outcomes of one layer and its clones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reporter {
     pub(crate) counters: Arc<Counters>,
@@ -20,12 +20,13 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    /// Tells what was done with a request that is answered with `status`.
+    /// Reports what was done with a request that is answered with `status`.
     #[inline]
     pub(crate) fn report(&self, outcome: Outcome, status: StatusCode, extensions: &mut Extensions) {
         self.counters.decided(outcome);
         decided!(outcome, status);
-        // What an inner layer did says more than that this one let the request through.
+        // An inner layer's outcome says more than that this one let the request
+        // through.
         let lets_through = matches!(outcome, Outcome::Proceeded | Outcome::LeftAlone(_));
         if self.in_extensions && !(lets_through && extensions.get::<Outcome>().is_some()) {
             extensions.insert(outcome);

@@ -1,5 +1,5 @@
-//! The one place that writes validators into a head, and turns it into that of a 304 or
-//! 412.
+//! The one place that writes validators into a head, and turns it into the head of a
+//! 304, 412 or 503.
 
 use http::{
     header::{
@@ -21,7 +21,7 @@ use crate::{
     validators::{are_silent, FreshnessPolicy, Untagged},
 };
 
-/// Makes the head of a response that of what was decided.
+/// Turns the head of a response into that of the decision.
 pub(crate) fn apply_decision(head: &mut response::Parts, decision: Decision) {
     match decision {
         Decision::NotModified => {
@@ -36,13 +36,13 @@ pub(crate) fn apply_decision(head: &mut response::Parts, decision: Decision) {
     }
 }
 
-/// Sets `ETag`, in place of what is there.
+/// Sets `ETag`, replacing all its lines.
 #[inline]
 pub(crate) fn insert_etag(headers: &mut HeaderMap, tag: HeaderValue) {
     insert_field(headers, ETAG, tag);
 }
 
-/// Sets `Last-Modified`, in place of what is there.
+/// Sets `Last-Modified`, replacing all its lines.
 #[inline]
 pub(crate) fn insert_last_modified(headers: &mut HeaderMap, date: HeaderValue) {
     insert_field(headers, LAST_MODIFIED, date);
@@ -54,7 +54,7 @@ pub(crate) fn insert_no_cache(headers: &mut HeaderMap) {
     append_field(headers, CACHE_CONTROL, HeaderValue::from_static("no-cache"));
 }
 
-/// Puts validators into a head, in place of what is there.
+/// Sets the validators in a head, replacing those that are there.
 pub(crate) fn insert_validators(headers: &mut HeaderMap, validators: &Validators, now: HttpDate) {
     if let Some(etag) = &validators.etag {
         insert_etag(headers, HeaderValue::from(etag));
@@ -65,8 +65,7 @@ pub(crate) fn insert_validators(headers: &mut HeaderMap, validators: &Validators
     }
 }
 
-/// Gives a response the validators that it lacks, if it has content of the
-/// representation.
+/// Adds the validators that a response lacks, if it has content of the representation.
 ///
 /// A 304 gets none: the inner service made it for what it compared, which may be
 /// another state.
@@ -100,7 +99,7 @@ pub(crate) fn complete(
     }
 }
 
-/// Returns the date to send, if its second is over.
+/// Returns the date to send; `None` before its second is over.
 ///
 /// Until then another change may get the same date (RFC 9110, section 8.8.2.2), and a
 /// date in the future must not be sent (section 8.8.2.1).
@@ -108,7 +107,7 @@ fn date_to_send(date: Option<HttpDate>, now: HttpDate) -> Option<HttpDate> {
     date.filter(|date| *date < now)
 }
 
-/// Adds the name of a request field to `Vary`, if it is not there.
+/// Adds the name of a request field to `Vary`, unless it is there.
 pub(crate) fn vary_by(headers: &mut HeaderMap, field: HeaderName) {
     let is_named =
         |member: &[u8]| member == b"*" || member.eq_ignore_ascii_case(field.as_str().as_bytes());
@@ -139,19 +138,19 @@ pub(crate) fn reject<B: Body>(
         rejection.respond(now, |content| ResponseBody::whole(content.into(), outcome));
     let status = response.status();
     if status == StatusCode::NOT_MODIFIED && !accepts_coding {
-        // An outer layer adds `Content-Length: 0` to a body of exactly no bytes, which would be
-        // wrong (RFC 9110, 8.6). Compression leaves only such a body alone.
+        // Axum adds `Content-Length: 0` to a body of exactly zero bytes, which would be
+        // wrong (RFC 9110, 8.6). Compression leaves only such a body alone, so it stays
+        // one where a coding is accepted.
         response.body_mut().end_of_unknown_size(outcome);
     }
     reporter.report(outcome, status, response.extensions_mut());
     response
 }
 
-/// Makes the head of a 206 or 416 that of a 503: it may be of another version than the
-/// client asked for.
+/// Turns the head of a 206 or 416 that may be of another version into that of a 503.
 ///
-/// Deliberately no 412 or 416, which clients take for final: one that tries again gets
-/// the whole.
+/// Deliberately not 412 or 416, which clients take as final or as "complete": a client
+/// that retries gets the whole.
 pub(crate) fn refuse_part(head: &mut response::Parts) {
     head.status = StatusCode::SERVICE_UNAVAILABLE;
     retain_for_precondition_failed(&mut head.headers);
@@ -161,7 +160,7 @@ pub(crate) fn refuse_part(head: &mut response::Parts) {
     insert_field(&mut head.headers, RETRY_AFTER, HeaderValue::from_static("1"));
 }
 
-/// Removes the `Last-Modified` that was read of the inner service, if there is one.
+/// Removes the `Last-Modified` of the inner service, if there is one.
 #[inline]
 pub(crate) fn remove_last_modified(headers: &mut HeaderMap, given: &SingleField<HttpDate>) {
     if given.is_present() {

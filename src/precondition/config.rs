@@ -1,4 +1,4 @@
-//! The settings of the layer, those of each kind and those that both have.
+//! The settings of the layer: those of each kind, and those that both have.
 
 use std::{fmt, sync::Arc};
 
@@ -13,25 +13,27 @@ use crate::{
     validators::FreshnessPolicy,
 };
 
-/// The kind of [`PreconditionLayer`] that asks a [`StateSource`].
+/// The kind of [`PreconditionLayer`](crate::PreconditionLayer) that asks a
+/// [`StateSource`].
 pub struct FromSource<F: StateSource> {
     pub(super) source: Arc<F>,
     pub(super) on_error: Option<Arc<ErrorAnswer<F::Error>>>,
     pub(super) on_not_modified: Option<Arc<HeadEdit>>,
     pub(super) add_validators: bool,
-    /// The source knows the state for a QUERY, too.
+    /// The source is asked for a QUERY, too.
     pub(super) query: bool,
     pub(super) freshness: FreshnessPolicy,
 }
 
-/// The kind of [`PreconditionLayer`] that asks the service itself.
+/// The kind of [`PreconditionLayer`](crate::PreconditionLayer) that asks the service
+/// itself.
 #[derive(Clone)]
 pub struct FromGet {
     pub(super) resources: Arc<Resources>,
 }
 
 impl<F: StateSource> FromSource<F> {
-    /// Says what is known of the target of a request.
+    /// Returns what the inner and outer layers are told about the target of a request.
     pub(super) fn known(&self, parts: &request::Parts, validators: Validators) -> KnownValidators {
         let validators = if self.add_validators { validators } else { Validators::new() };
         KnownValidators::new(&parts.uri, &parts.extensions, validators, self.freshness)

@@ -1,5 +1,5 @@
-//! The kind that asks a source: waits for the state, evaluates, and calls the inner
-//! service if it may run.
+//! The kind that asks a source: waits for the state, evaluates, calls the inner service
+//! if it may run, and asks the source again before it adds a tag.
 
 use std::{
     fmt,
@@ -56,7 +56,8 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let config = Arc::clone(&self.config);
         let (mut parts, body) = request.into_parts();
-        // What a QUERY is about stands in its content, which the source does not see.
+        // The content of a QUERY says what is asked for, and the source does not see
+        // it.
         let is_unknown_query = is_query(&parts.method) && !self.kind.query;
         if ignores_preconditions(&parts.method) || is_unknown_query {
             let future = self.inner.call(Request::from_parts(parts, body));
@@ -82,7 +83,8 @@ where
             return PreconditionFuture::passing(future, passing, config);
         }
         let state = self.kind.source.state(&parts);
-        // The service that is ready is the one to call; another takes its place.
+        // Deliberately swapped: the service that is ready is the one that must be
+        // called.
         let another = self.inner.clone();
         let inner = mem::replace(&mut self.inner, another);
         let waiting =
@@ -92,17 +94,20 @@ where
 }
 
 pin_project! {
-    /// The future of a [`PreconditionService`](crate::precondition::PreconditionService) that asks a [`StateSource`].
+    /// The future of a
+    /// [`PreconditionService`](crate::precondition::PreconditionService) that asks a
+    /// [`StateSource`].
     ///
     /// ```text
-    ///  Asking ── rejected ─────────────────────────┐
-    ///    │ may run                                 ▼
-    ///    └──► Running ── nothing to add ──────► Response
-    ///            │ ▲                               ▲
-    ///            │ └─ nothing to evaluate          │
-    ///            └──► Verifying: is it still so? ──┤
-    ///                                              │
-    ///         Rejected: a precondition is required ┘
+    ///  Rejected ── a precondition is required ───┐
+    ///                                            │
+    ///  Asking ──── rejected ─────────────────────┤
+    ///    │ may run                               │
+    ///    ▼                                       │
+    ///  Running ─── nothing to add ───────────────┤
+    ///    │ validators to add, or a part          │
+    ///    ▼                                       ▼
+    ///  Verifying ─ the source is asked again ► Response
     /// ```
     #[must_use = "futures do nothing unless polled"]
     pub struct PreconditionFuture<S, F, ReqBody>
@@ -147,7 +152,7 @@ pin_project! {
     }
 }
 
-/// What is to be done with the response of a request that goes on.
+/// What to do with the response of a request that runs.
 pub(super) struct Passing<F> {
     known: Option<KnownValidators>,
     outcome: Outcome,
@@ -160,12 +165,12 @@ pub(super) struct Passing<F> {
 struct SecondLook<F> {
     source: Arc<F>,
     parts: request::Parts,
-    /// The handler was asked for a part that is bound to the state.
+    /// The handler was asked for a part of this state (If-Range).
     is_part_bound: bool,
 }
 
 impl<F> Passing<F> {
-    /// Returns true if the source is to be asked again before this response is sent.
+    /// Returns true if the source must be asked again before this response is sent.
     fn is_checked(&self, head: &response::Parts) -> bool {
         let (Some(known), Some(check)) = (&self.known, &self.check) else { return false };
         let is_part = head.status == StatusCode::PARTIAL_CONTENT;
@@ -329,7 +334,7 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
                 return SourceDecision::Fail(response);
             }
             (Err(_), None) => {
-                // It is not known which whole a part would be of.
+                // Nothing shows which version a part would be of.
                 forward.range = !preconditions.binds_range();
                 forward.apply(preconditions, &mut self.parts.headers);
                 let outcome = Outcome::LeftAlone(Reason::StateUnavailable);
@@ -343,8 +348,8 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         }
         if matches!(current, Representation::Unknown) {
             if self.required {
-                // Deliberately refused: where a precondition is required, one that cannot be
-                // evaluated must not let the write through.
+                // Deliberately refused: where a precondition is required, a write must
+                // not run because it cannot be evaluated.
                 let mut response = Response::new(Bytes::new());
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                 return SourceDecision::Fail(response);
@@ -384,7 +389,8 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
             self.parts.extensions.insert(known.clone());
             passing.known = Some(known);
         } else if is_dated {
-            // Its date was evaluated here.
+            // The date was evaluated here. An inner `ConditionalLayer` need not refuse
+            // it.
             self.parts.extensions.insert(known);
         }
         SourceDecision::Run(passing)
@@ -422,13 +428,14 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         pass_on(head, ResponseBody::whole(content, Outcome::StateUnavailable), reporter)
     }
 
-    /// Makes a 304 one that goes with the 200 of the handler.
+    /// Completes a 304 with what the 200 of the handler would carry.
     fn complete<B>(&self, response: &mut Response<B>) {
         if response.status() != StatusCode::NOT_MODIFIED {
             return;
         }
         if self.kind.freshness == FreshnessPolicy::OmitLastModified {
-            // It would be added to what the client keeps, and make that heuristically fresh.
+            // The client would add it to its copy, which would become heuristically
+            // fresh.
             response.headers_mut().remove(LAST_MODIFIED);
         }
         if let Some(edit) = &self.kind.on_not_modified {

@@ -22,20 +22,20 @@ use super::{
 use crate::{stats::Stats, validators::FreshnessPolicy};
 
 /// Evaluates preconditions before the service it wraps is called, by validators that
-/// are known beforehand.
+/// are known by then.
 ///
-/// What a [`ConditionalLayer`](crate::ConditionalLayer) cannot do, because it sees only
-/// responses: refuse a write before it is done, spare the handler its work, and say in
-/// time whether a part may be sent. The two go together in any order; see [the crate
-/// docs](crate#writes).
+/// A [`ConditionalLayer`](crate::ConditionalLayer) sees only responses. This layer can
+/// refuse a write before it runs, spare the handler the reads that end in a 304, and
+/// decide in time whether a part may be sent. The two go together in any order; see
+/// [the crate docs](crate#writes).
 ///
-/// - [`new`](Self::new) takes the validators from a [`StateSource`]: the version in a
-///   database, say.
+/// - [`new`](Self::new) takes the validators from a [`StateSource`], such as the
+///   version of a row in a database.
 /// - [`from_get`](Self::from_get) takes them from the service itself, which it asks
 ///   with a GET.
 ///
-/// The service is cloned for each request that takes more than one step, as Axum clones
-/// it anyway.
+/// The service is cloned for each request that takes more than one step. Axum clones
+/// its services anyway.
 #[derive(Clone)]
 #[must_use]
 pub struct PreconditionLayer<K> {
@@ -44,80 +44,101 @@ pub struct PreconditionLayer<K> {
 }
 
 impl<F: StateSource> PreconditionLayer<FromSource<F>> {
-    /// Makes a layer that asks a closure for the state of the resource that a request
-    /// is about.
+    /// Makes a layer that asks a closure for the current state of the resource that a
+    /// request is about.
     ///
-    /// - GET and HEAD: a match is answered with 304 (Not Modified), and the handler
-    ///   does not run; a failed If-Match or If-Unmodified-Since with 412 (Precondition
-    ///   Failed). If-Range that does not name the current state goes away together with
-    ///   `Range` before the handler sees them. A response that passes gets the
-    ///   validators that it lacks.
-    /// - Other methods: what fails is answered with 412, and nothing runs; so
+    /// - GET and HEAD: if a precondition says so, the answer is 304 (Not Modified) or
+    ///   412 (Precondition Failed), and the handler does not run. An If-Range that does
+    ///   not name the current state is removed together with `Range`. A response that
+    ///   passes gets the validators that it lacks.
+    /// - Writes: if a precondition fails, the answer is 412, and nothing runs. So
     ///   `If-None-Match: *` lets a PUT only create. The closure is called only if there
-    ///   is a precondition, or one is [required](Self::require_preconditions).
-    /// - OPTIONS, TRACE and CONNECT pass.
+    ///   is a precondition.
+    /// - OPTIONS, TRACE and CONNECT pass, and so does QUERY unless
+    ///   [`query`](Self::query) is set.
     ///
-    /// The validators must tell apart whatever the handler may answer: where it
-    /// negotiates, the tag of the JSON is not to be that of the HTML. And they must
-    /// not be newer than what the handler will read: a new tag on old content, from a
-    /// replica that lags behind, would keep that content alive at the client until the
-    /// next change.
+    /// # What the tag must be
     ///
-    /// Between the check and the write another writer may come. What loses no edit
-    /// whatever happens is [`Preconditions::check`](crate::Preconditions::check)
-    /// inside the transaction; this layer in front of it spares the handler what is
-    /// refused anyway.
+    /// **A version must never come back.** If a resource is deleted and created again,
+    /// or rolled back, its version must be one that it never had. Otherwise a client
+    /// that holds the old content gets a 304 for the new one, and its If-Match lets it
+    /// overwrite a state that it has not seen. A counter that starts at 1 again is the
+    /// usual mistake: use a sequence of the whole table, a random id, or a hash.
     ///
-    /// A handler that serves parts (206) has to set its own `ETag`: if the state
-    /// changes between the question and the answer, the part would carry the tag of
-    /// the state before, and a client would put the two together.
+    /// **A tag made of data says nothing about the template.** After a deploy that
+    /// renders the same row in another way, the tag must be another one, too:
+    /// [`EntityTag::of_parts([version, build])`](crate::EntityTag::of_parts). Where the
+    /// handler negotiates, the tag of the JSON must not be that of the HTML.
     ///
-    /// [`Representation::Unknown`](crate::Representation::Unknown) leaves a request to
-    /// the handler.
+    /// **The state must not be newer than what the handler reads.** A new tag on old
+    /// content, from a replica that lags behind, keeps that content alive at clients
+    /// until the next change.
     ///
-    /// As in Tower's `AsyncFilter`, the inner service is kept ready meanwhile. So the
-    /// closure must not wait for what that holds, such as a permit of the same
+    /// # The source is asked again
+    ///
+    /// A tag is added to a response only if it is known to be the tag of that content.
+    /// So the closure is called again once the handler has answered with a 200 or 206
+    /// that lacks a validator. If the state is still the same, the validators are
+    /// added; if not, the response goes without. A part that the client asked for with
+    /// If-Range is refused then: 503 (Service Unavailable) with `Retry-After: 1`,
+    /// because the client would glue two versions together. The retry gets the whole.
+    ///
+    /// That costs a second call for each response whose handler sets no tag. A handler
+    /// that sets its own spares it; see [`add_validators`](Self::add_validators).
+    ///
+    /// # What it does not do
+    ///
+    /// Between the check and the write, another writer may come.
+    /// [`Preconditions::check`](crate::Preconditions::check) inside the transaction
+    /// loses no edit. This layer in front of it spares the handler the work for writes
+    /// that fail anyway.
+    ///
+    /// [`Representation::Unknown`](crate::Representation::Unknown) leaves the request
+    /// to the handler, with one exception: where a precondition is
+    /// [required](Self::require_preconditions), a write that cannot be evaluated is
+    /// refused with 503 (Service Unavailable).
+    ///
+    /// As in Tower's `AsyncFilter`, the inner service is ready while the closure runs.
+    /// So the closure must not wait for what that holds, such as a permit of the same
     /// `ConcurrencyLimit`.
     ///
     /// # Examples
     ///
     /// ```
-    /// use std::sync::{
-    ///     atomic::{AtomicU64, Ordering},
-    ///     Arc,
+    /// use std::{
+    ///     future::ready,
+    ///     sync::{
+    ///         atomic::{AtomicU64, Ordering},
+    ///         Arc,
+    ///     },
     /// };
     ///
     /// use axum::{body::Body, routing::get, Router};
     /// use http::{Request, StatusCode};
     /// use tower::ServiceExt;
-    /// use tower_conditional::{
-    ///     EntityTag, InvalidEntityTag, PreconditionLayer, Representation,
-    /// };
+    /// use tower_conditional::{EntityTag, PreconditionLayer, Representation};
+    ///
+    /// const BUILD: &str = "build-12";
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let version = Arc::new(AtomicU64::new(7));
     /// let layer = PreconditionLayer::new(move |_parts| {
-    ///     let version = version.clone();
-    ///     async move {
-    ///         let tag =
-    ///             EntityTag::strong(format!("v{}", version.load(Ordering::Relaxed)))?;
-    ///         Ok::<_, InvalidEntityTag>(Representation::Exists(tag.into()))
-    ///     }
+    ///     let version = version.load(Ordering::Relaxed).to_string();
+    ///     ready(Representation::from(EntityTag::of_parts([&*version, BUILD])))
     /// });
     /// let app: Router = Router::new()
     ///     .route("/", get(|| async { "text" }).put(|| async { "written" }))
     ///     .layer(layer);
     ///
-    /// let stale = Request::put("/").header("if-match", "\"v6\"").body(Body::empty())?;
-    /// assert_eq!(
-    ///     app.clone().oneshot(stale).await?.status(),
-    ///     StatusCode::PRECONDITION_FAILED
-    /// );
+    /// let stale =
+    ///     Request::put("/").header("if-match", "\"6:build-12\"").body(Body::empty())?;
+    /// let stale = app.clone().oneshot(stale).await?;
+    /// assert_eq!(stale.status(), StatusCode::PRECONDITION_FAILED);
     ///
-    /// let poll =
-    ///     Request::get("/").header("if-none-match", "\"v7\"").body(Body::empty())?;
-    /// assert_eq!(app.oneshot(poll).await?.status(), StatusCode::NOT_MODIFIED);
+    /// let poll = Request::get("/").header("if-none-match", "\"7:build-12\"");
+    /// let poll = app.oneshot(poll.body(Body::empty())?).await?;
+    /// assert_eq!(poll.status(), StatusCode::NOT_MODIFIED);
     /// # Ok(())
     /// # }
     /// ```
@@ -129,7 +150,7 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
         Self::from_source(state)
     }
 
-    /// Makes a layer as [`new`](Self::new) does, from a [`StateSource`] that is no
+    /// Makes a layer as [`new`](Self::new) does, from a [`StateSource`] that is not a
     /// closure.
     pub fn from_source(source: F) -> Self {
         let kind = FromSource {
@@ -143,9 +164,15 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
         Self { kind, config: Arc::default() }
     }
 
-    /// Sets the answer to a request whose state could not be learned. Default: a write
-    /// with preconditions is refused with 503 (Service Unavailable), for it may be
-    /// one that should fail; any other request goes on as if nothing were known.
+    /// Sets the answer to a request for which the source failed. Default: 503 (Service
+    /// Unavailable) for a write; other requests go on as if nothing were known.
+    ///
+    /// A write that cannot be evaluated must not run: it may be the lost edit. A read
+    /// that goes on costs a transfer; a part that it asks for with If-Range, If-Match
+    /// or If-Unmodified-Since becomes the whole. With this set, reads fail as well.
+    ///
+    /// [`Unknown`](crate::Representation::Unknown) is not a failure, and does not get
+    /// this answer.
     ///
     /// # Examples
     ///
@@ -171,9 +198,9 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
 
     /// Sets what else a 304 of this layer carries. Default: nothing but the validators.
     ///
-    /// A 304 ought to carry the `Cache-Control`, `Content-Location`, `Expires` and
-    /// `Vary` that the 200 would have borne ([RFC 9110, section 15.4.5](https://www.rfc-editor.org/rfc/rfc9110.html#section-15.4.5)); but the handler that knows
-    /// them did not run.
+    /// A 304 must carry the `Cache-Control`, `Content-Location`, `Expires` and `Vary`
+    /// of the 200 ([RFC 9110, section 15.4.5]), but the handler that knows them did not
+    /// run. Set it if the handler sets any of these.
     ///
     /// # Examples
     ///
@@ -187,6 +214,8 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// });
     /// # drop(layer);
     /// ```
+    ///
+    /// [RFC 9110, section 15.4.5]: https://www.rfc-editor.org/rfc/rfc9110.html#section-15.4.5
     pub fn on_not_modified(
         mut self,
         edit: impl Fn(&request::Parts, &mut HeaderMap) + Send + Sync + 'static,
@@ -198,24 +227,47 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// Sets whether responses to GET and HEAD get the validators that they lack.
     /// Default: true.
     ///
-    /// Where the handler sets all of them itself, false spares the source the requests
-    /// without preconditions.
+    /// With true, the source is asked for each GET and HEAD, and again after the
+    /// handler if its response lacks a validator. With false it is asked only if there
+    /// is a precondition or an If-Range. Set false where the handler sets its own
+    /// validators.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower_conditional::{PreconditionLayer, Representation};
+    /// # let state = |_: &http::request::Parts| async { Representation::Unknown };
+    /// let layer = PreconditionLayer::new(state).add_validators(false);
+    /// # drop(layer);
+    /// ```
     pub fn add_validators(mut self, add_validators: bool) -> Self {
         self.kind.add_validators = add_validators;
         self
     }
 
-    /// Sets whether the source is asked for the state of a QUERY (RFC 10008), too.
-    /// Default: false.
+    /// Sets whether the source is asked for a QUERY ([RFC 10008]), too. Default: false.
     ///
-    /// What a QUERY asks for stands in its content, which the source does not see. Set
-    /// it where the state depends on the URI alone.
+    /// The content of a QUERY says what it asks for, and the source does not see that.
+    /// So set it only where one tag stands for all results at that URI, such as the
+    /// version of the whole data set. The preconditions of a QUERY are then answered as
+    /// those of a GET, with 304 or 412; its responses get no validators.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower_conditional::{PreconditionLayer, Representation};
+    /// # let state = |_: &http::request::Parts| async { Representation::Unknown };
+    /// let layer = PreconditionLayer::new(state).query(true);
+    /// # drop(layer);
+    /// ```
+    ///
+    /// [RFC 10008]: https://www.rfc-editor.org/rfc/rfc10008.html
     pub fn query(mut self, query: bool) -> Self {
         self.kind.query = query;
         self
     }
 
-    /// Sets what to do where a response gets a date here and says nothing of its
+    /// Sets what to do where a response gets a date here and says nothing about its
     /// freshness. Default: [`FreshnessPolicy::NoCache`].
     pub fn freshness(mut self, freshness: FreshnessPolicy) -> Self {
         self.kind.freshness = freshness;
@@ -231,7 +283,7 @@ impl PreconditionLayer<FromGet> {
     /// header fields but for those about content, ranges and preconditions, same
     /// extensions. The write is evaluated by the validators of that response, and runs
     /// only if it may. If there is a [`ConditionalLayer`](crate::ConditionalLayer)
-    /// further in, it makes them if the service has none. A response without a tag
+    /// inside, it makes them if the service has none. A response without a tag
     /// (content too large, say) matches no tag, so that the write is refused.
     /// 404 and 410 say that there is no representation; another 4xx or 5xx, 405 and 501
     /// aside, is the answer to the write.
@@ -250,8 +302,8 @@ impl PreconditionLayer<FromGet> {
     /// [`Preconditions::check`](crate::Preconditions::check) inside the transaction.
     ///
     /// **Writes within writes.** A handler may send further writes through this layer.
-    /// With the extensions of the request that it got (not those of one further
-    /// out), they need not wait for it, and each is evaluated for itself. Two with
+    /// With the extensions of the request that it got (not those of an outer one), they
+    /// need not wait for it, and each is evaluated for itself. Two with
     /// preconditions that it sends side by side, within one that has some, do not wait
     /// for each other, so send them one after the other; and a write without
     /// preconditions that sends one with them to the same resource leaves that to it,
@@ -325,11 +377,16 @@ impl PreconditionLayer<FromGet> {
 impl<K> PreconditionLayer<K> {
     /// Sets which writes must have a precondition. Default: none.
     ///
-    /// A write of which `required` says true, and that has none, is answered with 428
-    /// (Precondition Required; RFC 6585, section 3); the content says what to send.
-    /// What counts as one is said at
-    /// [`Preconditions::check_required`](crate::Preconditions::check_required).
-    /// Requests with a safe method are not preconditions about.
+    /// A write for which `required` returns true and that has no precondition is
+    /// answered with 428 (Precondition Required; RFC 6585, section 3). The content says
+    /// what to send. See
+    /// [`Preconditions::check_required`](crate::Preconditions::check_required) for what
+    /// counts. `required` is not called for requests with a safe method.
+    ///
+    /// Where it returns true, a write whose state is
+    /// [`Unknown`](crate::Representation::Unknown) is refused with 503 (Service
+    /// Unavailable), because its precondition cannot be evaluated. Clients that send no
+    /// preconditions cannot write any more: do not require what they do not know.
     ///
     /// # Examples
     ///
@@ -348,19 +405,20 @@ impl<K> PreconditionLayer<K> {
         self.set(|config| config.required = Some(Arc::new(required)))
     }
 
-    /// Sets whether an [`Outcome`](crate::Outcome) is put into the response's
-    /// extensions, unless a layer further in put one there. Default: false.
+    /// Sets whether each response carries an [`Outcome`](crate::Outcome) in its
+    /// extensions. Default: false.
+    ///
+    /// If a request only passed, the outcome of an inner layer of this crate stays.
     pub fn report_outcome(self, report_outcome: bool) -> Self {
         self.set(|config| config.reporter.in_extensions = report_outcome)
     }
 
-    /// Sets the clock. Default: the system's. For tests of dates.
+    /// Sets the clock, for tests of dates. Default: the system's clock.
     pub fn clock(self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.set(|config| config.clock = Arc::new(clock))
     }
 
-    /// Returns what the layer did since it was made, all its clones and services
-    /// included.
+    /// Returns what the layer has done so far, all its clones and services included.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! The service that the layer makes, as far as both kinds share it.
+//! The service that the layer makes: what both kinds share.
 
 use std::{fmt, sync::Arc};
 
@@ -22,7 +22,7 @@ impl<S, K> PreconditionService<S, K> {
         &self.inner
     }
 
-    /// Returns the wrapped service, to change it.
+    /// Returns a mutable reference to the wrapped service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }

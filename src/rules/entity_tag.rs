@@ -1,5 +1,5 @@
-//! One entity tag: its grammar, its text and the two comparisons
-//! ([RFC 9110, section 8.8.3](https://www.rfc-editor.org/rfc/rfc9110.html#section-8.8.3)).
+//! One entity tag: its grammar, its text and the two comparisons ([RFC 9110, section
+//! 8.8.3](https://www.rfc-editor.org/rfc/rfc9110.html#section-8.8.3)).
 //!
 //! ```text
 //! entity-tag = [ weak ] opaque-tag
@@ -16,19 +16,22 @@ use memchr::memchr;
 /// An entity tag: the name of one representation of a resource.
 ///
 /// Holding one means that the grammar held. A tag is made of bytes, not of text: a
-/// comma and an byte above 0x7F are legal inside it, and so is no byte at all; a
-/// space, a quote and a control character are not.
+/// comma and a byte above 0x7F are legal inside it; a space, a quote and a control
+/// character are not. The empty tag `""` is legal, too.
 ///
 /// Two tags are compared in one of two ways ([RFC 9110, section 8.8.3.2]):
 ///
-/// | first    | second   | [`strong_eq`](Self::strong_eq) | [`weak_eq`](Self::weak_eq) |
-/// |----------|----------|--------------------------------|----------------------------|
-/// | `W/"1"`  | `W/"1"`  | no                             | yes                        |
-/// | `W/"1"`  | `W/"2"`  | no                             | no                         |
-/// | `W/"1"`  | `"1"`    | no                             | yes                        |
-/// | `"1"`    | `"1"`    | yes                            | yes                        |
+/// | first   | second  | [`strong_eq`](Self::strong_eq) | [`weak_eq`](Self::weak_eq) |
+/// |---------|---------|--------------------------------|----------------------------|
+/// | `W/"1"` | `W/"1"` | no                             | yes                        |
+/// | `W/"1"` | `W/"2"` | no                             | no                         |
+/// | `W/"1"` | `"1"`   | no                             | yes                        |
+/// | `"1"`   | `"1"`   | yes                            | yes                        |
 ///
-/// `==` asks whether two tags are written alike.
+/// `==` is true if two tags have the same text.
+///
+/// A tag is about bytes, not about media types: `"1"` as JSON and `"1"` as HTML of one
+/// resource would be one tag for two contents.
 ///
 /// # Examples
 ///
@@ -49,24 +52,67 @@ pub struct EntityTag {
 }
 
 impl EntityTag {
-    /// Makes a strong tag, `"opaque"`, from what stands between the quotes.
+    /// Makes a strong tag, `"opaque"`, from the bytes between the quotes.
     ///
     /// # Errors
     ///
-    /// Fails if `opaque` holds an byte that no tag may hold: a space, a quote or a
+    /// Fails if `opaque` holds a byte that is not legal in a tag: a space, a quote or a
     /// control character.
     pub fn strong(opaque: impl AsRef<[u8]>) -> Result<Self, InvalidEntityTag> {
         Self::quote(b"\"", opaque.as_ref())
     }
 
-    /// Makes a weak tag, `W/"opaque"`, from what stands between the quotes.
+    /// Makes a weak tag, `W/"opaque"`, from the bytes between the quotes.
     ///
     /// # Errors
     ///
-    /// Fails if `opaque` holds an byte that no tag may hold: a space, a quote or a
+    /// Fails if `opaque` holds a byte that is not legal in a tag: a space, a quote or a
     /// control character.
     pub fn weak(opaque: impl AsRef<[u8]>) -> Result<Self, InvalidEntityTag> {
         Self::quote(b"W/\"", opaque.as_ref())
+    }
+
+    /// Makes a strong tag of several values, such as the version of the data and that
+    /// of the program that renders it.
+    ///
+    /// Two different lists never give the same tag: the parts are joined with `:`, and
+    /// in each of them `:`, `%` and everything but visible ASCII is percent-encoded.
+    /// There is nothing that can fail, so any bytes will do.
+    ///
+    /// A tag that is made of the data alone says nothing about the template: after a
+    /// deploy, clients would keep the page that the old one made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_conditional::EntityTag;
+    ///
+    /// let (version, build) = ("7", "build-12");
+    /// let tag = EntityTag::of_parts([version, build]);
+    /// assert_eq!(tag.to_string(), "\"7:build-12\"");
+    ///
+    /// // Where a part ends is part of the tag.
+    /// assert_ne!(EntityTag::of_parts(["a", "b"]), EntityTag::of_parts(["a:b"]));
+    /// assert_ne!(EntityTag::of_parts(["a", ""]), EntityTag::of_parts(["a"]));
+    /// ```
+    #[must_use]
+    pub fn of_parts<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> Self {
+        let mut text = vec![b'"'];
+        let mut is_first = true;
+        for part in parts {
+            if !is_first {
+                text.push(PART_SEPARATOR);
+            }
+            is_first = false;
+            part.as_ref().iter().for_each(|byte| push_encoded(&mut text, *byte));
+        }
+        if is_first {
+            // No part at all is not one empty part. A `%` without digits is never the
+            // code of a byte.
+            text.push(b'%');
+        }
+        text.push(b'"');
+        Self::from_quoted(text)
     }
 
     /// Returns true if the tag is weak: the same tag may stand for other bytes that
@@ -82,21 +128,21 @@ impl EntityTag {
         self.as_member().opaque
     }
 
-    /// Returns the tag as it stands in a field: with its quotes and, if it is weak, its
+    /// Returns the tag as a field shows it: with its quotes and, if it is weak, its
     /// `W/`.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.text.as_bytes()
     }
 
-    /// Compares as If-Match and If-Range ask: both are strong and their bytes are the
-    /// same.
+    /// Compares strongly, as If-Match and If-Range do: both tags are strong, and the
+    /// bytes between the quotes are equal.
     #[must_use]
     pub fn strong_eq(&self, other: &Self) -> bool {
         self.as_member().strong_eq(other.as_member())
     }
 
-    /// Compares as If-None-Match asks: their bytes are the same, weak or not.
+    /// Compares weakly, as If-None-Match does: the bytes between the quotes are equal.
     #[must_use]
     pub fn weak_eq(&self, other: &Self) -> bool {
         self.as_member().weak_eq(other.as_member())
@@ -112,7 +158,7 @@ impl EntityTag {
         }
     }
 
-    /// Takes text that is known to be a tag.
+    /// Takes text that is known to be a whole tag.
     pub(crate) fn from_quoted(text: Vec<u8>) -> Self {
         debug_assert!(
             matches!(Member::split_from(&text), Some((_, []))),
@@ -124,8 +170,7 @@ impl EntityTag {
         Self { text }
     }
 
-    /// Returns the bytes with the quotes around them: what the tag has in common with
-    /// its weak twin.
+    /// Returns the tag without `W/`, which is the same for a weak tag and a strong one.
     pub(super) fn quoted(&self) -> &[u8] {
         let text = self.text.as_bytes();
         text.strip_prefix(b"W/").unwrap_or(text)
@@ -155,7 +200,7 @@ impl EntityTag {
 impl TryFrom<&HeaderValue> for EntityTag {
     type Error = InvalidEntityTag;
 
-    /// Reads a whole field value; white space around the tag is no part of it.
+    /// Reads a whole field value; white space around the tag is not part of it.
     fn try_from(value: &HeaderValue) -> Result<Self, Self::Error> {
         let text = super::trim_ows(value.as_bytes());
         let member = Member::whole(text).ok_or_else(|| InvalidEntityTag::in_text(text))?;
@@ -203,7 +248,7 @@ impl From<&EntityTag> for HeaderValue {
 }
 
 impl fmt::Display for EntityTag {
-    /// Writes the tag as it stands in a field; bytes that are no UTF-8 are replaced.
+    /// Writes the tag as a field shows it; bytes that are not UTF-8 are replaced.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(self.as_bytes()))
     }
@@ -215,7 +260,7 @@ impl fmt::Debug for EntityTag {
     }
 }
 
-/// The bytes given are no entity tag; `Display` says why.
+/// The given bytes are not an entity tag; `Display` says why.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct InvalidEntityTag {
     problem: Problem,
@@ -224,11 +269,11 @@ pub struct InvalidEntityTag {
 /// What is wrong with a tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Problem {
-    /// Bytes that go between the quotes come with quotes.
+    /// Bytes for between the quotes already have quotes.
     Quoted,
-    /// A whole tag comes without quotes.
+    /// A whole tag has no quotes.
     NotQuoted,
-    /// There is a byte that no tag may hold.
+    /// This byte is not legal in a tag.
     Byte(u8),
 }
 
@@ -270,7 +315,7 @@ impl fmt::Display for InvalidEntityTag {
 
 impl std::error::Error for InvalidEntityTag {}
 
-/// A tag that still lies in the field it was read from.
+/// A tag, borrowed from the field that it was read from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Member<'a> {
     pub(super) weak: bool,
@@ -285,7 +330,7 @@ impl<'a> Member<'a> {
         are_etagc(opaque).then_some((Self { weak, opaque }, after.get(1..)?))
     }
 
-    /// Reads a tag that is all there is.
+    /// Reads `input` as one tag, with nothing before or after it.
     pub(super) fn whole(input: &'a [u8]) -> Option<Self> {
         let (weak, inside) = open(input)?;
         let opaque = inside.strip_suffix(b"\"")?;
@@ -309,7 +354,7 @@ impl<'a> Member<'a> {
     }
 }
 
-/// Reads what stands before the bytes of a tag, and says whether it is weak.
+/// Reads the start of a tag up to its first quote, and says whether it is weak.
 fn open(input: &[u8]) -> Option<(bool, &[u8])> {
     let (weak, quoted) = match input.strip_prefix(b"W/") {
         Some(quoted) => (true, quoted),
@@ -318,14 +363,33 @@ fn open(input: &[u8]) -> Option<(bool, &[u8])> {
     Some((weak, quoted.strip_prefix(b"\"")?))
 }
 
-/// Returns true if all bytes may stand in a tag. To look at each is faster than to
-/// stop at the first that may not.
+/// Stands between the parts of a tag. Deliberately no comma, at which some software
+/// splits a list of tags, and no `-`, `;` or `~`, behind which some append a coding.
+const PART_SEPARATOR: u8 = b':';
+
+/// Appends a byte of a part, percent-encoded if it is not plain.
+///
+/// Bytes above 0x7F are legal in a tag. Deliberately encoded all the same: not all
+/// clients give them back as they got them.
+fn push_encoded(text: &mut Vec<u8>, byte: u8) {
+    let is_plain = byte.is_ascii_graphic() && !matches!(byte, b'"' | b'%' | PART_SEPARATOR);
+    if is_plain {
+        text.push(byte);
+    } else {
+        text.extend_from_slice(format!("%{byte:02X}").as_bytes());
+    }
+}
+
+/// Returns true if all bytes are legal in a tag. To look at each is faster than to stop
+/// at the first that is not.
 fn are_etagc(bytes: &[u8]) -> bool {
     bytes.iter().fold(true, |valid, &byte| valid & (byte > 0x20) & (byte != b'"') & (byte != 0x7F))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -389,6 +453,40 @@ mod tests {
     fn a_number_is_a_tag() {
         assert_eq!(EntityTag::from(7_u64), EntityTag::strong("7").unwrap());
         assert_eq!(EntityTag::from(-7_i32).as_bytes(), b"\"-7\"");
+    }
+
+    #[test]
+    fn different_lists_of_parts_give_different_tags() {
+        for (parts, expected) in [
+            (&["7", "build-12"][..], "\"7:build-12\""),
+            (&[], "\"%\""),
+            (&[""], "\"\""),
+            (&["", ""], "\":\""),
+            (&["a:b"], "\"a%3Ab\""),
+            (&["50 %"], "\"50%20%25\""),
+            (&["\"a\"", "\u{7f}\n"], "\"%22a%22:%7F%0A\""),
+            (&["é"], "\"%C3%A9\""),
+            (&["W/", ",~"], "\"W/:,~\""),
+        ] {
+            let tag = EntityTag::of_parts(parts);
+            assert_eq!(tag.to_string(), expected, "{parts:?}");
+            assert_eq!(expected.parse(), Ok(tag), "{parts:?}");
+        }
+
+        // All lists of up to three of these parts: no two give the same tag.
+        let parts =
+            ["", "a", "b", ":", "%", "%3A", "3A", "a:", ":a", "a:b", "%25", " ", "\"", "é", "\0"];
+        let mut lists: Vec<Vec<&str>> = vec![vec![]];
+        for len in 1..=3 {
+            let shorter = lists.iter().filter(|list| list.len() == len - 1);
+            let longer = shorter.flat_map(|list| parts.map(|part| [&list[..], &[part]].concat()));
+            let longer: Vec<_> = longer.collect();
+            lists.extend(longer);
+        }
+        let tags: HashSet<_> = lists.iter().map(EntityTag::of_parts).collect();
+        assert_eq!(tags.len(), lists.len());
+        assert_eq!(lists.len(), 1 + 15 + 15 * 15 + 15 * 15 * 15);
+        assert!(tags.iter().all(|tag| !tag.is_weak() && tag.opaque().is_ascii()));
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! The value of If-Match and If-None-Match: `*`, or a list of tags over all field lines
-//! ([RFC 9110, sections 5.6.1 and 13.1.1](https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.1)).
+//! (RFC 9110, sections [5.6.1] and [13.1.1]).
 //!
 //! ```text
 //! If-Match = "*" / #entity-tag
 //! ```
 //!
-//! A comma is legal inside a tag, so members are read, not split. A member that is no
-//! tag is reported as such; reading goes on behind the first comma after its start, so
-//! that a stray quote cannot hide the good members that follow.
+//! A comma is legal inside a tag, so members are parsed, not split. A member that is
+//! not a tag is reported as such. Parsing continues after the first comma behind its
+//! start, so that a stray quote cannot hide the valid members that follow.
+//!
+//! [5.6.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.1
+//! [13.1.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.1.1
 
 use std::cmp::Ordering;
 
@@ -19,11 +22,11 @@ use super::{
     trim_ows,
 };
 
-/// All lines of one list field, as they came.
+/// All lines of one list field, as they were sent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EntityTagList {
     first: Option<HeaderValue>,
-    /// In a box, because there are nearly never any.
+    /// Boxed, because there are hardly ever any.
     #[expect(
         clippy::box_collection,
         reason = "a list is moved with its request, and a `Vec` is three times as large"
@@ -34,7 +37,7 @@ pub(super) struct EntityTagList {
 impl EntityTagList {
     pub(super) const ABSENT: Self = Self { first: None, others: None };
 
-    /// Takes in the next line; one line is the common case and allocates nothing.
+    /// Adds a line. One line is the common case, and allocates nothing.
     pub(super) fn push(&mut self, line: &HeaderValue) {
         if self.first.is_none() {
             self.first = Some(line.clone());
@@ -57,7 +60,7 @@ impl EntityTagList {
             && self.first.as_ref().is_some_and(|line| trim_ows(line.as_bytes()) == b"*")
     }
 
-    /// Looks for the bytes of a tag, which is much faster than to read the members.
+    /// Searches for the bytes of a tag, which is much faster than parsing the members.
     #[inline]
     pub(super) fn quick_match(&self, tag: &EntityTag) -> QuickMatch {
         let text = tag.as_bytes();
@@ -69,10 +72,10 @@ impl EntityTagList {
         }
     }
 
-    /// Returns false if the bytes of a tag, in their quotes, stand nowhere in the
-    /// list.
+    /// Returns false if the list does not contain the bytes of a tag with their quotes.
     fn holds(&self, quoted: &[u8]) -> bool {
-        // Looking for short ends is fastest, and hashes differ there as well as anywhere.
+        // Searching for a short end is fastest, and hashes differ there as well as
+        // anywhere.
         let end = quoted.get(quoted.len().saturating_sub(END)..).unwrap_or(quoted);
         self.lines().map(HeaderValue::as_bytes).any(|line| match line.len().cmp(&quoted.len()) {
             Ordering::Less => false,
@@ -85,20 +88,20 @@ impl EntityTagList {
         self.first.iter().chain(self.others.as_deref().into_iter().flatten())
     }
 
-    /// Reads the members of all lines; `None` stands for one that is no tag.
+    /// Parses the members of all lines; `None` is one that is not a tag.
     pub(super) fn members(&self) -> impl Iterator<Item = Option<Member<'_>>> {
         self.lines().flat_map(|line| Members { line: trim_ows(line.as_bytes()) })
     }
 }
 
-/// What the bytes of a list say of a tag.
+/// What the bytes of a list show about a tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum QuickMatch {
-    /// The whole value, over all lines, is this one tag, written alike: the usual list
-    /// of a client that comes back.
+    /// The whole value is exactly this tag: the usual list of a client that returns.
     Just,
-    /// Its quoted bytes stand nowhere, so that no member need be read.
+    /// Its quoted bytes do not occur, so no member need be parsed.
     Nowhere,
+    /// The members must be parsed.
     Maybe,
 }
 
@@ -132,7 +135,7 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// How many bytes of a tag are looked for.
+/// How many bytes at the end of a tag are searched for.
 const END: usize = 8;
 
 #[cfg(test)]
@@ -147,8 +150,8 @@ mod tests {
         list
     }
 
-    /// Writes what was read: `W` and `S` for weak and strong members, `!` for one that
-    /// is no tag.
+    /// Writes what was parsed: `W` and `S` for weak and strong members, `!` for one
+    /// that is not a tag.
     fn read(lines: &[&[u8]]) -> String {
         let list = list(lines);
         let members = list.members().map(|member| match member {

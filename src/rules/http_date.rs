@@ -1,17 +1,21 @@
-//! HTTP dates: whole seconds, three forms to read, one to write
-//! ([RFC 9110, section 5.6.7](https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.7)).
+//! HTTP dates: whole seconds, three forms to read, one to write ([RFC 9110, section
+//! 5.6.7](https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.7)).
 //!
 //! ```text
-//! IMF-fixdate  = day-name "," SP 2DIGIT SP month SP 4DIGIT SP time-of-day SP %s"GMT"
-//! rfc850-date  = day-name-l "," SP 2DIGIT "-" month "-" 2DIGIT SP time-of-day SP %s"GMT"
-//! asctime-date = day-name SP month SP ( 2DIGIT / ( SP DIGIT ) ) SP time-of-day SP 4DIGIT
+//! IMF-fixdate  = day-name "," SP 2DIGIT SP month SP 4DIGIT
+//!                SP time-of-day SP %s"GMT"
+//! rfc850-date  = day-name-l "," SP 2DIGIT "-" month "-" 2DIGIT
+//!                SP time-of-day SP %s"GMT"
+//! asctime-date = day-name SP month SP ( 2DIGIT / ( SP DIGIT ) )
+//!                SP time-of-day SP 4DIGIT
 //! time-of-day  = hour ":" minute ":" second    ; 00:00:00 - 23:59:60
 //! ```
 //!
-//! Refusing a valid date is no safe side: a valid If-Unmodified-Since that is ignored
-//! lets a write through. So the grammar is taken to the letter both ways: second 60 and
-//! any year from 0 to 9999 are read, a day name that does not fit its date is read too
-//! (the grammar does not tie them), and everything else is refused.
+//! Refusing a valid date is not the safe side: a valid If-Unmodified-Since that is
+//! ignored lets a write through. So the grammar is taken to the letter: second 60 and
+//! all years from 0 to 9999 are valid, and so is a day name that does not fit its date
+//! (the grammar does not tie them). Everything else is refused. The crate `httpdate`
+//! refuses some of these valid dates, so parsing is done here.
 
 use std::{
     fmt,
@@ -21,7 +25,7 @@ use std::{
 
 use http::HeaderValue;
 
-/// A date as HTTP knows it: whole seconds, from year 0 to year 9999.
+/// An HTTP date: whole seconds, from year 0 to year 9999.
 ///
 /// # Examples
 ///
@@ -37,8 +41,8 @@ use http::HeaderValue;
 /// ```
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct HttpDate {
-    /// The seconds since year 0, counted from 1: so that an `Option` of a date is no
-    /// larger than a date.
+    /// The seconds since year 0, counted from 1, so that an `Option` of a date is as
+    /// small as a date.
     place: NonZeroU64,
 }
 
@@ -48,8 +52,8 @@ impl HttpDate {
     /// The last second of year 9999.
     pub(crate) const MAX: Self = Self { place: NonZeroU64::MIN.saturating_add(315_569_519_999) };
 
-    /// Makes a date of seconds since 1970, negative before; `None` outside the years 0
-    /// to 9999.
+    /// Makes a date from seconds since 1970, negative before; `None` outside the years
+    /// 0 to 9999.
     #[must_use]
     pub fn from_unix_seconds(seconds: i64) -> Option<Self> {
         let since_year_0 = seconds.checked_add(YEAR_0)?;
@@ -57,7 +61,7 @@ impl HttpDate {
         (date <= Self::MAX).then_some(date)
     }
 
-    /// Returns `time` as a date; what lies outside the years 0 to 9999 becomes their
+    /// Returns `time` as a date; a time outside the years 0 to 9999 becomes their
     /// nearer end.
     pub(crate) fn nearest(time: SystemTime) -> Self {
         match time.duration_since(UNIX_EPOCH) {
@@ -80,7 +84,7 @@ impl HttpDate {
         Self::parse_with(value.as_ref(), || now)
     }
 
-    /// Reads one date, and asks for the time only where a two-digit year needs it.
+    /// Reads one date, and calls `now` only for a two-digit year.
     pub(crate) fn parse_with(value: &[u8], now: impl FnOnce() -> Self) -> Option<Self> {
         imf_fixdate(value).or_else(|| {
             let value = super::trim_ows(value);
@@ -104,7 +108,8 @@ impl HttpDate {
             return None;
         }
         let seconds = days_before(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
-        // A leap second is the instant that follows it; the last one of year 9999 stays inside.
+        // A leap second becomes the second after it; the last one of year 9999 stays
+        // inside.
         Self::from_unix_seconds(seconds.min(Self::MAX.unix_seconds()))
     }
 
@@ -127,7 +132,7 @@ impl HttpDate {
 impl TryFrom<SystemTime> for HttpDate {
     type Error = HttpDateOutOfRange;
 
-    /// Drops what is below a second, towards the past.
+    /// Rounds down to whole seconds, towards the past.
     fn try_from(time: SystemTime) -> Result<Self, Self::Error> {
         let seconds = match time.duration_since(UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_secs()).ok(),
@@ -180,7 +185,7 @@ impl fmt::Display for HttpDateOutOfRange {
 
 impl std::error::Error for HttpDateOutOfRange {}
 
-/// The text is no HTTP date in any of the three forms.
+/// The text is not an HTTP date in any of the three forms.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct InvalidHttpDate(());
 
@@ -198,8 +203,8 @@ impl fmt::Display for InvalidHttpDate {
 
 impl std::error::Error for InvalidHttpDate {}
 
-/// A date and time of day, field by field. The order of the fields makes the derived
-/// order that of time.
+/// A date and time of day, field by field. Deliberately from large to small, so that
+/// the derived order is that of time.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Civil {
     year: i64,
@@ -210,14 +215,16 @@ struct Civil {
     second: i64,
 }
 
-/// Reads the form that nearly all dates have: all its parts have their places.
+/// Reads the form that nearly all dates have: all its parts have fixed places.
 #[rustfmt::skip]
 fn imf_fixdate(value: &[u8]) -> Option<HttpDate> {
     let [
         w1, w2, w3, b',', b' ', d1, d2, b' ', m1, m2, m3, b' ', y1, y2, y3, y4, b' ',
         h1, h2, b':', n1, n2, b':', s1, s2, b' ', b'G', b'M', b'T',
     ] = *value else { return None };
-    let (b"Sun" | b"Mon" | b"Tue" | b"Wed" | b"Thu" | b"Fri" | b"Sat") = &[w1, w2, w3] else { return None };
+    let (b"Sun" | b"Mon" | b"Tue" | b"Wed" | b"Thu" | b"Fri" | b"Sat") = &[w1, w2, w3] else {
+        return None;
+    };
     let month = match &[m1, m2, m3] {
         b"Jan" => 1, b"Feb" => 2, b"Mar" => 3, b"Apr" => 4, b"May" => 5, b"Jun" => 6,
         b"Jul" => 7, b"Aug" => 8, b"Sep" => 9, b"Oct" => 10, b"Nov" => 11, b"Dec" => 12,
@@ -229,11 +236,12 @@ fn imf_fixdate(value: &[u8]) -> Option<HttpDate> {
     }
     let two = |ten: u8, one: u8| i64::from((ten & 0xF) * 10 + (one & 0xF));
     let (year, day) = (two(y1, y2) * 100 + two(y3, y4), two(d1, d2));
-    HttpDate::from_civil(Civil { year, month, day, hour: two(h1, h2), minute: two(n1, n2), second: two(s1, s2) })
+    let (hour, minute, second) = (two(h1, h2), two(n1, n2), two(s1, s2));
+    HttpDate::from_civil(Civil { year, month, day, hour, minute, second })
 }
 
-/// Eats its way through a date of another form; `None` at the first byte that does not
-/// fit.
+/// Reads a date of another form from front to back; its methods return `None` at the
+/// first byte that does not fit.
 struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -326,7 +334,7 @@ impl Reader<'_> {
 /// Counts the days from 1970-01-01 to the given day of the proleptic Gregorian
 /// calendar, from year 0 on.
 fn days_before(year: i64, month: i64, day: i64) -> i64 {
-    // Years are taken to begin in March, so that the leap day is their last: from there on,
+    // Years begin in March here, so that the leap day is their last day: from there on,
     // months repeat 31, 30, 31, 30 and 31 days, 153 in all. They are counted from the
     // year -400, so that none is negative.
     let (year, month) = if month < 3 { (year + 399, month + 9) } else { (year + 400, month - 3) };

@@ -1,10 +1,9 @@
-//! Lists of field values
-//! ([RFC 9110, section 5.6.1](https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.1)).
+//! Lists of field values ([RFC 9110, section
+//! 5.6.1](https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.1)).
 
 use http::HeaderValue;
 
-/// Returns the members between the commas of a line, for fields whose members hold no
-/// comma.
+/// Returns the members of a line, for fields whose members contain no comma.
 pub(crate) fn members(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     let members = line.as_bytes().split(|&byte| byte == b',').map(trim_ows);
     members.filter(|member| !member.is_empty())

@@ -1,5 +1,8 @@
-//! What a method means for conditional requests
-//! ([RFC 9110, sections 9.2.1 and 13.2.1](https://www.rfc-editor.org/rfc/rfc9110.html#section-9.2.1)).
+//! What a method means for conditional requests (RFC 9110, sections [9.2.1] and
+//! [13.2.1]).
+//!
+//! [9.2.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-9.2.1
+//! [13.2.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.2.1
 
 use http::Method;
 

@@ -1,4 +1,4 @@
-//! What the client asked, and the order in which it is condition
+//! The preconditions of a request, and the order in which they are evaluated
 //! ([RFC 9110, section 13](https://www.rfc-editor.org/rfc/rfc9110.html#section-13)).
 //!
 //! Each field has one function that says whether its condition is ignored, holds or
@@ -12,10 +12,10 @@ use super::{
     Representation, SingleField, Validators,
 };
 
-/// What to do with a request, once its preconditions were condition.
+/// What to do with a request, once its preconditions were evaluated.
 ///
-/// A request that writes never gets `NotModified`. In a handler that writes, refuse
-/// whatever is not `Proceed`:
+/// A write never gets `NotModified`. In a handler that writes, refuse everything but
+/// `Proceed`:
 ///
 /// ```
 /// # use tower_conditional::Decision;
@@ -68,11 +68,11 @@ pub enum Decision {
 pub struct Preconditions {
     if_none_match: EntityTagList,
     if_modified_since: SingleField<HttpDate>,
-    /// In a box, because most requests have none of these, and all are moved about.
+    /// Boxed, because most requests have none of these, and every request is moved.
     uncommon: Option<Box<UncommonFields>>,
 }
 
-/// The fields that browsers do not send with the requests for their pages.
+/// The fields that browsers do not send when they load a page.
 #[derive(Clone, Debug)]
 struct UncommonFields {
     if_match: EntityTagList,
@@ -89,18 +89,17 @@ impl UncommonFields {
 }
 
 impl Preconditions {
-    /// Takes the preconditions from header fields; `now` is asked only for a date with
+    /// Takes the preconditions from header fields; `now` is called only for a date with
     /// a two-digit year.
     pub(crate) fn from_headers_at(headers: &HeaderMap, now: impl Fn() -> HttpDate) -> Self {
-        let mut asked = Self::default();
+        let mut preconditions = Self::default();
         for (name, value) in headers {
-            asked.take_line(name.as_str(), value, &now);
+            preconditions.take_line(name.as_str(), value, &now);
         }
-        asked
+        preconditions
     }
 
-    /// Takes in a line of a request; `now` is asked only for a date with a two-digit
-    /// year.
+    /// Adds a line of a request; `now` is called only for a date with a two-digit year.
     #[inline]
     pub(crate) fn take_line(
         &mut self,
@@ -113,7 +112,7 @@ impl Preconditions {
         }
     }
 
-    /// Takes in a line of the field `if-` with this behind it.
+    /// Adds a line of the field `if-{name}`.
     fn take_precondition(
         &mut self,
         name: &str,
@@ -142,16 +141,15 @@ impl Preconditions {
 
     /// Evaluates the preconditions against the current state of the resource.
     ///
-    /// The answer says what HTTP asks for if the request, without preconditions, would
-    /// succeed: call this for responses that would be 2xx (section 13.2.1). For a
-    /// read of something missing the answer is therefore always [`Decision::Proceed`]:
-    /// its 404 stays a 404.
+    /// Call it for a request that would succeed (2xx) without preconditions (section
+    /// 13.2.1). For a read of something missing the decision is therefore always
+    /// [`Decision::Proceed`]: its 404 stays a 404.
     ///
-    /// A field that cannot be understood never helps the request along. A list without
-    /// a good member makes If-Match fail and switches If-Modified-Since off all the
-    /// same; in If-None-Match of a request that writes, a member that
-    /// cannot be read fails too, since it may have named the current state. A date that
-    /// is not exactly one HTTP date is ignored, as the RFC demands.
+    /// A field that cannot be parsed never helps the request. A list without a valid
+    /// member makes If-Match fail, and If-None-Match still switches If-Modified-Since
+    /// off. In If-None-Match of a write, a member that cannot be parsed fails too,
+    /// since it may have named the current state. A date that is not exactly one HTTP
+    /// date is ignored, as RFC 9110 demands.
     #[must_use]
     pub fn evaluate(&self, method: &Method, current: impl Into<Representation>) -> Decision {
         self.evaluate_state(method, State::from(&current.into()))
@@ -185,7 +183,7 @@ impl Preconditions {
         self.evaluate_current(Some(current), kind)
     }
 
-    /// Goes through the list of section 13.2.2.
+    /// Evaluates in the order of section 13.2.2.
     fn evaluate_current(&self, current: Option<Current<'_>>, kind: RequestKind) -> Decision {
         let writes = kind == RequestKind::Write;
         // Steps 1 and 2.
@@ -204,19 +202,19 @@ impl Preconditions {
         match changed {
             Condition::Fails if writes => Decision::PreconditionFailed,
             Condition::Fails => Decision::NotModified,
-            // Step 5, If-Range, is for those who serve ranges.
+            // Step 5, If-Range: see `allows_range`.
             Condition::Ignored | Condition::Holds => Decision::Proceed,
         }
     }
 
-    /// Returns true if a Range field may be honoured: there is no If-Range, or it names
-    /// the current representation.
+    /// Returns true if `Range` may be honoured: there is no If-Range, or it names the
+    /// current representation.
     ///
-    /// If not, the Range field is to be ignored and the whole representation sent ([RFC
-    /// 9110, section 13.1.5]). A tag must match strongly. A date must be the very
-    /// same, and strong in the sense of section 8.8.2.2: one that was first
-    /// seen here stands for one content only; a given one counts if it lies at least a
-    /// second before `now`.
+    /// If not, ignore `Range` and send the whole representation ([RFC 9110, section
+    /// 13.1.5]). A tag must match strongly. A date must be equal, and strong in the
+    /// sense of section 8.8.2.2: a [`FirstSeen`](crate::LastModified::FirstSeen) date
+    /// names one content only; a [`Given`](crate::LastModified::Given) one counts if it
+    /// is at least a second before `now`.
     ///
     /// # Examples
     ///
@@ -243,7 +241,8 @@ impl Preconditions {
         }
     }
 
-    /// Returns true if a Range field may be honoured, for a representation that exists.
+    /// Does what [`allows_range`](Self::allows_range) does, for a representation that
+    /// exists.
     pub(crate) fn allows_range_of(&self, current: Current<'_>, now: HttpDate) -> bool {
         let value = match &self.uncommon().if_range {
             SingleField::Absent => return true,
@@ -274,8 +273,8 @@ impl Preconditions {
     /// Returns true if a field keeps a write from being run against a state that its
     /// sender did not see.
     ///
-    /// A list in If-None-Match does not: it names states that are not meant. Nor does a
-    /// date that is ignored.
+    /// A list in If-None-Match does not: any state that it does not name may be
+    /// overwritten. A date that is ignored does not, either.
     pub(crate) fn guards_write(&self, state: State<'_>) -> bool {
         let dated = match state {
             State::Exists(current) => current.date.is_some(),
@@ -287,33 +286,32 @@ impl Preconditions {
             || dated && self.uncommon().if_unmodified_since.value().copied().is_some()
     }
 
-    /// Returns true if there is an If-Match field, of whatever value.
+    /// Returns true if there is an If-Match field, of any value.
     pub(crate) fn has_if_match(&self) -> bool {
         self.uncommon().if_match.is_present()
     }
 
-    /// Returns true if there is an If-None-Match field, of whatever value.
+    /// Returns true if there is an If-None-Match field, of any value.
     pub(crate) fn has_if_none_match(&self) -> bool {
         self.if_none_match.is_present()
     }
 
-    /// Returns true if there is an If-Modified-Since field, of whatever value.
+    /// Returns true if there is an If-Modified-Since field, of any value.
     pub(crate) fn has_if_modified_since(&self) -> bool {
         self.if_modified_since.is_present()
     }
 
-    /// Returns true if there is an If-Unmodified-Since field, of whatever value.
+    /// Returns true if there is an If-Unmodified-Since field, of any value.
     pub(crate) fn has_if_unmodified_since(&self) -> bool {
         self.uncommon().if_unmodified_since.is_present()
     }
 
-    /// Returns true if there is an If-Range field, of whatever value.
+    /// Returns true if there is an If-Range field, of any value.
     pub(crate) fn has_if_range(&self) -> bool {
         self.uncommon().if_range.is_present()
     }
 
-    /// Returns true if there are validators that say of what representation a part is
-    /// wanted.
+    /// Returns true if a field says of which version a part is wanted.
     pub(crate) fn binds_range(&self) -> bool {
         self.has_if_range() || self.has_if_match() || self.has_if_unmodified_since()
     }
@@ -323,8 +321,8 @@ impl Preconditions {
         self.uncommon().if_match.has_several_lines() || self.if_none_match.has_several_lines()
     }
 
-    /// Returns true if there is more than a single line of If-None-Match: something
-    /// that not all who evaluate by it read alike.
+    /// Returns true if there is more than a single line of If-None-Match: inner
+    /// services do not all evaluate that alike.
     #[inline]
     pub(crate) fn may_be_misread(&self) -> bool {
         self.uncommon.is_some()
@@ -332,11 +330,11 @@ impl Preconditions {
             || self.if_none_match.has_several_lines()
     }
 
-    /// Returns true if there is no field but If-Range: there is nothing to evaluate.
+    /// Returns true if there is nothing to evaluate: no field but If-Range.
     pub(crate) fn is_empty(&self) -> bool {
-        let has_rare =
+        let has_uncommon =
             self.uncommon.is_some() && (self.has_if_match() || self.has_if_unmodified_since());
-        !(has_rare || self.has_if_none_match() || self.has_if_modified_since())
+        !(has_uncommon || self.has_if_none_match() || self.has_if_modified_since())
     }
 
     /// Returns true if If-Match, If-None-Match or If-Range names a tag.
@@ -353,18 +351,18 @@ impl Preconditions {
         in_if_range || is_in(&self.uncommon().if_match) || is_in(&self.if_none_match)
     }
 
-    /// Returns true if If-None-Match names a tag with this behind it.
+    /// Returns true if If-None-Match names a tag with this suffix.
     pub(crate) fn lists_tag_with_suffix(&self, etag: &EntityTag, suffix: &[u8]) -> bool {
         let without_suffix = |opaque: &[u8]| opaque.strip_suffix(suffix) == Some(etag.opaque());
         self.if_none_match.members().flatten().any(|member| without_suffix(member.opaque))
     }
 
-    /// Returns the date of If-Modified-Since, if it is one.
+    /// Returns the date of If-Modified-Since, if it is valid.
     pub(crate) fn if_modified_since_date(&self) -> Option<HttpDate> {
         self.if_modified_since.value().copied()
     }
 
-    /// Returns the date of If-Unmodified-Since, if it is one.
+    /// Returns the date of If-Unmodified-Since, if it is valid.
     pub(crate) fn if_unmodified_since_date(&self) -> Option<HttpDate> {
         self.uncommon().if_unmodified_since.value().copied()
     }
@@ -374,18 +372,18 @@ impl Preconditions {
         self.uncommon().if_match.is_any()
     }
 
-    /// Returns the value of If-Range, if there is just one.
+    /// Returns the value of If-Range, if there is exactly one line.
     pub(crate) fn if_range_value(&self) -> Option<&HeaderValue> {
         self.uncommon().if_range.value()
     }
 
-    /// Returns true if a tag in If-None-Match fulfils `claim` about the bytes between
-    /// its quotes.
+    /// Returns true if `claim` holds for the bytes between the quotes of a tag in
+    /// If-None-Match.
     pub(crate) fn any_if_none_match(&self, claim: impl Fn(&[u8]) -> bool) -> bool {
         self.if_none_match.members().flatten().any(|member| claim(member.opaque))
     }
 
-    /// Returns the tags of If-Match, as far as they can be read.
+    /// Returns the tags of If-Match that can be parsed.
     pub(crate) fn if_match_tags(&self) -> impl Iterator<Item = EntityTag> + '_ {
         self.uncommon().if_match.members().flatten().filter_map(|member| member.to_owned().ok())
     }
@@ -411,7 +409,7 @@ impl Preconditions {
         match evidence.compare(date) {
             DateComparison::Unchanged => Condition::Holds,
             DateComparison::Changed => Condition::Fails,
-            // In doubt, a write is refused and a read gets the whole.
+            // In doubt, a write is refused, and a read gets the whole.
             DateComparison::Unknown if writes => Condition::Fails,
             DateComparison::Unknown => Condition::Ignored,
         }
@@ -454,12 +452,12 @@ impl Preconditions {
     }
 }
 
-/// What a request does with its resource, as far as preconditions ask.
+/// What a request does with its resource, as far as preconditions are concerned.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum RequestKind {
     /// GET and HEAD.
     Read,
-    /// QUERY: as a read, but for If-Modified-Since.
+    /// QUERY: like a read, but If-Modified-Since is ignored.
     Query,
     Write,
 }
@@ -478,7 +476,7 @@ impl<'a> From<&'a Validators> for Current<'a> {
     }
 }
 
-/// The state of a resource, borrowed; as [`Representation`].
+/// The state of a resource: [`Representation`], borrowed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum State<'a> {
     Missing,
@@ -496,10 +494,10 @@ impl<'a> From<&'a Representation> for State<'a> {
     }
 }
 
-/// What one field comes to.
+/// The result of one field.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Condition {
-    /// The field is absent, or the RFC asks to ignore it here.
+    /// The field is absent, or RFC 9110 asks to ignore it here.
     Ignored,
     Holds,
     Fails,

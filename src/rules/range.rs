@@ -1,5 +1,5 @@
-//! A part of the content that a client asks for
-//! ([RFC 9110, section 14](https://www.rfc-editor.org/rfc/rfc9110.html#section-14)).
+//! The part of the content that a client asks for ([RFC 9110, section
+//! 14](https://www.rfc-editor.org/rfc/rfc9110.html#section-14)).
 
 use std::ops::Range;
 
@@ -7,20 +7,20 @@ use http::HeaderValue;
 
 use super::trim_ows;
 
-/// One range of bytes, as `Range` asks for it.
+/// One range of bytes, as in `Range`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ByteRange {
-    /// From the first to the last, both included.
+    /// From the first byte to the last, both included.
     Between(u64, u64),
-    /// From here to the end.
+    /// From this byte to the end.
     From(u64),
-    /// So many at the end.
+    /// This many bytes at the end.
     Last(u64),
 }
 
 impl ByteRange {
     /// Reads the value of a `Range` field; `None` if it is not exactly one range of
-    /// bytes, and so to be ignored.
+    /// bytes.
     pub(crate) fn parse(value: &HeaderValue) -> Option<Self> {
         let (unit, set) = value.as_bytes().split_at_checked(6)?;
         if !unit.eq_ignore_ascii_case(b"bytes=") {
@@ -39,7 +39,7 @@ impl ByteRange {
         }
     }
 
-    /// Returns the bytes that it means of content of this length; `None` if there are
+    /// Returns the bytes of the range in content of this length; `None` if there are
     /// none.
     pub(crate) fn within(self, length: u64) -> Option<Range<u64>> {
         let range = match self {
@@ -51,7 +51,7 @@ impl ByteRange {
     }
 }
 
-/// Reads a number; one that is too large stands for the largest there is.
+/// Reads a number; one that is too large becomes `u64::MAX`.
 fn number(digits: &[u8]) -> Option<u64> {
     let add = |sum: u64, digit: &u8| match digit {
         b'0'..=b'9' => Some(sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'))),
@@ -63,7 +63,7 @@ fn number(digits: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0, add)
 }
 
-/// Reads the bytes that a 206 has, and how many there are in all.
+/// Reads from `Content-Range` which bytes a 206 has, and the complete length.
 pub(crate) fn content_range(value: &HeaderValue) -> Option<(Range<u64>, u64)> {
     let length = complete_length(value)?;
     let range = value.as_bytes().get(6..)?;
@@ -73,7 +73,7 @@ pub(crate) fn content_range(value: &HeaderValue) -> Option<(Range<u64>, u64)> {
     (first <= last && last < length).then_some((first..last + 1, length))
 }
 
-/// Reads the complete length from a `Content-Range` field, if it tells.
+/// Reads the complete length from `Content-Range`, if it is known.
 pub(crate) fn complete_length(value: &HeaderValue) -> Option<u64> {
     let value = value.as_bytes();
     let slash = value.iter().rposition(|&byte| byte == b'/')?;
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exactly_one_range_of_octets_is_read() {
+    fn exactly_one_range_of_bytes_is_read() {
         for (value, range, of_ten) in [
             ("bytes=0-4", Some(ByteRange::Between(0, 4)), Some(0..5)),
             ("bytes=4-4", Some(ByteRange::Between(4, 4)), Some(4..5)),

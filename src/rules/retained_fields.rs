@@ -1,9 +1,12 @@
-//! Which header fields a 304 and a 412 keep, once the content of the response they
-//! replace is gone ([RFC 9110, sections 15.4.5 and 15.5.13](https://www.rfc-editor.org/rfc/rfc9110.html#section-15.4.5)).
+//! Which header fields a 304 and a 412 keep of the response that they replace (RFC
+//! 9110, sections [15.4.5] and [15.5.13]).
 //!
-//! Fields are removed by name, never by a prefix such as `content-`, and never by a
-//! list of what may stay: cookies, CORS, security and tracing fields, and every line of
-//! a field that has several, are none of this module's business.
+//! Deliberately, fields are removed by name, not by a prefix such as `content-` and not
+//! by a list of what may stay: so cookies, CORS, security and tracing fields are kept,
+//! with all their lines.
+//!
+//! [15.4.5]: https://www.rfc-editor.org/rfc/rfc9110.html#section-15.4.5
+//! [15.5.13]: https://www.rfc-editor.org/rfc/rfc9110.html#section-15.5.13
 
 use http::{
     header::{
@@ -13,26 +16,26 @@ use http::{
     HeaderMap,
 };
 
-/// Drops what describes content that a 304 does not have.
+/// Removes the fields that describe content, which a 304 does not have.
 ///
-/// What a stored response is updated with stays: `ETag`, `Last-Modified`, `Date`,
+/// The fields that update a stored response stay: `ETag`, `Last-Modified`, `Date`,
 /// `Expires`, `Vary`, `Cache-Control` and `Content-Location`.
 pub(crate) fn retain_for_not_modified(headers: &mut HeaderMap) {
     remove(headers, describes_content);
 }
 
-/// Drops what describes the content that a 412 is sent in place of.
+/// Removes the fields that describe the content that a 412 replaces.
 ///
-/// FreshnessPolicy goes too: it was said of the content, and would let a cache keep the
-/// 412 and answer others with it. The validators stay; they tell the client what it
-/// would have had to name.
+/// Freshness goes too: it is about the content, and would let a cache store the 412 and
+/// answer others with it. The validators stay: they tell the client which tag it should
+/// have sent.
 pub(crate) fn retain_for_precondition_failed(headers: &mut HeaderMap) {
     remove(headers, |name| describes_content(name) || describes_selection(name));
 }
 
-/// Removes the fields that are named, and looks for no others: most are not there.
+/// Removes the fields for which `is_named` is true.
 fn remove(headers: &mut HeaderMap, is_named: impl Fn(&HeaderName) -> bool) {
-    // Many handlers say nothing but what they send, and how long it is.
+    // Many handlers set only the type and the length of the content.
     if headers.keys().all(&is_named) {
         headers.clear();
         return;

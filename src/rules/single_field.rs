@@ -1,19 +1,19 @@
-//! A field that must stand once.
+//! A field that must have exactly one line.
 
 use http::{header::AsHeaderName, HeaderMap, HeaderValue};
 
-/// The value of a field of which a message has one line, if it is right.
+/// The value of a field of which a valid message has at most one line.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum SingleField<T> {
     #[default]
     Absent,
-    /// It cannot be read, or there are several lines.
+    /// It cannot be parsed, or there are several lines.
     Invalid,
     Value(T),
 }
 
 impl<T> SingleField<T> {
-    /// Takes in a line of the field; `read` is only called for the first one.
+    /// Adds a line of the field; `read` is called only for the first one.
     pub(crate) fn take_line(&mut self, read: impl FnOnce() -> Option<T>) {
         *self = match self {
             Self::Absent => read().map_or(Self::Invalid, Self::Value),
@@ -21,7 +21,7 @@ impl<T> SingleField<T> {
         };
     }
 
-    /// Returns the value, if there is one that can be read.
+    /// Returns the value, if it is valid.
     pub(crate) fn value(&self) -> Option<&T> {
         match self {
             Self::Value(value) => Some(value),
@@ -29,7 +29,7 @@ impl<T> SingleField<T> {
         }
     }
 
-    /// Returns true if there is a line of the field, of whatever value.
+    /// Returns true if there is a line of the field, of any value.
     pub(crate) fn is_present(&self) -> bool {
         !matches!(self, Self::Absent)
     }

@@ -1,22 +1,24 @@
-//! Whether a client takes trailers
-//! ([RFC 9110, sections 6.5.1 and 10.1.4](https://www.rfc-editor.org/rfc/rfc9110.html#section-6.5.1)).
+//! Whether a client accepts trailers (RFC 9110, sections [6.5.1] and [10.1.4]).
+//!
+//! [6.5.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-6.5.1
+//! [10.1.4]: https://www.rfc-editor.org/rfc/rfc9110.html#section-10.1.4
 
 use http::{header::TE, HeaderMap, Version};
 
 use super::members;
 
-/// Where a client takes trailers.
+/// When a client accepts trailers.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum TakesTrailers {
     #[default]
     Never,
-    /// Over HTTP/1.1 they follow chunked content only.
+    /// Over HTTP/1.1, trailers follow chunked content only.
     AfterUnknownLength,
     Always,
 }
 
 impl TakesTrailers {
-    /// Reads it from the head of a request.
+    /// Reads the head of a request.
     pub(crate) fn of(version: Version, headers: &HeaderMap) -> Self {
         let takes_them = || {
             headers

@@ -1,13 +1,12 @@
-//! What the server knows of a representation
+//! The validators of a representation, and what they prove
 //! ([RFC 9110, section 8.8](https://www.rfc-editor.org/rfc/rfc9110.html#section-8.8)).
 
 use super::{EntityTag, HttpDate};
 
-/// The state of the resource that a request is about, as far as preconditions ask for
-/// it.
+/// The current state of the resource that a request is about.
 ///
-/// `Exists` does not say that there is a tag: `*` in If-Match and If-None-Match means
-/// "there is a representation".
+/// A representation that `Exists` may have no tag: `*` in If-Match and If-None-Match
+/// means "there is a representation".
 ///
 /// # Examples
 ///
@@ -29,9 +28,9 @@ use super::{EntityTag, HttpDate};
 pub enum Representation {
     /// There is none: a read would be answered 404, a PUT would create it.
     Missing,
-    /// There is one, and these are its validators, as far as it has any.
+    /// There is one, with these validators.
     Exists(Validators),
-    /// Nothing is known: preconditions are left to somebody else.
+    /// Nothing is known: all preconditions are left to the handler.
     Unknown,
 }
 
@@ -82,14 +81,15 @@ impl From<&EntityTag> for Representation {
 #[must_use]
 #[non_exhaustive]
 pub struct Validators {
-    /// The entity tag; `None`: the representation has none, and only `*` matches it.
+    /// The entity tag; `None` if the representation has none, so that only `*` matches.
     pub etag: Option<EntityTag>,
-    /// When it last changed; `None`: not known, and dates in preconditions are ignored.
+    /// When it last changed; `None` if that is not known, so that dates in
+    /// preconditions are ignored.
     pub last_modified: Option<LastModified>,
 }
 
 impl Validators {
-    /// Makes validators of which both are absent.
+    /// Makes validators without tag and date.
     pub fn new() -> Self {
         Self::default()
     }
@@ -100,8 +100,7 @@ impl Validators {
         self
     }
 
-    /// Sets the modification date; an [`HttpDate`] alone counts as
-    /// [`LastModified::Given`].
+    /// Sets the modification date; an [`HttpDate`] becomes [`LastModified::Given`].
     pub fn last_modified(mut self, date: impl Into<LastModified>) -> Self {
         self.last_modified = Some(date.into());
         self
@@ -114,7 +113,7 @@ impl From<EntityTag> for Validators {
     }
 }
 
-/// A modification date, with what it proves.
+/// A modification date, and what it proves.
 ///
 /// | the client's date is | `Given`     | `FirstSeen` |
 /// |----------------------|-------------|-------------|
@@ -124,8 +123,11 @@ impl From<EntityTag> for Validators {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum LastModified {
-    /// The date at which the representation really changed: it has not changed since
-    /// any later date either.
+    /// The second in which the representation really changed: it has not changed since
+    /// any later date, either.
+    ///
+    /// Use it only if dates never go back: after a rollback to an older version, a
+    /// client with the newer one would get a 304.
     Given(HttpDate),
     /// The second in which the present content was first seen. It names that content as
     /// a tag does, so only the very same date proves that it is unchanged: another
@@ -148,12 +150,12 @@ impl From<HttpDate> for LastModified {
     }
 }
 
-/// What is known of when a representation changed, to compare a client's date with it.
+/// What is known about when a representation changed, to compare a client's date with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum DateEvidence {
-    /// The word of the application.
+    /// The application states the date.
     Stated(LastModified),
-    /// What a layer observed of the dates that it sent.
+    /// A layer has observed the dates that it sent.
     Observed {
         /// This date was sent with the present content, and with no other.
         unchanged_at: Option<HttpDate>,
@@ -197,8 +199,8 @@ impl DateEvidence {
 
     /// Returns true if a part may be sent to a client whose If-Range is this date.
     ///
-    /// It must be the very date, and a strong validator (RFC 9110, sections 13.1.5 and
-    /// 8.8.2.2): a stated one counts if it lies at least a second before `now`.
+    /// The date must be equal, and a strong validator (RFC 9110, sections 13.1.5 and
+    /// 8.8.2.2): a stated one counts if it is at least a second before `now`.
     pub(crate) fn allows_range(self, date: HttpDate, now: HttpDate) -> bool {
         match self {
             Self::Stated(LastModified::Given(changed)) => changed == date && changed < now,

@@ -1,20 +1,20 @@
-//! Why a remembered tag still holds, without hashing: the content is the same as last
-//! time.
+//! Finds the tag of content without hashing it, if it is the same as last time.
 //!
-//! SHA-256 runs at some 2 GB/s a core; comparing bytes runs ten times as fast and more,
+//! SHA-256 runs at some 2 GB/s a core; comparing bytes is more than ten times as fast,
 //! and comparing pointers costs nothing. So the content that a resource had last is
-//! kept, in bounded space, with its tag. If the next response has the same bytes, and
+//! kept with its tag, in bounded memory. If the next response has the same bytes, and
 //! the same fields where they are part of the tag, it has the same tag. The comparison
-//! is exact; no step of it is merely probable. So what lies here can save work, and
-//! cannot make a tag wrong, whatever it is found under.
+//! is exact. So an entry can save work, but cannot make a tag wrong, whatever its key.
 //!
-//! Content is kept from the second sight of its tag on: pages sent once cost nothing.
-//! It is copied, because a `Bytes` may be a small part of a large buffer, and does not
-//! tell; unless the application keeps it itself, and it is not tiny. It does
-//! if it sends it from one place twice while it is [held here](SharedBuffers): without
-//! that, the place may just have been used again. If it comes from elsewhere later on,
-//! it is copied then. Copying and comparing are not cut into slices, so content of more
-//! than 4 MiB is only ever looked up by its place.
+//! Content is kept from the second time on that its tag is seen, so that pages sent
+//! once cost nothing. It is copied, because a `Bytes` may be a small part of a large
+//! buffer and does not tell. The exception is content that the application keeps
+//! itself, from 1 KiB on: it was sent twice from the same address while it was [held
+//! here](SharedBuffers). (Without holding it, another buffer may have come to lie at
+//! that address.) If it comes from another address later, it is copied then.
+//!
+//! Copying and comparing are not cut into slices, so content of more than 4 MiB is only
+//! ever found by its address.
 
 use std::{
     collections::VecDeque,
@@ -34,19 +34,20 @@ use quick_cache::{
 use super::resource_key::{IdentityHasher, Keys};
 use crate::{fields::VARIANT_FIELDS, rules::EntityTag};
 
-/// Tags of contents seen, for one layer.
+/// The contents that one layer has seen, with their tags.
 pub(crate) struct ContentCache {
     cache: Cache<u64, Arc<CachedContent>, Weight, BuildHasherDefault<IdentityHasher>>,
     shared: Mutex<SharedBuffers>,
-    /// The most bytes of one content that are kept.
+    /// How many bytes of one content are kept at most.
     most: usize,
     capacity: usize,
 }
 
 impl ContentCache {
-    /// Makes room for `bytes` of content and what goes with it.
+    /// Makes a cache for `bytes` of content with tags and bookkeeping.
     pub(crate) fn new(bytes: usize) -> Self {
-        // Few shards, the same number on every machine: each must have room for large content.
+        // Few shards, the same number on every machine: each must have room for large
+        // content.
         let options = OptionsBuilder::new()
             .shards(SHARDS)
             .estimated_items_capacity(ITEMS)
@@ -62,23 +63,23 @@ impl ContentCache {
         Self { cache, shared: Mutex::default(), most: bytes / SHARDS / 2, capacity: bytes }
     }
 
-    /// Returns how many bytes there is room for.
+    /// Returns how many bytes the cache may hold.
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Returns how many bytes are kept.
+    /// Returns how many bytes the cache holds.
     pub(crate) fn bytes(&self) -> u64 {
         self.cache.weight()
     }
 
-    /// Returns what is remembered under `key`, to be compared without a lock.
+    /// Returns the content cached for `key`, to compare it without a lock.
     #[inline]
     pub(crate) fn get(&self, key: u64) -> Option<Arc<CachedContent>> {
         self.cache.get(&key)
     }
 
-    /// Takes in that content was found to be the one remembered.
+    /// Notes that a response had the cached content.
     #[inline]
     pub(crate) fn confirm(
         &self,
@@ -101,7 +102,7 @@ impl ContentCache {
         }
     }
 
-    /// Takes in the tag that was made of content; `previous` is what was remembered,
+    /// Adds the tag that was made of content. `previous` is what was cached before,
     /// `variant` are the header fields of the response, if it was negotiated.
     pub(crate) fn insert(
         &self,
@@ -121,10 +122,10 @@ impl ContentCache {
         self.cache.insert(key, Arc::new(CachedContent { made, variant, content, shares }));
     }
 
-    /// Returns the content if it is not tiny, in one piece, and the application keeps it.
-    /// If that is not known yet, it is held from now on, to know it next time.
+    /// Returns the content if it is in one piece, has 1 KiB or more, and the
+    /// application keeps it. If that is not known yet, holds it to find out next time.
     fn kept<'a>(&self, key: u64, frames: Frames<'a>) -> Option<&'a Bytes> {
-        // Content of which there is no other reference was made for this response.
+        // Content without another reference was made for this response.
         let content =
             frames.single().filter(|content| content.len() >= SHARED && !content.is_unique())?;
         // On contention skip it: this is only an optimisation.
@@ -137,7 +138,7 @@ impl ContentCache {
             return None;
         }
         if let Some(oldest) = shared.share(key) {
-            // It may be a small part of a large buffer that only the cache holds.
+            // It may be a small part of a large buffer that only the cache still holds.
             if self.cache.get(&oldest).is_some_and(|cached| cached.shares) {
                 self.cache.remove(&oldest);
             }
@@ -152,22 +153,23 @@ impl fmt::Debug for ContentCache {
     }
 }
 
-/// The few contents that were seen last in a place where they may stay.
+/// The few contents that the application may keep, or does keep.
 ///
-/// Each of them may hold a buffer that is much larger, such as the one that a
-/// connection to an upstream reads into, and uses again for the next response.
+/// Each of them may be part of a buffer that is much larger, such as the one that a
+/// connection to an upstream reads into, and reuses for the next response.
 #[derive(Default)]
 struct SharedBuffers {
-    /// Not known yet to stay.
+    /// Contents that the application may keep, with their keys.
     held: VecDeque<(u64, Bytes)>,
-    /// The keys of cached content that lies in a buffer of the application's.
+    /// The keys of cached contents that lie in a buffer of the application's.
     shared: VecDeque<u64>,
 }
 
 impl SharedBuffers {
-    /// Returns true if `content` comes from where it was held; holds it otherwise, in
-    /// place of what was held longest, and of so much that all have at most `most`
-    /// bytes.
+    /// Returns true if `content` has the address at which it is held.
+    ///
+    /// If not, holds it, and drops what was held longest, so that all together have at
+    /// most `most` bytes.
     fn stays(&mut self, key: u64, content: &Bytes, most: usize) -> bool {
         let last = self
             .held
@@ -189,7 +191,8 @@ impl SharedBuffers {
         false
     }
 
-    /// Notes that content is shared from now on; returns the key of that which no longer may be.
+    /// Notes that content is shared from now on; returns the key of the content that
+    /// must no longer be.
     fn share(&mut self, key: u64) -> Option<u64> {
         self.shared.retain(|shared| *shared != key);
         self.shared.push_front(key);
@@ -201,10 +204,10 @@ impl SharedBuffers {
     }
 }
 
-/// Content, in the frames that it came in.
+/// Content in frames, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frames<'a> {
-    /// Most content is in one piece.
+    /// Most content has only this frame.
     pub(crate) first: Option<&'a Bytes>,
     pub(crate) more: Option<&'a VecDeque<Bytes>>,
 }
@@ -214,7 +217,7 @@ impl<'a> Frames<'a> {
         self.first.into_iter().chain(self.more.into_iter().flatten())
     }
 
-    /// Returns the only frame with content.
+    /// Returns the only frame that is not empty.
     fn single(self) -> Option<&'a Bytes> {
         let mut frames = self.iter().filter(|frame| !frame.is_empty());
         match (frames.next(), frames.next()) {
@@ -231,12 +234,12 @@ impl<'a> Frames<'a> {
     }
 }
 
-/// A tag that was found for a response.
+/// The tag of a response, and how it was found.
 #[derive(Debug)]
 pub(crate) enum ContentTag {
     /// It was made of the content.
     Computed(HashedTag),
-    /// The content is the one remembered.
+    /// The content is the cached one.
     Cached(Arc<CachedContent>),
 }
 
@@ -266,17 +269,17 @@ impl Deref for ContentTag {
 #[derive(Clone, Debug)]
 pub(crate) struct HashedTag {
     pub(crate) tag: EntityTag,
-    /// The tag, hashed, if that was done already.
+    /// The hash of the tag, if it was computed.
     id: Option<u64>,
 }
 
 impl HashedTag {
-    /// Returns the tag, hashed.
+    /// Returns the hash of the tag.
     pub(crate) fn id(&self, keys: &Keys) -> u64 {
         self.id.unwrap_or_else(|| keys.bytes(self.tag.as_bytes()))
     }
 
-    /// Makes the tag one that need not be hashed again.
+    /// Stores the hash with the tag.
     pub(crate) fn hashed(self, keys: &Keys) -> Self {
         Self { id: Some(self.id(keys)), ..self }
     }
@@ -288,13 +291,13 @@ impl From<EntityTag> for HashedTag {
     }
 }
 
-/// The content that a resource had last, as far as it is kept, and its tag.
+/// The tag of the content that a resource had last, and the content if it is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct CachedContent {
     made: HashedTag,
     /// A copy of the fields that are part of the tag, if the response was negotiated
-    /// and its content is kept: a field value may be a small part of the buffer in
-    /// which a whole response came.
+    /// and its content is kept. Deliberately a copy: a field value may be a small part
+    /// of the buffer in which a whole response was received.
     variant: Option<Box<[u8]>>,
     content: Option<Bytes>,
     /// The content lies in a buffer of the application's.
@@ -304,17 +307,17 @@ pub(crate) struct CachedContent {
 /// How content was found to be the same.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Match {
-    /// It lies in the same place.
+    /// It has the same address and length.
     SameBuffer,
     /// It has the same bytes.
     EqualBytes,
 }
 
 impl CachedContent {
-    /// Compares a response with the one remembered; `None` if it may have another tag.
+    /// Compares a response with the cached one; `None` if its tag may differ.
     ///
-    /// `len` are the bytes of its content; `variant` are its header fields, if it was
-    /// negotiated.
+    /// `len` is the number of bytes of its content; `variant` are its header fields, if
+    /// it was negotiated.
     #[inline]
     pub(crate) fn compare(
         &self,
@@ -360,8 +363,8 @@ fn is_same_variant(remembered: Option<&[u8]>, variant: Option<&HeaderMap>) -> bo
     }
 }
 
-/// Reads the fields that are part of a negotiated response's tag: each line with its
-/// end, each field with another. No field value holds either of these bytes.
+/// Returns the fields that are part of a negotiated response's tag, with `\n` after
+/// each line and `\0` after each field: no field value contains these bytes.
 fn variant_bytes(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     VARIANT_FIELDS.into_iter().flat_map(|name| {
         let lines = headers.get_all(name).iter();
@@ -380,12 +383,12 @@ impl Weighter<u64, Arc<CachedContent>> for Weight {
     }
 }
 
-/// From this size on, in bytes, content may be shared with the application: comparing
-/// less takes no time.
+/// From this size on, content may be shared with the application: comparing less takes
+/// no time.
 const SHARED: usize = 1024;
 
-/// How many contents are held to see whether they stay, and how many are shared: each may
-/// keep a buffer in memory that is much larger.
+/// How many contents are held to see whether the application keeps them, and how many
+/// are shared: each may keep a much larger buffer in memory.
 const SHARED_BUFFERS: usize = 4;
 
 /// How many bytes are compared or copied at once: that takes some tenths of a
@@ -395,7 +398,7 @@ const AT_ONCE: usize = 4 << 20;
 const SHARDS: usize = 4;
 const ITEMS: usize = 4096;
 
-/// What an entry costs besides its content and fields: tag and bookkeeping.
+/// What an entry takes besides its content and fields: its tag and the bookkeeping.
 const OVERHEAD: u64 = 512;
 
 #[cfg(test)]

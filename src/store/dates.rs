@@ -33,14 +33,14 @@
 //!    above `seen`.
 //! 2. Content is named by its tag; without a tag by the handler's date, if that is from
 //!    1990 on and two seconds old or older. A tag that becomes known for that date
-//!    takes its place. A date of the handler's that an entry has stands for its tag.
-//!    Else the content is unknown.
+//!    takes its place. Content without a tag that has the handler's date of an entry is
+//!    the content of that entry. Otherwise the content is unknown.
 //! 3. A handler's date is believed if it is from 1990 on, not after now, and either
-//!    greater than `floor` (raised by rule 4), or without an entry earlier than
-//!    anything this process sent.
+//!    greater than `floor` (raised by rule 4), or, if the key has no entry, earlier
+//!    than anything that this process sent.
 //! 4. New content raises `floor` above the old `seen`. Its date is the believed one,
-//!    else one is generated: now, or the first second above `floor`, which rises to it.
-//!    The same content keeps its date.
+//!    otherwise one is generated: now, or the first second above `floor`, which rises
+//!    to it. The same content keeps its date.
 //! 5. Unknown content, failures and private answers raise `floor` above now. An entry
 //!    of the same URI whose date is within a second of now gets a new one. They leave
 //!    without Last-Modified. A field that is new in `Vary` makes the bucket forget all
@@ -53,8 +53,8 @@
 //!
 //! Most responses change nothing, or only `seen`: they are answered under the shared
 //! lock. What changes something is decided again under the exclusive one. The second is
-//! read while the lock is held: else a response could be counted in a second that was
-//! over when it was evaluated.
+//! read while the lock is held: otherwise a response could be counted in a second that
+//! was over when it was evaluated.
 //!
 //! # What remains
 //!
@@ -82,19 +82,19 @@ pub(crate) struct Dates {
     start: u32,
     /// The earliest second that the clock ever showed.
     earliest: AtomicU32,
-    /// A bit for each bit of the hash that finds a bucket.
+    /// The bits of the hash that select a bucket.
     mask: u64,
     groups: Box<[OnceLock<Box<[Bucket]>>]>,
 }
 
-/// What a response shows of its resource.
+/// What a response shows about its resource.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Observation {
     pub(crate) kind: ResponseKind,
     /// The hash of the content's tag, if it is known.
     pub(crate) tag: Option<u64>,
-    /// The date that the handler gave. Not one that another layer of this crate
-    /// generated.
+    /// The date that the handler gave. Where the layer is applied twice, it may be one
+    /// that the inner one generated.
     pub(crate) given: Option<HttpDate>,
     /// Whether a date may be generated and sent, also in place of the handler's.
     pub(crate) may_generate: bool,
@@ -105,21 +105,21 @@ pub(crate) struct Observation {
 /// What kind of answer a response is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ResponseKind {
-    /// A success to GET that anybody may get.
+    /// A success to a GET, for all users.
     Content,
-    /// A success to HEAD that anybody may get.
+    /// A success to a HEAD, for all users.
     Head,
     /// A 304 of the inner service.
     NotModified,
-    /// An answer that sends no content to hold: 412, 416, a failure to HEAD.
+    /// An answer without content that a client could hold: 412, 416, a failure to HEAD.
     Uncounted,
-    /// Any other answer to GET that is no success.
+    /// Any other answer to a GET that is not a success.
     Failure,
     /// `Cache-Control: private`, `Set-Cookie`, or `Vary` with Cookie or Authorization.
     Private,
 }
 
-/// What is done with the date of a response, and what a client's date proves about it.
+/// What to do with the date of a response, and what a client's date proves about it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct DateOfResponse {
     pub(crate) last_modified: SentDate,
@@ -131,8 +131,7 @@ pub(crate) struct DateOfResponse {
 pub(crate) enum SentDate {
     /// The handler's, or none if it gave none.
     AsGiven,
-    /// This one, in place of the handler's. It is to be marked as not the handler's
-    /// own.
+    /// This one, in place of the handler's.
     Generated(HttpDate),
     /// None: the handler's, if it gave one, must be removed.
     Removed,
@@ -141,7 +140,7 @@ pub(crate) enum SentDate {
 impl DateOfResponse {
     const DOUBT: Self = Self { last_modified: SentDate::Removed, evidence: DateEvidence::DOUBT };
 
-    /// The head says nothing of a content that a client could hold.
+    /// The response shows no content that a client could hold.
     pub(crate) const UNCOUNTED: Self =
         Self { last_modified: SentDate::AsGiven, evidence: DateEvidence::DOUBT };
 }
@@ -159,7 +158,7 @@ impl Dates {
         Self { start, earliest: AtomicU32::new(start), mask: buckets - 1, groups }
     }
 
-    /// Takes in a response, and says which date it carries and what a client's date
+    /// Observes a response; returns which date it carries, and what a client's date
     /// proves.
     #[inline]
     pub(crate) fn observe(
@@ -184,11 +183,11 @@ impl Dates {
     }
 
     /// Returns true if a write must not depend on `date`: it was generated here for its
-    /// resource, or, where the layer serves the reads of the resource, it may have been.
+    /// resource, or may have been, where the layer serves the reads of the resource.
     ///
-    /// The inner service never saw a generated date: it would ignore it, or compare it with
-    /// another. Of a resource never seen here, only dates are refused that its bucket may have
-    /// sent.
+    /// The inner service never saw a generated date: it would ignore it, or compare it
+    /// with another. For a resource that was never seen here, only dates that its
+    /// bucket may have sent are refused.
     pub(crate) fn may_have_generated(
         &self,
         request: &RequestKey,
@@ -205,7 +204,7 @@ impl Dates {
         own().any(is_generated) || may_be() && serves_reads()
     }
 
-    /// Reads what the rules ask for. The lock of the bucket is held.
+    /// Prepares what the rules need. The lock of the bucket must be held.
     fn response<'a>(
         &self,
         request: &'a RequestKey,
@@ -285,11 +284,11 @@ impl Entries {
         is_same.then(|| entry.send(response))
     }
 
-    /// Takes in a response that may change anything.
+    /// Observes a response that may change anything.
     fn change(&mut self, response: &Response<'_>) -> DateOfResponse {
         let (new_fields, now) = (self.new_fields(response), response.now);
         if new_fields != 0 {
-            // To which new key a request of an old one belongs is not known.
+            // To which of the new keys an old entry belongs is not known.
             self.fields |= new_fields;
             let forgotten = std::mem::take(&mut self.entries);
             forgotten.iter().for_each(|entry| self.floor.raise(entry.last_seen()));
@@ -303,7 +302,7 @@ impl Entries {
             }
             return DateOfResponse::DOUBT;
         };
-        // The entry of this key comes before that which was sent longest ago.
+        // The entry of this key; if there is none, the one that was sent longest ago.
         let place = entries.iter_mut().min_by_key(|entry| (entry.key != key, entry.last_seen()));
         let Some(entry) = place else { return DateOfResponse::DOUBT };
         let is_present = entry.key == key;
@@ -325,8 +324,8 @@ impl Entries {
         entry.send(response)
     }
 
-    /// Returns the key of a response and the name of its content; `None` where rule 5
-    /// holds.
+    /// Returns the key of a response and the name of its content; `None` if rule 5
+    /// applies.
     fn known(&self, response: &Response<'_>) -> Option<(u64, u64)> {
         let variant = response.request.variant(self.fields)?;
         Some((response.request.resource & URI | (variant ^ variant >> 32) & !URI, response.name?))
@@ -348,10 +347,11 @@ impl Floor {
     /// Generates a date.
     fn generate(&mut self, now: u32) -> u32 {
         let date = now.max(self.0.saturating_add(1));
-        // Above the floor it is safe for its own key. That other keys get other dates helps
-        // caches that ask about another variant. Deliberately bounded: else content
-        // that changes with each of many requests would move the floor far into the
-        // future, and all dates of the bucket.
+        // Above the floor it is safe for its own key. Raising the floor gives other
+        // keys other dates, which helps caches that ask about another variant.
+        // Deliberately bounded: otherwise content that changes with each of many
+        // requests would move the floor, and all dates of the bucket, far into the
+        // future.
         if date <= now.saturating_add(AHEAD) {
             self.0 = date;
         }
@@ -409,7 +409,7 @@ impl Entry {
 
     /// Returns true if the response shows its content.
     fn holds(&self, name: u64, response: &Response<'_>) -> bool {
-        // It was sent when its date was old enough to be a name.
+        // It was sent when its date was old enough to name one content.
         let is_its_name = || self.is_handlers() && self.date.saturating_add(2) <= self.last_seen();
         let is_dated = response.seen.tag.is_none() && response.given == Some(self.date);
         self.is_named(name) || is_dated && is_its_name()
@@ -421,9 +421,11 @@ impl Entry {
         if self.last_seen() < now {
             self.seen.fetch_max(now, Ordering::Relaxed);
         }
-        // Within the second of a handler's date the content may change once more, and keep it.
+        // Within the second of a handler's date the content may change again and keep
+        // the date.
         let may_change = seen.given.is_some() || self.is_handlers();
-        // At the end of time one second would stand for all.
+        // The last second that an entry can hold stands for all later ones: it names
+        // nothing.
         let is_due = (self.date < now || self.date == now && !may_change) && self.date < u32::MAX;
         let own_date = HttpDate::from_unix_seconds(self.date.into());
         let date = if is_due { own_date } else { None };
@@ -432,7 +434,8 @@ impl Entry {
             Some(date) if seen.may_generate => SentDate::Generated(date),
             _ => SentDate::Removed,
         };
-        // Where the layer is applied twice, the outer one is given what the inner one generated.
+        // If the layer is applied twice, the inner one's generated date is not the
+        // handler's.
         let is_handlers = |given: &HttpDate| self.is_handlers() || seconds(*given) != self.date;
         let changed_before =
             seen.given.filter(|given| seconds(*given) <= now && is_handlers(given));
@@ -446,22 +449,22 @@ fn named(date: u32) -> u64 {
     u64::from(date) << 3
 }
 
-/// Returns the seconds since 1970. What lies outside becomes the nearer end: no such
-/// date is sent.
+/// Returns the seconds since 1970. A date outside the range becomes its nearer end,
+/// which is never sent.
 fn seconds(date: HttpDate) -> u32 {
     u32::try_from(date.unix_seconds().max(0)).unwrap_or(u32::MAX)
 }
 
-/// Nix dates its files 1970, zip 1980, npm 1985: such dates say nothing.
+/// Nix dates its files 1970, zip 1980, npm 1985: earlier dates say nothing.
 const YEAR_1990: u32 = 631_152_000;
 /// Room for 65,536 entries.
 const BUCKETS: u64 = 1 << 13;
 /// Buckets that are allocated together.
 const GROUP: u64 = 128;
-/// The half of a key that names the URI: a write, which may send other fields than the
-/// reads, finds all variants. The other half of the hash finds the bucket.
+/// The half of a key that names the URI, so that a write, which may send other fields
+/// than the reads, finds all variants. The other half of the hash selects the bucket.
 const URI: u64 = !0 << 32;
-/// In a name: it is that of a tag; the handler gave the date beside it.
+/// In a name: `TAGGED`, it is the hash of a tag; `HANDLERS`, the handler gave the date.
 const TAGGED: u64 = 0b01;
 const HANDLERS: u64 = 0b10;
 /// In a name, with [`HANDLERS`]: the handler no longer gives that date.

@@ -1,7 +1,8 @@
-//! The validators that the inner service gave last, by which it can evaluate If-Range.
+//! The validators that the inner service gave last, so that If-Range is forwarded only
+//! if it names one of them.
 //!
-//! Kept for resources of which parts may be asked for. A wrong entry costs a request
-//! and never makes a wrong part: what the inner service sends is checked once more.
+//! They are kept for resources whose parts clients may ask for. A wrong entry costs a
+//! request, but never makes a wrong part: every part is checked before it is sent.
 
 use std::{fmt, hash::BuildHasherDefault};
 
@@ -14,13 +15,13 @@ use quick_cache::{
 use super::resource_key::IdentityHasher;
 use crate::rules::{EntityTag, HttpDate};
 
-/// The validators of one layer's resources, the last of each of four variants.
+/// The last validators of one layer's resources, for up to four variants each.
 pub(crate) struct InnerValidators {
     cache:
         Cache<u64, [Option<InnerValidator>; 4], UnitWeighter, BuildHasherDefault<IdentityHasher>>,
 }
 
-/// What the inner service said of one variant.
+/// What the inner service said about one variant.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct InnerValidator {
     pub(crate) variant: u64,
@@ -28,17 +29,17 @@ pub(crate) struct InnerValidator {
     pub(crate) sent: Option<HeaderValue>,
     /// The strong tag of the inner service, as it gave it.
     pub(crate) inner: Option<HeaderValue>,
-    /// The date of the inner service, if it stands for this content.
+    /// The date of the inner service, if it names this content.
     pub(crate) date: Option<HttpDate>,
-    /// The tag that the layer generated, where the inner service gave none. If it seems to give
-    /// this one, the layer is applied twice.
+    /// The tag that the layer generated, where the inner service gave none. If the
+    /// inner service seems to give it later, the layer is applied twice.
     pub(crate) generated: Option<HeaderValue>,
-    /// The bytes of the whole content.
+    /// The length of the whole content.
     pub(crate) length: Option<u64>,
 }
 
 impl InnerValidator {
-    /// Returns true if this is the tag that the client got, or that of the inner
+    /// Returns true if `tag` is the one that the client got, or that of the inner
     /// service.
     pub(crate) fn is_tag(&self, tag: &EntityTag) -> bool {
         let is_tag =
@@ -70,7 +71,7 @@ impl Default for InnerValidators {
 }
 
 impl InnerValidators {
-    /// Notes what the inner service said, in place of what it said of this variant
+    /// Remembers what the inner service said about a variant, replacing what it said
     /// before.
     pub(crate) fn note(&self, resource: u64, new: InnerValidator) {
         let mut variants = self.cache.get(&resource).unwrap_or_default();
@@ -83,19 +84,21 @@ impl InnerValidators {
         if generated.is_some() && generated == new.inner.as_ref() {
             return;
         }
-        // What has no validator replaces what had one, and is not worth a place of its own.
+        // An entry without a validator replaces one that had some, but takes no new
+        // place.
         let is_empty = new.sent.is_none() && new.generated.is_none() && new.date.is_none();
         if is_empty && known.as_ref().is_none_or(|known| known.variant != new.variant) {
             return;
         }
-        // Most responses say the same again.
+        // Most responses change nothing.
         if known.as_ref() != Some(&new) {
             *known = Some(new);
             self.cache.insert(resource, variants);
         }
     }
 
-    /// Returns what the inner service said last that fulfils `claim`.
+    /// Returns what the inner service said last about a variant for which `claim` is
+    /// true.
     pub(crate) fn find(
         &self,
         resource: u64,
@@ -104,7 +107,7 @@ impl InnerValidators {
         self.cache.get(&resource)?.into_iter().flatten().find(claim)
     }
 
-    /// Forgets what the inner service said of a resource.
+    /// Forgets what the inner service said about a resource.
     pub(crate) fn forget(&self, resource: u64) {
         self.cache.remove(&resource);
     }

@@ -1,11 +1,11 @@
-//! Tags of content that was hashed once, while it was sent, and is known again by what
-//! the inner service says of it.
+//! Tags of content that was hashed once, while it was sent. The content is recognised
+//! by what the inner service says about it.
 //!
 //! Here the inner service is trusted: if it gives the same strong tag (or, if so
 //! configured, the same date) and the same length, type, encoding and language, the
-//! content is taken for the same. That is asked for by the user, because it is as right
-//! as the inner service's tags are, and because a key that does not tell tenants apart
-//! would give one the tag of another.
+//! content is taken to be the same. The user must ask for that: it is as right as the
+//! inner service's tags, and with a key that does not tell tenants apart, one tenant
+//! would get the tag of another.
 
 use std::{
     fmt,
@@ -29,7 +29,7 @@ pub(crate) struct LearnedTags {
     cache: Cache<Key, LearnedTag, UnitWeighter, BuildHasherDefault<IdentityHasher>>,
 }
 
-/// What the inner service said of content, hashed, and the tag that was made of it.
+/// The hash of what the inner service said about content, and the tag of that content.
 #[derive(Clone)]
 struct LearnedTag {
     fingerprint: Key,
@@ -51,8 +51,8 @@ impl Default for LearnedTags {
 }
 
 impl LearnedTags {
-    /// Returns the tag of what is known under `key`, if the inner service says of it
-    /// what it said before.
+    /// Returns the tag learned for `key`, if the inner service says the same about it
+    /// as before.
     pub(crate) fn lookup(&self, key: Key, fingerprint: Key) -> Option<EntityTag> {
         let learned = self.cache.get(&key)?;
         (learned.fingerprint == fingerprint).then_some(learned.tag)
@@ -70,8 +70,8 @@ impl fmt::Debug for LearnedTags {
     }
 }
 
-/// Hashes what the inner service says of its content: its tag, or else its date, with
-/// the length and what tells variants apart.
+/// Hashes what the inner service says about its content: its tag or date, the length,
+/// and the fields that tell variants apart.
 pub(crate) fn fingerprint(
     keys: &Keys,
     tag: Option<&EntityTag>,
@@ -80,8 +80,8 @@ pub(crate) fn fingerprint(
     headers: &HeaderMap,
 ) -> Key {
     keys.hash(|hasher| {
-        // A field value never holds a zero, so that no two sets of fields run into the same
-        // bytes.
+        // A field value never contains a zero byte, so no two sets of fields are hashed
+        // alike.
         hasher.write(tag.map_or(b"", EntityTag::as_bytes));
         hasher.write_u8(0);
         hasher.write_i64(date.map_or(i64::MIN, HttpDate::unix_seconds));

@@ -1,15 +1,15 @@
-//! The name under which the memory keeps a resource, a keyed hash of its authority and
-//! its URI; and the variants that it has, told apart by the request fields that its
-//! responses name in `Vary`.
+//! The key under which a resource is remembered: a keyed hash of its authority and URI.
+//! Its variants are told apart by the request fields that its responses name in `Vary`.
 //!
-//! Two resources under one key, or two variants taken for one, cost work and no wrong
-//! answer: their contents look like one that changes back and forth, and get a new date
-//! at each turn. Where tags are learned it is the user who vouches for the key, and 32
-//! bits of a hash that tell variants apart of which the inner service says the same.
+//! Two resources under one key, or two variants taken for one, cost work but make no
+//! wrong answer: their contents look like one that changes back and forth, and get a
+//! new date each time. Where tags are learned, the user vouches for the key, and
+//! variants about which the inner service says the same are told apart by a hash.
 //!
-//! The request is gone when the response says what it varied by. So the values of the
-//! fields that any response of this layer ever named are hashed beforehand, one by one:
-//! a handful in practice. The first response to name a new field is not remembered.
+//! The request is gone when the response says what it varies by. So the values of the
+//! fields that any response of this layer has named so far are hashed beforehand, one
+//! by one: a handful in practice. The first response to name a new field is not
+//! remembered.
 
 use std::{
     collections::hash_map::RandomState,
@@ -44,7 +44,7 @@ impl Key {
         (self.0 >> 64) as u64
     }
 
-    /// Returns the key of a variant of what this is the key of.
+    /// Returns the key of a variant of this resource.
     pub(crate) fn of_variant(self, variant: u64) -> Self {
         Self(self.0 ^ u128::from(variant))
     }
@@ -68,8 +68,8 @@ impl RequestKey {
         self.resource
     }
 
-    /// Returns what tells this request's variant from others of a resource that varies
-    /// by `fields`; `None` if one of them was not known in time.
+    /// Returns a hash that identifies this request's variant of a resource that varies
+    /// by `fields`; `None` if one of the fields was not known in time.
     #[inline]
     pub(crate) fn variant(&self, fields: Fields) -> Option<u64> {
         if fields == 0 {
@@ -80,15 +80,15 @@ impl RequestKey {
         }
         let slots = self.fields.iter().zip(0..).take_while(|(_, slot)| fields >> slot > 0);
         let named = slots.filter(|(_, slot)| fields >> slot & 1 == 1);
-        // The values are hashes; a product with odd numbers keeps two fields from cancelling
-        // each other out.
+        // The values are hashes. Odd factors keep two equal ones from cancelling each
+        // other out.
         Some(named.fold(0, |sum: u64, (value, slot)| {
             sum.rotate_left(7) ^ u64::from(*value).wrapping_mul(2 * slot + 3)
         }))
     }
 
     /// Returns a key for the content of a response that varies by `fields`; `None` if
-    /// one of them was not known in time.
+    /// one of the fields was not known in time.
     pub(crate) fn content(&self, fields: Fields) -> Option<u64> {
         self.variant(fields).map(|variant| self.resource ^ variant)
     }
@@ -99,7 +99,7 @@ impl RequestKey {
 pub(crate) enum Name<'a> {
     /// Its authority and its URI, as the client sent it.
     Uri(&'a Uri),
-    /// What the user takes for its name.
+    /// What the user's function returns.
     Custom(&'a KeyFn, &'a request::Parts),
 }
 
@@ -132,11 +132,11 @@ impl<'a> Name<'a> {
 pub(crate) struct Keys {
     secret: (u64, u64),
     plain: SeedableRandomState,
-    /// The fields that responses varied by. They are only ever added to, so that a slot
+    /// The fields that responses varied by. They are never removed, so that a slot
     /// keeps its meaning.
     varied: [OnceLock<HeaderName>; SLOTS],
-    /// How many there are, and a bit for the length of each. The second is written
-    /// first, and read last.
+    /// How many fields there are, and a bit for the length of each name. The second is
+    /// written first, and read last.
     count: AtomicU8,
     lengths: AtomicU64,
     adding: Mutex<()>,
@@ -196,15 +196,14 @@ impl Keys {
         self.unlisted.load(Ordering::Relaxed)
     }
 
-    /// Hashes something that only this layer has to recognise, and that must not be
-    /// taken for something else.
+    /// Hashes something for this layer alone, without collisions.
     pub(super) fn hash(&self, feed: impl FnOnce(&mut SipHasher13)) -> Key {
         let mut hasher = self.hasher();
         feed(&mut hasher);
         Key(hasher.finish128().as_u128())
     }
 
-    /// Hashes bytes that only this layer has to recognise.
+    /// Hashes bytes for this layer alone.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> u64 {
         let mut hasher = sip::SipHasher13::new_with_keys(self.secret.0, self.secret.1);
         hasher.write(bytes);
@@ -215,20 +214,21 @@ impl Keys {
         SipHasher13::new_with_keys(self.secret.0, self.secret.1)
     }
 
-    /// Returns the slot of a member of `Vary`. A new name takes a free slot for the
-    /// requests to come, and has none yet.
+    /// Returns the slot of a member of `Vary`. A new name gets a slot for the requests
+    /// to come, but `None` this time.
     fn slot(&self, member: &[u8]) -> Option<usize> {
         let mut names = self.varied.iter().map_while(OnceLock::get);
         let slot = names.position(|name| name.as_str().as_bytes().eq_ignore_ascii_case(member));
         if slot.is_some() {
             return slot;
         }
-        // `*` is a valid field name to this parser, and says that no field will do.
+        // The parser takes `*` for a field name, but it means that the fields are not
+        // known.
         self.add(HeaderName::from_bytes(member).ok().filter(|name| name.as_str() != "*")?);
         None
     }
 
-    /// Gives a name a slot, if there is one left and it has none.
+    /// Gives a name a slot, if it has none and one is left.
     fn add(&self, name: HeaderName) {
         let _one_by_one = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         let mut slots = self.varied.iter();
@@ -260,7 +260,7 @@ pub(crate) struct KeyReader<'k, 'r> {
 }
 
 impl<'r> KeyReader<'_, 'r> {
-    /// Takes in a line; most are of no interest, and the length of their name tells.
+    /// Adds a line. Most are of no interest, which the length of their name shows.
     #[inline]
     pub(crate) fn take_line(&mut self, name: &HeaderName, line: &'r HeaderValue) {
         if self.lengths & length_bit(name.as_str()) != 0 {
@@ -271,8 +271,8 @@ impl<'r> KeyReader<'_, 'r> {
     fn take_varied(&mut self, name: &HeaderName, line: &'r HeaderValue) {
         let mut slots = self.keys.varied.iter().zip(&mut self.fields).take(usize::from(self.count));
         if let Some((_, field)) = slots.find(|(varied, _)| varied.get() == Some(name)) {
-            // Half of a plain hash will do: two values taken for one cost work, and browsers send
-            // long ones. Several lines of a field follow each other in their order.
+            // A short hash will do: two values taken for one only cost work. Several
+            // lines of a field are hashed in their order.
             *field = short(self.keys.plain.hash_one((*field, line.as_bytes())));
         }
         match *name {
@@ -286,7 +286,7 @@ impl<'r> KeyReader<'_, 'r> {
         }
     }
 
-    /// Makes the key of the request, once all its lines were taken in.
+    /// Makes the key of the request, once all its lines were added.
     #[inline]
     pub(crate) fn key(&self, name: Name<'_>) -> RequestKey {
         let mut hasher = self.keys.plain.build_hasher();
@@ -296,13 +296,13 @@ impl<'r> KeyReader<'_, 'r> {
         RequestKey { resource: hasher.finish(), fields: self.fields, known }
     }
 
-    /// Makes a key for what must not be taken for that of another resource.
+    /// Makes a key that must not be that of another resource, too.
     pub(crate) fn collision_resistant_key(&self, name: Name<'_>) -> Key {
         self.keys.hash(|hasher| name.hash(self.host, hasher))
     }
 }
 
-/// Feeds a hash with what the user takes for the name of a resource.
+/// Feeds a hasher with what the user's function returns for a request.
 pub(crate) type KeyFn = dyn Fn(&request::Parts, &mut dyn Hasher) + Send + Sync;
 
 /// Returns the URI as the client sent it, as far as it is known.
@@ -316,8 +316,8 @@ fn original_uri<'a>(uri: &'a Uri, _: &'a Extensions) -> &'a Uri {
     uri
 }
 
-/// Returns the path as the client sent it, as far as it is known; for a request that
-/// was `made` of another one, only if it is not that one's.
+/// Returns the path as the client sent it, as far as it is known. For a request that
+/// was `made` from another one, that may be the other one's: then returns its own path.
 pub(crate) fn path(parts: &request::Parts, made: bool) -> &str {
     let (original, rest) = (original_uri(&parts.uri, &parts.extensions).path(), parts.uri.path());
     if !made || rest == "/" || original.ends_with(rest) {
@@ -337,7 +337,7 @@ fn short(hash: u64) -> u16 {
     u16::try_from(hash >> 48).unwrap_or_default()
 }
 
-/// Hashes a key, which is a keyed hash already.
+/// Passes a key through: it is a keyed hash already.
 #[derive(Default)]
 pub(super) struct IdentityHasher(u64);
 
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_field_is_learnt_and_a_flood_of_them_is_not() {
+    fn a_new_field_is_learned_and_a_flood_of_them_is_not() {
         let keys = Keys::new();
         let (one, two) = (&[("x-tenant", "1")][..], &[("x-tenant", "2")][..]);
         let early = request(&keys, "/", one);

@@ -1,4 +1,4 @@
-//! Work on content that came in parts, until the next part comes.
+//! Keeps unfinished work on content that is sent in parts, until the next part is sent.
 
 use std::{
     collections::VecDeque,
@@ -8,7 +8,7 @@ use std::{
 
 use super::resource_key::Key;
 
-/// What was done for the first parts of some contents: at most 1,024.
+/// The unfinished work on at most 1,024 contents.
 pub(crate) struct Unfinished<T> {
     entries: Mutex<VecDeque<UnfinishedContent<T>>>,
 }
@@ -22,7 +22,7 @@ struct UnfinishedContent<T> {
 }
 
 impl<T> Unfinished<T> {
-    /// Takes out what was done for the content up to `next`.
+    /// Takes out the work done on a content up to byte `next`.
     pub(crate) fn take(&self, content: (Key, Key), next: u64) -> Option<T> {
         let mut entries = self.entries();
         let is_this = |entry: &UnfinishedContent<T>| entry.content == content && entry.next == next;
@@ -30,7 +30,7 @@ impl<T> Unfinished<T> {
         entries.remove(place).map(|entry| entry.work)
     }
 
-    /// Keeps what was done for the content up to `next`.
+    /// Keeps the work done on a content up to byte `next`.
     pub(crate) fn keep(&self, content: (Key, Key), next: u64, work: T) {
         let mut entries = self.entries();
         entries.truncate(MOST - 1);

@@ -1,4 +1,4 @@
-//! The tag that content gets: `"`, the lower-case hex of its hash, and `"`.
+//! Makes the tag of content: the lower-case hex of its hash, in quotes.
 //!
 //! By default that is what `sha256sum` prints, so that anyone can check it and every
 //! replica agrees. A strong tag must differ among all representations of a resource,
@@ -12,16 +12,15 @@ use sha2::Digest as _;
 
 use crate::{fields::VARIANT_FIELDS, rules::EntityTag};
 
-/// A hash of content, to make strong tags of.
+/// A hash of content that strong tags are made with.
 ///
-/// A strong tag promises that two contents with the same tag are the same byte by
-/// byte, for all versions of a resource, on all its servers, for as long as clients
-/// keep them (RFC 9110, section 8.8.1). A hash gives that promise if contents do not
-/// collide. Where anyone but you can influence the content, take a cryptographic one of
-/// 256 bits: two contents that collide can be looked for, in 2^64 steps for a hash of
-/// 128 bits. A faster, weaker one will do where nobody can; 128 bits keep chance out.
-/// It must be the same on every replica and after each deploy: no random seeds, no
-/// versions.
+/// A strong tag promises that two contents with the same tag are the same byte by byte:
+/// for all versions of a resource, on all its servers, for as long as clients keep them
+/// (RFC 9110, section 8.8.1). A hash keeps that promise if contents do not collide.
+/// Where anyone but you can influence the content, use a cryptographic hash of 256
+/// bits: for 128 bits, a collision can be found in 2^64 steps. Where all content is
+/// your own, a faster hash of 128 bits will do. It must be the same on every replica
+/// and after each deploy: no random seeds, no versions.
 ///
 /// [`Sha256`] is the default; `Blake3` comes with the feature of that name.
 ///
@@ -38,8 +37,12 @@ use crate::{fields::VARIANT_FIELDS, rules::EntityTag};
 /// # mod blake2 {
 /// #     #[derive(Default)] pub struct Blake2s256(sha2::Sha256);
 /// #     impl Blake2s256 {
-/// #         pub fn update(&mut self, c: &[u8]) { sha2::Digest::update(&mut self.0, c) }
-/// #         pub fn finalize(self) -> [u8; 32] { sha2::Digest::finalize(self.0).into() }
+/// #         pub fn update(&mut self, c: &[u8]) {
+/// #             sha2::Digest::update(&mut self.0, c)
+/// #         }
+/// #         pub fn finalize(self) -> [u8; 32] {
+/// #             sha2::Digest::finalize(self.0).into()
+/// #         }
 /// #     }
 /// # }
 ///
@@ -62,10 +65,10 @@ pub trait Digest: Default + Send + Sync + 'static {
     /// The hash, as bytes. All hashes must have the same length.
     type Output: AsRef<[u8]>;
 
-    /// Takes in the next bytes of the content.
+    /// Adds the next bytes of the content.
     fn update(&mut self, content: &[u8]);
 
-    /// Returns the hash of all bytes taken in.
+    /// Returns the hash of all bytes added.
     fn finish(self) -> Self::Output;
 }
 
@@ -104,8 +107,7 @@ impl Digest for Sha256 {
 #[cfg_attr(docsrs, doc(cfg(feature = "blake3")))]
 #[derive(Clone, Debug, Default)]
 pub struct Blake3 {
-    /// In a box, because it is large, and there is room for one wherever content is
-    /// read.
+    /// Boxed, because it is large, and every future has room for a digest.
     hasher: Box<blake3::Hasher>,
 }
 
@@ -125,9 +127,8 @@ impl Digest for Blake3 {
 impl EntityTag {
     /// Makes the strong tag of `content`: the lower-case hex of its SHA-256.
     ///
-    /// The layer makes the same one where nothing in the response shows negotiation
-    /// (`Vary`, `Content-Encoding`, `Content-Language`); where something does, it
-    /// adds eight digits.
+    /// The layer makes the same tag, unless the response shows negotiation (`Vary`,
+    /// `Content-Encoding`, `Content-Language`): then it appends eight digits.
     ///
     /// # Examples
     ///
@@ -151,12 +152,12 @@ impl EntityTag {
 /// Makes the strong tag of content that was hashed by `digest`, for a response with
 /// these header fields.
 ///
-/// `is_negotiated`: whether the response shows that other representations of its
-/// resource may have the same bytes.
+/// `is_negotiated` is true if other representations of the resource may have the same
+/// bytes.
 pub(crate) fn tag<D: Digest>(digest: D, is_negotiated: bool, headers: &HeaderMap) -> EntityTag {
     let hash = digest.finish();
     let hash = hash.as_ref();
-    // The very length, so that the text becomes a field value where it lies.
+    // The exact length, so that the text becomes a field value without a copy.
     let suffix = if is_negotiated { 1 + 2 * VARIANT_BYTES.min(hash.len()) } else { 0 };
     let mut text = Vec::with_capacity(2 + 2 * hash.len() + suffix);
     text.push(b'"');
@@ -166,8 +167,8 @@ pub(crate) fn tag<D: Digest>(digest: D, is_negotiated: bool, headers: &HeaderMap
         for name in &VARIANT_FIELDS {
             variant.update(name.as_str().as_bytes());
             for line in headers.get_all(name) {
-                // A field value never holds these, so that no two sets of fields run into the same
-                // bytes.
+                // A field value never contains these bytes, so no two sets of fields
+                // are hashed alike.
                 variant.update(b"\0");
                 variant.update(line.as_bytes());
             }
@@ -184,7 +185,7 @@ pub(crate) fn tag<D: Digest>(digest: D, is_negotiated: bool, headers: &HeaderMap
 fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
     let start = text.len();
     text.resize(start + bytes.len() * 2, 0);
-    // Without a table and without a branch, compilers do many digits at once.
+    // Without a table and a branch, compilers make many digits at once.
     let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
     for (digits, byte) in
         text.get_mut(start..).unwrap_or_default().as_chunks_mut().0.iter_mut().zip(bytes)
@@ -193,8 +194,8 @@ fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Returns true if what stands between the quotes of a tag has the form that is made
-/// here of a hash of `length` hex digits.
+/// Returns true if the bytes between the quotes of a tag have the form of a tag made
+/// here with a hash of `length` hex digits.
 pub(crate) fn looks_generated(opaque: &[u8], length: usize) -> bool {
     let is_hex = |bytes: &[u8]| bytes.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let Some((hash, variant)) = opaque.split_at_checked(length) else { return false };
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_octets_of_negotiated_responses_get_different_tags() {
+    fn equal_bytes_of_negotiated_responses_get_different_tags() {
         let plain = tag_of(&[]);
         let csv = tag_of(&[("content-type", "text/csv"), ("vary", "accept")]);
         let json = tag_of(&[("content-type", "application/json"), ("vary", "accept")]);

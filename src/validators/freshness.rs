@@ -1,5 +1,5 @@
-//! What a response says of its freshness
-//! ([RFC 9111, section 4.2](https://www.rfc-editor.org/rfc/rfc9111.html#section-4.2)).
+//! What a response says about its freshness ([RFC 9111, section
+//! 4.2](https://www.rfc-editor.org/rfc/rfc9111.html#section-4.2)).
 
 use http::{
     header::{CACHE_CONTROL, EXPIRES},
@@ -8,21 +8,21 @@ use http::{
 
 use crate::rules::trim_ows;
 
-/// What to do about a response that gets a Last-Modified here and says nothing of its
-/// freshness.
+/// What to do where a response gets a `Last-Modified` from the layer and says nothing
+/// about its freshness.
 ///
 /// Such a response is *heuristically fresh* (RFC 9111, section 4.2.2): a browser that
 /// sees an old `Last-Modified` and neither `max-age` nor `no-cache` may use its copy
-/// for a while without asking. Adding the date alone would so switch revalidation off
+/// for a while without asking. So adding the date alone would switch revalidation off
 /// for clients that asked every time before.
 ///
-/// A response speaks of its freshness with `max-age`, `s-maxage`, `no-cache` or
-/// `no-store` in `Cache-Control`, or with `Expires`. `private` alone is silent.
+/// A response states its freshness with `max-age`, `s-maxage`, `no-cache` or
+/// `no-store` in `Cache-Control`, or with `Expires`. `private` alone does not.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum FreshnessPolicy {
-    /// Adds `Cache-Control: no-cache`: store it, and ask every time; what a 304 is for.
-    /// The default.
+    /// Adds `Cache-Control: no-cache`: caches may store it, and ask every time, which
+    /// is what a 304 is for. The default.
     ///
     /// A shared cache whose own configuration gives silent responses a lifetime
     /// (nginx's `proxy_cache_valid`, stock Varnish) stops storing them then. Behind
@@ -30,11 +30,9 @@ pub enum FreshnessPolicy {
     /// [`OmitLastModified`](Self::OmitLastModified).
     #[default]
     NoCache,
-    /// Sends no date of the layer's making on such responses; the tag alone makes
-    /// nothing fresh.
+    /// Adds no date to such responses: a tag alone makes nothing fresh.
     OmitLastModified,
-    /// Adds the date and nothing else: for applications whose clients and caches are
-    /// known.
+    /// Adds the date and nothing else. Only if you know all clients and caches.
     Leave,
 }
 
@@ -62,7 +60,7 @@ pub(super) fn read(line: &HeaderValue) -> CacheControl {
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         said.private |= is(b"private") && argument.is_none();
         said.no_store |= is(b"no-store");
-        // With a list of fields, `no-cache` speaks of those only.
+        // With a list of fields, `no-cache` is about those only.
         said.freshness |= is(b"max-age")
             || is(b"s-maxage")
             || is(b"no-store")

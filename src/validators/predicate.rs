@@ -1,8 +1,8 @@
 //! Which responses may be tagged.
 //!
-//! Two kinds of reason speak against it. Some make a tag wrong, and no setting lifts
+//! There are two kinds of reason not to. Some make a tag wrong, and no setting lifts
 //! them: the response is not a 200, has a tag already, or is a part of the content. The
-//! others make it useless, and are a [`Predicate`] that the user can extend or replace.
+//! others make it useless: they are a [`Predicate`], which the user can replace.
 
 use http::{
     header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
@@ -15,31 +15,29 @@ use super::{
 };
 use crate::outcome::Reason;
 
-/// Says which responses to a GET or HEAD may be tagged; true means "go on".
+/// Decides which responses may be tagged.
 ///
-/// A closure is a predicate, and [`and`](Self::and) joins two. It is asked only of 200
-/// responses without an `ETag` and `Content-Range` of their own: others are never
-/// tagged.
+/// A closure is a predicate, and [`and`](Self::and) joins two. It is called only for
+/// 200 responses without `Content-Range` and without the extension [`Untagged`]: others
+/// are never tagged.
 ///
 /// # Examples
 ///
-/// Pages with a nonce in them never match; do not hash them:
+/// Pages that hold a CSRF token never match. Tag JSON only, and hash nothing else:
 ///
 /// ```
 /// use http::{
-///     header::CONTENT_SECURITY_POLICY, Extensions, HeaderMap, StatusCode, Version,
+///     header::CONTENT_TYPE, Extensions, HeaderMap, StatusCode, Version,
 /// };
-/// use tower_conditional::{ConditionalLayer, predicate::{DefaultPredicate, Predicate}};
+/// use tower_conditional::{
+///     predicate::{DefaultPredicate, Predicate},
+///     ConditionalLayer,
+/// };
 ///
-/// let without_nonce =
-///     |_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions| {
-///         let policy = headers.get(CONTENT_SECURITY_POLICY);
-///         !policy.is_some_and(|policy| {
-///             policy.as_bytes().windows(6).any(|part| part == b"nonce-")
-///         })
-///     };
-/// let layer =
-///     ConditionalLayer::new().tag_when(DefaultPredicate::new().and(without_nonce));
+/// let is_json = |_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions| {
+///     headers.get(CONTENT_TYPE).is_some_and(|value| value == "application/json")
+/// };
+/// let layer = ConditionalLayer::new().tag_when(DefaultPredicate::new().and(is_json));
 /// # drop(layer);
 /// ```
 pub trait Predicate {
@@ -52,7 +50,7 @@ pub trait Predicate {
         extensions: &Extensions,
     ) -> bool;
 
-    /// Joins two predicates: both must say yes.
+    /// Joins two predicates: both must return true.
     fn and<P: Predicate>(self, other: P) -> And<Self, P>
     where
         Self: Sized,
@@ -76,7 +74,7 @@ where
     }
 }
 
-/// Two predicates that must both say yes; made by [`Predicate::and`].
+/// Two predicates that must both return true; made by [`Predicate::and`].
 #[derive(Clone, Copy, Debug)]
 pub struct And<A, B> {
     first: A,
@@ -96,13 +94,15 @@ impl<A: Predicate, B: Predicate> Predicate for And<A, B> {
     }
 }
 
-/// The predicate of a layer that was given no other.
+/// The default predicate of a layer.
 ///
-/// It says no to
+/// It returns false for
 ///
-/// - `Cache-Control: no-store`: nobody may keep what the tag would be compared with;
+/// - `Cache-Control: no-store`: clients may not keep a copy to revalidate;
 /// - `text/event-stream`, `multipart/x-mixed-replace` and `application/grpc*`:
-///   messages, not a representation.
+///   messages, not a representation;
+/// - a `Content-Security-Policy` with a nonce: the content repeats the nonce, and so
+///   differs each time.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct DefaultPredicate;
@@ -137,11 +137,11 @@ impl Predicate for DefaultPredicate {
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
-#[allow(clippy::exhaustive_structs)] // A marker; it will never hold anything.
+#[allow(clippy::exhaustive_structs)] // A marker: it will never have a field.
 pub struct Untagged;
 
-/// Returns why a 200 without a tag may not be hashed, if so. `custom` replaces the
-/// default predicate.
+/// Returns why a 200 may not be tagged; `None` if it may. `custom` replaces the default
+/// predicate.
 #[inline]
 pub(crate) fn ineligible(
     fields: &ResponseFields,

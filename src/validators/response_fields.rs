@@ -1,5 +1,5 @@
-//! What the head of a response says, read in one pass: most fields that matter here are
-//! absent from most responses.
+//! What the head of a response says, read in one pass: most of these fields are absent
+//! from most responses.
 
 use http::{HeaderMap, HeaderValue};
 use memchr::memmem;
@@ -10,7 +10,7 @@ use crate::{
     store::{Fields, Keys},
 };
 
-/// What the header fields of a response say, as far as the layer asks.
+/// The header fields of a response that matter to the layer.
 #[derive(Debug)]
 pub(crate) struct ResponseFields {
     pub(crate) etag: SingleField<EntityTag>,
@@ -20,29 +20,28 @@ pub(crate) struct ResponseFields {
     /// By which request fields the response varies; `None` if they cannot be known.
     pub(crate) varied: Option<Fields>,
     pub(crate) has_content_range: bool,
-    /// The inner service says how the content is framed, as what came through a proxy
-    /// may.
+    /// The response has `Transfer-Encoding`, as one from an upstream may.
     pub(crate) has_transfer_encoding: bool,
-    /// Parts of the content may be asked for.
+    /// The response has `Accept-Ranges`.
     pub(crate) has_accept_ranges: bool,
     /// Other representations of the resource may have the same bytes: there is `Vary`,
     /// `Content-Encoding` or `Content-Language`.
     pub(crate) is_negotiated: bool,
-    /// The media type is one that is never finished.
+    /// The media type is one of a stream without end.
     pub(crate) is_streaming: bool,
     /// `Cache-Control` says `no-store`.
     pub(crate) is_no_store: bool,
     /// It is for one user: `Cache-Control` says `private`, there is a `Set-Cookie`, or
     /// it varies by Cookie or Authorization.
     pub(crate) is_private: bool,
-    /// `Content-Security-Policy` names a nonce, which the content has to repeat.
+    /// `Content-Security-Policy` names a nonce, which the content must repeat.
     pub(crate) has_nonce: bool,
-    /// Nothing says how long the response is fresh.
+    /// No field says how long the response is fresh.
     pub(crate) is_silent: bool,
 }
 
 impl ResponseFields {
-    /// Reads all fields. `now` is asked only for a date with a two-digit year.
+    /// Reads all fields. `now` is called only for a date with a two-digit year.
     #[inline]
     pub(crate) fn read(headers: &HeaderMap, keys: &Keys, now: impl Fn() -> HttpDate) -> Self {
         let mut fields = Self {
@@ -128,7 +127,7 @@ pub(super) fn is_streaming(value: &HeaderValue) -> bool {
     let starts_with = |prefix: &[u8]| {
         value.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
-    // The first letter spares most types the comparison.
+    // The first letter rules out most types without a comparison.
     match value.first() {
         Some(b'a' | b'A') => starts_with(b"application/grpc"),
         Some(b'm' | b'M') => starts_with(b"multipart/x-mixed-replace"),

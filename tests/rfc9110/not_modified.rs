@@ -47,8 +47,8 @@ fn not_modified_keeps_all_but_what_describes_content() {
     let seen = fetch(&[(INM, "\"a\"")], response);
     assert_eq!((seen.status(), seen.content.len(), seen.outcome), (304, 0, NotModified));
     assert_eq!(seen.head.extensions.get(), Some(&Mark(7)));
-    let content =
-        ["length", "type", "encoding", "language", "digest", "range"].map(|name| format!("content-{name}"));
+    let content = ["length", "type", "encoding", "language", "digest", "range"]
+        .map(|name| format!("content-{name}"));
     for (name, _) in &lines {
         // A response with Set-Cookie is for one user, and gets no date.
         let gone = content.iter().any(|gone| gone == name)

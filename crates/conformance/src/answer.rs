@@ -1,4 +1,4 @@
-//! What was answered, in bounded memory.
+//! The answer to a request, in bounded memory.
 
 use std::{
     fmt::{self, Debug},
@@ -20,15 +20,15 @@ use tower_conditional::{
 
 use crate::{fields::single_line, timeout::within};
 
-/// An answer whose content was read, as far as it goes.
+/// An answer whose content was read, within limits.
 pub(crate) struct Answer {
     pub(crate) head: response::Parts,
     pub(crate) content: ReceivedBody,
 }
 
-/// What is kept of content.
+/// The content of an answer, as far as it was read.
 pub(crate) struct ReceivedBody {
-    /// Not more than [`LIMIT`].
+    /// At most [`LIMIT`].
     bytes: Vec<u8>,
     has_trailers: bool,
     end: ReadEnd,
@@ -37,7 +37,7 @@ pub(crate) struct ReceivedBody {
 /// How the reading of content ended.
 enum ReadEnd {
     Whole,
-    /// It was not begun: the content is a stream, or an earlier one had no end.
+    /// It was not read: the content is a stream, or an earlier one had no end.
     Unread,
     TooLong,
     Slow,
@@ -84,12 +84,12 @@ impl Answer {
         self.head.headers.contains_key(name)
     }
 
-    /// Returns the entity tag, if there is one that can be read, and only one.
+    /// Returns the entity tag, if there is exactly one valid one.
     pub(crate) fn tag(&self) -> Option<EntityTag> {
         EntityTag::try_from(single_line(self.headers(), ETAG)?).ok()
     }
 
-    /// Returns the modification date, if there is one that can be read, and only one.
+    /// Returns the modification date, if there is exactly one valid one.
     pub(crate) fn last_modified(&self) -> Option<HttpDate> {
         date(self.headers(), LAST_MODIFIED)
     }
@@ -124,7 +124,7 @@ impl Answer {
         is_known(self) && is_known(other) && self.content.bytes != other.content.bytes
     }
 
-    /// Returns true if content goes on for ever, as far as can be told.
+    /// Returns true if the content may have no end.
     pub(crate) fn may_be_endless(&self) -> bool {
         matches!(self.content.end, ReadEnd::Unread | ReadEnd::Slow)
     }
@@ -160,7 +160,7 @@ pub(crate) fn date(headers: &HeaderMap, name: impl AsHeaderName) -> Option<HttpD
 
 /// Returns the present, for dates with a two-digit year.
 pub(crate) fn now() -> HttpDate {
-    // `wasm32-unknown-unknown` has no clock; there time stands still in 1970.
+    // `wasm32-unknown-unknown` has no clock. There it is always 1970.
     let now = if cfg!(all(target_family = "wasm", target_os = "unknown")) {
         SystemTime::UNIX_EPOCH
     } else {
@@ -169,8 +169,7 @@ pub(crate) fn now() -> HttpDate {
     HttpDate::try_from(now).unwrap_or_else(|_| last_date())
 }
 
-/// Returns the last date that the form of HTTP dates can hold: Fri, 31 Dec 9999
-/// 23:59:59 GMT.
+/// Returns the last HTTP date: Fri, 31 Dec 9999 23:59:59 GMT.
 pub(crate) fn last_date() -> HttpDate {
     HttpDate::from_unix_seconds(253_402_300_799).expect("a year of four digits")
 }
@@ -207,7 +206,7 @@ impl Reading {
         ReadEnd::Whole
     }
 
-    /// Keeps what there is room for, and returns true if that was all.
+    /// Keeps what there is room for; returns true if that was all.
     fn take_data(&mut self, mut data: impl Buf) -> bool {
         let taken = data.remaining().min(LIMIT - self.bytes.len());
         self.bytes.put((&mut data).take(taken));
@@ -215,10 +214,10 @@ impl Reading {
     }
 }
 
-/// Returns true if the content has no end by its nature.
+/// Returns true if the content is a stream by its media type.
 fn is_stream(headers: &HeaderMap) -> bool {
-    // The layer does not tag streams either, and knows them by their type. Deliberately
-    // without `Cache-Control`, which is another reason for it not to tag.
+    // The layer does not tag streams, and knows them by their type. Deliberately
+    // without the other fields, which may be another reason for it not to tag.
     let mut types = HeaderMap::new();
     for line in headers.get_all(CONTENT_TYPE) {
         types.append(CONTENT_TYPE, line.clone());
@@ -226,8 +225,8 @@ fn is_stream(headers: &HeaderMap) -> bool {
     !DefaultPredicate::new().may_tag(StatusCode::OK, Version::HTTP_11, &types, &Extensions::new())
 }
 
-/// Bytes of content that are read of one answer.
+/// How many bytes of content are read of one answer.
 const LIMIT: usize = 1 << 20;
 
-/// Frames that are read of one answer: some are empty.
+/// How many frames are read of one answer: some are empty.
 const FRAMES: usize = 1 << 16;

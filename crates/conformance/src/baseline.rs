@@ -1,4 +1,4 @@
-//! What is known of the resource before it is checked.
+//! What is known about the resource before it is checked.
 
 use bytes::Bytes;
 use http::{
@@ -9,13 +9,13 @@ use tower_conditional::{EntityTag, HttpDate};
 
 use crate::answer::Answer;
 
-/// The answers to plain requests, and what the user told.
+/// The answers to plain requests, and the user's settings.
 pub(crate) struct Baseline {
     /// The answer to a GET without preconditions.
     pub(crate) plain: Answer,
-    /// The first answer that was encoded, and the `Accept-Encoding` that brought it.
+    /// The first answer that was encoded, and the `Accept-Encoding` of its request.
     pub(crate) encoded: Option<(HeaderValue, Answer)>,
-    /// An error, and where it is.
+    /// An error answer, and its URI.
     pub(crate) error: Option<(Uri, Answer)>,
     pub(crate) encodings: Vec<HeaderValue>,
     pub(crate) write: Option<Request<Bytes>>,
@@ -39,7 +39,7 @@ impl Baseline {
         self.plain.last_modified().ok_or("there is no valid Last-Modified")
     }
 
-    /// Returns a field that should be answered by 304.
+    /// Returns a field that should be answered with 304.
     pub(crate) fn revalidation(&self) -> Result<(HeaderName, HeaderValue), Why> {
         match (self.tag(), self.date()) {
             (Ok(tag), _) => Ok((IF_NONE_MATCH, tag.into())),
@@ -57,7 +57,7 @@ impl Baseline {
     }
 }
 
-/// Returns true if an answer has its content in a coding of its own.
+/// Returns true if the content of an answer is encoded.
 pub(crate) fn is_encoded(answer: &Answer) -> bool {
     answer.status() == StatusCode::OK
         && answer
@@ -66,7 +66,7 @@ pub(crate) fn is_encoded(answer: &Answer) -> bool {
             .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// Returns the date that lies so many seconds after another.
+/// Returns the date so many seconds after another.
 pub(crate) fn seconds_after(date: HttpDate, seconds: i64) -> HttpDate {
     HttpDate::from_unix_seconds(date.unix_seconds().saturating_add(seconds)).unwrap_or(date)
 }

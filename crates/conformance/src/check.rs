@@ -23,15 +23,15 @@ use crate::{
 /// [`Report`].
 ///
 /// The service gets requests whose body is [`Content`]: routers and most layers take
-/// that, and so does a closure that does not say what it takes. For others there is
-/// [`check_with`]. It is called again and again, one request after the other; should it
-/// panic, so does the check.
+/// that, and so does a closure that does not name the type of its request. For others
+/// there is [`check_with`]. The service is called again and again, one request after
+/// the other. If it panics, so does the check.
 ///
 /// See the [crate docs](crate) for an example.
 ///
 /// # Panics
 ///
-/// Panics if `uri` is none.
+/// Panics if `uri` is not a valid URI.
 pub fn check<'a, S, B>(service: S, uri: impl TryInto<Uri, Error: Debug>) -> Check<'a>
 where
     S: Service<Request<Content>, Response = Response<B>, Error: Debug> + 'a,
@@ -46,7 +46,8 @@ where
 /// # use axum::body::Body;
 /// # use http::{Request, Response};
 /// # use tower_conditional_conformance::check_with;
-/// # type Service<B> = tower::util::BoxCloneSyncService<Request<B>, Response<Body>, String>;
+/// # type Service<B> =
+/// #     tower::util::BoxCloneSyncService<Request<B>, Response<Body>, String>;
 /// # async fn run(service: Service<Body>) {
 /// check_with(service, "/feed", Body::new).await.assert_ok();
 /// # }
@@ -61,7 +62,7 @@ where
 ///
 /// # Panics
 ///
-/// Panics if `uri` is none.
+/// Panics if `uri` is not a valid URI.
 pub fn check_with<'a, S, R, B>(
     service: S,
     uri: impl TryInto<Uri, Error: Debug>,
@@ -89,8 +90,7 @@ where
     }
 }
 
-/// Checks to be made, and settings for them; made by [`check()`], and done when
-/// awaited.
+/// A check and its settings; made by [`check()`], and run by `.await`.
 ///
 /// ```
 /// # use axum::{routing::get, Router};
@@ -109,8 +109,8 @@ where
 /// # }
 /// ```
 ///
-/// The future is not `Send`, so that the service need not be; tests and `main` do not
-/// ask for it.
+/// The future is not `Send`, so that the service need not be. Tests and `main` do not
+/// need it to be.
 #[must_use = "checks are made when they are awaited"]
 pub struct Check<'a> {
     session: Session<'a>,
@@ -125,12 +125,13 @@ impl<'a> Check<'a> {
     /// # }
     /// ```
     ///
-    /// Values of `Authorization`, `Cookie`, `Proxy-Authorization`, `Set-Cookie` and of
-    /// what [is sensitive](HeaderValue::set_sensitive) are not shown in the report.
+    /// The report does not show the values of `Authorization`, `Cookie`,
+    /// `Proxy-Authorization`, `Set-Cookie` and of [sensitive
+    /// fields](HeaderValue::set_sensitive).
     ///
     /// # Panics
     ///
-    /// Panics if this is no header field.
+    /// Panics if this is not a valid header field.
     pub fn header(
         mut self,
         name: impl TryInto<HeaderName, Error: Debug>,
@@ -162,8 +163,8 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Says how to change the resource, so that its content differs afterwards; it is
-    /// called five times at most.
+    /// Sets how to change the resource, so that its content differs afterwards. The
+    /// function is called three times at most.
     ///
     /// Without it the group `change` is not applicable.
     ///
@@ -191,12 +192,12 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Gives a write that succeeds and changes the content, to see whether it is
-    /// refused when it should be.
+    /// Sets a write that succeeds and changes the content, to check whether it is
+    /// refused when it must be.
     ///
-    /// It is sent with preconditions, to its own URI, about a dozen times; a guarded
-    /// service performs it three or four times. Without it the group `write` is not
-    /// applicable.
+    /// It is sent with preconditions, to its own URI, about a dozen times. A service
+    /// that checks its writes performs it three or four times. Without it the group
+    /// `write` is not applicable.
     ///
     /// ```
     /// # use http::Request;
@@ -211,8 +212,8 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Sets the content codings to ask for, one at a time; gzip, br, zstd and deflate
-    /// by default.
+    /// Sets the content codings to ask for, one at a time. Default: gzip, br, zstd and
+    /// deflate.
     ///
     /// ```
     /// # fn with(check: tower_conditional_conformance::Check<'_>) {
@@ -222,7 +223,7 @@ impl<'a> Check<'a> {
     ///
     /// # Panics
     ///
-    /// Panics if one of them is no field value.
+    /// Panics if one of them is not a valid field value.
     pub fn encodings(
         mut self,
         codings: impl IntoIterator<Item = impl TryInto<HeaderValue, Error: Debug>>,
@@ -234,8 +235,7 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Says where an error is found; by default a page is asked for that is not likely
-    /// to exist.
+    /// Sets the URI of an error. Default: a page that is not likely to exist.
     ///
     /// ```
     /// # fn with(check: tower_conditional_conformance::Check<'_>) {
@@ -245,13 +245,13 @@ impl<'a> Check<'a> {
     ///
     /// # Panics
     ///
-    /// Panics if `uri` is none.
+    /// Panics if `uri` is not a valid URI.
     pub fn error_at(mut self, uri: impl TryInto<Uri, Error: Debug>) -> Self {
         self.session.error_uri = uri.try_into().expect("a URI of an error");
         self
     }
 
-    /// Adds a check of your own: a request, and what must hold for the head of its
+    /// Adds a check of your own: a request, and what must be true for the head of its
     /// answer.
     ///
     /// ```
@@ -277,10 +277,10 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Sets how long an answer is waited for, and then its content; 10 seconds by
-    /// default.
+    /// Sets how long to wait for the head of an answer, and then for its content.
+    /// Default: 10 seconds.
     ///
-    /// Content that does not end in that time is looked at no more, only its heads are.
+    /// If the content does not end in that time, only heads are checked from then on.
     ///
     /// ```
     /// # fn with(check: tower_conditional_conformance::Check<'_>) {

@@ -15,8 +15,8 @@ mod writes;
 
 use crate::rule::Rule;
 
-/// All checks; those that need others come after them, and those that change the
-/// resource come last.
+/// Returns all checks: those that need others after these, and those that change the
+/// resource last.
 pub(crate) fn all() -> impl Iterator<Item = &'static Rule> {
     [
         validators::RULES,

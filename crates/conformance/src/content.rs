@@ -13,8 +13,8 @@ use http_body::{Body, Frame, SizeHint};
 /// The content of a request that a check sends: nothing, or what
 /// [`writes`](super::Check::writes) was given.
 ///
-/// Routers take it as it is. What a service with a request body of its own makes of it
-/// is told to [`check_with`](super::check_with).
+/// Routers take it as it is. For a service with another request body,
+/// [`check_with`](super::check_with) takes a function that converts it.
 #[derive(Clone, Debug, Default)]
 pub struct Content {
     bytes: Bytes,

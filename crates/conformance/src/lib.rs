@@ -11,7 +11,9 @@
 //! use tower_conditional::ConditionalLayer;
 //!
 //! fn app() -> Router {
-//!     Router::new().route("/feed", get(|| async { "news" })).layer(ConditionalLayer::new())
+//!     Router::new()
+//!         .route("/feed", get(|| async { "news" }))
+//!         .layer(ConditionalLayer::new())
 //! }
 //!
 //! # /*
@@ -20,10 +22,11 @@
 //! async fn feed_revalidates() {
 //!     tower_conditional_conformance::check(app(), "/feed").await.assert_ok();
 //! }
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(feed_revalidates());
+//! # let mut builder = tokio::runtime::Builder::new_current_thread();
+//! # builder.enable_all().build().unwrap().block_on(feed_revalidates());
 //! ```
 //!
-//! What fails is shown with what was sent and seen, the clause, and how to fix it:
+//! A failure shows the clause, what was sent and received, and how to fix it:
 //!
 //! ```text
 //! GET /feed: 49 checks passed, 1 failed, 27 not applicable
@@ -36,46 +39,40 @@
 //!     < etag: "v1"
 //!     < (4 bytes of content)
 //!   wanted: 304 (Not Modified)
-//!   hint: Leave `W/` out of the comparison, on both sides: `EntityTag::weak_eq`. Proxies ..
+//!   hint: Leave `W/` out of the comparison, on both sides: `EntityTag::weak_eq`. ..
 //! ```
 //!
-//! One fault gives one failure, as far as that can be told: checks that would only
-//! repeat it are *not applicable*, and say why.
+//! One fault gives one failure, where possible: checks that would only repeat it are
+//! *not applicable*, and say why.
 //!
 //! # What is checked
 //!
 //! Names are `group/name`; [`without`](Check::without) takes a name or a group.
 //!
-//! | group                 | what                                                                              |
-//! |-----------------------|-----------------------------------------------------------------------------------|
-//! | `answer`              | a plain GET is answered 200                                                       |
-//! | `validator`           | there is one, it can be read, it stays the same, and names one content            |
-//! | `if-none-match`       | exact, weak, list, several lines, `*`, miss, commas and stars in tags, malformed  |
-//! | `if-modified-since`   | equal, older, later (304 or 200), the three forms, no dates, two lines            |
-//! | `if-unmodified-since` | older (412 or the whole 200), equal, no dates, no Last-Modified                   |
-//! | `if-match`            | current, miss, list, several lines, `*`, weak, malformed                          |
-//! | `precedence`          | tags over dates, If-Match before If-None-Match, both before Range                 |
-//! | `304`                 | no content, the six fields, Content-Length, no description of content, other fields kept |
-//! | `head`                | like GET, without content                                                         |
-//! | `encoding`            | tags of their own or weak ones, `Vary`, 304 and its length; if encodings are offered |
-//! | `error`               | errors are left alone; see [`error_at`](Check::error_at)                          |
-//! | `range`               | the tag of parts, If-Range: stale, weak, date, malformed, two lines; dates and tags before Range; if ranges are offered |
-//! | `change`              | a change is seen, and no part of it is sent for the old validators; see [`changes`](Check::changes) |
-//! | `write`               | writes are guarded; see [`writes`](Check::writes)                                 |
+//! | group | what |
+//! |---|---|
+//! | `answer` | a plain GET is answered 200 |
+//! | `validator` | there is one; it is valid, stays the same, and names one content |
+//! | `if-none-match` | exact, weak, list, lines, `*`, miss, commas, malformed |
+//! | `if-modified-since` | equal, older, later (SHOULD), three forms, no dates, lines |
+//! | `if-unmodified-since` | older, equal, no dates, no Last-Modified |
+//! | `if-match` | current, miss, list, several lines, `*`, weak, malformed |
+//! | `precedence` | tags over dates, If-Match before If-None-Match, both before Range |
+//! | `304` | no content, its fields, Content-Length, other fields kept |
+//! | `head` | like GET, without content |
+//! | `encoding` | own tags or weak ones, `Vary`; if encodings are offered |
+//! | `error` | errors are left alone; see [`error_at`](Check::error_at) |
+//! | `range` | If-Range, the tag of parts; if ranges are offered |
+//! | `change` | a change is seen; see [`changes`](Check::changes) |
+//! | `write` | writes are checked; see [`writes`](Check::writes) |
 //!
-//! Where the RFC leaves a choice, all that it allows passes: a later If-Modified-Since
-//! may get 304 or 200, since a server may compare dates for equality; a read with an
-//! older If-Unmodified-Since may get 412 or the whole 200, which never harms a read; a
-//! part that may be of another version may be refused with 503, if the next request
-//! gets the whole.
-//!
-//! Not more than 1 MiB of an answer is read, and it is waited for no longer than
-//! [`timeout`](Check::timeout); what is an event stream by its type is not read at all.
+//! At most 1 MiB of an answer is read, for at most the [`timeout`](Check::timeout). An
+//! event stream, by its media type, is not read at all.
 //!
 //! # Dates in tests
 //!
-//! A layer that was made just now has no date to give yet, and the checks of dates are
-//! not applicable. To have them, and the same verdicts at each run, give the layer a
+//! A layer sends no date in its first two seconds, and then the checks of dates are not
+//! applicable. To run them, with the same verdicts each time, give the layer a
 //! [`clock`](tower_conditional::ConditionalLayer::clock) that moves on:
 //!
 //! ```
@@ -98,7 +95,8 @@
 //!
 //! let report = check(app, "/feed").await;
 //! report.assert_ok();
-//! # let mut equal = report.iter().filter(|found| found.name() == "if-modified-since/equal");
+//! # let name = "if-modified-since/equal";
+//! # let mut equal = report.iter().filter(|found| found.name() == name);
 //! # assert!(equal.any(|found| *found.verdict() == Verdict::Passed));
 //! # }
 //! ```

@@ -1,8 +1,9 @@
 //! Checks how a running server answers conditional requests.
 //!
 //! Run with `cargo run -p tower-conditional-conformance --features cli --
-//! http://127.0.0.1:3000/flags`, while `cargo run --example axum` runs. The exit status is 0 if all
-//! is well, 1 if a check of severity MUST failed, and 2 if there is no answer.
+//! http://127.0.0.1:3000/flags`, while `cargo run --example axum` runs. The exit status
+//! is 0 if all is well, 1 if a check of severity MUST failed, and 2 if there is no
+//! answer.
 
 use std::{
     env,
@@ -101,7 +102,7 @@ impl Settings {
             }
             request
         });
-        // The server may be another's: nothing on it is changed.
+        // The server may be in use: no check changes anything on it.
         let path = self.path.as_ref().map_or("/", PathAndQuery::as_str);
         let mut checks =
             conformance::check(server, path).timeout(TIMEOUT).without("change").without("write");
@@ -193,7 +194,7 @@ impl Page {
     }
 }
 
-/// How long an answer is waited for.
+/// How long to wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 const RED: &str = "1;31";

@@ -4,8 +4,8 @@ use std::{borrow::Cow, fmt};
 
 /// What the checks of a [`Check`](super::Check) found.
 ///
-/// Written with `{}` it shows what failed, with what was sent and seen and how to fix
-/// it, and names what was not applicable; with `{:#}` it shows everything.
+/// Formatted with `{}` it shows what failed, with what was sent and received and how to
+/// fix it, and names what was not applicable. With `{:#}` it shows everything.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -40,7 +40,7 @@ impl Report {
         self.failures().all(|finding| finding.severity == Severity::Should)
     }
 
-    /// Does nothing if the report [is ok](Self::is_ok), and ends the test if it is not.
+    /// Panics, and so fails the test, unless the report [is ok](Self::is_ok).
     ///
     /// # Panics
     ///
@@ -50,7 +50,7 @@ impl Report {
         assert!(self.is_ok(), "{self}");
     }
 
-    /// Returns what failed, [`Should`](Severity::Should) included.
+    /// Returns the checks that failed, [`Should`](Severity::Should) included.
     ///
     /// ```
     /// # async fn read(report: tower_conditional_conformance::Report) {
@@ -127,8 +127,8 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// Names what is not applicable for one reason: a group as such, where the reason
-    /// is that of all its checks.
+    /// Returns the names of the checks that are not applicable for one reason; the name
+    /// of the group, if the reason is that of all its checks.
     fn names_without(&self, why: &str) -> Vec<String> {
         let mut names = Vec::new();
         for finding in self.findings.iter().filter(|finding| finding.is_moot_because(why)) {
@@ -165,7 +165,7 @@ impl Finding {
     }
 
     /// Returns the clause that the check is about, such as `RFC 9110, 13.1.2`; empty
-    /// for a check of one's own.
+    /// for a check of your own.
     #[must_use]
     pub fn clause(&self) -> String {
         if self.section.is_empty() {
@@ -181,7 +181,7 @@ impl Finding {
         self.severity
     }
 
-    /// Returns what the check wants to be true, as a sentence.
+    /// Returns what must be true, as a sentence.
     #[must_use]
     pub fn claim(&self) -> &str {
         self.claim
@@ -193,14 +193,14 @@ impl Finding {
         self.hint
     }
 
-    /// Returns what was sent (`> `) and what was seen (`< `), a line each; the values
-    /// of secret fields are left out.
+    /// Returns what was sent (`> `) and received (`< `), line by line, without the
+    /// values of secret fields.
     #[must_use]
     pub fn transcript(&self) -> &[String] {
         &self.log
     }
 
-    /// Returns what came of it.
+    /// Returns the result.
     #[must_use]
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
@@ -249,8 +249,8 @@ impl fmt::Display for Finding {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Severity {
-    /// RFC 9110 demands it, or nothing can be revalidated without it: a client may get
-    /// something wrong.
+    /// RFC 9110 demands it, or nothing can be revalidated without it: clients may get
+    /// wrong content.
     Must,
     /// RFC 9110 recommends it, or others have had trouble without it.
     Should,
@@ -265,14 +265,14 @@ impl fmt::Display for Severity {
     }
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// All was as it has to be.
+    /// All is as it must be.
     Passed,
-    /// It was not; this is what was wanted in place of what was seen.
+    /// It is not; this was expected in place of what was received.
     Failed(String),
-    /// There was nothing to check, and this is why.
+    /// There was nothing to check, for this reason.
     NotApplicable(String),
 }

@@ -15,7 +15,7 @@ pub(crate) struct Rule {
     pub(crate) severity: Severity,
     pub(crate) claim: &'static str,
     pub(crate) hint: &'static str,
-    /// The checks that make this one say nothing new when they fail.
+    /// If one of these checks fails, this one shows nothing new.
     pub(crate) needs: &'static [&'static str],
     /// What to send, or why there is nothing to send.
     pub(crate) steps: fn(&Baseline) -> Result<Vec<Step>, Why>,

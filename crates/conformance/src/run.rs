@@ -1,4 +1,4 @@
-//! Makes the checks, one after the other.
+//! Runs the checks, one after the other.
 
 use std::{collections::HashMap, mem, time::Duration};
 
@@ -42,11 +42,11 @@ pub(crate) struct CustomCheck<'a> {
 }
 
 impl Session<'_> {
-    /// Makes all checks that were asked for.
+    /// Runs all checks that were not left out.
     pub(crate) async fn run(mut self) -> Report {
         let mut findings = Vec::new();
-        // Checks that failed, or were not made because others failed; and why those that need
-        // them are not made.
+        // Checks that failed, or were not run because others failed, with the reason
+        // for those that need them.
         let mut in_vain: HashMap<&str, String> = HashMap::new();
         let mut baseline = self.scout().await;
         let left_out = mem::take(&mut self.left_out);
@@ -91,7 +91,7 @@ impl Session<'_> {
         Report { subject: format!("GET {}", self.uri), findings }
     }
 
-    /// Learns what there is; `None`: no answer.
+    /// Sends plain requests, to know what there is; `None` if there is no answer.
     async fn scout(&mut self) -> Option<Baseline> {
         let plain = self.exchange(&Step::get(anything), &mut Vec::new()).await.ok()?;
         self.may_be_endless = plain.may_be_endless();
@@ -125,7 +125,7 @@ impl Session<'_> {
         })
     }
 
-    /// Looks at the resource anew: an earlier check may have changed it.
+    /// Fetches the resource again: an earlier check may have changed it.
     async fn look_again(&mut self, baseline: &mut Baseline) {
         if let Ok(plain) = self.exchange(&Step::get(anything), &mut Vec::new()).await {
             baseline.plain = plain;
@@ -161,8 +161,8 @@ impl Session<'_> {
         Verdict::Passed
     }
 
-    /// Checks a service that does not answer: the first check fails, and others need
-    /// it.
+    /// Checks a service that does not answer: the first check fails, and the others
+    /// need it.
     async fn check_silence(&mut self, rule: &Rule, log: &mut Vec<String>) -> Verdict {
         if !rule.is_named("answer") {
             return not_applicable("there is no answer");
@@ -184,7 +184,7 @@ impl Session<'_> {
         Finding { name, section: "", severity, claim: "", hint: "", log, verdict }
     }
 
-    /// Sends a request, and notes what was sent and seen.
+    /// Sends a request, and logs what was sent and received.
     async fn exchange(&mut self, step: &Step, log: &mut Vec<String>) -> Result<Answer, String> {
         let mut request = Request::new(step.content.clone());
         *request.method_mut() = step.method.clone();
@@ -206,7 +206,7 @@ impl Session<'_> {
     }
 }
 
-/// Returns what the user did not tell, and the check needs to know.
+/// Returns which setting the check needs and the user did not make.
 fn lacks(baseline: &Baseline, rule: &Rule) -> Option<Why> {
     if rule.is_named("change") && !baseline.can_change {
         return Some("it was not said how to change the resource (`Check::changes`)");

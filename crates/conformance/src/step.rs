@@ -1,4 +1,4 @@
-//! What is sent, and what is wanted in answer.
+//! What a check sends, and what it expects.
 
 use bytes::Bytes;
 use http::{
@@ -16,19 +16,19 @@ pub(crate) struct Step {
     pub(crate) uri: Option<Uri>,
     pub(crate) fields: HeaderMap,
     pub(crate) content: Bytes,
-    /// The resource is changed before it is sent.
+    /// Change the resource before sending it.
     pub(crate) after_change: bool,
     pub(crate) expect: Expect,
 }
 
-/// Checks the last of the answers that were received so far.
+/// Checks the last answer, knowing the baseline and the answers before.
 pub(crate) type Expect = fn(&Baseline, &[Answer], &Answer) -> Result<(), Fault>;
 
 /// Why a check did not pass.
 pub(crate) enum Fault {
-    /// Something else was wanted: this.
+    /// This was expected, and not received.
     Wrong(String),
-    /// There is nothing to check, and this is why.
+    /// There is nothing to check, for this reason.
     Moot(String),
 }
 
@@ -68,12 +68,12 @@ impl Step {
     }
 }
 
-/// Writes a field value out of parts of which none has a control character.
+/// Makes a field value of parts without control characters.
 pub(crate) fn value(parts: &[&[u8]]) -> HeaderValue {
     HeaderValue::from_bytes(&parts.concat()).expect("no control characters")
 }
 
-// ----- What may be wanted -----
+// ----- What may be expected -----
 
 pub(crate) fn wrong<T>(wanted: impl Into<String>) -> Result<T, Fault> {
     Err(Fault::Wrong(wanted.into()))
@@ -99,7 +99,7 @@ pub(crate) fn not_modified(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<
     want(seen.status() == StatusCode::NOT_MODIFIED, "304 (Not Modified)")
 }
 
-/// The answer without preconditions.
+/// Expects the answer without preconditions.
 pub(crate) fn whole(baseline: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     want(seen.status() == StatusCode::OK, "200 (OK), as without preconditions")?;
     let lacks_content = seen.length() == Some(0) && baseline.plain.length() != Some(0);
@@ -162,8 +162,8 @@ pub(crate) fn refused_or_bad_request(
     want(is_refused, "412 (Precondition Failed)")
 }
 
-/// A part of the content; without one, ranges are not offered, and there is nothing to
-/// check.
+/// Expects a part of the content. Without one, ranges are not offered, and there is
+/// nothing to check.
 pub(crate) fn part(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     if seen.status() == StatusCode::PARTIAL_CONTENT {
         Ok(())
@@ -174,7 +174,7 @@ pub(crate) fn part(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Faul
 
 // ----- How it is shown -----
 
-/// Writes down what is sent, a line each.
+/// Logs a request, line by line.
 pub(crate) fn show_request(request: &Request<Bytes>, log: &mut Vec<String>) {
     log.push(format!("> {} {}", request.method(), request.uri()));
     show_fields('>', request.headers(), log);
@@ -183,7 +183,7 @@ pub(crate) fn show_request(request: &Request<Bytes>, log: &mut Vec<String>) {
     }
 }
 
-/// Writes down what was answered.
+/// Logs an answer, line by line.
 pub(crate) fn show_answer(answer: &Answer, log: &mut Vec<String>) {
     log.push(format!("< {}", answer.status()));
     show_fields('<', answer.headers(), log);
@@ -192,7 +192,7 @@ pub(crate) fn show_answer(answer: &Answer, log: &mut Vec<String>) {
 
 fn show_fields(side: char, fields: &HeaderMap, log: &mut Vec<String>) {
     for (name, value) in fields {
-        // Reports end up in the logs of CI.
+        // Secret, because reports end up in the logs of CI.
         let is_secret = value.is_sensitive()
             || [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE].contains(name);
         let shown = if is_secret { "(not shown)".to_owned() } else { legible(value.as_bytes()) };
@@ -200,7 +200,7 @@ fn show_fields(side: char, fields: &HeaderMap, log: &mut Vec<String>) {
     }
 }
 
-/// Writes bytes as text, and cuts it off where it gets long.
+/// Returns bytes as text, cut off where it gets long.
 fn legible(bytes: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(bytes)
         .chars()
@@ -212,5 +212,5 @@ fn legible(bytes: &[u8]) -> String {
     }
 }
 
-/// Characters of a field value that are shown.
+/// How many characters of a field value are shown.
 const MOST_SHOWN: usize = 120;

@@ -16,8 +16,7 @@ use crate::{answer::Answer, content::Content, timeout::within};
 
 /// Sends requests to a service.
 pub(crate) trait Target {
-    /// Sends a request, and reads what is answered; an error says why there is no
-    /// answer.
+    /// Sends a request, and reads the answer; an error says why there is none.
     fn send(
         &mut self,
         request: Request<Content>,
@@ -28,9 +27,9 @@ pub(crate) trait Target {
 /// How an answer is read.
 #[derive(Clone, Copy)]
 pub(crate) struct ReadLimits {
-    /// How long the head, and then the content, is waited for.
+    /// How long to wait for the head, and then for the content.
     pub(crate) timeout: Duration,
-    /// Successful answers may have no end, and their content is not read.
+    /// Successful answers may have no end, so their content is not read.
     pub(crate) may_be_endless: bool,
 }
 

@@ -1,4 +1,4 @@
-//! How long an answer is waited for, on any runtime or none.
+//! Limits how long to wait for an answer, on any runtime or none.
 
 use std::{
     future::{poll_fn, Future},
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-/// Waits for `future` no longer than `timeout`; `None`: it did not end in that time.
+/// Waits for `future` no longer than `timeout`; `None` if it takes longer.
 pub(crate) async fn within<T>(timeout: Duration, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut timer = None;
@@ -25,10 +25,10 @@ pub(crate) async fn within<T>(timeout: Duration, future: impl Future<Output = T>
     .await
 }
 
-/// A thread that sleeps, and wakes the task in the end.
+/// A thread that sleeps, and wakes the task at the end.
 ///
-/// Deliberately no timer of a runtime: tests run on many runtimes, on some without
-/// timers, and with time standing still.
+/// Deliberately not a timer of the runtime: tests run on many runtimes, some of them
+/// without timers, or with paused time.
 struct ThreadTimer {
     signal: Arc<Mutex<Signal>>,
     /// The thread ends early when this is dropped.
@@ -55,7 +55,7 @@ impl ThreadTimer {
                 }
             }
         };
-        // Where there are no threads, nothing ends the wait.
+        // On a platform without threads, nothing ends the wait.
         drop(thread::Builder::new().name("timeout".to_owned()).spawn(sleep));
         Self { signal, _thread: sender }
     }

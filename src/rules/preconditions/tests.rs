@@ -137,8 +137,8 @@ fn if_range_wants_the_very_same_representation() {
         assert!(!asked.allows_range(&Representation::Unknown, date(10)));
     }
 
-    // A given date is weak in the second that it names: the content may change again within
-    // it.
+    // A given date is weak in the second that it names: the content may change again
+    // within it.
     let asked = preconditions(&[(IF_RANGE, two)]);
     assert!(!asked.allows_range(&dated(date(2).into()).into(), date(2)));
     assert!(asked.allows_range(&dated(date(2).into()).into(), date(2).next_second()));

@@ -13,7 +13,7 @@ fn negotiated(media_type: &'static str) -> HeaderMap {
     lines.map(|(name, value)| (name, HeaderValue::from_static(value))).into_iter().collect()
 }
 
-/// Learns `frames` twice, so that they are kept.
+/// Inserts `frames` twice, so that they are kept.
 fn learned(
     cache: &ContentCache,
     key: u64,
@@ -26,7 +26,7 @@ fn learned(
     cache.get(key).unwrap()
 }
 
-/// Has content seen, as the layer does, and says whether it was known.
+/// Looks content up and inserts it, as the layer does; returns how it was found.
 fn see(cache: &ContentCache, key: u64, frames: &Texts) -> Option<Match> {
     let previous = cache.get(key);
     let same =
@@ -61,7 +61,7 @@ fn frames(texts: &[&str]) -> Texts {
 }
 
 #[test]
-fn only_the_same_octets_with_the_same_fields_are_the_same() {
+fn only_the_same_bytes_with_the_same_fields_are_the_same() {
     let cache = ContentCache::new(16 * MEBI);
     let none = None;
     let content = frames(&["abcdef"]);
@@ -120,7 +120,7 @@ fn content_is_kept_from_the_second_sight_on_and_shared_only_if_it_stays() {
     see(&cache, 1, &part);
     assert!(!lies_in(&cache.get(1).unwrap(), &large), "the place may have been used again");
     assert_eq!(see(&cache, 1, &part), Some(Match::EqualBytes));
-    assert!(lies_in(&cache.get(1).unwrap(), &large), "somebody keeps it");
+    assert!(lies_in(&cache.get(1).unwrap(), &large), "the application keeps it");
     assert_eq!(see(&cache, 1, &part), Some(Match::SameBuffer));
     let moved =
         Texts::of([Bytes::from(vec![b'x'; SHARED / 2]), Bytes::from(vec![b'x'; SHARED / 2])]);
@@ -132,7 +132,7 @@ fn content_is_kept_from_the_second_sight_on_and_shared_only_if_it_stays() {
     let other = Texts::of([elsewhere.slice(..SHARED)]);
     for (key, case, sights) in [
         (2, "a small part of a large buffer", [&small, &small]),
-        (3, "nobody else holds it", [&alone, &alone]),
+        (3, "the application does not keep it", [&alone, &alone]),
         (4, "it does not stay where it is", [&part, &other]),
     ] {
         for texts in sights.into_iter().cycle().take(6) {
@@ -162,7 +162,7 @@ fn what_would_take_long_to_compare_is_known_by_its_place_alone() {
     let compare = |content: &Texts| remembered.compare(AT_ONCE as u64 + 1, None, content.all());
     assert_eq!(compare(&Texts::of([kept])), Some(Match::SameBuffer));
     assert_eq!(compare(&moved), None);
-    assert!(learned(&cache, 2, &moved, None).content.is_none(), "nobody else holds it");
+    assert!(learned(&cache, 2, &moved, None).content.is_none(), "the application does not keep it");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn nothing_holds_the_buffer_that_a_head_came_in() {
 fn few_buffers_are_held_of_content_that_was_sent_twice() {
     let cache = ContentCache::new(16 * MEBI);
     // As a connection to an upstream has them: each holds more than the content, and
-    // somebody else has it too.
+    // the connection keeps it, too.
     let buffers: Vec<_> = (0..200).map(|_| Bytes::from(vec![b'x'; MEBI])).collect();
     for (buffer, key) in buffers.iter().zip(1..) {
         for _ in 0..2 {

@@ -185,8 +185,8 @@ fn rule_3_a_date_is_believed_if_it_cannot_have_stood_for_other_content() {
         let is_kept = expected == Some(given);
         assert_eq!(date.last_modified == SentDate::AsGiven, is_kept, "{given}: {why}");
     }
-    // With an entry, a date from before the start is a rollback, or a file that was moved
-    // here.
+    // With an entry, a date from before the start is a rollback, or a file that was
+    // moved here.
     let seen = Seen::new();
     assert_eq!(seen.sends(10, both(1, -5)), Some(-5));
     for (now, tag, given) in [(20, 2, -90), (30, 1, -5)] {
@@ -380,7 +380,8 @@ fn a_date_proves_unchanged_by_equality_and_changed_only_by_the_handlers_word() {
             );
         }
     }
-    // A handler that touches its file: what was sent with this content is no older version.
+    // A handler that touches its file: what was sent with this content is no older
+    // version.
     let memory = Seen::new();
     memory.observe(20, both(1, -50));
     let date = memory.observe(30, both(1, -40));

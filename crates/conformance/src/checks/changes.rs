@@ -82,7 +82,7 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// Says of a change that cannot be seen that there is nothing to check.
+/// If the change cannot be seen, there is nothing to check.
 fn changed(before: &Answer, after: &Answer) -> Result<(), Fault> {
     if after.differs_from(before) {
         Ok(())

@@ -150,7 +150,7 @@ fn since(name: HeaderName, date: HttpDate, expect: Expect) -> Step {
     Step::get(expect).with(name, date)
 }
 
-/// Steps with values that are no dates, but would decide the other way if they were
+/// Returns steps with values that are not dates, but would decide the other way if
 /// taken for one.
 fn invalid(name: &HeaderName, date: HttpDate, seconds: i64) -> Result<Vec<Step>, Why> {
     let date = seconds_after(date, seconds).to_string();
@@ -178,8 +178,7 @@ fn iso(date: &str) -> String {
     format!("{year}-{number:02}-{day}T{time}Z")
 }
 
-/// Writes a date in the form of RFC 850 and in that of `asctime`, as far as they say
-/// the same.
+/// Writes a date in the forms of RFC 850 and `asctime`, where they can say the same.
 pub(super) fn old_forms(date: HttpDate) -> Vec<String> {
     let imf = date.to_string();
     let [weekday, day, month, year, time] = words(&imf);

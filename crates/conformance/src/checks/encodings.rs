@@ -70,7 +70,7 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// Steps for the plain content, then for each encoding.
+/// Returns steps for the plain content, then for each encoding.
 fn each(baseline: &Baseline, expect: Expect) -> Result<Vec<Step>, Why> {
     baseline.encoded()?;
     let plain = Step::get(anything).with(ACCEPT_ENCODING, HeaderValue::from_static("identity"));

@@ -38,8 +38,8 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// Steps for the error with preconditions that would decide, and with the error's own
-/// validators.
+/// Returns steps for the error with preconditions that would decide, and with the
+/// error's own validators.
 fn steps(
     baseline: &Baseline,
     fields: [(http::HeaderName, &'static str); 2],

@@ -101,7 +101,8 @@ fn only(value: &HeaderValue, expect: Expect) -> Step {
     Step::get(expect).with(IF_MATCH, value.clone())
 }
 
-/// Sends the current tag, weak; a tag that is weak by itself must not match either.
+/// Sends the current tag as a weak one. A tag that is weak anyway must not match,
+/// either.
 fn weak(baseline: &Baseline) -> Result<Vec<Step>, Why> {
     Ok(vec![only(&baseline.tag()?.into_weak().into(), refused)])
 }

@@ -155,7 +155,7 @@ pub(super) fn other_strength(tag: &EntityTag) -> HeaderValue {
     value(&[prefix, tag.opaque(), b"\""])
 }
 
-/// Returns the current tag.
+/// Returns the current tag, for checks that only need to know that there is one.
 pub(super) fn current(baseline: &Baseline) -> Result<HeaderValue, Why> {
     baseline.tag().map(HeaderValue::from)
 }

@@ -80,13 +80,13 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// Steps without, then with a precondition that should bring a 304.
+/// Returns steps without, then with a precondition that should be answered with 304.
 fn after_plain(baseline: &Baseline, expect: Expect) -> Result<Vec<Step>, Why> {
     let (name, value) = baseline.revalidation()?;
     Ok(vec![Step::get(anything), Step::get(expect).with(name, value)])
 }
 
-/// Returns the 200 that the 304 was sent in place of.
+/// Returns the 200 that the 304 replaces.
 fn replaced<'a>(before: &'a [Answer], seen: &Answer) -> Result<&'a Answer, Fault> {
     match before.last() {
         Some(plain) if seen.status() == StatusCode::NOT_MODIFIED => Ok(plain),
@@ -122,8 +122,8 @@ fn keeps_fields(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fa
     }
 }
 
-/// Returns what a field says, over all its lines; of the members of a list in lower
-/// case and without what comes behind `=`: ages count down.
+/// Returns what a field says, over all its lines. Members of a list are in lower case
+/// and without what follows `=`, because ages count down.
 fn said(headers: &HeaderMap, name: &HeaderName) -> BTreeSet<String> {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     if *name != header::CACHE_CONTROL && *name != header::VARY {
@@ -191,12 +191,12 @@ fn keeps_others(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fa
     )
 }
 
-/// Returns true for a Last-Modified beside an ETag: the tag says it all.
+/// Returns true for a Last-Modified beside an ETag, which is enough.
 fn is_date(plain: &Answer, name: &HeaderName) -> bool {
     *name == LAST_MODIFIED && plain.has(ETAG)
 }
 
-/// Names what was lost or is too much.
+/// Names the fields that were lost or are too many.
 fn named(
     names: impl Iterator<Item = impl ToString + AsHeaderName>,
     wanted: &str,
@@ -218,7 +218,7 @@ const METADATA: [HeaderName; 6] = [
     header::TRAILER,
 ];
 
-/// What another check looks after.
+/// Fields that another check covers.
 const KEPT: [HeaderName; 6] = [
     header::CACHE_CONTROL,
     header::CONTENT_LOCATION,
@@ -228,7 +228,7 @@ const KEPT: [HeaderName; 6] = [
     header::VARY,
 ];
 
-/// What describes the content, the connection or the copy, and says nothing on a 304.
+/// Fields that describe the content, the connection or the copy, not the 304.
 const MAY_GO: [&str; 10] = [
     "accept-ranges",
     "age",

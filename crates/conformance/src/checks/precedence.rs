@@ -47,7 +47,7 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.3",
         severity: Must,
         claim: "If-None-Match switches If-Modified-Since off even if it cannot be read.",
-        hint: "Step whether the field is present, not whether it could be read.",
+        hint: "Ask whether the field is present, not whether it could be read.",
         needs: &["precedence/tag-over-date"],
         steps: |baseline| {
             let date = baseline.date()?;

@@ -158,7 +158,7 @@ fn is_not_in_future(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fau
 
 fn has_same_validators(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let Some(before) = before.last() else { return Ok(()) };
-    // One that comes or goes is no other: the first second of a date is over.
+    // A date that appears is not another one: its first second is over.
     let differ = |one: Option<HttpDate>, other: Option<HttpDate>| {
         one.is_some() && other != one && other.is_some()
     };

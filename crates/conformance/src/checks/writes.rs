@@ -160,7 +160,7 @@ pub(super) const RULES: &[Rule] = &[
 
 const ANOTHER: HeaderValue = HeaderValue::from_static("\"another\"");
 
-/// Sends the write that was given, with one precondition.
+/// Returns the step that sends the user's write with one precondition.
 fn write(
     baseline: &Baseline,
     expect: Expect,
@@ -170,7 +170,7 @@ fn write(
     Ok(vec![Step::given(baseline.write()?, expect).with(name, value)])
 }
 
-/// A write that the service does not know, under any precondition, tells nothing.
+/// If the service does not know the write at all, there is nothing to check.
 fn is_served(seen: &Answer) -> Result<(), Fault> {
     match seen.status() {
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
@@ -207,7 +207,7 @@ fn is_refused(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     }
 }
 
-/// Compares by tag where there is one: content may differ and mean the same.
+/// Compares by tag where there is one: content may differ without a change.
 fn is_unchanged(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let Some(plain) = before.first() else { return Ok(()) };
     let is_same = match (plain.tag(), seen.tag()) {

@@ -221,8 +221,8 @@ impl Model {
 
     fn step(&mut self) {
         let resource = self.random.below(self.requests.len() as u64);
-        // What a request asks for, and which Accept it sends: one resource does not depend on
-        // it.
+        // What a request asks for, and which Accept it sends: one resource does not
+        // depend on it.
         let accept = if self.world.varies { self.random.below(3) as usize } else { 0 };
         let name = (resource, if resource == 0 { 0 } else { accept });
         match self.random.below(24) {
@@ -242,7 +242,8 @@ impl Model {
             9 if self.world.restarts && self.random.one_in(4) => {
                 self.process += 1;
                 self.sent.clear();
-                // A clock that is set back over a restart is beyond what anything here can know.
+                // A clock that is set back over a restart is beyond what anything here
+                // can know.
                 self.now = self.now.max(self.latest);
                 self.inner = Dates::with_buckets(1, at(self.now));
                 self.outer = Dates::with_buckets(1, at(self.now));
@@ -328,7 +329,8 @@ impl Model {
         let request = self.requests[name.0 as usize][accept];
         let mut date = self.inner.observe(&request, seen, || now);
         if self.world.stacked {
-            // What the inner layer generated is marked, and does not count as the handler's.
+            // What the inner layer generated is marked, and does not count as the
+            // handler's.
             if date.last_modified != SentDate::AsGiven {
                 seen.given = None;
             }
@@ -362,7 +364,8 @@ impl Model {
                 self.ask(which, answer, &date, kind == ResponseKind::Content);
             }
         }
-        // A 304 of the inner service is no new copy: the client holds that content already.
+        // A 304 of the inner service is no new copy: the client holds that content
+        // already.
         if is_content {
             let received = self.now + if self.world.receipts { self.below(3) - 1 } else { 0 };
             self.copies.push(Copy {
@@ -437,13 +440,13 @@ impl Model {
         let is_other_process = copy.process != self.process;
         let is_forgotten = is_other_process || self.world.forgets || self.world.varies;
         let is_handlers = has_given(content.id, asked);
-        // One date of the handler's for two contents. But where both changed in the second of
-        // their date, and the first was sent in it, nothing excuses it.
+        // One date of the handler's for two contents. But where both changed in the
+        // second of their date, and the first was sent in it, nothing excuses it.
         let is_shared = is_handlers && has_given(copy.content, asked) && asked < copy.sent;
         // Content without a tag has the name that the handler's date gives it.
         let has_no_tag = self.world.untagged && (content.id % 4 < 2 || copy.content % 4 < 2);
-        // A date that the handler gave when it was old enough to be a name, or that means
-        // nothing.
+        // A date that the handler gave when it was old enough to be a name, or that
+        // means nothing.
         let is_old = |date: i64, last: i64| date + 2 <= last || self.world.mtimes == Mtimes::Random;
         let mut old = self
             .gave
