@@ -7,7 +7,7 @@
 //! | `learned_tags` | 16,384 tags | least used, likewise |
 //! | `inner_validators` | 8,192 resources of 4 variants | least used, likewise |
 //! | `unfinished` | 1,024 contents | last part sent longest ago |
-//! | `text_cache` | 64 dates and 64 lengths a thread | replaced by the next in its place |
+//! | `text_cache` | 64 dates and lengths a thread | replaced by the next in its place |
 //!
 //! Nothing here waits, reads a clock, or depends on Tower: time is an argument.
 

@@ -22,8 +22,7 @@ use crate::{
     validators::{ineligible, Digest, ResponseFields},
 };
 
-/// What the inner service says of its content, by which the tag of that content is
-/// looked up.
+/// What the inner service says about its content, to look up the tag of that content.
 #[derive(Debug)]
 pub(super) struct LearnableContent {
     /// The resource and variant.

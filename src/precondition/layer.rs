@@ -180,7 +180,9 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// # use tower_conditional::{PreconditionLayer, Representation};
     /// use http::{Response, StatusCode};
     ///
-    /// # let state = |_: &http::request::Parts| async { Err::<Representation, _>("no connection") };
+    /// # let state = |_: &http::request::Parts| async {
+    /// #     Err::<Representation, _>("no connection")
+    /// # };
     /// let layer = PreconditionLayer::new(state).on_error(|error| {
     ///     let mut response = Response::new(format!("try again: {error}"));
     ///     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;

@@ -220,12 +220,10 @@ impl Preconditions {
     ///
     /// ```
     /// use http::{header::IF_RANGE, HeaderMap};
-    /// use tower_conditional::{
-    ///     EntityTag, HttpDate, Preconditions, Representation, Validators,
-    /// };
+    /// use tower_conditional::{EntityTag, HttpDate, Preconditions, Representation};
     ///
     /// let now = HttpDate::try_from(std::time::SystemTime::now()).unwrap();
-    /// let current = Representation::Exists(Validators::from(EntityTag::strong("v2")?));
+    /// let current = Representation::from(EntityTag::strong("v2")?);
     /// let mut headers = HeaderMap::new();
     /// headers.insert(IF_RANGE, "\"v1\"".parse().unwrap());
     /// assert!(!Preconditions::from_headers(&headers).allows_range(&current, now));

@@ -53,7 +53,7 @@ impl ContentCache {
             .estimated_items_capacity(ITEMS)
             .weight_capacity(bytes.try_into().unwrap_or(u64::MAX))
             .build()
-            .expect("all that it asks for is set");
+            .expect("all options are set");
         let cache = Cache::with_options(
             options,
             Weight,

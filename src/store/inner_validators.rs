@@ -63,7 +63,7 @@ impl Default for InnerValidators {
             .estimated_items_capacity(RESOURCES)
             .weight_capacity(RESOURCES as u64)
             .build()
-            .expect("all that it asks for is set");
+            .expect("all options are set");
         let hasher = BuildHasherDefault::default();
         let lifecycle = DefaultLifecycle::default();
         Self { cache: Cache::with_options(options, UnitWeighter, hasher, lifecycle) }

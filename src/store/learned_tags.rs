@@ -43,7 +43,7 @@ impl Default for LearnedTags {
             .estimated_items_capacity(ENTRIES)
             .weight_capacity(ENTRIES as u64)
             .build()
-            .expect("all that it asks for is set");
+            .expect("all options are set");
         let hasher = BuildHasherDefault::default();
         let lifecycle = DefaultLifecycle::default();
         Self { cache: Cache::with_options(options, UnitWeighter, hasher, lifecycle) }

@@ -179,9 +179,10 @@ impl<'a> Check<'a> {
     /// # let read = |State(visits): State<Arc<AtomicUsize>>| async move {
     /// #     visits.load(Ordering::Relaxed).to_string()
     /// # };
-    /// # let app = Router::new().route("/visits", get(read)).with_state(visits.clone());
+    /// # let app = Router::new().route("/visits", get(read));
+    /// # let app = app.with_state(visits.clone());
     /// # let app = app.layer(ConditionalLayer::new());
-    /// let check = tower_conditional_conformance::check(app, "/visits").changes(async || {
+    /// let check = check(app, "/visits").changes(async || {
     ///     visits.fetch_add(1, Ordering::Relaxed);
     /// });
     /// check.await.assert_ok();

@@ -67,8 +67,8 @@ impl Report {
     /// # async fn read(report: tower_conditional_conformance::Report) {
     /// use tower_conditional_conformance::Verdict;
     ///
-    /// let passed =
-    ///     report.iter().filter(|finding| *finding.verdict() == Verdict::Passed).count();
+    /// let passed = report.iter().filter(|finding| *finding.verdict() == Verdict::Passed);
+    /// println!("{} checks passed", passed.count());
     /// # }
     /// ```
     pub fn iter(&self) -> std::slice::Iter<'_, Finding> {

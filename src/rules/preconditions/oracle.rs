@@ -1,8 +1,8 @@
 //! The rules again, naively, and what to try them with: strings and numbers, no code
 //! shared with what is tested.
 //!
-//! Whoever includes this has a function `date`, which makes a date of a number of days,
-//! and the names imported below.
+//! A module that includes this file needs a function `date`, which makes a date from a
+//! number of days, and the names imported below.
 
 use super::{date, Decision, EntityTag, LastModified, Representation, Validators};
 

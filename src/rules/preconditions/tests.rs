@@ -142,7 +142,7 @@ fn if_range_wants_the_very_same_representation() {
     let asked = preconditions(&[(IF_RANGE, two)]);
     assert!(!asked.allows_range(&dated(date(2).into()).into(), date(2)));
     assert!(asked.allows_range(&dated(date(2).into()).into(), date(2).next_second()));
-    // Two lines are no value; no line asks for nothing.
+    // Two lines are not a value. Without a line, there is no condition.
     let twice = preconditions(&[(IF_RANGE, "\"a\"".to_owned()), (IF_RANGE, "\"a\"".to_owned())]);
     assert!(!twice.allows_range(&tag("\"a\"").into(), date(10)));
     assert!(preconditions(&[]).allows_range(&Representation::Unknown, date(10)));
