@@ -19,7 +19,7 @@ pub use self::response_body::ResponseBody;
 pub(crate) use self::{
     budget::Budget,
     buffer::{Buffer, Content, Overflow},
-    frame_hasher::{FrameHasher, OnComplete, Size},
+    frame_hasher::{DynTagHasher, FrameHasher, OnComplete, Size},
     frame_slicer::FrameSlicer,
     response_body::Replay,
 };

@@ -1,12 +1,13 @@
 //! `ConditionalLayer`: validators found in the response, preconditions evaluated after
 //! the handler ran.
 
+mod body_plan;
 mod config;
 mod future;
 mod last_modified;
 mod layer;
 mod learning;
-mod plan;
+
 mod ranges;
 mod read_ahead;
 mod request;

@@ -4,7 +4,7 @@ mod forward;
 mod known;
 mod rejection;
 mod report;
-mod respond;
+mod response_head;
 
 use http::request;
 
@@ -13,9 +13,10 @@ pub(crate) use self::{
     forward::{read_preconditions, Forward, WithheldDates},
     known::{KnownValidators, Probe, Target},
     report::Reporter,
-    respond::{
+    response_head::{
         accepts_coding, apply_decision, insert_etag, insert_last_modified, insert_no_cache,
-        insert_validators, pass_on, refuse_part, reject, remove_last_modified, vary_by,
+        insert_validators, pass_on, precondition_failed, refuse_part, reject, remove_last_modified,
+        vary_by,
     },
 };
 

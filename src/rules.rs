@@ -24,7 +24,7 @@ pub(crate) use self::{
     list::{members, trim_ows},
     method::{ignores_preconditions, is_query, is_read, is_write},
     preconditions::{Current, State},
-    range::{complete_length, ByteRange},
+    range::{complete_length, content_range, ByteRange},
     retained_fields::{retain_for_not_modified, retain_for_precondition_failed},
     single_field::{single_line, SingleField},
     trailers::TakesTrailers,

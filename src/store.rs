@@ -1,20 +1,30 @@
 //! What a layer remembers from one response to the next, in bounded memory.
 //!
+//! | memory | bound | what is evicted first |
+//! |---|---|---|
+//! | `dates` | 65,536 entries in buckets of 8, 2 MiB | what was sent longest ago in its bucket |
+//! | `content_cache` | the setting, 16 MiB | what was least used (S3-FIFO of `quick_cache`) |
+//! | `learned_tags` | 16,384 tags | what was least used, likewise |
+//! | `inner_validators` | 8,192 resources of 4 variants | what was least used, likewise |
+//! | `unfinished` | 1,024 contents | the one whose last part was sent longest ago |
+//!
 //! Nothing here waits for anything, reads a clock or knows of Tower; time is an
 //! argument.
 
 mod content_cache;
-mod date_text;
 mod dates;
 mod inner_validators;
 mod learned_tags;
 mod resource_key;
+mod text_cache;
+mod unfinished;
 
 pub(crate) use self::{
     content_cache::{CachedContent, ContentCache, ContentTag, Frames, HashedTag},
-    date_text::date_text,
     dates::{DateOfResponse, Dates, Observation, ResponseKind, SentDate},
     inner_validators::{InnerValidator, InnerValidators},
     learned_tags::{fingerprint, LearnedTags},
     resource_key::{path, Fields, Key, KeyFn, KeyReader, Keys, Name, RequestKey},
+    text_cache::{date_text, length_text},
+    unfinished::Unfinished,
 };

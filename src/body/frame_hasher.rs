@@ -59,11 +59,13 @@ pub(crate) enum OnComplete {
     Trailer {
         weak: bool,
     },
+    /// Keep the hash until the next part comes.
+    Continue(Box<dyn FnOnce(Box<dyn DynTagHasher>) + Send + Sync>),
     Done,
 }
 
 /// A digest of whatever kind, with the fields of the response that are part of its tag.
-trait DynTagHasher: Send + Sync {
+pub(crate) trait DynTagHasher: Send + Sync {
     fn update(&mut self, bytes: &[u8]);
     fn tag(self: Box<Self>) -> EntityTag;
 }
@@ -112,7 +114,17 @@ impl FrameHasher {
         then: OnComplete,
         counters: Arc<Counters>,
     ) -> Self {
-        let hashing: Box<dyn DynTagHasher> = Box::new(TagHasher { digest: D::default(), variant });
+        let hashing = Box::new(TagHasher { digest: D::default(), variant });
+        Self::resume(hashing, size, then, counters)
+    }
+
+    /// Goes on with the hash of the parts before.
+    pub(crate) fn resume(
+        hashing: Box<dyn DynTagHasher>,
+        size: Size,
+        then: OnComplete,
+        counters: Arc<Counters>,
+    ) -> Self {
         Self { hashing: Some(hashing), size, hashed: 0, held: None, is_over: false, then, counters }
     }
 
@@ -189,10 +201,17 @@ impl FrameHasher {
     fn finish(&mut self) -> Option<EntityTag> {
         let Size { exact, least } = self.size;
         let is_whole = self.hashed >= least && exact.is_none_or(|exact| exact == self.hashed);
-        let hashing = self.hashing.take().filter(|_| is_whole)?;
+        let hashing = self.hashing.take()?;
+        if !is_whole {
+            return None;
+        }
         match std::mem::replace(&mut self.then, OnComplete::Done) {
             OnComplete::Learn(learn) => {
                 learn(hashing.tag());
+                None
+            }
+            OnComplete::Continue(keep) => {
+                keep(hashing);
                 None
             }
             OnComplete::Trailer { weak: true } => Some(hashing.tag().into_weak()),

@@ -8,11 +8,11 @@ use std::{
 
 use super::wait::Timer;
 use crate::{
-    body::Budget,
+    body::{Budget, DynTagHasher},
     clock::{self, Clock},
     exchange::{Reporter, RequestPredicate},
     rules::HttpDate,
-    store::{ContentCache, Dates, InnerValidators, KeyFn, Keys, LearnedTags},
+    store::{ContentCache, Dates, InnerValidators, KeyFn, Keys, LearnedTags, Unfinished},
     validators::{generated_length, FreshnessPolicy, Predicate, Sha256},
 };
 
@@ -36,6 +36,8 @@ pub(super) struct Config {
     pub(super) keys: Arc<Keys>,
     /// Empty until the first date, where none is generated.
     pub(super) dates: Arc<OnceLock<Dates>>,
+    /// Hashes of content that is learned part by part.
+    pub(super) unfinished: Arc<Unfinished<Box<dyn DynTagHasher>>>,
     /// The bytes of responses that are read ahead, all together.
     pub(super) budget: Arc<Budget>,
     pub(super) inner_validators: Arc<InnerValidators>,
@@ -71,6 +73,7 @@ impl Default for Config {
             clock: Arc::new(clock::system_time),
             keys: Arc::new(Keys::new()),
             dates: Arc::new(OnceLock::from(Dates::new(clock::now()))),
+            unfinished: Arc::default(),
             budget: Arc::new(Budget::new(64 << 20)),
             inner_validators: Arc::default(),
             forwarded: ForwardedFields::Tags,

@@ -4,25 +4,26 @@
 use std::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     sync::Arc,
     task::{ready, Context, Poll},
 };
 
-use http::{Response, StatusCode};
+use http::{response, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{
-    config::Config, plan::BodyPlan, read_ahead::ReadAhead, request::RequestContext,
-    respond::ResponseContext,
+    body_plan::BodyPlan, config::Config, learning::LearnableContent, read_ahead::ReadAhead,
+    request::RequestContext, respond::ResponseContext,
 };
 use crate::{
     body::ResponseBody,
-    exchange::pass_on,
+    exchange::precondition_failed,
     outcome::{Outcome, Reason},
     store::ContentTag,
-    validators::{tag, Digest, Sha256},
+    validators::{tag, Digest, ResponseFields, Sha256},
     POLLED_AGAIN,
 };
 
@@ -57,8 +58,8 @@ pub(super) enum ResponseState<B, D> {
     Rejected(Arc<Config>),
     /// It is sent as it is, and this is why.
     Skipped(Reason, Arc<Config>),
-    /// It will be evaluated by this; `None` once it was.
-    Waiting(Option<RequestContext>),
+    /// It will be evaluated by this.
+    Waiting(RequestContext),
     /// Its content is being read; `None` once it was. In a box, so that the many
     /// futures that never wait stay small.
     Reading(Option<Box<PendingResponse<B, D>>>),
@@ -66,7 +67,10 @@ pub(super) enum ResponseState<B, D> {
 
 /// A response that waits for its content.
 pub(super) struct PendingResponse<B, D> {
-    context: ResponseContext,
+    request: RequestContext,
+    head: response::Parts,
+    fields: ResponseFields,
+    learnable: Option<Box<LearnableContent>>,
     read_ahead: ReadAhead<B, D>,
 }
 
@@ -84,62 +88,89 @@ where
             |cx: &mut Context<'_>| future.as_mut().as_pin_mut().expect(POLLED_AGAIN).poll(cx);
         match state {
             ResponseState::Rejected(config) => {
-                let (mut head, ()) = Response::new(()).into_parts();
-                head.status = StatusCode::PRECONDITION_FAILED;
-                let body = ResponseBody::empty(Outcome::PreconditionFailed);
-                Poll::Ready(Ok(pass_on(head, body, &config.reporter)))
+                Poll::Ready(Ok(precondition_failed(&config.reporter)))
             }
             ResponseState::Skipped(reason, config) => {
-                let (head, body) = ready!(poll_inner(cx))?.into_parts();
-                let body = ResponseBody::inner(body, Outcome::LeftAlone(*reason));
-                Poll::Ready(Ok(pass_on(head, body, &config.reporter)))
+                let (mut head, body) = ready!(poll_inner(cx))?.into_parts();
+                let outcome = Outcome::LeftAlone(*reason);
+                config.reporter.report(outcome, head.status, &mut head.extensions);
+                Poll::Ready(Ok(Response::from_parts(head, ResponseBody::inner(body, outcome))))
             }
             ResponseState::Waiting(request) => {
-                let (head, body) = ready!(poll_inner(cx))?.into_parts();
-                let request = request.take().expect(POLLED_AGAIN);
-                let mut context = ResponseContext::new(request, head, &body);
-                let (tag, mut body) = match context.plan(&body) {
-                    BodyPlan::PassThrough(reason) | BodyPlan::Stream(reason) => {
-                        (Err(reason), ResponseBody::inner(body, Outcome::LeftAlone(reason)))
-                    }
-                    BodyPlan::UseLearnedTag(tag) => {
-                        let body = ResponseBody::inner(body, Outcome::Tagged);
-                        (Ok(ContentTag::Computed(tag)), body)
-                    }
-                    BodyPlan::Empty => {
-                        let ResponseContext { request, head, fields, .. } = &context;
-                        let tag = tag(D::default(), fields.is_negotiated, &head.headers);
-                        let tag = ContentTag::Computed(request.outgoing_tag(tag));
-                        (Ok(tag), ResponseBody::empty(Outcome::Tagged))
-                    }
-                    BodyPlan::ReadAhead(bytes) => {
-                        let mut read_ahead = ReadAhead::new(body, bytes, &context);
-                        match read_ahead.poll(cx, &context) {
-                            Poll::Ready(result) => read_ahead.finish(result, &context),
-                            // Most content is ready at once, and never gets here.
-                            Poll::Pending => {
-                                let pending = PendingResponse { context, read_ahead };
-                                *state = ResponseState::Reading(Some(Box::new(pending)));
-                                future.set(None);
-                                return Poll::Pending;
-                            }
+                let (mut head, body) = ready!(poll_inner(cx))?.into_parts();
+                let config = &request.config;
+                let fields = ResponseFields::read(&head.headers, &config.keys, || config.now());
+                let (mut learnable, head_ref) = (None, &mut head);
+                let mut context = ResponseContext {
+                    request,
+                    head: head_ref,
+                    fields: &fields,
+                    learnable: &mut learnable,
+                };
+                *context.learnable = LearnableContent::of(&context, &body);
+                let (tag, mut body) = match context.start::<D, B>(cx, body) {
+                    Ok(ready) => ready,
+                    // Most content is ready at once, and never gets here.
+                    Err(read_ahead) => {
+                        if let ResponseState::Waiting(request) =
+                            mem::replace(state, ResponseState::Reading(None))
+                        {
+                            let pending =
+                                PendingResponse { request, head, fields, learnable, read_ahead };
+                            *state = ResponseState::Reading(Some(Box::new(pending)));
                         }
+                        future.set(None);
+                        return Poll::Pending;
                     }
                 };
                 context.respond::<D, B>(tag, &mut body);
-                Poll::Ready(Ok(Response::from_parts(context.head, body)))
+                Poll::Ready(Ok(Response::from_parts(head, body)))
             }
             ResponseState::Reading(pending) => {
-                let PendingResponse { context, read_ahead } =
+                let PendingResponse { request, head, fields, learnable, read_ahead } =
                     &mut **pending.as_mut().expect(POLLED_AGAIN);
-                let result = ready!(read_ahead.poll(cx, context));
-                let PendingResponse { mut context, mut read_ahead } =
-                    *pending.take().expect(POLLED_AGAIN);
+                let mut context = ResponseContext { request, head, fields, learnable };
+                let result = ready!(read_ahead.poll(cx, &context));
                 let (tag, mut body) = read_ahead.finish(result, &context);
                 context.respond::<D, B>(tag, &mut body);
-                Poll::Ready(Ok(Response::from_parts(context.head, body)))
+                let PendingResponse { head, .. } = *pending.take().expect(POLLED_AGAIN);
+                Poll::Ready(Ok(Response::from_parts(head, body)))
             }
         }
+    }
+}
+
+/// The tag of content, or why there is none, and the body to send.
+type Tagged<B> = (Result<ContentTag, Reason>, ResponseBody<B>);
+
+impl ResponseContext<'_> {
+    /// Reads the content if it may be tagged; `Err` if it is not ready.
+    #[inline(always)]
+    fn start<D: Digest, B: Body>(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: B,
+    ) -> Result<Tagged<B>, ReadAhead<B, D>> {
+        Ok(match self.plan(&body) {
+            BodyPlan::PassThrough(reason) | BodyPlan::Stream(reason) => {
+                (Err(reason), ResponseBody::inner(body, Outcome::LeftAlone(reason)))
+            }
+            BodyPlan::UseLearnedTag(tag) => {
+                (Ok(ContentTag::Computed(tag)), ResponseBody::inner(body, Outcome::Tagged))
+            }
+            BodyPlan::Empty => {
+                let tag = tag(D::default(), self.fields.is_negotiated, &self.head.headers);
+                let tag = ContentTag::Computed(self.request.outgoing_tag(tag));
+                (Ok(tag), ResponseBody::empty(Outcome::Tagged))
+            }
+            BodyPlan::ReadAhead(bytes) => {
+                let mut read_ahead = ReadAhead::new(body, bytes, self);
+                match read_ahead.poll(cx, self) {
+                    Poll::Ready(result) => read_ahead.finish(result, self),
+                    Poll::Pending => return Err(read_ahead),
+                }
+            }
+        })
     }
 }
 

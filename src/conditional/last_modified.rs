@@ -10,7 +10,7 @@ use crate::{
     validators::FreshnessPolicy,
 };
 
-impl ResponseContext {
+impl ResponseContext<'_> {
     /// Returns what is done with the date of this response, and what a client's date
     /// proves about it.
     #[inline]
@@ -19,7 +19,7 @@ impl ResponseContext {
         tag: Option<&HashedTag>,
         may_generate: bool,
     ) -> DateOfResponse {
-        let (request, fields) = (&self.request, &self.fields);
+        let (request, fields) = (self.request, self.fields);
         let config = &*request.config;
         // What QUERY answers depends on more than its URI.
         if request.method == ReadMethod::Query {
@@ -49,7 +49,7 @@ impl ResponseContext {
 
     /// Returns true if a date may be generated for this response.
     pub(super) fn may_generate_date(&self, tag: Option<&HashedTag>, has_content: bool) -> bool {
-        let (request, fields) = (&self.request, &self.fields);
+        let (request, fields) = (self.request, self.fields);
         let config = &request.config;
         config.last_modified
             && self.head.status == StatusCode::OK
@@ -61,7 +61,7 @@ impl ResponseContext {
             && !matches!(fields.last_modified, SingleField::Invalid)
             // The layer that evaluates writes knows of no date, and would ignore one that comes
             // back.
-            && request.has_no_known_validators(&self.head)
+            && request.has_no_known_validators(self.head)
             && !(fields.is_silent && config.freshness == FreshnessPolicy::OmitLastModified)
     }
 
@@ -89,14 +89,15 @@ impl ResponseContext {
         if !(is_part || status == StatusCode::OK && self.fields.has_accept_ranges) {
             return;
         }
-        let (request, fields) = (&self.request, &self.fields);
+        let (request, fields) = (self.request, self.fields);
         let Some(variant) = fields.varied.and_then(|varied| request.key.variant(varied)) else {
             return;
         };
         let strong = |tag: &EntityTag| (!tag.is_weak()).then(|| HeaderValue::from(tag));
         let inner = fields.etag.value().and_then(strong);
         // A tag of the layer's own says nothing to the inner service.
-        let sent = if inner.is_some() { tag.and_then(|tag| strong(&tag.tag)) } else { None };
+        let own = tag.and_then(|tag| strong(&tag.tag));
+        let (sent, generated) = if inner.is_some() { (own, None) } else { (None, own) };
         let given = fields.last_modified.value().copied();
         let length = match (is_part, &fields.content_length) {
             (true, _) => self.complete_length(),
@@ -104,15 +105,11 @@ impl ResponseContext {
             (false, _) => None,
         };
         let date = given.filter(|given| date.date() == Some(*given));
-        if sent.is_none() && date.is_none() {
-            // What is known is the validator of other content. A HEAD may be answered with less
-            // than the GET.
-            if !request.is_head() {
-                request.config.inner_validators.forget_variant(request.key.resource(), variant);
-            }
+        // A HEAD may be answered with less than the GET.
+        if request.is_head() && sent.is_none() && generated.is_none() && date.is_none() {
             return;
         }
-        let new = InnerValidator { variant, sent, inner, date, length };
+        let new = InnerValidator { variant, sent, inner, date, generated, length };
         request.config.inner_validators.note(request.key.resource(), new);
     }
 

@@ -17,7 +17,7 @@ use crate::{
     body::{FrameHasher, OnComplete, ResponseBody, Size},
     fields::append_field,
     outcome::Reason,
-    rules::{complete_length, EntityTag, SingleField, TakesTrailers},
+    rules::{complete_length, content_range, EntityTag, SingleField, TakesTrailers},
     store::{fingerprint, HashedTag, Key},
     validators::{ineligible, Digest, ResponseFields},
 };
@@ -40,12 +40,12 @@ impl LearnableContent {
     ///
     /// In a box, because few layers learn.
     #[inline]
-    pub(super) fn of(context: &ResponseContext, body: &impl Body) -> Option<Box<Self>> {
+    pub(super) fn of(context: &ResponseContext<'_>, body: &impl Body) -> Option<Box<Self>> {
         context.request.config.learned.as_ref()?;
         Self::read(context, body).map(Box::new)
     }
 
-    fn read(context: &ResponseContext, body: &impl Body) -> Option<Self> {
+    fn read(context: &ResponseContext<'_>, body: &impl Body) -> Option<Self> {
         let ResponseContext { request, head, fields, .. } = context;
         let config = &request.config;
         // An outer layer's validators stand for the representation, whatever its content.
@@ -126,9 +126,16 @@ impl LearnableContent {
         let store = move |tag| learned.insert(key, fingerprint, tag);
         self.is_settled.then(|| OnComplete::Learn(Box::new(store)))
     }
+
+    /// Returns what keeps the hash of the parts up to `next`, once they were sent.
+    fn keep_when_sent(&self, request: &RequestContext, next: u64) -> OnComplete {
+        let unfinished = Arc::clone(&request.config.unfinished);
+        let content = (self.key, self.fingerprint);
+        OnComplete::Continue(Box::new(move |hash| unfinished.keep(content, next, hash)))
+    }
 }
 
-impl ResponseContext {
+impl ResponseContext<'_> {
     /// Has content hashed while it is sent, if its tag can be learned or sent after it.
     pub(super) fn hash_while_sent<D: Digest, B: Body>(
         &mut self,
@@ -137,14 +144,19 @@ impl ResponseContext {
     ) {
         let takes_trailers = self.request.extras().takes_trailers;
         let is_wanted = self.learnable.is_some() || takes_trailers != TakesTrailers::Never;
-        if !is_wanted || self.request.is_head() || self.head.status != StatusCode::OK {
+        if !is_wanted || self.request.is_head() {
             return;
+        }
+        match self.head.status {
+            StatusCode::OK => {}
+            StatusCode::PARTIAL_CONTENT => return self.hash_part_while_sent::<D, B>(body),
+            _ => return,
         }
         let length = self.length(body);
         let is_unread =
             matches!(reason, Reason::TooLarge | Reason::TooManyFrames | Reason::NotReady);
         let learn =
-            self.learnable.as_ref().and_then(|learnable| learnable.store_when_sent(&self.request));
+            self.learnable.as_ref().and_then(|learnable| learnable.store_when_sent(self.request));
         let on_complete = match learn {
             Some(learn) => learn,
             None if is_unread && takes_trailers.allows(length) => {
@@ -158,5 +170,31 @@ impl ResponseContext {
         let size = Size { exact: length, least: body.size_hint().lower() };
         let counters = Arc::clone(&self.request.config.reporter.counters);
         body.hash(FrameHasher::new::<D>(variant, size, on_complete, counters));
+    }
+
+    /// Has a part hashed while it is sent, if it is the first, or follows the one before without a
+    /// gap: so the tag of a file is learned, too, that is only asked for in parts.
+    fn hash_part_while_sent<D: Digest, B: Body>(&mut self, body: &mut ResponseBody<B>) {
+        let (request, Some(learnable)) = (self.request, &*self.learnable) else { return };
+        let part = self.head.headers.get(CONTENT_RANGE).and_then(content_range);
+        let Some((range, length)) = part else { return };
+        let on_complete = if range.end == length {
+            learnable.store_when_sent(request)
+        } else {
+            learnable.is_settled.then(|| learnable.keep_when_sent(request, range.end))
+        };
+        let Some(on_complete) = on_complete else { return };
+        let bytes = range.end - range.start;
+        let size = Size { exact: Some(bytes), least: bytes };
+        let counters = Arc::clone(&request.config.reporter.counters);
+        let hasher = if range.start == 0 {
+            let variant = self.fields.is_negotiated.then(|| self.head.headers.clone());
+            FrameHasher::new::<D>(variant, size, on_complete, counters)
+        } else {
+            let content = (learnable.key, learnable.fingerprint);
+            let Some(hash) = request.config.unfinished.take(content, range.start) else { return };
+            FrameHasher::resume(hash, size, on_complete, counters)
+        };
+        body.hash(hasher);
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     rules::retain_for_precondition_failed,
 };
 
-impl ResponseContext {
+impl ResponseContext<'_> {
     /// Sends the part of the content that was asked for, and says that parts may be
     /// asked for (RFC 9110, sections 14 and 13.2.2, step 5).
     ///

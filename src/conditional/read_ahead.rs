@@ -60,7 +60,7 @@ pub(super) type ReadAheadResult<E> = Result<ContentTag, Box<Abandoned<E>>>;
 impl<B: Body, D: Digest> ReadAhead<B, D> {
     /// Starts to read a body, which should have so many bytes if that is known.
     #[inline(always)]
-    pub(super) fn new(body: B, bytes: Option<u64>, context: &ResponseContext) -> Self {
+    pub(super) fn new(body: B, bytes: Option<u64>, context: &ResponseContext<'_>) -> Self {
         let hint = body.size_hint();
         let buffer = Buffer::new(context.request.config.buffer_limit, bytes);
         let wait = BodyWait::default();
@@ -73,7 +73,7 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        context: &ResponseContext,
+        context: &ResponseContext<'_>,
     ) -> Poll<ReadAheadResult<B::Error>> {
         let ResponseContext { request, head, fields, .. } = context;
         let config = &request.config;
@@ -117,12 +117,12 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
     pub(super) fn finish(
         &mut self,
         result: ReadAheadResult<B::Error>,
-        context: &ResponseContext,
+        context: &ResponseContext<'_>,
     ) -> (Result<ContentTag, Reason>, ResponseBody<B>) {
         match result {
             Ok(tag) => {
-                if let Some(learnable) = &context.learnable {
-                    learnable.store(&context.request, &tag.tag);
+                if let Some(learnable) = &*context.learnable {
+                    learnable.store(context.request, &tag.tag);
                 }
                 let is_exact = self.hint.exact().is_some();
                 let content = self.buffer.take_content();
@@ -143,11 +143,11 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
-        context: &ResponseContext,
+        context: &ResponseContext<'_>,
     ) -> Poll<Result<(), Box<Abandoned<B::Error>>>> {
         let mut slice = PollBudget::new();
         // What evaluates a write must not depend on how busy the layer is.
-        let request = &context.request;
+        let request = context.request;
         let budget = if request.extras().is_probe { None } else { Some(&request.config.budget) };
         while let (Some(body), true) = (&mut self.body, slice.is_left()) {
             match body.as_mut().poll_frame(cx) {
@@ -209,9 +209,9 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
 }
 
 /// Returns the cache, and the key of this response in it.
-fn cache_entry(context: &ResponseContext) -> Option<(&ContentCache, u64)> {
+fn cache_entry<'a>(context: &ResponseContext<'a>) -> Option<(&'a ContentCache, u64)> {
     let cache = context.request.config.content_cache.as_deref()?;
-    Some((cache, context.request.content_key(&context.fields)?))
+    Some((cache, context.request.content_key(context.fields)?))
 }
 
 impl<D: Digest> HashProgress<D> {

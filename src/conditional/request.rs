@@ -10,7 +10,7 @@ use http::{
 
 use super::config::Config;
 use crate::{
-    exchange::{accepts_coding, Forward, KnownValidators, Probe, WithheldDates},
+    exchange::{Forward, KnownValidators, Probe, WithheldDates},
     fields::insert_field,
     outcome::Reason,
     rules::{
@@ -105,8 +105,9 @@ impl<'a> RequestHead<'a> {
         let Some(date) = preconditions.if_unmodified_since_date() else { return false };
         let dates = config.dates.get();
         config.last_modified
-            && self.serves_reads(config)
-            && dates.is_some_and(|dates| dates.may_have_generated(&request.key, date))
+            && dates.is_some_and(|dates| {
+                dates.may_have_generated(&request.key, date, || self.serves_reads(config))
+            })
     }
 
     /// Returns the validators that an outer layer knows for the representation.
@@ -144,6 +145,8 @@ pub(super) struct RequestContext {
     pub(super) method: ReadMethod,
     /// A coding may be put on the content by an outer layer or a proxy.
     pub(super) accepts_coding: bool,
+    /// There is a `Range`.
+    has_range: bool,
     /// The inner service was asked for a part that is bound to a validator.
     pub(super) is_part_bound: bool,
     /// In a box, because most requests have nothing of it, and all are moved about.
@@ -242,14 +245,13 @@ impl RequestContext {
             Method::HEAD => ReadMethod::Head,
             _ => ReadMethod::Query,
         };
-        // It is asked for only where a 304 may be sent.
-        let accepts_coding = !preconditions.is_empty() && accepts_coding(head.headers);
         Self {
             config: Arc::clone(config),
             preconditions,
             key: reader.key(name),
             method,
-            accepts_coding,
+            accepts_coding: reader.accepts_coding,
+            has_range: reader.has_range,
             is_part_bound: false,
             extras: RequestExtras::of(head, name, &reader, config),
         }
@@ -275,16 +277,19 @@ impl RequestContext {
     #[inline]
     pub(super) fn edit<B>(&mut self, request: &mut Request<B>) {
         let is_learning = self.config.learned.is_some();
-        let has_range = request.headers().contains_key(RANGE);
-        if has_range || is_learning || self.preconditions.may_be_misread() || self.asks_as_get() {
-            self.edit_fields(request, has_range);
+        if self.has_range
+            || is_learning
+            || self.preconditions.may_be_misread()
+            || self.asks_as_get()
+        {
+            self.edit_fields(request);
         }
         if self.asks_as_get() {
             *request.method_mut() = Method::GET;
         }
     }
 
-    fn edit_fields<B>(&mut self, request: &mut Request<B>, has_range: bool) {
+    fn edit_fields<B>(&mut self, request: &mut Request<B>) {
         let mut forward = Forward::new(&self.preconditions);
         // On QUERY the layer compares no dates.
         if !self.config.forwarded.dates() && self.method != ReadMethod::Query {
@@ -299,7 +304,7 @@ impl RequestContext {
             forward.if_unmodified_since = false;
         }
         let mut inner_if_range = None;
-        if has_range {
+        if self.has_range {
             (forward.range, inner_if_range) = self.forwards_range(request.headers());
             self.is_part_bound = forward.range && self.preconditions.has_if_range();
         }
@@ -311,6 +316,19 @@ impl RequestContext {
         if let (true, Some(inner)) = (forward.range, inner_if_range) {
             insert_field(headers, IF_RANGE, inner);
         }
+    }
+
+    /// Returns true if If-Match or If-None-Match may list a tag of the layer's: a part may have no
+    /// tag, and only the whole can be compared with it.
+    fn needs_whole_for_tags(&self) -> bool {
+        let (preconditions, config) = (&self.preconditions, &self.config);
+        let is_inner = |tag: &EntityTag| {
+            config.inner_validators.find(self.key.resource(), |known| known.is_tag(tag)).is_some()
+        };
+        let lists_no_inner = preconditions.has_if_match()
+            && !preconditions.is_if_match_any()
+            && !preconditions.if_match_tags().any(|tag| is_inner(&tag));
+        lists_no_inner || preconditions.any_if_none_match(|opaque| self.may_be_generated(opaque))
     }
 
     /// Says whether the inner service is asked for the part that the client wants, and
@@ -331,17 +349,7 @@ impl RequestContext {
         if config.ranges && !is_single() {
             return WHOLE;
         }
-        // A part may have no tag. Only the whole can be compared with a tag of the layer's.
-        let is_inner = |tag: &EntityTag| {
-            config.inner_validators.find(self.key.resource(), |known| known.is_tag(tag)).is_some()
-        };
-        if preconditions.has_if_match()
-            && !preconditions.is_if_match_any()
-            && !preconditions.if_match_tags().any(|tag| is_inner(&tag))
-        {
-            return WHOLE;
-        }
-        if preconditions.any_if_none_match(|opaque| self.may_be_generated(opaque)) {
+        if self.needs_whole_for_tags() {
             return WHOLE;
         }
         if !preconditions.has_if_range() {

@@ -23,30 +23,20 @@ use crate::{
     fields::insert_field,
     outcome::{Outcome, Reason},
     rules::{Current, Decision, SingleField},
-    store::{date_text, ContentTag, InnerValidator, SentDate},
+    store::{date_text, length_text, ContentTag, InnerValidator, SentDate},
     validators::{Digest, FreshnessPolicy, ResponseFields},
 };
 
 /// A response of the inner service, with the request that it answers.
-pub(super) struct ResponseContext {
-    pub(super) request: RequestContext,
-    pub(super) head: response::Parts,
-    pub(super) fields: ResponseFields,
+pub(super) struct ResponseContext<'a> {
+    pub(super) request: &'a RequestContext,
+    pub(super) head: &'a mut response::Parts,
+    pub(super) fields: &'a ResponseFields,
     /// What the content is looked up by, if its tag is to be learned.
-    pub(super) learnable: Option<Box<LearnableContent>>,
+    pub(super) learnable: &'a mut Option<Box<LearnableContent>>,
 }
 
-impl ResponseContext {
-    /// Reads the head of a response.
-    #[inline(always)]
-    pub(super) fn new(request: RequestContext, head: response::Parts, body: &impl Body) -> Self {
-        let config = &request.config;
-        let fields = ResponseFields::read(&head.headers, &config.keys, || config.now());
-        let mut context = Self { request, head, fields, learnable: None };
-        context.learnable = LearnableContent::of(&context, body);
-        context
-    }
-
+impl ResponseContext<'_> {
     /// Makes the head and the body of the response those to send.
     ///
     /// `tag` is that of the content, or why there is none.
@@ -79,8 +69,8 @@ impl ResponseContext {
                 }
             }
         }
-        let ResponseContext { request, head, .. } = self;
-        request.config.reporter.report(body.outcome(), head.status, &mut head.extensions);
+        let (reporter, head) = (&self.request.config.reporter, &mut *self.head);
+        reporter.report(body.outcome(), head.status, &mut head.extensions);
     }
 
     /// Evaluates the preconditions by what is known of the response, and makes its head
@@ -103,7 +93,7 @@ impl ResponseContext {
             self.head.extensions.insert(answer);
         }
         if is_refused {
-            refuse_part(&mut self.head);
+            refuse_part(self.head);
             return Action::RefusePart;
         }
         let decision = self.decide(current, untagged);
@@ -114,7 +104,7 @@ impl ResponseContext {
             vary_by(&mut self.head.headers, ACCEPT_ENCODING);
         }
         // Remove fields before inserting, so that fewer are scanned.
-        apply_decision(&mut self.head, decision);
+        apply_decision(self.head, decision);
         let headers = &mut self.head.headers;
         if let (Some(tag), true) = (tag, untagged.is_none() || config.is_weak()) {
             insert_etag(headers, tag.into_value());
@@ -126,7 +116,9 @@ impl ResponseContext {
         }
         // The date would make the response heuristically fresh. Deliberately also before its
         // date is sent, so that the response says the same in every second.
+        // Where the inner service dates its responses, their freshness is its own affair.
         let asks_each_time = may_generate
+            && matches!(self.fields.last_modified, SingleField::Absent)
             && self.fields.is_silent
             && config.freshness == FreshnessPolicy::NoCache
             && decision != Decision::PreconditionFailed;
@@ -143,7 +135,7 @@ impl ResponseContext {
     /// Returns true if this part, or this refusal of one, may be of another version
     /// than the one that If-Range names.
     fn is_other_part(&self, current: Current<'_>) -> bool {
-        let RequestContext { config, preconditions, key, .. } = &self.request;
+        let RequestContext { config, preconditions, key, .. } = self.request;
         match self.head.status {
             StatusCode::PARTIAL_CONTENT => !preconditions.allows_range_of(current, config.now()),
             // All of the content is there already, or the content is shorter now.
@@ -169,12 +161,12 @@ impl ResponseContext {
     ) -> (Option<ContentTag>, Option<Reason>) {
         match tag {
             Ok(tag) => (Some(tag), None),
-            Err(reason) if self.request.replaces_tag(&self.head) => {
+            Err(reason) if self.request.replaces_tag(self.head) => {
                 self.head.headers.remove(ETAG);
                 (None, Some(reason))
             }
             Err(reason) => {
-                let inner = self.request.inner_tag(&self.fields);
+                let inner = self.request.inner_tag(self.fields);
                 (inner.map(ContentTag::Computed), Some(reason))
             }
         }
@@ -254,17 +246,23 @@ impl ResponseContext {
         // The length of a part is not that of the whole.
         let length = if self.fields.has_content_range { None } else { length };
         match length {
+            _ if !self.request.accepts_coding
+                && (length.is_none() || config.behind_compression) =>
+            {
+                body.end_of_unknown_size(Outcome::NotModified);
+            }
             // The length is that of the content without the coding that is put on outside.
             _ if config.behind_compression => {}
-            Some(length) => insert_field(&mut self.head.headers, CONTENT_LENGTH, length.into()),
-            None if !self.request.accepts_coding => body.end_of_unknown_size(Outcome::NotModified),
+            Some(length) => {
+                insert_field(&mut self.head.headers, CONTENT_LENGTH, length_text(length));
+            }
             None => {}
         }
     }
 
     /// Says in the head how long the content would be that a HEAD does not get.
     fn keep_length(&mut self, body: &impl Body) {
-        let head = &mut self.head;
+        let head = &mut *self.head;
         let Some(length) = body.size_hint().exact() else { return };
         let may_have_length =
             !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);

@@ -103,7 +103,7 @@ where
         }
         let mut context = RequestContext::read(&head, &self.config);
         context.edit(&mut request);
-        let state = ResponseState::Waiting(Some(context));
+        let state = ResponseState::Waiting(context);
         ResponseFuture { future: Some(self.inner.call(request)), state }
     }
 }
@@ -126,7 +126,7 @@ impl<S, D> Conditional<S, D> {
         let mut context = RequestContext::read(&head, &self.config);
         let mut request = Request::from_parts(parts, body);
         context.edit(&mut request);
-        let state = ResponseState::Waiting(Some(context));
+        let state = ResponseState::Waiting(context);
         ResponseFuture { future: Some(self.inner.call(request)), state }
     }
 

@@ -3,7 +3,7 @@
 
 use http::{response, Extensions, Uri};
 
-use super::respond::complete;
+use super::response_head::complete;
 use crate::{
     rules::{DateEvidence, EntityTag, HttpDate, Validators},
     validators::FreshnessPolicy,

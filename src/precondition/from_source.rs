@@ -28,7 +28,7 @@ use crate::{
     body::ResponseBody,
     exchange::{
         accepts_coding, pass_on, read_preconditions, refuse_part, reject, Forward, KnownValidators,
-        Rejection,
+        Rejection, Reporter,
     },
     outcome::{Outcome, Reason},
     rules::{
@@ -152,12 +152,12 @@ pub(super) struct Passing<F> {
     known: Option<KnownValidators>,
     outcome: Outcome,
     /// Asks the source again; `None` if it said nothing.
-    check: Option<Box<Check<F>>>,
+    check: Option<Box<SecondLook<F>>>,
 }
 
 /// Asks the source again, when the handler has answered: a tag is put on content only
 /// if it is known to be of that content.
-struct Check<F> {
+struct SecondLook<F> {
     source: Arc<F>,
     parts: request::Parts,
     /// The handler was asked for a part that is bound to the state.
@@ -175,6 +175,38 @@ impl<F> Passing<F> {
             || (is_part || head.status == StatusCode::OK)
                 && (lacks_tag || lacks_date)
                 && head.extensions.get::<Untagged>().is_none()
+    }
+}
+
+impl<F: StateSource> Passing<F> {
+    /// Takes the response of the handler, and says whether the source is asked again before it is
+    /// sent.
+    fn look_again<S, ReqBody, B>(
+        self,
+        mut head: response::Parts,
+        body: B,
+    ) -> Result<(response::Parts, ResponseBody<B>), SourceState<S, F, ReqBody>>
+    where
+        S: Service<Request<ReqBody>, Response = Response<B>>,
+        B: Body,
+    {
+        let is_checked = self.is_checked(&head);
+        let Self { known, outcome, check } = self;
+        if let (true, Some(check)) = (is_checked, check) {
+            let is_part = head.status == StatusCode::PARTIAL_CONTENT;
+            return Err(SourceState::Verifying {
+                state: check.source.state(&check.parts),
+                response: Some(Response::from_parts(head, body)),
+                outcome,
+                known,
+                is_part_bound: check.is_part_bound && is_part,
+            });
+        }
+        // What is not added here may still be known to an outer layer of this crate.
+        if let Some(known) = known {
+            head.extensions.insert(known);
+        }
+        Ok((head, ResponseBody::inner(body, outcome)))
     }
 }
 
@@ -220,71 +252,38 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        let (config, reporter) = (&**this.config, &this.config.reporter);
         loop {
-            match this.state.as_mut().project() {
+            let next = match this.state.as_mut().project() {
                 SourceStateProj::Asking { state, waiting } => {
                     let current = ready!(state.poll(cx)).into_result();
                     let mut waiting = waiting.take().expect(POLLED_AGAIN);
-                    match waiting.evaluate(current, this.config.now()) {
-                        Verdict::Run(passing) => {
-                            let request = Request::from_parts(waiting.parts, waiting.body);
-                            let future = waiting.inner.call(request);
-                            this.state.set(SourceState::Running { future, passing: Some(passing) });
+                    match waiting.evaluate(current, config.now()) {
+                        SourceDecision::Run(passing) => waiting.run_inner(passing),
+                        SourceDecision::Reject(rejection) => {
+                            return Poll::Ready(Ok(waiting.reject(rejection, config)));
                         }
-                        Verdict::Reject(rejection) => {
-                            let (now, reporter) = (this.config.now(), &this.config.reporter);
-                            let accepts = accepts_coding(&waiting.parts.headers);
-                            let mut response = reject(rejection, now, accepts, reporter);
-                            waiting.complete(&mut response);
-                            return Poll::Ready(Ok(response));
-                        }
-                        Verdict::Fail(response) => {
-                            let outcome = Outcome::StateUnavailable;
-                            let is_head = waiting.parts.method == Method::HEAD;
-                            let (head, content) = response.into_parts();
-                            let content = if is_head { Bytes::new() } else { content };
-                            let body = ResponseBody::whole(content, outcome);
-                            return Poll::Ready(Ok(pass_on(head, body, &this.config.reporter)));
+                        SourceDecision::Fail(response) => {
+                            return Poll::Ready(Ok(waiting.fail(response, reporter)));
                         }
                     }
                 }
                 SourceStateProj::Running { future, passing } => {
-                    let (mut head, body) = ready!(future.poll(cx))?.into_parts();
-                    let passing = passing.take().expect(POLLED_AGAIN);
-                    let is_checked = passing.is_checked(&head);
-                    let Passing { known, outcome, check } = passing;
-                    if let (true, Some(check)) = (is_checked, check) {
-                        let state = check.source.state(&check.parts);
-                        let is_part_bound =
-                            check.is_part_bound && head.status == StatusCode::PARTIAL_CONTENT;
-                        let response = Some(Response::from_parts(head, body));
-                        this.state.set(SourceState::Verifying {
-                            state,
-                            response,
-                            outcome,
-                            known,
-                            is_part_bound,
-                        });
-                        continue;
+                    let (head, body) = ready!(future.poll(cx))?.into_parts();
+                    match passing.take().expect(POLLED_AGAIN).look_again(head, body) {
+                        Ok((head, body)) => {
+                            return Poll::Ready(Ok(pass_on(head, body, reporter)));
+                        }
+                        Err(verifying) => verifying,
                     }
-                    // What is not added here may still be known to an outer layer of this crate.
-                    if let Some(known) = known {
-                        head.extensions.insert(known);
-                    }
-                    let body = ResponseBody::inner(body, outcome);
-                    return Poll::Ready(Ok(pass_on(head, body, &this.config.reporter)));
                 }
                 SourceStateProj::Verifying { state, response, outcome, known, is_part_bound } => {
                     let current = ready!(state.poll(cx)).into_result();
                     let (mut head, body) = response.take().expect(POLLED_AGAIN).into_parts();
                     let known = known.take().expect(POLLED_AGAIN);
-                    let is_still_so = match &current {
-                        Ok(Representation::Exists(now)) => known.states(now),
-                        _ => false,
-                    };
                     let mut body = ResponseBody::inner(body, *outcome);
-                    if is_still_so {
-                        known.complete(&mut head, this.config.now());
+                    if matches!(&current, Ok(Representation::Exists(now)) if known.states(now)) {
+                        known.complete(&mut head, config.now());
                         head.extensions.insert(known);
                     } else {
                         head.extensions.insert(known.without_validators());
@@ -293,20 +292,20 @@ where
                             body.end(Outcome::PartRefused);
                         }
                     }
-                    return Poll::Ready(Ok(pass_on(head, body, &this.config.reporter)));
+                    return Poll::Ready(Ok(pass_on(head, body, reporter)));
                 }
                 SourceStateProj::Rejected { rejection } => {
                     let rejection = rejection.take().expect(POLLED_AGAIN);
-                    let (now, reporter) = (this.config.now(), &this.config.reporter);
-                    return Poll::Ready(Ok(reject(rejection, now, true, reporter)));
+                    return Poll::Ready(Ok(reject(rejection, config.now(), true, reporter)));
                 }
-            }
+            };
+            this.state.set(next);
         }
     }
 }
 
 /// What becomes of a request once the source has answered.
-enum Verdict<F> {
+enum SourceDecision<F> {
     Run(Passing<F>),
     Reject(Rejection),
     Fail(Response<Bytes>),
@@ -314,16 +313,20 @@ enum Verdict<F> {
 
 impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
     /// Evaluates the request, and removes what the inner service must not see.
-    fn evaluate(&mut self, current: Result<Representation, F::Error>, now: HttpDate) -> Verdict<F> {
+    fn evaluate(
+        &mut self,
+        current: Result<Representation, F::Error>,
+        now: HttpDate,
+    ) -> SourceDecision<F> {
         let preconditions = &self.preconditions;
         let mut forward = Forward::new(preconditions);
         let current = match (current, &self.kind.on_error) {
             (Ok(current), _) => current,
-            (Err(error), Some(answer)) => return Verdict::Fail(answer(error)),
+            (Err(error), Some(answer)) => return SourceDecision::Fail(answer(error)),
             (Err(_), None) if is_write(&self.parts.method) => {
                 let mut response = Response::new(Bytes::new());
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-                return Verdict::Fail(response);
+                return SourceDecision::Fail(response);
             }
             (Err(_), None) => {
                 // It is not known which whole a part would be of.
@@ -336,7 +339,7 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         if let Err(rejection) =
             preconditions.check_as(self.required, &self.parts.method, State::from(&current))
         {
-            return Verdict::Reject(rejection);
+            return SourceDecision::Reject(rejection);
         }
         if matches!(current, Representation::Unknown) {
             if self.required {
@@ -344,7 +347,7 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
                 // evaluated must not let the write through.
                 let mut response = Response::new(Bytes::new());
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-                return Verdict::Fail(response);
+                return SourceDecision::Fail(response);
             }
             let outcome = Outcome::LeftAlone(Reason::UnknownState);
             return self.run(Validators::new(), outcome, false);
@@ -364,14 +367,19 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
     }
 
     /// Lets the request go on, and tells the inner layers what is known of its target.
-    fn run(&mut self, validators: Validators, outcome: Outcome, is_part_bound: bool) -> Verdict<F> {
+    fn run(
+        &mut self,
+        validators: Validators,
+        outcome: Outcome,
+        is_part_bound: bool,
+    ) -> SourceDecision<F> {
         let is_dated = validators.last_modified.is_some();
         let known = self.kind.known(&self.parts, validators);
         let mut passing = Passing { known: None, outcome, check: None };
         if is_read(&self.parts.method) {
             if is_part_bound || known.etag.is_some() || known.date.is_some() {
                 let (source, parts) = (Arc::clone(&self.kind.source), self.parts.clone());
-                passing.check = Some(Box::new(Check { source, parts, is_part_bound }));
+                passing.check = Some(Box::new(SecondLook { source, parts, is_part_bound }));
             }
             self.parts.extensions.insert(known.clone());
             passing.known = Some(known);
@@ -379,7 +387,39 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
             // Its date was evaluated here.
             self.parts.extensions.insert(known);
         }
-        Verdict::Run(passing)
+        SourceDecision::Run(passing)
+    }
+
+    /// Calls the inner service.
+    fn run_inner(mut self, passing: Passing<F>) -> SourceState<S, F, ReqBody>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        let future = self.inner.call(Request::from_parts(self.parts, self.body));
+        SourceState::Running { future, passing: Some(passing) }
+    }
+
+    /// Makes the response to a request whose preconditions fail.
+    fn reject<B: Body>(
+        self,
+        rejection: Rejection,
+        config: &PreconditionConfig,
+    ) -> Response<ResponseBody<B>> {
+        let accepts = accepts_coding(&self.parts.headers);
+        let mut response = reject(rejection, config.now(), accepts, &config.reporter);
+        self.complete(&mut response);
+        response
+    }
+
+    /// Makes the response to a request whose state could not be found out.
+    fn fail<B: Body>(
+        self,
+        response: Response<Bytes>,
+        reporter: &Reporter,
+    ) -> Response<ResponseBody<B>> {
+        let (head, content) = response.into_parts();
+        let content = if self.parts.method == Method::HEAD { Bytes::new() } else { content };
+        pass_on(head, ResponseBody::whole(content, Outcome::StateUnavailable), reporter)
     }
 
     /// Makes a 304 one that goes with the 200 of the handler.

@@ -57,7 +57,20 @@ fn number(digits: &[u8]) -> Option<u64> {
         b'0'..=b'9' => Some(sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'))),
         _ => None,
     };
-    digits.iter().try_fold(0, add).filter(|_| !digits.is_empty())
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0, add)
+}
+
+/// Reads the bytes that a 206 has, and how many there are in all.
+pub(crate) fn content_range(value: &HeaderValue) -> Option<(Range<u64>, u64)> {
+    let length = complete_length(value)?;
+    let range = value.as_bytes().get(6..)?;
+    let slash = range.iter().position(|&byte| byte == b'/')?;
+    let dash = range.iter().position(|&byte| byte == b'-')?;
+    let (first, last) = (number(range.get(..dash)?)?, number(range.get(dash + 1..slash)?)?);
+    (first <= last && last < length).then_some((first..last + 1, length))
 }
 
 /// Reads the complete length from a `Content-Range` field, if it tells.
@@ -103,6 +116,22 @@ mod tests {
             assert_eq!(parsed, range, "{value:?}");
             assert_eq!(parsed.and_then(|range| range.within(10)), of_ten, "{value:?}");
             assert_eq!(parsed.and_then(|range| range.within(0)), None, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn content_range_says_which_bytes_of_how_many() {
+        for (value, range) in [
+            ("bytes 0-4/10", Some((0..5, 10))),
+            ("bytes 9-9/10", Some((9..10, 10))),
+            ("bytes 0-10/10", None),
+            ("bytes 4-3/10", None),
+            ("bytes 0-4/*", None),
+            ("bytes */10", None),
+            ("bytes -4/10", None),
+            ("lines 0-4/10", None),
+        ] {
+            assert_eq!(content_range(&HeaderValue::from_static(value)), range, "{value:?}");
         }
     }
 

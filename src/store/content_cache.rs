@@ -117,7 +117,7 @@ impl ContentCache {
         let kept = if is_known { self.kept(key, frames) } else { None };
         let copy = || (is_known && len <= AT_ONCE).then(|| frames.copy());
         let (content, shares) = (kept.cloned().or_else(copy), kept.is_some());
-        let variant = variant.filter(|_| content.is_some()).map(copy_variant);
+        let variant = if content.is_some() { variant.map(copy_variant) } else { None };
         self.cache.insert(key, Arc::new(CachedContent { made, variant, content, shares }));
     }
 
@@ -217,7 +217,10 @@ impl<'a> Frames<'a> {
     /// Returns the only frame with content.
     fn single(self) -> Option<&'a Bytes> {
         let mut frames = self.iter().filter(|frame| !frame.is_empty());
-        frames.next().filter(|_| frames.next().is_none())
+        match (frames.next(), frames.next()) {
+            (single, None) => single,
+            _ => None,
+        }
     }
 
     /// Copies the content into a buffer of its own size.

@@ -161,6 +161,7 @@ impl Dates {
 
     /// Takes in a response, and says which date it carries and what a client's date
     /// proves.
+    #[inline]
     pub(crate) fn observe(
         &self,
         request: &RequestKey,
@@ -182,19 +183,26 @@ impl Dates {
         })
     }
 
-    /// Returns true if a write must not depend on `date`: it may have been generated
-    /// here for its resource, or the date of the resource is not the handler's own.
+    /// Returns true if a write must not depend on `date`: it was generated here for its
+    /// resource, or, where the layer serves the reads of the resource, it may have been.
     ///
-    /// The inner service never saw a generated date: it would ignore it, or compare it
-    /// with another. Of a resource never seen here, only dates are refused that its
-    /// bucket may have sent.
-    pub(crate) fn may_have_generated(&self, request: &RequestKey, date: HttpDate) -> bool {
+    /// The inner service never saw a generated date: it would ignore it, or compare it with
+    /// another. Of a resource never seen here, only dates are refused that its bucket may have
+    /// sent.
+    pub(crate) fn may_have_generated(
+        &self,
+        request: &RequestKey,
+        date: HttpDate,
+        serves_reads: impl FnOnce() -> bool,
+    ) -> bool {
         let bucket = self.bucket(request).read().unwrap_or_else(PoisonError::into_inner);
         let date = seconds(date);
         let is_sent = self.start.saturating_add(1) < date && date <= bucket.floor.0;
         let own = || bucket.entries.iter().filter(|entry| entry.is_of(request));
-        let is_handlers = || own().any(|entry| entry.is_handlers() && entry.date == date);
-        is_sent && !is_handlers() || own().any(|entry| !entry.is_handlers())
+        let is_generated = |entry: &Entry| !entry.is_known() && entry.date == date;
+        let is_handlers = || own().any(|entry| entry.is_known() && entry.date == date);
+        let may_be = || is_sent && !is_handlers() || own().any(|entry| !entry.is_known());
+        own().any(is_generated) || may_be() && serves_reads()
     }
 
     /// Reads what the rules ask for. The lock of the bucket is held.
@@ -213,7 +221,7 @@ impl Dates {
         let name = match (seen.kind, seen.tag, given) {
             (ResponseKind::Failure | ResponseKind::Private, ..)
             | (ResponseKind::NotModified, None, _) => None,
-            (_, Some(tag), _) => Some(tag & !HANDLERS | TAGGED),
+            (_, Some(tag), _) => Some(tag & !FLAGS | TAGGED),
             (_, None, Some(given)) if given.saturating_add(2) <= now => Some(named(given)),
             (_, None, _) => None,
         };
@@ -273,7 +281,8 @@ impl Entries {
             return is_counted.then_some(DateOfResponse::DOUBT);
         };
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
-        entry.holds(name, response).then(|| entry.send(response))
+        let is_same = entry.holds(name, response) && entry.is_as_given(response);
+        is_same.then(|| entry.send(response))
     }
 
     /// Takes in a response that may change anything.
@@ -290,7 +299,7 @@ impl Entries {
         let Some((key, name)) = known else {
             floor.raise(now);
             for entry in entries.iter_mut().filter(|entry| entry.is_near(response)) {
-                (entry.date, entry.name) = (floor.generate(now), entry.name & !HANDLERS);
+                (entry.date, entry.name) = (floor.generate(now), entry.name & !FLAGS);
             }
             return DateOfResponse::DOUBT;
         };
@@ -300,7 +309,7 @@ impl Entries {
         let is_present = entry.key == key;
         if is_present && response.given.is_some_and(|given| entry.is_named(named(given))) {
             // A tag becomes known for content that had none.
-            entry.name = name | entry.name & HANDLERS;
+            entry.name = name | entry.name & FLAGS;
         } else if !is_present || !entry.holds(name, response) {
             floor.raise(entry.last_seen());
             let is_older = |given: u32| !is_present && given.saturating_add(1) < response.earliest;
@@ -309,6 +318,9 @@ impl Entries {
             entry.date = believed.unwrap_or_else(|| floor.generate(now));
             entry.seen = AtomicU32::new(if is_present { entry.last_seen() } else { now });
             entry.key = key;
+        }
+        if !entry.is_as_given(response) {
+            entry.name ^= UNKNOWN;
         }
         entry.send(response)
     }
@@ -379,8 +391,20 @@ impl Entry {
         self.name & HANDLERS != 0
     }
 
+    /// Returns false if the handler has stopped or begun to give the date.
+    fn is_as_given(&self, response: &Response<'_>) -> bool {
+        let is_given = response.seen.given.is_some();
+        let is_content = response.seen.kind == ResponseKind::Content;
+        !(self.is_handlers() && is_content) || is_given == (self.name & UNKNOWN == 0)
+    }
+
+    /// Returns true if the handler knows the date.
+    fn is_known(&self) -> bool {
+        self.is_handlers() && self.name & UNKNOWN == 0
+    }
+
     fn is_named(&self, name: u64) -> bool {
-        self.name & !HANDLERS == name
+        self.name & !FLAGS == name
     }
 
     /// Returns true if the response shows its content.
@@ -401,13 +425,17 @@ impl Entry {
         let may_change = seen.given.is_some() || self.is_handlers();
         // At the end of time one second would stand for all.
         let is_due = (self.date < now || self.date == now && !may_change) && self.date < u32::MAX;
-        let date = HttpDate::from_unix_seconds(self.date.into()).filter(|_| is_due);
+        let own_date = HttpDate::from_unix_seconds(self.date.into());
+        let date = if is_due { own_date } else { None };
         let last_modified = match date {
             Some(_) if given == Some(self.date) => SentDate::AsGiven,
             Some(date) if seen.may_generate => SentDate::Generated(date),
             _ => SentDate::Removed,
         };
-        let changed_before = seen.given.filter(|given| seconds(*given) <= now);
+        // Where the layer is applied twice, the outer one is given what the inner one generated.
+        let is_handlers = |given: &HttpDate| self.is_handlers() || seconds(*given) != self.date;
+        let changed_before =
+            seen.given.filter(|given| seconds(*given) <= now && is_handlers(given));
         let evidence = DateEvidence::Observed { unchanged_at: date, changed_before };
         DateOfResponse { last_modified, evidence }
     }
@@ -415,7 +443,7 @@ impl Entry {
 
 /// Returns the name of content without a tag.
 fn named(date: u32) -> u64 {
-    u64::from(date) << 2
+    u64::from(date) << 3
 }
 
 /// Returns the seconds since 1970. What lies outside becomes the nearer end: no such
@@ -436,6 +464,9 @@ const URI: u64 = !0 << 32;
 /// In a name: it is that of a tag; the handler gave the date beside it.
 const TAGGED: u64 = 0b01;
 const HANDLERS: u64 = 0b10;
+/// In a name, with [`HANDLERS`]: the handler no longer gives that date.
+const UNKNOWN: u64 = 0b100;
+const FLAGS: u64 = HANDLERS | UNKNOWN;
 /// How many seconds generated dates may run ahead of the clock for the sake of other
 /// keys.
 const AHEAD: u32 = 8;

@@ -30,6 +30,9 @@ pub(crate) struct InnerValidator {
     pub(crate) inner: Option<HeaderValue>,
     /// The date of the inner service, if it stands for this content.
     pub(crate) date: Option<HttpDate>,
+    /// The tag that the layer generated, where the inner service gave none. If it seems to give
+    /// this one, the layer is applied twice.
+    pub(crate) generated: Option<HeaderValue>,
     /// The bytes of the whole content.
     pub(crate) length: Option<u64>,
 }
@@ -76,6 +79,15 @@ impl InnerValidators {
         };
         let place = variants.iter().position(of_variant).unwrap_or(0);
         let Some(known) = variants.get_mut(place) else { return };
+        let generated = known.as_ref().and_then(|known| known.generated.as_ref());
+        if generated.is_some() && generated == new.inner.as_ref() {
+            return;
+        }
+        // What has no validator replaces what had one, and is not worth a place of its own.
+        let is_empty = new.sent.is_none() && new.generated.is_none() && new.date.is_none();
+        if is_empty && known.as_ref().is_none_or(|known| known.variant != new.variant) {
+            return;
+        }
         // Most responses say the same again.
         if known.as_ref() != Some(&new) {
             *known = Some(new);
@@ -90,16 +102,6 @@ impl InnerValidators {
         claim: impl Fn(&InnerValidator) -> bool,
     ) -> Option<InnerValidator> {
         self.cache.get(&resource)?.into_iter().flatten().find(claim)
-    }
-
-    /// Forgets what the inner service said of a variant, which has other content now.
-    pub(crate) fn forget_variant(&self, resource: u64, variant: u64) {
-        let Some(mut variants) = self.cache.get(&resource) else { return };
-        let is_it = |known: &InnerValidator| known.variant == variant;
-        if let Some(known) = variants.iter_mut().find(|known| known.as_ref().is_some_and(is_it)) {
-            *known = None;
-            self.cache.insert(resource, variants);
-        }
     }
 
     /// Forgets what the inner service said of a resource.
@@ -122,7 +124,8 @@ mod tests {
 
     fn of(variant: u64, tag: &'static str) -> InnerValidator {
         let tag = Some(HeaderValue::from_static(tag));
-        InnerValidator { variant, sent: tag.clone(), inner: tag, date: None, length: None }
+        let (sent, inner) = (tag.clone(), tag);
+        InnerValidator { variant, sent, inner, date: None, generated: None, length: None }
     }
 
     #[test]
@@ -138,9 +141,6 @@ mod tests {
             known.note(1, of(variant, "\"d\""));
         }
         assert!(has("\"d\""));
-        known.forget_variant(1, 99);
-        known.forget_variant(2, 99);
-        assert!(known.find(1, |one| one.variant == 99).is_none() && has("\"d\""));
         known.forget(1);
         assert!(!has("\"b\""));
         for resource in 0..100_000 {

@@ -22,7 +22,7 @@ use std::{
 
 use foldhash::{quality::SeedableRandomState, SharedSeed};
 use http::{
-    header::{HeaderName, ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HOST, ORIGIN},
+    header::{HeaderName, ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HOST, ORIGIN, RANGE},
     request,
     uri::PathAndQuery,
     Extensions, HeaderValue, Uri,
@@ -57,7 +57,7 @@ pub(crate) type Fields = u16;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestKey {
     pub(super) resource: u64,
-    fields: [u32; SLOTS],
+    fields: [u16; SLOTS],
     /// The fields that were known when the request came.
     known: Fields,
 }
@@ -152,7 +152,7 @@ impl Keys {
             plain: SeedableRandomState::with_seed(random.hash_one(2), SharedSeed::global_random()),
             varied: [const { OnceLock::new() }; SLOTS],
             count: AtomicU8::new(0),
-            lengths: AtomicU64::new(length_bit(HOST.as_str())),
+            lengths: AtomicU64::new(length_bit(HOST.as_str()) | length_bit(RANGE.as_str())),
             adding: Mutex::new(()),
             unlisted: AtomicU64::new(0),
         };
@@ -167,7 +167,15 @@ impl Keys {
     pub(crate) fn reader(&self) -> KeyReader<'_, '_> {
         let count = self.count.load(Ordering::Acquire);
         let lengths = self.lengths.load(Ordering::Relaxed);
-        KeyReader { keys: self, fields: [0; SLOTS], count, lengths, host: None }
+        KeyReader {
+            keys: self,
+            fields: [0; SLOTS],
+            count,
+            lengths,
+            host: None,
+            has_range: false,
+            accepts_coding: false,
+        }
     }
 
     /// Returns the fields that a line of `Vary` names; `None` if they cannot all be
@@ -240,11 +248,15 @@ impl Keys {
 /// Reads the lines of one request, for its [`RequestKey`].
 pub(crate) struct KeyReader<'k, 'r> {
     keys: &'k Keys,
-    fields: [u32; SLOTS],
+    fields: [u16; SLOTS],
     /// How many fields were known when the request came.
     count: u8,
     lengths: u64,
     host: Option<&'r HeaderValue>,
+    /// There is a `Range`.
+    pub(crate) has_range: bool,
+    /// There is an `Accept-Encoding` that names a coding.
+    pub(crate) accepts_coding: bool,
 }
 
 impl<'r> KeyReader<'_, 'r> {
@@ -261,10 +273,16 @@ impl<'r> KeyReader<'_, 'r> {
         if let Some((_, field)) = slots.find(|(varied, _)| varied.get() == Some(name)) {
             // Half of a plain hash will do: two values taken for one cost work, and browsers send
             // long ones. Several lines of a field follow each other in their order.
-            [_, *field] = halves(self.keys.plain.hash_one((*field, line.as_bytes())));
+            *field = short(self.keys.plain.hash_one((*field, line.as_bytes())));
         }
-        if *name == HOST {
-            self.host = self.host.or(Some(line));
+        match *name {
+            HOST => self.host = self.host.or(Some(line)),
+            RANGE => self.has_range = true,
+            ACCEPT_ENCODING => {
+                let is_coding = |member: &[u8]| !member.eq_ignore_ascii_case(b"identity");
+                self.accepts_coding |= members(line).any(is_coding);
+            }
+            _ => {}
         }
     }
 
@@ -314,9 +332,9 @@ fn length_bit(name: &str) -> u64 {
     1 << (name.len() % 64)
 }
 
-/// Cuts a hash in two.
-fn halves(hash: u64) -> [u32; 2] {
-    [hash >> 32, hash & u64::from(u32::MAX)].map(|half| u32::try_from(half).unwrap_or_default())
+/// Returns 16 bits of a hash.
+fn short(hash: u64) -> u16 {
+    u16::try_from(hash >> 48).unwrap_or_default()
 }
 
 /// Hashes a key, which is a keyed hash already.

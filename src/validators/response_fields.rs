@@ -100,7 +100,8 @@ impl ResponseFields {
             b'0'..=b'9' => sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
             _ => None,
         };
-        let length = value.as_bytes().iter().try_fold(0, digit).filter(|_| !value.is_empty());
+        let number = value.as_bytes().iter().try_fold(0, digit);
+        let length = if value.is_empty() { None } else { number };
         self.content_length = match (&self.content_length, length) {
             (SingleField::Absent, Some(length)) => SingleField::Value(length),
             (SingleField::Value(before), Some(length)) if *before == length => {

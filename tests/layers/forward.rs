@@ -1,14 +1,23 @@
 //! What the inner service gets to see of a request.
 
-use http::HeaderMap;
+use std::{convert::Infallible, future::ready};
+
+use axum::body::Body;
+use http::{HeaderMap, Request};
+use tower::{service_fn, Layer, ServiceExt};
+use tower_conditional::{ForwardedFields, HttpDate, Validators};
 
 use crate::support::{
     handler::{self, day, exists, known},
-    harness::{ask, date, fetch, get, layer, reply, send, tag, IM, IMS, INM, IUS, LM},
+    harness::{
+        ask, date, fetch, get, layer, reply, request, run, send, tag, IM, IMS, INM, IUS, LM,
+    },
 };
 
 #[test]
 fn forward_removes_dates_that_are_ignored() {
+    // Where dates are forwarded; by default they are not.
+    let dates = || layer().0.forward(ForwardedFields::Dates);
     let fields = [IM, INM, IMS, IUS];
     let (past, twice) =
         (date(-90), [(IMS, date(-90)), (IMS, date(-60)), (IUS, date(-90)), (IUS, date(-60))]);
@@ -24,7 +33,7 @@ fn forward_removes_dates_that_are_ignored() {
                 .filter(|i| asked.contains(&i.to_string()))
                 .map(|i| (fields[i], text))
                 .collect();
-            let headers = fetch(&lines, reply(200, &[], "")).forwarded.headers;
+            let headers = send(&dates(), get(&lines), reply(200, &[], "")).forwarded.headers;
             let left: String = (0..4)
                 .filter(|&i| headers.contains_key(fields[i]))
                 .map(|i| i.to_string())
@@ -34,7 +43,28 @@ fn forward_removes_dates_that_are_ignored() {
     }
     // Some take the first of two.
     let twice: Vec<_> = twice.iter().map(|(name, text)| (*name, &**text)).collect();
-    assert!(fetch(&twice, reply(200, &[], "")).forwarded.headers.is_empty());
+    assert!(send(&dates(), get(&twice), reply(200, &[], "")).forwarded.headers.is_empty());
+}
+
+#[test]
+fn forward_withholds_dates_and_shows_them_to_inner_layers() {
+    let (since, then) = (date(-60), date(-90));
+    for (name, line, expected) in [(IMS, &since, 304), (IUS, &then, 412)] {
+        for method in ["GET", "HEAD"] {
+            let seen =
+                send(&layer().0, request(method, "/", &[(name, line)]), reply(200, &[], "a"));
+            assert!(seen.forwarded.headers.is_empty(), "{method} {name}");
+        }
+        // A source that states a date of its own still evaluates by it.
+        let stated = HttpDate::parse(&since, day(1)).unwrap();
+        let source = known(Validators::new().last_modified(stated).into());
+        let inner = service_fn(|_: Request<Body>| {
+            ready(Ok::<_, Infallible>(reply(200, &[], Body::from("content"))))
+        });
+        let service = layer().0.layer(source.layer(inner));
+        let seen = run(service.oneshot(request("GET", "/", &[(name, line)]))).unwrap();
+        assert_eq!(seen.status(), expected, "{name}");
+    }
 }
 
 #[test]
@@ -61,9 +91,10 @@ fn forward_removes_dates_that_were_generated() {
         true => reply(304, &[], ""),
         false => reply(200, &[(LM, &date(-60))], "file"),
     };
+    // The file's own date may have been sent with anything; another one is generated.
     assert_eq!(
         ask(&layer, get(&[(IMS, &date(10))]), file).gist(),
-        (200, "file", Some(&*tag("file")), Some(&*date(-60)))
+        (200, "file", Some(&*tag("file")), None)
     );
 }
 

@@ -19,7 +19,7 @@ use crate::{
     support::{
         exchange,
         harness::{
-            ask, date, get, layer, reply, request, run, send, streamed, tag, Lines, IM, INM,
+            ask, date, get, layer, reply, request, run, send, streamed, tag, Lines, IM, INM, LM,
         },
         note::{note, plain, service},
         scripted_body::{data, script},
@@ -118,4 +118,18 @@ fn head_as_get_says_nothing_of_a_length_that_is_not_known() {
         .layer(layer().0.head_as_get(true));
     let response = run(app.oneshot(request("HEAD", "/", &[]))).unwrap();
     assert_eq!(response.headers().get("content-length"), None);
+}
+
+#[test]
+fn head_without_content_takes_no_date_from_the_get_after_it() {
+    let (layer, clock) = layer();
+    for change in 0..300 {
+        let content = format!("content {change}");
+        clock.set(10 + 10 * change);
+        let head = request("HEAD", "/", &[]);
+        assert_eq!(send(&layer, head, reply(200, &[], "")).line(LM), None);
+        clock.set(11 + 10 * change);
+        let seen = send(&layer, request("GET", "/", &[]), reply(200, &[], content));
+        assert!(seen.line(LM).is_some(), "{change}");
+    }
 }

@@ -31,15 +31,21 @@ fn if_range_with_a_validator_of_the_layer_gets_the_whole() {
     for ours in [&made, &varied, &format!("W/{made}"), &date(5), "Sunday, 22-Nov-26 12:00:05 GMT"] {
         assert!(!passes(&layer().0, "/", ours), "{ours}");
     }
-    for foreign in ["\"6b0315fb.0d89f31a-c8\"", &made.to_uppercase(), "stale"] {
-        assert!(passes(&layer().0, "/", foreign), "{foreign}");
+    for foreign in ["\"6b0315fb.0d89f31a-c8\"", &made.to_uppercase(), "stale", ""] {
+        assert!(!passes(&layer().0, "/", foreign), "{foreign}");
     }
-    // What the inner service itself was seen to supply is its own business.
-    let (layer, _) = layer();
+    // The inner service can evaluate what it gave last, and nothing else.
+    let (layer, clock) = layer();
     let own = [("etag", &*made), (LM, &*date(5)), ("accept-ranges", "bytes")];
     send(&layer, get(&[]), reply(200, &own, "whole"));
     assert!(passes(&layer, "/", &made) && passes(&layer, "/", &date(5)));
+    assert!(!passes(&layer, "/", &format!("W/{made}")) && !passes(&layer, "/", &date(4)));
     assert!(!passes(&layer, "/elsewhere", &made));
+    clock.set(20);
+    let new = [("etag", "\"new\""), (LM, &*date(19)), ("accept-ranges", "bytes")];
+    send(&layer, get(&[]), reply(200, &new, "other"));
+    assert!(!passes(&layer, "/", &made) && !passes(&layer, "/", &date(5)));
+    assert!(passes(&layer, "/", "\"new\"") && passes(&layer, "/", &date(19)));
 }
 
 #[test]

@@ -5,11 +5,12 @@ use std::rc::Rc;
 use axum::body::Body;
 use http::{
     header::{ETAG, IF_MATCH, IF_NONE_MATCH},
-    HeaderValue, Response,
+    Extensions, HeaderMap, HeaderValue, Response, StatusCode, Version,
 };
 use tower_conditional::{
     ConditionalLayer, EntityTag,
-    Outcome::{NotModified, PreconditionFailed},
+    Outcome::{LeftAlone, NotModified, PreconditionFailed},
+    Reason,
 };
 
 use crate::support::{
@@ -46,11 +47,12 @@ fn not_modified_keeps_all_but_what_describes_content() {
     let seen = fetch(&[(INM, "\"a\"")], response);
     assert_eq!((seen.status(), seen.content.len(), seen.outcome), (304, 0, NotModified));
     assert_eq!(seen.head.extensions.get(), Some(&Mark(7)));
-    let content = ["length", "type", "encoding", "language", "digest", "range"]
-        .map(|name| format!("content-{name}"));
+    let content =
+        ["type", "encoding", "language", "digest", "range"].map(|name| format!("content-{name}"));
     for (name, _) in &lines {
+        // A response with Set-Cookie is for one user, and gets no date.
         let gone = content.iter().any(|gone| gone == name)
-            || ["transfer-encoding", "trailer"].contains(name);
+            || ["transfer-encoding", "trailer", LM].contains(name);
         let all: Vec<_> =
             lines.iter().filter(|line| line.0 == *name && !gone).map(|line| line.1).collect();
         assert_eq!(seen.lines(name), all, "{name}");
@@ -63,10 +65,13 @@ fn not_modified_has_the_fields_of_the_200() {
         let (layer, _) = layer();
         let ok = send(&layer, get(&[]), reply(200, lines, "content"));
         let again = get(&[(INM, ok.line("etag").unwrap())]);
+        // And the length of its content (8.6).
+        let mut expected = ok.head.headers.clone();
+        expected.insert("content-length", "7".parse().unwrap());
         let not_modified = send(&layer, again, reply(200, lines, "content"));
         assert_eq!(
             (not_modified.status(), &not_modified.head.headers),
-            (304, &ok.head.headers),
+            (304, &expected),
             "{lines:?}"
         );
     }
@@ -112,6 +117,7 @@ async fn not_modified_is_empty_from_the_start_as_is_a_412() {
         ([(IF_NONE_MATCH, &*tag)], None, NotModified, 1),
         ([(IF_NONE_MATCH, "*")], None, NotModified, 1),
         ([(IF_MATCH, "\"x\"")], None, PreconditionFailed, 1),
+        // Its length is not known, and a 0 must not be sent for it.
         ([(IF_NONE_MATCH, "W/\"own\"")], Some("\"own\""), NotModified, 0),
         ([(IF_MATCH, "\"x\"")], Some("\"own\""), PreconditionFailed, 0),
     ] {
@@ -122,7 +128,9 @@ async fn not_modified_is_empty_from_the_start_as_is_a_412() {
         let sent =
             exchange::serve(&ConditionalLayer::new(), exchange::get(&headers), response).await;
         assert_eq!(sent.body().outcome(), expected, "{headers:?}");
-        assert_eq!(exchange::state(sent.body()), exchange::ENDED, "{headers:?}");
+        let is_unknown = (expected, polls) == (NotModified, 0);
+        let ended = if is_unknown { (true, 0, None) } else { exchange::ENDED };
+        assert_eq!(exchange::state(sent.body()), ended, "{headers:?}");
         assert_eq!((log.drops.get(), log.polls.get()), (1, polls), "{headers:?}");
         assert_eq!(exchange::receive(sent.into_body()).await.0, []);
     }
@@ -142,4 +150,29 @@ fn not_modified_carries_what_the_application_adds_and_a_412_does_not() {
     assert_eq!(seen.line("etag"), Some("\"v1\""));
     let seen = handler::send(&layer, "GET", &[(IM, "\"v0\"")]);
     assert_eq!((seen.status(), seen.line("vary"), seen.line("etag")), (412, None, Some("\"v1\"")));
+}
+
+#[test]
+fn not_modified_answers_a_203_too() {
+    let own = [("etag", "\"a\"")];
+    assert_eq!(fetch(&[(INM, "\"a\"")], reply(203, &own, "transformed")).status(), 304);
+    assert_eq!(fetch(&[(INM, "\"b\"")], reply(203, &own, "transformed")).status(), 203);
+    for status in [201, 202, 204, 206] {
+        let seen = fetch(&[(INM, "*")], reply(status, &[], ""));
+        assert_eq!(seen.status(), status);
+    }
+}
+
+#[test]
+fn not_modified_is_not_sent_for_a_page_with_a_nonce() {
+    // Browsers would take the new nonce of the 304 for the old page, and run none of its scripts.
+    let policy = ("content-security-policy", "script-src 'nonce-r4nd0m'");
+    let seen = fetch(&[], reply(200, &[policy], "page"));
+    assert_eq!((seen.line("etag"), seen.outcome), (None, LeftAlone(Reason::Nonce)));
+    let own = [policy, ("etag", "\"v1\"")];
+    assert_eq!(fetch(&[(INM, "\"v1\"")], reply(200, &own, "page")).status(), 200);
+    // By the user's own word.
+    let layer = layer().0.tag_when(|_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| true);
+    let seen = send(&layer, get(&[(INM, "\"v1\"")]), reply(200, &own, "page"));
+    assert_eq!(seen.status(), 304);
 }

@@ -9,7 +9,7 @@ use tower_conditional::PreconditionLayer;
 
 use crate::support::{
     handler::exists,
-    harness::{reply, request, run},
+    harness::{date, layer, reply, request, run, send, tag, Lines, IM, IMS, INM},
     note::status_of,
 };
 
@@ -31,4 +31,27 @@ fn query_is_not_a_write() {
     let seen = ["QUERY", "PROPFIND", "REPORT", "SEARCH"]
         .map(|method| run(status_of(layer.layer(inner), request(method, "/", &[]))));
     assert_eq!(seen, [200; 4]);
+}
+
+#[test]
+fn query_is_a_read_and_its_results_are_told_apart() {
+    // RFC 10008: the content of the request decides what is asked for, so nothing is known by the
+    // URI alone.
+    let (layer, _) = layer();
+    let ask = |content: &'static str, lines: Lines<'_>| {
+        send(
+            &layer,
+            request("QUERY", "/", lines),
+            reply(200, &[("accept-ranges", "bytes")], content),
+        )
+    };
+    let (one, two) = (ask("one", &[]), ask("two", &[]));
+    assert_eq!(one.gist(), (200, "one", Some(&*tag("one")), None));
+    assert_eq!(two.gist(), (200, "two", Some(&*tag("two")), None));
+    assert_eq!(ask("one", &[(INM, &tag("one"))]).status(), 304);
+    assert_eq!(ask("two", &[(INM, &tag("one"))]).status(), 200);
+    assert_eq!(ask("one", &[(IM, &tag("two"))]).status(), 412);
+    // 13.1.3: If-Modified-Since is for GET and HEAD, and the inner service sees it.
+    let since = ask("one", &[(IMS, &date(10))]);
+    assert_eq!((since.status(), since.forwarded.headers.contains_key(IMS)), (200, true));
 }

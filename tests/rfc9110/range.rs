@@ -6,9 +6,9 @@ use http::{HeaderMap, Response};
 use tower_conditional::InnerTags;
 
 use crate::support::{
-    harness::{ask, date, fetch, get, layer, reply, tag, Lines, IM, IMS, INM, IUS, LM},
-    origin::{one, ours, tag_of, Site, OWN},
-    scripted_body::{content, data, trailers},
+    harness::{ask, date, fetch, get, layer, reply, send, tag, Lines, IM, IMS, INM, IUS, LM},
+    origin::{one, ours, tag_of, two, Site, OWN},
+    scripted_body::{content, data, trailers, Step},
 };
 
 /// Answers as a service does that knows ranges and no validators.
@@ -28,12 +28,22 @@ fn range_is_not_served_for_a_stale_validator_of_the_layer() {
         let (layer, _) = layer();
         assert_eq!(ask(&layer, get(&[]), ranges("one")).gist().3, Some(&*date(10)));
         let again = ask(&layer, get(&[(name, &validator), ("range", "bytes=1-")]), ranges("two"));
-        assert_eq!(
-            again.status(),
-            if name == "if-range" { 200 } else { 412 },
-            "{name}: {validator}"
-        );
+        // A date that was generated says nothing of what is there now: the whole is right.
+        assert_eq!(again.status(), if name == IM { 412 } else { 200 }, "{name}: {validator}");
+        assert_eq!(again.content, if name == IM { &b""[..] } else { b"two" }, "{name}");
     }
+}
+
+#[test]
+fn range_that_the_layer_cuts_is_bound_to_if_unmodified_since() {
+    let (layer, _) = layer();
+    let layer = layer.ranges(true);
+    let part = |since: i64| {
+        let asked = get(&[("range", "bytes=4-"), (IUS, &date(since))]);
+        send(&layer, asked, reply(200, &[], "the news")).status()
+    };
+    assert_eq!(send(&layer, get(&[]), reply(200, &[], "the news")).line(LM), Some(&*date(10)));
+    assert_eq!([part(10), part(9), part(11), part(-86_400)], [206, 200, 200, 200]);
 }
 
 #[test]
@@ -136,9 +146,15 @@ fn range_has_the_tag_of_the_whole() {
         (304, Some(ours()), false),
         "the whole is asked for, to be evaluated"
     );
-    // Whether the part is the right one is not for the inner service to say.
-    for line in [("if-range", &*ours()), ("if-range", OWN), (IM, &ours())] {
-        assert!(!part(&[line], OWN).2, "{line:?}");
+    // The inner service is asked for a part of what it gave last, in its own terms, and the part
+    // is checked.
+    for (line, own, status) in [
+        (("if-range", &*ours()), OWN, 206),
+        (("if-range", &*ours()), "\"other\"", 503),
+        (("if-range", "\"never-was\""), OWN, 206),
+    ] {
+        let seen = part(&[line], own);
+        assert_eq!((seen.0, seen.2), (status, line.1 != "\"never-was\""), "{line:?} {own}");
     }
 }
 
@@ -240,4 +256,101 @@ fn range_is_offered_in_the_response_to_head() {
     site.answers(&[("content-length", "12")], &one(), Some(12));
     assert_eq!(site.ask("GET", &[]).line("accept-ranges"), Some("bytes"));
     assert_eq!(site.ask("HEAD", &[]).line("accept-ranges"), Some("bytes"));
+}
+
+#[test]
+fn range_of_several_parts_gets_the_whole_where_the_layer_serves_parts() {
+    // `ServeDir` answers 416.
+    let site = Site::new(|layer| layer.ranges(true).buffer_limit(100));
+    let seen = site.ask("GET", &[("range", "bytes=0-1,4-5")]);
+    let whole = content(&[data(5), data(7)]);
+    assert_eq!((seen.status(), seen.content(), site.shows("range")), (200, whole, false));
+}
+
+#[test]
+fn range_far_into_content_gets_the_whole_where_only_the_layer_can_cut() {
+    let large = vec![b'x'; 9 << 20];
+    let layer = layer().0.ranges(true);
+    for (range, status) in [("bytes=-1", 200), ("bytes=8388609-", 200), ("bytes=8388608-", 206)] {
+        let asked = get(&[("range", range)]);
+        let own = [("etag", "\"a\""), ("content-length", "9437184")];
+        let seen = send(&layer, asked, reply(200, &own, large.clone()));
+        assert_eq!(seen.status(), status, "{range}");
+        assert_eq!(seen.content.len(), if status == 200 { 9 << 20 } else { 1 << 20 }, "{range}");
+    }
+}
+
+#[test]
+fn range_beside_a_matching_if_none_match_is_304_where_the_handler_cuts() {
+    let (layer, _) = layer();
+    let asked = get(&[(INM, &tag("one")), ("range", "bytes=1-")]);
+    assert_eq!(ask(&layer, asked, ranges("one")).status(), 304);
+    let asked = get(&[(INM, &tag("two")), ("range", "bytes=1-")]);
+    assert_eq!(ask(&layer, asked, ranges("one")).gist().1, "one", "the whole is right, too");
+}
+
+#[test]
+fn range_requests_teach_the_tag_of_content_that_is_only_asked_for_in_parts() {
+    for cuts in [&[0..12][..], &[0..5, 5..12], &[0..1, 1..2, 2..12]] {
+        let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
+        let whole = content(&[data(12)]);
+        for cut in cuts {
+            let mut origin = site.origin.borrow_mut();
+            let part = whole[cut.start..cut.end].to_vec();
+            (origin.status, origin.size) = (206, Some(part.len() as u64));
+            origin.steps = vec![Step::Data(part.into())];
+            let range = format!("bytes {}-{}/12", cut.start, cut.end - 1);
+            origin.lines =
+                vec![("etag".to_owned(), OWN.to_owned()), ("content-range".to_owned(), range)];
+            drop(origin);
+            let seen = site.ask("GET", &[("range", "bytes=0-")]);
+            assert_eq!((seen.status(), seen.line("etag")), (206, None), "{cuts:?}");
+        }
+        site.origin.borrow_mut().status = 200;
+        site.answers(&[("etag", OWN)], &[data(12)], Some(12));
+        assert_eq!(site.ask("GET", &[]).line("etag"), Some(&*tag_of(&[data(12)])), "{cuts:?}");
+    }
+}
+
+#[test]
+fn range_requests_with_a_gap_teach_nothing() {
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
+    for range in ["bytes 0-4/12", "bytes 6-11/12"] {
+        let mut origin = site.origin.borrow_mut();
+        let bytes = if range.contains("0-4") { 5 } else { 6 };
+        (origin.status, origin.size, origin.steps) = (206, Some(bytes), vec![data(bytes as usize)]);
+        origin.lines = vec![
+            ("etag".to_owned(), OWN.to_owned()),
+            ("content-range".to_owned(), range.to_owned()),
+        ];
+        drop(origin);
+        site.ask("GET", &[("range", "bytes=0-")]);
+    }
+    site.origin.borrow_mut().status = 200;
+    site.answers(&[("etag", OWN)], &[data(12)], Some(12));
+    assert_eq!(site.ask("GET", &[]).line("etag"), None);
+}
+
+#[test]
+fn range_resumes_by_date_while_the_tag_is_not_learned() {
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace).ranges(true));
+    let changed = date(-60);
+    let own = [("etag", OWN), (LM, &*changed), ("accept-ranges", "bytes")];
+    site.answers(&own, &one(), Some(12));
+    site.break_off(&[]);
+    let resume = [("range", "bytes=5-"), ("if-range", &*changed)];
+    let mut origin = site.origin.borrow_mut();
+    (origin.status, origin.steps, origin.size) = (206, vec![data(7)], Some(7));
+    origin.lines.push(("content-range".to_owned(), "bytes 5-11/12".to_owned()));
+    drop(origin);
+    let seen = site.ask("GET", &resume);
+    assert_eq!((seen.status(), site.shows("range")), (206, true), "nothing is read twice");
+    // Another file with the same date.
+    site.origin.borrow_mut().lines[0].1 = "\"other\"".to_owned();
+    let seen = site.ask("GET", &resume);
+    assert_eq!((seen.status(), seen.line("retry-after")), (503, Some("1")));
+    site.origin.borrow_mut().status = 200;
+    site.answers(&[("etag", "\"other\""), (LM, &changed)], &two(), Some(12));
+    assert_eq!(site.ask("GET", &resume).status(), 200, "the next try gets the whole");
+    assert!(!site.shows("range"));
 }

@@ -106,6 +106,11 @@ impl Answer {
             && matches!(self.content.end, ReadEnd::Whole)
     }
 
+    /// Returns true if at least one byte of content was seen.
+    pub(crate) fn has_content(&self) -> bool {
+        !self.content.bytes.is_empty()
+    }
+
     /// Returns the number of bytes of content, if all were seen.
     pub(crate) fn length(&self) -> Option<u64> {
         matches!(self.content.end, ReadEnd::Whole).then_some(self.content.bytes.len() as u64)

@@ -163,7 +163,7 @@ impl<'a> Check<'a> {
     }
 
     /// Says how to change the resource, so that its content differs afterwards; it is
-    /// called three times at most.
+    /// called five times at most.
     ///
     /// Without it the group `change` is not applicable.
     ///

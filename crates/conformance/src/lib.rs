@@ -1,7 +1,7 @@
 //! Checks of HTTP conditional requests for your own tests: does this service revalidate
 //! as RFC 9110 says?
 //!
-//! [`check()`] sends some seventy requests to any Tower service or router, in process
+//! [`check()`] makes over eighty checks of any Tower service or router, in process
 //! and without sockets, whether or not it uses
 //! [`ConditionalLayer`](tower_conditional::ConditionalLayer), and reports what it
 //! found:
@@ -51,17 +51,23 @@
 //! | `answer`              | a plain GET is answered 200                                                       |
 //! | `validator`           | there is one, it can be read, it stays the same, and names one content            |
 //! | `if-none-match`       | exact, weak, list, several lines, `*`, miss, commas and stars in tags, malformed  |
-//! | `if-modified-since`   | equal, older, later (SHOULD), the three forms, no dates, two lines                |
-//! | `if-unmodified-since` | older, equal, no dates, no Last-Modified                                          |
+//! | `if-modified-since`   | equal, older, later (304 or 200), the three forms, no dates, two lines            |
+//! | `if-unmodified-since` | older (412 or the whole 200), equal, no dates, no Last-Modified                   |
 //! | `if-match`            | current, miss, list, several lines, `*`, weak, malformed                          |
 //! | `precedence`          | tags over dates, If-Match before If-None-Match, both before Range                 |
 //! | `304`                 | no content, the six fields, Content-Length, no description of content, other fields kept |
 //! | `head`                | like GET, without content                                                         |
-//! | `encoding`            | tags of their own or weak ones, `Vary`, revalidation; if encodings are offered    |
+//! | `encoding`            | tags of their own or weak ones, `Vary`, 304 and its length; if encodings are offered |
 //! | `error`               | errors are left alone; see [`error_at`](Check::error_at)                          |
-//! | `range`               | If-Range, the tag of parts; if ranges are offered                                 |
-//! | `change`              | a change is seen; see [`changes`](Check::changes)                                 |
+//! | `range`               | the tag of parts, If-Range: stale, weak, date, malformed, two lines; dates and tags before Range; if ranges are offered |
+//! | `change`              | a change is seen, and no part of it is sent for the old validators; see [`changes`](Check::changes) |
 //! | `write`               | writes are guarded; see [`writes`](Check::writes)                                 |
+//!
+//! Where the RFC leaves a choice, all that it allows passes: a later If-Modified-Since
+//! may get 304 or 200, since a server may compare dates for equality; a read with an
+//! older If-Unmodified-Since may get 412 or the whole 200, which never harms a read; a
+//! part that may be of another version may be refused with 503, if the next request
+//! gets the whole.
 //!
 //! Not more than 1 MiB of an answer is read, and it is waited for no longer than
 //! [`timeout`](Check::timeout); what is an event stream by its type is not read at all.

@@ -3,7 +3,10 @@
 use std::{collections::HashMap, mem, time::Duration};
 
 use bytes::Bytes;
-use http::{header::ACCEPT_ENCODING, response, HeaderMap, HeaderValue, Request, StatusCode, Uri};
+use http::{
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING},
+    response, HeaderMap, HeaderValue, Request, StatusCode, Uri,
+};
 
 use crate::{
     answer::Answer,
@@ -95,8 +98,13 @@ impl Session<'_> {
         let mut encoded = None;
         for encoding in self.encodings.clone() {
             let step = Step::get(anything).with(ACCEPT_ENCODING, encoding.clone());
+            // What has the same coding without being asked for it is stored so, and not negotiated.
+            let is_negotiated = |answer: &Answer| {
+                let coding = |answer: &Answer| answer.headers().get(CONTENT_ENCODING).cloned();
+                is_encoded(answer) && coding(answer) != coding(&plain)
+            };
             if let Some(answer) =
-                self.exchange(&step, &mut Vec::new()).await.ok().filter(is_encoded)
+                self.exchange(&step, &mut Vec::new()).await.ok().filter(is_negotiated)
             {
                 encoded = Some((encoding, answer));
                 break;

@@ -9,6 +9,7 @@ use http::{
 use crate::{answer::Answer, baseline::Baseline};
 
 /// One request of a check.
+#[derive(Clone)]
 pub(crate) struct Step {
     pub(crate) method: Method,
     /// Where it goes, if not to the resource that is checked.
@@ -20,14 +21,14 @@ pub(crate) struct Step {
     pub(crate) expect: Expect,
 }
 
-/// Judges the last of the answers that a check has got so far.
+/// Checks the last of the answers that were received so far.
 pub(crate) type Expect = fn(&Baseline, &[Answer], &Answer) -> Result<(), Fault>;
 
 /// Why a check did not pass.
 pub(crate) enum Fault {
     /// Something else was wanted: this.
     Wrong(String),
-    /// There is nothing to judge, and this is why.
+    /// There is nothing to check, and this is why.
     Moot(String),
 }
 
@@ -103,6 +104,36 @@ pub(crate) fn whole(baseline: &Baseline, _: &[Answer], seen: &Answer) -> Result<
     want(seen.status() == StatusCode::OK, "200 (OK), as without preconditions")?;
     let lacks_content = seen.length() == Some(0) && baseline.plain.length() != Some(0);
     want(!lacks_content, "200 (OK) with the content")
+}
+
+/// A 304, or the answer without preconditions.
+pub(crate) fn not_modified_or_whole(
+    baseline: &Baseline,
+    seen: &[Answer],
+    last: &Answer,
+) -> Result<(), Fault> {
+    if last.status() == StatusCode::NOT_MODIFIED {
+        return Ok(());
+    }
+    if last.status() != StatusCode::OK {
+        return wrong("304 (Not Modified), or 200 (OK) with the content");
+    }
+    whole(baseline, seen, last)
+}
+
+/// A refusal, or the answer without preconditions.
+pub(crate) fn refused_or_whole(
+    baseline: &Baseline,
+    seen: &[Answer],
+    last: &Answer,
+) -> Result<(), Fault> {
+    if last.status() == StatusCode::PRECONDITION_FAILED {
+        return Ok(());
+    }
+    if last.status() != StatusCode::OK {
+        return wrong("412 (Precondition Failed), or 200 (OK) with the content");
+    }
+    whole(baseline, seen, last)
 }
 
 /// The answer without preconditions, or one that says that they cannot be read.

@@ -1,13 +1,17 @@
 //! Is a change seen?
 
-use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::{
+    header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE},
+    HeaderValue, StatusCode,
+};
 
+use super::ranges::range;
 use crate::{
     answer::Answer,
     baseline::Baseline,
     report::Severity::Must,
     rule::Rule,
-    step::{anything, moot, want, wrong, Fault, Step},
+    step::{anything, moot, part, want, wrong, Expect, Fault, Step},
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -56,6 +60,26 @@ pub(super) const RULES: &[Rule] = &[
             ])
         },
     },
+    Rule {
+        name: "change/if-range",
+        section: "13.1.5",
+        severity: Must,
+        claim: "After a change If-Range with the old tag brings the whole of the new content.",
+        hint: "Compare with the tag of the content that the part would be of. Where that is known \
+               only when the part is there, answer 503, and send the whole from then on.",
+        needs: &["change/etag", "range/if-range-stale"],
+        steps: |baseline| Ok(resumed(baseline.strong_tag()?.into(), sent_no_stale_part)),
+    },
+    Rule {
+        name: "change/if-range-date",
+        section: "13.1.5",
+        severity: Must,
+        claim: "After a change that moved Last-Modified on, If-Range with the old date brings the \
+                whole of the new content.",
+        hint: "Compare for equality with the date that a plain GET would be given now.",
+        needs: &["validator/stable", "range/if-range-date"],
+        steps: |baseline| Ok(resumed(baseline.date()?.into(), sent_no_stale_part_by_date)),
+    },
 ];
 
 /// Says of a change that cannot be seen that there is nothing to check.
@@ -80,6 +104,36 @@ fn was_not_stale_by_date(_: &Baseline, before: &[Answer], seen: &Answer) -> Resu
         return moot("the change did not move Last-Modified on: dates are whole seconds");
     }
     want(asked.status().is_success(), "200 (OK) with the new content, for the old date")
+}
+
+/// Asks for a part of what was there before a change, twice, and then for what is there
+/// now.
+fn resumed(validator: HeaderValue, expect: Expect) -> Vec<Step> {
+    let resume = range(anything).with(IF_RANGE, validator);
+    vec![range(part), Step::get(anything), resume.clone().after_change(), resume, Step::get(expect)]
+}
+
+fn sent_no_stale_part(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    let [_, old, asked, again] = before else { return Ok(()) };
+    changed(old, seen)?;
+    let may_come_later = [StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE];
+    want(
+        may_come_later.contains(&asked.status()) && again.status() == StatusCode::OK,
+        "200 (OK) with the whole of the new content, at the latest when asked again after a 503",
+    )
+}
+
+fn sent_no_stale_part_by_date(
+    baseline: &Baseline,
+    before: &[Answer],
+    seen: &Answer,
+) -> Result<(), Fault> {
+    let [_, old, ..] = before else { return Ok(()) };
+    changed(old, seen)?;
+    if old.last_modified() == seen.last_modified() {
+        return moot("the change did not move Last-Modified on: dates are whole seconds");
+    }
+    sent_no_stale_part(baseline, before, seen)
 }
 
 fn has_another_tag(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {

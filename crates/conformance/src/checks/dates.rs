@@ -11,7 +11,7 @@ use crate::{
     baseline::{seconds_after, Why},
     report::Severity::{Must, Should},
     rule::Rule,
-    step::{not_modified, refused, value, whole, Expect, Step},
+    step::{not_modified, not_modified_or_whole, refused_or_whole, value, whole, Expect, Step},
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -39,15 +39,16 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "if-modified-since/later",
         section: "13.1.3",
-        severity: Should,
-        claim: "A later date in If-Modified-Since is answered 304.",
-        hint: "It is allowed to answer with the content, and safe: after a rollback a later date \
-               proves nothing. `ConditionalLayer` does so with dates that it made itself.",
-        needs: &["if-modified-since/equal"],
+        severity: Must,
+        claim: "A later date in If-Modified-Since is answered 304 or with the content.",
+        hint: "Compare as dates (304) or for equality (200), as the section allows. Equality is \
+               safe where content is rolled back: `ConditionalLayer` and nginx compare so. An \
+               error is wrong.",
+        needs: &["validator/stable"],
         steps: |baseline| {
             // RFC 2616 had a date in the future ignored; that rule is gone.
             let steps = [seconds_after(baseline.date()?, 3600), last_date()];
-            Ok(steps.map(|date| since(IF_MODIFIED_SINCE, date, not_modified)).into())
+            Ok(steps.map(|date| since(IF_MODIFIED_SINCE, date, not_modified_or_whole)).into())
         },
     },
     Rule {
@@ -92,11 +93,16 @@ pub(super) const RULES: &[Rule] = &[
         name: "if-unmodified-since/older",
         section: "13.1.4",
         severity: Must,
-        claim: "An older date in If-Unmodified-Since is answered 412.",
-        hint: "Refuse the request if Last-Modified is later than the date.",
+        claim: "A GET with an older date in If-Unmodified-Since is answered 412, or 200 with the \
+                whole content: a read is never harmed by that.",
+        hint: "Refuse the request if Last-Modified is later than the date. A server that made the \
+               date itself does not know that the resource was modified, and may send the whole: \
+               `ConditionalLayer` does. It must send no part (`range/if-unmodified-since`), and \
+               refuse a write (`write/if-unmodified-since-older`).",
         needs: &["validator/stable"],
         steps: |baseline| {
-            Ok(vec![since(IF_UNMODIFIED_SINCE, seconds_after(baseline.date()?, -DAY), refused)])
+            let date = seconds_after(baseline.date()?, -DAY);
+            Ok(vec![since(IF_UNMODIFIED_SINCE, date, refused_or_whole)])
         },
     },
     Rule {

@@ -5,6 +5,7 @@ use http::{
     HeaderValue, StatusCode,
 };
 
+use super::not_modified::has_length_of_whole;
 use crate::{
     answer::Answer,
     baseline::{Baseline, Why},
@@ -49,6 +50,22 @@ pub(super) const RULES: &[Rule] = &[
             Ok(vec![Step::get(not_modified)
                 .with(ACCEPT_ENCODING, encoding.clone())
                 .with(IF_NONE_MATCH, tag)])
+        },
+    },
+    Rule {
+        name: "encoding/304-length",
+        section: "8.6",
+        severity: Must,
+        claim: "Content-Length on the 304 of an encoded answer is that of the encoded 200, or is \
+                not there.",
+        hint: "Remove it where the encoding is applied: the length of the plain content is \
+               another, and 0 is wrong, too.",
+        needs: &["304/length", "304/zero-length", "encoding/tags", "encoding/304"],
+        steps: |baseline| {
+            let (encoding, answer) = baseline.encoded()?;
+            let tag = answer.tag().ok_or("the encoded answer has no valid entity tag")?;
+            let get = |expect| Step::get(expect).with(ACCEPT_ENCODING, encoding.clone());
+            Ok(vec![get(anything), get(has_length_of_whole).with(IF_NONE_MATCH, tag)])
         },
     },
 ];

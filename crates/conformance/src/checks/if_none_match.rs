@@ -155,7 +155,7 @@ pub(super) fn other_strength(tag: &EntityTag) -> HeaderValue {
     value(&[prefix, tag.opaque(), b"\""])
 }
 
-/// Returns the current tag, for those who need no more than that it is there.
+/// Returns the current tag.
 pub(super) fn current(baseline: &Baseline) -> Result<HeaderValue, Why> {
     baseline.tag().map(HeaderValue::from)
 }

@@ -1,17 +1,19 @@
 //! Do parts belong to the whole that the client has begun to fetch?
 
 use http::{
-    header::{ETAG, IF_RANGE, RANGE},
+    header::{ETAG, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE},
     HeaderValue, StatusCode,
 };
 
-use super::if_none_match::other_strength;
 use crate::{
-    answer::Answer,
+    answer::{last_date, now, Answer},
     baseline::{seconds_after, Baseline},
     report::Severity::{Must, Should},
     rule::Rule,
-    step::{part, want, whole, Expect, Fault, Step},
+    step::{
+        part, refused_or_whole, value, want, whole, whole_or_bad_request, wrong, Expect, Fault,
+        Step,
+    },
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -28,43 +30,86 @@ pub(super) const RULES: &[Rule] = &[
         name: "range/if-range-stale",
         section: "13.1.5",
         severity: Must,
-        claim: "If-Range with another tag brings the whole: a part would be glued to something \
-               else.",
-        hint: "Honour Range only if `Preconditions::allows_range`. `ConditionalLayer` takes care \
-               of tags that it made itself.",
+        claim: "If-Range with another tag brings the whole: a client would append the part to \
+                something else.",
+        hint: "Honour Range only if `Preconditions::allows_range`. `ConditionalLayer` around a \
+               service that ignores If-Range removes Range from such requests.",
         needs: &["answer/get"],
         steps: |_| {
-            Ok(vec![
-                range(part),
-                range(whole).with(IF_RANGE, HeaderValue::from_static("\"another\"")),
-            ])
+            let tags = ["\"another\"", "\"\""].map(HeaderValue::from_static);
+            Ok(after_part(tags.iter().flat_map(|tag| twice(&if_range(tag.clone())))))
         },
     },
     Rule {
         name: "range/if-range-weak",
         section: "13.1.5",
         severity: Must,
-        claim: "If-Range with a weak tag brings the whole.",
+        claim: "If-Range with a weak tag brings the whole, even if it is the current one.",
         hint: "Compare strongly: `EntityTag::strong_eq`.",
         needs: &["range/if-range-stale"],
         steps: |baseline| {
-            Ok(vec![
-                range(part),
-                range(whole).with(IF_RANGE, other_strength(&baseline.strong_tag()?)),
-            ])
+            let weak = if_range(baseline.tag()?.into_weak().into());
+            Ok(after_part(twice(&weak)))
         },
     },
     Rule {
         name: "range/if-range-date",
         section: "13.1.5",
         severity: Must,
-        claim: "If-Range with any date but that of Last-Modified brings the whole.",
-        hint: "Compare for equality: `later than` is not enough to glue two parts together.",
+        claim: "If-Range with any date but that of Last-Modified brings the whole; without a \
+                Last-Modified, any date does.",
+        hint: "Compare for equality: a later date does not prove that two parts belong together.",
         needs: &["range/if-range-stale"],
         steps: |baseline| {
-            let date = baseline.date()?;
-            let dated = |seconds| range(whole).with(IF_RANGE, seconds_after(date, seconds));
-            Ok(vec![range(part), dated(3600), dated(-3600)])
+            if baseline.plain.has(LAST_MODIFIED) {
+                let date = baseline.date()?;
+                let others = [3600, 1, -1, -3600].map(|seconds| seconds_after(date, seconds));
+                return Ok(after_part(
+                    others.into_iter().flat_map(|other| twice(&if_range(other.into()))),
+                ));
+            }
+            let dates = [now(), seconds_after(now(), -DAY), last_date()];
+            Ok(after_part(dates.into_iter().flat_map(|date| twice(&if_range(date.into())))))
+        },
+    },
+    Rule {
+        name: "range/if-range-malformed",
+        section: "13.1.5",
+        severity: Must,
+        claim: "What cannot be read in If-Range matches nothing: no part is sent.",
+        hint: "If-Range is one entity tag or one date, to the letter. What is neither must not be \
+               taken for an absent field: ignore Range, or answer 400.",
+        needs: &["range/if-range-stale"],
+        steps: |baseline| {
+            let mut values = ["another", "\"two words\"", "W/", "*", "0", ""]
+                .map(HeaderValue::from_static)
+                .to_vec();
+            // It takes no list, and a tag without its quotes is none.
+            if let Ok(tag) = baseline.strong_tag() {
+                values.push(value(&[tag.as_bytes(), b", \"another\""]));
+                values.push(value(&[b"\"another\", ", tag.as_bytes()]));
+                values.push(value(&[tag.as_bytes(), b"x"]));
+                if !tag.opaque().is_empty() {
+                    values.push(value(&[tag.opaque()]));
+                }
+            }
+            Ok(after_part(values.into_iter().flat_map(|value| twice_or_bad(&if_range(value)))))
+        },
+    },
+    Rule {
+        name: "range/if-range-lines",
+        section: "5.3",
+        severity: Must,
+        claim: "Two different validators in If-Range match nothing: no part is sent.",
+        hint: "Ignore Range where If-Range has more than one line, or answer 400.",
+        needs: &["range/if-range-malformed"],
+        steps: |baseline| {
+            let tag = HeaderValue::from(baseline.strong_tag()?);
+            let another = HeaderValue::from_static("\"another\"");
+            let pairs = [(&tag, &another), (&another, &tag)];
+            Ok(after_part(pairs.into_iter().flat_map(|(first, second)| {
+                twice_or_bad(&if_range(first.clone()).with(IF_RANGE, second.clone()))
+            })))
         },
     },
     Rule {
@@ -72,18 +117,92 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.5",
         severity: Should,
         claim: "If-Range with the current strong tag brings the part.",
-        hint:
-            "It is allowed to send the whole, but downloads start again. `ConditionalLayer` does \
-               so for tags that it made itself, since the inner service cannot evaluate them.",
+        hint: "It is allowed to send the whole, but downloads start again.",
         needs: &["validator/stable"],
+        steps: |baseline| Ok(after_part([range(is_part).with(IF_RANGE, baseline.strong_tag()?)])),
+    },
+    Rule {
+        name: "range/if-unmodified-since",
+        section: "13.1.4",
+        severity: Must,
+        claim: "An older date in If-Unmodified-Since brings no part: 412, or the whole.",
+        hint: "Evaluate If-Unmodified-Since before Range. Clients send it with Range so that they \
+               append no part of another version.",
+        needs: &["if-unmodified-since/older"],
         steps: |baseline| {
-            Ok(vec![range(part), range(is_part).with(IF_RANGE, baseline.strong_tag()?)])
+            let date = seconds_after(baseline.date()?, -DAY);
+            Ok(after_part([range(refused_or_whole).with(IF_UNMODIFIED_SINCE, date)]))
+        },
+    },
+    Rule {
+        name: "range/if-match",
+        section: "13.1.1",
+        severity: Must,
+        claim: "Another tag in If-Match brings no part: 412.",
+        hint: "Evaluate If-Match before Range. Clients send it with Range so that they append no \
+               part of another version.",
+        needs: &["if-match/miss"],
+        steps: |baseline| {
+            baseline.tag()?;
+            let another = HeaderValue::from_static("\"another\"");
+            Ok(after_part([range(refused_or_later).with(IF_MATCH, another)]))
         },
     },
 ];
 
-fn range(expect: Expect) -> Step {
+const DAY: i64 = 86_400;
+
+pub(super) fn range(expect: Expect) -> Step {
     Step::get(expect).with(RANGE, HeaderValue::from_static("bytes=0-0"))
+}
+
+/// Puts a step in front that finds out whether parts are sent at all.
+fn after_part(steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
+    [range(part)].into_iter().chain(steps).collect()
+}
+
+fn if_range(value: HeaderValue) -> Step {
+    range(whole).with(IF_RANGE, value)
+}
+
+/// Sends a request again: where a server finds out only from the part that it is of
+/// another version, it may answer 503, but then it must send the whole.
+fn twice(step: &Step) -> [Step; 2] {
+    [Step { expect: whole_or_later, ..step.clone() }, step.clone()]
+}
+
+/// As [`twice`], where the field may also be called unreadable.
+fn twice_or_bad(step: &Step) -> [Step; 2] {
+    [
+        Step { expect: whole_or_later_or_bad_request, ..step.clone() },
+        Step { expect: whole_or_bad_request, ..step.clone() },
+    ]
+}
+
+/// The whole, or a request to try again later.
+fn whole_or_later(baseline: &Baseline, seen: &[Answer], last: &Answer) -> Result<(), Fault> {
+    match last.status() {
+        StatusCode::SERVICE_UNAVAILABLE => Ok(()),
+        StatusCode::OK => whole(baseline, seen, last),
+        _ => wrong("200 (OK) with the whole content"),
+    }
+}
+
+fn whole_or_later_or_bad_request(
+    baseline: &Baseline,
+    seen: &[Answer],
+    last: &Answer,
+) -> Result<(), Fault> {
+    match last.status() {
+        StatusCode::BAD_REQUEST => Ok(()),
+        _ => whole_or_later(baseline, seen, last),
+    }
+}
+
+fn refused_or_later(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    let is_refused =
+        matches!(seen.status(), StatusCode::PRECONDITION_FAILED | StatusCode::SERVICE_UNAVAILABLE);
+    want(is_refused, "412 (Precondition Failed)")
 }
 
 fn is_part(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {

@@ -30,8 +30,8 @@ pub(crate) fn lists() -> Vec<Fault> {
             }
         }),
         ("if-none-match/exact", "splits its own tag at the comma", |store, asked| {
-            let is_judged = reads(&asked) && asked.headers().contains_key(IF_NONE_MATCH);
-            let asked = if is_judged { asked } else { exchange(asked, "\"v,", "\"v") };
+            let is_evaluated = reads(&asked) && asked.headers().contains_key(IF_NONE_MATCH);
+            let asked = if is_evaluated { asked } else { exchange(asked, "\"v,", "\"v") };
             right_but(store, asked, |reply| {
                 if let Some(tag) = reply.headers_mut().get_mut(ETAG) {
                     *tag = value(tag.to_str().unwrap().replace("\"v", "\"v,"));
@@ -160,8 +160,23 @@ pub(crate) fn dates() -> Vec<Fault> {
             let is_alone = !asked.headers().contains_key(IF_NONE_MATCH);
             hit(store, asked, is_date && is_alone)
         }),
-        ("if-modified-since/later", "ignores dates in the future", |store, asked| {
-            forget(store, asked, &IF_MODIFIED_SINCE, |date| date.contains("9999"))
+        ("if-modified-since/later", "says 400 to dates in the future", |store, asked| {
+            let is_future =
+                line(&asked, &IF_MODIFIED_SINCE).is_some_and(|date| date.contains("9999"));
+            if is_future && is_feed(&asked) {
+                reply(StatusCode::BAD_REQUEST, "")
+            } else {
+                right(store, asked)
+            }
+        }),
+        ("if-modified-since/later", "sends no content for a later date", |store, asked| {
+            let is_later =
+                line(&asked, &IF_MODIFIED_SINCE).is_some_and(|date| date.contains("9999"));
+            if is_later && is_feed(&asked) {
+                reply(StatusCode::OK, "")
+            } else {
+                right(store, asked)
+            }
         }),
         ("if-modified-since/forms", "reads one form of dates", |store, asked| {
             forget(store, asked, &IF_MODIFIED_SINCE, |date| {
@@ -192,7 +207,23 @@ pub(crate) fn dates() -> Vec<Fault> {
         ("if-modified-since/lines", "reads the first of two dates", |store, asked| {
             first_line(store, asked, &IF_MODIFIED_SINCE)
         }),
-        ("if-unmodified-since/older", "ignores If-Unmodified-Since on reads", |store, asked| {
+        ("if-unmodified-since/older", "says 304 to what is not unmodified", |store, asked| {
+            let is_alone = !asked.headers().contains_key(RANGE) && is_feed(&asked);
+            if is_alone && reads(&asked) && is_refused_by_date(store, &asked) {
+                not_modified(plain(store, &asked))
+            } else {
+                right(store, asked)
+            }
+        }),
+        ("if-unmodified-since/older", "sends no content for an older date", |store, asked| {
+            let is_alone = !asked.headers().contains_key(RANGE) && is_feed(&asked);
+            if is_alone && reads(&asked) && is_refused_by_date(store, &asked) {
+                reply(StatusCode::OK, "")
+            } else {
+                right(store, asked)
+            }
+        }),
+        ("range/if-unmodified-since", "ignores If-Unmodified-Since on reads", |store, asked| {
             if reads(&asked) {
                 right_without(store, asked, &IF_UNMODIFIED_SINCE)
             } else {
@@ -232,7 +263,7 @@ pub(crate) fn dates() -> Vec<Fault> {
     ]
 }
 
-/// Faults in the order of judgement.
+/// Faults in the order of evaluation.
 pub(crate) fn order() -> Vec<Fault> {
     vec![
         ("precedence/tag-over-date", "lets the date win", |store, mut asked| {
@@ -258,7 +289,7 @@ pub(crate) fn order() -> Vec<Fault> {
         ),
         (
             "precedence/match-over-date",
-            "judges If-Unmodified-Since beside If-Match",
+            "evaluates If-Unmodified-Since beside If-Match",
             |store, asked| {
                 let is_old = reads(&asked) && asked.headers().contains_key(IF_MATCH);
                 if is_old && asked.headers().contains_key(IF_UNMODIFIED_SINCE) {
@@ -267,7 +298,7 @@ pub(crate) fn order() -> Vec<Fault> {
                 right(store, asked)
             },
         ),
-        ("precedence/match-before-none-match", "judges If-None-Match first", |store, asked| {
+        ("precedence/match-before-none-match", "evaluates If-None-Match first", |store, asked| {
             let is_hit =
                 asked.headers().contains_key(IF_MATCH) && line(&asked, &IF_NONE_MATCH) == Some(TAG);
             hit(store, asked, is_hit)
@@ -280,6 +311,12 @@ pub(crate) fn order() -> Vec<Fault> {
             right(store, asked)
         }),
     ]
+}
+
+/// Returns true if an older date in If-Unmodified-Since decides.
+fn is_refused_by_date(store: &Store, asked: &Asked) -> bool {
+    let since = line(asked, &IF_UNMODIFIED_SINCE).and_then(|date| HttpDate::parse(date, now()));
+    since.is_some_and(|date| date < store.changed()) && !asked.headers().contains_key(IF_MATCH)
 }
 
 fn reads(asked: &Asked) -> bool {
@@ -307,7 +344,7 @@ fn first_line(store: &mut Store, mut asked: Asked, name: &HeaderName) -> Reply {
     right(store, asked)
 }
 
-/// Rewrites a field before it is judged.
+/// Rewrites a field before it is evaluated.
 fn lenient(mut asked: Asked, name: &HeaderName, rewrite: impl Fn(&str) -> Option<String>) -> Asked {
     if asked.headers().get_all(name).iter().count() == 1 {
         if let Some(text) = line(&asked, name).and_then(rewrite) {

@@ -5,7 +5,7 @@ use http::{
     header::{
         ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING,
         CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-        IF_RANGE, LAST_MODIFIED, RANGE, VARY,
+        IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, VARY,
     },
     HeaderName, Method, StatusCode,
 };
@@ -209,6 +209,23 @@ pub(crate) fn faults() -> Vec<Fault> {
                 right(store, asked)
             }
         }),
+        ("encoding/304-length", "says the length before compression", |store, asked| {
+            let (is_zipped, length) =
+                (line(&asked, &ACCEPT_ENCODING) == Some("gzip"), store.content.len());
+            on_304(store, asked, |reply| {
+                if is_zipped {
+                    reply.headers_mut().insert(CONTENT_LENGTH, length.into());
+                }
+            })
+        }),
+        ("encoding/304-length", "says that an encoded 304 has no content", |store, asked| {
+            let is_zipped = line(&asked, &ACCEPT_ENCODING) == Some("gzip");
+            on_304(store, asked, |reply| {
+                if is_zipped {
+                    reply.headers_mut().insert(CONTENT_LENGTH, value(0));
+                }
+            })
+        }),
         // ----- Errors -----
         ("error/not-304", "says 304 to an error by its tag", |store, asked| {
             let hits = line(&asked, &IF_NONE_MATCH) == Some("\"nothing\"");
@@ -257,6 +274,85 @@ pub(crate) fn faults() -> Vec<Fault> {
                 asked.headers_mut().remove(IF_RANGE);
             }
             right(store, asked)
+        }),
+        (
+            "range/if-range-date",
+            "takes any date in If-Range where it has none",
+            |store, mut asked| {
+                let is_date = |text: &str| HttpDate::parse(text, now()).is_some();
+                if line(&asked, &IF_RANGE).is_some_and(is_date) {
+                    asked.headers_mut().remove(IF_RANGE);
+                }
+                for name in [IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
+                    asked.headers_mut().remove(name);
+                }
+                right_but(store, asked, |reply| drop(reply.headers_mut().remove(LAST_MODIFIED)))
+            },
+        ),
+        ("range/if-range-malformed", "ignores an If-Range without quotes", |store, asked| {
+            let is_tag = |text: &str| text.contains('"') || HttpDate::parse(text, now()).is_some();
+            match line(&asked, &IF_RANGE) {
+                Some(text) if !is_tag(text) => right_without(store, asked, &IF_RANGE),
+                _ => right(store, asked),
+            }
+        }),
+        ("range/if-range-malformed", "looks for its tag anywhere in If-Range", |store, asked| {
+            let tag = store.tag();
+            let is_single = asked.headers().get_all(IF_RANGE).iter().count() == 1;
+            match line(&asked, &IF_RANGE) {
+                Some(text) if is_single && text.contains(&tag) && !text.starts_with("W/") => {
+                    right_without(store, asked, &IF_RANGE)
+                }
+                _ => right(store, asked),
+            }
+        }),
+        ("range/if-range-lines", "reads the first line of If-Range", |store, mut asked| {
+            if let Some(first) = asked.headers().get(IF_RANGE).cloned() {
+                asked.headers_mut().insert(IF_RANGE, first);
+            }
+            right(store, asked)
+        }),
+        ("range/if-range-lines", "ignores If-Range of two lines", |store, asked| {
+            if asked.headers().get_all(IF_RANGE).iter().count() > 1 {
+                right_without(store, asked, &IF_RANGE)
+            } else {
+                right(store, asked)
+            }
+        }),
+        ("range/if-match", "sends a part before it looks at If-Match", |store, asked| {
+            let is_part = asked.method() == Method::GET && asked.headers().contains_key(RANGE);
+            if is_part {
+                right_without(store, asked, &IF_MATCH)
+            } else {
+                right(store, asked)
+            }
+        }),
+        ("change/if-range", "takes any tag that it ever sent in If-Range", |store, asked| {
+            let version = line(&asked, &IF_RANGE)
+                .and_then(|tag| tag.strip_prefix("\"v")?.strip_suffix('"')?.parse::<i64>().ok());
+            if version.is_some_and(|version| version < store.version) {
+                right_without(store, asked, &IF_RANGE)
+            } else {
+                right(store, asked)
+            }
+        }),
+        ("change/if-range", "says 503 for ever to an old tag", |store, asked| {
+            let is_old = line(&asked, &IF_RANGE)
+                .is_some_and(|tag| tag.starts_with("\"v") && tag != store.tag());
+            if is_old && store.version > 1 {
+                reply(StatusCode::SERVICE_UNAVAILABLE, "")
+            } else {
+                right(store, asked)
+            }
+        }),
+        ("change/if-range-date", "takes any date since its start in If-Range", |store, asked| {
+            let date = line(&asked, &IF_RANGE).and_then(|date| HttpDate::parse(date, now()));
+            let first = Store::new().changed();
+            if date.is_some_and(|date| date >= first && date < store.changed()) {
+                right_without(store, asked, &IF_RANGE)
+            } else {
+                right(store, asked)
+            }
         }),
         ("range/if-range-current", "starts downloads anew", |store, mut asked| {
             if asked.headers().contains_key(IF_RANGE) {

@@ -18,9 +18,9 @@ pub(crate) fn faults() -> Vec<Fault> {
         }),
         ("write/not-performed", "says 412 when the write is done", |store, asked| {
             on_write(store, asked, |store, asked| {
-                let judged = right(&mut store.clone(), clone(&asked));
+                let evaluated = right(&mut store.clone(), clone(&asked));
                 store.write(asked.into_body());
-                judged
+                evaluated
             })
         }),
         ("write/if-match-malformed", "takes what it cannot read for nothing", |store, asked| {
@@ -65,7 +65,7 @@ pub(crate) fn faults() -> Vec<Fault> {
         }),
         (
             "write/if-match-over-date",
-            "judges If-Unmodified-Since beside If-Match",
+            "evaluates If-Unmodified-Since beside If-Match",
             |store, asked| {
                 on_write(store, asked, |store, asked| {
                     let both = asked.headers().contains_key(IF_MATCH)
@@ -78,7 +78,7 @@ pub(crate) fn faults() -> Vec<Fault> {
                 })
             },
         ),
-        ("write/if-modified-since", "judges If-Modified-Since on writes", |store, asked| {
+        ("write/if-modified-since", "evaluates If-Modified-Since on writes", |store, asked| {
             on_write(store, asked, |store, asked| {
                 let is_dated = asked.headers().contains_key(IF_MODIFIED_SINCE);
                 if is_dated {

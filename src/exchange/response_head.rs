@@ -169,6 +169,13 @@ pub(crate) fn remove_last_modified(headers: &mut HeaderMap, given: &SingleField<
     }
 }
 
+/// Makes the 412 to a request that the inner service must not see.
+pub(crate) fn precondition_failed<B: Body>(reporter: &Reporter) -> Response<ResponseBody<B>> {
+    let (mut head, ()) = Response::new(()).into_parts();
+    head.status = StatusCode::PRECONDITION_FAILED;
+    pass_on(head, ResponseBody::empty(Outcome::PreconditionFailed), reporter)
+}
+
 /// Makes the response that leaves a middleware of what the inner service, or a
 /// callback, answered.
 #[inline(always)]

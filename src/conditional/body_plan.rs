@@ -21,28 +21,33 @@ pub(super) enum BodyPlan {
     ReadAhead(Option<u64>),
 }
 
-impl ResponseContext {
+impl ResponseContext<'_> {
     /// Says what to do with the content of this response.
     #[inline]
     pub(super) fn plan(&mut self, body: &impl Body) -> BodyPlan {
         let plan = self.plan_body(body);
         if matches!(plan, BodyPlan::PassThrough(_) | BodyPlan::Empty) {
-            self.learnable = None;
+            *self.learnable = None;
         }
         plan
     }
 
     #[inline]
     fn plan_body(&self, body: &impl Body) -> BodyPlan {
-        let (request, fields) = (&self.request, &self.fields);
-        if let Some(learnable) = &self.learnable {
+        let (request, fields) = (self.request, self.fields);
+        if let Some(learnable) = &*self.learnable {
             if let Some(tag) = learnable.lookup(request, fields) {
                 return BodyPlan::UseLearnedTag(tag);
             }
         }
         // Only a 200 is the whole representation.
         if self.head.status != StatusCode::OK {
-            return BodyPlan::PassThrough(Reason::Status);
+            let is_part = self.head.status == StatusCode::PARTIAL_CONTENT;
+            return if is_part && self.learnable.is_some() {
+                BodyPlan::Stream(Reason::Status)
+            } else {
+                BodyPlan::PassThrough(Reason::Status)
+            };
         }
         // The outer layer adds the tag of its source, once that is known to be of this content.
         let known = request.extras().known.as_ref();
@@ -56,16 +61,24 @@ impl ResponseContext {
             SingleField::Invalid => Some(Reason::InvalidTag),
             SingleField::Absent => None,
         };
-        let inner_tag = if request.replaces_tag(&self.head) { None } else { inner_tag };
+        let inner_tag = if request.replaces_tag(self.head) { None } else { inner_tag };
         if self.learnable.is_none() {
             if let Some(reason) = inner_tag {
                 return BodyPlan::PassThrough(reason);
             }
             // Of learnable content this was asked already.
-            if let Some(reason) = ineligible(fields, &self.head, request.config.tag_when()) {
+            if let Some(reason) = ineligible(fields, self.head, request.config.tag_when()) {
                 return BodyPlan::PassThrough(reason);
             }
         }
+        self.plan_reading(body, inner_tag)
+    }
+
+    /// Says what to do with content that may be tagged; `inner_tag` says why it is not read all the
+    /// same.
+    #[inline]
+    fn plan_reading(&self, body: &impl Body, inner_tag: Option<Reason>) -> BodyPlan {
+        let (request, fields) = (self.request, self.fields);
         let hint = body.size_hint();
         // A HEAD without content says nothing of what a GET would get.
         if request.is_head() && (body.is_end_stream() || hint.exact() == Some(0)) {
