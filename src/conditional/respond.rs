@@ -54,7 +54,7 @@ impl ResponseContext<'_> {
         let untagged = tag.as_ref().err().copied();
         let has_content = !(self.request.is_head() && body.is_end_stream());
         match self.evaluate(tag, has_content) {
-            Action::NotModified => self.end_not_modified(body),
+            Action::NotModified { is_part } => self.end_not_modified(is_part, body),
             Action::PreconditionFailed => body.end(Outcome::PreconditionFailed),
             Action::RefusePart => body.end(Outcome::PartRefused),
             Action::Send { .. } if self.request.asks_as_get() => {
@@ -104,6 +104,7 @@ impl ResponseContext<'_> {
         if config.behind_compression && is_varied {
             vary_by(&mut self.head.headers, ACCEPT_ENCODING);
         }
+        let is_part = self.head.status == StatusCode::PARTIAL_CONTENT;
         // Remove fields before inserting, so that fewer are scanned.
         apply_decision(self.head, decision);
         let headers = &mut self.head.headers;
@@ -126,7 +127,7 @@ impl ResponseContext<'_> {
             insert_no_cache(headers);
         }
         match decision {
-            Decision::NotModified => Action::NotModified,
+            Decision::NotModified => Action::NotModified { is_part },
             Decision::PreconditionFailed => Action::PreconditionFailed,
             Decision::Proceed => Action::Send { range_allowed },
         }
@@ -238,7 +239,7 @@ impl ResponseContext<'_> {
     /// bytes: so the body gets an unknown size. Deliberately not where the client
     /// accepts a coding: `CompressionLayer` outside leaves only bodies of exactly zero
     /// bytes alone, and a coding on a 304 breaks HTTP/2.
-    fn end_not_modified<B: Body>(&mut self, body: &mut ResponseBody<B>) {
+    fn end_not_modified<B: Body>(&mut self, is_part: bool, body: &mut ResponseBody<B>) {
         let config = &self.request.config;
         let length = self.length(body);
         if !self.request.is_head() {
@@ -246,7 +247,7 @@ impl ResponseContext<'_> {
         }
         body.end(Outcome::NotModified);
         // The length of a part is not that of the whole.
-        let length = if self.fields.has_content_range { None } else { length };
+        let length = if is_part { None } else { length };
         match length {
             _ if !self.request.accepts_coding
                 && (length.is_none() || config.behind_compression) =>
@@ -299,7 +300,10 @@ impl ResponseContext<'_> {
 
 /// What to do with a response.
 enum Action {
-    NotModified,
+    /// `is_part`: the response is a part of the content.
+    NotModified {
+        is_part: bool,
+    },
     PreconditionFailed,
     /// Do not send the part: it may be of another version.
     RefusePart,

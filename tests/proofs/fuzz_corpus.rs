@@ -121,7 +121,8 @@ fn fuzz_ranges_are_what_a_naive_reader_cuts_out() {
 
 #[test]
 fn fuzz_service_makes_no_wrong_answer() {
-    for seed in 0..1_000 {
-        claims::service::holds(&random(seed, 600));
+    // Long enough for a resource to be asked for, changed, and asked for again.
+    for seed in 0..400 {
+        claims::service::holds(&random(seed, 3_000));
     }
 }

@@ -15,9 +15,11 @@ use std::{
 use bytes::Bytes;
 use http::{
     header::{
-        ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY,
+        ACCEPT_LANGUAGE, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE,
+        CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+        LAST_MODIFIED, RANGE, SET_COOKIE, VARY,
     },
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
 };
 use tower::Service;
 use tower_conditional::{EntityTag, HttpDate, LastModified, Representation, Validators};
@@ -37,6 +39,19 @@ pub(crate) struct World {
     /// How the next read is answered.
     pub(crate) plan: RefCell<Plan>,
     pub(crate) writes: Cell<usize>,
+    pub(crate) style: Cell<Style>,
+}
+
+/// Which validators the inner service gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Style {
+    /// Now these, now those.
+    #[default]
+    Mixed,
+    /// A strong tag, and a date now and then.
+    Tags,
+    /// A date.
+    Dates,
 }
 
 /// A resource in a language: a place for content.
@@ -99,9 +114,75 @@ pub(crate) struct Plan {
     tells_end: bool,
     pub(crate) fails: bool,
     pub(crate) source_knows: bool,
+    /// Somebody else writes before the inner service answers: the number from then on.
+    pub(crate) becomes: Option<u8>,
+    /// Parts are served by the inner service.
+    pub(crate) cuts: bool,
+    /// If-Range is evaluated there, too.
+    by_if_range: bool,
+    /// If-None-Match and If-Modified-Since are, dates by their order.
+    evaluates: bool,
 }
 
 impl Plan {
+    fn field(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    /// What an inner service answers that evaluates by itself what it is shown.
+    fn answer(
+        &self,
+        request: &Request<()>,
+        whole: &Bytes,
+    ) -> Option<(StatusCode, HeaderMap, Bytes)> {
+        if self.status != 200 {
+            return None;
+        }
+        let (etag, date) = (self.field(&ETAG), self.field(&LAST_MODIFIED));
+        let tag = etag.and_then(|etag| EntityTag::try_from(etag).ok());
+        let line = |name: &HeaderName| request.headers().get(name);
+        let mut head: HeaderMap = self.fields.iter().cloned().collect();
+        head.remove(CONTENT_LENGTH);
+        if self.evaluates {
+            let is_unchanged = match (line(&IF_NONE_MATCH), line(&IF_MODIFIED_SINCE)) {
+                (Some(held), _) => {
+                    let held = EntityTag::try_from(held).ok();
+                    tag.as_ref().zip(held).is_some_and(|(tag, held)| tag.weak_eq(&held))
+                }
+                (None, Some(since)) if *request.method() != "QUERY" => {
+                    let now = HttpDate::from_unix_seconds(NOON).unwrap();
+                    let date = date.and_then(|date| HttpDate::parse(date, now));
+                    date.is_some() && date <= HttpDate::parse(since, now)
+                }
+                _ => false,
+            };
+            if is_unchanged {
+                head.remove(CONTENT_TYPE);
+                return Some((StatusCode::NOT_MODIFIED, head, Bytes::new()));
+            }
+        }
+        let range = line(&RANGE).filter(|_| *request.method() == Method::GET && self.cuts)?;
+        let is_named = |held: &HeaderValue| match EntityTag::try_from(held) {
+            Ok(held) => tag.as_ref().is_some_and(|tag| tag.strong_eq(&held)),
+            Err(_) => date == Some(held),
+        };
+        if self.by_if_range && line(&IF_RANGE).is_some_and(|held| !is_named(held))
+            || whole.is_empty()
+        {
+            return None;
+        }
+        let (first, last) = range.to_str().unwrap()[6..].split_once('-').unwrap();
+        let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+        let len = whole.len();
+        if first >= len {
+            head.insert(CONTENT_RANGE, format!("bytes */{len}").parse().unwrap());
+            return Some((StatusCode::RANGE_NOT_SATISFIABLE, head, Bytes::new()));
+        }
+        let last = last.min(len - 1);
+        head.insert(CONTENT_RANGE, format!("bytes {first}-{last}/{len}").parse().unwrap());
+        Some((StatusCode::PARTIAL_CONTENT, head, whole.slice(first..=last)))
+    }
+
     /// Returns the lengths that the head and the body say that the content has.
     pub(crate) fn lengths(&self) -> Vec<u64> {
         let in_head = self.fields.iter().filter(|(name, _)| name == CONTENT_LENGTH);
@@ -119,16 +200,28 @@ impl World {
         self.numbers[place].set(number);
     }
 
-    /// Makes up how the content of a place is served next.
-    pub(crate) fn plan(&self, input: &mut Input<'_>, place: Place) -> Plan {
-        let number = self.number(place);
+    /// Returns the number of the content that a read gets.
+    pub(crate) fn number_for<B>(&self, request: &Request<B>) -> u8 {
+        number_of(request, self.number(place(request)))
+    }
+
+    /// Makes up how a request is answered next.
+    pub(crate) fn plan<B>(&self, input: &mut Input<'_>, request: &Request<B>) -> Plan {
+        let is_write = *request.method() == Method::PUT;
+        let becomes =
+            if !is_write && input.one_in(10) { Some(input.byte() >> input.below(4)) } else { None };
+        let number = number_of(request, becomes.unwrap_or_else(|| self.number(place(request))));
         let whole = content_of(number);
         let len = whole.len() as u64;
-        let status = input.pick(&[200, 200, 200, 200, 200, 200, 200, 204, 404, 500]);
+        let status = input.pick(&[200, 200, 200, 200, 200, 200, 200, 203, 204, 404, 500]);
         let mut plan = Plan {
             status,
             source_knows: !input.one_in(9),
             fails: input.one_in(16),
+            becomes,
+            cuts: input.flag() || self.style.get() != Style::Mixed,
+            by_if_range: input.flag(),
+            evaluates: input.flag(),
             ..Plan::default()
         };
         let mut rest = whole;
@@ -159,7 +252,10 @@ impl World {
             _ => (len + 1, Some(len + 1)),
         };
         plan.tells_end = input.flag();
-        plan.fields = fields(input, number, len);
+        plan.fields = fields(input, number, len, self.style.get());
+        if plan.cuts {
+            plan.fields.push((ACCEPT_RANGES, HeaderValue::from_static("bytes")));
+        }
         plan.has_date = plan.fields.iter().any(|(name, _)| name == LAST_MODIFIED);
         plan
     }
@@ -177,19 +273,38 @@ impl World {
     }
 }
 
+/// What a QUERY gets is not what a GET of the same place gets.
+fn number_of<B>(request: &Request<B>, number: u8) -> u8 {
+    if *request.method() == "QUERY" {
+        number ^ 0x55
+    } else {
+        number
+    }
+}
+
 fn pause(input: &mut Input<'_>) -> Option<Step> {
     input.pick(&[None, None, None, None, Some(Step::Yield), Some(Step::Gate)])
 }
 
-fn fields(input: &mut Input<'_>, number: u8, len: u64) -> Vec<(HeaderName, HeaderValue)> {
+fn fields(
+    input: &mut Input<'_>,
+    number: u8,
+    len: u64,
+    style: Style,
+) -> Vec<(HeaderName, HeaderValue)> {
     let mut fields = Vec::new();
-    match input.below(8) {
+    let etag = match style {
+        Style::Mixed => input.below(8),
+        Style::Tags => 5,
+        Style::Dates => 0,
+    };
+    match etag {
         5 => fields.push((ETAG, own_tag(number).into())),
         6 => fields.push((ETAG, own_tag(number).into_weak().into())),
         7 => fields.push((ETAG, HeaderValue::from_static("unquoted"))),
         _ => {}
     }
-    if input.one_in(3) {
+    if input.one_in(3) || style == Style::Dates {
         fields.push((LAST_MODIFIED, date_of(number).into()));
     }
     match input.below(6) {
@@ -200,7 +315,12 @@ fn fields(input: &mut Input<'_>, number: u8, len: u64) -> Vec<(HeaderName, Heade
     if input.flag() {
         fields.push((VARY, HeaderValue::from_static("accept-language")));
     }
-    match input.below(8) {
+    if input.one_in(12) {
+        fields.push((CONTENT_SECURITY_POLICY, HeaderValue::from_static("script-src 'nonce-x'")));
+    }
+    match input.below(16) {
+        8 => fields.push((CACHE_CONTROL, HeaderValue::from_static("private"))),
+        9 => fields.push((SET_COOKIE, HeaderValue::from_static("a=1"))),
         5 => fields.push((CACHE_CONTROL, HeaderValue::from_static("no-store"))),
         6 => fields.push((CACHE_CONTROL, HeaderValue::from_static("max-age=60"))),
         7 => fields.push((CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))),
@@ -224,8 +344,8 @@ impl Service<Request<()>> for Inner {
 
     fn call(&mut self, request: Request<()>) -> Self::Future {
         let world = &self.0;
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let place = place(&request);
+        let place = place(&request);
+        if *request.method() == Method::PUT {
             world.change(place, world.number(place).wrapping_add(1));
             world.writes.set(world.writes.get() + 1);
             let response = Response::builder().status(204).body(logged([], &world.outside));
@@ -234,6 +354,18 @@ impl Service<Request<()>> for Inner {
         let plan = world.plan.borrow();
         if plan.fails {
             return ready(Err(9));
+        }
+        if let Some(number) = plan.becomes {
+            world.change(place, number);
+        }
+        let whole = content_of(world.number_for(&request));
+        if let Some((status, head, part)) = plan.answer(&request, &whole) {
+            let len = part.len() as u64;
+            let steps = if part.is_empty() { None } else { Some(Step::Data(part)) };
+            let body = logged(steps, &world.outside).hint(len, Some(len)).telling_end(true);
+            let mut response = Response::new(body);
+            (*response.status_mut(), *response.headers_mut()) = (status, head);
+            return ready(Ok(response));
         }
         let script = logged(plan.steps.clone(), &world.outside)
             .hint(plan.lower, plan.upper)

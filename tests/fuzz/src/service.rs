@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http::{
     header::{
         HeaderName, ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH,
-        IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, TE,
+        IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
+        RETRY_AFTER, TE,
     },
     response, HeaderValue, Method, Request, Response, Version,
 };
@@ -22,7 +23,7 @@ use tower_conditional::{
 
 use super::{
     input::Input,
-    model::{clock, content_of, own_tag, place, source_tag, Inner, Place, World, NOON},
+    model::{clock, content_of, own_tag, place, source_tag, Inner, Place, Style, World, NOON},
     script::{content, frames, read, run, Step},
 };
 
@@ -30,10 +31,14 @@ pub fn holds(input: &[u8]) {
     let mut input = Input(input);
     let world = Rc::new(World::default());
     world.clock.store(NOON, Relaxed);
+    world.style.set(input.pick(&[Style::Mixed, Style::Mixed, Style::Tags, Style::Dates]));
     let stack = input.below(4);
     let settings = Settings::choose(&mut input, stack);
     let layer = settings.layer(&mut input, &world);
     world.clock.fetch_add(2, Relaxed);
+    for place in 0..4 {
+        world.change(place, 3 + place as u8);
+    }
     let mut client = Client {
         world: Rc::clone(&world),
         settings,
@@ -139,7 +144,8 @@ impl Client {
             match input.below(8) {
                 // The clock is set back, too.
                 0 => drop(self.world.clock.fetch_add(i64::from(input.byte() % 8) - 2, Relaxed)),
-                1 => self.world.change(input.below(4), input.byte()),
+                // What was there before comes back, too.
+                1 => self.world.change(input.below(4), input.byte() >> input.below(4)),
                 _ => self.ask(input, service),
             }
         }
@@ -154,7 +160,7 @@ impl Client {
         let place = place(&sent.request);
         let (is_read, is_head) =
             (sent.request.method() != Method::PUT, sent.request.method() == Method::HEAD);
-        let mut plan = self.world.plan(input, place);
+        let mut plan = self.world.plan(input, &sent.request);
         if is_head && input.flag() {
             plan.steps.clear();
         }
@@ -179,16 +185,22 @@ impl Client {
         let (events, is_whole) = read(body, most, &self.world.outside);
         assert!(!is_end || events.is_empty(), "at its end before {events:?}");
         let got: Bytes = content(&events).into();
+        // Somebody else may have written meanwhile.
+        let before = content_of(self.world.number_for(&sent.request));
         let claim = Claim { client: self, sent: &sent, head: &head, before: &before };
         match head.status.as_u16() {
             304 => claim.client_holds_it(&events, is_end),
             412 if plan.status != 412 => claim.something_fails(&events, is_end),
             206 => claim.it_is_the_part(&got, is_whole),
-            416 => assert!(
-                self.settings.ranges
-                    && sent.request.headers().contains_key(RANGE)
-                    && events.is_empty()
-            ),
+            416 => claim.nothing_is_there(&events),
+            503 => {
+                claim.the_part_is_refused(&events, is_end);
+                // The next try gets the whole.
+                self.world.plan.borrow_mut().becomes = None;
+                let again =
+                    run(service.call(clone(&sent.request)), usize::MAX, &self.world.outside);
+                assert_ne!(again.unwrap().unwrap().status(), 503, "{:?}", sent.request);
+            }
             status => {
                 assert_eq!(status, plan.status);
                 claim.validators_are_true(&events);
@@ -198,7 +210,8 @@ impl Client {
                 } else {
                     is_as_it_was(&events, &expected, is_whole, self.settings.trailer_tags);
                 }
-                if status == 200 && is_whole && !is_head && got == before {
+                let is_get = sent.request.method() == Method::GET;
+                if status == 200 && is_whole && is_get && got == before {
                     self.keep(place, &head, got);
                 }
             }
@@ -207,17 +220,18 @@ impl Client {
 
     /// Makes a request that names what the client holds, or nothing that anybody does.
     fn request(&self, input: &mut Input<'_>) -> Sent {
-        let method = match input.below(8) {
+        let method = match input.below(9) {
+            8 => Method::from_bytes(b"QUERY").unwrap(),
             6 => Method::HEAD,
             7 => Method::PUT,
             _ => Method::GET,
         };
         let mut request = Request::new(());
         *request.method_mut() = method;
-        *request.uri_mut() = input.pick(&["/a", "/b"]).parse().unwrap();
+        *request.uri_mut() = input.pick(&["/a", "/a", "/a", "/b"]).parse().unwrap();
         *request.version_mut() = input.pick(&[Version::HTTP_11, Version::HTTP_2]);
         let headers = request.headers_mut();
-        if input.flag() {
+        if input.one_in(4) {
             headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static("de"));
         }
         if input.flag() {
@@ -225,7 +239,7 @@ impl Client {
         }
         let mut named = HashMap::new();
         for name in [IF_NONE_MATCH, IF_MATCH] {
-            if input.one_in(3) {
+            if input.one_in(5) {
                 let held = named.entry(name.clone()).or_insert_with(Vec::new);
                 for _ in 0..=input.below(3) {
                     let (value, holding) = self.tag(input);
@@ -243,13 +257,21 @@ impl Client {
                 }
             }
         }
-        if input.one_in(4) {
-            let range = format!("bytes={}-{}", input.below(30), 29 + input.below(40));
+        if input.one_in(3) {
+            let range = format!("bytes={}-{}", input.below(25), 24 + input.below(40));
             request.headers_mut().insert(RANGE, range.parse().unwrap());
-            let dated =
-                self.dated(input, place).map(|held| (held.date.clone().unwrap(), Some(held)));
-            let validator = if input.flag() { Some(self.tag(input)) } else { dated };
-            if let Some((value, held)) = validator.filter(|_| input.flag()) {
+            let with_date = |held: Held| (held.date.clone().unwrap(), Some(held));
+            let with_tag = |held: Held| Some((held.tag.clone()?, Some(held)));
+            // A download is mostly resumed by what came last.
+            let last = self.held.iter().rfind(|held| held.place == place).cloned();
+            let validator = match input.below(6) {
+                0 => None,
+                1 => Some(self.tag(input)),
+                2 => self.dated(input, place).map(with_date),
+                3 => last.filter(|held| held.date.is_some()).map(with_date),
+                _ => last.and_then(with_tag),
+            };
+            if let Some((value, held)) = validator {
                 request.headers_mut().insert(IF_RANGE, value);
                 named.insert(IF_RANGE, held.into_iter().collect());
             }
@@ -344,6 +366,9 @@ impl Claim<'_> {
             self.sent.request,
             self.head
         );
+        if self.sent.request.method() != "QUERY" {
+            self.date_is_true();
+        }
         self.validators_are_true(events);
     }
 
@@ -355,7 +380,8 @@ impl Claim<'_> {
     }
 
     fn it_is_the_part(&self, got: &Bytes, is_whole: bool) {
-        assert!(self.client.settings.ranges);
+        assert!(self.client.settings.ranges || self.client.world.plan.borrow().cuts);
+        self.date_is_true();
         let text = self.head.headers[CONTENT_RANGE].to_str().unwrap();
         let numbers: Vec<usize> =
             text[6..].split(['-', '/']).map(|number| number.parse().unwrap()).collect();
@@ -365,13 +391,43 @@ impl Claim<'_> {
             part.starts_with(got) && (!is_whole || part.len() == got.len() || !self.is_true()),
             "{text}"
         );
-        if let Some(named) = self.sent.named.get(&IF_RANGE) {
+        // Whatever binds the range, what the client holds is of the same content.
+        let fields = [IF_RANGE, IF_MATCH, IF_UNMODIFIED_SINCE];
+        if let Some(named) = fields.iter().find_map(|name| self.sent.named.get(name)) {
             assert!(
                 named.iter().any(|held| held.content == self.before),
-                "a part of other content: {:?}",
-                self.sent.request
+                "a part of other content: {:?} {:?}",
+                self.sent.request,
+                self.head
             );
         }
+    }
+
+    /// No content begins where the range does, and a client that names what it holds has as
+    /// much.
+    fn nothing_is_there(&self, events: &[Step]) {
+        assert!(self.client.settings.ranges || self.client.world.plan.borrow().cuts);
+        assert!(self.sent.request.headers().contains_key(RANGE) && events.is_empty());
+        if let Some(named) = self.sent.named.get(&IF_RANGE) {
+            assert!(named.iter().any(|held| held.content.len() == self.before.len()));
+        }
+    }
+
+    fn the_part_is_refused(&self, events: &[Step], is_end: bool) {
+        let (sent, head) = (self.sent.request.headers(), &self.head.headers);
+        assert!(is_end && events.is_empty() && self.client.world.plan.borrow().cuts);
+        assert!(sent.contains_key(RANGE) && sent.contains_key(IF_RANGE));
+        assert_eq!(head[RETRY_AFTER], "1");
+        for name in [ETAG, LAST_MODIFIED, CONTENT_RANGE, CONTENT_TYPE] {
+            assert!(!head.contains_key(name));
+        }
+    }
+
+    /// A date that was sent with this place's content is sent with no other.
+    fn date_is_true(&self) {
+        let Some(date) = self.head.headers.get(LAST_MODIFIED) else { return };
+        let known = self.client.dates.get(&(place(&self.sent.request), date.clone()));
+        assert!(known.is_none_or(|known| known == self.before), "{date:?} of other content");
     }
 
     /// Returns true if the inner body neither broke off nor lied about its length.
@@ -395,8 +451,7 @@ impl Claim<'_> {
                 assert_eq!(value, "unquoted");
                 continue;
             };
-            let place = place(&self.sent.request);
-            let number = self.client.world.number(place);
+            let number = self.client.world.number_for(&self.sent.request);
             let made = EntityTag::of(self.before);
             let is_made = tag.opaque().starts_with(made.opaque());
             let is_own = [own_tag(number), source_tag(number)].iter().any(|own| own.weak_eq(&tag));
