@@ -324,17 +324,18 @@ pub mod precondition;
 mod rules;
 mod stats;
 mod store;
+mod timer;
 mod trace;
 mod validators;
 
 #[cfg(feature = "blake3")]
 pub use self::validators::Blake3;
 pub use self::{
-    body::ResponseBody,
+    body::{RequestBody, ResponseBody},
     conditional::{ConditionalLayer, ForwardedFields, InnerTags},
     exchange::Rejection,
     outcome::{Outcome, Reason},
-    precondition::PreconditionLayer,
+    precondition::{PreconditionLayer, WriteGuard},
     rules::{
         Decision, EntityTag, HttpDate, HttpDateOutOfRange, InvalidEntityTag, InvalidHttpDate,
         LastModified, Preconditions, Representation, Validators,

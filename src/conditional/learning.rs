@@ -49,7 +49,7 @@ impl LearnableContent {
         let ResponseContext { request, head, fields, .. } = context;
         let config = &request.config;
         // An outer layer's validators stand for the representation, whatever its content.
-        if request.extras().is_probe
+        if request.extras().probe.is_some()
             || request.method == ReadMethod::Query
             || !request.has_no_known_validators(head)
         {

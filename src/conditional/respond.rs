@@ -93,7 +93,7 @@ impl ResponseContext {
         self.note_inner_validators(tag.as_deref(), date.evidence);
         let etag = tag.as_deref().map(|tag| &tag.tag);
         let current = Current { etag, date: Some(date.evidence) };
-        if self.request.extras().is_probe {
+        if self.request.extras().probe.is_some() {
             let answer = self.request.answer_probe(current);
             self.head.extensions.insert(answer);
         }

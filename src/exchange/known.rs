@@ -22,8 +22,6 @@ pub(crate) struct KnownValidators {
     pub(crate) etag: Option<EntityTag>,
     pub(crate) date: Option<DateEvidence>,
     freshness: FreshnessPolicy,
-    /// It is said of a write that was evaluated, and of nothing else.
-    is_judgement: bool,
 }
 
 /// What a request is about, as it was seen at some place in a stack.
@@ -37,13 +35,26 @@ pub(crate) struct Target {
     nested: usize,
 }
 
-/// In the extensions of a request: somebody asks for the validators alone, to evaluate
-/// a write by them.
+/// In the extensions of a request: a guard asks for the validators alone, to evaluate a
+/// write by them.
 ///
 /// They come back as [`KnownValidators`], if there is a `ConditionalLayer` to know
 /// them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Probe;
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Probe {
+    /// Whether there is a representation is all that is asked (`*`). Nothing is read
+    /// for it.
+    Existence,
+    /// Dates are compared, and no tags. Nothing is read if the inner service gives a
+    /// date.
+    Date,
+    Tag,
+}
+
+/// In the extensions of a write: a guard evaluates its preconditions by what the inner
+/// layers know, generated dates included.
+#[derive(Clone, Debug)]
+pub(crate) struct GuardedWrite(pub(crate) Target);
 
 impl KnownValidators {
     /// Says what is known of the target of a request.
@@ -56,7 +67,7 @@ impl KnownValidators {
         let Validators { etag, last_modified } = validators;
         let date = last_modified.map(DateEvidence::Stated);
         let target = Target::new(uri, extensions);
-        Self { target, etag, date, freshness, is_judgement: false }
+        Self { target, etag, date, freshness }
     }
 
     /// Says what is known to whoever asked.
@@ -65,16 +76,7 @@ impl KnownValidators {
         date: Option<DateEvidence>,
         freshness: FreshnessPolicy,
     ) -> Self {
-        Self { target: Target::default(), etag, date, freshness, is_judgement: false }
-    }
-
-    /// Says it of a write that was evaluated, and of nothing else.
-    pub(crate) fn evaluated(self) -> Self {
-        Self { is_judgement: true, ..self }
-    }
-
-    pub(crate) fn is_judgement(&self) -> bool {
-        self.is_judgement
+        Self { target: Target::default(), etag, date, freshness }
     }
 
     /// Returns true if these are the validators.
@@ -107,24 +109,19 @@ impl Target {
         Self { uri: uri.clone(), nested: nested(extensions).count() }
     }
 
-    /// Returns true if a request for this URI is about the same resource; routers take
-    /// a prefix off, and some middleware the slash at the end.
+    /// Returns true if a request for this URI is about the same resource. Routers may
+    /// have taken a prefix off since, and some middleware the slash at the end.
+    ///
+    /// A suffix of the path alone is another resource: `/archive/notes/1` is not
+    /// `/notes/1`.
     pub(crate) fn is(&self, uri: &Uri, extensions: &Extensions) -> bool {
-        let (path, rest) = (self.uri.path(), uri.path());
-        let (bare, bare_rest) = (path.trim_end_matches('/'), rest.trim_end_matches('/'));
-        let is_rest = path.ends_with(rest) || !bare_rest.is_empty() && bare.ends_with(bare_rest);
-        (is_rest || rest == "/" && self.is_prefix(extensions)) && self.uri.query() == uri.query()
-    }
-
-    /// Returns true if routers have taken all of the path off since, and put "/" in its
-    /// place.
-    fn is_prefix(&self, extensions: &Extensions) -> bool {
-        let mut segments = segments(self.uri.path());
+        let mut rest = segments(self.uri.path());
         // A pattern has names for what differs.
         let mut taken = nested(extensions).skip(self.nested);
-        taken.all(|pattern| {
-            segments.next().is_some_and(|segment| pattern == segment || pattern.contains('{'))
-        }) && segments.next().is_none()
+        let is_prefix = taken.all(|pattern| {
+            rest.next().is_some_and(|segment| pattern == segment || pattern.contains('{'))
+        });
+        is_prefix && rest.eq(segments(uri.path())) && self.uri.query() == uri.query()
     }
 }
 
