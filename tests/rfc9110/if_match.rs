@@ -45,6 +45,6 @@ fn if_match_is_compared_with_the_tag_that_the_client_got() {
         .map_response(between)
         .layer(ConditionalLayer::new())
         .service(service(&note, plain));
-    let service = PreconditionLayer::from_get().layer(inner);
+    let service = guarded(inner);
     assert_eq!(run(status_of(service, put(&[(IM, "\"mine\"")], "new"))), 204);
 }

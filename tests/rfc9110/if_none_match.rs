@@ -43,8 +43,7 @@ fn if_none_match_fails_for_a_write_where_the_current_tag_is_not_known() {
     let is_slow = Arc::clone(&slow);
     let answer =
         move |content| if is_slow.load(SeqCst) { moody("slow".to_owned()) } else { plain(content) };
-    let service =
-        PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(service(&note, answer)));
+    let service = guarded(ConditionalLayer::new().layer(service(&note, answer)));
     assert_eq!(run(status_of(service.clone(), put(&[(INM, &*tag("old"))], "new"))), 412);
     slow.store(true, SeqCst);
     assert_ne!(run(status_of(service, put(&[(INM, &*tag("old"))], "new"))), 204);
