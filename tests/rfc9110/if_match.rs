@@ -3,11 +3,12 @@
 use axum::body::Body;
 use http::Response;
 use tower::{Layer, ServiceBuilder};
-use tower_conditional::{ConditionalLayer, PreconditionLayer};
+use tower_conditional::ConditionalLayer;
 
 use crate::{
     etag::compare,
     support::{
+        guarded::guarded,
         harness::{run, status, tag, CC, IM},
         note::{note, plain, put, service, status_of},
     },

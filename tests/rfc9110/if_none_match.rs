@@ -6,11 +6,12 @@ use std::sync::{
 };
 
 use tower::Layer;
-use tower_conditional::{ConditionalLayer, PreconditionLayer};
+use tower_conditional::ConditionalLayer;
 
 use crate::{
     etag::compare,
     support::{
+        guarded::guarded,
         harness::{run, status, tag, CC, INM},
         note::{moody, note, plain, put, service, status_of},
     },

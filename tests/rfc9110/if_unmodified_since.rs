@@ -11,6 +11,7 @@ use tower_conditional::{ConditionalLayer, PreconditionLayer, Representation};
 use crate::{
     last_modified::{compare, while_pending},
     support::{
+        guarded::guarded,
         handler::exists,
         harness::{
             self, date, get, layer, reply, request, run, send, status, Lines, IMS, INM, IUS, LM,

@@ -41,12 +41,20 @@ fn guard_protects_a_service_with_get_and_put_as_it_is() {
         let response = run(service.oneshot(write(method, lines, "new"))).unwrap();
         assert_eq!(response.status().as_u16(), status, "{before:?} {method} {lines:?}");
         assert_eq!(note.content().as_deref(), after, "{before:?} {method} {lines:?}");
+        let new_tag = response.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
         let asked: Vec<_> =
             note.log.lock().unwrap().iter().map(|(method, _)| method.to_string()).collect();
         let mut expected = Vec::new();
         expected.extend((!lines.is_empty()).then_some("GET"));
         expected.extend((status == 204).then_some(method));
+        // `*` asks for no tag, so that none is known which the new one could be compared with.
+        let is_tagged = method == "PUT" && (before.is_none() || lines.contains(&(IM, &*old)));
+        expected.extend((status == 204 && is_tagged).then_some("GET"));
         assert_eq!(asked, expected, "{before:?} {method} {lines:?}");
+        if status == 204 {
+            let expected = is_tagged.then(|| tag("new"));
+            assert_eq!(new_tag, expected, "{before:?} {method} {lines:?}");
+        }
     }
 }
 

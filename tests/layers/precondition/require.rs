@@ -38,7 +38,8 @@ fn require_preconditions_answers_428_to_a_write_without_one() {
         ("PUT", &[(IUS, &now), (IUS, &now)], &dated, 428),
         ("PUT", &[(IMS, &now)], &dated, 428),
         ("PUT", &[], &Representation::Unknown, 428),
-        ("PUT", &[(IM, "\"v2\"")], &Representation::Unknown, 200),
+        // Where a precondition is required, one that cannot be evaluated fails closed.
+        ("PUT", &[(IM, "\"v2\"")], &Representation::Unknown, 503),
     ] {
         let layer =
             known(current.clone()).require_preconditions(|parts| parts.method != Method::POST);

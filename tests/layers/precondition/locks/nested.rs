@@ -135,7 +135,12 @@ fn nested_write_is_not_covered_by_what_was_decided_for_another_resource() {
 
 #[test]
 fn nested_write_does_not_share_the_lock_of_another_resource() {
-    let (one, two) = ("/notes/1", "/notes/2");
+    for (one, two) in [("/notes/1", "/notes/2"), ("/archive/notes/1", "/notes/1")] {
+        nested_write_is_locked_as_what_it_names(one, two);
+    }
+}
+
+fn nested_write_is_locked_as_what_it_names(one: &'static str, two: &'static str) {
     let texts = texts(&[(one, "one"), (two, "old")]);
     let app = app(&texts, plain, move |app, request| async move {
         status(&app, within(request.extensions(), "PUT", two, &[(IM, &tag("old"))], "inner")).await
