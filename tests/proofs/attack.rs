@@ -4,6 +4,7 @@
 
 use std::{
     cell::Cell,
+    convert::Infallible,
     future::{poll_fn, ready, Future},
     panic::{catch_unwind, AssertUnwindSafe},
     pin::{pin, Pin},
@@ -250,7 +251,8 @@ fn cases() -> Vec<Case> {
 fn requests(world: &Rc<World>) -> Vec<Request<Load>> {
     let tag = EntityTag::of(&content()).to_string();
     let request = |method: &str, fields: &[(HeaderName, &str)]| {
-        let mut request = Request::new(Some(Guard::new(world, |world| &world.request_bodies)));
+        let mut request =
+            Request::new(Load(Some(Guard::new(world, |world| &world.request_bodies))));
         *request.method_mut() = method.parse().unwrap();
         request
             .headers_mut()

@@ -42,6 +42,11 @@ where
         self.body.is_none() && self.error.is_none()
     }
 
+    /// Returns how many bytes are there.
+    pub(super) fn len(&self) -> u64 {
+        self.buffer.content().len()
+    }
+
     /// Looks whether all content is there; it is if its first frame is the last.
     pub(super) fn look(&mut self, cx: &mut Context<'_>) {
         let _first = self.poll_next(cx, None);

@@ -341,8 +341,11 @@ where
                 if !self.parts.headers.contains_key(EXPECT) {
                     self.content.look(cx);
                 }
-                Next::Step(match (is_guarded, self.content.is_whole()) {
-                    (true, true) if self.lock.try_acquire() => Step::LockedProbe,
+                let is_there = self.content.is_whole();
+                Next::Step(match (is_guarded, is_there) {
+                    (true, true) if self.is_in_hand(config) && self.lock.try_acquire() => {
+                        Step::LockedProbe
+                    }
                     (true, _) => Step::EarlyProbe,
                     (false, true) => Step::Lock,
                     (false, false) => Step::Stream,
@@ -449,6 +452,12 @@ where
         }
     }
 
+    /// Returns true if all content is there, and not more than it may be.
+    fn is_in_hand(&self, config: &GuardConfig) -> bool {
+        let is_allowed = config.stream_uploads || self.content.len() <= config.body_limit;
+        self.content.is_whole() && is_allowed
+    }
+
     /// Says what is done after the preconditions were found to hold.
     fn after_holding(
         &mut self,
@@ -460,7 +469,7 @@ where
             let may_get_tag = self.parts.method == Method::PUT && state.may_be_hashed();
             self.sent = may_get_tag.then(|| self.content.pieces());
             Step::Run
-        } else if self.content.is_whole() {
+        } else if self.is_in_hand(config) {
             Step::Lock
         } else if config.stream_uploads {
             Step::Stream
@@ -490,7 +499,7 @@ where
                 let hash = Box::new(ContentHash::new(tag, self.content.pieces()));
                 Step::Compare(hash, Some(rejection))
             }
-            Some(_) if self.content.is_whole() => Step::Lock,
+            Some(_) if self.is_in_hand(config) => Step::Lock,
             Some(_) => Step::Read,
         }
     }
