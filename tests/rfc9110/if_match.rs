@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::Response;
-use tower::{Layer, ServiceBuilder};
+use tower::ServiceBuilder;
 use tower_conditional::ConditionalLayer;
 
 use crate::{
