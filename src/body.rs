@@ -13,16 +13,20 @@ mod budget;
 mod buffer;
 mod frame_hasher;
 mod frame_slicer;
+mod gate;
+mod request_body;
 mod response_body;
 
-pub use self::response_body::ResponseBody;
 pub(crate) use self::{
     budget::Budget,
     buffer::{Buffer, Content, Overflow},
     frame_hasher::{DynTagHasher, FrameHasher, OnComplete, Size},
     frame_slicer::FrameSlicer,
+    gate::Gate,
+    request_body::{BoxError, GatedBody},
     response_body::Replay,
 };
+pub use self::{request_body::RequestBody, response_body::ResponseBody};
 
 /// A frame, or the end, as a body yields it.
 pub(crate) type PolledFrame<E> = Option<Result<Frame<Bytes>, E>>;

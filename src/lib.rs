@@ -225,19 +225,21 @@
 //! |---|---|---|
 //! | [`Preconditions::check`] in the handler, inside the transaction | every lost edit | a line in each handler that writes |
 //! | [`PreconditionLayer::new`] | stale edits, up to a race between the check and the write | a closure that knows the validators |
-//! | [`PreconditionLayer::from_get`] | lost edits by writers in this process, through this layer | nothing |
+//! | [`WriteGuard`] | lost edits by writers in this process, through this guard | nothing |
 //!
 //! The last asks the service itself with a GET, and runs writes of one resource one
-//! after the other. The second also spares the handler the reads that are answered with
+//! after the other. It is no layer: it stands around a service that has both GET and the
+//! writes, such as a whole router. No client holds up the writes of others. The second also spares the handler the reads that are answered with
 //! 304. All can insist on a precondition, and answer 428 (Precondition Required). The
 //! example `axum` and the package `lost-update`, with a database, show the first.
 //!
 //! Put a `PreconditionLayer` where authorization has been seen to: what it answers
-//! tells of the resource. With a `ConditionalLayer` it goes in any order, outside or
+//! tells of the resource. Around a `WriteGuard` nothing need be: its GET goes through the
+//! authorization inside. With a `ConditionalLayer` it goes in any order, outside or
 //! inside; both then take the tag that the source knows:
 //!
 //! ```text
-//!    PreconditionLayer::from_get()          PreconditionLayer::new(source)
+//!    WriteGuard                             PreconditionLayer::new(source)
 //!      ConditionalLayer::new()                ConditionalLayer::new()
 //!        handlers                               handlers
 //!
@@ -389,17 +391,18 @@ pub mod precondition;
 mod rules;
 mod stats;
 mod store;
+mod timer;
 mod trace;
 mod validators;
 
 #[cfg(feature = "blake3")]
 pub use self::validators::Blake3;
 pub use self::{
-    body::ResponseBody,
+    body::{RequestBody, ResponseBody},
     conditional::{ConditionalLayer, ForwardedFields, InnerTags},
     exchange::Rejection,
     outcome::{Outcome, Reason},
-    precondition::PreconditionLayer,
+    precondition::{PreconditionLayer, WriteGuard},
     rules::{
         Decision, EntityTag, HttpDate, HttpDateOutOfRange, InvalidEntityTag, InvalidHttpDate,
         LastModified, Preconditions, Representation, Validators,

@@ -28,8 +28,21 @@ pub enum Outcome {
     /// A part was not sent, because it may be of another version than If-Range names.
     /// The answer is 503 with `Retry-After: 1`, and the retry gets the whole.
     PartRefused,
-    /// A [`PreconditionLayer`](crate::PreconditionLayer) let the request through: its
-    /// preconditions hold, or it has none.
+    /// A write with preconditions was answered with 413 (Content Too Large): its
+    /// content is larger than
+    /// [`WriteGuard::body_limit`](crate::WriteGuard::body_limit).
+    ContentTooLarge,
+    /// A write was answered with 503 (Service Unavailable): it waited longer than
+    /// [`WriteGuard::lock_timeout`](crate::WriteGuard::lock_timeout), or too much
+    /// content of other requests is held.
+    Busy,
+    /// A PUT whose If-Match failed was answered with 204 (No Content), because what it
+    /// sent is there already; see
+    /// [`WriteGuard::idempotent_puts`](crate::WriteGuard::idempotent_puts).
+    AlreadyStored,
+    /// A [`PreconditionLayer`](crate::PreconditionLayer) or a
+    /// [`WriteGuard`](crate::WriteGuard) let the request through: its preconditions
+    /// hold, or it has none.
     Proceeded,
     /// The layer made no tag for the response, or did not evaluate the request, for
     /// this reason.
@@ -69,7 +82,7 @@ pub enum Reason {
     /// each time.
     Nonce,
     /// An outer [`PreconditionLayer`](crate::PreconditionLayer) knows the tag, and adds
-    /// it.
+    /// it, or a [`WriteGuard`](crate::WriteGuard) did not ask for it.
     KnownState,
     /// The layer already holds as many bytes of responses as it may, 64 MiB; see
     /// [`buffer_limit`](crate::ConditionalLayer::buffer_limit).
@@ -87,7 +100,8 @@ pub enum Reason {
     TooManyFrames,
     /// The content was not ready in time.
     NotReady,
-    /// The body ended with an error.
+    /// The body ended with an error; for a [`WriteGuard`](crate::WriteGuard), that of a
+    /// request, which is answered with 400 (Bad Request).
     BodyError,
     /// The content was longer or shorter than the response said, or went on after its
     /// trailers.
@@ -111,6 +125,9 @@ impl fmt::Display for Outcome {
             Self::PreconditionRequired => "precondition required",
             Self::StateUnavailable => "state unavailable",
             Self::PartRefused => "part refused",
+            Self::ContentTooLarge => "content too large",
+            Self::Busy => "busy",
+            Self::AlreadyStored => "already stored",
             Self::Proceeded => "proceeded",
             Self::LeftAlone(reason) => return write!(f, "left alone: {reason}"),
         })

@@ -1,18 +1,19 @@
-//! `PreconditionLayer`: evaluates preconditions before the handler runs, by validators
-//! that are known by then.
+//! `PreconditionLayer` and `WriteGuard`: preconditions evaluated before the handler runs.
 
 mod config;
-mod from_get;
 mod from_source;
+mod guard;
 mod layer;
 mod locks;
 mod service;
 mod source;
 
+#[cfg(feature = "axum")]
+pub use self::guard::{AxumGuardFuture, AxumRouter};
 pub use self::{
-    config::{FromGet, FromSource},
-    from_get::FromGetFuture,
+    config::FromSource,
     from_source::PreconditionFuture,
+    guard::{GuardFuture, WriteGuard},
     layer::PreconditionLayer,
     service::PreconditionService,
     source::{IntoRepresentation, StateSource},

@@ -35,7 +35,16 @@ pub struct Stats {
     /// Parts that were not sent, because they may be of another version than If-Range
     /// names: 503 (Service Unavailable).
     pub parts_refused: u64,
-    /// Requests that a [`PreconditionLayer`](crate::PreconditionLayer) let through.
+    /// Writes that were refused because of the size of their content: 413 (Content Too
+    /// Large).
+    pub content_too_large: u64,
+    /// Writes that were refused because they would have had to wait too long, or
+    /// because too much content is held: 503 (Service Unavailable).
+    pub busy: u64,
+    /// PUTs that were not run because what they sent was there already.
+    pub already_stored: u64,
+    /// Requests that a [`PreconditionLayer`](crate::PreconditionLayer) or a
+    /// [`WriteGuard`](crate::WriteGuard) let through.
     pub proceeded: u64,
     /// Bytes of content that were not sent because of a 304. Content of unknown length
     /// counts as 0.
@@ -75,6 +84,9 @@ impl fmt::Debug for Stats {
             .field("precondition_required", &self.precondition_required)
             .field("state_unavailable", &self.state_unavailable)
             .field("parts_refused", &self.parts_refused)
+            .field("content_too_large", &self.content_too_large)
+            .field("busy", &self.busy)
+            .field("already_stored", &self.already_stored)
             .field("proceeded", &self.proceeded)
             .field("bytes_not_sent", &self.bytes_not_sent)
             .field("bytes_hashed", &self.bytes_hashed)
@@ -109,6 +121,9 @@ struct Slot {
     precondition_required: AtomicU64,
     state_unavailable: AtomicU64,
     parts_refused: AtomicU64,
+    content_too_large: AtomicU64,
+    busy: AtomicU64,
+    already_stored: AtomicU64,
     proceeded: AtomicU64,
     bytes_not_sent: AtomicU64,
     bytes_hashed: AtomicU64,
@@ -132,6 +147,9 @@ impl Counters {
             Outcome::PreconditionRequired => &slot.precondition_required,
             Outcome::StateUnavailable => &slot.state_unavailable,
             Outcome::PartRefused => &slot.parts_refused,
+            Outcome::ContentTooLarge => &slot.content_too_large,
+            Outcome::Busy => &slot.busy,
+            Outcome::AlreadyStored => &slot.already_stored,
             Outcome::Proceeded => &slot.proceeded,
         };
         counter.fetch_add(1, Relaxed);
@@ -161,6 +179,9 @@ impl Counters {
             stats.precondition_required += of(&slot.precondition_required);
             stats.state_unavailable += of(&slot.state_unavailable);
             stats.parts_refused += of(&slot.parts_refused);
+            stats.content_too_large += of(&slot.content_too_large);
+            stats.busy += of(&slot.busy);
+            stats.already_stored += of(&slot.already_stored);
             stats.proceeded += of(&slot.proceeded);
             stats.bytes_not_sent += of(&slot.bytes_not_sent);
             stats.bytes_hashed += of(&slot.bytes_hashed);
@@ -176,6 +197,9 @@ impl Counters {
             + stats.precondition_required
             + stats.state_unavailable
             + stats.parts_refused
+            + stats.content_too_large
+            + stats.busy
+            + stats.already_stored
             + stats.proceeded
             + left_alone;
         stats

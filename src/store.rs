@@ -24,7 +24,7 @@ pub(crate) use self::{
     dates::{DateOfResponse, Dates, Observation, ResponseKind, SentDate},
     inner_validators::{InnerValidator, InnerValidators},
     learned_tags::{fingerprint, LearnedTags},
-    resource_key::{path, Fields, Key, KeyFn, KeyReader, Keys, Name, RequestKey},
+    resource_key::{original_uri, Fields, Key, KeyFn, KeyReader, Keys, Name, RequestKey},
     text_cache::{date_text, length_text},
     unfinished::Unfinished,
 };

@@ -317,7 +317,10 @@ impl<B: Body> fmt::Debug for ResponseBody<B> {
     }
 }
 
-fn poll_bytes<B: Body>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<PolledFrame<B::Error>> {
+pub(super) fn poll_bytes<B: Body>(
+    body: Pin<&mut B>,
+    cx: &mut Context<'_>,
+) -> Poll<PolledFrame<B::Error>> {
     let to_bytes = |mut data: B::Data| data.copy_to_bytes(data.remaining());
     body.poll_frame(cx).map_ok(|frame| frame.map_data(to_bytes))
 }
@@ -329,7 +332,7 @@ fn at_least(bytes: u64) -> SizeHint {
 }
 
 /// Returns the hint for a body that still has to yield `bytes` more than `hint` counts.
-fn more(hint: &SizeHint, bytes: u64) -> SizeHint {
+pub(super) fn more(hint: &SizeHint, bytes: u64) -> SizeHint {
     let mut all = at_least(hint.lower().saturating_add(bytes));
     if let Some(upper) = hint.upper().and_then(|upper| upper.checked_add(bytes)) {
         all.set_upper(upper);

@@ -4,7 +4,9 @@ use http::StatusCode;
 use http_body::Body;
 
 use super::respond::ResponseContext;
-use crate::{outcome::Reason, rules::SingleField, store::HashedTag, validators::ineligible};
+use crate::{
+    exchange::Probe, outcome::Reason, rules::SingleField, store::HashedTag, validators::ineligible,
+};
 
 /// What to do with the content of a response.
 pub(super) enum BodyPlan {
@@ -53,6 +55,10 @@ impl ResponseContext<'_> {
         let known = request.extras().known.as_ref();
         let is_absent = matches!(fields.etag, SingleField::Absent);
         if is_absent && known.is_some_and(|known| known.etag.is_some()) {
+            return BodyPlan::PassThrough(Reason::KnownState);
+        }
+        let is_dated = matches!(fields.last_modified, SingleField::Value(_));
+        if is_absent && is_dated && request.extras().probe == Some(Probe::Date) {
             return BodyPlan::PassThrough(Reason::KnownState);
         }
         // A tag of the inner service is kept, and the content need not be read for

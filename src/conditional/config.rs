@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use super::wait::Timer;
 use crate::{
     body::{Budget, DynTagHasher},
     clock::{self, Clock},
     exchange::{Reporter, RequestPredicate},
     rules::HttpDate,
     store::{ContentCache, Dates, InnerValidators, KeyFn, Keys, LearnedTags, Unfinished},
+    timer::Timer,
     validators::{generated_length, FreshnessPolicy, Predicate, Sha256},
 };
 

@@ -399,7 +399,7 @@ impl<D> ConditionalLayer<D> {
     ///
     /// The inner service does not see the preconditions then: it knows only one of the
     /// two tags, or only dates. A write is never evaluated by a learned tag: behind
-    /// [`PreconditionLayer::from_get`](crate::PreconditionLayer::from_get), If-Match
+    /// a [`WriteGuard`](crate::WriteGuard), If-Match
     /// with one fails.
     ///
     /// # Examples

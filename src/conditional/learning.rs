@@ -49,7 +49,7 @@ impl LearnableContent {
         let config = &request.config;
         // The validators of a source stand for the representation, whatever its
         // content.
-        if request.extras().is_probe
+        if request.extras().probe.is_some()
             || request.method == ReadMethod::Query
             || !request.has_no_known_validators(head)
         {

@@ -148,7 +148,8 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         let mut slice = PollBudget::new();
         // The evaluation of a write must not depend on how busy the layer is.
         let request = context.request;
-        let budget = if request.extras().is_probe { None } else { Some(&request.config.budget) };
+        let budget =
+            if request.extras().probe.is_some() { None } else { Some(&request.config.budget) };
         while let (Some(body), true) = (&mut self.body, slice.is_left()) {
             match body.as_mut().poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {

@@ -10,7 +10,7 @@ use http::{
 
 use super::config::Config;
 use crate::{
-    exchange::{Forward, KnownValidators, Probe, WithheldDates},
+    exchange::{Forward, GuardedWrite, KnownValidators, Probe, WithheldDates},
     fields::insert_field,
     outcome::Reason,
     rules::{
@@ -73,10 +73,20 @@ impl<'a> RequestHead<'a> {
         }
         match (&config.handle_when, self.parts) {
             (Some(handle_when), Some(parts)) if !handle_when(parts) => {
-                Some(Bypass::Skip(Reason::Request))
+                return Some(Bypass::Skip(Reason::Request));
             }
-            _ => None,
+            _ => {}
         }
+        // Deliberately not even counted: the answer shows the state to nobody, and content
+        // without a tag would make the dates of this resource doubtful.
+        let is_of_existence = self.extensions.get() == Some(&Probe::Existence);
+        is_of_existence.then_some(Bypass::Skip(Reason::KnownState))
+    }
+
+    /// Returns true if a guard evaluates this write by what this layer knows.
+    fn is_guarded(&self) -> bool {
+        let guarded = self.extensions.get::<GuardedWrite>();
+        guarded.is_some_and(|guarded| guarded.0.is(self.uri, self.extensions))
     }
 
     /// Returns true if the layer would handle a GET of the same resource.
@@ -99,7 +109,8 @@ impl<'a> RequestHead<'a> {
     fn depends_on_generated_date(&self, config: &Arc<Config>) -> bool {
         let request = RequestContext::read(self, config);
         let preconditions = &request.preconditions;
-        if self.known().is_some() || preconditions.has_if_match() || !is_write(self.method) {
+        let is_evaluated = self.known().is_some() || self.is_guarded();
+        if is_evaluated || preconditions.has_if_match() || !is_write(self.method) {
             return false;
         }
         let Some(date) = preconditions.if_unmodified_since_date() else { return false };
@@ -168,7 +179,7 @@ pub(super) struct RequestExtras {
     /// The validators that an outer layer knows for the representation.
     pub(super) known: Option<KnownValidators>,
     /// An outer layer asks for the validators, to evaluate a write by them.
-    pub(super) is_probe: bool,
+    pub(super) probe: Option<Probe>,
     /// The part that is wanted, where the layer serves parts.
     pub(super) range: Option<ByteRange>,
     /// Whether a tag can follow the content, where the layer sends tags in trailers.
@@ -180,7 +191,7 @@ pub(super) struct RequestExtras {
 impl RequestExtras {
     const NONE: Self = Self {
         known: None,
-        is_probe: false,
+        probe: None,
         range: None,
         takes_trailers: TakesTrailers::Never,
         learned_key: None,
@@ -215,13 +226,13 @@ impl RequestExtras {
         };
         let extras = Self {
             known: head.known().cloned(),
-            is_probe: head.extensions.get::<Probe>().is_some(),
+            probe: head.extensions.get().copied(),
             range: if config.ranges { head.range() } else { None },
             takes_trailers,
             learned_key: config.learned.as_ref().map(|_| reader.collision_resistant_key(name)),
         };
         let is_any = extras.known.is_some()
-            || extras.is_probe
+            || extras.probe.is_some()
             || extras.range.is_some()
             || extras.learned_key.is_some()
             || takes_trailers != TakesTrailers::Never;

@@ -89,7 +89,7 @@ impl ResponseContext<'_> {
             self.request.config.inner_validators.forget(self.request.key.resource());
         }
         self.note_inner_validators(tag.as_deref(), date.evidence);
-        if self.request.extras().is_probe {
+        if self.request.extras().probe.is_some() {
             let answer = self.request.answer_probe(current);
             self.head.extensions.insert(answer);
         }

@@ -2,17 +2,14 @@
 
 use std::{
     future::Future,
-    panic,
     pin::Pin,
-    sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll},
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    time::{sleep, Sleep},
-};
+use tokio::time::Sleep;
+
+use crate::timer::Timer;
 
 /// The wait with one body.
 ///
@@ -45,29 +42,5 @@ impl BodyWait {
             }
         }
         self.sleep.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx) == Poll::Pending)
-    }
-}
-
-/// Makes Tokio timers, where the runtime has them.
-#[derive(Debug, Default)]
-pub(super) struct Timer {
-    /// The runtime has no timers.
-    missing: AtomicBool,
-}
-
-impl Timer {
-    /// Returns a timer, or `None` outside a Tokio runtime and in one without timers.
-    fn sleep(&self, duration: Duration) -> Option<Pin<Box<Sleep>>> {
-        Handle::try_current().ok()?;
-        if self.missing.load(Ordering::Relaxed) {
-            return None;
-        }
-        // Deliberately caught: only this panic shows that a runtime was built without
-        // `enable_time`.
-        let timer = panic::catch_unwind(|| Box::pin(sleep(duration))).ok();
-        if timer.is_none() {
-            self.missing.store(true, Ordering::Relaxed);
-        }
-        timer
     }
 }

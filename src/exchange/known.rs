@@ -21,8 +21,6 @@ pub(crate) struct KnownValidators {
     pub(crate) etag: Option<EntityTag>,
     pub(crate) date: Option<DateEvidence>,
     freshness: FreshnessPolicy,
-    /// A write was evaluated by these validators. They hold for that write only.
-    is_judgement: bool,
 }
 
 /// What a request is about, as one layer of a stack sees it.
@@ -36,13 +34,26 @@ pub(crate) struct Target {
     nested: usize,
 }
 
-/// In the extensions of a request: an outer layer asks for the validators only, to
-/// evaluate a write by them.
+/// In the extensions of a request: a guard asks for the validators alone, to evaluate a
+/// write by them.
 ///
-/// An inner `ConditionalLayer` answers with [`KnownValidators`] in the extensions of
-/// the response.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Probe;
+/// They come back as [`KnownValidators`], if there is a `ConditionalLayer` to know
+/// them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Probe {
+    /// Whether there is a representation is all that is asked (`*`). Nothing is read
+    /// for it.
+    Existence,
+    /// Dates are compared, and no tags. Nothing is read if the inner service gives a
+    /// date.
+    Date,
+    Tag,
+}
+
+/// In the extensions of a write: a guard evaluates its preconditions by what the inner
+/// layers know, generated dates included.
+#[derive(Clone, Debug)]
+pub(crate) struct GuardedWrite(pub(crate) Target);
 
 impl KnownValidators {
     /// Makes the validators of the target of a request.
@@ -55,7 +66,7 @@ impl KnownValidators {
         let Validators { etag, last_modified } = validators;
         let date = last_modified.map(DateEvidence::Stated);
         let target = Target::new(uri, extensions);
-        Self { target, etag, date, freshness, is_judgement: false }
+        Self { target, etag, date, freshness }
     }
 
     /// Makes the answer to a [`Probe`].
@@ -64,16 +75,7 @@ impl KnownValidators {
         date: Option<DateEvidence>,
         freshness: FreshnessPolicy,
     ) -> Self {
-        Self { target: Target::default(), etag, date, freshness, is_judgement: false }
-    }
-
-    /// Marks the validators as those by which a write was evaluated.
-    pub(crate) fn evaluated(self) -> Self {
-        Self { is_judgement: true, ..self }
-    }
-
-    pub(crate) fn is_judgement(&self) -> bool {
-        self.is_judgement
+        Self { target: Target::default(), etag, date, freshness }
     }
 
     /// Returns true if these are the validators.
@@ -106,24 +108,19 @@ impl Target {
         Self { uri: uri.clone(), nested: nested(extensions).count() }
     }
 
-    /// Returns true if a request for this URI is about the same resource. Routers
-    /// remove a prefix, and some middleware the slash at the end.
+    /// Returns true if a request for this URI is about the same resource. Routers may
+    /// have taken a prefix off since, and some middleware the slash at the end.
+    ///
+    /// A suffix of the path alone is another resource: `/archive/notes/1` is not
+    /// `/notes/1`.
     pub(crate) fn is(&self, uri: &Uri, extensions: &Extensions) -> bool {
-        let (path, rest) = (self.uri.path(), uri.path());
-        let (bare, bare_rest) = (path.trim_end_matches('/'), rest.trim_end_matches('/'));
-        let is_rest = path.ends_with(rest) || !bare_rest.is_empty() && bare.ends_with(bare_rest);
-        (is_rest || rest == "/" && self.is_prefix(extensions)) && self.uri.query() == uri.query()
-    }
-
-    /// Returns true if routers have removed all of the path since, and put "/" in its
-    /// place.
-    fn is_prefix(&self, extensions: &Extensions) -> bool {
-        let mut segments = segments(self.uri.path());
-        // A pattern has `{name}` where segments differ.
+        let mut rest = segments(self.uri.path());
+        // A pattern has names for what differs.
         let mut taken = nested(extensions).skip(self.nested);
-        taken.all(|pattern| {
-            segments.next().is_some_and(|segment| pattern == segment || pattern.contains('{'))
-        }) && segments.next().is_none()
+        let is_prefix = taken.all(|pattern| {
+            rest.next().is_some_and(|segment| pattern == segment || pattern.contains('{'))
+        });
+        is_prefix && rest.eq(segments(uri.path())) && self.uri.query() == uri.query()
     }
 }
 

@@ -46,6 +46,7 @@ use crate::{
 pub struct Rejection {
     status: StatusCode,
     current: Validators,
+    content: &'static str,
 }
 
 impl Rejection {
@@ -56,8 +57,11 @@ impl Rejection {
         self.status
     }
 
-    pub(crate) fn required(current: State<'_>) -> Self {
-        Self::new(StatusCode::PRECONDITION_REQUIRED, current)
+    /// Asks for the precondition that a method has to have.
+    pub(crate) fn required(method: &Method, current: State<'_>) -> Self {
+        // Only a PUT creates what its URI names.
+        let content = if *method == Method::PUT { REQUIRED_TO_PUT } else { REQUIRED };
+        Self { content, ..Self::new(StatusCode::PRECONDITION_REQUIRED, current) }
     }
 
     pub(crate) fn failed(current: State<'_>) -> Self {
@@ -74,7 +78,7 @@ impl Rejection {
                 None => None,
             };
         }
-        Self { status, current }
+        Self { status, current, content: "" }
     }
 
     /// Makes the response; `body` makes its body from text.
@@ -83,7 +87,7 @@ impl Rejection {
         now: HttpDate,
         body: impl FnOnce(&'static str) -> B,
     ) -> Response<B> {
-        let content = if self.status == StatusCode::PRECONDITION_REQUIRED { REQUIRED } else { "" };
+        let content = self.content;
         let mut response = Response::new(body(content));
         *response.status_mut() = self.status;
         insert_validators(response.headers_mut(), &self.current, now);
@@ -171,13 +175,15 @@ impl Preconditions {
     ) -> Result<(), Rejection> {
         self.check_current(method, current)?;
         if required && is_write(method) && !self.guards_write(current) {
-            return Err(Rejection::required(current));
+            return Err(Rejection::required(method, current));
         }
         Ok(())
     }
 }
 
-const REQUIRED: &str =
-    "This request changes a resource, and has to say which state of it it means to change. \
-    Send If-Match with the ETag that you got with it, or If-None-Match: * to create what does \
-    not exist yet.\n";
+const REQUIRED: &str = "This request changes a resource, and has to say which state of it \
+    it means to change. Send If-Match with the ETag that you got with it.\n";
+
+const REQUIRED_TO_PUT: &str = "This request changes a resource, and has to say which state of \
+    it it means to change. Send If-Match with the ETag that you got with it, or \
+    If-None-Match: * to create what does not exist yet.\n";

@@ -1,11 +1,11 @@
-//! The settings of the layer: those of each kind, and those that both have.
+//! The settings of the layer, and those that the write guard has, too.
 
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{request, HeaderMap, Response};
 
-use super::{locks::Resources, source::StateSource};
+use super::source::StateSource;
 use crate::{
     clock::{self, Clock},
     exchange::{KnownValidators, Reporter, RequestPredicate},
@@ -23,13 +23,6 @@ pub struct FromSource<F: StateSource> {
     /// The source is asked for a QUERY, too.
     pub(super) query: bool,
     pub(super) freshness: FreshnessPolicy,
-}
-
-/// The kind of [`PreconditionLayer`](crate::PreconditionLayer) that asks the service
-/// itself.
-#[derive(Clone)]
-pub struct FromGet {
-    pub(super) resources: Arc<Resources>,
 }
 
 impl<F: StateSource> FromSource<F> {
@@ -60,23 +53,23 @@ impl<F: StateSource> fmt::Debug for FromSource<F> {
     }
 }
 
-impl fmt::Debug for FromGet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FromGet").finish_non_exhaustive()
-    }
-}
-
-/// The settings that both kinds have.
+/// The settings that all kinds of middleware here have.
 #[derive(Clone)]
 pub(super) struct PreconditionConfig {
     pub(super) required: Option<Arc<RequestPredicate>>,
+    pub(super) weak_if_match: bool,
     pub(super) clock: Arc<Clock>,
     pub(super) reporter: Reporter,
 }
 
 impl Default for PreconditionConfig {
     fn default() -> Self {
-        Self { required: None, clock: Arc::new(clock::system_time), reporter: Reporter::default() }
+        Self {
+            required: None,
+            weak_if_match: false,
+            clock: Arc::new(clock::system_time),
+            reporter: Reporter::default(),
+        }
     }
 }
 

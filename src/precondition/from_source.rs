@@ -65,11 +65,13 @@ where
             let passing = Passing { known: None, outcome, check: None };
             return PreconditionFuture::passing(future, passing, config);
         }
-        let preconditions = read_preconditions(&parts, config.now());
+        let preconditions =
+            read_preconditions(&parts, config.now()).weak_if_match(config.weak_if_match);
         let writes = is_write(&parts.method);
         let required = writes && config.requires(&parts);
         if required && preconditions.is_empty() {
-            return PreconditionFuture::rejected(Rejection::required(State::Unknown), config);
+            let rejection = Rejection::required(&parts.method, State::Unknown);
+            return PreconditionFuture::rejected(rejection, config);
         }
         if preconditions.is_empty()
             && (writes || !self.kind.add_validators && !preconditions.has_if_range())

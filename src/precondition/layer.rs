@@ -1,21 +1,13 @@
 //! The layer, its settings and their defaults.
 
-use std::{
-    any::type_name,
-    fmt,
-    future::Future,
-    hash::{Hash, Hasher},
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{fmt, future::Future, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{request, HeaderMap, Response};
 use tower_layer::Layer;
 
 use super::{
-    config::{FromGet, FromSource, PreconditionConfig},
-    locks::Resources,
+    config::{FromSource, PreconditionConfig},
     service::PreconditionService,
     source::{IntoRepresentation, StateSource},
 };
@@ -29,10 +21,9 @@ use crate::{stats::Stats, validators::FreshnessPolicy};
 /// decide in time whether a part may be sent. The two go together in any order; see
 /// [the crate docs](crate#writes).
 ///
-/// - [`new`](Self::new) takes the validators from a [`StateSource`], such as the
-///   version of a row in a database.
-/// - [`from_get`](Self::from_get) takes them from the service itself, which it asks
-///   with a GET.
+/// It takes the validators from a [`StateSource`]: the version in a database, say. A
+/// [`WriteGuard`](crate::WriteGuard) takes them from the service itself, which it asks
+/// with a GET.
 ///
 /// The service is cloned for each request that takes more than one step. Axum clones
 /// its services anyway.
@@ -277,105 +268,6 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     }
 }
 
-impl PreconditionLayer<FromGet> {
-    /// Makes a layer that protects any service that has GET and its writes on the same
-    /// URI.
-    ///
-    /// Before a write with preconditions it asks the service with a GET: same URI, same
-    /// header fields but for those about content, ranges and preconditions, same
-    /// extensions. The write is evaluated by the validators of that response, and runs
-    /// only if it may. If there is a [`ConditionalLayer`](crate::ConditionalLayer)
-    /// inside, it makes them if the service has none. A response without a tag
-    /// (content too large, say) matches no tag, so that the write is refused.
-    /// 404 and 410 say that there is no representation; another 4xx or 5xx, 405 and 501
-    /// aside, is the answer to the write.
-    ///
-    /// Check and write are one step as far as this layer can see: while a write with
-    /// preconditions is under way, no other write to the same resource is let
-    /// through. Writes without preconditions run side by side, and reads wait for
-    /// nothing. There are as many locks as resources that are being written; one is
-    /// held until the response has its head, or the client is gone.
-    ///
-    /// **It does not cover** other processes, other layers made with another call of
-    /// `from_get`, and whatever changes the resource without a request to its URI
-    /// through this layer: a batch job, a write to the collection above, a query
-    /// string that names the same resource otherwise ([`key`](Self::key)), a task that
-    /// a handler left behind. What covers these is
-    /// [`Preconditions::check`](crate::Preconditions::check) inside the transaction.
-    ///
-    /// **Writes within writes.** A handler may send further writes through this layer.
-    /// With the extensions of the request that it got (not those of an outer one), they
-    /// need not wait for it, and each is evaluated for itself. Two with
-    /// preconditions that it sends side by side, within one that has some, do not wait
-    /// for each other, so send them one after the other; and a write without
-    /// preconditions that sends one with them to the same resource leaves that to it,
-    /// and should not go on writing itself. A handler keeps its own resource while it
-    /// waits for another: if two wait for each other's, they wait until a timeout
-    /// ends them.
-    ///
-    /// The request body must have a default (`ReqBody: Default`, for the GET; Axum's
-    /// has, Hyper's `Incoming` has not: box it), and the service must be `Clone`.
-    ///
-    /// **Wrap what has both methods.** With Axum that is the whole `Router`, as in the
-    /// example: `Router::layer` and the `layer` of a `MethodRouter` or a handler
-    /// wrap the handler of each method by itself, and a GET would run the write. So
-    /// it would in a middleware of `from_fn` that is used there: its `Next` does not
-    /// tell what it leads to.
-    ///
-    /// # Panics
-    ///
-    /// `layer` panics if it is given one of these, so that the mistake shows when the
-    /// application starts.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use axum::{body::Body, routing::get, Router};
-    /// use http::{Request, StatusCode};
-    /// use tower::{Layer, ServiceExt};
-    /// use tower_conditional::{ConditionalLayer, PreconditionLayer};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let app = Router::new()
-    ///     .route(
-    ///         "/note",
-    ///         get(|| async { "now" }).put(|| async { StatusCode::NO_CONTENT }),
-    ///     )
-    ///     .layer(ConditionalLayer::new());
-    /// let app: Router =
-    ///     Router::new().fallback_service(PreconditionLayer::from_get().layer(app));
-    ///
-    /// let read = app.clone().oneshot(Request::get("/note").body(Body::empty())?).await?;
-    /// for (tag, status) in [
-    ///     (read.headers()["etag"].to_str()?, StatusCode::NO_CONTENT),
-    ///     ("\"another\"", StatusCode::PRECONDITION_FAILED),
-    /// ] {
-    ///     let write =
-    ///         Request::put("/note").header("if-match", tag).body(Body::from("new"))?;
-    ///     assert_eq!(app.clone().oneshot(write).await?.status(), status);
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn from_get() -> Self {
-        Self { kind: FromGet { resources: Arc::new(Resources::new(None)) }, config: Arc::default() }
-    }
-
-    /// Sets what names a resource, and with it who waits for whom. Default: the
-    /// authority and the URI as the client sent it, as for
-    /// [`ConditionalLayer::key`](crate::ConditionalLayer::key).
-    pub fn key<T: Hash>(
-        mut self,
-        key: impl Fn(&request::Parts) -> T + Send + Sync + 'static,
-    ) -> Self {
-        let hash_key =
-            move |parts: &request::Parts, mut hasher: &mut dyn Hasher| key(parts).hash(&mut hasher);
-        self.kind.resources = Arc::new(Resources::new(Some(Box::new(hash_key))));
-        self
-    }
-}
-
 impl<K> PreconditionLayer<K> {
     /// Sets which writes must have a precondition. Default: none.
     ///
@@ -396,7 +288,8 @@ impl<K> PreconditionLayer<K> {
     /// # use tower_conditional::PreconditionLayer;
     /// use http::Method;
     ///
-    /// let layer = PreconditionLayer::from_get()
+    /// # let state = |_: &http::request::Parts| async { tower_conditional::Representation::Unknown };
+    /// let layer = PreconditionLayer::new(state)
     ///     .require_preconditions(|parts| parts.method != Method::POST);
     /// # drop(layer);
     /// ```
@@ -405,6 +298,13 @@ impl<K> PreconditionLayer<K> {
         required: impl Fn(&request::Parts) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.set(|config| config.required = Some(Arc::new(required)))
+    }
+
+    /// Sets whether If-Match is compared weakly. Default: false. See
+    /// [`Preconditions::weak_if_match`](crate::Preconditions::weak_if_match) for when
+    /// that is safe.
+    pub fn weak_if_match(self, weak_if_match: bool) -> Self {
+        self.set(|config| config.weak_if_match = weak_if_match)
     }
 
     /// Sets whether each response carries an [`Outcome`](crate::Outcome) in its
@@ -427,7 +327,8 @@ impl<K> PreconditionLayer<K> {
     /// ```
     /// use tower_conditional::PreconditionLayer;
     ///
-    /// let layer = PreconditionLayer::from_get();
+    /// # let state = |_: &http::request::Parts| async { tower_conditional::Representation::Unknown };
+    /// let layer = PreconditionLayer::new(state);
     /// assert_eq!(layer.stats().precondition_failed, 0);
     /// ```
     #[must_use]
@@ -448,26 +349,6 @@ impl<S, F: StateSource> Layer<S> for PreconditionLayer<FromSource<F>> {
         PreconditionService::with_layer(inner, self.kind.clone(), Arc::clone(&self.config))
     }
 }
-
-impl<S> Layer<S> for PreconditionLayer<FromGet> {
-    type Service = PreconditionService<S, FromGet>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        let inner_name = type_name::<S>();
-        assert!(!ONE_METHOD.iter().any(|name| inner_name.contains(name)), "{WRAP_THE_ROUTER}");
-        PreconditionService::with_layer(inner, self.kind.clone(), Arc::clone(&self.config))
-    }
-}
-
-/// Services that answer whatever they get with the handler of one method: a GET would
-/// run the write.
-const ONE_METHOD: [&str; 2] =
-    ["axum::routing::route::Route", "axum::handler::service::HandlerService"];
-
-const WRAP_THE_ROUTER: &str =
-    "PreconditionLayer::from_get() asks the service it wraps with a GET, and Axum's \
-    `Router::layer` wraps the handler of each method by itself. Wrap the whole router: \
-    `Router::new().fallback_service(PreconditionLayer::from_get().layer(router))`";
 
 impl<K: fmt::Debug> fmt::Debug for PreconditionLayer<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

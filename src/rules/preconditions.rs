@@ -7,6 +7,7 @@
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::{
+    entity_tag::Member,
     entity_tag_list::{EntityTagList, QuickMatch},
     ignores_preconditions, is_query, is_read, DateComparison, DateEvidence, EntityTag, HttpDate,
     Representation, SingleField, Validators,
@@ -78,6 +79,8 @@ struct UncommonFields {
     if_match: EntityTagList,
     if_unmodified_since: SingleField<HttpDate>,
     if_range: SingleField<HeaderValue>,
+    /// If-Match is compared weakly.
+    weak_if_match: bool,
 }
 
 impl UncommonFields {
@@ -85,6 +88,7 @@ impl UncommonFields {
         if_match: EntityTagList::ABSENT,
         if_unmodified_since: SingleField::Absent,
         if_range: SingleField::Absent,
+        weak_if_match: false,
     };
 }
 
@@ -365,9 +369,60 @@ impl Preconditions {
         self.uncommon().if_unmodified_since.value().copied()
     }
 
-    /// Returns true if If-Match is `*`.
-    pub(crate) fn is_if_match_any(&self) -> bool {
+    /// Returns true if If-Match is `*`: any representation will do, if there is one.
+    #[must_use]
+    pub fn is_if_match_any(&self) -> bool {
         self.uncommon().if_match.is_any()
+    }
+
+    /// Returns true if If-None-Match is `*`: there must be no representation.
+    #[must_use]
+    pub fn is_if_none_match_any(&self) -> bool {
+        self.if_none_match.is_any()
+    }
+
+    /// Sets whether If-Match is compared weakly, so that `W/"3"` matches `"3"` and
+    /// `W/"3"`. Default: false, as the RFC asks ([section 13.1.1]).
+    ///
+    /// For APIs whose tags are weak by agreement, as FHIR's are, and for clients behind
+    /// a proxy that weakens tags. It is safe where a weak tag names one state of the
+    /// resource: a version, or a hash of it. It is not where several states share one
+    /// (a modification time, say): an edit of one of them can overwrite another.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{header::IF_MATCH, HeaderMap, Method};
+    /// use tower_conditional::{Decision, EntityTag, Preconditions};
+    ///
+    /// let headers = HeaderMap::from_iter([(IF_MATCH, "W/\"3\"".parse()?)]);
+    /// let preconditions = Preconditions::from_headers(&headers);
+    /// let current = EntityTag::weak("3")?;
+    /// assert_eq!(
+    ///     preconditions.evaluate(&Method::PUT, &current),
+    ///     Decision::PreconditionFailed
+    /// );
+    /// assert_eq!(
+    ///     preconditions.weak_if_match(true).evaluate(&Method::PUT, &current),
+    ///     Decision::Proceed
+    /// );
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// [section 13.1.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.1.1
+    #[must_use]
+    pub fn weak_if_match(mut self, weak_if_match: bool) -> Self {
+        if let Some(uncommon) = &mut self.uncommon {
+            uncommon.weak_if_match = weak_if_match;
+        }
+        self
+    }
+
+    /// Returns true if there is a tag to be compared: any member of If-Match or
+    /// If-None-Match but `*`.
+    pub(crate) fn needs_tag(&self) -> bool {
+        self.has_if_match() && !self.is_if_match_any()
+            || self.has_if_none_match() && !self.is_if_none_match_any()
     }
 
     /// Returns the value of If-Range, if there is exactly one line.
@@ -381,9 +436,30 @@ impl Preconditions {
         self.if_none_match.members().flatten().any(|member| claim(member.opaque))
     }
 
-    /// Returns the tags of If-Match that can be parsed.
-    pub(crate) fn if_match_tags(&self) -> impl Iterator<Item = EntityTag> + '_ {
+    /// Returns the tags of If-Match, that can be parsed.
+    ///
+    /// For what [`check`](Self::check) does not do: to look for the version that a
+    /// client edited, say, and to merge.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{header::IF_MATCH, HeaderMap};
+    /// use tower_conditional::Preconditions;
+    ///
+    /// let headers = HeaderMap::from_iter([(IF_MATCH, "\"v6\", W/\"v7\"".parse()?)]);
+    /// let preconditions = Preconditions::from_headers(&headers);
+    /// let tags: Vec<_> = preconditions.if_match_tags().map(|tag| tag.to_string()).collect();
+    /// assert_eq!(tags, ["\"v6\"", "W/\"v7\""]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn if_match_tags(&self) -> impl Iterator<Item = EntityTag> + '_ {
         self.uncommon().if_match.members().flatten().filter_map(|member| member.to_owned().ok())
+    }
+
+    /// Returns the tags of If-None-Match, as far as they can be read.
+    pub fn if_none_match_tags(&self) -> impl Iterator<Item = EntityTag> + '_ {
+        self.if_none_match.members().flatten().filter_map(|member| member.to_owned().ok())
     }
 
     fn if_match(&self, current: Option<Current<'_>>) -> Condition {
@@ -392,8 +468,10 @@ impl Preconditions {
         }
         let Some(current) = current else { return Condition::Fails };
         let names = |etag: &EntityTag| {
-            let etag = etag.as_member();
-            self.uncommon().if_match.members().flatten().any(|member| member.strong_eq(etag))
+            let (etag, is_weak) = (etag.as_member(), self.uncommon().weak_if_match);
+            let is_named =
+                |member: Member<'_>| member.strong_eq(etag) || is_weak && member.weak_eq(etag);
+            self.uncommon().if_match.members().flatten().any(is_named)
         };
         Condition::holds_if(self.uncommon().if_match.is_any() || current.etag.is_some_and(names))
     }

@@ -307,24 +307,13 @@ pub(crate) type KeyFn = dyn Fn(&request::Parts, &mut dyn Hasher) + Send + Sync;
 
 /// Returns the URI as the client sent it, as far as it is known.
 #[cfg(feature = "axum")]
-fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
+pub(crate) fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
     extensions.get().map_or(uri, |axum::extract::OriginalUri(uri)| uri)
 }
 
 #[cfg(not(feature = "axum"))]
-fn original_uri<'a>(uri: &'a Uri, _: &'a Extensions) -> &'a Uri {
+pub(crate) fn original_uri<'a>(uri: &'a Uri, _: &'a Extensions) -> &'a Uri {
     uri
-}
-
-/// Returns the path as the client sent it, as far as it is known. For a request that
-/// was `made` from another one, that may be the other one's: then returns its own path.
-pub(crate) fn path(parts: &request::Parts, made: bool) -> &str {
-    let (original, rest) = (original_uri(&parts.uri, &parts.extensions).path(), parts.uri.path());
-    if !made || rest == "/" || original.ends_with(rest) {
-        original
-    } else {
-        rest
-    }
 }
 
 /// Returns a bit for the length of a name.

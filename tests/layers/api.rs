@@ -20,17 +20,18 @@ use http::{
 };
 use http_body::Body;
 use http_body_util::Full;
-use tower::{util::ServiceFn, Layer};
+use tower::{util::ServiceFn, BoxError, Layer};
 use tower_conditional::{
     conditional::{Conditional, ResponseFuture},
     precondition::{
-        FromGet, FromGetFuture, FromSource, IntoRepresentation, PreconditionFuture,
-        PreconditionService, StateSource,
+        FromSource, GuardFuture, IntoRepresentation, PreconditionFuture, PreconditionService,
+        StateSource,
     },
     predicate::{And, DefaultPredicate, Predicate},
     ConditionalLayer, Decision, Digest, EntityTag, FreshnessPolicy, HttpDate, HttpDateOutOfRange,
     InnerTags, InvalidEntityTag, LastModified, Outcome, PreconditionLayer, Preconditions, Reason,
-    Rejection, Representation, ResponseBody, Sha256, Stats, Untagged, Validators,
+    Rejection, Representation, RequestBody, ResponseBody, Sha256, Stats, Untagged, Validators,
+    WriteGuard,
 };
 
 use crate::conditional::{digest::Sum, service::Pinned};
@@ -100,6 +101,10 @@ fn api_of_a_service_has_the_traits_of_its_parts_and_a_layer_has_all() {
 type Never =
     ServiceFn<fn(Request<Full<Bytes>>) -> Ready<Result<Response<Full<Bytes>>, Infallible>>>;
 
+type NeverGuarded = ServiceFn<
+    fn(Request<RequestBody<Full<Bytes>>>) -> Ready<Result<Response<Full<Bytes>>, Infallible>>,
+>;
+
 /// A source that is nothing but its name.
 struct Somewhere;
 
@@ -115,13 +120,15 @@ impl StateSource for Somewhere {
 #[test]
 fn api_of_a_layer_before_the_handler_has_the_traits_of_its_parts() {
     type Closure = fn(&request::Parts) -> Ready<Representation>;
-    has!(PreconditionLayer<FromGet>: Send + Sync + Unpin + Clone + Debug);
-    has!(PreconditionLayer<FromGet>: Layer<Thing, Service = PreconditionService<Thing, FromGet>>);
+    has!(WriteGuard<()>: Send + Sync + Unpin + Clone + Debug);
+    has!(RequestBody<Full<Bytes>>: Send + Sync + Unpin + Debug + Default + Body<Data = Bytes, Error = BoxError>);
+    has!(RequestBody<axum::body::Body>: Send + Unpin + Body<Data = Bytes> + 'static);
     has!(PreconditionLayer<FromSource<Somewhere>>: Send + Sync + Unpin + Clone + Debug);
     has!(PreconditionLayer<FromSource<Somewhere>>: Layer<Thing, Service = PreconditionService<Thing, FromSource<Somewhere>>>);
-    has!(PreconditionService<(), FromGet>: Send + Sync + Unpin + Clone + Debug);
     has!(PreconditionService<(), FromSource<Closure>>: Send + Sync + Unpin + Clone + Debug);
-    has!(FromGetFuture<Never, Full<Bytes>>: Send + Sync + Unpin + Debug);
+    has!(GuardFuture<NeverGuarded, Full<Bytes>>: Send + Sync + Unpin + Debug);
+    #[cfg(feature = "axum")]
+    has!(tower_conditional::precondition::AxumGuardFuture: Send + Debug);
     has!(PreconditionFuture<Never, Closure, Full<Bytes>>: Send + Sync + Unpin + Debug);
     has!(Representation: IntoRepresentation<Error = Infallible>);
     has!(Result<Representation, Local>: IntoRepresentation<Error = Local>);
@@ -136,9 +143,18 @@ fn api_settings_before_the_handler_take_what_they_say() {
         .freshness(FreshnessPolicy::Leave)
         .require_preconditions(|parts| parts.method == Method::PUT)
         .report_outcome(true);
-    let _ = PreconditionLayer::from_get()
+    let mut guard = WriteGuard::new(7)
         .key(|parts| parts.uri.path().to_owned())
-        .require_preconditions(|_| true);
+        .require_preconditions(|_| true)
+        .body_limit(1 << 20)
+        .lock_timeout(Duration::from_secs(1))
+        .stream_uploads(true)
+        .idempotent_puts(true)
+        .weak_if_match(true)
+        .report_outcome(true)
+        .clock(|| UNIX_EPOCH);
+    assert_eq!((*guard.get_ref(), *guard.get_mut(), guard.stats().served), (7, 7, 0));
+    assert_eq!(guard.into_inner(), 7);
     let mut service = PreconditionLayer::from_source(Somewhere).layer(7);
     assert_eq!((*service.get_ref(), *service.get_mut()), (7, 7));
     assert_eq!(service.into_inner(), 7);

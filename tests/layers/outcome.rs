@@ -1,9 +1,10 @@
 //! `Outcome`: what both layers report.
 
 use tower::{Layer, ServiceBuilder, ServiceExt};
-use tower_conditional::{ConditionalLayer, Outcome, PreconditionLayer, Reason, Representation};
+use tower_conditional::{ConditionalLayer, Outcome, Reason, Representation};
 
 use crate::support::{
+    guarded::guarded,
     handler::{self, exists, known},
     harness::{reply, run, IM, INM},
     note::{note, put, service},
@@ -42,7 +43,7 @@ fn outcome_of_a_refused_write_is_not_that_of_the_probe() {
     let inner = ConditionalLayer::new()
         .report_outcome(true)
         .layer(service(&note("x"), |_| reply(500, &[], "broken")));
-    let service = PreconditionLayer::from_get().report_outcome(true).layer(inner);
+    let service = guarded(inner).report_outcome(true);
     let seen = run(service.oneshot(put(&[(IM, "*")], "new"))).unwrap();
     assert_eq!(seen.extensions().get(), Some(&Outcome::StateUnavailable));
 }

@@ -20,7 +20,9 @@ use http::{
 };
 use http_body_util::{BodyExt, Full};
 use tower::{service_fn, Layer, Service, ServiceExt};
-use tower_conditional::{ConditionalLayer, Decision, EntityTag, PreconditionLayer, Preconditions};
+use tower_conditional::{
+    ConditionalLayer, Decision, EntityTag, Preconditions, RequestBody, WriteGuard,
+};
 
 /// The version of the content that an inner service answered with; it survives a 304.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -95,16 +97,18 @@ fn load_of_threads_that_share_a_memory_makes_no_wrong_304() {
 }
 
 #[test]
-fn load_of_threads_that_write_through_from_get_loses_no_edit() {
+fn load_of_threads_that_write_through_a_guard_loses_no_edit() {
     let value = Arc::new(AtomicU64::new(0));
     let inner = {
         let value = Arc::clone(&value);
-        service_fn(move |request: Request<String>| {
+        service_fn(move |request: Request<RequestBody<String>>| {
             let value = Arc::clone(&value);
             async move {
                 tokio::task::yield_now().await;
                 if request.method() == Method::PUT {
-                    value.store(request.into_body().parse().unwrap(), SeqCst);
+                    let new = request.into_body().collect().await.unwrap().to_bytes();
+                    let new = std::str::from_utf8(&new).unwrap().parse().unwrap();
+                    value.store(new, SeqCst);
                 }
                 Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(
                     value.load(SeqCst).to_string(),
@@ -112,7 +116,7 @@ fn load_of_threads_that_write_through_from_get_loses_no_edit() {
             }
         })
     };
-    let service = PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(inner));
+    let service = WriteGuard::new(ConditionalLayer::new().layer(inner));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
     let writers: Vec<_> = (0..16)
         .map(|_| {

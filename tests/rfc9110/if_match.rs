@@ -2,12 +2,13 @@
 
 use axum::body::Body;
 use http::Response;
-use tower::{Layer, ServiceBuilder};
-use tower_conditional::{ConditionalLayer, PreconditionLayer};
+use tower::ServiceBuilder;
+use tower_conditional::ConditionalLayer;
 
 use crate::{
     etag::compare,
     support::{
+        guarded::guarded,
         harness::{run, status, tag, CC, IM},
         note::{note, plain, put, service, status_of},
     },
@@ -45,6 +46,6 @@ fn if_match_is_compared_with_the_tag_that_the_client_got() {
         .map_response(between)
         .layer(ConditionalLayer::new())
         .service(service(&note, plain));
-    let service = PreconditionLayer::from_get().layer(inner);
+    let service = guarded(inner);
     assert_eq!(run(status_of(service, put(&[(IM, "\"mine\"")], "new"))), 204);
 }

@@ -6,11 +6,12 @@ use std::sync::{
 };
 
 use tower::Layer;
-use tower_conditional::{ConditionalLayer, PreconditionLayer};
+use tower_conditional::ConditionalLayer;
 
 use crate::{
     etag::compare,
     support::{
+        guarded::guarded,
         harness::{run, status, tag, CC, INM},
         note::{moody, note, plain, put, service, status_of},
     },
@@ -43,8 +44,7 @@ fn if_none_match_fails_for_a_write_where_the_current_tag_is_not_known() {
     let is_slow = Arc::clone(&slow);
     let answer =
         move |content| if is_slow.load(SeqCst) { moody("slow".to_owned()) } else { plain(content) };
-    let service =
-        PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(service(&note, answer)));
+    let service = guarded(ConditionalLayer::new().layer(service(&note, answer)));
     assert_eq!(run(status_of(service.clone(), put(&[(INM, &*tag("old"))], "new"))), 412);
     slow.store(true, SeqCst);
     assert_ne!(run(status_of(service, put(&[(INM, &*tag("old"))], "new"))), 204);

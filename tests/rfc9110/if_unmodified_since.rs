@@ -11,6 +11,7 @@ use tower_conditional::{ConditionalLayer, PreconditionLayer, Representation};
 use crate::{
     last_modified::{compare, while_pending},
     support::{
+        guarded::guarded,
         handler::exists,
         harness::{
             self, date, get, layer, reply, request, run, send, status, Lines, IMS, INM, IUS, LM,
@@ -52,7 +53,7 @@ fn if_unmodified_since_holds_after_the_last_sight_of_other_content() {
 fn if_unmodified_since_with_a_generated_date_is_compared_by_equality() {
     let (conditional, clock) = layer();
     let note = Note::of("old");
-    let service = PreconditionLayer::from_get().layer(conditional.layer(note.service()));
+    let service = guarded(conditional.layer(note.service()));
     let put = |line: &str| {
         let request = write("PUT", &[(IUS, line)], "old");
         run(service.clone().oneshot(request)).unwrap().status().as_u16()
@@ -75,7 +76,7 @@ fn if_unmodified_since_with_a_generated_date_is_412_whatever_the_content_has_bec
         let (conditional, clock) = layer();
         let note = note("old");
         let conditional = conditional.buffer_limit(16);
-        let service = PreconditionLayer::from_get().layer(conditional.layer(service(&note, moody)));
+        let service = guarded(conditional.layer(service(&note, moody)));
         let (date, status) =
             run(lose(service, &clock, || *note.lock().unwrap() = theirs.to_owned()));
         assert_eq!(date, Some(harness::date(10)));
@@ -95,7 +96,7 @@ fn if_unmodified_since_is_compared_with_the_handlers_date_where_the_source_knows
             service(&note, |content| reply(200, &[(LM, "Mon, 07 Nov 1994 08:49:37 GMT")], content));
         let state = known.clone();
         let service = PreconditionLayer::new(move |_| ready(state.clone())).layer(service);
-        let service = PreconditionLayer::from_get().layer(service);
+        let service = guarded(service);
         for (date, expected) in
             [("Sun, 06 Nov 1994 08:49:37 GMT", 412), ("Mon, 07 Nov 1994 08:49:37 GMT", 204)]
         {
@@ -120,7 +121,7 @@ fn if_unmodified_since_is_412_while_a_date_is_pending_behind_a_layer_that_weaken
         .map_response(weaken)
         .layer(conditional)
         .service(service(&note, plain));
-    let service = PreconditionLayer::from_get().layer(inner);
+    let service = guarded(inner);
     let get = || run(service.clone().oneshot(request("GET", "/note", &[]))).unwrap();
     let held = get().headers()[LM].to_str().unwrap().to_owned();
     clock.set(20);

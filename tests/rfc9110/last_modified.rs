@@ -9,6 +9,7 @@ use tower::{Layer, ServiceExt};
 use tower_conditional::{InnerTags, Outcome, PreconditionLayer, Representation, Validators};
 
 use crate::support::{
+    guarded::guarded,
     handler::exists,
     harness::{
         date, get, layer, reply, request, rows, run, send, status, tag, Lines, CC, IMS, INM, IUS,
@@ -68,7 +69,7 @@ fn last_modified_stays_when_the_tag_is_learned() {
 fn last_modified_outside_of_a_guard_is_not_generated_where_it_would_be_ignored() {
     let (conditional, clock) = layer();
     let note = note("old");
-    let service = conditional.layer(PreconditionLayer::from_get().layer(service(&note, plain)));
+    let service = conditional.layer(guarded(service(&note, plain)));
     let seen = run(lose(service, &clock, || *note.lock().unwrap() = "theirs".to_owned()));
     assert_ne!(seen.1, 204, "{seen:?}");
 }

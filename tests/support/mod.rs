@@ -4,6 +4,7 @@
 pub(crate) mod exchange;
 pub(crate) mod executor;
 pub(crate) mod file_server;
+pub(crate) mod guarded;
 pub(crate) mod handler;
 pub(crate) mod harness;
 pub(crate) mod note;

@@ -1,7 +1,14 @@
 //! `PreconditionLayer`: what clients see of a request that is not run, above all while they still
 //! send it.
 
-use std::{convert::Infallible, fmt::Debug, future::ready, io, net::SocketAddr};
+use std::{
+    convert::Infallible,
+    fmt::Debug,
+    future::ready,
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use axum::{body::Body, Router};
 use bytes::Bytes;
@@ -13,8 +20,9 @@ use tokio::sync::mpsc;
 use tower::{service_fn, Layer};
 use tower_conditional::{ConditionalLayer, EntityTag, PreconditionLayer, Representation};
 
-use crate::support::wire::{
-    ask, axum, fed, hyper, request, within, Http2, Reply, Wire, HEADERS, MISS, TEXT,
+use crate::support::{
+    guarded::guarded,
+    wire::{ask, axum, fed, hyper, request, within, Http2, Reply, Wire, HEADERS, MISS, TEXT},
 };
 
 /// Writes to it have to have a precondition.
@@ -223,12 +231,12 @@ async fn precondition_lets_a_write_have_its_100_and_its_body_whole() {
                 let sending = wire.send_meanwhile(sent.clone());
                 assert_answer(&wire.reply("PUT").await, 204, &case);
                 within(sending).await.unwrap().unwrap();
-                let asked = if server.name == "from_get" { ASKED } else { &[BEGUN] };
-                assert_eq!(
-                    server.calls(),
-                    [asked, &[Written(body.clone()), Over]].concat(),
-                    "{case}"
-                );
+                let calls = server.calls();
+                if server.name == "guard" {
+                    assert_guarded(&calls, &body, &case);
+                } else {
+                    assert_eq!(calls, [BEGUN, Written(body.clone()), Over], "{case}");
+                }
             }
         }
     }
@@ -236,7 +244,7 @@ async fn precondition_lets_a_write_have_its_100_and_its_body_whole() {
 
 #[tokio::test]
 async fn precondition_probes_before_the_body_comes_over_http2() {
-    let (tag, large, mut server) = (current(), large(), from_get(Version::HTTP_2).await);
+    let (tag, large, mut server) = (current(), large(), guard(Version::HTTP_2).await);
     let mut client = Http2::connect(server.address).await;
     let (feed, body) = fed("");
     let reply = client.send(&Method::PUT, "/", &[("if-match", &tag)], body);
@@ -246,12 +254,19 @@ async fn precondition_probes_before_the_body_comes_over_http2() {
     }
     drop(feed);
     assert_answer(&reply.await.0, 204, "stream");
-    assert_eq!(server.calls(), [Written(large), Over]);
+    let calls = [ASKED, &server.calls()].concat();
+    assert_guarded(&calls, &large, "stream");
+    assert_eq!(
+        calls.iter().filter(|call| **call == READ[0]).count(),
+        3,
+        "before, under the lock, \
+        and for the new tag"
+    );
 }
 
 #[tokio::test]
 async fn precondition_leaves_reads_as_they_are_without_locks() {
-    let (tag, mut server) = (current(), from_get(Version::HTTP_11).await);
+    let (tag, mut server) = (current(), guard(Version::HTTP_11).await);
     let bare = axum(tagged(mpsc::unbounded_channel().0)).await;
     for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
         for fields in [
@@ -274,89 +289,180 @@ async fn precondition_leaves_reads_as_they_are_without_locks() {
     }
 }
 
+/// A writer in the middle of its content holds nothing: others pass, and it passes in its turn.
 #[tokio::test]
-async fn precondition_locks_go_to_the_next_when_a_writer_leaves() {
+async fn precondition_locks_are_not_held_while_content_comes_over_http1() {
     let tag = current();
-    let (same, mut server) = (("if-match", &*tag), from_get(Version::HTTP_11).await);
+    let (same, mut server) = (("if-match", &*tag), guard(Version::HTTP_11).await);
     for (case, expects) in [("in the middle of the body", false), ("after a 100", true)] {
-        let mut first = Wire::connect(server.address).await;
-        let fields = [same, TEN_MEBIBYTES, EXPECT];
-        first.send(request("PUT", "/", if expects { &fields } else { &fields[..2] })).await;
-        if expects {
-            assert_eq!(first.head().await.0, 100, "{case}");
+        for goes in [true, false] {
+            let mut first = Wire::connect(server.address).await;
+            let fields = [same, ("content-length", "10"), EXPECT];
+            first.send(request("PUT", "/", if expects { &fields } else { &fields[..2] })).await;
+            if expects {
+                assert_eq!(first.head().await.0, 100, "{case}");
+            }
+            first.send(TEXT).await;
+            assert_eq!(server.next(ASKED.len()).await, ASKED, "{case}");
+
+            let mut second = Wire::connect(server.address).await;
+            second.send(request("PUT", "/", &[same, FIVE]) + TEXT).await;
+            assert_eq!(second.reply("PUT").await.status, 204, "{case}");
+            let mut third = Wire::connect(server.address).await;
+            third.send(request("PUT", "/", &[LOST, FIVE]) + TEXT).await;
+            assert_answer(&third.reply("PUT").await, 412, case);
+            assert_answer(&ask(server.address, "GET", "/", &[]).await, 200, case);
+            assert_eq!(written(&server.calls()), [TEXT], "{case}");
+            if goes {
+                drop(first);
+            } else {
+                first.send(TEXT).await;
+                assert_answer(&first.reply("PUT").await, 204, case);
+                assert_eq!(written(&server.calls()), [TEXT.repeat(2)], "{case}");
+            }
+            server.calls();
         }
-        first.send(TEXT).await;
-        assert_eq!(server.next(ASKED.len()).await, ASKED, "{case}");
-
-        let mut second = Wire::connect(server.address).await;
-        second.send(request("PUT", "/", &[same, FIVE]) + TEXT).await;
-        let mut third = Wire::connect(server.address).await;
-        assert_eq!(server.next(1).await, [InLine], "{case}");
-        third.send(request("PUT", "/", &[LOST, FIVE]) + TEXT).await;
-        assert_eq!(server.next(1).await, [InLine], "{case}");
-        // Reads do not wait.
-        assert_answer(&ask(server.address, "GET", "/", &[]).await, 200, case);
-        assert_eq!(server.calls(), READ, "{case}");
-
-        drop(first);
-        assert_answer(&second.reply("PUT").await, 204, case);
-        assert_answer(&third.reply("PUT").await, 412, case);
-        let second = [&READ[..], &[BEGUN, Written(TEXT.into()), Over]].concat();
-        assert_eq!(server.calls(), [&[Over], &*second, &READ].concat(), "{case}");
     }
 }
 
 #[tokio::test]
-async fn precondition_locks_go_on_when_a_writer_leaves_the_queue() {
+async fn precondition_locks_are_not_held_while_content_comes_over_http2() {
     let tag = current();
-    let (same, mut server) = (("if-match", &*tag), from_get(Version::HTTP_11).await);
-    let mut first = Wire::connect(server.address).await;
-    first.send(request("PUT", "/", &[same, ("content-length", "10")]) + TEXT).await;
-    assert_eq!(server.next(ASKED.len()).await, ASKED);
-    let mut second = Wire::connect(server.address).await;
-    second.send(request("PUT", "/", &[same, TEN_MEBIBYTES]) + TEXT).await;
-    assert_eq!(server.next(1).await, [InLine]);
-    let mut third = Wire::connect(server.address).await;
-    third.send(request("PUT", "/", &[same, FIVE]) + TEXT).await;
-    assert_eq!(server.next(1).await, [InLine]);
-
-    drop(second);
-    first.send(TEXT).await;
-    assert_answer(&first.reply("PUT").await, 204, "first");
-    assert_answer(&third.reply("PUT").await, 204, "third");
-    let written = server.calls().into_iter().filter(|call| matches!(call, Written(_)));
-    assert_eq!(written.collect::<Vec<_>>(), [Written(TEXT.repeat(2).into()), Written(TEXT.into())]);
-}
-
-#[tokio::test]
-async fn precondition_locks_go_to_the_next_when_a_stream_is_reset() {
-    let tag = current();
-    let (same, mut server) = (("if-match", &*tag), from_get(Version::HTTP_2).await);
-    for case in ["the body breaks", "the connection breaks"] {
+    let (same, mut server) = (("if-match", &*tag), guard(Version::HTTP_2).await);
+    for case in ["the body breaks", "the connection breaks", "it goes on"] {
         let mut first = Http2::connect(server.address).await;
         let mut client = Http2::connect(server.address).await;
         let (feed, body) = fed(TEXT);
         let reply = first.send(&Method::PUT, "/", &[same], body);
         assert_eq!(server.next(ASKED.len()).await, ASKED, "{case}");
-        // One leaves the line, and one stays.
-        let leaving = client.send(&Method::PUT, "/", &[same], Body::from("left"));
-        assert_eq!(server.next(1).await, [InLine], "{case}");
-        let staying = client.send(&Method::PUT, "/", &[same], Body::from(TEXT));
-        assert_eq!(server.next(1).await, [InLine], "{case}");
-        drop(leaving);
+        let others = client.send(&Method::PUT, "/", &[same], Body::from(TEXT)).await;
+        assert_eq!(others.0.status, 204, "{case}");
         assert_answer(&client.ask(&Method::GET, &[]).await.0, 200, case);
-        assert_eq!(server.calls(), READ, "{case}");
-
-        if case.contains("body") {
-            feed.send(Err(io::Error::other("broken"))).unwrap();
-            drop(reply);
-        } else {
-            drop((reply, feed, first));
+        assert_eq!(written(&server.calls()), [TEXT], "{case}");
+        match case {
+            "it goes on" => {
+                feed.send(Ok(Frame::data(TEXT.into()))).unwrap();
+                drop(feed);
+                assert_answer(&reply.await.0, 204, case);
+                assert_eq!(written(&server.calls()), [TEXT.repeat(2)], "{case}");
+            }
+            "the body breaks" => {
+                feed.send(Err(io::Error::other("broken"))).unwrap();
+                drop(reply);
+            }
+            _ => drop((reply, feed, first)),
         }
-        assert_answer(&staying.await.0, 204, case);
-        let rest = [&[Over], &READ[..], &[BEGUN, Written(TEXT.into()), Over]].concat();
-        assert_eq!(server.calls(), rest, "{case}");
+        assert_answer(&client.ask(&Method::PUT, &[LOST]).await.0, 412, case);
+        assert!(written(&server.calls()).is_empty(), "{case}");
     }
+}
+
+/// Who holds up writes: issue 18, number 1.
+#[derive(Clone, Copy, Debug)]
+enum Attack {
+    /// A write with preconditions sends one byte, and then nothing.
+    OneByte,
+    /// It sends one byte more than may be read ahead.
+    OverTheLimit,
+    /// A write without preconditions never ends.
+    Endless,
+    /// One whose preconditions fail sends no content.
+    Stale,
+}
+
+#[tokio::test]
+async fn input_1_no_client_holds_up_the_writes_of_others_over_http1() {
+    let server = guard_with_limit(Version::HTTP_11, SMALL_LIMIT).await;
+    let alone = victims_over_http1(server.address).await;
+    let mut attackers = Vec::new();
+    for attack in [Attack::OneByte, Attack::OverTheLimit, Attack::Endless, Attack::Stale] {
+        for _ in 0..25 {
+            let mut wire = Wire::connect(server.address).await;
+            let (fields, sent): (&[(&str, &str)], _) = match attack {
+                Attack::OneByte => (&[("if-match", "*"), TEN_MEBIBYTES], 1),
+                Attack::OverTheLimit => (&[("if-match", "*"), CHUNKED], SMALL_LIMIT + 1),
+                Attack::Endless => (&[CHUNKED], 1),
+                Attack::Stale => (&[LOST, TEN_MEBIBYTES], 0),
+            };
+            let content = "x".repeat(sent);
+            let is_chunked = fields.contains(&CHUNKED);
+            let content = if is_chunked { format!("{sent:x}\r\n{content}\r\n") } else { content };
+            wire.send(request("POST", "/", fields)).await;
+            attackers.push((wire.send_meanwhile(content), wire));
+        }
+    }
+    assert_prompt("HTTP/1.1", alone, victims_over_http1(server.address).await);
+    drop(attackers);
+}
+
+/// Writes with and without preconditions, on a connection of its own each.
+async fn victims_over_http1(address: SocketAddr) -> Vec<Duration> {
+    let (mut took, tag) = (Vec::new(), current());
+    for i in 0..400 {
+        let fields = [FIVE, ("if-match", &*tag)];
+        let fields = if i % 2 == 0 { &fields[..1] } else { &fields };
+        let method = if i % 4 < 2 { "POST" } else { "PUT" };
+        let start = Instant::now();
+        let mut wire = Wire::connect(address).await;
+        wire.send(request(method, "/", fields) + TEXT).await;
+        let status = wire.reply(method).await.status;
+        assert_eq!(status, if method == "PUT" { 204 } else { 200 }, "{i}");
+        took.push(start.elapsed());
+    }
+    took
+}
+
+#[tokio::test]
+async fn input_1_no_client_holds_up_the_writes_of_others_over_http2() {
+    let server = guard_with_limit(Version::HTTP_2, SMALL_LIMIT).await;
+    let alone = victims_over_http2(server.address).await;
+    let mut attackers = Vec::new();
+    for attack in [Attack::OneByte, Attack::OverTheLimit, Attack::Endless, Attack::Stale] {
+        for _ in 0..25 {
+            let mut client = Http2::connect(server.address).await;
+            let (fields, sent): (&[(&str, &str)], _) = match attack {
+                Attack::OneByte => (&[("if-match", "*")], 1),
+                Attack::OverTheLimit => (&[("if-match", "*")], SMALL_LIMIT + 1),
+                Attack::Endless => (&[], 1),
+                Attack::Stale => (&[LOST], 0),
+            };
+            let (feed, body) = fed("");
+            if sent > 0 {
+                feed.send(Ok(Frame::data("x".repeat(sent).into()))).unwrap();
+            }
+            let reply = client.send(&Method::PUT, "/", fields, body);
+            attackers.push((tokio::spawn(async move { drop(reply.await) }), feed, client));
+        }
+    }
+    assert_prompt("HTTP/2", alone, victims_over_http2(server.address).await);
+    attackers.iter().for_each(|(task, ..)| task.abort());
+}
+
+/// The same, all on one connection.
+async fn victims_over_http2(address: SocketAddr) -> Vec<Duration> {
+    let mut client = Http2::connect(address).await;
+    let (mut took, tag) = (Vec::new(), current());
+    for i in 0..400 {
+        let fields = [("if-match", &*tag)];
+        let fields = if i % 2 == 0 { &[][..] } else { &fields };
+        let start = Instant::now();
+        let (reply, _) = client.send(&Method::PUT, "/", fields, Body::from(TEXT)).await;
+        assert_eq!(reply.status, 204, "{i}");
+        took.push(start.elapsed());
+    }
+    took
+}
+
+/// Checks that the victims' writes were answered as if nobody else wrote.
+fn assert_prompt(case: &str, alone: Vec<Duration>, attacked: Vec<Duration>) {
+    let [alone, attacked] = [alone, attacked].map(|mut took| {
+        took.sort();
+        (took[took.len() / 2], took[took.len() * 99 / 100])
+    });
+    println!("{case}: median and p99 {alone:?} alone, {attacked:?} under attack");
+    // A lock that is waited for takes ten seconds; a busy machine, much less.
+    let much = Duration::from_millis(500);
+    assert!(attacked.1 < alone.1 + much, "{case}: {alone:?}, {attacked:?}");
 }
 
 /// What happens in a server, in the order of its happening.
@@ -376,8 +482,26 @@ use Call::{InLine, Over, Run, Written};
 
 const BEGUN: Call = Run(Method::PUT);
 const READ: [Call; 2] = [Run(Method::GET), Over];
-/// A write that is asked about first.
-const ASKED: &[Call] = &[InLine, Run(Method::GET), Over, BEGUN];
+/// A write that is asked about before its content has come.
+const ASKED: &[Call] = &[InLine, Run(Method::GET), Over];
+
+/// Checks that a write ran once, with its content whole, right after it was asked about.
+fn assert_guarded(calls: &[Call], content: &Bytes, case: &str) {
+    let begun = calls.iter().position(|call| *call == BEGUN).unwrap();
+    assert_eq!(calls[begun - 2..begun], READ, "{case}: {calls:?}");
+    assert_eq!(calls[begun + 1..begun + 3], [Written(content.clone()), Over], "{case}");
+    let runs = calls.iter().filter(|call| **call == BEGUN).count();
+    assert_eq!((&calls[0], runs), (&InLine, 1), "{case}");
+}
+
+/// Returns what was written.
+fn written(calls: &[Call]) -> Vec<Bytes> {
+    let written = calls.iter().filter_map(|call| match call {
+        Written(content) => Some(content.clone()),
+        _ => None,
+    });
+    written.collect()
+}
 
 type Calls = mpsc::UnboundedSender<Call>;
 
@@ -406,7 +530,7 @@ impl Server {
 /// Starts all servers.
 async fn servers(version: Version) -> Vec<Server> {
     let mut servers = Vec::from(with_source(version).await);
-    servers.push(from_get(version).await);
+    servers.push(guard(version).await);
     servers
 }
 
@@ -431,18 +555,29 @@ async fn with_source(version: Version) -> [Server; 2] {
 }
 
 /// Starts a server whose GET is asked for the validators.
-async fn from_get(version: Version) -> Server {
+async fn guard(version: Version) -> Server {
+    guard_with_limit(version, LIMIT).await
+}
+
+async fn guard_with_limit(version: Version, limit: usize) -> Server {
     let (calls, called) = mpsc::unbounded_channel();
     let router = tagged(calls.clone());
-    let layer = PreconditionLayer::from_get()
+    let guard = guarded(router)
         .key(move |parts| {
-            calls.send(InLine).unwrap();
+            let _ = calls.send(InLine);
             parts.uri.path().to_owned()
         })
+        .body_limit(limit as u64)
         .require_preconditions(|parts| parts.uri.path() == GUARDED);
-    let router = Router::new().fallback_service(layer.layer(router));
-    Server { name: "from_get", address: serve(version, router).await, called }
+    let router = Router::new().fallback_service(guard);
+    Server { name: "guard", address: serve(version, router).await, called }
 }
+
+/// What the guard reads ahead: more than the large content.
+const LIMIT: usize = 11 << 20;
+
+/// What it reads ahead where attackers send more.
+const SMALL_LIMIT: usize = 256 << 10;
 
 async fn serve(version: Version, router: Router) -> SocketAddr {
     if version == Version::HTTP_2 {
@@ -492,7 +627,11 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 fn assert_answer(reply: &Reply, status: u16, case: &str) {
     assert_eq!(reply.status, status, "{case}");
     let tag = [200, 304, 412].contains(&status).then(current);
-    assert_eq!(reply.field("etag"), tag.as_deref(), "{case}, {status}");
+    // A guard says which tag there is now, if it is that of what was sent.
+    let is_new_tag = status == 204 && reply.field("etag") == Some(&*current());
+    if !is_new_tag {
+        assert_eq!(reply.field("etag"), tag.as_deref(), "{case}, {status}");
+    }
     if status == 428 {
         assert!(reply.text().contains("If-Match"), "{case}: {}", reply.text());
         assert_eq!(reply.field("content-type"), Some("text/plain; charset=utf-8"), "{case}");

@@ -16,9 +16,10 @@ use http::{
     response, HeaderValue, Method, Request, Response, Version,
 };
 use http_body::Body;
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceExt};
 use tower_conditional::{
-    ConditionalLayer, EntityTag, FreshnessPolicy, InnerTags, PreconditionLayer,
+    ConditionalLayer, EntityTag, FreshnessPolicy, InnerTags, PreconditionLayer, RequestBody,
+    WriteGuard,
 };
 
 use super::{
@@ -54,7 +55,14 @@ pub fn holds(input: &[u8]) {
     });
     match stack {
         0 => client.go_on(&mut input, &mut layer.layer(inner)),
-        1 => client.go_on(&mut input, &mut PreconditionLayer::from_get().layer(layer.layer(inner))),
+        1 => {
+            let inner = layer.layer(inner);
+            let inner =
+                inner.map_request(|request: Request<RequestBody<String>>| request.map(drop));
+            let guard = WriteGuard::new(inner);
+            let guard = guard.map_request(|request: Request<()>| request.map(|()| String::new()));
+            client.go_on(&mut input, &mut { guard });
+        }
         2 => client.go_on(&mut input, &mut source.layer(layer.layer(inner))),
         _ => client.go_on(&mut input, &mut layer.layer(source.layer(inner))),
     }

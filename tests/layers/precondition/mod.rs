@@ -6,3 +6,4 @@ mod locks;
 mod probe;
 mod require;
 mod source;
+mod writes;

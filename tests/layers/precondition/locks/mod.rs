@@ -13,9 +13,10 @@ use std::{
 use axum::body::Body;
 use http::{Method, Request, Response};
 use tower::{service_fn, Layer, Service, ServiceBuilder, ServiceExt};
-use tower_conditional::{ConditionalLayer, PreconditionLayer};
+use tower_conditional::ConditionalLayer;
 
 use crate::support::{
+    guarded::{guarded, guarding},
     harness::{reply, request, run, tag, IM, INM},
     note::{in_time, note, plain, put, service, status_of, text, write, Note},
 };
@@ -34,7 +35,7 @@ fn locks_do_not_hold_up_reads() {
                 slow.oneshot(request).await
             }
         });
-        let service = PreconditionLayer::from_get().layer(inner);
+        let service = guarded(inner);
         let put = tokio::spawn(service.clone().oneshot(write("PUT", &[(IM, "*")], "new")));
         let post = tokio::spawn(service.clone().oneshot(write("POST", &[], "newer")));
         let other = tokio::spawn(service.clone().oneshot(request("PUT", "/other", &[])));
@@ -69,7 +70,7 @@ fn locks_let_writes_without_preconditions_run_side_by_side() {
                 Ok::<_, Infallible>(reply(204, &[], Body::empty()))
             }
         });
-        let service = PreconditionLayer::from_get().layer(inner);
+        let service = guarded(inner);
         let writes = (0..8).map(|_| tokio::spawn(service.clone().oneshot(write("POST", &[], "x"))));
         for write in writes.collect::<Vec<_>>() {
             assert_eq!(write.await.unwrap().unwrap().status(), 204);
@@ -82,7 +83,7 @@ fn locks_are_waited_for_without_a_permit_of_the_service() {
     run(async {
         let note = Note::of("old");
         let service = ServiceBuilder::new()
-            .layer(PreconditionLayer::from_get())
+            .layer(guarding())
             .concurrency_limit(1)
             .layer(ConditionalLayer::new())
             .service(note.service());
@@ -123,7 +124,7 @@ fn locks_are_shared_by_names_that_differ_in_spelling_alone() {
                 inner.oneshot(request).await
             }
         });
-        let service = PreconditionLayer::from_get().layer(slow);
+        let service = guarded(slow);
         let write = |uri: &str, host: &str| {
             let lines = [(IM, &*tag("old")), ("host", host)];
             status_of(service.clone(), request("PUT", uri, &lines).map(|_| Body::from("new")))
@@ -141,7 +142,7 @@ fn locks_are_shared_by_names_that_differ_in_spelling_alone() {
 #[test]
 fn locks_are_given_back_with_the_response_of_a_refused_write() {
     let note = note("old");
-    let service = PreconditionLayer::from_get().layer(service(&note, plain));
+    let service = guarded(service(&note, plain));
     let seen = run(async {
         let mut refused = std::pin::pin!(status_future(&service, put(&[(IM, "\"x\"")], "new")));
         let status = poll_fn(|cx| refused.as_mut().poll(cx)).await;
@@ -164,7 +165,7 @@ where
 #[test]
 fn locks_are_not_held_by_a_call_that_is_not_polled() {
     let note = note("old");
-    let service = PreconditionLayer::from_get().layer(service(&note, plain));
+    let service = guarded(service(&note, plain));
     let seen = run(async {
         let first = status_future(&service, put(&[(IM, "*")], "first"));
         let second = in_time(status_future(&service, put(&[(IM, "*")], "second"))).await;
@@ -184,7 +185,7 @@ fn locks_are_given_back_by_a_handler_that_panics() {
         );
         Ok::<_, Infallible>(reply(200, &[], "x"))
     });
-    let service = PreconditionLayer::from_get().layer(inner);
+    let service = guarded(inner);
     run(async {
         let panicking = service.clone().oneshot(put(&[(IM, "*"), ("x-panic", "1")], "new"));
         assert!(tokio::spawn(panicking).await.is_err());
@@ -204,7 +205,7 @@ fn locks_are_not_held_by_extensions_that_outlive_their_write() {
         *keeper.lock().unwrap() = Some(request.extensions().clone());
         inner.clone().oneshot(request)
     });
-    let service = PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(keeping));
+    let service = guarded(ConditionalLayer::new().layer(keeping));
     assert_eq!(run(status_of(service.clone(), put(&[(IM, &*tag("old"))], "new"))), 204);
     let mut again = put(&[(IM, &*tag("old"))], "lost");
     *again.extensions_mut() = kept.lock().unwrap().take().unwrap();
@@ -217,8 +218,8 @@ fn locks_are_not_held_by_extensions_that_outlive_their_write() {
 #[test]
 fn locks_of_a_layer_within_itself_do_not_wait_for_each_other() {
     let note = note("old");
-    let layer = PreconditionLayer::from_get();
-    let twice = layer.layer(layer.layer(ConditionalLayer::new().layer(service(&note, plain))));
+    let inner = guarded(ConditionalLayer::new().layer(service(&note, plain)));
+    let twice = guarded(inner);
     let seen = run(in_time(status_of(twice, put(&[(IM, &*tag("old"))], "new"))));
     assert_eq!(seen.ok(), Some(204));
 }

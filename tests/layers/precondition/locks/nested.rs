@@ -12,19 +12,21 @@ use std::{
 use axum::{body::Body, Router};
 use bytes::Bytes;
 use http::{Extensions, Method, Request, Response, StatusCode};
-use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use tokio::{
     sync::{Barrier, Notify},
     task::{self, yield_now},
     time::timeout,
 };
-use tower::{service_fn, util::BoxCloneSyncService, BoxError, Layer, Service, ServiceExt};
-use tower_conditional::{precondition::FromGet, ConditionalLayer, PreconditionLayer};
+use tower::{service_fn, Layer, ServiceExt};
+use tower_conditional::{ConditionalLayer, WriteGuard};
 
-use crate::support::harness::{self, request, run, tag, Lines, IM, INM, IUS, LM};
+use crate::support::{
+    guarded::{boxed, guarded, App, Unwrapped},
+    harness::{self, request, run, tag, Lines, IM, INM, IUS, LM},
+};
 
-type App = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+type Guard = WriteGuard<Unwrapped<App>>;
 
 /// Texts by path and query.
 type Texts = Arc<Mutex<HashMap<String, String>>>;
@@ -43,7 +45,10 @@ fn text(texts: &Texts, uri: &str) -> String {
 async fn store(texts: Texts, request: Request<Body>) -> Result<Response<Body>, Infallible> {
     let uri = request.uri().path_and_query().unwrap().to_string();
     let (method, body) = (request.method().clone(), request.into_body());
-    let new = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    // Of the question there is nothing to read.
+    let new =
+        if method == Method::GET { Bytes::new() } else { body.collect().await.unwrap().to_bytes() };
+    let new = String::from_utf8(new.to_vec()).unwrap();
     yield_now().await;
     let mut response = Response::new(Body::empty());
     let mut texts = texts.lock().unwrap();
@@ -58,23 +63,15 @@ async fn store(texts: Texts, request: Request<Body>) -> Result<Response<Body>, I
     Ok(response)
 }
 
-fn boxed<S, B>(service: S) -> App
-where
-    S: Service<Request<Body>, Response = Response<B>, Error = Infallible, Future: Send>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
-    App::new(service.map_response(|response| response.map(Body::new)))
+fn plain(guard: Guard) -> Guard {
+    guard
 }
 
-/// Texts behind `layer`, whose PATCH does what `patch` does with the whole and the request, and
+/// Texts behind a guard, whose PATCH does what `patch` does with the whole and the request, and
 /// answers with a status.
 fn app<F: Future<Output = u16> + Send + 'static>(
     texts: &Texts,
-    layer: &PreconditionLayer<FromGet>,
+    configure: fn(Guard) -> Guard,
     patch: impl Fn(App, Request<Body>) -> F + Clone + Send + Sync + 'static,
 ) -> App {
     let whole = Arc::new(OnceLock::<App>::new());
@@ -89,7 +86,8 @@ fn app<F: Future<Output = u16> + Send + 'static>(
             Ok(harness::reply(status, &[], Body::empty()))
         }
     });
-    whole.get_or_init(|| boxed(layer.layer(ConditionalLayer::new().layer(handler)))).clone()
+    let handler = boxed(ConditionalLayer::new().layer(handler));
+    whole.get_or_init(|| boxed(configure(guarded(handler)))).clone()
 }
 
 fn write(method: &str, uri: &str, lines: Lines<'_>, text: &str) -> Request<Body> {
@@ -120,14 +118,13 @@ async fn status(app: &App, request: Request<Body>) -> u16 {
 
 #[test]
 fn nested_write_is_not_covered_by_what_was_decided_for_another_resource() {
-    let coarse = PreconditionLayer::from_get().key(|_| ());
-    for (layer, from, to, is_routed) in [
-        (PreconditionLayer::from_get(), "/note?id=1", "/note?id=2", false),
-        (coarse, "/notes/1", "/notes/2", false),
-        (PreconditionLayer::from_get(), "/notes/1", "/notes/2", true),
+    for (configure, from, to, is_routed) in [
+        (plain as fn(Guard) -> Guard, "/note?id=1", "/note?id=2", false),
+        (|guard| guard.key(|_| ()), "/notes/1", "/notes/2", false),
+        (plain, "/notes/1", "/notes/2", true),
     ] {
         let texts = texts(&[(to, "precious")]);
-        let app = app(&texts, &layer, move |app, request| async move {
+        let app = app(&texts, configure, move |app, request| async move {
             status(&app, within(request.extensions(), "PUT", to, &[(INM, "*")], "lost")).await
         });
         let app = if is_routed { App::new(Router::new().fallback_service(app)) } else { app };
@@ -138,9 +135,14 @@ fn nested_write_is_not_covered_by_what_was_decided_for_another_resource() {
 
 #[test]
 fn nested_write_does_not_share_the_lock_of_another_resource() {
-    let (one, two) = ("/notes/1", "/notes/2");
+    for (one, two) in [("/notes/1", "/notes/2"), ("/archive/notes/1", "/notes/1")] {
+        nested_write_is_locked_as_what_it_names(one, two);
+    }
+}
+
+fn nested_write_is_locked_as_what_it_names(one: &'static str, two: &'static str) {
     let texts = texts(&[(one, "one"), (two, "old")]);
-    let app = app(&texts, &PreconditionLayer::from_get(), move |app, request| async move {
+    let app = app(&texts, plain, move |app, request| async move {
         status(&app, within(request.extensions(), "PUT", two, &[(IM, &tag("old"))], "inner")).await
     });
     let app = App::new(Router::new().fallback_service(app));
@@ -158,7 +160,7 @@ fn nested_write_does_not_share_the_lock_of_another_resource() {
 /// makes of its tag; `apart` of them read before any of them writes.
 fn rewritten(texts: &Texts, apart: usize, guard: fn(&str) -> String) -> App {
     let barrier = Arc::new(Barrier::new(apart));
-    app(texts, &PreconditionLayer::from_get(), move |app, write| {
+    app(texts, plain, move |app, write| {
         let barrier = Arc::clone(&barrier);
         async move {
             let read = app.clone().oneshot(request("GET", "/note", &[])).await.unwrap();
@@ -201,7 +203,7 @@ fn nested_write_is_evaluated_by_its_own_preconditions() {
 #[test]
 fn nested_writes_are_evaluated_one_by_one() {
     let texts = texts(&[("/note", "old")]);
-    let app = app(&texts, &PreconditionLayer::from_get(), |app, request| async move {
+    let app = app(&texts, plain, |app, request| async move {
         let [one, two] = ["one", "two"]
             .map(|text| within(request.extensions(), "PUT", "/note", &[(IM, &tag("old"))], text));
         assert_eq!(status(&app, one).await, 204);
@@ -215,7 +217,7 @@ fn nested_writes_are_evaluated_one_by_one() {
 fn nested_write_with_preconditions_waits_for_the_one_without_beside_it() {
     let texts = texts(&[("/note", "old")]);
     let adding = Arc::clone(&texts);
-    let app = app(&texts, &PreconditionLayer::from_get(), move |app, request| {
+    let app = app(&texts, plain, move |app, request| {
         let adding = Arc::clone(&adding);
         async move {
             if request.headers().contains_key("x-add") {
@@ -245,7 +247,7 @@ fn nested_write_that_outlives_the_one_around_it_keeps_the_lock() {
     let (evaluated, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (writing, is_judged, may_go_on) =
         (Arc::clone(&texts), Arc::clone(&evaluated), Arc::clone(&goes_on));
-    let app = app(&texts, &PreconditionLayer::from_get(), move |app, request| {
+    let app = app(&texts, plain, move |app, request| {
         let (writing, is_judged, may_go_on) =
             (Arc::clone(&writing), Arc::clone(&is_judged), Arc::clone(&may_go_on));
         async move {
@@ -280,23 +282,18 @@ fn nested_write_that_outlives_the_one_around_it_keeps_the_lock() {
     assert_eq!(text(&texts, "/note"), "inner");
 }
 
-/// Two layers, or one that is met twice, know the dates that an inner layer generates.
+/// Two guards know the dates that an inner layer generates.
 #[test]
-fn nested_layers_know_the_same_generated_dates() {
-    for case in ["one layer", "the same twice", "two layers"] {
+fn nested_guards_know_the_same_generated_dates() {
+    for case in ["one guard", "two guards"] {
         for others_write in [false, true] {
             let texts = texts(&[("/note", "one")]);
             let (conditional, clock) = harness::layer();
             let kept = Arc::clone(&texts);
             let inner =
                 conditional.layer(service_fn(move |request| store(Arc::clone(&kept), request)));
-            let layer = PreconditionLayer::from_get();
-            let once = boxed(layer.layer(inner));
-            let app = match case {
-                "one layer" => once,
-                "the same twice" => boxed(layer.layer(once)),
-                _ => boxed(PreconditionLayer::from_get().layer(once)),
-            };
+            let once = boxed(guarded(inner));
+            let app = if case == "one guard" { once } else { boxed(guarded(once)) };
             let read = run(app.clone().oneshot(request("GET", "/note", &[]))).unwrap();
             let date = read.headers().get(LM).unwrap().to_str().unwrap().to_owned();
             if others_write {
@@ -317,26 +314,24 @@ fn nested_layers_know_the_same_generated_dates() {
     }
 }
 
-/// Where the same layer is met twice, what it evaluated first stands, whatever makes tags in
-/// between.
+/// Each guard evaluates for itself, by the tags that clients of that place get.
 #[test]
-fn nested_layers_evaluate_a_write_once() {
-    let layer = PreconditionLayer::from_get();
-    let routed = |inner: App| {
-        let notes = Router::new().fallback_service(layer.layer(inner));
-        boxed(layer.layer(Router::new().nest("/api", notes).layer(ConditionalLayer::new())))
-    };
-    let plain =
-        |inner: App| boxed(layer.layer(ConditionalLayer::new().layer(boxed(layer.layer(inner)))));
-    for (name, uri, is_routed) in
-        [(IM, "/note", false), (IM, "/api/note", true), (INM, "/note", false)]
-    {
+fn nested_guards_evaluate_a_write_each_for_itself() {
+    for (name, value, expected) in [
+        (IM, tag("old"), 204),
+        (IM, tag("other"), 412),
+        (IM, "*".to_owned(), 204),
+        (INM, tag("old"), 412),
+        (INM, "*".to_owned(), 412),
+    ] {
         let texts = texts(&[("/note", "old")]);
         let kept = Arc::clone(&texts);
         let inner = App::new(service_fn(move |request| store(Arc::clone(&kept), request)));
-        let app = if is_routed { routed(inner) } else { plain(inner) };
-        let write = write("PUT", uri, &[(name, &tag("old"))], "new");
-        assert_eq!(run(status(&app, write)), if name == IM { 204 } else { 412 }, "{name} {uri}");
+        let inner = boxed(guarded(ConditionalLayer::new().layer(inner)));
+        let app = boxed(guarded(Router::new().nest_service("/api", inner)));
+        texts.lock().unwrap().insert("/note".to_owned(), "old".to_owned());
+        let write = write("PUT", "/api/note", &[(name, &value)], "new");
+        assert_eq!(run(status(&app, write)), expected, "{name} {value}");
     }
 }
 
@@ -363,7 +358,7 @@ fn nested_layers_have_one_lock_for_one_path_of_clients() {
     };
     let kept = Arc::clone(&texts);
     let inner = service_fn(move |request| store(Arc::clone(&kept), request)).map_request(single);
-    let inner = boxed(PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(inner)));
+    let inner = boxed(guarded(ConditionalLayer::new().layer(inner)));
     let versions = App::new(Router::new().fallback_service(inner.clone().map_request(version)));
     let decoded = App::new(Router::new().nest_service("/api", inner.map_request(decode)));
     for (app, uris) in [(versions, ["/note", "/note"]), (decoded, ["/api/note", "/api/%6eote"])] {

@@ -5,9 +5,10 @@ use std::{convert::Infallible, future::Future, task::Poll};
 use axum::body::Body;
 use http::{Request, Response};
 use tower::{Layer, Service, ServiceExt};
-use tower_conditional::{ConditionalLayer, PreconditionLayer};
+use tower_conditional::ConditionalLayer;
 
 use crate::support::{
+    guarded::guarded,
     harness::{tag, IM},
     note::{write, Note},
 };
@@ -75,16 +76,14 @@ impl<B> From<Response<B>> for Status {
 #[test]
 fn locks_let_one_of_many_writers_win_who_saw_the_same_state() {
     let note = Note::of("first");
-    let service =
-        PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(note.service()));
+    let service = guarded(ConditionalLayer::new().layer(note.service()));
     race(1_000, &service, &note, |_, _| None);
 }
 
 #[test]
 fn locks_of_writers_who_leave_hold_up_no_others_and_let_none_pass() {
     let note = Note::of("first");
-    let service =
-        PreconditionLayer::from_get().layer(ConditionalLayer::new().layer(note.service()));
+    let service = guarded(ConditionalLayer::new().layer(note.service()));
     race(1_000, &service, &note, |round, writer| {
         let dice = (round * 64 + writer).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 59;
         Some(dice % 8).filter(|&patience| patience < 5)

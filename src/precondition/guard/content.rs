@@ -1,0 +1,183 @@
+//! The content of a write: read ahead where it has preconditions, and looked at where it
+//! has none.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{ready, Context, Poll},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Body;
+
+use super::Refusal;
+use crate::{
+    body::{yield_now, BoxError, Budget, Buffer, Content, Gate, GatedBody, RequestBody},
+    outcome::Reason,
+    rules::EntityTag,
+    validators::{tag, Digest, Sha256},
+};
+
+/// What is there of the content, and what is still to come.
+pub(super) struct WriteContent<B> {
+    /// `None` once it has ended. In a box, because it may not move once it was polled.
+    body: Option<Pin<Box<B>>>,
+    buffer: Buffer,
+    error: Option<BoxError>,
+}
+
+impl<B> WriteContent<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn new(body: B) -> Self {
+        let body = if body.is_end_stream() { None } else { Some(Box::pin(body)) };
+        Self { body, buffer: Buffer::new(u64::MAX, None), error: None }
+    }
+
+    /// Returns true if all content is there.
+    pub(super) fn is_whole(&self) -> bool {
+        self.body.is_none() && self.error.is_none()
+    }
+
+    /// Returns how many bytes are there.
+    pub(super) fn len(&self) -> u64 {
+        self.buffer.content().len()
+    }
+
+    /// Looks whether all content is there; it is if its first frame is the last.
+    pub(super) fn look(&mut self, cx: &mut Context<'_>) {
+        let _first = self.poll_next(cx, None);
+        if self.buffer.content().frames() == 1 {
+            // Some bodies tell that they have ended only when they are asked.
+            let _end = self.poll_next(cx, None);
+        }
+    }
+
+    /// Reads all content, as far as it may be held.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: u64,
+        budget: &Arc<Budget>,
+    ) -> Poll<Result<(), Refusal>> {
+        let is_too_large = |content: &Content, rest: u64| {
+            // Many small frames take more memory than their bytes.
+            let frames = u64::try_from(content.frames()).unwrap_or(u64::MAX);
+            content.len().saturating_add(rest) > limit || frames > limit / 64 + 1024
+        };
+        for _ in 0..FRAMES_AT_ONCE {
+            let rest = self.body.as_ref().map_or(0, |body| body.size_hint().lower());
+            if is_too_large(self.buffer.content(), rest) {
+                return Poll::Ready(Err(Refusal::ContentTooLarge));
+            }
+            if self.error.is_some() {
+                return Poll::Ready(Err(Refusal::BrokenContent));
+            }
+            if self.body.is_none() {
+                return Poll::Ready(Ok(()));
+            }
+            if let Err(reason) = ready!(self.poll_next(cx, Some(budget))) {
+                return Poll::Ready(Err(match reason {
+                    Reason::Busy => Refusal::Busy,
+                    _ => Refusal::BrokenContent,
+                }));
+            }
+        }
+        yield_now(cx);
+        Poll::Pending
+    }
+
+    /// Takes in the next frame, or the end.
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        budget: Option<&Arc<Budget>>,
+    ) -> Poll<Result<(), Reason>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(Ok(())) };
+        let mut taken = Ok(());
+        match ready!(body.as_mut().poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                let is_last = body.is_end_stream();
+                taken = self.buffer.push(frame, budget).map_err(|overflow| overflow.reason);
+                if !is_last {
+                    return Poll::Ready(taken);
+                }
+            }
+            Some(Err(error)) => self.error = Some(error.into()),
+            None => {}
+        }
+        self.body = None;
+        Poll::Ready(taken)
+    }
+
+    /// Returns what was read, in pieces.
+    pub(super) fn pieces(&self) -> Vec<Bytes> {
+        let content = self.buffer.content();
+        (0..content.frames()).filter_map(|place| content.data(place).cloned()).collect()
+    }
+
+    /// Makes the body of a write whose content was read.
+    pub(super) fn take_whole(&mut self) -> RequestBody<B> {
+        let content = self.buffer.take_content();
+        if content.is_empty() {
+            RequestBody::default()
+        } else {
+            RequestBody::buffered(content)
+        }
+    }
+
+    /// Makes the body of a write whose content is still to come, and ends at a gate.
+    pub(super) fn take_gated(&mut self, gate: &Arc<Gate>) -> RequestBody<B> {
+        let (read, body) = (self.buffer.take_content(), self.body.take());
+        let gated = GatedBody::new(read, body, self.error.take(), Arc::clone(gate));
+        RequestBody::gated(gated)
+    }
+}
+
+/// Compares a tag with the hash of content, a slice at a time.
+pub(super) struct ContentHash {
+    tag: EntityTag,
+    pieces: std::vec::IntoIter<Bytes>,
+    piece: Bytes,
+    digest: Sha256,
+}
+
+impl ContentHash {
+    pub(super) fn new(tag: EntityTag, pieces: Vec<Bytes>) -> Self {
+        let (pieces, digest) = (pieces.into_iter(), Sha256::default());
+        Self { tag, pieces, piece: Bytes::new(), digest }
+    }
+
+    /// Returns the tag if it is that of the content.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<EntityTag>> {
+        let mut left = BYTES_AT_ONCE;
+        loop {
+            while self.piece.is_empty() {
+                match self.pieces.next() {
+                    Some(piece) => self.piece = piece,
+                    None => {
+                        let digest = std::mem::take(&mut self.digest);
+                        let is_same = tag(digest, false, &HeaderMap::new()) == self.tag;
+                        return Poll::Ready(is_same.then(|| self.tag.clone()));
+                    }
+                }
+            }
+            if left == 0 {
+                yield_now(cx);
+                return Poll::Pending;
+            }
+            let slice = self.piece.split_to(left.min(self.piece.len()));
+            left -= slice.len();
+            self.digest.update(&slice);
+        }
+    }
+}
+
+/// How many frames one poll takes before other tasks have their turn.
+const FRAMES_AT_ONCE: usize = 32;
+
+/// How many bytes one poll hashes.
+const BYTES_AT_ONCE: usize = 64 << 10;
