@@ -1,4 +1,5 @@
-//! Runs one case of `benches/layer.rs` many times, with the system's allocator: for callgrind, see `benches/instructions`.
+//! Runs one case of `benches/layer.rs` many times, with the system's allocator: for
+//! callgrind, see `benches/instructions`.
 //!
 //! `cargo bench --bench count -- CASE N`
 
@@ -23,9 +24,9 @@ fn main() {
     (0..times).for_each(|_| (case.run)());
 }
 
-/// Takes what is free between the blocks of the heap. What is free depends on the name of the folder and on the other
-/// cases, and where a block fits in, malloc takes another path. Without this, a browser's request varied by 230
-/// instructions.
+/// Takes what is free between the blocks of the heap. What is free depends on the name
+/// of the folder and on the other cases, and where a block fits in, malloc takes
+/// another path. Without this, a browser's request varied by 230 instructions.
 fn fill_holes() {
     for bytes in (8..=8_200).rev().step_by(16) {
         (0..16).for_each(|_| std::mem::forget(black_box(Vec::<u8>::with_capacity(bytes))));

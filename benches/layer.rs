@@ -1,7 +1,9 @@
-//! What the layer adds to a request, in process: time and allocations against the bare service and against others.
+//! What the layer adds to a request, in process: time and allocations against the bare
+//! service and against others.
 //!
-//! `cargo bench --bench layer` prints the tables. Runs of what is compared alternate, and medians are shown, because the
-//! machine may be busy. `benches/instructions` counts instructions.
+//! `cargo bench --bench layer` prints the tables. Runs of what is compared alternate,
+//! and medians are shown, because the machine may be busy. `benches/instructions`
+//! counts instructions.
 
 #![allow(
     clippy::unwrap_used,
@@ -50,7 +52,8 @@ fn table(title: &str, mut cases: Vec<Case>) {
     }
 }
 
-/// Content never seen before: the time of the hash alone against the time that the layer adds.
+/// Content never seen before: the time of the hash alone against the time that the
+/// layer adds.
 fn cold() {
     println!("\ncold content\n{:<28} {:>9} {:>9} {:>11}", "", "sha2 us", "added us", "sha2/added");
     for (name, size, pieces) in [
@@ -111,7 +114,8 @@ fn unchanged() {
     }
 }
 
-/// Prints what the layer adds to a bare service, beside the time that the hash of `content` takes.
+/// Prints what the layer adds to a bare service, beside the time that the hash of
+/// `content` takes.
 fn against_hash(name: &str, content: Bytes, bare: Case, layered: Case) {
     let hash = move || {
         black_box(Sha256::digest(black_box(&content)));

@@ -1,7 +1,9 @@
-//! A file of 1 GiB over loopback: `ServeDir` with the layer against `ServeDir` alone, and against the hash.
+//! A file of 1 GiB over loopback: `ServeDir` with the layer against `ServeDir` alone,
+//! and against the hash.
 //!
-//! `cargo bench --bench stream` prints how fast a first transfer is, how much memory the servers take for it, and how many
-//! revalidations are answered afterwards. Each server is a process of its own with one thread. Samples alternate.
+//! `cargo bench --bench stream` prints how fast a first transfer is, how much memory
+//! the servers take for it, and how many revalidations are answered afterwards. Each
+//! server is a process of its own with one thread. Samples alternate.
 
 #![allow(
     clippy::unwrap_used,
@@ -88,7 +90,8 @@ fn measure() -> io::Result<()> {
     revalidations(&mut load, &[&empty, &known, &bare, &layer])
 }
 
-/// Prints how fast a file is that the layer does not know, how fast its hash, and what memory was taken.
+/// Prints how fast a file is that the layer does not know, how fast its hash, and what
+/// memory was taken.
 fn first_transfers(file: &File, bare: &Server, layer: &Server) -> io::Result<()> {
     let servers = [bare, layer];
     let (mut rates, mut hashes, mut costs) = ([Vec::new(), Vec::new()], Vec::new(), [0.0; 2]);
@@ -193,7 +196,8 @@ fn tag(address: &str) -> io::Result<String> {
     Ok(tag.unwrap_or("\"none\"").to_owned())
 }
 
-/// Hashes pieces as `ServeDir` yields them, and returns how many octets in a nanosecond.
+/// Hashes pieces as `ServeDir` yields them, and returns how many octets in a
+/// nanosecond.
 fn hash() -> f64 {
     let (piece, mut digest) = (vec![0_u8; PIECE], Sha256::new());
     let start = Instant::now();

@@ -1,8 +1,10 @@
-//! What the second thread gains, with the layer and without: two threads on one hot resource, and on many.
+//! What the second thread gains, with the layer and without: two threads on one hot
+//! resource, and on many.
 //!
-//! `cargo bench --bench threads` prints the table. One and two threads, bare and layered, alternate; medians of ratios
-//! between neighbours are shown, because the machine may be busy. *Apart* is the gain where each thread has a layer of its
-//! own: what it lacks is not lost by sharing.
+//! `cargo bench --bench threads` prints the table. One and two threads, bare and
+//! layered, alternate; medians of ratios between neighbours are shown, because the
+//! machine may be busy. *Apart* is the gain where each thread has a layer of its own:
+//! what it lacks is not lost by sharing.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,7 +1,8 @@
 //! A small application whose responses can be revalidated.
 //!
-//! Run with `cargo run --example axum`, on another address with `ADDR=127.0.0.1:4000 cargo run --example axum`; open
-//! <http://127.0.0.1:3000> in a browser, or try `curl -i http://127.0.0.1:3000/flags`.
+//! Run with `cargo run --example axum`, on another address with `ADDR=127.0.0.1:4000
+//! cargo run --example axum`; open <http://127.0.0.1:3000> in a browser, or try `curl
+//! -i http://127.0.0.1:3000/flags`.
 
 use std::{
     collections::BTreeMap,
@@ -60,7 +61,8 @@ async fn read(State(stored): State<Stored>) -> Json<Flags> {
     Json(lock(&stored).clone())
 }
 
-/// Replaces the flags, unless somebody else was faster: `curl -X PUT -H 'If-Match: ".."' --json '{}' ..`.
+/// Replaces the flags, unless somebody else was faster: `curl -X PUT -H 'If-Match:
+/// ".."' --json '{}' ..`.
 ///
 /// The layer cannot judge this, so the handler does, and holds the lock meanwhile.
 async fn write(

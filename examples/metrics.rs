@@ -1,4 +1,5 @@
-//! What the layer did, as Prometheus text: `cargo run --example metrics`, then `curl http://127.0.0.1:3000/metrics`.
+//! What the layer did, as Prometheus text: `cargo run --example metrics`, then `curl
+//! http://127.0.0.1:3000/metrics`.
 
 use std::{env, fmt::Write, io};
 

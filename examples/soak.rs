@@ -1,5 +1,6 @@
-//! A server under mixed load on the loopback, for so many seconds: `cargo run --release --example soak -- 600`. Each 304 is
-//! checked against the truth, memory against a bound; it fails if either is wrong. Without a number it takes 20 seconds.
+//! A server under mixed load on the loopback, for so many seconds: `cargo run --release
+//! --example soak -- 600`. Each 304 is checked against the truth, memory against a
+//! bound; it fails if either is wrong. Without a number it takes 20 seconds.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
 
 use std::{
@@ -37,8 +38,9 @@ use tokio::{
 };
 use tower_conditional::{ConditionalLayer, EntityTag, InnerTags};
 
-/// Server and clients together may take as much, whatever the time: 16 MiB of remembered content, 20 MiB of remembered
-/// dates, contents under way, and what the allocator keeps.
+/// Server and clients together may take as much, whatever the time: 16 MiB of
+/// remembered content, 20 MiB of remembered dates, contents under way, and what the
+/// allocator keeps.
 const MOST_MEMORY: u64 = 160 << 20;
 
 /// How many resources of each kind there are.
@@ -265,7 +267,8 @@ async fn change_things(address: SocketAddr, end: Instant) {
     }
 }
 
-/// Fetches large content slowly, and goes on where it stopped, if that is still the same.
+/// Fetches large content slowly, and goes on where it stopped, if that is still the
+/// same.
 async fn download(address: SocketAddr, number: u64, end: Instant, tally: Arc<Tally>) {
     let mut dice = Dice(number + 100);
     let mut client = connect(address).await;

@@ -228,14 +228,15 @@
 //! | [`WriteGuard`] | lost edits by writers in this process, through this guard | nothing |
 //!
 //! The last asks the service itself with a GET, and runs writes of one resource one
-//! after the other. It is no layer: it stands around a service that has both GET and the
-//! writes, such as a whole router. No client holds up the writes of others. The second also spares the handler the reads that are answered with
+//! after the other. It is no layer: it stands around a service that has both GET and
+//! the writes, such as a whole router. No client holds up the writes of others. The
+//! second also spares the handler the reads that are answered with
 //! 304. All can insist on a precondition, and answer 428 (Precondition Required). The
 //! example `axum` and the package `lost-update`, with a database, show the first.
 //!
 //! Put a `PreconditionLayer` where authorization has been seen to: what it answers
-//! tells of the resource. Around a `WriteGuard` nothing need be: its GET goes through the
-//! authorization inside. With a `ConditionalLayer` it goes in any order, outside or
+//! tells of the resource. Around a `WriteGuard` nothing need be: its GET goes through
+//! the authorization inside. With a `ConditionalLayer` it goes in any order, outside or
 //! inside; both then take the tag that the source knows:
 //!
 //! ```text

@@ -1,4 +1,5 @@
-//! `PreconditionLayer` and `WriteGuard`: preconditions evaluated before the handler runs.
+//! `PreconditionLayer` and `WriteGuard`: preconditions evaluated before the handler
+//! runs.
 
 mod config;
 mod from_source;

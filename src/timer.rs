@@ -26,8 +26,8 @@ impl Timer {
         if self.missing.load(Ordering::Relaxed) {
             return None;
         }
-        // Deliberately caught: a runtime built without `enable_time` cannot be told from others
-        // but by this panic.
+        // Deliberately caught: a runtime built without `enable_time` cannot be told
+        // from others but by this panic.
         let timer = panic::catch_unwind(|| Box::pin(sleep(duration))).ok();
         if timer.is_none() {
             self.missing.store(true, Ordering::Relaxed);

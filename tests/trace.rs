@@ -1,5 +1,5 @@
-//! What `tracing` tells of decisions. Alone in its program: what another thread does first, without
-//! a listener, would switch the event off for all.
+//! What `tracing` tells of decisions. Alone in its program: what another thread does
+//! first, without a listener, would switch the event off for all.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 #[path = "support/mod.rs"]

@@ -1,4 +1,5 @@
-//! The load: keep-alive HTTP/1.1 without pipelining, on blocking sockets, so that it costs less than what it measures.
+//! The load: keep-alive HTTP/1.1 without pipelining, on blocking sockets, so that it
+//! costs less than what it measures.
 
 use std::{
     io::{self, Read, Write},
@@ -41,7 +42,8 @@ fn request(path: &str, tag: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{condition}\r\n").into_bytes()
 }
 
-/// Keeps one request under way on each connection; returns how many were answered, and in how many seconds.
+/// Keeps one request under way on each connection; returns how many were answered, and
+/// in how many seconds.
 fn throughput(
     address: SocketAddr,
     request: &[u8],
@@ -70,8 +72,9 @@ fn throughput(
     Ok(format!("{answered}\t{}", start.elapsed().as_secs_f64()))
 }
 
-/// Asks for something small once a millisecond, and returns how many microseconds each answer took; `beside` it, another
-/// connection asks for something large 20 times a second.
+/// Asks for something small once a millisecond, and returns how many microseconds each
+/// answer took; `beside` it, another connection asks for something large 20 times a
+/// second.
 fn latencies(address: SocketAddr, beside: bool, window: Duration) -> io::Result<String> {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -101,8 +104,9 @@ fn latencies(address: SocketAddr, beside: bool, window: Duration) -> io::Result<
     })
 }
 
-/// Points in time at equal distances. One that is missed because an answer was late counts from when it was due: the
-/// requests that would have been sent meanwhile waited, too.
+/// Points in time at equal distances. One that is missed because an answer was late
+/// counts from when it was due: the requests that would have been sent meanwhile
+/// waited, too.
 struct Pace {
     due: Instant,
     period: Duration,

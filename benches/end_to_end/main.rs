@@ -1,9 +1,10 @@
-//! Over loopback: an Axum application with the layer against the same one without, and against what is commonly written
-//! in its place.
+//! Over loopback: an Axum application with the layer against the same one without, and
+//! against what is commonly written in its place.
 //!
-//! `cargo bench --bench end_to_end` prints the tables; `-- throughput` or `-- latencies` one of them. Each server is a
-//! process of its own with one thread, and so is the load. Samples alternate; what is compared with the bare application
-//! was measured next to it.
+//! `cargo bench --bench end_to_end` prints the tables; `-- throughput` or `--
+//! latencies` one of them. Each server is a process of its own with one thread, and so
+//! is the load. Samples alternate; what is compared with the bare application was
+//! measured next to it.
 
 #![allow(
     clippy::unwrap_used,
@@ -57,8 +58,8 @@ fn throughputs() -> io::Result<()> {
     Ok(())
 }
 
-/// Prints requests a second (medians of ratios between neighbours) and processor time a request (over all samples), the
-/// first server being the bare application.
+/// Prints requests a second (medians of ratios between neighbours) and processor time a
+/// request (over all samples), the first server being the bare application.
 fn throughput(
     path: &str,
     tag: &str,
@@ -98,8 +99,8 @@ fn throughput(
     Ok(())
 }
 
-/// Prints how long something small takes, by itself and with something large beside it on the same thread: medians of each
-/// sample's percentiles.
+/// Prints how long something small takes, by itself and with something large beside it
+/// on the same thread: medians of each sample's percentiles.
 fn latencies() -> io::Result<()> {
     let mut load = Process::start(&["load"])?;
     let servers = ["bare", "layer", "from_fn"].map(|kind| Server::start(kind).unwrap());

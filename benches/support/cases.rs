@@ -1,4 +1,5 @@
-//! What is measured: a bare service, the layer over it, and a way to call both without a runtime.
+//! What is measured: a bare service, the layer over it, and a way to call both without
+//! a runtime.
 
 use std::{
     convert::Infallible,
@@ -24,7 +25,8 @@ pub struct Case {
     pub run: Box<dyn FnMut()>,
 }
 
-/// Makes a case of a service: each call sends it a request and takes the response to its end.
+/// Makes a case of a service: each call sends it a request and takes the response to
+/// its end.
 pub fn case<S, B>(
     name: impl Into<String>,
     mut service: S,
@@ -89,8 +91,9 @@ pub fn bare(
     })
 }
 
-/// Makes content that was never anywhere else. It is not copied from somewhere: some processors copy 20 times more slowly
-/// where the places are alike in their last bits, and that would be luck.
+/// Makes content that was never anywhere else. It is not copied from somewhere: some
+/// processors copy 20 times more slowly where the places are alike in their last bits,
+/// and that would be luck.
 pub fn anew(octets: usize) -> Bytes {
     Bytes::from(vec![b'x'; octets])
 }
@@ -138,7 +141,8 @@ pub fn overhead() -> Vec<Case> {
     ]
 }
 
-/// Makes a clock that stands still, ten seconds after the layer was made: no date is minted in its first second.
+/// Makes a clock that stands still, ten seconds after the layer was made: no date is
+/// minted in its first second.
 pub fn clock() -> impl Fn() -> SystemTime + Send + Sync + 'static {
     let was_asked = AtomicBool::new(false);
     let made = SystemTime::now();

@@ -10,7 +10,8 @@ use std::{
 use axum::{serve::ListenerExt, Router};
 use tokio::{net::TcpListener, runtime};
 
-/// Serves on one thread, says where on standard output, and goes on until standard input ends.
+/// Serves on one thread, says where on standard output, and goes on until standard
+/// input ends.
 pub fn serve(app: Router) -> io::Result<()> {
     thread::spawn(|| {
         let _ = io::stdin().read_to_end(&mut Vec::new());
@@ -46,8 +47,8 @@ impl Server {
     }
 }
 
-/// This program in another role. It ends when this one drops it, and when this one ends in whatever way: its standard
-/// input ends then.
+/// This program in another role. It ends when this one drops it, and when this one ends
+/// in whatever way: its standard input ends then.
 pub struct Process {
     child: Child,
     input: ChildStdin,
@@ -76,7 +77,8 @@ impl Process {
         }
     }
 
-    /// Returns the most memory that it had at any time, in MiB; not a number where there is no `/proc`.
+    /// Returns the most memory that it had at any time, in MiB; not a number where
+    /// there is no `/proc`.
     pub fn peak(&self) -> f64 {
         let status =
             fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
@@ -85,12 +87,14 @@ impl Process {
         peak.map_or(f64::NAN, |kibibytes| kibibytes.parse::<f64>().unwrap() / 1024.0)
     }
 
-    /// Returns the seconds of user and system time it took so far; not a number where there is no `/proc`.
+    /// Returns the seconds of user and system time it took so far; not a number where
+    /// there is no `/proc`.
     pub fn processor_time(&self) -> f64 {
         let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", self.child.id())) else {
             return f64::NAN;
         };
-        // The name, in parentheses, may hold spaces; user and system time are the 14th and 15th field.
+        // The name, in parentheses, may hold spaces; user and system time are the 14th
+        // and 15th field.
         let fields: Vec<_> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
         let ticks: f64 = fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum();
         ticks / TICKS_PER_SECOND

@@ -1,4 +1,5 @@
-//! What is commonly written in place of a layer: a function that reads the whole content, hashes it, and compares text.
+//! What is commonly written in place of a layer: a function that reads the whole
+//! content, hashes it, and compares text.
 
 use axum::{
     body::{to_bytes, Body},
@@ -9,7 +10,8 @@ use axum::{
 };
 use sha2::{Digest, Sha256};
 
-/// For `axum::middleware::from_fn`: gives a response the SHA-256 of its content as its tag, and answers 304.
+/// For `axum::middleware::from_fn`: gives a response the SHA-256 of its content as its
+/// tag, and answers 304.
 pub async fn tag(request: Request, next: Next) -> Response {
     let asked = request.headers().get(header::IF_NONE_MATCH).cloned();
     let (mut head, body) = next.run(request).await.into_parts();

@@ -115,8 +115,8 @@ impl Buffer {
     /// Content in one frame takes nothing: the inner service holds it anyway.
     fn reserve(&mut self, bytes: u64, budget: Option<&Arc<Budget>>) -> bool {
         let Some(budget) = budget else { return true };
-        // At once, as far as it is known: parts of many contents that all stay unfinished would
-        // be of no use.
+        // At once, as far as it is known: parts of many contents that all stay
+        // unfinished would be of no use.
         let bytes = self.promised.unwrap_or(bytes).max(bytes);
         let tail = self.content.tail.get_or_insert_default();
         tail.reservation.get_or_insert_with(|| Reservation::new(budget)).grow(bytes)

@@ -20,14 +20,14 @@ use super::{
 pub(crate) type BoxError = Box<dyn error::Error + Send + Sync>;
 
 pin_project! {
-    /// The body of a request that a [`WriteGuard`](crate::WriteGuard) passes inward: the
-    /// content that the client sends.
+    /// The body of a request that a [`WriteGuard`](crate::WriteGuard) passes inward:
+    /// the content that the client sends.
     ///
     /// - A write with preconditions was read already.
     /// - The end of other writes is held back until the resource may be written. If it
     ///   may not, the content ends in an error, and must not be stored.
-    /// - The GET by which the guard asks for the validators has no content. Reading it is
-    ///   an error, so that a service which takes the GET for a write stores nothing.
+    /// - The GET by which the guard asks for the validators has no content. Reading it
+    ///   is an error, so that a service which takes the GET for a write stores nothing.
     ///
     /// `Default` makes an empty one.
     #[must_use = "bodies do nothing unless polled"]
@@ -269,8 +269,8 @@ where
         let is_over = self.read.is_empty()
             && self.error.is_none()
             && self.body.as_ref().is_none_or(|body| body.is_end_stream());
-        // Who counts the bytes knows that these are the last, though the end itself is still
-        // to come; and a client that never sends it must not hold the lock.
+        // Who counts the bytes knows that these are the last, though the end itself is
+        // still to come; and a client that never sends it must not hold the lock.
         let is_all = self.read.is_empty()
             && self.body.as_ref().is_none_or(|body| body.size_hint().exact() == Some(0));
         if is_over {
@@ -283,7 +283,8 @@ where
         } else {
             debug_assert!(earlier.is_none() || !data.is_empty(), "an empty frame was dropped");
             match earlier {
-                // Deliberately joined: a body that sends more than it said is not worth a queue.
+                // Deliberately joined: a body that sends more than it said is not worth
+                // a queue.
                 Some(earlier) => Some([earlier, data].concat().into()),
                 None => Some(data),
             }

@@ -81,8 +81,8 @@ impl ResponseContext<'_> {
         self.plan_reading(body, inner_tag)
     }
 
-    /// Says what to do with content that may be tagged; `inner_tag` says why it is not read all the
-    /// same.
+    /// Says what to do with content that may be tagged; `inner_tag` says why it is not
+    /// read all the same.
     #[inline]
     fn plan_reading(&self, body: &impl Body, inner_tag: Option<Reason>) -> BodyPlan {
         let (request, fields) = (self.request, self.fields);

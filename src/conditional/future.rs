@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     mem,
+    ops::ControlFlow,
     pin::Pin,
     sync::Arc,
     task::{ready, Context, Poll},
@@ -109,9 +110,9 @@ where
                 };
                 *context.learnable = LearnableContent::of(&context, &body);
                 let (tag, mut body) = match context.start::<D, B>(cx, body) {
-                    Ok(ready) => ready,
+                    ControlFlow::Break(tagged) => tagged,
                     // Most content is ready at once, and never gets here.
-                    Err(read_ahead) => {
+                    ControlFlow::Continue(read_ahead) => {
                         if let ResponseState::Waiting(request) =
                             mem::replace(state, ResponseState::Reading(None))
                         {
@@ -144,14 +145,14 @@ where
 type Tagged<B> = (Result<ContentTag, Reason>, ResponseBody<B>);
 
 impl ResponseContext<'_> {
-    /// Reads the content if it may be tagged; `Err` if it is not ready.
+    /// Reads the content if it may be tagged. `Continue` says that it is not ready.
     #[inline(always)]
     fn start<D: Digest, B: Body>(
         &mut self,
         cx: &mut Context<'_>,
         body: B,
-    ) -> Result<Tagged<B>, ReadAhead<B, D>> {
-        Ok(match self.plan(&body) {
+    ) -> ControlFlow<Tagged<B>, ReadAhead<B, D>> {
+        ControlFlow::Break(match self.plan(&body) {
             BodyPlan::PassThrough(reason) | BodyPlan::Stream(reason) => {
                 (Err(reason), ResponseBody::inner(body, Outcome::LeftAlone(reason)))
             }
@@ -167,7 +168,7 @@ impl ResponseContext<'_> {
                 let mut read_ahead = ReadAhead::new(body, bytes, self);
                 match read_ahead.poll(cx, self) {
                     Poll::Ready(result) => read_ahead.finish(result, self),
-                    Poll::Pending => return Err(read_ahead),
+                    Poll::Pending => return ControlFlow::Continue(read_ahead),
                 }
             }
         })

@@ -91,10 +91,22 @@ impl ResponseContext<'_> {
             return;
         }
         let (request, fields) = (self.request, self.fields);
+        // The content of a QUERY is part of the question, and not of the key.
+        if request.method == ReadMethod::Query {
+            return;
+        }
         let Some(variant) = fields.varied.and_then(|varied| request.key.variant(varied)) else {
             return;
         };
-        let strong = |tag: &EntityTag| (!tag.is_weak()).then(|| HeaderValue::from(tag));
+        // Deliberately copied: a field value can hold the buffer that it was received
+        // in.
+        let strong = |tag: &EntityTag| {
+            if tag.is_weak() {
+                None
+            } else {
+                HeaderValue::from_bytes(tag.as_bytes()).ok()
+            }
+        };
         let inner = fields.etag.value().and_then(strong);
         // The inner service does not know a tag that the layer generated.
         let own = tag.and_then(|tag| strong(&tag.tag));

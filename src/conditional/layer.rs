@@ -369,7 +369,7 @@ impl<D> ConditionalLayer<D> {
     /// ```
     pub fn content_cache(self, bytes: usize) -> Self {
         self.set(|config| {
-            config.content_cache = (bytes > 0).then(|| Arc::new(ContentCache::new(bytes)))
+            config.content_cache = (bytes > 0).then(|| Arc::new(ContentCache::new(bytes)));
         })
     }
 

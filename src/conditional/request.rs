@@ -77,8 +77,8 @@ impl<'a> RequestHead<'a> {
             }
             _ => {}
         }
-        // Deliberately not even counted: the answer shows the state to nobody, and content
-        // without a tag would make the dates of this resource doubtful.
+        // Deliberately not even counted: the answer shows the state to nobody, and
+        // content without a tag would make the dates of this resource doubtful.
         let is_of_existence = self.extensions.get() == Some(&Probe::Existence);
         is_of_existence.then_some(Bypass::Skip(Reason::KnownState))
     }
@@ -329,8 +329,8 @@ impl RequestContext {
         }
     }
 
-    /// Returns true if If-Match or If-None-Match may list a tag of the layer's: a part may have no
-    /// tag, and only the whole can be compared with it.
+    /// Returns true if If-Match or If-None-Match may list a tag of the layer's: a part
+    /// may have no tag, and only the whole can be compared with it.
     fn needs_whole_for_tags(&self) -> bool {
         let (preconditions, config) = (&self.preconditions, &self.config);
         let is_inner = |tag: &EntityTag| {

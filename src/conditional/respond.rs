@@ -254,7 +254,8 @@ impl ResponseContext<'_> {
             {
                 body.end_of_unknown_size(Outcome::NotModified);
             }
-            // The length is that of the content without the coding that is put on outside.
+            // The length is that of the content without the coding that is put on
+            // outside.
             _ if config.behind_compression => {}
             Some(length) => {
                 insert_field(&mut self.head.headers, CONTENT_LENGTH, length_text(length));

@@ -78,13 +78,6 @@ impl KnownValidators {
         Self { target: Target::default(), etag, date, freshness }
     }
 
-    /// Returns true if these are the validators.
-    pub(crate) fn states(&self, validators: &Validators) -> bool {
-        let date = validators.last_modified.map(DateEvidence::Stated);
-        self.etag.as_ref().is_none_or(|etag| validators.etag.as_ref() == Some(etag))
-            && self.date.is_none_or(|known| date == Some(known))
-    }
-
     /// Returns the same without validators: nothing is known.
     pub(crate) fn without_validators(self) -> Self {
         Self { etag: None, date: None, ..self }

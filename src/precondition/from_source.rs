@@ -5,6 +5,7 @@ use std::{
     fmt,
     future::Future,
     mem,
+    ops::ControlFlow,
     pin::Pin,
     sync::Arc,
     task::{ready, Context, Poll},
@@ -146,6 +147,7 @@ pin_project! {
             response: Option<S::Response>,
             outcome: Outcome,
             known: Option<KnownValidators>,
+            stated: Validators,
             is_part_bound: bool,
         },
         Rejected {
@@ -167,6 +169,8 @@ pub(super) struct Passing<F> {
 struct SecondLook<F> {
     source: Arc<F>,
     parts: request::Parts,
+    /// What the source said before the handler ran.
+    stated: Validators,
     /// The handler was asked for a part of this state (If-Range).
     is_part_bound: bool,
 }
@@ -186,13 +190,13 @@ impl<F> Passing<F> {
 }
 
 impl<F: StateSource> Passing<F> {
-    /// Takes the response of the handler, and says whether the source is asked again before it is
-    /// sent.
+    /// Takes the response of the handler. `Continue` says that the source is asked
+    /// again before it is sent.
     fn look_again<S, ReqBody, B>(
         self,
         mut head: response::Parts,
         body: B,
-    ) -> Result<(response::Parts, ResponseBody<B>), SourceState<S, F, ReqBody>>
+    ) -> ControlFlow<(response::Parts, ResponseBody<B>), SourceState<S, F, ReqBody>>
     where
         S: Service<Request<ReqBody>, Response = Response<B>>,
         B: Body,
@@ -201,11 +205,12 @@ impl<F: StateSource> Passing<F> {
         let Self { known, outcome, check } = self;
         if let (true, Some(check)) = (is_checked, check) {
             let is_part = head.status == StatusCode::PARTIAL_CONTENT;
-            return Err(SourceState::Verifying {
+            return ControlFlow::Continue(SourceState::Verifying {
                 state: check.source.state(&check.parts),
                 response: Some(Response::from_parts(head, body)),
                 outcome,
                 known,
+                stated: check.stated,
                 is_part_bound: check.is_part_bound && is_part,
             });
         }
@@ -213,7 +218,7 @@ impl<F: StateSource> Passing<F> {
         if let Some(known) = known {
             head.extensions.insert(known);
         }
-        Ok((head, ResponseBody::inner(body, outcome)))
+        ControlFlow::Break((head, ResponseBody::inner(body, outcome)))
     }
 }
 
@@ -278,18 +283,25 @@ where
                 SourceStateProj::Running { future, passing } => {
                     let (head, body) = ready!(future.poll(cx))?.into_parts();
                     match passing.take().expect(POLLED_AGAIN).look_again(head, body) {
-                        Ok((head, body)) => {
+                        ControlFlow::Break((head, body)) => {
                             return Poll::Ready(Ok(pass_on(head, body, reporter)));
                         }
-                        Err(verifying) => verifying,
+                        ControlFlow::Continue(verifying) => verifying,
                     }
                 }
-                SourceStateProj::Verifying { state, response, outcome, known, is_part_bound } => {
+                SourceStateProj::Verifying {
+                    state,
+                    response,
+                    outcome,
+                    known,
+                    stated,
+                    is_part_bound,
+                } => {
                     let current = ready!(state.poll(cx)).into_result();
                     let (mut head, body) = response.take().expect(POLLED_AGAIN).into_parts();
                     let known = known.take().expect(POLLED_AGAIN);
                     let mut body = ResponseBody::inner(body, *outcome);
-                    if matches!(&current, Ok(Representation::Exists(now)) if known.states(now)) {
+                    if matches!(&current, Ok(Representation::Exists(now)) if now == stated) {
                         known.complete(&mut head, config.now());
                         head.extensions.insert(known);
                     } else {
@@ -381,12 +393,16 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         is_part_bound: bool,
     ) -> SourceDecision<F> {
         let is_dated = validators.last_modified.is_some();
-        let known = self.kind.known(&self.parts, validators);
+        let known = self.kind.known(&self.parts, validators.clone());
         let mut passing = Passing { known: None, outcome, check: None };
         if is_read(&self.parts.method) {
             if is_part_bound || known.etag.is_some() || known.date.is_some() {
-                let (source, parts) = (Arc::clone(&self.kind.source), self.parts.clone());
-                passing.check = Some(Box::new(SecondLook { source, parts, is_part_bound }));
+                passing.check = Some(Box::new(SecondLook {
+                    source: Arc::clone(&self.kind.source),
+                    parts: self.parts.clone(),
+                    stated: validators,
+                    is_part_bound,
+                }));
             }
             self.parts.extensions.insert(known.clone());
             passing.known = Some(known);

@@ -110,9 +110,9 @@ use crate::{
 ///
 /// So nothing that a client can be slow with is waited for under the lock. Writes
 /// without preconditions are never read ahead. Their content is passed on as it comes,
-/// but for its end: that is held back until the lock is held, so that a write that never
-/// ends holds nothing. A handler that stores content before it has come to its end is
-/// not covered while it streams.
+/// but for its end: that is held back until the lock is held, so that a write that
+/// never ends holds nothing. A handler that stores content before it has come to its
+/// end is not covered while it streams.
 ///
 /// A GET answered 404 or 410 says that there is no representation, and so do 405 and
 /// 501: `If-None-Match: *` then lets the write through, and If-Match does not. Any
@@ -128,8 +128,8 @@ use crate::{
 ///
 /// If the content of a PUT with preconditions was stored exactly as it was sent, the
 /// response carries the new `ETag`, and the next edit needs no GET ([section 9.3.4]).
-/// For that the guard asks with one more GET under the lock, where tags are hashes as
-/// a [`ConditionalLayer`](crate::ConditionalLayer) makes them, and compares. A handler's
+/// For that the guard asks with one more GET under the lock, where tags are hashes as a
+/// [`ConditionalLayer`](crate::ConditionalLayer) makes them, and compares. A handler's
 /// own `ETag` stands.
 ///
 /// # What it does not cover
@@ -160,8 +160,8 @@ pub struct WriteGuard<S> {
 }
 
 impl<S> WriteGuard<S> {
-    /// Guards a service. The service must be `Clone`, and gets `Request<RequestBody<B>>`
-    /// where the guard gets `Request<B>`.
+    /// Guards a service. The service must be `Clone`, and gets
+    /// `Request<RequestBody<B>>` where the guard gets `Request<B>`.
     ///
     /// Deliberately there is no `tower::Layer`: a guard must stand around the service
     /// that has both GET and the writes, and `Router::layer` would put it around the
@@ -191,7 +191,7 @@ impl<S> WriteGuard<S> {
     ///     if request.method() == Method::PUT {
     ///         let _new = request.into_body().collect().await.unwrap().to_bytes();
     ///     }
-    ///     Ok::<_, Infallible>(Response::new(Full::from("now")))
+    ///     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("now"))))
     /// });
     /// let guard = WriteGuard::new(ConditionalLayer::new().layer(note));
     ///
@@ -261,8 +261,8 @@ impl<S> WriteGuard<S> {
 
     /// Sets how long a write waits for others at most. Default: 10 seconds.
     ///
-    /// After that it is answered with 503 (Service Unavailable) and `Retry-After`. Where
-    /// there are no Tokio timers, it waits on.
+    /// After that it is answered with 503 (Service Unavailable) and `Retry-After`.
+    /// Where there are no Tokio timers, it waits on.
     pub fn lock_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.lock_timeout = timeout)
     }
@@ -273,9 +273,9 @@ impl<S> WriteGuard<S> {
     /// For large uploads. The end of the content is held back until the lock is held
     /// and the preconditions were found to hold once more. If they do not, the content
     /// ends in an error and the answer is 412, whatever the handler says. **Only if
-    /// handlers store nothing before the content has ended**: write to a temporary file,
-    /// and rename it then. And a handler that answers before has the rest of its content
-    /// end in an error.
+    /// handlers store nothing before the content has ended**: write to a temporary
+    /// file, and rename it then. And a handler that answers before has the rest of its
+    /// content end in an error.
     pub fn stream_uploads(self, stream_uploads: bool) -> Self {
         self.set(|config| config.stream_uploads = stream_uploads)
     }
@@ -285,10 +285,10 @@ impl<S> WriteGuard<S> {
     ///
     /// So a client that got no answer can send the same PUT again ([RFC 9110, section
     /// 13.1.1]). The content has to be read for that, up to
-    /// [`body_limit`](Self::body_limit), and tags have to be hashes of the content, as a
-    /// [`ConditionalLayer`](crate::ConditionalLayer) makes them. It never applies to
-    /// If-None-Match. **Not for resources whose writes count or lock something**: of two
-    /// clients that send the same, both would be told that they succeeded.
+    /// [`body_limit`](Self::body_limit), and tags have to be hashes of the content, as
+    /// a [`ConditionalLayer`](crate::ConditionalLayer) makes them. It never applies to
+    /// If-None-Match. **Not for resources whose writes count or lock something**: of
+    /// two clients that send the same, both would be told that they succeeded.
     ///
     /// [RFC 9110, section 13.1.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.1.1
     pub fn idempotent_puts(self, idempotent_puts: bool) -> Self {

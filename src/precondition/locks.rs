@@ -35,7 +35,8 @@ struct Entry {
     is_exclusive: bool,
     /// How many hold it together.
     shared: usize,
-    /// Those who wait, in the order of their coming. Who is no longer here has the lock.
+    /// Those who wait, in the order of their coming. Who is no longer here has the
+    /// lock.
     waiting_alone: BTreeMap<u64, Waker>,
     /// These wait only while the lock is held alone.
     waiting_together: BTreeMap<u64, Waker>,

@@ -264,8 +264,8 @@ impl Preconditions {
     /// Returns true if If-Unmodified-Since does not count, or says that the content is
     /// the one that the client holds.
     ///
-    /// In doubt the date is ignored: then a part may be of other content, and the client
-    /// gets the whole.
+    /// In doubt the date is ignored: then a part may be of other content, and the
+    /// client gets the whole.
     pub(crate) fn date_allows_range_of(&self, current: Current<'_>) -> bool {
         !self.has_if_unmodified_since()
             || self.has_if_match()

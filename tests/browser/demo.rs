@@ -1,8 +1,8 @@
-//! The page of `examples/axum.rs` in a browser: what it shows is what went over the wire, as the browser's own network log
-//! has it.
+//! The page of `examples/axum.rs` in a browser: what it shows is what went over the
+//! wire, as the browser's own network log has it.
 //!
-//! Wants Chromium and ChromeDriver (`apt-get install chromium chromium-driver`, or their paths in `CHROME` and
-//! `CHROMEDRIVER`), and says so where they are missing.
+//! Wants Chromium and ChromeDriver (`apt-get install chromium chromium-driver`, or
+//! their paths in `CHROME` and `CHROMEDRIVER`), and says so where they are missing.
 
 mod page;
 
@@ -29,7 +29,11 @@ async fn the_page_shows_what_went_over_the_wire() {
             let (row, content) = (page.row().await, exchange.content());
             assert_eq!(content, if status == 200 { 39 } else { 0 }, "{by}: octets of content");
             assert_eq!((row.status, row.tag), (status, tag.clone()), "{by}");
-            assert_eq!(row.wire, format!("{} B", 300 + content), "{by}: what the page shows of the transfer");
+            assert_eq!(
+                row.wire,
+                format!("{} B", 300 + content),
+                "{by}: what the page shows of the transfer"
+            );
         }
 
         // A date is there from the second after the first sight of the content on.
@@ -79,7 +83,11 @@ async fn the_second_editor_gets_412_and_no_edit_is_lost() {
         page.click("#editor-a input[name=dark-mode]").await;
         page.click("#editor-b input[name=new-checkout]").await;
 
-        page.click_sends("#editor-a button", &["PUT if-match 204", "GET if-none-match 200", "GET  200"]).await;
+        page.click_sends(
+            "#editor-a button",
+            &["PUT if-match 204", "GET if-none-match 200", "GET  200"],
+        )
+        .await;
         page.click_sends("#editor-b button", &["PUT if-match 412", "GET if-none-match 304"]).await;
         page.until(
             "the second editor is told",
@@ -90,10 +98,15 @@ async fn the_second_editor_gets_412_and_no_edit_is_lost() {
         page.errors_are(&["412 (Precondition Failed)"]).await;
 
         page.click_sends("#editor-b button:nth-of-type(2)", &["GET  200"]).await;
-        page.until("the second editor holds the first one's version", "holds('a') === holds('b')").await;
+        page.until("the second editor holds the first one's version", "holds('a') === holds('b')")
+            .await;
         assert!(!page.checked("#editor-b input[name=dark-mode]").await, "the first edit is there");
         page.click("#editor-b input[name=new-checkout]").await;
-        page.click_sends("#editor-b button", &["PUT if-match 204", "GET if-none-match 200", "GET  200"]).await;
+        page.click_sends(
+            "#editor-b button",
+            &["PUT if-match 204", "GET if-none-match 200", "GET  200"],
+        )
+        .await;
         page.no_errors().await;
     })
     .await;
@@ -119,7 +132,8 @@ async fn the_page_fits_a_phone_and_a_desk() {
     in_browser("fits", async |page| {
         for width in [360, 1280] {
             page.resize(width).await;
-            let (inner, content): (i64, i64) = page.eval("[innerWidth, document.documentElement.scrollWidth]").await;
+            let (inner, content): (i64, i64) =
+                page.eval("[innerWidth, document.documentElement.scrollWidth]").await;
             assert_eq!(inner, width);
             assert!(content <= width, "{content} in {width}");
         }

@@ -15,7 +15,8 @@ use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thirtyfour::{
-    common::log::LoggingPrefsLogLevel, By, ChromeCapabilities, ChromiumLikeCapabilities, DesiredCapabilities, WebDriver,
+    common::log::LoggingPrefsLogLevel, By, ChromeCapabilities, ChromiumLikeCapabilities,
+    DesiredCapabilities, WebDriver,
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
@@ -52,7 +53,8 @@ pub struct Row {
     pub modified: String,
 }
 
-/// Runs a test against the example in a browser of its own, where there is one; all processes end with it.
+/// Runs a test against the example in a browser of its own, where there is one; all
+/// processes end with it.
 pub async fn in_browser(name: &str, test: impl AsyncFnOnce(&Page)) {
     let found = (
         program("CHROME", &["chromium", "chromium-browser", "google-chrome"]),
@@ -60,7 +62,9 @@ pub async fn in_browser(name: &str, test: impl AsyncFnOnce(&Page)) {
     );
     let (Some(chrome), Some(chromedriver)) = found else {
         // Past the test runner, which hides what a test that passes prints.
-        let line = format!("{name}: left out, because there is no Chromium with ChromeDriver on this machine\n");
+        let line = format!(
+            "{name}: left out, because there is no Chromium with ChromeDriver on this machine\n"
+        );
         io::stderr().write_all(line.as_bytes()).unwrap();
         return;
     };
@@ -74,7 +78,9 @@ pub async fn in_browser(name: &str, test: impl AsyncFnOnce(&Page)) {
     let mut server = spawn(Command::new(chromedriver).arg("--port=0").stdout(Stdio::piped()));
     let port = line_after(server.stdout.take().unwrap(), "successfully on port ").await;
     let port = port.trim_end_matches('.');
-    let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities(&chrome, name)).await.unwrap();
+    let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities(&chrome, name))
+        .await
+        .unwrap();
 
     let page = Page { driver: driver.clone(), wire: Mutex::default() };
     let whole = async {
@@ -92,7 +98,9 @@ pub async fn in_browser(name: &str, test: impl AsyncFnOnce(&Page)) {
 
 fn program(variable: &str, names: &[&str]) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let on_path = || names.iter().flat_map(|name| env::split_paths(&path).map(move |folder| folder.join(name)));
+    let on_path = || {
+        names.iter().flat_map(|name| env::split_paths(&path).map(move |folder| folder.join(name)))
+    };
     env::var_os(variable).map(PathBuf::from).or_else(|| on_path().find(|file| file.is_file()))
 }
 
@@ -100,7 +108,8 @@ fn spawn(command: &mut Command) -> Child {
     command.stdin(Stdio::null()).kill_on_drop(true).spawn().unwrap()
 }
 
-/// Waits for a line that has `mark`, and returns the word behind it; what else is printed goes to the test's output.
+/// Waits for a line that has `mark`, and returns the word behind it; what else is
+/// printed goes to the test's output.
 async fn line_after(output: impl AsyncRead + Send + Unpin + 'static, mark: &str) -> String {
     let mut lines = BufReader::new(output).lines();
     while let Some(line) = lines.next_line().await.unwrap() {
@@ -140,16 +149,22 @@ fn capabilities(chrome: &Path, name: &str) -> ChromeCapabilities {
 }
 
 impl Exchange {
-    /// Takes in an event of the network log; those of one exchange come in no certain order.
+    /// Takes in an event of the network log; those of one exchange come in no certain
+    /// order.
     fn note(&mut self, what: &str, event: &Value) {
         match what {
             "Network.requestWillBeSent" => {
                 let url = event["request"]["url"].as_str().unwrap();
-                self.path = url.splitn(4, '/').nth(3).map(|path| format!("/{path}")).unwrap_or_default();
+                self.path =
+                    url.splitn(4, '/').nth(3).map(|path| format!("/{path}")).unwrap_or_default();
                 self.method = event["request"]["method"].as_str().unwrap().to_owned();
             }
             "Network.requestWillBeSentExtraInfo" => {
-                let names = event["headers"].as_object().unwrap().keys().map(|name| name.to_ascii_lowercase());
+                let names = event["headers"]
+                    .as_object()
+                    .unwrap()
+                    .keys()
+                    .map(|name| name.to_ascii_lowercase());
                 self.conditions = Some(names.filter(|name| name.starts_with("if-")).collect());
             }
             // The head as it came, before the browser's cache makes a 200 of a 304.
@@ -157,7 +172,9 @@ impl Exchange {
                 self.status = event["statusCode"].as_u64().unwrap();
                 self.head = event["headersText"].as_str().unwrap_or_default().len() as u64;
             }
-            "Network.loadingFinished" => self.octets = Some(event["encodedDataLength"].as_f64().unwrap() as u64),
+            "Network.loadingFinished" => {
+                self.octets = Some(event["encodedDataLength"].as_f64().unwrap() as u64)
+            }
             _ => {}
         }
     }
@@ -182,7 +199,11 @@ impl Exchange {
 impl Page {
     async fn open(&self, url: &str) {
         self.driver.goto(url).await.unwrap();
-        self.until("there is an answer, and both editors hold it", "asked && holds('a') && holds('b')").await;
+        self.until(
+            "there is an answer, and both editors hold it",
+            "asked && holds('a') && holds('b')",
+        )
+        .await;
     }
 
     pub async fn eval<T: DeserializeOwned>(&self, expression: &str) -> T {
@@ -221,7 +242,8 @@ impl Page {
     }
 
     pub async fn row(&self) -> Row {
-        let cells: Vec<String> = self.eval("[...log.rows[0].cells].map((cell) => cell.textContent)").await;
+        let cells: Vec<String> =
+            self.eval("[...log.rows[0].cells].map((cell) => cell.textContent)").await;
         let [_, status, wire, _, tag, modified] = <[String; 6]>::try_from(cells).unwrap();
         Row { status: status.parse().unwrap(), wire, tag, modified }
     }
@@ -239,11 +261,14 @@ impl Page {
         let selector = format!("input[value={by}]");
         if self.checked(&selector).await {
             // Clicking it again would do nothing.
-            self.eval::<bool>("document.getElementById('form').dispatchEvent(new Event('change'))").await;
+            self.eval::<bool>("document.getElementById('form').dispatchEvent(new Event('change'))")
+                .await;
         } else {
             self.click(&selector).await;
         }
-        let wire = self.settled(async |wire| wire.len() == 1 && self.eval::<i64>("asked").await > before).await;
+        let wire = self
+            .settled(async |wire| wire.len() == 1 && self.eval::<i64>("asked").await > before)
+            .await;
         wire.into_iter().next().unwrap()
     }
 
@@ -259,7 +284,8 @@ impl Page {
         assert_eq!(seen.collect::<Vec<_>>(), lines);
     }
 
-    /// Waits until all requests for `/flags` are answered, and so many that it will do; returns and forgets them.
+    /// Waits until all requests for `/flags` are answered, and so many that it will do;
+    /// returns and forgets them.
     async fn settled(&self, enough: impl AsyncFn(&[Exchange]) -> bool) -> Vec<Exchange> {
         let deadline = Instant::now() + LIMIT;
         loop {
@@ -282,10 +308,13 @@ impl Page {
         let mut wire = self.wire.lock().unwrap();
         for entry in entries {
             let event: Value = serde_json::from_str(&entry.message).unwrap();
-            let (what, event) = (event["message"]["method"].as_str().unwrap(), &event["message"]["params"]);
+            let (what, event) =
+                (event["message"]["method"].as_str().unwrap(), &event["message"]["params"]);
             let Some(id) = event["requestId"].as_str() else { continue };
             let turn = wire.len();
-            let exchange = wire.entry(id.to_owned()).or_insert_with(|| Exchange { turn, ..Exchange::default() });
+            let exchange = wire
+                .entry(id.to_owned())
+                .or_insert_with(|| Exchange { turn, ..Exchange::default() });
             exchange.note(what, event);
         }
     }
@@ -298,8 +327,11 @@ impl Page {
     /// The errors in the console since the last time are these.
     pub async fn errors_are(&self, expected: &[&str]) {
         let entries = self.driver.get_log("browser").await.unwrap();
-        let errors: Vec<_> =
-            entries.iter().filter(|entry| entry.level == "SEVERE").map(|entry| &entry.message).collect();
+        let errors: Vec<_> = entries
+            .iter()
+            .filter(|entry| entry.level == "SEVERE")
+            .map(|entry| &entry.message)
+            .collect();
         assert_eq!(errors.len(), expected.len(), "{errors:?}");
         for (error, expected) in errors.iter().zip(expected) {
             assert!(error.contains(expected), "{error}");
@@ -307,7 +339,8 @@ impl Page {
     }
 }
 
-/// Several browsers at once are slower than one after the other where there are few processors.
+/// Several browsers at once are slower than one after the other where there are few
+/// processors.
 static ONE_AT_A_TIME: sync::Mutex<()> = sync::Mutex::const_new(());
 
 const LIMIT: Duration = Duration::from_secs(30);

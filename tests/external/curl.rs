@@ -34,8 +34,8 @@ pub(crate) async fn curl_resumes_a_download_and_never_with_another_version() {
             for (condition, must_mend) in
                 [(&plain, true), (&if_range, is_known), (&if_match, is_known)]
             {
-                // It ends with 33 when it gets the whole and not the rest; behind that, the file
-                // may be known.
+                // It ends with 33 when it gets the whole and not the rest; behind that,
+                // the file may be known.
                 let expected = match resume(condition).await {
                     Some(33) if !must_mend => &whole[..12_345],
                     done => {
@@ -50,11 +50,13 @@ pub(crate) async fn curl_resumes_a_download_and_never_with_another_version() {
 
         site.put(2, 8_000);
         for is_known in [false, true] {
-            // Where the file server makes tags and ignores If-Range, its part is refused once.
+            // Where the file server makes tags and ignores If-Range, its part is
+            // refused once.
             let is_refused = kind == Kind::Tags && !is_known;
             let tries = if is_refused { &[22, 33][..] } else { &[33] };
             let tries = tries.iter().map(|done| (&if_range, *done));
-            // That it gets the whole, where If-Match cannot be evaluated yet, is no success either.
+            // That it gets the whole, where If-Match cannot be evaluated yet, is no
+            // success either.
             for (condition, expected) in tries.chain([(&if_match, if is_known { 22 } else { 33 })])
             {
                 assert_eq!(resume(condition).await, Some(expected), "{kind:?} {condition}");

@@ -1,5 +1,5 @@
-//! Downloads that break off and are resumed by pip, apt and curl: a file that was replaced in
-//! between is never put together with what was there before.
+//! Downloads that break off and are resumed by pip, apt and curl: a file that was
+//! replaced in between is never put together with what was there before.
 
 use std::{
     fs,
@@ -25,8 +25,8 @@ const CHANGES: [(&str, bool, u64); 4] = [
 /// How far a download comes.
 const CUT: usize = 1_500_000;
 
-/// Breaks a download off and has the program go on. `versions` are of one size; `download` returns
-/// where the program put what it got, if it says that all went well.
+/// Breaks a download off and has the program go on. `versions` are of one size;
+/// `download` returns where the program put what it got, if it says that all went well.
 async fn resumes(
     site: &Site,
     path: &str,
@@ -51,7 +51,8 @@ async fn resumes(
         assert!(resumed.asked("if-range").is_some(), "{case}: {exchanges:#?}");
         match (resumed.status, changes) {
             (206, false) | (200, true) => {}
-            // The layer saw the change too late to send the whole. apt takes that for final.
+            // The layer saw the change too late to send the whole. apt takes that for
+            // final.
             (503, true) if done.is_none() => done = download().await,
             (503, true) => {}
             _ => panic!("{case}: {exchanges:#?}"),

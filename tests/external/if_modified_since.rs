@@ -1,5 +1,5 @@
-//! Programs that ask by date alone: after a rollback, and after two changes in one second, the
-//! content that is there now arrives.
+//! Programs that ask by date alone: after a rollback, and after two changes in one
+//! second, the content that is there now arrives.
 
 use std::{
     fs,
@@ -15,7 +15,8 @@ use crate::{
     support::file_server::content,
 };
 
-/// Has a program keep a copy of a file. `update` has it ask once, and returns where the copy is.
+/// Has a program keep a copy of a file. `update` has it ask once, and returns where the
+/// copy is.
 async fn keeps_up(
     site: &Site,
     file: impl Fn(&str) -> String,

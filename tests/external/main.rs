@@ -1,5 +1,5 @@
-//! Tests that need a program which may be missing. Where it is missing they are reported as
-//! ignored, with the reason, and never as passed.
+//! Tests that need a program which may be missing. Where it is missing they are
+//! reported as ignored, with the reason, and never as passed.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use std::{

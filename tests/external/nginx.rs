@@ -1,7 +1,7 @@
 //! The nginx configuration of src/guide/proxies.md in a real nginx.
 //!
-//! Copies in nginx grow old by the clock of the machine, so these tests wait for it, a second at a
-//! time.
+//! Copies in nginx grow old by the clock of the machine, so these tests wait for it, a
+//! second at a time.
 
 use std::{
     fs, mem,
@@ -260,8 +260,8 @@ impl Home {
         lock(&self.origin.asked).contains_key(field)
     }
 
-    /// Waits until what nginx stored just now, for a second, is stale; nginx counts in whole
-    /// seconds.
+    /// Waits until what nginx stored just now, for a second, is stale; nginx counts in
+    /// whole seconds.
     async fn wait_until_stale(&self) {
         tokio::time::sleep(Duration::from_millis(2100)).await;
     }
@@ -320,7 +320,8 @@ impl Reply {
     }
 }
 
-/// An application with one resource, that can be written and is served with the given head.
+/// An application with one resource, that can be written and is served with the given
+/// head.
 fn app(
     origin: Arc<Origin>,
     head: &[(&'static str, &'static str)],

@@ -1,5 +1,6 @@
-//! A file server that programs use over loopback, with nothing but the default layer around it:
-//! it notes what it is asked and what it answers, and breaks a download off where a test says so.
+//! A file server that programs use over loopback, with nothing but the default layer
+//! around it: it notes what it is asked and what it answers, and breaks a download off
+//! where a test says so.
 
 use std::{
     fs,
@@ -114,7 +115,8 @@ impl Site {
         self.folder.0.join("files").join(&path[1..])
     }
 
-    /// Breaks the next download of a path off behind so many bytes, and closes its connection.
+    /// Breaks the next download of a path off behind so many bytes, and closes its
+    /// connection.
     pub(crate) fn cut(&self, path: &str, after: usize, then: impl FnOnce() + Send + 'static) {
         let cut = Cut { path: path.to_owned(), after, then: Box::new(then) };
         *self.log.cut.lock().unwrap() = Some(cut);

@@ -39,8 +39,8 @@ fn both_layers_give_one_response_in_any_order() {
             }
             if method != "PUT" {
                 assert_eq!(one.line("etag"), Some("\"v1\""), "{method} {lines:?}");
-                // A date that the source does not know would come back in If-Unmodified-Since and
-                // be ignored.
+                // A date that the source does not know would come back in
+                // If-Unmodified-Since and be ignored.
                 let Representation::Exists(Validators { last_modified, .. }) = &current else {
                     unreachable!()
                 };

@@ -18,8 +18,8 @@ use crate::support::{
     note::{note, plain, service, status_of},
 };
 
-/// A handler that asks another service, and passes on the extensions of its request, gets that
-/// service's tags.
+/// A handler that asks another service, and passes on the extensions of its request,
+/// gets that service's tags.
 #[test]
 fn known_validators_of_one_resource_are_not_those_of_another() {
     let who = note("alice");
@@ -45,8 +45,8 @@ fn known_validators_of_one_resource_are_not_those_of_another() {
     assert_eq!(second, 200, "the copy {copy} is alice's");
 }
 
-/// Axum leaves "/" of a path that is all prefix, and other middleware takes the slash at the end
-/// off.
+/// Axum leaves "/" of a path that is all prefix, and other middleware takes the slash
+/// at the end off.
 #[test]
 fn known_validators_of_a_path_are_those_of_what_a_router_leaves_of_it() {
     let read = |text: &'static str| get(move || async move { text });

@@ -1,5 +1,5 @@
-//! What the layers do beyond the RFC: their settings, their promises, and what they are to other
-//! layers.
+//! What the layers do beyond the RFC: their settings, their promises, and what they are
+//! to other layers.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 #[macro_use]

@@ -36,7 +36,8 @@ fn outcome_is_reported_before_the_handler() {
     assert_eq!(handler::send(stack, "GET", &[]).outcome, Some(Outcome::Tagged));
 }
 
-/// What is reported of a refused write is what was done with it, and not with the question.
+/// What is reported of a refused write is what was done with it, and not with the
+/// question.
 #[test]
 fn outcome_of_a_refused_write_is_not_that_of_the_probe() {
     use tower_conditional::Outcome;

@@ -1,6 +1,6 @@
-//! The state machines under attack: futures and bodies that are dropped or panic at every point,
-//! services that are busy, and layers outside that shed and time out. Nothing leaks, nothing is
-//! polled twice, nothing hangs.
+//! The state machines under attack: futures and bodies that are dropped or panic at
+//! every point, services that are busy, and layers outside that shed and time out.
+//! Nothing leaks, nothing is polled twice, nothing hangs.
 
 use std::{
     cell::Cell,
@@ -98,15 +98,16 @@ impl Body for Load {
     }
 }
 
+type Unwrapped<S> = MapRequest<S, fn(Request<RequestBody<Load>>) -> Request<Load>>;
+
 /// Guards a service.
-fn guarded<S>(
-    inner: S,
-) -> WriteGuard<MapRequest<S, fn(Request<RequestBody<Load>>) -> Request<Load>>> {
+fn guarded<S>(inner: S) -> WriteGuard<Unwrapped<S>> {
     // What the guard passes inward of a body without content is nothing.
     WriteGuard::new(MapRequest::new(inner, |request| request.map(|_| Load::default())))
 }
 
-/// A script that is counted, and panics when the fuse is burnt or it is polled after its end.
+/// A script that is counted, and panics when the fuse is burnt or it is polled after
+/// its end.
 struct Attacked {
     script: Script,
     guard: Guard,
@@ -291,8 +292,8 @@ fn read(mut body: Boxed, frames: usize) -> bool {
     false
 }
 
-/// Attacks every stack with every request and every way to serve it. What is attacked is made anew
-/// as often as it is asked for.
+/// Attacks every stack with every request and every way to serve it. What is attacked
+/// is made anew as often as it is asked for.
 fn each(attack: impl Fn(&dyn Fn() -> Target, &str)) {
     for case in cases() {
         for stack in 0..6 {
@@ -322,7 +323,8 @@ impl Target {
         Task::new((self.stack)(self.request.take().unwrap()))
     }
 
-    /// After an attack: nothing is left, no lock is held, and the layer works as before.
+    /// After an attack: nothing is left, no lock is held, and the layer works as
+    /// before.
     fn assert_is_sound(mut self, what: &str) {
         self.world.assert_all_is_gone(what);
         self.world.fuse.set(None);

@@ -1,5 +1,5 @@
-//! What the fuzz targets claim, tried with seeds, with what fuzzing found, and with random bytes;
-//! the same every time.
+//! What the fuzz targets claim, tried with seeds, with what fuzzing found, and with
+//! random bytes; the same every time.
 
 use crate::support::random::numbers;
 
@@ -79,8 +79,8 @@ fn fuzz_dates_are_what_another_parser_reads() {
             claims::dates::holds(&[&now[..], [day, date, time, end].concat().as_bytes()].concat());
         }
     }
-    // Found by fuzzing: the other parser takes a vertical tab for white space, and no field may
-    // hold one.
+    // Found by fuzzing: the other parser takes a vertical tab for white space, and no
+    // field may hold one.
     claims::dates::holds(b"\xF8\x8A\x4F\x06\x2B\x19\x0A\x81Fri Sep  4 09:00:00 9007 \x0B ");
 }
 

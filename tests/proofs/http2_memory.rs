@@ -1,5 +1,5 @@
-//! One HTTP/2 connection with 200 streams that are not read: what they hold is bounded for the
-//! layer, and others still get their 304.
+//! One HTTP/2 connection with 200 streams that are not read: what they hold is bounded
+//! for the layer, and others still get their 304.
 
 use std::{convert::Infallible, env, fs, process::Command, time::Duration};
 

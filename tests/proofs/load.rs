@@ -1,5 +1,5 @@
-//! Real threads on one memory and one set of locks, and clients that want to fill the memory.
-//! Neither makes a wrong answer, and what they cost is bounded.
+//! Real threads on one memory and one set of locks, and clients that want to fill the
+//! memory. Neither makes a wrong answer, and what they cost is bounded.
 
 use std::{
     convert::Infallible,
@@ -159,8 +159,9 @@ fn load_of_resources_without_end_takes_bounded_memory() {
         std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds.fetch_add(1, SeqCst))
     };
     let layer = ConditionalLayer::new().clock(now);
-    // Both share one memory of dates, which the first fills: the dates of 65,536 resources, with
-    // the tables that hold them; and 16 MiB of contents, with what holds those.
+    // Both share one memory of dates, which the first fills: the dates of 65,536
+    // resources, with the tables that hold them; and 16 MiB of contents, with what
+    // holds those.
     for (name, layer, most) in
         [("dates", layer.clone().content_cache(0), DATES), ("contents", layer, CONTENTS)]
     {
@@ -230,8 +231,8 @@ fn load_of_ten_thousand_tags_and_huge_fields_takes_no_time() {
             lines.len(),
             used.bytes_max
         );
-        // Lines are shared, not copied. The time is some milliseconds; what is not linear takes
-        // minutes.
+        // Lines are shared, not copied. The time is some milliseconds; what is not
+        // linear takes minutes.
         assert!(used.bytes_max < 20_000, "{} bytes for {bytes}", used.bytes_max);
         assert!(took.as_secs() < 5, "{took:?}");
     }

@@ -1,9 +1,10 @@
-//! Claims that are proved by trying everything, or a great deal: attacks, threads, random input,
-//! and what the README shows.
+//! Claims that are proved by trying everything, or a great deal: attacks, threads,
+//! random input, and what the README shows.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
+    clippy::duplicate_mod,
     missing_docs,
     unreachable_pub
 )]

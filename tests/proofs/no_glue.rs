@@ -1,9 +1,10 @@
 //! No client ever holds bytes of two versions under one validator.
 //!
-//! A file changes at random: in size or not, its date later, earlier or the same. Clients break
-//! their downloads off and resume them, by tag, by date, with If-Match, through a shared cache, at
-//! two replicas of which one is restarted. The file changes between any two steps, also while the
-//! inner service works. `NO_GLUE=100000` runs as many worlds.
+//! A file changes at random: in size or not, its date later, earlier or the same.
+//! Clients break their downloads off and resume them, by tag, by date, with If-Match,
+//! through a shared cache, at two replicas of which one is restarted. The file changes
+//! between any two steps, also while the inner service works. `NO_GLUE=100000` runs as
+//! many worlds.
 
 use std::{
     collections::HashMap,
@@ -118,8 +119,8 @@ enum Stack {
 struct Shared {
     inside: Inside,
     stack: Stack,
-    /// Whether each content has a tag that no other has, the layer's if not the handler's. Where
-    /// there are only dates, each names one content.
+    /// Whether each content has a tag that no other has, the layer's if not the
+    /// handler's. Where there are only dates, each names one content.
     has_tags: bool,
     path: PathBuf,
     /// Seconds since `START`.
@@ -176,8 +177,8 @@ impl Shared {
         };
         let earlier = state.below(number.max(1));
         let earlier = state.versions.get(earlier as usize).cloned();
-        // A version never comes back under a source; and a server without tags that gives two
-        // contents one date says what is not true.
+        // A version never comes back under a source; and a server without tags that
+        // gives two contents one date says what is not true.
         let may_return = self.stack == Stack::Conditional;
         let is_told_apart = |version: &Version| has_tags || second(state, version.second()) == 1;
         let earlier = earlier.filter(|version| may_return && is_told_apart(version));
@@ -524,8 +525,8 @@ impl World {
         }
     }
 
-    /// A date that names what is held. Other replicas know nothing of a generated one, nor that
-    /// one of the handler's stands for two contents.
+    /// A date that names what is held. Other replicas know nothing of a generated one,
+    /// nor that one of the handler's stands for two contents.
     fn usable_date(&self, held: &Held) -> Option<String> {
         let state = self.shared.state();
         let own = |version: &&Version| version.date() == *held.date.as_ref().unwrap();
@@ -638,7 +639,8 @@ impl World {
         self.shared.state().during.contains(&version.number)
     }
 
-    /// Takes in a 200: finds out of which version it is, and that its validators are of no other.
+    /// Takes in a 200: finds out of which version it is, and that its validators are of
+    /// no other.
     fn hold(&mut self, reply: &Reply) -> Held {
         let found = {
             let state = self.shared.state();

@@ -45,8 +45,8 @@ fn etag_of_equal_bytes_differs_between_variants() {
 
 /// How a field compares the tags that are sent in it with the current one.
 ///
-/// The status for If-None-Match and for If-Match, and then cells: the inner tag, and the lines
-/// sent.
+/// The status for If-None-Match and for If-Match, and then cells: the inner tag, and
+/// the lines sent.
 const COMPARISONS: &str = r#"
     # 8.8.3.2, 13.1.1 and 13.1.2: weak and strong comparison.
     304 412 | W/"1" <- W/"1" | W/"1" <- "1" | "1" <- W/"1"

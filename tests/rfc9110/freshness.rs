@@ -1,4 +1,5 @@
-//! Heuristic freshness (RFC 9111, 4.2.2): a date that a layer adds must not make a response fresh.
+//! Heuristic freshness (RFC 9111, 4.2.2): a date that a layer adds must not make a
+//! response fresh.
 
 use std::{future::ready, sync::Arc};
 
@@ -83,8 +84,8 @@ fn freshness_is_not_heuristic_by_the_date_of_a_source() {
     }
 }
 
-/// `OmitLastModified` sends no date that makes a silent response fresh, on a 304 neither: it
-/// updates what is stored.
+/// `OmitLastModified` sends no date that makes a silent response fresh, on a 304
+/// neither: it updates what is stored.
 #[test]
 fn freshness_omits_the_date_of_a_304_as_of_the_200() {
     let date = tower_conditional::HttpDate::from_unix_seconds(784_111_777).unwrap();

@@ -33,8 +33,8 @@ fn if_match_any_asks_for_a_representation_and_a_tag_fails_where_there_is_none() 
     assert_eq!([(IM, "*"), (IM, "\"x\"")].map(|line| status(&[line], &untagged)), [200, 412]);
 }
 
-/// What the client was told counts, and not what an inner layer had said before a layer between
-/// changed it.
+/// What the client was told counts, and not what an inner layer had said before a layer
+/// between changed it.
 #[test]
 fn if_match_is_compared_with_the_tag_that_the_client_got() {
     let note = note("old");

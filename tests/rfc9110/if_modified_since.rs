@@ -31,7 +31,8 @@ fn if_modified_since_is_200_after_a_rollback() {
     };
     assert_eq!(ask(10, "new", -100, -100), 304);
     assert_eq!(ask(20, "old", -900, -100), 200, "the client's date belonged to newer content");
-    // A date from before the start that came after other content may have been sent with that.
+    // A date from before the start that came after other content may have been sent
+    // with that.
     assert_eq!([ask(20, "old", -900, -900), ask(20, "old", -900, 11)], [200, 200]);
     assert_eq!(ask(20, "other", -900, -900), 200, "one date, two contents");
 }
@@ -60,7 +61,8 @@ fn if_modified_since_is_200_after_other_content_without_a_date() {
 
 #[test]
 fn if_modified_since_is_200_after_a_change_within_its_second() {
-    // The same with and without `replace_inner_tags`: the inner tag says that the content changed.
+    // The same with and without `replace_inner_tags`: the inner tag says that the
+    // content changed.
     for replaces in [false, true] {
         let site = Site::new(|layer| {
             layer.inner_tags(if replaces { InnerTags::Replace } else { InnerTags::Keep })

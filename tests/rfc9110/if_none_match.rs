@@ -36,8 +36,8 @@ fn if_none_match_any_asks_for_a_representation_and_not_for_a_tag() {
     assert_eq!([(INM, "*"), (INM, "\"x\"")].map(|line| status(&[line], &untagged)), [304, 200]);
 }
 
-/// A tag in If-None-Match that may be the present one refuses a write, as in `rules`: what is not
-/// known does not pass.
+/// A tag in If-None-Match that may be the present one refuses a write, as in `rules`:
+/// what is not known does not pass.
 #[test]
 fn if_none_match_fails_for_a_write_where_the_current_tag_is_not_known() {
     let (note, slow) = (note("old"), Arc::new(AtomicBool::new(false)));

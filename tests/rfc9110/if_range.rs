@@ -19,8 +19,8 @@ use crate::{
 
 #[test]
 fn if_range_with_a_validator_of_the_layer_gets_the_whole() {
-    // 13.1.5. The inner service does not know such a validator; one that ignores If-Range would
-    // splice two versions.
+    // 13.1.5. The inner service does not know such a validator; one that ignores
+    // If-Range would splice two versions.
     let passes = |layer: &ConditionalLayer, uri, validator: &str| {
         let asked = request("GET", uri, &[("range", "bytes=0-4"), ("if-range", validator)]);
         let headers = send(layer, asked, reply(200, &[], "whole")).forwarded.headers;

@@ -1,5 +1,5 @@
-//! `If-Unmodified-Since` (RFC 9110, 13.1.4): above all with dates that a layer generated, which
-//! nothing else can evaluate.
+//! `If-Unmodified-Since` (RFC 9110, 13.1.4): above all with dates that a layer
+//! generated, which nothing else can evaluate.
 
 use std::{convert::Infallible, future::ready};
 
@@ -68,7 +68,8 @@ fn if_unmodified_since_with_a_generated_date_is_compared_by_equality() {
     assert_eq!([put(&date(10)), put(&date(60))], [412, 412]);
 }
 
-/// A date that the client got is not ignored when it comes back, whatever the content is now.
+/// A date that the client got is not ignored when it comes back, whatever the content
+/// is now.
 #[test]
 fn if_unmodified_since_with_a_generated_date_is_412_whatever_the_content_has_become() {
     let mut lost = Vec::new();
@@ -87,7 +88,8 @@ fn if_unmodified_since_with_a_generated_date_is_412_whatever_the_content_has_bec
     assert!(lost.is_empty(), "{lost:?}");
 }
 
-/// What the handler dates is evaluated by that date, whatever another layer knows, or does not.
+/// What the handler dates is evaluated by that date, whatever another layer knows, or
+/// does not.
 #[test]
 fn if_unmodified_since_is_compared_with_the_handlers_date_where_the_source_knows_none() {
     for known in [Representation::Unknown, exists("\"v1\"")] {
@@ -130,9 +132,9 @@ fn if_unmodified_since_is_412_while_a_date_is_pending_behind_a_layer_that_weaken
     assert_eq!(run(status_of(service.clone(), put(&[(IUS, &*held)], "mine"))), 412);
 }
 
-/// A layer that was made after a deploy, or on another server, does not know the dates that the
-/// first one generated. It can tell that they are none of the inner service's, once it has seen
-/// that this gives none; and lets pass what it cannot tell.
+/// A layer that was made after a deploy, or on another server, does not know the dates
+/// that the first one generated. It can tell that they are none of the inner service's,
+/// once it has seen that this gives none; and lets pass what it cannot tell.
 #[test]
 fn if_unmodified_since_with_a_date_of_another_layer_is_412_once_the_resource_was_seen() {
     let dated = [(LM, "Sun, 06 Nov 1994 08:49:37 GMT")];
@@ -181,7 +183,8 @@ fn if_unmodified_since_with_a_date_of_another_layer_is_412_once_the_resource_was
     }
 }
 
-/// A write has other fields than a read. What was generated for the read is known all the same.
+/// A write has other fields than a read. What was generated for the read is known all
+/// the same.
 #[test]
 fn if_unmodified_since_with_a_generated_date_is_412_whatever_handle_when_says() {
     let (layer, clock) = layer();
@@ -194,8 +197,8 @@ fn if_unmodified_since_with_a_generated_date_is_412_whatever_handle_when_says() 
     assert_eq!(run(status_of(layer.layer(inner), write)), 412);
 }
 
-/// A handler that checks inside its transaction, as the documentation asks, knows nothing of a
-/// generated date.
+/// A handler that checks inside its transaction, as the documentation asks, knows
+/// nothing of a generated date.
 #[cfg(feature = "axum")]
 #[test]
 fn if_unmodified_since_with_a_generated_date_does_not_reach_a_handler_that_ignores_it() {

@@ -30,7 +30,8 @@ fn last_modified_is_the_second_in_which_content_was_first_seen() {
     assert_eq!(first.gist(), (200, "one", Some(&*tag("one")), Some(&*date(10))));
     assert_eq!(first.outcome, Outcome::Tagged);
     assert_eq!(at(60, "one").gist(), first.gist(), "unchanged");
-    // 8.8.2.2: in a second that saw two contents a date would be weak, and none is sent.
+    // 8.8.2.2: in a second that saw two contents a date would be weak, and none is
+    // sent.
     assert_eq!(at(60, "two").gist(), (200, "two", Some(&*tag("two")), None));
     // The one second more is that between the evaluation and the client's clock.
     assert_eq!([at(61, "two").line(LM), at(62, "two").line(LM)], [None, Some(&*date(62))]);
@@ -63,8 +64,8 @@ fn last_modified_stays_when_the_tag_is_learned() {
     }
 }
 
-/// Where a `PreconditionLayer` asks the service, a `ConditionalLayer` outside must not give dates
-/// that it ignores.
+/// Where a `PreconditionLayer` asks the service, a `ConditionalLayer` outside must not
+/// give dates that it ignores.
 #[test]
 fn last_modified_outside_of_a_guard_is_not_generated_where_it_would_be_ignored() {
     let (conditional, clock) = layer();
@@ -116,8 +117,8 @@ fn last_modified_is_not_generated_where_the_source_does_not_know_it() {
     assert!(lost.is_empty(), "{lost:#?}");
 }
 
-/// A date within its own second does not tell two contents apart, so it is not sent: what a source
-/// gives is no exception.
+/// A date within its own second does not tell two contents apart, so it is not sent:
+/// what a source gives is no exception.
 #[test]
 fn last_modified_of_a_source_is_sent_only_when_its_second_is_over() {
     let now = || tower_conditional::HttpDate::try_from(std::time::SystemTime::now()).unwrap();
@@ -144,8 +145,8 @@ fn last_modified_of_a_source_is_sent_only_when_its_second_is_over() {
 /// How a field compares the date that is sent in it with the current one.
 ///
 /// The inner date, that of the client, and the status for If-Modified-Since and
-/// If-Unmodified-Since. A date proves "unchanged" by equality, and "changed" if it is earlier than
-/// one that the handler gave. In doubt a read gets the whole.
+/// If-Unmodified-Since. A date proves "unchanged" by equality, and "changed" if it is
+/// earlier than one that the handler gave. In doubt a read gets the whole.
 const COMPARISONS: &str = "
     -3600 -3601 200 412 | -3600 -3600 304 200 | -3600 -10 200 200 | -3600 5 200 200 | -3600 999999 200 200
     generated 9 200 200 | generated 10 304 200 | generated 11 200 200 | generated 999999 200 200
@@ -166,8 +167,8 @@ pub(crate) fn compare(name: &str, column: usize) {
     }
 }
 
-/// Returns the status of a request with the date of the content before, where the present one has
-/// no date yet.
+/// Returns the status of a request with the date of the content before, where the
+/// present one has no date yet.
 pub(crate) fn while_pending(name: &str) -> u16 {
     let (layer, _) = layer();
     let ask = |lines: Lines<'_>, content: &'static str| {

@@ -1,8 +1,8 @@
-//! The layers against RFC 9110, field by field, and against the mistakes that others made in
-//! reading it.
+//! The layers against RFC 9110, field by field, and against the mistakes that others
+//! made in reading it.
 //!
-//! Each case gives a layer a request and the inner service's response, and looks at what comes out.
-//! Numbers in comments are sections of RFC 9110.
+//! Each case gives a layer a request and the inner service's response, and looks at
+//! what comes out. Numbers in comments are sections of RFC 9110.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 mod etag;

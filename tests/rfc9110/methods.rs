@@ -10,8 +10,9 @@ use crate::support::{
 
 #[test]
 fn methods_that_are_no_reads_pass_unchanged() {
-    // 13.2.1 for those that select no representation. 9.3.4: the reply to a PUT is not the
-    // representation; and a write is done when its response is there: a 304 or a 412 would deny it.
+    // 13.2.1 for those that select no representation. 9.3.4: the reply to a PUT is not
+    // the representation; and a write is done when its response is there: a 304 or a
+    // 412 would deny it.
     let (ours, then) = (tag("x"), date(5));
     let asked = [
         (IM, "\"z\""),

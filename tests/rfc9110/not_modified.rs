@@ -47,8 +47,8 @@ fn not_modified_keeps_all_but_what_describes_content() {
     let seen = fetch(&[(INM, "\"a\"")], response);
     assert_eq!((seen.status(), seen.content.len(), seen.outcome), (304, 0, NotModified));
     assert_eq!(seen.head.extensions.get(), Some(&Mark(7)));
-    let content = ["length", "type", "encoding", "language", "digest", "range"]
-        .map(|name| format!("content-{name}"));
+    let content =
+        ["type", "encoding", "language", "digest", "range"].map(|name| format!("content-{name}"));
     for (name, _) in &lines {
         // A response with Set-Cookie is for one user, and gets no date.
         let gone = content.iter().any(|gone| gone == name)
@@ -165,7 +165,8 @@ fn not_modified_answers_a_203_too() {
 
 #[test]
 fn not_modified_is_not_sent_for_a_page_with_a_nonce() {
-    // Browsers would take the new nonce of the 304 for the old page, and run none of its scripts.
+    // Browsers would take the new nonce of the 304 for the old page, and run none of
+    // its scripts.
     let policy = ("content-security-policy", "script-src 'nonce-r4nd0m'");
     let seen = fetch(&[], reply(200, &[policy], "page"));
     assert_eq!((seen.line("etag"), seen.outcome), (None, LeftAlone(Reason::Nonce)));

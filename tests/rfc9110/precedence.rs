@@ -55,7 +55,8 @@ fn preconditions_are_ignored_unless_the_response_is_a_success() {
         assert_eq!(seen.gist(), (code, "sorry", None, None));
         assert_eq!(seen.outcome, Outcome::LeftAlone(Reason::Status));
     }
-    // Other successes are not unmodified content, but If-Match counts where there is a tag.
+    // Other successes are not unmodified content, but If-Match counts where there is a
+    // tag.
     for (asked, expected) in [((INM, "*"), 201), ((INM, "\"nf\""), 201), ((IM, "\"z\""), 412)] {
         assert_eq!(fetch(&[asked], reply(201, &own, "")).status(), expected, "{asked:?}");
     }

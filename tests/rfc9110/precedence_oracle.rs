@@ -1,5 +1,5 @@
-//! The order of evaluation (RFC 9110, 13.2.2) in every combination, beside a naive reading of the
-//! RFC.
+//! The order of evaluation (RFC 9110, 13.2.2) in every combination, beside a naive
+//! reading of the RFC.
 
 use std::sync::Arc;
 

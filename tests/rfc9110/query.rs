@@ -1,4 +1,5 @@
-//! QUERY and other safe methods: they write nothing, and what they answer is not what GET would.
+//! QUERY and other safe methods: they write nothing, and what they answer is not what
+//! GET would.
 
 use std::{convert::Infallible, future::ready};
 
@@ -13,8 +14,8 @@ use crate::support::{
     note::status_of,
 };
 
-/// The answer to a QUERY is another representation for each query; the tag of the source is not its
-/// tag.
+/// The answer to a QUERY is another representation for each query; the tag of the
+/// source is not its tag.
 #[test]
 fn query_gets_no_tag_of_the_source() {
     let layer = PreconditionLayer::new(|_| ready(exists("\"v1\"")));
@@ -35,8 +36,8 @@ fn query_is_not_a_write() {
 
 #[test]
 fn query_is_a_read_and_its_results_are_told_apart() {
-    // RFC 10008: the content of the request decides what is asked for, so nothing is known by the
-    // URI alone.
+    // RFC 10008: the content of the request decides what is asked for, so nothing is
+    // known by the URI alone.
     let (layer, _) = layer();
     let ask = |content: &'static str, lines: Lines<'_>| {
         send(

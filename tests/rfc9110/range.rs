@@ -1,5 +1,5 @@
-//! `Range` (RFC 9110, 14): parts that the inner service serves, and those that the layer cuts
-//! (`ranges`).
+//! `Range` (RFC 9110, 14): parts that the inner service serves, and those that the
+//! layer cuts (`ranges`).
 
 use axum::body::Body;
 use http::{HeaderMap, Response};
@@ -28,7 +28,8 @@ fn range_is_not_served_for_a_stale_validator_of_the_layer() {
         let (layer, _) = layer();
         assert_eq!(ask(&layer, get(&[]), ranges("one")).gist().3, Some(&*date(10)));
         let again = ask(&layer, get(&[(name, &validator), ("range", "bytes=1-")]), ranges("two"));
-        // A date that was generated says nothing of what is there now: the whole is right.
+        // A date that was generated says nothing of what is there now: the whole is
+        // right.
         assert_eq!(again.status(), if name == IM { 412 } else { 200 }, "{name}: {validator}");
         assert_eq!(again.content, if name == IM { &b""[..] } else { b"two" }, "{name}");
     }
@@ -100,8 +101,8 @@ fn range_is_evaluated_after_the_preconditions() {
 
 #[test]
 fn range_is_not_forwarded_where_the_preconditions_are_not() {
-    // The client holds all of it, and asks for more with the tag it has: 304 (RFC 9110, 13.2.2 and
-    // 14.2).
+    // The client holds all of it, and asks for more with the tag it has: 304 (RFC 9110,
+    // 13.2.2 and 14.2).
     for learns in [false, true] {
         let site = Site::new(|layer| {
             layer.inner_tags(if learns { InnerTags::Learn } else { InnerTags::Keep })
@@ -146,8 +147,8 @@ fn range_has_the_tag_of_the_whole() {
         (304, Some(ours()), false),
         "the whole is asked for, to be evaluated"
     );
-    // The inner service is asked for a part of what it gave last, in its own terms, and the part
-    // is checked.
+    // The inner service is asked for a part of what it gave last, in its own terms, and
+    // the part is checked.
     for (line, own, status) in [
         (("if-range", &*ours()), OWN, 206),
         (("if-range", &*ours()), "\"other\"", 503),
@@ -291,15 +292,15 @@ fn range_beside_a_matching_if_none_match_is_304_where_the_handler_cuts() {
 
 #[test]
 fn range_requests_teach_the_tag_of_content_that_is_only_asked_for_in_parts() {
-    for cuts in [&[0..12][..], &[0..5, 5..12], &[0..1, 1..2, 2..12]] {
+    for cuts in [&[(0, 12)][..], &[(0, 5), (5, 12)], &[(0, 1), (1, 2), (2, 12)]] {
         let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
         let whole = content(&[data(12)]);
-        for cut in cuts {
+        for &(start, end) in cuts {
             let mut origin = site.origin.borrow_mut();
-            let part = whole[cut.start..cut.end].to_vec();
+            let part = whole[start..end].to_vec();
             (origin.status, origin.size) = (206, Some(part.len() as u64));
             origin.steps = vec![Step::Data(part.into())];
-            let range = format!("bytes {}-{}/12", cut.start, cut.end - 1);
+            let range = format!("bytes {start}-{}/12", end - 1);
             origin.lines =
                 vec![("etag".to_owned(), OWN.to_owned()), ("content-range".to_owned(), range)];
             drop(origin);

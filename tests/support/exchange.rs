@@ -59,7 +59,8 @@ pub(crate) fn state(body: &impl Body) -> State {
     (body.is_end_stream(), body.size_hint().lower(), body.size_hint().upper())
 }
 
-/// Reads a body to its end. Returns what came, and its state before each event and before the end.
+/// Reads a body to its end. Returns what came, and its state before each event and
+/// before the end.
 pub(crate) async fn read<B: Body<Data = Bytes, Error = u32>>(
     mut body: Pin<&mut B>,
 ) -> (Vec<Step>, Vec<State>) {
@@ -83,7 +84,8 @@ pub(crate) async fn receive(body: ResponseBody<Script>) -> (Vec<Step>, Vec<State
     let mut body = pin!(body);
     let read = read(body.as_mut()).await;
     for _ in 0..2 {
-        // A 304 to content of unknown length does not say that there are exactly no bytes.
+        // A 304 to content of unknown length does not say that there are exactly no
+        // bytes.
         let is_unknown = body.outcome() == Outcome::NotModified && state(&*body).2.is_none();
         assert!(state(&*body) == ENDED || is_unknown && state(&*body) == (true, 0, None));
         assert!(poll_fn(|cx| body.as_mut().poll_frame(cx)).await.is_none(), "it ends again");

@@ -1,4 +1,5 @@
-//! A future that is polled only when it was woken, as any executor does; outside of Tokio.
+//! A future that is polled only when it was woken, as any executor does; outside of
+//! Tokio.
 
 use std::{
     future::Future,

@@ -1,4 +1,5 @@
-//! `ServeDir` behind a layer: a server of one file whose versions and dates are set by hand.
+//! `ServeDir` behind a layer: a server of one file whose versions and dates are set by
+//! hand.
 
 use std::{
     fs,

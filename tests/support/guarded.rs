@@ -16,13 +16,15 @@ use tower_conditional::{RequestBody, WriteGuard};
 /// A service that takes what a guard passes inward.
 pub(crate) type Unwrapped<S> = MapRequest<S, fn(Request<RequestBody<Body>>) -> Request<Body>>;
 
+type Guarding<S> = fn(S) -> WriteGuard<Unwrapped<S>>;
+
 /// Guards a service.
 pub(crate) fn guarded<S>(inner: S) -> WriteGuard<Unwrapped<S>> {
     WriteGuard::new(MapRequest::new(inner, |request| request.map(Body::new)))
 }
 
 /// Guards as a layer, which the library deliberately is not.
-pub(crate) fn guarding<S>() -> LayerFn<fn(S) -> WriteGuard<Unwrapped<S>>> {
+pub(crate) fn guarding<S>() -> LayerFn<Guarding<S>> {
     layer_fn(guarded)
 }
 

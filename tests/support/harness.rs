@@ -130,7 +130,8 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
 
-/// Sends a request through the layer to a service that answers whatever it gets with `reply`.
+/// Sends a request through the layer to a service that answers whatever it gets with
+/// `reply`.
 pub(crate) fn send<D: Digest>(
     layer: &ConditionalLayer<D>,
     request: Request<Body>,

@@ -35,7 +35,8 @@ impl Note {
     pub(crate) async fn serve(self, request: Request<Body>) -> Result<Response<Body>, Infallible> {
         self.log.lock().unwrap().push((request.method().clone(), request.headers().clone()));
         let (parts, body) = request.into_parts();
-        // A write in between would be overwritten, or would have the permit that is needed next.
+        // A write in between would be overwritten, or would have the permit that is
+        // needed next.
         tokio::task::yield_now().await;
         if parts.method == Method::GET {
             return Ok(match self.content() {
@@ -144,8 +145,8 @@ pub(crate) async fn in_time<T>(
     tokio::time::timeout(Duration::from_secs(20), future).await
 }
 
-/// Reads, which tells the client a generated date, has another client write (`between`), and
-/// returns that date and the status of a write that is guarded by it.
+/// Reads, which tells the client a generated date, has another client write
+/// (`between`), and returns that date and the status of a write that is guarded by it.
 pub(crate) async fn lose<S, B>(
     service: S,
     clock: &harness::Clock,

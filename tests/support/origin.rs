@@ -1,5 +1,5 @@
-//! An inner service whose answer can be changed, behind a layer: what it was asked, and what came
-//! out.
+//! An inner service whose answer can be changed, behind a layer: what it was asked, and
+//! what came out.
 
 use std::{
     cell::RefCell,

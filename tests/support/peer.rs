@@ -26,8 +26,8 @@ pub(crate) fn get_of(path: &str, fields: &[(&str, &str)]) -> Request<Body> {
     request("GET", path, fields).body(Body::empty()).unwrap()
 }
 
-/// Sends a request over a connection of its own, and returns when the head of the response is
-/// there.
+/// Sends a request over a connection of its own, and returns when the head of the
+/// response is there.
 pub(crate) async fn send(
     version: Version,
     address: SocketAddr,

@@ -24,8 +24,8 @@ pub(crate) async fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Serves all connections; `buffer` is how many bytes Hyper may hold back for each, if not its own
-/// choice.
+/// Serves all connections; `buffer` is how many bytes Hyper may hold back for each, if
+/// not its own choice.
 pub(crate) fn serve<S, B>(
     listener: TcpListener,
     version: Version,

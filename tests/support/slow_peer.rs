@@ -1,5 +1,5 @@
-//! Servers and clients with small buffers, so that little is under way when a client leaves; and
-//! what was asked of an inner body.
+//! Servers and clients with small buffers, so that little is under way when a client
+//! leaves; and what was asked of an inner body.
 
 use std::{
     convert::Infallible,
@@ -32,8 +32,8 @@ pub(crate) type Fields<'a> = &'a [(&'a str, &'a str)];
 /// Any inner service, its bodies watched.
 pub(crate) type Inner<R = Incoming> = BoxCloneService<Request<R>, Response<Watched>, Infallible>;
 
-/// What may be under way between an inner body and a client that does not read: the buffers of
-/// Hyper, of both sockets, and the windows of HTTP/2.
+/// What may be under way between an inner body and a client that does not read: the
+/// buffers of Hyper, of both sockets, and the windows of HTTP/2.
 pub(crate) const UNDER_WAY: usize = 256 << 10;
 
 pub(crate) const BUFFER: u32 = 64 << 10;

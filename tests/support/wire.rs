@@ -56,7 +56,8 @@ where
 /// Feeds a body with frames; it is closed when the body is dropped.
 pub(crate) type Feed = mpsc::UnboundedSender<Result<Frame<Bytes>, io::Error>>;
 
-/// A body of unknown size that yields `first`, unless it is empty, and then waits to be fed.
+/// A body of unknown size that yields `first`, unless it is empty, and then waits to be
+/// fed.
 pub(crate) fn fed(first: &'static str) -> (Feed, Body) {
     let (feed, frames) = mpsc::unbounded_channel();
     if !first.is_empty() {
@@ -171,7 +172,8 @@ impl Wire {
         })
     }
 
-    /// Reads one response, whose framing follows from its head and the method (RFC 9112, 6.3).
+    /// Reads one response, whose framing follows from its head and the method (RFC
+    /// 9112, 6.3).
     pub(crate) async fn reply(&mut self, method: &str) -> Reply {
         let (status, headers) = self.head().await;
         let (mut content, mut trailers) = (Vec::new(), HeaderMap::new());
@@ -322,8 +324,8 @@ impl Http2 {
     }
 }
 
-/// Returns the type of each HEADERS or DATA frame of a stream, and whether it ends the stream (RFC
-/// 9113, 4.1).
+/// Returns the type of each HEADERS or DATA frame of a stream, and whether it ends the
+/// stream (RFC 9113, 4.1).
 pub(crate) fn frames(seen: &[u8], stream: u32) -> Vec<(u8, bool)> {
     let (mut rest, mut frames) = (seen, Vec::new());
     while let [a, b, c, kind, flags, d, e, f, g, ..] = rest {

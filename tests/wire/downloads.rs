@@ -104,7 +104,8 @@ async fn downloads_of_a_file_that_was_replaced_get_the_whole_at_the_second_try()
                 assert_eq!((answer.status, answer.content.len()), (206, 20_000), "{kind:?} {held}");
 
                 site.put(change, at);
-                // What the file server knows, it is asked for, and answers with another version.
+                // What the file server knows, it is asked for, and answers with another
+                // version.
                 if kind == Kind::Tags || held == date(7) {
                     let answer = site.get(version, &rest).await;
                     assert_eq!((answer.status, answer.is_whole), (503, true), "{kind:?} {held}");

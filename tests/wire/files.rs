@@ -1,4 +1,5 @@
-//! Files by `ServeDir`: never stale, read once, and no further than the client has come.
+//! Files by `ServeDir`: never stale, read once, and no further than the client has
+//! come.
 
 use std::sync::atomic::Ordering;
 
@@ -275,8 +276,8 @@ async fn files_are_not_known_by_a_date_where_the_file_servers_tag_says_otherwise
                     "{version:?} {learns} {now}"
                 );
             }
-            // Behind other content the file's date proves nothing. One that is generated does,
-            // before the tag is known and afterwards.
+            // Behind other content the file's date proves nothing. One that is
+            // generated does, before the tag is known and afterwards.
             site.put(3, 60_000);
             site.is_at(86_400);
             site.get(version, &[]).await;

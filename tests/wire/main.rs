@@ -1,5 +1,5 @@
-//! What clients see on the wire: real connections over loopback, HTTP/1.1 read byte by byte, HTTP/2
-//! frame by frame.
+//! What clients see on the wire: real connections over loopback, HTTP/1.1 read byte by
+//! byte, HTTP/2 frame by frame.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 mod downloads;

@@ -146,8 +146,8 @@ fn proxy_to(
     })
 }
 
-/// GETs `/` from Axum, whose handler answers as a reverse proxy does that hands on what Hyper's
-/// client got.
+/// GETs `/` from Axum, whose handler answers as a reverse proxy does that hands on what
+/// Hyper's client got.
 fn first_line(adjust: impl FnOnce(Router) -> Router, fields: &'static str) -> String {
     let handler = || async {
         Response::builder().header("transfer-encoding", "chunked").body(unsized_body()).unwrap()

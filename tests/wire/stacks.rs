@@ -157,7 +157,8 @@ type Noted = (u16, Option<Outcome>);
 /// An application in a stack of layers.
 struct Stack {
     timeout: Duration,
-    /// How many requests may be under way, counted outside and inside the `ConditionalLayer`.
+    /// How many requests may be under way, counted outside and inside the
+    /// `ConditionalLayer`.
     outside: usize,
     inside: usize,
     noted: Arc<Mutex<Vec<Noted>>>,

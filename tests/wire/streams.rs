@@ -166,8 +166,8 @@ async fn streams_that_fail_cut_the_connection_behind_the_bytes_before() {
                 let (release, released) = oneshot::channel::<()>();
                 releases.send(release).unwrap();
                 let error = async move {
-                    // Hyper throws away what it has not sent yet, but sends it whenever the body is
-                    // not ready.
+                    // Hyper throws away what it has not sent yet, but sends it whenever
+                    // the body is not ready.
                     tokio::task::yield_now().await;
                     if waits {
                         let _ = released.await;

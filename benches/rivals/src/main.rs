@@ -1,7 +1,9 @@
-//! What layers that make tags add to a request, in process: `cargo run --release` prints the tables.
+//! What layers that make tags add to a request, in process: `cargo run --release`
+//! prints the tables.
 //!
-//! Each is compared with the bare service that it stands around: they differ in the version of `http`, and in whether they
-//! want Tokio or Axum's body. Runs of all alternate in one process, and medians are shown.
+//! Each is compared with the bare service that it stands around: they differ in the
+//! version of `http`, and in whether they want Tokio or Axum's body. Runs of all
+//! alternate in one process, and medians are shown.
 
 #[path = "../../support/mod.rs"]
 #[allow(dead_code)]
@@ -109,7 +111,8 @@ fn cases(
     cases
 }
 
-/// Makes a case of a service; where it shall revalidate, with the tag that it gives, if it gives one.
+/// Makes a case of a service; where it shall revalidate, with the tag that it gives, if
+/// it gives one.
 fn compared<B: Body, E: Debug, F: Future<Output = Result<Response<B>, E>>>(
     name: &str,
     mut call: impl FnMut(Request<()>) -> F + 'static,

@@ -5,7 +5,12 @@ use http::{header::AsHeaderName, HeaderMap, HeaderValue};
 /// Returns the only line of a field; `None` if there is none, or more than one.
 pub(crate) fn single_line(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&HeaderValue> {
     let mut lines = headers.get_all(name).iter();
-    lines.next().filter(|_| lines.next().is_none())
+    let only = lines.next()?;
+    if lines.next().is_none() {
+        Some(only)
+    } else {
+        None
+    }
 }
 
 /// Returns the members of a list field, over all its lines (RFC 9110, 5.6.1), for

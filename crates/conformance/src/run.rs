@@ -98,7 +98,8 @@ impl Session<'_> {
         let mut encoded = None;
         for encoding in self.encodings.clone() {
             let step = Step::get(anything).with(ACCEPT_ENCODING, encoding.clone());
-            // What has the same coding without being asked for it is stored so, and not negotiated.
+            // What has the same coding without being asked for it is stored so, and not
+            // negotiated.
             let is_negotiated = |answer: &Answer| {
                 let coding = |answer: &Answer| answer.headers().get(CONTENT_ENCODING).cloned();
                 is_encoded(answer) && coding(answer) != coding(&plain)

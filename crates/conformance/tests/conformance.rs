@@ -265,8 +265,8 @@ async fn our_layer_and_compression_have_two_right_orders() {
     assert_eq!(names_of_failures(&check(outside, "/feed").await), [""; 0]);
     let inside = application(layer().behind_compression(true)).layer(CompressionLayer::new());
     let report = check(inside, "/feed").await;
-    // Inside a router, where a coding is accepted: a body of unknown size would be encoded, and
-    // Axum adds a Content-Length of 0 to any other that is empty.
+    // Inside a router, where a coding is accepted: a body of unknown size would be
+    // encoded, and Axum adds a Content-Length of 0 to any other that is empty.
     assert_eq!(names_of_failures(&report), ["encoding/304-length"], "{report}");
     let wrong = application(layer()).layer(CompressionLayer::new());
     let report = check(wrong, "/feed").await;

@@ -2,8 +2,8 @@
 //! changed.
 //!
 //! Run with `cargo run -p interop --example poll`, which serves a document itself and
-//! polls it ten times, or with `cargo run -p interop --example poll -- http://127.0.0.1:3000/flags 60`, which polls
-//! another server for a minute.
+//! polls it ten times, or with `cargo run -p interop --example poll --
+//! http://127.0.0.1:3000/flags 60`, which polls another server for a minute.
 
 #![allow(clippy::exhaustive_structs, clippy::print_stdout)]
 
@@ -111,7 +111,8 @@ impl Document {
         let date = response.headers().get(LAST_MODIFIED).cloned();
         match (status, &mut self.held) {
             (StatusCode::NOT_MODIFIED, Some(held)) => {
-                // A 304 may bring a date that there was none of yet when the content came.
+                // A 304 may bring a date that there was none of yet when the content
+                // came.
                 held.tag = tag.or(held.tag.take());
                 held.date = date.or(held.date.take());
                 self.totals.not_modified += 1;

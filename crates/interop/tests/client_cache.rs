@@ -45,7 +45,8 @@ async fn a_stock_cache_revalidates_and_gets_304s() {
         r#"{"dark-mode":false,"new-checkout":false}"#,
     ];
 
-    // The user of the cache gets a 200 and the content each time, wherever they came from.
+    // The user of the cache gets a 200 and the content each time, wherever they came
+    // from.
     for _ in 0..4 {
         assert_eq!(read(&client, &url).await, flags[0]);
     }
@@ -76,8 +77,8 @@ async fn an_old_date_keeps_a_stock_cache_from_asking_only_where_freshness_is_lef
         (FreshnessPolicy::OmitLastModified, &["200", "304", "304"]),
         (FreshnessPolicy::Leave, &["200"]),
     ] {
-        // The content was first seen long ago, and the cache thinks that it will stay for a
-        // while.
+        // The content was first seen long ago, and the cache thinks that it will stay
+        // for a while.
         let seconds = AtomicU64::new(1_700_000_000);
         let now =
             move || UNIX_EPOCH + Duration::from_secs(seconds.fetch_add(10, Ordering::Relaxed));

@@ -158,7 +158,8 @@ impl Notes {
     /// Saves a note, if the preconditions hold.
     fn write(&self, id: i64, asked: &Preconditions, text: String) -> Result<Note> {
         self.with(|connection| {
-            // It has the right to write from its start on, so that what it reads stays true.
+            // It has the right to write from its start on, so that what it reads stays
+            // true.
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let current = find(&transaction, id)?;
@@ -170,8 +171,8 @@ impl Notes {
                 let sql = "INSERT INTO note (id, version, text) VALUES (?1, ?2, ?3)";
                 transaction.execute(sql, params![id, note.version, note.text])?
             } else {
-                // In a database whose transactions see less of each other, this is what finds that
-                // the version is another.
+                // In a database whose transactions see less of each other, this is what
+                // finds that the version is another.
                 let sql = "UPDATE note SET version = ?2, text = ?3 WHERE id = ?1 AND version = ?4";
                 transaction.execute(sql, params![id, note.version, note.text, before])?
             };

@@ -1,5 +1,5 @@
-//! The content of a write: read ahead where it has preconditions, and looked at where it
-//! has none.
+//! The content of a write: read ahead where it has preconditions, and looked at where
+//! it has none.
 
 use std::{
     pin::Pin,

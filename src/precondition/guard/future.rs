@@ -246,7 +246,8 @@ where
                     let write = write.as_mut().expect(POLLED_AGAIN);
                     match future.poll(cx) {
                         Poll::Ready(answer) => write.after(*call, answer, config),
-                        // The write is done, and its client need not wait long for the tag.
+                        // The write is done, and its client need not wait long for the
+                        // tag.
                         Poll::Pending if matches!(call, Call::NewTag) => {
                             ready!(write.poll_patience(cx, config));
                             Ok(write.respond(None, config))
@@ -258,8 +259,9 @@ where
                     let write = write.as_mut().expect(POLLED_AGAIN);
                     match future.poll(cx) {
                         Poll::Ready(answer) => {
-                            // Nothing is held any more. What still comes of a write without
-                            // preconditions passes, as in a stream that goes both ways.
+                            // Nothing is held any more. What still comes of a write
+                            // without preconditions passes, as in a stream that goes
+                            // both ways.
                             gate.0.settle(write.preconditions.is_empty());
                             match refusal.take() {
                                 Some(refusal) => Ok(Next::Step(Step::Refuse(Some(refusal)))),
@@ -274,11 +276,13 @@ where
                                 Ok(refused) => {
                                     *is_settled = true;
                                     if refused.is_some() {
-                                        // Deliberately waits for the handler all the same, which
-                                        // may have to clean up. Others need not.
+                                        // Deliberately waits for the handler all the
+                                        // same, which may have to clean up. Others need
+                                        // not.
                                         write.lock.release();
                                     }
-                                    // The handler is polled again by this, if it waits for its end.
+                                    // The handler is polled again by this, if it waits
+                                    // for its end.
                                     gate.0.settle(refused.is_none());
                                     *refusal = refused;
                                     return Poll::Pending;
@@ -301,7 +305,8 @@ where
                     is_settled: false,
                     refusal: None,
                 }),
-                // Others may have the lock at once, though this future is not dropped yet.
+                // Others may have the lock at once, though this future is not dropped
+                // yet.
                 Ok(Next::Respond(response)) => {
                     *write = None;
                     return Poll::Ready(Ok(response));
@@ -648,7 +653,8 @@ where
         self.inner.call(Request::from_parts(parts, body))
     }
 
-    /// Makes the response to the write that was kept, with its new tag if that is known.
+    /// Makes the response to the write that was kept, with its new tag if that is
+    /// known.
     fn respond(
         &mut self,
         tag: Option<EntityTag>,

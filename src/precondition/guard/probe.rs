@@ -74,8 +74,8 @@ impl ProbedState {
     pub(super) fn of(head: &response::Parts, now: HttpDate) -> Option<Self> {
         match head.status {
             StatusCode::NOT_FOUND | StatusCode::GONE => Some(Self::missing()),
-            // What cannot be read has no representation. So `If-None-Match: *` lets a PUT
-            // through to a URI that has no GET, and If-Match does not.
+            // What cannot be read has no representation. So `If-None-Match: *` lets a
+            // PUT through to a URI that has no GET, and If-Match does not.
             StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Some(Self::missing()),
             status if status.is_client_error() || status.is_server_error() => None,
             status if status.is_success() => Some(Self::of_content(head, now)),
@@ -96,8 +96,8 @@ impl ProbedState {
             single_line(&head.headers, LAST_MODIFIED).and_then(|value| HttpDate::parse(value, now));
         let known = head.extensions.get::<KnownValidators>();
         let evidence = known.and_then(|known| known.date);
-        // A layer in between may have set another tag or date. A date that is not sent yet
-        // counts all the same.
+        // A layer in between may have set another tag or date. A date that is not sent
+        // yet counts all the same.
         let is_another = |sent: &HttpDate| {
             evidence.is_none_or(|known| known.date().is_some_and(|known| known != *sent))
         };

@@ -159,6 +159,5 @@ fn all_orders_of_three_writers_are_right() {
             }
         }
     }
-    println!("{played} orders");
     assert!(played > 4_000, "{played} orders");
 }

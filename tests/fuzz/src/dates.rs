@@ -24,7 +24,8 @@ pub fn holds(input: &[u8]) {
     };
     is_written_and_read(date);
 
-    // Only a year of two digits depends on the present: it is at most 50 years ahead, and less than 50 ago.
+    // Only a year of two digits depends on the present: it is at most 50 years ahead,
+    // and less than 50 ago.
     let (early, late) = (
         HttpDate::from_unix_seconds(END_OF_2019).unwrap(),
         HttpDate::from_unix_seconds(0).unwrap(),
@@ -62,7 +63,8 @@ fn is_written_and_read(date: HttpDate) {
     }
 }
 
-/// What the other parser accepts and ours does not is no date: it takes the 31st of any month.
+/// What the other parser accepts and ours does not is no date: it takes the 31st of any
+/// month.
 fn another_accepts_only_impossible_days(text: &[u8]) {
     if let Some(other) = another(text) {
         let written = httpdate::fmt_http_date(other);
@@ -72,7 +74,8 @@ fn another_accepts_only_impossible_days(text: &[u8]) {
     }
 }
 
-/// Asks the other parser, of what a field may hold: it takes any white space off the ends, and a field has but two kinds.
+/// Asks the other parser, of what a field may hold: it takes any white space off the
+/// ends, and a field has but two kinds.
 fn another(text: &[u8]) -> Option<SystemTime> {
     if !text.iter().all(|octet| matches!(octet, b'\t' | b' '..=b'~')) {
         return None;

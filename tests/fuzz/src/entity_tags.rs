@@ -116,7 +116,8 @@ fn members(line: &[u8]) -> Vec<Option<Member>> {
     members
 }
 
-/// Returns tags that a careless reader might find: whatever stands between two quotes or commas.
+/// Returns tags that a careless reader might find: whatever stands between two quotes
+/// or commas.
 fn near(line: &[u8]) -> Vec<Member> {
     let pieces =
         line.split(|octet| b"\",".contains(octet)).map(trim).filter(|piece| !piece.is_empty());

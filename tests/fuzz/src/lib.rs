@@ -1,6 +1,8 @@
-//! What is claimed of the crate, as functions of arbitrary octets that panic where a claim does not hold.
+//! What is claimed of the crate, as functions of arbitrary octets that panic where a
+//! claim does not hold.
 //!
-//! The fuzz targets call them, and so does `tests/proofs/fuzz_corpus.rs`, with the seeds and a few thousand random inputs.
+//! The fuzz targets call them, and so does `tests/proofs/fuzz_corpus.rs`, with the
+//! seeds and a few thousand random inputs.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 pub mod dates;

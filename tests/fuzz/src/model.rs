@@ -1,5 +1,6 @@
-//! A server whose truth is known: resources in two languages, contents that have a number, and an inner service that serves
-//! them in every way that is not a lie about which content it is.
+//! A server whose truth is known: resources in two languages, contents that have a
+//! number, and an inner service that serves them in every way that is not a lie about
+//! which content it is.
 
 use std::{
     cell::{Cell, RefCell},
@@ -67,7 +68,8 @@ fn place_of(path: &str, headers: &HeaderMap) -> Place {
     usize::from(path == "/b") * 2 + usize::from(headers.contains_key(ACCEPT_LANGUAGE))
 }
 
-/// Returns the content that a number stands for. Some are equal: there is one empty content.
+/// Returns the content that a number stands for. Some are equal: there is one empty
+/// content.
 pub(crate) fn content_of(number: u8) -> Bytes {
     let len = match number {
         200.. => 70_000,
@@ -77,7 +79,8 @@ pub(crate) fn content_of(number: u8) -> Bytes {
     octets.collect()
 }
 
-/// Returns the date that a content has wherever it turns up: each its own, and in no order.
+/// Returns the date that a content has wherever it turns up: each its own, and in no
+/// order.
 pub(crate) fn date_of(number: u8) -> HttpDate {
     HttpDate::from_unix_seconds(NOON - 100_000 + i64::from(number) * 37 % 256 * 60).unwrap()
 }

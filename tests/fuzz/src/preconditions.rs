@@ -1,4 +1,5 @@
-//! The evaluation of preconditions: the naive rules agree, for any fields that they can read.
+//! The evaluation of preconditions: the naive rules agree, for any fields that they can
+//! read.
 
 use http::{
     header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},
@@ -59,7 +60,8 @@ fn append(headers: &mut HeaderMap, name: &HeaderName, lines: impl Iterator<Item 
     }
 }
 
-/// Makes the lines of a field: one that the oracle comes with, or any of members that it can read.
+/// Makes the lines of a field: one that the oracle comes with, or any of members that
+/// it can read.
 fn tags(input: &mut Input<'_>, other: usize) -> Option<Vec<String>> {
     let choice = input.below(TAG_FIELDS.len() * 2 + other);
     if let Some(lines) = TAG_FIELDS.get(choice) {

@@ -1,6 +1,7 @@
 //! Parts of content: what is sent is what a naive reader of `Range` would cut out.
 //!
-//! The input is how the content is cut into frames, its length, and the value of `Range`.
+//! The input is how the content is cut into frames, its length, and the value of
+//! `Range`.
 
 use std::{convert::Infallible, future::ready, rc::Rc};
 
@@ -90,7 +91,8 @@ fn naive(value: &[u8]) -> Option<Asked> {
     let number = |digits: &str| match digits {
         "" => Some(None),
         _ if !digits.bytes().all(|octet| octet.is_ascii_digit()) => None,
-        // Deliberately alike: numbers beyond 64 bits are all beyond the end, and not told apart.
+        // Deliberately alike: numbers beyond 64 bits are all beyond the end, and not
+        // told apart.
         _ => Some(Some(digits.parse().unwrap_or(u128::MAX).min(u64::MAX.into()))),
     };
     let (first, last) = (number(first)?, number(last)?);

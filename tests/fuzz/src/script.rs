@@ -12,8 +12,8 @@ use http_body::{Body, Frame};
 use super::executor::Task;
 pub(crate) use super::scripted_body::{content, frames, logged, Log, Script, Step};
 
-/// Reads at most `most` frames of a body. Returns them, and whether it was read to its end, and
-/// behind it.
+/// Reads at most `most` frames of a body. Returns them, and whether it was read to its
+/// end, and behind it.
 pub(crate) fn read<B: Body<Data = Bytes, Error = u32>>(
     body: B,
     most: usize,
@@ -43,8 +43,8 @@ pub(crate) fn read<B: Body<Data = Bytes, Error = u32>>(
     (events, false)
 }
 
-/// Runs a future; drops it after so many polls, and returns `None` then. Panics if it waits for
-/// nothing.
+/// Runs a future; drops it after so many polls, and returns `None` then. Panics if it
+/// waits for nothing.
 pub(crate) fn run<F: Future>(future: F, polls: usize, outside: &Log) -> Option<F::Output> {
     let mut task = Task::new(future);
     for polled in 0..polls {

@@ -1,8 +1,10 @@
-//! The whole: a layer with arbitrary settings before a server whose truth is known, and a client that remembers what it got.
+//! The whole: a layer with arbitrary settings before a server whose truth is known, and
+//! a client that remembers what it got.
 //!
-//! Whatever it asks, and however bodies are polled and dropped: nothing panics or hangs, content comes out as it went in, a
-//! tag stands for its content, no 304 is sent for content that the client does not hold, and no write runs on a state that
-//! the client did not name.
+//! Whatever it asks, and however bodies are polled and dropped: nothing panics or
+//! hangs, content comes out as it went in, a tag stands for its content, no 304 is sent
+//! for content that the client does not hold, and no write runs on a state that the
+//! client did not name.
 
 use std::{collections::HashMap, rc::Rc, sync::atomic::Ordering::Relaxed, time::Duration};
 
@@ -411,8 +413,8 @@ impl Claim<'_> {
         }
     }
 
-    /// No content begins where the range does, and a client that names what it holds has as
-    /// much.
+    /// No content begins where the range does, and a client that names what it holds
+    /// has as much.
     fn nothing_is_there(&self, events: &[Step]) {
         assert!(self.client.settings.ranges || self.client.world.plan.borrow().cuts);
         assert!(self.sent.request.headers().contains_key(RANGE) && events.is_empty());

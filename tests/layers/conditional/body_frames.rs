@@ -114,7 +114,8 @@ fn body_frames_come_out_as_they_went_in() {
         prop_assert!(waited <= patience + 2, "waited {} of {} ms", waited, patience);
         prop_assert_eq!(log.drops.get(), 1);
 
-        // A tag is made only of what is whole, and always where nothing stands against it.
+        // A tag is made only of what is whole, and always where nothing stands against
+        // it.
         let content = content(&case.steps);
         prop_assert_eq!(tag, (outcome == Tagged).then(|| EntityTag::of(&content)), "{:?}", outcome);
         let len = content.len() as u64;
@@ -345,9 +346,9 @@ async fn body_frames_end_where_the_body_says_in_every_state() {
     assert_eq!(state(&ResponseBody::<Script>::default()), ENDED);
 }
 
-/// Hyper takes a body that is at its end from the start for a complete, empty one, and says so to
-/// the client. A body that promised more and ends must look as broken as it is, until the client
-/// has polled its end.
+/// Hyper takes a body that is at its end from the start for a complete, empty one, and
+/// says so to the client. A body that promised more and ends must look as broken as it
+/// is, until the client has polled its end.
 #[tokio::test]
 async fn body_frames_that_fail_to_come_do_not_pass_for_empty_content() {
     let sent = serve_script(&ConditionalLayer::new(), script([]).exact(5)).await;

@@ -1,4 +1,5 @@
-//! The setting `inner_tags`: what is learned of content that is not read ahead, and what it takes.
+//! The setting `inner_tags`: what is learned of content that is not read ahead, and
+//! what it takes.
 
 use std::task::{Context, Waker};
 

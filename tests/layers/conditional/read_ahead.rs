@@ -1,5 +1,5 @@
-//! Which bodies are read ahead, how long they are waited for, and what becomes of those that are
-//! given up.
+//! Which bodies are read ahead, how long they are waited for, and what becomes of those
+//! that are given up.
 
 use std::{
     future::poll_fn,
@@ -41,8 +41,8 @@ async fn read_ahead_has_the_outcome_and_the_wait_of_the_table() {
     let millis = Duration::from_millis;
     let empties = |count| repeat_n(data(0), count);
     let late = LeftAlone(NotReady);
-    // The deadline counts from the first time that the content was not ready, whatever it brings
-    // after that.
+    // The deadline counts from the first time that the content was not ready, whatever
+    // it brings after that.
     let slow = || script([data(1), Sleep(300), data(1), Sleep(199), data(1), Sleep(300)]);
     for (name, layer, lengths, script, expected, wait) in [
         // Ready at once.
@@ -294,8 +294,8 @@ async fn read_ahead_that_is_given_up_streams_on() {
     let log = Rc::clone(&script.log);
     let mut body = serve_script(&ConditionalLayer::new(), script).await.into_body();
     assert_eq!(start.elapsed().as_millis() / 10, 50);
-    // What was read comes at once; then the client's task, which is another one, is woken when the
-    // inner body is ready.
+    // What was read comes at once; then the client's task, which is another one, is
+    // woken when the inner body is ready.
     let mut next = Task::new(poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)));
     let Poll::Ready(Some(Ok(frame))) = next.poll() else { panic!("it was read") };
     assert_eq!(frame.into_data().unwrap().len(), 1);

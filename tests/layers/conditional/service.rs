@@ -1,4 +1,5 @@
-//! The services and bodies that the layer works with, and the layers that it works beside.
+//! The services and bodies that the layer works with, and the layers that it works
+//! beside.
 
 use std::{
     cell::Cell,
@@ -159,7 +160,8 @@ async fn service_stops_to_wait_for_content_at_a_timeout_around_it() {
     assert!(stack.oneshot(get()).await.unwrap_err().is::<tower::timeout::error::Elapsed>());
 }
 
-/// A body that must not move once it was polled, with an error that must not leave its thread.
+/// A body that must not move once it was polled, with an error that must not leave its
+/// thread.
 #[derive(Default)]
 pub(crate) struct Pinned {
     polls: Cell<usize>,

@@ -64,7 +64,8 @@ fn trailer_tags_follow_the_content_where_the_head_was_too_early() {
     site.answers(&[], &[data(5)], None);
     let seen = site.ask_over(Version::HTTP_2, "GET", &[]);
     assert_eq!((seen.line("etag"), seen.trailer()), (Some(&*tag_of(&[data(5)])), None));
-    // What it was told behind the content, a client can send when the content is ready in time.
+    // What it was told behind the content, a client can send when the content is ready
+    // in time.
     site.answers(&[], &[Step::Yield, data(2), Step::Yield, Step::Yield, data(3)], None);
     let late = site.ask_over(Version::HTTP_2, "GET", &[]);
     let trailer = late.trailer().unwrap();

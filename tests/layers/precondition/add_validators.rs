@@ -52,12 +52,14 @@ fn add_validators_gives_a_response_what_it_lacks() {
     assert_eq!(handler::send(known(Representation::Missing), "GET", &[]).line("etag"), None);
 }
 
-/// A 304 that the handler gave by a date proves nothing about the tag of the source: a client would
-/// put the new tag on its old content, get 304 for ever, and overwrite what it never saw.
+/// A 304 that the handler gave by a date proves nothing about the tag of the source: a
+/// client would put the new tag on its old content, get 304 for ever, and overwrite
+/// what it never saw.
 #[test]
 fn add_validators_gives_a_304_of_the_handler_no_tag() {
     let layer = PreconditionLayer::new(|_| ready(exists("\"v2\"")));
-    // It knows dates alone, and a file that was rolled back is older than what the client has.
+    // It knows dates alone, and a file that was rolled back is older than what the
+    // client has.
     let inner = service_fn(|request: Request<Body>| {
         let is_older = request.headers().contains_key(IMS);
         ready(Ok::<_, Infallible>(if is_older {

@@ -47,7 +47,8 @@ fn guard_protects_a_service_with_get_and_put_as_it_is() {
         let mut expected = Vec::new();
         expected.extend((!lines.is_empty()).then_some("GET"));
         expected.extend((status == 204).then_some(method));
-        // `*` asks for no tag, so that none is known which the new one could be compared with.
+        // `*` asks for no tag, so that none is known which the new one could be
+        // compared with.
         let is_tagged = method == "PUT" && (before.is_none() || lines.contains(&(IM, &*old)));
         expected.extend((status == 204 && is_tagged).then_some("GET"));
         assert_eq!(asked, expected, "{before:?} {method} {lines:?}");
@@ -76,8 +77,8 @@ fn guard_refuses_a_service_for_one_method() {
     async fn write() -> StatusCode {
         StatusCode::NO_CONTENT
     }
-    // Axum makes the services when it has the state, which `axum::serve` gives it; around a single
-    // handler, at a request.
+    // Axum makes the services when it has the state, which `axum::serve` gives it;
+    // around a single handler, at a request.
     let refused = |build: fn() -> Router| {
         let ask = || drop(run(build().with_state::<()>(()).oneshot(request("PUT", "/", &[]))));
         let panic = std::panic::catch_unwind(ask).unwrap_err();

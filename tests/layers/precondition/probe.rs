@@ -52,8 +52,8 @@ fn probe_has_the_fields_of_the_write_that_select_the_representation() {
     assert_eq!(got.len(), lines.len(), "the write has all of its own fields");
 }
 
-/// A cache inside must not answer the question with what was, and a hop-by-hop field of the write
-/// is none of the GET's.
+/// A cache inside must not answer the question with what was, and a hop-by-hop field of
+/// the write is none of the GET's.
 #[test]
 fn probe_asks_no_cache_and_for_no_upgrade() {
     let asked = Arc::new(Mutex::new(None));
@@ -133,8 +133,8 @@ fn probe_decides() {
     }
 }
 
-/// The question is put as reads are: where a source keeps what it knows to itself, tags are left as
-/// they are.
+/// The question is put as reads are: where a source keeps what it knows to itself, tags
+/// are left as they are.
 #[test]
 fn probe_is_answered_as_reads_are() {
     let note = note("old");

@@ -3,19 +3,20 @@
 use std::{
     future::{ready, Ready},
     sync::{
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
         Arc,
     },
 };
 
-use http::{request, Response, StatusCode};
+use axum::body::Body;
+use http::{request::Parts, Request, Response, StatusCode};
 use tower_conditional::{
     precondition::StateSource, Outcome, PreconditionLayer, Reason, Representation,
 };
 
 use crate::support::{
     handler::{self, exists},
-    harness::{IM, INM, IUS},
+    harness::{reply, request, run, IM, INM, IUS},
 };
 
 #[test]
@@ -103,7 +104,7 @@ fn source_may_be_a_type_with_a_name() {
         type Error = &'static str;
         type Future = Ready<Result<Representation, &'static str>>;
 
-        fn state(&self, parts: &request::Parts) -> Self::Future {
+        fn state(&self, parts: &Parts) -> Self::Future {
             ready(match parts.uri.path() {
                 "/" => Ok(exists(&format!("\"v{}\"", self.0))),
                 _ => Err("not one of mine"),
@@ -116,4 +117,27 @@ fn source_may_be_a_type_with_a_name() {
             .status(),
         304
     );
+}
+
+#[test]
+fn source_that_changed_meanwhile_refuses_the_part() {
+    let is_new = Arc::new(AtomicBool::new(false));
+    let read = Arc::clone(&is_new);
+    let layer = PreconditionLayer::new(move |_| {
+        ready(exists(if read.load(Relaxed) { "\"v2\"" } else { "\"v1\"" }))
+    });
+    let bound = [("range", "bytes=1-"), ("if-range", "\"v1\"")];
+    // Whether or not the layer adds what the source knows.
+    for layer in [layer.clone(), layer.add_validators(false)] {
+        for (changes, expected) in [(false, 206), (true, 503)] {
+            is_new.store(false, Relaxed);
+            let is_new = Arc::clone(&is_new);
+            let answer = move |_: &Request<Body>| {
+                is_new.store(changes, Relaxed);
+                reply(206, &[], "ontent")
+            };
+            let seen = run(handler::ask(&layer, request("GET", "/", &bound), Arc::new(answer)));
+            assert_eq!(seen.status(), expected);
+        }
+    }
 }

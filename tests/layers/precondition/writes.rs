@@ -1,5 +1,5 @@
-//! `WriteGuard`: what is waited for, what is refused, and what a write is answered. The inputs of
-//! issue 18 are tests by their numbers; the first is in `wire`.
+//! `WriteGuard`: what is waited for, what is refused, and what a write is answered. The
+//! inputs of issue 18 are tests by their numbers; the first is in `wire`.
 
 use std::{
     convert::Infallible,
@@ -46,8 +46,8 @@ async fn turns() {
     }
 }
 
-/// A note that is written when a gate says so, where the write asks for that; it notes what comes
-/// of content, piece by piece.
+/// A note that is written when a gate says so, where the write asks for that; it notes
+/// what comes of content, piece by piece.
 #[derive(Clone, Default)]
 struct Slow {
     note: Text,
@@ -103,7 +103,8 @@ impl Slow {
     }
 }
 
-/// 2: a boxed service hides what it is. The question then runs the write, which stores nothing.
+/// 2: a boxed service hides what it is. The question then runs the write, which stores
+/// nothing.
 #[test]
 fn input_2_a_write_that_is_asked_by_mistake_stores_nothing() {
     for line in ["\"no\"", "*"] {
@@ -216,7 +217,8 @@ fn input_5_an_unknown_state_fails_closed_where_a_precondition_is_required() {
     assert_eq!(handler::send(layer(), "PUT", &[]).status(), 428);
 }
 
-/// 6: what stands inside, as `Router::layer`, knows the route; the whole is served by Axum.
+/// 6: what stands inside, as `Router::layer`, knows the route; the whole is served by
+/// Axum.
 #[cfg(feature = "axum")]
 #[tokio::test]
 async fn input_6_metrics_by_route_and_authorization_stand_inside() {
@@ -452,7 +454,8 @@ async fn body_limit_refuses_what_is_longer_once_the_preconditions_hold() {
     }
 }
 
-/// The end of a write without preconditions waits for one that runs; its content does not.
+/// The end of a write without preconditions waits for one that runs; its content does
+/// not.
 #[tokio::test(start_paused = true)]
 async fn plain_writes_stream_while_a_guarded_one_runs_and_end_after_it() {
     let slow = Slow::of("old");
@@ -485,8 +488,8 @@ async fn plain_writes_stream_while_a_guarded_one_runs_and_end_after_it() {
     assert_eq!(text(&slow.note), "ab");
 }
 
-/// Neither a guarded write whose content does not come, nor a plain one that never ends, is waited
-/// for; and a guarded one that only waits is passed.
+/// Neither a guarded write whose content does not come, nor a plain one that never
+/// ends, is waited for; and a guarded one that only waits is passed.
 #[tokio::test(start_paused = true)]
 async fn writes_wait_for_no_content() {
     let slow = Slow::of("old");

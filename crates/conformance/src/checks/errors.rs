@@ -46,7 +46,8 @@ fn steps(
 ) -> Result<Vec<Step>, Why> {
     let (uri, error) =
         baseline.error.as_ref().ok_or("no error was found: name one with `Check::error_at`")?;
-    let own = error.tag().filter(|_| fields.iter().any(|(name, _)| *name == IF_NONE_MATCH));
+    let lists_tags = fields.iter().any(|(name, _)| *name == IF_NONE_MATCH);
+    let own = if lists_tags { error.tag() } else { None };
     let own = own.map(|tag| Step::get(same_status).at(uri).with(IF_NONE_MATCH, tag));
     let steps = fields.map(|(name, text)| {
         Step::get(same_status).at(uri).with(name, HeaderValue::from_static(text))

@@ -40,17 +40,17 @@ pub(crate) fn faults() -> Vec<Fault> {
         ("validator/has-etag", "knows dates alone", |store, asked| dated(store, asked)),
         ("validator/last-modified", "prints dates with a zone", |store, asked| {
             right_but(store, asked, |reply| {
-                edit(reply, LAST_MODIFIED, |date| date.replace("GMT", "+0000"))
+                edit(reply, LAST_MODIFIED, |date| date.replace("GMT", "+0000"));
             })
         }),
         ("validator/last-modified", "prints dates as in 1985", |store, asked| {
             right_but(store, asked, |reply| {
-                edit(reply, LAST_MODIFIED, |_| "Sunday, 06-Nov-94 08:49:37 GMT".into())
+                edit(reply, LAST_MODIFIED, |_| "Sunday, 06-Nov-94 08:49:37 GMT".into());
             })
         }),
         ("validator/not-in-future", "has a file from the future", |store, asked| {
             right_but(store, asked, |reply| {
-                edit(reply, DATE, |_| "Sat, 05 Nov 1994 08:49:37 GMT".into())
+                edit(reply, DATE, |_| "Sat, 05 Nov 1994 08:49:37 GMT".into());
             })
         }),
         ("validator/stable", "takes the time of the request for Last-Modified", |store, asked| {
@@ -129,7 +129,7 @@ pub(crate) fn faults() -> Vec<Fault> {
         }),
         ("304/fields", "keeps the last line of a field", |store, asked| {
             on_304(store, asked, |reply| {
-                drop(reply.headers_mut().insert(CACHE_CONTROL, value("private")))
+                drop(reply.headers_mut().insert(CACHE_CONTROL, value("private")));
             })
         }),
         ("304/fields", "makes a 304 without a tag", |store, asked| {
@@ -137,12 +137,12 @@ pub(crate) fn faults() -> Vec<Fault> {
         }),
         ("304/nothing-lost", "keeps what is on its list", |store, asked| {
             on_304(store, asked, |reply| {
-                drop(reply.headers_mut().remove(ACCESS_CONTROL_ALLOW_ORIGIN))
+                drop(reply.headers_mut().remove(ACCESS_CONTROL_ALLOW_ORIGIN));
             })
         }),
         ("304/metadata", "keeps the type of what it does not send", |store, asked| {
             on_304(store, asked, |reply| {
-                drop(reply.headers_mut().insert(CONTENT_TYPE, value("text/plain")))
+                drop(reply.headers_mut().insert(CONTENT_TYPE, value("text/plain")));
             })
         }),
         ("304/length", "says the length of something else", |store, asked| {
@@ -164,7 +164,7 @@ pub(crate) fn faults() -> Vec<Fault> {
         }),
         ("head/length", "says that HEAD has no content", |store, asked| {
             on_head(store, asked, |reply| {
-                drop(reply.headers_mut().insert(CONTENT_LENGTH, value(0)))
+                drop(reply.headers_mut().insert(CONTENT_LENGTH, value(0)));
             })
         }),
         ("head/etag", "hashes the empty content of HEAD", |store, asked| {

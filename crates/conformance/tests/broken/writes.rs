@@ -91,7 +91,7 @@ pub(crate) fn faults() -> Vec<Fault> {
         ("write/etag", "hashes the answer to a write", |store, asked| {
             on_write(store, asked, |store, asked| {
                 right_but(store, asked, |reply| {
-                    drop(reply.headers_mut().insert(ETAG, value("\"e3b0c442\"")))
+                    drop(reply.headers_mut().insert(ETAG, value("\"e3b0c442\"")));
                 })
             })
         }),

@@ -49,7 +49,7 @@ enum Mtimes {
     /// One for all contents.
     Constant,
     Epoch,
-    Future,
+    Ahead,
     /// The second of the response.
     Response,
     /// Any second around now, whatever the content.
@@ -67,7 +67,7 @@ impl World {
             Mtimes::Late,
             Mtimes::Constant,
             Mtimes::Epoch,
-            Mtimes::Future,
+            Mtimes::Ahead,
             Mtimes::Response,
             Mtimes::Random,
             Mtimes::Mixed,
@@ -206,11 +206,11 @@ impl Model {
         let mut date = match mtime {
             Mtimes::Constant => CLOCK - 500,
             Mtimes::Epoch => 0,
-            Mtimes::Future => self.now + 1 + self.below(4),
+            Mtimes::Ahead => self.now + 1 + self.below(4),
             Mtimes::Late => self.now - self.below(60),
             _ => self.now,
         };
-        if matches!(mtime, Mtimes::Unique | Mtimes::Late | Mtimes::Future) {
+        if matches!(mtime, Mtimes::Unique | Mtimes::Late | Mtimes::Ahead) {
             while !self.unique.insert((name.0, date)) {
                 date = self.now - 1 - self.below(5_000);
             }
@@ -255,7 +255,7 @@ impl Model {
             }
             12 if !self.sent.is_empty() => self.write(),
             11 if self.random.one_in(if self.world.busy { 40 } else { 4 }) => {
-                self.now += 20 + self.below(100)
+                self.now += 20 + self.below(100);
             }
             _ => self.answer(name, accept, self.present(name)),
         }
@@ -290,7 +290,7 @@ impl Model {
             given = None;
         }
         let is_known = !(self.world.untagged
-            && (content.id % 4 == 0 || content.id % 4 == 1 && self.random.one_in(2)));
+            && (content.id.is_multiple_of(4) || content.id % 4 == 1 && self.random.one_in(2)));
         let mut tag = is_known.then_some(content.id << 8);
         let kind = match self.random.below(20) {
             _ if !self.world.answers => ResponseKind::Content,

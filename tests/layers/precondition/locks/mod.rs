@@ -137,8 +137,8 @@ fn locks_are_shared_by_names_that_differ_in_spelling_alone() {
     assert!(lost.is_empty(), "two writers passed: {lost:?}");
 }
 
-/// "One is held until the response has its head": a future that is done and not yet dropped holds
-/// nothing.
+/// "One is held until the response has its head": a future that is done and not yet
+/// dropped holds nothing.
 #[test]
 fn locks_are_given_back_with_the_response_of_a_refused_write() {
     let note = note("old");
@@ -161,7 +161,8 @@ where
     poll_fn(move |cx| future.as_mut().poll(cx).map(|response| response.unwrap().status().as_u16()))
 }
 
-/// "Futures do nothing unless polled": one that was made and not yet polled holds up no other.
+/// "Futures do nothing unless polled": one that was made and not yet polled holds up no
+/// other.
 #[test]
 fn locks_are_not_held_by_a_call_that_is_not_polled() {
     let note = note("old");
@@ -213,8 +214,8 @@ fn locks_are_not_held_by_extensions_that_outlive_their_write() {
     assert_eq!(text(&note), "new");
 }
 
-/// A layer that is applied twice (on a nested router and on the outer one) does not wait for
-/// itself.
+/// A layer that is applied twice (on a nested router and on the outer one) does not
+/// wait for itself.
 #[test]
 fn locks_of_a_layer_within_itself_do_not_wait_for_each_other() {
     let note = note("old");

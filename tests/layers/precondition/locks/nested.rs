@@ -1,5 +1,6 @@
-//! Writes that a handler sends while it answers one, through the same layer and with the extensions
-//! that it got: each is evaluated for itself, and has its share in the lock.
+//! Writes that a handler sends while it answers one, through the same layer and with
+//! the extensions that it got: each is evaluated for itself, and has its share in the
+//! lock.
 
 use std::{
     collections::HashMap,
@@ -67,8 +68,8 @@ fn plain(guard: Guard) -> Guard {
     guard
 }
 
-/// Texts behind a guard, whose PATCH does what `patch` does with the whole and the request, and
-/// answers with a status.
+/// Texts behind a guard, whose PATCH does what `patch` does with the whole and the
+/// request, and answers with a status.
 fn app<F: Future<Output = u16> + Send + 'static>(
     texts: &Texts,
     configure: fn(Guard) -> Guard,
@@ -156,8 +157,8 @@ fn nested_write_is_locked_as_what_it_names(one: &'static str, two: &'static str)
     assert_eq!([both.0.min(both.1), both.0.max(both.1)], [204, 412]);
 }
 
-/// A PATCH that reads the text and writes it anew, as a PUT of the same request with what `guard`
-/// makes of its tag; `apart` of them read before any of them writes.
+/// A PATCH that reads the text and writes it anew, as a PUT of the same request with
+/// what `guard` makes of its tag; `apart` of them read before any of them writes.
 fn rewritten(texts: &Texts, apart: usize, guard: fn(&str) -> String) -> App {
     let barrier = Arc::new(Barrier::new(apart));
     app(texts, plain, move |app, write| {
@@ -335,7 +336,8 @@ fn nested_guards_evaluate_a_write_each_for_itself() {
     }
 }
 
-/// The path that the client sent names the lock, whatever a router and other middleware make of it.
+/// The path that the client sent names the lock, whatever a router and other middleware
+/// make of it.
 #[test]
 fn nested_layers_have_one_lock_for_one_path_of_clients() {
     let version = |mut request: Request<Body>| {

@@ -13,8 +13,8 @@ use crate::support::{
     note::{write, Note},
 };
 
-/// Has 64 writers at once change the same state, round by round; `dropped` says which of them lose
-/// patience, and after how many polls.
+/// Has 64 writers at once change the same state, round by round; `dropped` says which
+/// of them lose patience, and after how many polls.
 fn race<S>(rounds: usize, service: &S, note: &Note, dropped: impl Fn(usize, usize) -> Option<usize>)
 where
     S: Service<Request<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
