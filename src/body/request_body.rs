@@ -150,8 +150,8 @@ impl<B> fmt::Debug for RequestBody<B> {
     }
 }
 
-/// A client's body that yields each frame at once, but for the last: whoever has it
-/// knows that the content is whole, and may store it.
+/// A client's body that yields each frame at once, but for the last: a service that
+/// has it knows that the content is whole, and may store it.
 pub(crate) struct GatedBody<B> {
     /// What was read of the body already.
     read: Content,

@@ -99,7 +99,7 @@ impl Locks {
         if entry.get().is_idle() {
             entry.remove();
         }
-        // Whoever wakes up may look at the locks at once.
+        // A task that wakes up may look at the locks at once.
         drop(entries);
         woken.into_iter().for_each(Waker::wake);
     }
@@ -181,7 +181,7 @@ impl WriteLock {
                         waker.clone_from(cx.waker());
                         false
                     }
-                    // Whoever gave it back has handed it on.
+                    // Its last holder has handed it on.
                     None => true,
                 }
             }

@@ -27,7 +27,7 @@ async fn the_page_shows_what_went_over_the_wire() {
             let first = exchange.conditions().split(", ").next().unwrap_or_default().to_owned();
             assert_eq!((first.as_str(), exchange.status), (condition, status), "{by}");
             let (row, content) = (page.row().await, exchange.content());
-            assert_eq!(content, if status == 200 { 39 } else { 0 }, "{by}: octets of content");
+            assert_eq!(content, if status == 200 { 39 } else { 0 }, "{by}: bytes of content");
             assert_eq!((row.status, row.tag), (status, tag.clone()), "{by}");
             assert_eq!(
                 row.wire,

@@ -39,9 +39,9 @@ pub struct Exchange {
     path: String,
     conditions: Option<Vec<String>>,
     pub status: u64,
-    /// Octets that came: of the head, and altogether.
+    /// Bytes that came: of the head, and altogether.
     head: u64,
-    octets: Option<u64>,
+    bytes: Option<u64>,
 }
 
 /// The newest row of the page's table.
@@ -173,14 +173,14 @@ impl Exchange {
                 self.head = event["headersText"].as_str().unwrap_or_default().len() as u64;
             }
             "Network.loadingFinished" => {
-                self.octets = Some(event["encodedDataLength"].as_f64().unwrap() as u64)
+                self.bytes = Some(event["encodedDataLength"].as_f64().unwrap() as u64)
             }
             _ => {}
         }
     }
 
     fn is_whole(&self) -> bool {
-        self.conditions.is_some() && self.status > 0 && self.octets.is_some()
+        self.conditions.is_some() && self.status > 0 && self.bytes.is_some()
     }
 
     /// The names of the conditional fields that were sent.
@@ -190,9 +190,9 @@ impl Exchange {
         names.join(", ")
     }
 
-    /// The octets of content that came.
+    /// The bytes of content that came.
     pub fn content(&self) -> u64 {
-        self.octets.unwrap_or_default() - self.head
+        self.bytes.unwrap_or_default() - self.head
     }
 }
 

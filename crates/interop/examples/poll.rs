@@ -46,9 +46,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         // What was read last is the best that is known, whatever came of this poll.
         println!("{poll:3}  {outcome:16}  {:?}", document.flags());
     }
-    let Totals { parsed, not_modified, octets, octets_saved } = document.totals();
+    let Totals { parsed, not_modified, bytes, bytes_saved } = document.totals();
     println!("parsed {parsed} times, not modified {not_modified} times");
-    println!("{octets} octets of content came, {octets_saved} did not have to");
+    println!("{bytes} bytes of content came, {bytes_saved} did not have to");
     Ok(())
 }
 
@@ -68,7 +68,7 @@ pub struct Document {
 #[derive(Debug)]
 struct Held {
     flags: Flags,
-    octets: usize,
+    bytes: usize,
     tag: Option<HeaderValue>,
     date: Option<HeaderValue>,
 }
@@ -80,10 +80,10 @@ pub struct Totals {
     pub parsed: usize,
     /// Times that the value held was current.
     pub not_modified: usize,
-    /// Octets of content that came.
-    pub octets: usize,
-    /// Octets of content that would have come again.
-    pub octets_saved: usize,
+    /// Bytes of content that came.
+    pub bytes: usize,
+    /// Bytes of content that would have come again.
+    pub bytes_saved: usize,
 }
 
 impl Document {
@@ -116,14 +116,14 @@ impl Document {
                 held.tag = tag.or(held.tag.take());
                 held.date = date.or(held.date.take());
                 self.totals.not_modified += 1;
-                self.totals.octets_saved += held.octets;
+                self.totals.bytes_saved += held.bytes;
             }
             (StatusCode::OK, held) => {
                 let content = response.bytes().await?;
                 let flags = serde_json::from_slice(&content)?;
-                *held = Some(Held { flags, octets: content.len(), tag, date });
+                *held = Some(Held { flags, bytes: content.len(), tag, date });
                 self.totals.parsed += 1;
-                self.totals.octets += content.len();
+                self.totals.bytes += content.len();
             }
             _ => return Err(format!("no document: {status}").into()),
         }

@@ -113,7 +113,7 @@ async fn the_polling_example_parses_only_what_has_changed() {
     }
     let totals = document.totals();
     assert_eq!((totals.parsed, totals.not_modified), (2, 4));
-    assert_eq!((totals.octets, totals.octets_saved), (20, 40));
+    assert_eq!((totals.bytes, totals.bytes_saved), (20, 40));
     assert_eq!(document.flags().unwrap().keys().collect::<Vec<_>>(), ["b"]);
     let statuses = taken(&log)
         .iter()

@@ -30,7 +30,7 @@ pub(super) fn probe<B>(write: &request::Parts, asked: Probe) -> Request<RequestB
     };
     let fields = write.headers.iter().filter(|(name, _)| selects(name));
     get.headers_mut().extend(fields.map(|(name, value)| (name.clone(), value.clone())));
-    // What a cache further in kept may be of yesterday.
+    // What an inner cache kept may be old.
     insert_field(get.headers_mut(), CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     *get.extensions_mut() = write.extensions.clone();
     // It says something of the write alone.

@@ -1,6 +1,6 @@
 //! Dates: another parser agrees where both accept, and what is written is read again.
 //!
-//! The input is a present time, in eight octets, and the text of a date.
+//! The input is a present time, in eight bytes, and the text of a date.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

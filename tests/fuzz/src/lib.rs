@@ -1,4 +1,4 @@
-//! What is claimed of the crate, as functions of arbitrary octets that panic where a
+//! What is claimed of the crate, as functions of arbitrary bytes that panic where a
 //! claim does not hold.
 //!
 //! The fuzz targets call them, and so does `tests/proofs/fuzz_corpus.rs`, with the

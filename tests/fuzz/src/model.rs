@@ -75,8 +75,8 @@ pub(crate) fn content_of(number: u8) -> Bytes {
         200.. => 70_000,
         _ => [3, 0, 1, 20, 64, 65, 300, 9][usize::from(number % 8)],
     };
-    let octets = (0..len).map(|place: usize| (place * 7 % 251) as u8 ^ number);
-    octets.collect()
+    let bytes = (0..len).map(|place: usize| (place * 7 % 251) as u8 ^ number);
+    bytes.collect()
 }
 
 /// Returns the date that a content has wherever it turns up: each its own, and in no
