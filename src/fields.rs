@@ -23,7 +23,7 @@ pub(crate) fn append_field(headers: &mut HeaderMap, name: HeaderName, value: Hea
 }
 
 /// The response fields that tell representations with equal bytes apart.
-pub(crate) const VARIANT_FIELDS: [HeaderName; 3] =
+pub(crate) const NEGOTIATED_FIELDS: [HeaderName; 3] =
     [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE];
 
 /// How many lines a full head has at least.

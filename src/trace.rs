@@ -21,4 +21,24 @@ macro_rules! decided {
     };
 }
 
-pub(crate) use decided;
+/// Reports that the `Last-Modified` of the inner service is not sent, as one event at
+/// level DEBUG.
+#[cfg(feature = "tracing")]
+macro_rules! date_not_sent {
+    ($date:expr) => {
+        tracing::debug!(
+            target: "tower_conditional",
+            last_modified = ?$date,
+            "date of the inner service not sent"
+        )
+    };
+}
+
+#[cfg(not(feature = "tracing"))]
+macro_rules! date_not_sent {
+    ($date:expr) => {
+        let _ = &$date;
+    };
+}
+
+pub(crate) use {date_not_sent, decided};

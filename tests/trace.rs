@@ -16,7 +16,7 @@ use tracing::{
     Event, Level, Metadata, Subscriber,
 };
 
-use crate::support::harness::{get, layer, reply, request, send, tag, INM};
+use crate::support::harness::{date, get, layer, reply, request, send, tag, INM, LM};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
@@ -62,11 +62,19 @@ fn tracing_tells_every_decision_once() {
         send(&layer, get(&[]), reply(200, &[], "content"));
         send(&layer, get(&[(INM, &tag("content"))]), reply(200, &[], "content"));
         send(&layer, request("POST", "/", &[]), reply(201, &[], ""));
+        let now = &*date(10);
+        // Dated in the second of its change: not believed before the next one.
+        send(&layer, get(&[]), reply(200, &[(LM, now)], "more"));
     });
     let lines = log.0.lock().unwrap();
     let told =
         |outcome, status| format!("message=conditional request outcome={outcome} status={status} ");
-    let expected =
-        [told("tagged", 200), told("not modified", 304), told("left alone: method", 201)];
+    let expected = [
+        told("tagged", 200),
+        told("not modified", 304),
+        told("left alone: method", 201),
+        format!("message=date of the inner service not sent last_modified=Some(\"{}\") ", date(10)),
+        told("tagged", 200),
+    ];
     assert_eq!(lines[..], expected);
 }

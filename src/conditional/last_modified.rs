@@ -58,6 +58,7 @@ impl ResponseContext<'_> {
             && tag.is_some()
             && has_content
             && !fields.is_no_store
+            // It would tell one user in which second another was there.
             && !fields.is_private
             && !matches!(fields.last_modified, SingleField::Invalid)
             // The outer layer that evaluates writes does not know a date generated

@@ -1,5 +1,6 @@
-//! 206 and 416, for content of a strong tag
+//! Cuts parts: 206 and 416, for content of a strong tag
 //! ([RFC 9110, section 14](https://www.rfc-editor.org/rfc/rfc9110.html#section-14)).
+//! Parts that the inner service cuts are checked in `respond`.
 
 use http::{
     header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, TRAILER, TRANSFER_ENCODING},

@@ -24,6 +24,7 @@ use crate::{
     outcome::{Outcome, Reason},
     rules::{Current, Decision, SingleField},
     store::{date_text, length_text, ContentTag, InnerValidator, SentDate},
+    trace::date_not_sent,
     validators::{Digest, FreshnessPolicy, ResponseFields},
 };
 
@@ -110,6 +111,9 @@ impl ResponseContext<'_> {
         let headers = &mut self.head.headers;
         if let (Some(tag), true) = (tag, untagged.is_none() || config.is_weak()) {
             insert_etag(headers, tag.into_value());
+        }
+        if date.last_modified != SentDate::AsGiven && self.fields.last_modified.is_present() {
+            date_not_sent!(self.fields.last_modified.value().map(ToString::to_string));
         }
         match date.last_modified {
             SentDate::AsGiven => {}

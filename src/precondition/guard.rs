@@ -261,8 +261,9 @@ impl<S> WriteGuard<S> {
 
     /// Sets how long a write waits for others at most. Default: 10 seconds.
     ///
-    /// After that it is answered with 503 (Service Unavailable) and `Retry-After`.
-    /// Where there are no Tokio timers, it waits on.
+    /// After that it is answered with 503 (Service Unavailable) and `Retry-After`. The
+    /// GET for the new tag may take as long; if it takes longer, the response goes
+    /// without. Where there are no Tokio timers, it waits on.
     pub fn lock_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.lock_timeout = timeout)
     }

@@ -32,7 +32,7 @@ use quick_cache::{
 };
 
 use super::resource_key::{IdentityHasher, Keys};
-use crate::{fields::VARIANT_FIELDS, rules::EntityTag};
+use crate::{fields::NEGOTIATED_FIELDS, rules::EntityTag};
 
 /// The contents that one layer has seen, with their tags.
 pub(crate) struct ContentCache {
@@ -366,7 +366,7 @@ fn is_same_variant(remembered: Option<&[u8]>, variant: Option<&HeaderMap>) -> bo
 /// Returns the fields that are part of a negotiated response's tag, with `\n` after
 /// each line and `\0` after each field: no field value contains these bytes.
 fn variant_bytes(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    VARIANT_FIELDS.into_iter().flat_map(|name| {
+    NEGOTIATED_FIELDS.into_iter().flat_map(|name| {
         let lines = headers.get_all(name).iter();
         lines.flat_map(|line| [line.as_bytes(), b"\n"]).chain([&b"\0"[..]])
     })

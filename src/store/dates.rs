@@ -14,9 +14,9 @@
 //!
 //! # Invariant
 //!
-//! *`floor` is at least one second later than every second in which anything was sent
-//! from the bucket that is not the present content of one of its entries. No date is
-//! sent before its time.*
+//! *Take all that was sent from the bucket and is not the present content of one of its
+//! entries. `floor` is at least one second later than each second in which it was sent.
+//! No date is sent before its time.*
 //!
 //! What was sent in a second was sent with a date no later than that second, and
 //! received in that second or the next. So a date greater than `floor` was never sent
@@ -42,8 +42,8 @@
 //!    otherwise one is generated: now, or the first second above `floor`, which rises
 //!    to it. The same content keeps its date.
 //! 5. Unknown content, failures and private answers raise `floor` above now. An entry
-//!    of the same URI whose date is within a second of now gets a new one. They leave
-//!    without Last-Modified. A field that is new in `Vary` makes the bucket forget all
+//!    of the same URI whose date is within a second of now gets a new date. These
+//!    responses have no Last-Modified. A field that is new in `Vary` makes the bucket forget all
 //!    its entries.
 //! 6. A date is sent from its second on; where the handler gave one, from the second
 //!    after.

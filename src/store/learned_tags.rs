@@ -20,7 +20,7 @@ use quick_cache::{
 
 use super::resource_key::{IdentityHasher, Key, Keys};
 use crate::{
-    fields::VARIANT_FIELDS,
+    fields::NEGOTIATED_FIELDS,
     rules::{EntityTag, HttpDate},
 };
 
@@ -87,7 +87,7 @@ pub(crate) fn fingerprint(
         hasher.write_i64(date.map_or(i64::MIN, HttpDate::unix_seconds));
         hasher.write_u8(u8::from(length.is_some()));
         hasher.write_u64(length.unwrap_or(0));
-        for name in &VARIANT_FIELDS {
+        for name in &NEGOTIATED_FIELDS {
             for line in headers.get_all(name) {
                 hasher.write(line.as_bytes());
                 hasher.write_u8(0);

@@ -10,7 +10,7 @@
 use http::HeaderMap;
 use sha2::Digest as _;
 
-use crate::{fields::VARIANT_FIELDS, rules::EntityTag};
+use crate::{fields::NEGOTIATED_FIELDS, rules::EntityTag};
 
 /// A hash of content that strong tags are made with.
 ///
@@ -164,7 +164,7 @@ pub(crate) fn tag<D: Digest>(digest: D, is_negotiated: bool, headers: &HeaderMap
     push_hex(&mut text, hash);
     if is_negotiated {
         let mut variant = D::default();
-        for name in &VARIANT_FIELDS {
+        for name in &NEGOTIATED_FIELDS {
             variant.update(name.as_str().as_bytes());
             for line in headers.get_all(name) {
                 // A field value never contains these bytes, so no two sets of fields

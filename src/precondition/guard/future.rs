@@ -153,8 +153,8 @@ where
     preconditions: Preconditions,
     is_required: bool,
     lock: WriteLock,
-    /// How long the lock is waited for, once it is.
-    patience: Option<Pin<Box<Sleep>>>,
+    /// Runs while the lock is waited for, and again while the new tag is.
+    timeout: Option<Pin<Box<Sleep>>>,
     /// What was sent, if the new tag may be its hash.
     sent: Option<Vec<Bytes>>,
     /// The response to the write, while its new tag is looked for.
@@ -181,7 +181,7 @@ where
             preconditions,
             is_required,
             lock,
-            patience: None,
+            timeout: None,
             sent: None,
             response: None,
         }
@@ -249,7 +249,7 @@ where
                         // The write is done, and its client need not wait long for the
                         // tag.
                         Poll::Pending if matches!(call, Call::NewTag) => {
-                            ready!(write.poll_patience(cx, config));
+                            ready!(write.poll_timeout(cx, config));
                             Ok(write.respond(None, config))
                         }
                         Poll::Pending => return Poll::Pending,
@@ -398,7 +398,7 @@ where
             }
             Step::NewTag => match self.inner.poll_ready(cx) {
                 Poll::Ready(Ok(())) => {
-                    self.patience = None;
+                    self.timeout = None;
                     Next::Call(self.call_probe(Probe::Tag), Call::NewTag)
                 }
                 // The write is done, whatever comes of the question.
@@ -576,7 +576,7 @@ where
             return Poll::Ready(Ok(()));
         }
         self.give_back();
-        ready!(self.poll_patience(cx, config));
+        ready!(self.poll_timeout(cx, config));
         Poll::Ready(Err(Refusal::Busy))
     }
 
@@ -590,16 +590,16 @@ where
         if let Poll::Ready(ready) = self.poll_inner_ready(cx) {
             return Poll::Ready(ready.map(Ok));
         }
-        ready!(self.poll_patience(cx, config));
+        ready!(self.poll_timeout(cx, config));
         Poll::Ready(Ok(Err(Refusal::Busy)))
     }
 
-    fn poll_patience(&mut self, cx: &mut Context<'_>, config: &GuardConfig) -> Poll<()> {
-        if self.patience.is_none() {
-            self.patience = config.timer.sleep(config.lock_timeout);
+    fn poll_timeout(&mut self, cx: &mut Context<'_>, config: &GuardConfig) -> Poll<()> {
+        if self.timeout.is_none() {
+            self.timeout = config.timer.sleep(config.lock_timeout);
         }
-        match &mut self.patience {
-            Some(patience) => patience.as_mut().poll(cx),
+        match &mut self.timeout {
+            Some(timeout) => timeout.as_mut().poll(cx),
             None => Poll::Pending,
         }
     }
