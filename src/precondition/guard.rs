@@ -109,10 +109,14 @@ use crate::{
 /// 5. The lock is given back with the head of the response.
 ///
 /// So nothing that a client can be slow with is waited for under the lock. Writes
-/// without preconditions are never read ahead. Their content is passed on as it comes,
+/// without preconditions are not read ahead, but for DELETE. Their content is passed on as it comes,
 /// but for its end: that is held back until the lock is held, so that a write that
-/// never ends holds nothing. A handler that stores content before it has come to its
-/// end is not covered while it streams.
+/// never ends holds nothing. A handler that changes something before the content has
+/// come to its end, or without looking at it, is not covered while it streams.
+///
+/// A client that stops in the middle keeps what it sent in memory, and its share of the
+/// 64 MiB. Give content a timeout outside the guard, such as tower-http's
+/// `RequestBodyTimeoutLayer`.
 ///
 /// A GET answered 404 or 410 says that there is no representation, and so do 405 and
 /// 501: `If-None-Match: *` then lets the write through, and If-Match does not. Any
@@ -274,8 +278,9 @@ impl<S> WriteGuard<S> {
     /// For large uploads. The end of the content is held back until the lock is held
     /// and the preconditions were found to hold once more. If they do not, the content
     /// ends in an error and the answer is 412, whatever the handler says. **Only if
-    /// handlers store nothing before the content has ended**: write to a temporary
-    /// file, and rename it then. And a handler that answers before has the rest of its
+    /// handlers change nothing before the content has ended**: write to a temporary
+    /// file, and rename it then. A DELETE is read first all the same: its handler seldom
+    /// looks at the content. And a handler that answers before has the rest of its
     /// content end in an error.
     pub fn stream_uploads(self, stream_uploads: bool) -> Self {
         self.set(|config| config.stream_uploads = stream_uploads)
@@ -283,6 +288,9 @@ impl<S> WriteGuard<S> {
 
     /// Sets whether a PUT whose If-Match fails is answered with 204 (No Content) if its
     /// content is what is stored already. Default: false.
+    ///
+    /// The handler is not asked then, and neither is what stands inside the guard to say
+    /// who may PUT: that has to refuse the GET, too, or to stand outside.
     ///
     /// So a client that got no answer can send the same PUT again ([RFC 9110, section
     /// 13.1.1]). The content has to be read for that, up to
@@ -494,16 +502,19 @@ fn taken_prefix<'a>(uri: &Uri, extensions: &'a Extensions) -> Option<&'a str> {
     None
 }
 
-/// Hashes the bytes that a path stands for: `%6e` is `n`, and a slash at the end is
-/// none.
+/// Hashes the bytes that a path stands for: `%6e` is `n`, several slashes are one, and
+/// those at the end are none.
+///
+/// Two resources under one name wait for each other, which costs time. One resource
+/// under two names would lose an edit: middleware inside may join slashes.
 fn hash_decoded(path: impl Iterator<Item = u8>, hasher: &mut impl Hasher) {
-    let mut slashes = 0_usize;
+    let mut is_after_slash = false;
     for byte in decoded(path) {
         if byte == b'/' {
-            slashes += 1;
+            is_after_slash = true;
             continue;
         }
-        for _ in 0..std::mem::take(&mut slashes) {
+        if std::mem::take(&mut is_after_slash) {
             hasher.write_u8(b'/');
         }
         hasher.write_u8(byte);
@@ -610,13 +621,15 @@ mod tests {
             "/note/",
             "/note%2F",
             "/note//",
+            "//note",
+            "/%2F/note",
             "http://a/note",
             "http://A:80/note",
             "/note?x=1",
         ] {
             assert_eq!(resource(&config, "/note"), resource(&config, same), "{same}");
         }
-        for other in ["/notes", "/", "//note", "/a/note", "/%6", "/%zz", "/%", "/Note", "/not%65e"]
+        for other in ["/notes", "/", "/no/te", "/a/note", "/%6", "/%zz", "/%", "/Note", "/not%65e"]
         {
             assert_ne!(resource(&config, "/note"), resource(&config, other), "{other}");
         }

@@ -7,7 +7,7 @@ use std::{
     task::{ready, Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, BufMut, Bytes};
 use http::HeaderMap;
 use http_body::Body;
 
@@ -101,7 +101,10 @@ where
         match ready!(body.as_mut().poll_frame(cx)) {
             Some(Ok(frame)) => {
                 let is_last = body.is_end_stream();
-                taken = self.buffer.push(frame, budget).map_err(|overflow| overflow.reason);
+                taken = self
+                    .buffer
+                    .push(frame.map_data(compact), budget)
+                    .map_err(|overflow| overflow.reason);
                 if !is_last {
                     return Poll::Ready(taken);
                 }
@@ -136,6 +139,21 @@ where
         RequestBody::gated(gated)
     }
 }
+
+/// Copies a small piece: it can hold the whole buffer that it was received in.
+fn compact(mut data: impl Buf) -> Bytes {
+    let len = data.remaining();
+    if len < SMALL_PIECE {
+        let mut copy = Vec::with_capacity(len);
+        copy.put(data);
+        copy.into()
+    } else {
+        data.copy_to_bytes(len)
+    }
+}
+
+/// Below how many bytes a piece is copied.
+const SMALL_PIECE: usize = 4 << 10;
 
 /// Compares a tag with the hash of content, a slice at a time.
 pub(super) struct ContentHash {

@@ -353,6 +353,7 @@ where
                     }
                     (true, _) => Step::EarlyProbe,
                     (false, true) => Step::Lock,
+                    (false, false) if self.is_read_first() => Step::Read,
                     (false, false) => Step::Stream,
                 })
             }
@@ -457,6 +458,13 @@ where
         }
     }
 
+    /// Returns true if the content is read before the handler runs, whatever the
+    /// settings. Most handlers of DELETE do not look at the content, so that its end
+    /// cannot hold them back.
+    fn is_read_first(&self) -> bool {
+        self.parts.method == Method::DELETE
+    }
+
     /// Returns true if all content is there, and not more than it may be.
     fn is_in_hand(&self, config: &GuardConfig) -> bool {
         let is_allowed = config.stream_uploads || self.content.len() <= config.body_limit;
@@ -476,7 +484,7 @@ where
             Step::Run
         } else if self.is_in_hand(config) {
             Step::Lock
-        } else if config.stream_uploads {
+        } else if config.stream_uploads && !self.is_read_first() {
             Step::Stream
         } else {
             Step::Read

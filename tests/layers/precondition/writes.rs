@@ -78,6 +78,10 @@ impl Slow {
                     slow.reads.fetch_add(1, SeqCst);
                     return Ok::<_, Infallible>(reply(200, &[], text(&slow.note)));
                 }
+                if request.method() == Method::DELETE {
+                    slow.log("deleted");
+                    return Ok(reply(204, &[], ""));
+                }
                 let is_slow = request.headers().contains_key("x-slow");
                 let (mut body, mut new) = (request.into_body(), String::new());
                 slow.log("begun");
@@ -654,4 +658,33 @@ fn stats_count_what_the_guard_did() {
     assert_eq!((stats.served, stats.proceeded), (4, 1));
     assert_eq!((stats.precondition_required, stats.precondition_failed), (1, 1));
     assert_eq!(stats.bytes_buffered, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_waits_for_the_lock_though_its_handler_does_not_look_at_its_content() {
+    for streams in [false, true] {
+        let slow = Slow::of("old");
+        let app = boxed(guarded(slow.service()).stream_uploads(streams));
+        let first = put(&[(IM, "*"), ("x-slow", "1")], "guarded");
+        let first = tokio::spawn({
+            let app = app.clone();
+            async move { send(&app, first).await }
+        });
+        turns().await;
+        assert_eq!(slow.seen(), ["begun", "guarded"]);
+        let (feed, body) = fed("");
+        let delete = request("DELETE", "/note", &[("expect", "100-continue")]).map(|_| body);
+        let delete = tokio::spawn({
+            let app = app.clone();
+            async move { send(&app, delete).await }
+        });
+        turns().await;
+        assert!(slow.seen().is_empty(), "not before its content has come");
+        drop(feed);
+        turns().await;
+        assert!(slow.seen().is_empty() && !delete.is_finished(), "nor before the other is done");
+        slow.gate.notify_one();
+        assert_eq!(first.await.unwrap().0, 204);
+        assert_eq!(delete.await.unwrap().0, 204);
+    }
 }
