@@ -6,7 +6,7 @@
 
 use http::{
     header::{ACCEPT_ENCODING, CONTENT_LENGTH, ETAG, TRANSFER_ENCODING},
-    response, StatusCode,
+    response, HeaderMap, StatusCode,
 };
 use http_body::Body;
 
@@ -22,7 +22,7 @@ use crate::{
     },
     fields::insert_field,
     outcome::{Outcome, Reason},
-    rules::{Current, Decision, SingleField},
+    rules::{Current, Decision, HttpDate, SingleField},
     store::{date_text, length_text, ContentTag, InnerValidator, SentDate},
     trace::date_not_sent,
     validators::{Digest, FreshnessPolicy, ResponseFields},
@@ -112,14 +112,7 @@ impl ResponseContext<'_> {
         if let (Some(tag), true) = (tag, untagged.is_none() || config.is_weak()) {
             insert_etag(headers, tag.into_value());
         }
-        if date.last_modified != SentDate::AsGiven && self.fields.last_modified.is_present() {
-            date_not_sent!(self.fields.last_modified.value().map(ToString::to_string));
-        }
-        match date.last_modified {
-            SentDate::AsGiven => {}
-            SentDate::Generated(date) => insert_last_modified(headers, date_text(date)),
-            SentDate::Removed => remove_last_modified(headers, &self.fields.last_modified),
-        }
+        set_last_modified(headers, &self.fields.last_modified, date.last_modified);
         // The date would make the response heuristically fresh. Deliberately added also
         // before the date is sent, so that the response says the same in every second.
         let asks_each_time = may_generate
@@ -300,6 +293,19 @@ impl ResponseContext<'_> {
             }
             (SingleField::Invalid, _) => None,
         }
+    }
+}
+
+/// Sets the `Last-Modified` to send.
+#[inline]
+fn set_last_modified(headers: &mut HeaderMap, given: &SingleField<HttpDate>, sent: SentDate) {
+    if sent != SentDate::AsGiven && given.is_present() {
+        date_not_sent!(given.value().map(ToString::to_string));
+    }
+    match sent {
+        SentDate::AsGiven => {}
+        SentDate::Generated(date) => insert_last_modified(headers, date_text(date)),
+        SentDate::Removed => remove_last_modified(headers, given),
     }
 }
 

@@ -144,11 +144,7 @@ pin_project! {
         Verifying {
             #[pin]
             state: F::Future,
-            response: Option<S::Response>,
-            outcome: Outcome,
-            known: Option<KnownValidators>,
-            stated: Validators,
-            is_part_bound: bool,
+            unverified: Option<UnverifiedResponse<S::Response>>,
         },
         Rejected {
             rejection: Option<Rejection>,
@@ -203,22 +199,57 @@ impl<F: StateSource> Passing<F> {
     {
         let is_checked = self.is_checked(&head);
         let Self { known, outcome, check } = self;
-        if let (true, Some(check)) = (is_checked, check) {
-            let is_part = head.status == StatusCode::PARTIAL_CONTENT;
-            return ControlFlow::Continue(SourceState::Verifying {
-                state: check.source.state(&check.parts),
-                response: Some(Response::from_parts(head, body)),
-                outcome,
-                known,
-                stated: check.stated,
-                is_part_bound: check.is_part_bound && is_part,
-            });
-        }
-        // What is not added here may still be known to an outer layer of this crate.
-        if let Some(known) = known {
-            head.extensions.insert(known);
+        match (known, check) {
+            (Some(known), Some(check)) if is_checked => {
+                let is_part = head.status == StatusCode::PARTIAL_CONTENT;
+                return ControlFlow::Continue(SourceState::Verifying {
+                    state: check.source.state(&check.parts),
+                    unverified: Some(UnverifiedResponse {
+                        response: Response::from_parts(head, body),
+                        outcome,
+                        known,
+                        stated: check.stated,
+                        is_part_bound: check.is_part_bound && is_part,
+                    }),
+                });
+            }
+            // What is not added here may still be known to an outer layer of this crate.
+            (Some(known), _) => drop(head.extensions.insert(known)),
+            (None, _) => {}
         }
         ControlFlow::Break((head, ResponseBody::inner(body, outcome)))
+    }
+}
+
+/// A response of the handler, while the source is asked again.
+struct UnverifiedResponse<R> {
+    response: R,
+    outcome: Outcome,
+    known: KnownValidators,
+    stated: Validators,
+    is_part_bound: bool,
+}
+
+impl<B: Body> UnverifiedResponse<Response<B>> {
+    /// Adds the validators if the state is still the same, and refuses a part if not.
+    fn verify(
+        self,
+        current: Option<&Representation>,
+        config: &PreconditionConfig,
+    ) -> Response<ResponseBody<B>> {
+        let (mut head, body) = self.response.into_parts();
+        let mut body = ResponseBody::inner(body, self.outcome);
+        if matches!(current, Some(Representation::Exists(now)) if *now == self.stated) {
+            self.known.complete(&mut head, config.now());
+            head.extensions.insert(self.known);
+        } else {
+            head.extensions.insert(self.known.without_validators());
+            if self.is_part_bound {
+                refuse_part(&mut head);
+                body.end(Outcome::PartRefused);
+            }
+        }
+        pass_on(head, body, &config.reporter)
     }
 }
 
@@ -289,29 +320,10 @@ where
                         ControlFlow::Continue(verifying) => verifying,
                     }
                 }
-                SourceStateProj::Verifying {
-                    state,
-                    response,
-                    outcome,
-                    known,
-                    stated,
-                    is_part_bound,
-                } => {
+                SourceStateProj::Verifying { state, unverified } => {
                     let current = ready!(state.poll(cx)).into_result();
-                    let (mut head, body) = response.take().expect(POLLED_AGAIN).into_parts();
-                    let known = known.take().expect(POLLED_AGAIN);
-                    let mut body = ResponseBody::inner(body, *outcome);
-                    if matches!(&current, Ok(Representation::Exists(now)) if now == stated) {
-                        known.complete(&mut head, config.now());
-                        head.extensions.insert(known);
-                    } else {
-                        head.extensions.insert(known.without_validators());
-                        if *is_part_bound {
-                            refuse_part(&mut head);
-                            body.end(Outcome::PartRefused);
-                        }
-                    }
-                    return Poll::Ready(Ok(pass_on(head, body, reporter)));
+                    let unverified = unverified.take().expect(POLLED_AGAIN);
+                    return Poll::Ready(Ok(unverified.verify(current.ok().as_ref(), config)));
                 }
                 SourceStateProj::Rejected { rejection } => {
                     let rejection = rejection.take().expect(POLLED_AGAIN);
