@@ -85,7 +85,7 @@ fn cold() {
     }
 }
 
-/// Content seen before: made anew with equal octets, or the same `Bytes` again.
+/// Content seen before: made anew with equal bytes, or the same `Bytes` again.
 fn unchanged() {
     println!(
         "\nunchanged content\n{:<28} {:>9} {:>9} {:>11}",

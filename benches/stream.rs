@@ -81,7 +81,7 @@ fn made() -> ([(&'static str, HeaderValue); 2], Body) {
 
 fn measure() -> io::Result<()> {
     let file = File::create(&PATH[1..])?;
-    file.set_len(OCTETS)?;
+    file.set_len(BYTES)?;
     let [bare, layer, empty, known] =
         ["bare", "layer", "empty", "known"].map(|kind| Server::start(kind).unwrap());
     let mut load = Process::start(&["load"])?;
@@ -119,7 +119,7 @@ fn first_transfers(file: &File, bare: &Server, layer: &Server) -> io::Result<()>
     println!("  bare {bare_rate:.2}, layer {layer_rate:.2}, SHA-256 alone {hash:.2}");
     println!("  layer of bare {of_bare:.3}, of the bound {bound:.3}: {:.3}", of_bare / bound);
     let ([bare_cost, layer_cost], hash_cost) =
-        (costs.map(|cost| cost / ROUNDS as f64), OCTETS as f64 / hash / 1e9);
+        (costs.map(|cost| cost / ROUNDS as f64), BYTES as f64 / hash / 1e9);
     let of_sum = (bare_cost + hash_cost) / layer_cost;
     println!(
         "  seconds of CPU: bare {bare_cost:.2}, hash {hash_cost:.2}, layer {layer_cost:.2}: {of_sum:.3} of their sum"
@@ -166,20 +166,20 @@ fn revalidations(load: &mut Process, servers: &[&Server]) -> io::Result<()> {
     Ok(())
 }
 
-/// Fetches all of the file, and returns how many octets came in a nanosecond.
+/// Fetches all of the file, and returns how many bytes came in a nanosecond.
 fn transfer(address: &str) -> io::Result<f64> {
     let mut stream = TcpStream::connect(address)?;
     let start = Instant::now();
     write!(stream, "GET {PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let (mut buffer, mut octets) = (vec![0; 256 << 10], 0);
+    let (mut buffer, mut bytes) = (vec![0; 256 << 10], 0);
     loop {
         match stream.read(&mut buffer)? {
             0 => break,
-            read => octets += read,
+            read => bytes += read,
         }
     }
-    assert!(octets > MADE, "{octets}");
-    Ok(octets as f64 / start.elapsed().as_nanos() as f64)
+    assert!(bytes > MADE, "{bytes}");
+    Ok(bytes as f64 / start.elapsed().as_nanos() as f64)
 }
 
 /// Returns the tag of the file, if any.
@@ -196,7 +196,7 @@ fn tag(address: &str) -> io::Result<String> {
     Ok(tag.unwrap_or("\"none\"").to_owned())
 }
 
-/// Hashes pieces as `ServeDir` yields them, and returns how many octets in a
+/// Hashes pieces as `ServeDir` yields them, and returns how many bytes in a
 /// nanosecond.
 fn hash() -> f64 {
     let (piece, mut digest) = (vec![0_u8; PIECE], Sha256::new());
@@ -209,8 +209,8 @@ fn hash() -> f64 {
 }
 
 const PATH: &str = "/large.bin";
-const OCTETS: u64 = 1 << 30;
-/// How many octets `ServeDir` yields at once.
+const BYTES: u64 = 1 << 30;
+/// How many bytes `ServeDir` yields at once.
 const PIECE: usize = 64 << 10;
 const MADE: usize = 2 << 20;
 const HASHED: usize = 256 << 20;

@@ -36,15 +36,15 @@ fn main() {
         "\n{:<34} {:>9} {:>6} {:>9} {:>6} {:>9} {:>6}",
         "requests/s", "bare", "gain", "layer", "gain", "of bare's", "apart"
     );
-    for (name, resources, octets, is_new) in [
+    for (name, resources, bytes, is_new) in [
         ("one resource, 1 KiB made anew", 1, 1 << 10, true),
         ("one resource, 1 KiB shared", 1, 1 << 10, false),
         ("one resource, 64 KiB made anew", 1, 64 << 10, true),
         ("1,000 resources, 1 KiB made anew", 1000, 1 << 10, true),
         ("1,000 resources, 1 KiB shared", 1000, 1 << 10, false),
     ] {
-        let content = Bytes::from(vec![b'x'; octets]);
-        let make = move || if is_new { anew(octets) } else { content.clone() };
+        let content = Bytes::from(vec![b'x'; bytes]);
+        let make = move || if is_new { anew(bytes) } else { content.clone() };
         let bare = bare(make);
         let layered = ConditionalLayer::new().layer(bare.clone());
         let apart = || ConditionalLayer::new().layer(bare.clone());

@@ -356,9 +356,9 @@
 //!   by which its writes are refused.
 //! - `blake3`: the hash `Blake3`, for [`ConditionalLayer::digest`]: faster than SHA-256
 //!   from some KiB on, for content that was not seen before. It needs a C compiler.
-//! - `tracing`: one event for each decision, at level DEBUG, with outcome and status, and
-//!   one for each `Last-Modified` of the inner service that is not sent;
-//!   target `tower_conditional`.
+//! - `tracing`: one event for each decision, at level DEBUG, with outcome and status,
+//!   and one for each `Last-Modified` of the inner service that is not sent; target
+//!   `tower_conditional`.
 //!
 //! # Versions
 //!

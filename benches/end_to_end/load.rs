@@ -176,7 +176,7 @@ impl Connection {
 fn content_length(head: &[u8]) -> usize {
     const NAME: &[u8] = b"\r\ncontent-length: ";
     let Some(name) = memmem::find(head, NAME) else { return 0 };
-    let digits = head[name + NAME.len()..].iter().take_while(|octet| octet.is_ascii_digit());
+    let digits = head[name + NAME.len()..].iter().take_while(|byte| byte.is_ascii_digit());
     digits.fold(0, |number, digit| 10 * number + usize::from(digit - b'0'))
 }
 

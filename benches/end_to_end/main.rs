@@ -44,7 +44,7 @@ fn throughputs() -> io::Result<()> {
     let [mut bare, mut layer, mut from_fn, mut header, mut empty] =
         ["bare", "layer", "from_fn", "header", "empty"].map(|kind| Server::start(kind).unwrap());
     println!("\n{:<34} {:>10} {:>8} {:>8} {:>8}", "", "requests/s", "of bare", "us CPU", "of bare");
-    for (name, path, octets) in [
+    for (name, path, bytes) in [
         ("1 KiB", "/small", SMALL),
         ("64 KiB, the same Bytes", "/shared", MIDDLE),
         ("64 KiB, made anew", "/anew", MIDDLE),
@@ -52,7 +52,7 @@ fn throughputs() -> io::Result<()> {
         println!("{name}, 200");
         throughput(path, "", &mut load, &mut [&mut bare, &mut layer, &mut from_fn, &mut header])?;
         println!("{name}, 304");
-        let tag = EntityTag::of(&anew(octets)).to_string();
+        let tag = EntityTag::of(&anew(bytes)).to_string();
         throughput(path, &tag, &mut load, &mut [&mut bare, &mut layer, &mut from_fn, &mut empty])?;
     }
     Ok(())

@@ -40,6 +40,6 @@ fn app() -> Router {
 }
 
 /// Makes content that was never anywhere else.
-pub fn anew(octets: usize) -> Bytes {
-    Bytes::from(vec![b'x'; octets])
+pub fn anew(bytes: usize) -> Bytes {
+    Bytes::from(vec![b'x'; bytes])
 }

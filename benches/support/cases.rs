@@ -94,8 +94,8 @@ pub fn bare(
 /// Makes content that was never anywhere else. It is not copied from somewhere: some
 /// processors copy 20 times more slowly where the places are alike in their last bits,
 /// and that would be luck.
-pub fn anew(octets: usize) -> Bytes {
-    Bytes::from(vec![b'x'; octets])
+pub fn anew(bytes: usize) -> Bytes {
+    Bytes::from(vec![b'x'; bytes])
 }
 
 /// The layer over a bare service of 1 KiB, with a hash that costs nothing.
@@ -142,7 +142,7 @@ pub fn overhead() -> Vec<Case> {
 }
 
 /// Makes a clock that stands still, ten seconds after the layer was made: no date is
-/// minted in its first second.
+/// generated in its first second.
 pub fn clock() -> impl Fn() -> SystemTime + Send + Sync + 'static {
     let was_asked = AtomicBool::new(false);
     let made = SystemTime::now();

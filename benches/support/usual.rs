@@ -20,9 +20,9 @@ pub async fn tag(request: Request, next: Next) -> Response {
     };
     let mut tag = String::with_capacity(66);
     tag.push('"');
-    for octet in Sha256::digest(&content) {
+    for byte in Sha256::digest(&content) {
         tag.extend(
-            [octet >> 4, octet & 15]
+            [byte >> 4, byte & 15]
                 .into_iter()
                 .filter_map(|digit| char::from_digit(digit.into(), 16)),
         );

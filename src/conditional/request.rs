@@ -77,8 +77,8 @@ impl<'a> RequestHead<'a> {
             }
             _ => {}
         }
-        // Deliberately not even counted: the answer shows the state to nobody, and
-        // content without a tag would make the dates of this resource doubtful.
+        // Deliberately not even counted: no client sees this answer, and content
+        // without a tag would make the dates of this resource doubtful.
         let is_of_existence = self.extensions.get() == Some(&Probe::Existence);
         is_of_existence.then_some(Bypass::Skip(Reason::KnownState))
     }

@@ -139,8 +139,8 @@ pub(crate) fn reject<B: Body>(
     let status = response.status();
     if status == StatusCode::NOT_MODIFIED && !accepts_coding {
         // Axum adds `Content-Length: 0` to a body of exactly zero bytes, which would be
-        // wrong (RFC 9110, 8.6). Compression leaves only such a body alone, so where a coding
-        // is accepted the body keeps zero bytes.
+        // wrong (RFC 9110, 8.6). Compression leaves only such a body alone, so where a
+        // coding is accepted the body keeps zero bytes.
         response.body_mut().end_of_unknown_size(outcome);
     }
     reporter.report(outcome, status, response.extensions_mut());

@@ -213,7 +213,8 @@ impl<F: StateSource> Passing<F> {
                     }),
                 });
             }
-            // What is not added here may still be known to an outer layer of this crate.
+            // What is not added here may still be known to an outer layer of this
+            // crate.
             (Some(known), _) => drop(head.extensions.insert(known)),
             (None, _) => {}
         }

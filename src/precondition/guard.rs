@@ -109,10 +109,11 @@ use crate::{
 /// 5. The lock is given back with the head of the response.
 ///
 /// So nothing that a client can be slow with is waited for under the lock. Writes
-/// without preconditions are not read ahead, but for DELETE. Their content is passed on as it comes,
-/// but for its end: that is held back until the lock is held, so that a write that
-/// never ends holds nothing. A handler that changes something before the content has
-/// come to its end, or without looking at it, is not covered while it streams.
+/// without preconditions are not read ahead, but for DELETE. Their content is passed on
+/// as it comes, but for its end: that is held back until the lock is held, so that a
+/// write that never ends holds nothing. A handler that changes something before the
+/// content has come to its end, or without looking at it, is not covered while it
+/// streams.
 ///
 /// A client that stops in the middle keeps what it sent in memory, and its share of the
 /// 64 MiB. Give content a timeout outside the guard, such as tower-http's
@@ -279,9 +280,9 @@ impl<S> WriteGuard<S> {
     /// and the preconditions were found to hold once more. If they do not, the content
     /// ends in an error and the answer is 412, whatever the handler says. **Only if
     /// handlers change nothing before the content has ended**: write to a temporary
-    /// file, and rename it then. A DELETE is read first all the same: its handler seldom
-    /// looks at the content. And a handler that answers before has the rest of its
-    /// content end in an error.
+    /// file, and rename it then. A DELETE is read first all the same: its handler
+    /// seldom looks at the content. And a handler that answers before has the rest of
+    /// its content end in an error.
     pub fn stream_uploads(self, stream_uploads: bool) -> Self {
         self.set(|config| config.stream_uploads = stream_uploads)
     }
@@ -289,8 +290,8 @@ impl<S> WriteGuard<S> {
     /// Sets whether a PUT whose If-Match fails is answered with 204 (No Content) if its
     /// content is what is stored already. Default: false.
     ///
-    /// The handler is not asked then, and neither is what stands inside the guard to say
-    /// who may PUT: that has to refuse the GET, too, or to stand outside.
+    /// The handler is not asked then, and neither is what stands inside the guard to
+    /// say who may PUT: that has to refuse the GET, too, or to stand outside.
     ///
     /// So a client that got no answer can send the same PUT again ([RFC 9110, section
     /// 13.1.1]). The content has to be read for that, up to

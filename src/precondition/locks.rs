@@ -29,16 +29,16 @@ pub(super) struct Locks {
     entries: Mutex<HashMap<u64, Entry>>,
 }
 
-/// The lock of one resource. There is none for a resource that nobody writes.
+/// The lock of one resource, while a write to it is under way.
 #[derive(Debug, Default)]
 struct Entry {
     is_exclusive: bool,
-    /// How many hold it together.
+    /// How many shared writes hold it.
     shared: usize,
-    /// Those who wait, in the order of their coming. Who is no longer here has the
+    /// The exclusive writes that wait, first come first. One that was removed has the
     /// lock.
     waiting_alone: BTreeMap<u64, Waker>,
-    /// These wait only while the lock is held alone.
+    /// The shared writes that wait, while an exclusive one holds the lock.
     waiting_together: BTreeMap<u64, Waker>,
     next_ticket: u64,
 }
@@ -63,7 +63,7 @@ impl Entry {
         }
     }
 
-    /// Gives the lock back, and hands it to those who wait; returns their wakers.
+    /// Releases the lock, and hands it to the writes that wait; returns their wakers.
     fn release(&mut self, access: Access) -> Vec<Waker> {
         match access {
             Access::Exclusive => self.is_exclusive = false,
@@ -81,7 +81,7 @@ impl Entry {
     }
 
     fn is_idle(&self) -> bool {
-        // Those who wait have the lock, or wait for one who has it.
+        // A write that waits, waits for one that holds the lock.
         !self.is_exclusive && self.shared == 0
     }
 }

@@ -43,8 +43,8 @@
 //!    to it. The same content keeps its date.
 //! 5. Unknown content, failures and private answers raise `floor` above now. An entry
 //!    of the same URI whose date is within a second of now gets a new date. These
-//!    responses have no Last-Modified. A field that is new in `Vary` makes the bucket forget all
-//!    its entries.
+//!    responses have no Last-Modified. A field that is new in `Vary` makes the bucket
+//!    forget all its entries.
 //! 6. A date is sent from its second on; where the handler gave one, from the second
 //!    after.
 //! 7. A HEAD whose content has no tag, 412 and 416 send no content that a client could

@@ -3,8 +3,8 @@
 //!
 //! Two resources under one key, or two variants taken for one, cost work but make no
 //! wrong answer: their contents look like one that changes back and forth, and get a
-//! new date each time. Where tags are learned, the user vouches for the key. There, a hash of the
-//! request fields also tells variants apart.
+//! new date each time. Where tags are learned, the user vouches for the key. There, a
+//! hash of the request fields also tells variants apart.
 //!
 //! The request is gone when the response says what it varies by. So the values of the
 //! fields that any response of this layer has named so far are hashed beforehand, one

@@ -400,7 +400,7 @@ impl World {
         Replica { service: (self.make)(), life: self.lives }
     }
 
-    /// Returns true if dates mean the same whoever is asked.
+    /// Returns true if dates mean the same at each server.
     fn has_one_memory(&self) -> bool {
         self.lives == 1
     }

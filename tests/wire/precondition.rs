@@ -458,7 +458,7 @@ async fn victims_over_http2(address: SocketAddr) -> Vec<Duration> {
     took
 }
 
-/// Checks that the victims' writes were answered as if nobody else wrote.
+/// Checks that the victims' writes were answered as without attackers.
 fn assert_prompt(case: &str, alone: Vec<Duration>, attacked: Vec<Duration>) {
     let [alone, attacked] = [alone, attacked].map(|mut took| {
         took.sort();

@@ -38,12 +38,15 @@ fn main() {
     let runtime = Rc::new(Builder::new_current_thread().enable_time().build().unwrap());
     // For those that make timers.
     let _guard = runtime.enter();
-    for (size, octets) in [("1 KiB", 1 << 10), ("64 KiB", 64 << 10)] {
+    for (size, bytes) in [("1 KiB", 1 << 10), ("64 KiB", 64 << 10)] {
         for (how, is_new) in [("made anew", true), ("the same Bytes", false)] {
-            let content = Bytes::from(vec![b'x'; octets]);
-            let make = move || if is_new { anew(octets) } else { content.clone() };
+            let content = Bytes::from(vec![b'x'; bytes]);
+            let make = move || if is_new { anew(bytes) } else { content.clone() };
             for status in [200, 304] {
-                table(&format!("{size}, {how}, {status}"), cases(&runtime, make.clone(), status == 304));
+                table(
+                    &format!("{size}, {how}, {status}"),
+                    cases(&runtime, make.clone(), status == 304),
+                );
             }
         }
     }
@@ -56,13 +59,16 @@ struct Compared {
 }
 
 fn table(title: &str, compared: Vec<Compared>) {
-    let (bare, mut cases): (Vec<_>, Vec<_>) = compared.into_iter().map(|one| (one.bare, one.case)).unzip();
-    let allocated: Vec<_> = cases.iter_mut().map(|case| i64::try_from(allocations(case)).unwrap()).collect();
+    let (bare, mut cases): (Vec<_>, Vec<_>) =
+        compared.into_iter().map(|one| (one.bare, one.case)).unzip();
+    let allocated: Vec<_> =
+        cases.iter_mut().map(|case| i64::try_from(allocations(case)).unwrap()).collect();
     let times: Vec<_> = interleaved(&mut cases).into_iter().map(nanoseconds).collect();
     let ours = times[OURS] - times[bare[OURS]];
     println!("\n{title:<38} {:>9} {:>9} {:>8} {:>7}", "ns", "adds", "of ours", "allocs");
     for (i, case) in cases.iter().enumerate() {
-        let (time, adds, more) = (times[i], times[i] - times[bare[i]], allocated[i] - allocated[bare[i]]);
+        let (time, adds, more) =
+            (times[i], times[i] - times[bare[i]], allocated[i] - allocated[bare[i]]);
         if bare[i] == i {
             println!("{:<38} {time:>9.0}", case.name);
         } else {
@@ -84,7 +90,14 @@ fn cases(
     let plain = ConditionalLayer::new().content_cache(0).last_modified(false);
     add(0, compared("bare", calls(service()), revalidate));
     add(0, compared("tower-conditional", calls(full.layer(service())), revalidate));
-    add(0, compared("tower-conditional, no memory, no dates", calls(plain.layer(service())), revalidate));
+    add(
+        0,
+        compared(
+            "tower-conditional, no memory, no dates",
+            calls(plain.layer(service())),
+            revalidate,
+        ),
+    );
     let etags = EtagLayer::new(EtagConfig {
         max_buffer_size: 1 << 20,
         buffer_timeout: Duration::from_millis(500),
@@ -102,7 +115,10 @@ fn cases(
     let service = || of_axum(make.clone());
     let from_fn = middleware::from_fn(usual::tag).layer(service());
     add(axum, compared("bare, Axum's body", calls_axum(service()), revalidate));
-    add(axum, compared("tower-conditional, Axum's body", calls_axum(full.layer(service())), revalidate));
+    add(
+        axum,
+        compared("tower-conditional, Axum's body", calls_axum(full.layer(service())), revalidate),
+    );
     add(axum, compared("from_fn (SHA-256)", calls_axum(from_fn), revalidate));
 
     let tokio = 9;
@@ -119,7 +135,8 @@ fn compared<B: Body, E: Debug, F: Future<Output = Result<Response<B>, E>>>(
     revalidate: bool,
 ) -> Case {
     let tag = block_on(call(Request::new(()))).unwrap().headers().get(header::ETAG).cloned();
-    let status = if revalidate && tag.is_some() { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+    let status =
+        if revalidate && tag.is_some() { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
     let tag = tag.unwrap_or(HeaderValue::from_static("\"another\""));
     let headers = HeaderMap::from_iter(revalidate.then_some((header::IF_NONE_MATCH, tag)));
     case_of(name, Method::GET, call, headers, status)
@@ -153,14 +170,20 @@ fn block_on<F: Future>(future: F) -> F::Output {
 /// Makes a bare service of Axum's body.
 fn of_axum(
     content: impl Fn() -> Bytes + Clone + Send + Sync + 'static,
-) -> impl Service<Request<AxumBody>, Response = Response<AxumBody>, Error = Infallible, Future: Send + 'static>
-       + Clone
+) -> impl Service<
+    Request<AxumBody>,
+    Response = Response<AxumBody>,
+    Error = Infallible,
+    Future: Send + 'static,
+> + Clone
        + Send
        + Sync
        + 'static {
     service_fn(move |_: Request<AxumBody>| {
         let mut response = Response::new(AxumBody::from(content()));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         std::future::ready(Ok(response))
     })
 }

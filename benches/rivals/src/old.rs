@@ -19,7 +19,11 @@ use tower_etag_cache::{const_lru_provider::ConstLruProvider, EtagCacheLayer};
 use crate::support::Case;
 
 /// Makes a case of the bare service, called from within the runtime.
-pub fn bare(runtime: &Rc<Runtime>, content: impl Fn() -> Bytes + Clone + Send + 'static, revalidate: bool) -> Case {
+pub fn bare(
+    runtime: &Rc<Runtime>,
+    content: impl Fn() -> Bytes + Clone + Send + 'static,
+    revalidate: bool,
+) -> Case {
     compared("bare, http 0.2, in Tokio", runtime, service(content), revalidate)
 }
 
@@ -42,7 +46,8 @@ where
 {
     let first = runtime.block_on(service.call(Request::new(()))).unwrap();
     let tag = first.headers().get(header::ETAG).cloned();
-    let status = if revalidate && tag.is_some() { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+    let status =
+        if revalidate && tag.is_some() { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
     let tag = tag.unwrap_or(HeaderValue::from_static("\"another\""));
     let headers = HeaderMap::from_iter(revalidate.then_some((header::IF_NONE_MATCH, tag)));
     let runtime = Rc::clone(runtime);
@@ -63,10 +68,17 @@ where
 
 fn service(
     content: impl Fn() -> Bytes + Clone + Send + 'static,
-) -> impl Service<Request<()>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send + 'static> + Clone {
+) -> impl Service<
+    Request<()>,
+    Response = Response<Full<Bytes>>,
+    Error = Infallible,
+    Future: Send + 'static,
+> + Clone {
     service_fn(move |_: Request<()>| {
         let mut response = Response::new(Full::new(content()));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         ready(Ok(response))
     })
 }

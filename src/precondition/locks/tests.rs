@@ -136,8 +136,8 @@ fn play(kinds: [(Access, bool); 3], choices: &mut Vec<usize>) -> Vec<usize> {
     widths
 }
 
-/// Three writers of all kinds, in every order of their turns: nobody writes beside one
-/// who writes alone, nobody waits for ever, and nothing is left behind.
+/// Three writers of all kinds, in every order of their turns: no other writes beside an
+/// exclusive one, none waits for ever, and nothing is left behind.
 #[test]
 fn all_orders_of_three_writers_are_right() {
     let mut played = 0;

@@ -11,7 +11,7 @@ use super::input::Input;
 
 pub fn holds(input: &[u8]) {
     let mut input = Input(input);
-    let time = input.take(8).iter().fold(0, |sum, &octet| sum << 8 | i64::from(octet));
+    let time = input.take(8).iter().fold(0, |sum, &byte| sum << 8 | i64::from(byte));
     let text = input.0;
     // The years 0 to 9999, and a little beyond.
     let seconds = time.rem_euclid(316_000_000_000) - 62_200_000_000;
@@ -77,7 +77,7 @@ fn another_accepts_only_impossible_days(text: &[u8]) {
 /// Asks the other parser, of what a field may hold: it takes any white space off the
 /// ends, and a field has but two kinds.
 fn another(text: &[u8]) -> Option<SystemTime> {
-    if !text.iter().all(|octet| matches!(octet, b'\t' | b' '..=b'~')) {
+    if !text.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) {
         return None;
     }
     httpdate::parse_http_date(std::str::from_utf8(text).ok()?).ok()

@@ -10,7 +10,7 @@ use tower_conditional::{Decision, EntityTag, Preconditions, Representation, Vali
 
 pub fn holds(input: &[u8]) {
     let lines: Vec<_> =
-        input.split(|&octet| octet == b'\n').map(|line| &line[..line.len().min(200)]).collect();
+        input.split(|&byte| byte == b'\n').map(|line| &line[..line.len().min(200)]).collect();
     let lines: Vec<_> =
         lines.into_iter().filter_map(|line| HeaderValue::from_bytes(line).ok()).take(4).collect();
     for line in &lines {
@@ -109,7 +109,7 @@ fn members(line: &[u8]) -> Vec<Option<Member>> {
             }
             None => {
                 members.push(None);
-                at += line[at..].iter().position(|&octet| octet == b',').unwrap_or(line.len() - at);
+                at += line[at..].iter().position(|&byte| byte == b',').unwrap_or(line.len() - at);
             }
         }
     }
@@ -120,7 +120,7 @@ fn members(line: &[u8]) -> Vec<Option<Member>> {
 /// or commas.
 fn near(line: &[u8]) -> Vec<Member> {
     let pieces =
-        line.split(|octet| b"\",".contains(octet)).map(trim).filter(|piece| !piece.is_empty());
+        line.split(|byte| b"\",".contains(byte)).map(trim).filter(|piece| !piece.is_empty());
     pieces
         .filter(|piece| piece.iter().copied().all(is_etagc))
         .map(|piece| (false, piece.to_vec()))
@@ -136,12 +136,12 @@ fn is_tag(text: &[u8]) -> bool {
         && quoted[1..len - 1].iter().copied().all(is_etagc)
 }
 
-fn is_etagc(octet: u8) -> bool {
-    octet > 0x20 && octet != b'"' && octet != 0x7F
+fn is_etagc(byte: u8) -> bool {
+    byte > 0x20 && byte != b'"' && byte != 0x7F
 }
 
 fn trim(text: &[u8]) -> &[u8] {
-    let is_text = |octet: &u8| !b" \t".contains(octet);
+    let is_text = |byte: &u8| !b" \t".contains(byte);
     let start = text.iter().position(is_text).unwrap_or(text.len());
     let end = text.iter().rposition(is_text).map_or(start, |last| last + 1);
     &text[start..end]

@@ -1,4 +1,4 @@
-//! Octets, taken from the front as choices. Where there are none left, all choices are
+//! Bytes, taken from the front as choices. Where there are none left, all choices are
 //! the first.
 
 pub(crate) struct Input<'a>(pub(crate) &'a [u8]);

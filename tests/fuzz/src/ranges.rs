@@ -81,7 +81,7 @@ pub fn holds(input: &[u8]) {
     assert_eq!(outside.alive(), 0);
 }
 
-/// The first and the last octet that are asked for, where they are.
+/// The first and the last byte that are asked for, where they are.
 struct Asked(Option<u128>, Option<u128>);
 
 fn naive(value: &[u8]) -> Option<Asked> {
@@ -90,7 +90,7 @@ fn naive(value: &[u8]) -> Option<Asked> {
     let (first, last) = set.trim_matches([' ', '\t']).split_once('-')?;
     let number = |digits: &str| match digits {
         "" => Some(None),
-        _ if !digits.bytes().all(|octet| octet.is_ascii_digit()) => None,
+        _ if !digits.bytes().all(|byte| byte.is_ascii_digit()) => None,
         // Deliberately alike: numbers beyond 64 bits are all beyond the end, and not
         // told apart.
         _ => Some(Some(digits.parse().unwrap_or(u128::MAX).min(u64::MAX.into()))),
