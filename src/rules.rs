@@ -21,7 +21,7 @@ pub use self::{
     validators::{LastModified, Representation, Validators},
 };
 pub(crate) use self::{
-    list::{members, trim_ows},
+    list::{members, names_coding, trim_ows},
     method::{ignores_preconditions, is_query, is_read, is_write},
     preconditions::{Current, State},
     range::{complete_length, content_range, ByteRange},

@@ -17,7 +17,7 @@ use crate::{
     body::{FrameHasher, OnComplete, ResponseBody, Size},
     fields::append_field,
     outcome::Reason,
-    rules::{complete_length, content_range, EntityTag, SingleField, TakesTrailers},
+    rules::{content_range, EntityTag, SingleField, TakesTrailers},
     store::{fingerprint, HashedTag, Key},
     validators::{ineligible, Digest, ResponseFields},
 };
@@ -57,9 +57,7 @@ impl LearnableContent {
         }
         let length = match head.status {
             StatusCode::OK => context.length(body),
-            StatusCode::PARTIAL_CONTENT => {
-                head.headers.get(CONTENT_RANGE).and_then(complete_length)
-            }
+            StatusCode::PARTIAL_CONTENT => context.complete_length(),
             _ => return None,
         };
         let is_ineligible = || {

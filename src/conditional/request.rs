@@ -107,18 +107,19 @@ impl<'a> RequestHead<'a> {
     /// The inner service never saw that date and would ignore the field (RFC 9110,
     /// 13.1.4), so the write would go through unchecked.
     fn depends_on_generated_date(&self, config: &Arc<Config>) -> bool {
-        let request = RequestContext::read(self, config);
-        let preconditions = &request.preconditions;
         let is_evaluated = self.known().is_some() || self.is_guarded();
-        if is_evaluated || preconditions.has_if_match() || !is_write(self.method) {
+        if is_evaluated || !is_write(self.method) || !config.last_modified {
             return false;
         }
-        let Some(date) = preconditions.if_unmodified_since_date() else { return false };
-        let dates = config.dates.get();
-        config.last_modified
-            && dates.is_some_and(|dates| {
+        let Some(dates) = config.dates.get() else { return false };
+        let request = RequestContext::read(self, config);
+        let preconditions = &request.preconditions;
+        match preconditions.if_unmodified_since_date() {
+            Some(date) if !preconditions.has_if_match() => {
                 dates.may_have_generated(&request.key, date, || self.serves_reads(config))
-            })
+            }
+            _ => false,
+        }
     }
 
     /// Returns the validators that an outer layer knows for the representation.

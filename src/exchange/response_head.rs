@@ -15,8 +15,8 @@ use crate::{
     fields::{append_field, insert_field},
     outcome::Outcome,
     rules::{
-        members, retain_for_not_modified, retain_for_precondition_failed, Decision, EntityTag,
-        HttpDate, LastModified, SingleField, Validators,
+        members, names_coding, retain_for_not_modified, retain_for_precondition_failed, Decision,
+        EntityTag, HttpDate, LastModified, SingleField, Validators,
     },
     validators::{are_silent, FreshnessPolicy, Untagged},
 };
@@ -118,8 +118,7 @@ pub(crate) fn vary_by(headers: &mut HeaderMap, field: HeaderName) {
 
 /// Returns true if a client accepts a content coding.
 pub(crate) fn accepts_coding(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(ACCEPT_ENCODING).iter().flat_map(members);
-    codings.any(|member| !member.eq_ignore_ascii_case(b"identity"))
+    headers.get_all(ACCEPT_ENCODING).iter().any(names_coding)
 }
 
 /// Makes the response to a request that is rejected before the inner service runs.

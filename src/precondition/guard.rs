@@ -290,15 +290,15 @@ impl<S> WriteGuard<S> {
     /// Sets whether a PUT whose If-Match fails is answered with 204 (No Content) if its
     /// content is what is stored already. Default: false.
     ///
-    /// The handler is not asked then, and neither is what stands inside the guard to
-    /// say who may PUT: that has to refuse the GET, too, or to stand outside.
-    ///
     /// So a client that got no answer can send the same PUT again ([RFC 9110, section
     /// 13.1.1]). The content has to be read for that, up to
     /// [`body_limit`](Self::body_limit), and tags have to be hashes of the content, as
     /// a [`ConditionalLayer`](crate::ConditionalLayer) makes them. It never applies to
     /// If-None-Match. **Not for resources whose writes count or lock something**: of
     /// two clients that send the same, both would be told that they succeeded.
+    ///
+    /// The handler is not called for it, and neither is middleware inside the guard that
+    /// says who may PUT: it has to refuse the GET, too, or to stand outside.
     ///
     /// [RFC 9110, section 13.1.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.1.1
     pub fn idempotent_puts(self, idempotent_puts: bool) -> Self {
@@ -478,16 +478,15 @@ impl GuardConfig {
     /// Notes in the extensions of a request that it went through this guard, and which
     /// lock it holds.
     fn mark(&self, parts: &mut request::Parts, lock: Option<&WriteLock>) {
-        let is_marked = |marks: &Marks| marks.prefix(&self.locks).is_some();
         let marks = parts.extensions.get::<Marks>();
-        let prefix = match marks.and_then(|marks| marks.prefix(&self.locks)) {
-            Some(prefix) => Some(prefix.into()),
-            None => taken_prefix(&parts.uri, &parts.extensions).map(Into::into),
-        };
-        if lock.is_some() || !marks.is_some_and(is_marked) {
-            let marks = parts.extensions.get_or_insert_default::<Marks>();
-            marks.add(&self.locks, prefix, lock.map(|lock| Arc::clone(lock.hold())));
+        let marked = marks.and_then(|marks| marks.prefix(&self.locks));
+        if lock.is_none() && marked.is_some() {
+            return;
         }
+        let taken = || taken_prefix(&parts.uri, &parts.extensions);
+        let prefix = marked.or_else(taken).map(Into::into);
+        let marks = parts.extensions.get_or_insert_default::<Marks>();
+        marks.add(&self.locks, prefix, lock.map(|lock| Arc::clone(lock.hold())));
     }
 }
 

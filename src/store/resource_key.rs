@@ -32,7 +32,7 @@ use siphasher::{
     sip128::{Hasher128, SipHasher13},
 };
 
-use crate::rules::members;
+use crate::rules::{members, names_coding};
 
 /// A hash that cannot be made to collide.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -278,10 +278,7 @@ impl<'r> KeyReader<'_, 'r> {
         match *name {
             HOST => self.host = self.host.or(Some(line)),
             RANGE => self.has_range = true,
-            ACCEPT_ENCODING => {
-                let is_coding = |member: &[u8]| !member.eq_ignore_ascii_case(b"identity");
-                self.accepts_coding |= members(line).any(is_coding);
-            }
+            ACCEPT_ENCODING => self.accepts_coding |= names_coding(line),
             _ => {}
         }
     }
