@@ -14,6 +14,7 @@
 mod content_cache;
 mod dates;
 mod inner_validators;
+mod keyed_cache;
 mod learned_tags;
 mod resource_key;
 mod text_cache;

@@ -99,15 +99,8 @@ impl ResponseContext<'_> {
         let Some(variant) = fields.varied.and_then(|varied| request.key.variant(varied)) else {
             return;
         };
-        // Deliberately copied: a field value can hold the buffer that it was received
-        // in.
-        let strong = |tag: &EntityTag| {
-            if tag.is_weak() {
-                None
-            } else {
-                HeaderValue::from_bytes(tag.as_bytes()).ok()
-            }
-        };
+        let strong =
+            |tag: &EntityTag| if tag.is_weak() { None } else { Some(HeaderValue::from(tag)) };
         let inner = fields.etag.value().and_then(strong);
         // The inner service does not know a tag that the layer generated.
         let own = tag.and_then(|tag| strong(&tag.tag));

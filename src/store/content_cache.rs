@@ -19,24 +19,23 @@
 use std::{
     collections::VecDeque,
     fmt,
-    hash::BuildHasherDefault,
     ops::Deref,
     sync::{Arc, Mutex, TryLockError},
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use quick_cache::{
-    sync::{Cache, DefaultLifecycle},
-    OptionsBuilder, Weighter,
-};
+use quick_cache::Weighter;
 
-use super::resource_key::{IdentityHasher, Keys};
+use super::{
+    keyed_cache::{keyed_cache, KeyedCache, SHARDS},
+    resource_key::Keys,
+};
 use crate::{fields::NEGOTIATED_FIELDS, rules::EntityTag};
 
 /// The contents that one layer has seen, with their tags.
 pub(crate) struct ContentCache {
-    cache: Cache<u64, Arc<CachedContent>, Weight, BuildHasherDefault<IdentityHasher>>,
+    cache: KeyedCache<u64, Arc<CachedContent>, Weight>,
     shared: Mutex<SharedBuffers>,
     /// How many bytes of one content are kept at most.
     most: usize,
@@ -46,20 +45,7 @@ pub(crate) struct ContentCache {
 impl ContentCache {
     /// Makes a cache for `bytes` of content with tags and bookkeeping.
     pub(crate) fn new(bytes: usize) -> Self {
-        // Few shards, the same number on every machine: each must have room for large
-        // content.
-        let options = OptionsBuilder::new()
-            .shards(SHARDS)
-            .estimated_items_capacity(ITEMS)
-            .weight_capacity(bytes.try_into().unwrap_or(u64::MAX))
-            .build()
-            .expect("all options are set");
-        let cache = Cache::with_options(
-            options,
-            Weight,
-            BuildHasherDefault::default(),
-            DefaultLifecycle::default(),
-        );
+        let cache = keyed_cache(Weight, ITEMS, bytes.try_into().unwrap_or(u64::MAX));
         Self { cache, shared: Mutex::default(), most: bytes / SHARDS / 2, capacity: bytes }
     }
 
@@ -395,7 +381,6 @@ const SHARED_BUFFERS: usize = 4;
 /// millisecond.
 const AT_ONCE: usize = 4 << 20;
 
-const SHARDS: usize = 4;
 const ITEMS: usize = 4096;
 
 /// What an entry takes besides its content and fields: its tag and the bookkeeping.

@@ -4,22 +4,22 @@
 //! They are kept for resources whose parts clients may ask for. A wrong entry costs a
 //! request, but never makes a wrong part: every part is checked before it is sent.
 
-use std::{fmt, hash::BuildHasherDefault};
+use std::{fmt, sync::Arc};
 
 use http::HeaderValue;
-use quick_cache::{
-    sync::{Cache, DefaultLifecycle},
-    OptionsBuilder, UnitWeighter,
-};
+use quick_cache::UnitWeighter;
 
-use super::resource_key::IdentityHasher;
+use super::keyed_cache::{keyed_cache, KeyedCache};
 use crate::rules::{EntityTag, HttpDate};
 
 /// The last validators of one layer's resources, for up to four variants each.
 pub(crate) struct InnerValidators {
-    cache:
-        Cache<u64, [Option<InnerValidator>; 4], UnitWeighter, BuildHasherDefault<IdentityHasher>>,
+    cache: KeyedCache<u64, Arc<Variants>, UnitWeighter>,
 }
+
+type Variants = [Option<InnerValidator>; 4];
+
+static NONE: Variants = [const { None }; 4];
 
 /// What the inner service said about one variant.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +39,13 @@ pub(crate) struct InnerValidator {
 }
 
 impl InnerValidator {
+    /// Copies the tags: a field value can hold the buffer that it was received in.
+    fn copied(self) -> Self {
+        let copy = |tag: Option<HeaderValue>| HeaderValue::from_bytes(tag?.as_bytes()).ok();
+        let Self { sent, inner, generated, .. } = self;
+        Self { sent: copy(sent), inner: copy(inner), generated: copy(generated), ..self }
+    }
+
     /// Returns true if `tag` is the one that the client got, or that of the inner
     /// service.
     pub(crate) fn is_tag(&self, tag: &EntityTag) -> bool {
@@ -58,15 +65,7 @@ impl InnerValidator {
 
 impl Default for InnerValidators {
     fn default() -> Self {
-        let options = OptionsBuilder::new()
-            .shards(4)
-            .estimated_items_capacity(RESOURCES)
-            .weight_capacity(RESOURCES as u64)
-            .build()
-            .expect("all options are set");
-        let hasher = BuildHasherDefault::default();
-        let lifecycle = DefaultLifecycle::default();
-        Self { cache: Cache::with_options(options, UnitWeighter, hasher, lifecycle) }
+        Self { cache: keyed_cache(UnitWeighter, RESOURCES, RESOURCES as u64) }
     }
 }
 
@@ -74,27 +73,32 @@ impl InnerValidators {
     /// Remembers what the inner service said about a variant, replacing what it said
     /// before.
     pub(crate) fn note(&self, resource: u64, new: InnerValidator) {
-        let mut variants = self.cache.get(&resource).unwrap_or_default();
+        let cached = self.cache.get(&resource);
+        let variants = cached.as_deref().unwrap_or(&NONE);
         let of_variant = |known: &Option<InnerValidator>| {
             known.as_ref().is_none_or(|known| known.variant == new.variant)
         };
         let place = variants.iter().position(of_variant).unwrap_or(0);
-        let Some(known) = variants.get_mut(place) else { return };
-        let generated = known.as_ref().and_then(|known| known.generated.as_ref());
+        let known = variants.get(place).and_then(Option::as_ref);
+        let generated = known.and_then(|known| known.generated.as_ref());
         if generated.is_some() && generated == new.inner.as_ref() {
             return;
         }
         // An entry without a validator replaces one that had some, but takes no new
         // place.
         let is_empty = new.sent.is_none() && new.generated.is_none() && new.date.is_none();
-        if is_empty && known.as_ref().is_none_or(|known| known.variant != new.variant) {
+        if is_empty && known.is_none_or(|known| known.variant != new.variant) {
             return;
         }
         // Most responses change nothing.
-        if known.as_ref() != Some(&new) {
-            *known = Some(new);
-            self.cache.insert(resource, variants);
+        if known == Some(&new) {
+            return;
         }
+        let mut variants = variants.clone();
+        if let Some(known) = variants.get_mut(place) {
+            *known = Some(new.copied());
+        }
+        self.cache.insert(resource, Arc::new(variants));
     }
 
     /// Returns what the inner service said last about a variant for which `claim` is
@@ -104,7 +108,7 @@ impl InnerValidators {
         resource: u64,
         claim: impl Fn(&InnerValidator) -> bool,
     ) -> Option<InnerValidator> {
-        self.cache.get(&resource)?.into_iter().flatten().find(claim)
+        self.cache.get(&resource)?.iter().flatten().find(|known| claim(known)).cloned()
     }
 
     /// Forgets what the inner service said about a resource.

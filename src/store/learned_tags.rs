@@ -7,18 +7,15 @@
 //! inner service's tags, and with a key that does not tell tenants apart, one tenant
 //! would get the tag of another.
 
-use std::{
-    fmt,
-    hash::{BuildHasherDefault, Hasher},
-};
+use std::{fmt, hash::Hasher};
 
 use http::HeaderMap;
-use quick_cache::{
-    sync::{Cache, DefaultLifecycle},
-    OptionsBuilder, UnitWeighter,
-};
+use quick_cache::UnitWeighter;
 
-use super::resource_key::{IdentityHasher, Key, Keys};
+use super::{
+    keyed_cache::{keyed_cache, KeyedCache},
+    resource_key::{Key, Keys},
+};
 use crate::{
     fields::NEGOTIATED_FIELDS,
     rules::{EntityTag, HttpDate},
@@ -26,7 +23,7 @@ use crate::{
 
 /// The tags that one layer learned: at most 16,384, each of some 200 bytes.
 pub(crate) struct LearnedTags {
-    cache: Cache<Key, LearnedTag, UnitWeighter, BuildHasherDefault<IdentityHasher>>,
+    cache: KeyedCache<Key, LearnedTag, UnitWeighter>,
 }
 
 /// The hash of what the inner service said about content, and the tag of that content.
@@ -38,15 +35,7 @@ struct LearnedTag {
 
 impl Default for LearnedTags {
     fn default() -> Self {
-        let options = OptionsBuilder::new()
-            .shards(SHARDS)
-            .estimated_items_capacity(ENTRIES)
-            .weight_capacity(ENTRIES as u64)
-            .build()
-            .expect("all options are set");
-        let hasher = BuildHasherDefault::default();
-        let lifecycle = DefaultLifecycle::default();
-        Self { cache: Cache::with_options(options, UnitWeighter, hasher, lifecycle) }
+        Self { cache: keyed_cache(UnitWeighter, ENTRIES, ENTRIES as u64) }
     }
 }
 
@@ -97,7 +86,6 @@ pub(crate) fn fingerprint(
     })
 }
 
-const SHARDS: usize = 4;
 const ENTRIES: usize = 1 << 14;
 
 #[cfg(test)]

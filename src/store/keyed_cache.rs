@@ -1,0 +1,34 @@
+//! Makes the caches whose keys are hashes already.
+
+use std::hash::{BuildHasherDefault, Hash};
+
+use quick_cache::{
+    sync::{Cache, DefaultLifecycle},
+    OptionsBuilder, Weighter,
+};
+
+use super::resource_key::IdentityHasher;
+
+/// A cache that evicts what is used least.
+pub(super) type KeyedCache<K, V, W> = Cache<K, V, W, BuildHasherDefault<IdentityHasher>>;
+
+/// Makes a cache for entries that weigh `capacity` together; `items` says how many they
+/// may be.
+pub(super) fn keyed_cache<K, V, W>(weighter: W, items: usize, capacity: u64) -> KeyedCache<K, V, W>
+where
+    K: Eq + Hash,
+    V: Clone,
+    W: Weighter<K, V> + Clone,
+{
+    let options = OptionsBuilder::new()
+        .shards(SHARDS)
+        .estimated_items_capacity(items)
+        .weight_capacity(capacity)
+        .build()
+        .expect("all options are set");
+    let hasher = BuildHasherDefault::default();
+    Cache::with_options(options, weighter, hasher, DefaultLifecycle::default())
+}
+
+/// Few, and the same number on every machine: each must have room for large entries.
+pub(super) const SHARDS: usize = 4;
