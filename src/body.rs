@@ -14,6 +14,7 @@ mod buffer;
 mod frame_hasher;
 mod frame_slicer;
 mod gate;
+mod hash_progress;
 mod request_body;
 mod response_body;
 
@@ -23,6 +24,7 @@ pub(crate) use self::{
     frame_hasher::{DynTagHasher, FrameHasher, OnComplete, Size},
     frame_slicer::FrameSlicer,
     gate::Gate,
+    hash_progress::{HashProgress, PollBudget},
     request_body::{BoxError, GatedBody},
     response_body::Replay,
 };

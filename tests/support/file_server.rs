@@ -38,6 +38,11 @@ pub(crate) enum Kind {
 
 pub(crate) const KINDS: [Kind; 2] = [Kind::Dates, Kind::Tags];
 
+/// Each kind of server over each version of HTTP.
+pub(crate) fn kinds_and_versions() -> impl Iterator<Item = (Kind, Version)> {
+    KINDS.into_iter().flat_map(|kind| VERSIONS.map(|version| (kind, version)))
+}
+
 impl Kind {
     pub(crate) fn serve<R: Send + 'static>(self, folder: &Path, log: &Arc<Log>) -> Inner<R> {
         match self {

@@ -14,7 +14,7 @@ use tower_conditional::{
 use tower_http::services::ServeDir;
 
 use crate::support::{
-    file_server::{assert_whole, content, date, tag, Kind, Site, KINDS, LENGTH, PATH},
+    file_server::{assert_whole, content, date, kinds_and_versions, tag, Kind, Site, LENGTH, PATH},
     peer::{self, get_of},
     random::numbers,
     server::VERSIONS,
@@ -24,9 +24,7 @@ use crate::support::{
 
 #[tokio::test]
 async fn downloads_go_on_at_another_replica() {
-    for (kind, version) in
-        KINDS.into_iter().flat_map(|kind| VERSIONS.map(|version| (kind, version)))
-    {
+    for (kind, version) in kinds_and_versions() {
         let (one, two) =
             (Site::replacing(kind, "half-1").await, Site::replacing(kind, "half-2").await);
         one.put(1, 0);
@@ -65,9 +63,7 @@ async fn downloads_go_on_at_another_replica() {
 
 #[tokio::test]
 async fn downloads_are_never_put_together_from_two_versions() {
-    for (kind, version) in
-        KINDS.into_iter().flat_map(|kind| VERSIONS.map(|version| (kind, version)))
-    {
+    for (kind, version) in kinds_and_versions() {
         let site = Site::replacing(kind, "swapped").await;
         site.put(1, 7_000);
         for _ in 0..2 {
@@ -89,9 +85,7 @@ async fn downloads_are_never_put_together_from_two_versions() {
 
 #[tokio::test]
 async fn downloads_of_a_file_that_was_replaced_get_the_whole_at_the_second_try() {
-    for (kind, version) in
-        KINDS.into_iter().flat_map(|kind| VERSIONS.map(|version| (kind, version)))
-    {
+    for (kind, version) in kinds_and_versions() {
         for (change, at) in [(2, 9_000), (3, 1_000)] {
             for held in [tag(1), date(7)] {
                 let site = Site::replacing(kind, "replaced").await;
@@ -249,9 +243,7 @@ async fn downloads_are_not_resumed_for_a_client_that_holds_another_version() {
 async fn downloads_that_break_off_anywhere_teach_nothing_and_leave_nothing_behind() {
     const LARGE: usize = 2 * UNDER_WAY;
     let mut chance = numbers(7);
-    for (kind, version) in
-        KINDS.into_iter().flat_map(|kind| VERSIONS.map(|version| (kind, version)))
-    {
+    for (kind, version) in kinds_and_versions() {
         let site = Site::replacing(kind, "cut").await;
         for round in 1..=3 {
             site.put_of(round, LARGE, round * 5_000);

@@ -13,7 +13,8 @@ use tower_http::services::ServeDir;
 
 use crate::support::{
     file_server::{
-        assert_whole, content, date, tag, write, Kind, Site, KINDS, LENGTH, LIMIT, PATH,
+        assert_whole, content, date, kinds_and_versions, tag, write, Kind, Site, KINDS, LENGTH,
+        LIMIT, PATH,
     },
     harness::{IMS, INM, LM},
     peer::{self, get_of, tag_of},
@@ -133,7 +134,7 @@ async fn files_of_either_tower_http_are_never_stale() {
 
 #[tokio::test]
 async fn files_are_known_after_one_transfer_and_not_read_again() {
-    for (kind, first) in KINDS.into_iter().flat_map(|kind| VERSIONS.map(|first| (kind, first))) {
+    for (kind, first) in kinds_and_versions() {
         let site = Site::replacing(kind, "known").await;
         site.put(1, 0);
         assert_whole(&site.get(first, &[]).await, 1, None);
@@ -184,9 +185,7 @@ async fn files_match_the_file_servers_tag_while_the_layers_is_learned() {
 
 #[tokio::test]
 async fn files_changed_in_place_have_another_tag() {
-    for (kind, version) in
-        KINDS.into_iter().flat_map(|kind| VERSIONS.map(|version| (kind, version)))
-    {
+    for (kind, version) in kinds_and_versions() {
         let site = Site::replacing(kind, "changed").await;
         site.put(1, 0);
         site.get(version, &[]).await;
@@ -203,9 +202,7 @@ async fn files_changed_in_place_have_another_tag() {
 
 #[tokio::test]
 async fn files_changed_twice_within_a_second_never_have_a_stale_tag() {
-    for (kind, version) in
-        KINDS.into_iter().flat_map(|kind| VERSIONS.map(|version| (kind, version)))
-    {
+    for (kind, version) in kinds_and_versions() {
         let site = Site::replacing(kind, "twice").await;
         for (change, at) in [(1, 100), (2, 101), (3, 900)] {
             site.put(change, at);
@@ -229,9 +226,7 @@ async fn files_changed_twice_within_a_second_never_have_a_stale_tag() {
 
 #[tokio::test]
 async fn files_that_are_rolled_back_are_seen_by_tag_and_by_date() {
-    for (kind, version) in
-        KINDS.into_iter().flat_map(|kind| VERSIONS.map(|version| (kind, version)))
-    {
+    for (kind, version) in kinds_and_versions() {
         for is_known in [true, false] {
             let site = Site::replacing(kind, "rollback").await;
             site.put(2, 3_600_000);

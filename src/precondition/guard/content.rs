@@ -13,10 +13,12 @@ use http_body::Body;
 
 use super::Refusal;
 use crate::{
-    body::{yield_now, BoxError, Budget, Buffer, Content, Gate, GatedBody, RequestBody},
+    body::{
+        yield_now, BoxError, Budget, Buffer, Content, Gate, GatedBody, HashProgress, RequestBody,
+    },
     outcome::Reason,
     rules::EntityTag,
-    validators::{tag, Digest, Sha256},
+    validators::{tag, Sha256},
 };
 
 /// What is there of the content, and what is still to come.
@@ -158,44 +160,22 @@ const SMALL_PIECE: usize = 4 << 10;
 /// Compares a tag with the hash of content, a slice at a time.
 pub(super) struct ContentHash {
     tag: EntityTag,
-    pieces: std::vec::IntoIter<Bytes>,
-    piece: Bytes,
-    digest: Sha256,
+    pieces: Vec<Bytes>,
+    progress: HashProgress<Sha256>,
 }
 
 impl ContentHash {
     pub(super) fn new(tag: EntityTag, pieces: Vec<Bytes>) -> Self {
-        let (pieces, digest) = (pieces.into_iter(), Sha256::default());
-        Self { tag, pieces, piece: Bytes::new(), digest }
+        Self { tag, pieces, progress: HashProgress::default() }
     }
 
     /// Returns the tag if it is that of the content.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<EntityTag>> {
-        let mut left = BYTES_AT_ONCE;
-        loop {
-            while self.piece.is_empty() {
-                match self.pieces.next() {
-                    Some(piece) => self.piece = piece,
-                    None => {
-                        let digest = std::mem::take(&mut self.digest);
-                        let is_same = tag(digest, false, &HeaderMap::new()) == self.tag;
-                        return Poll::Ready(is_same.then(|| self.tag.clone()));
-                    }
-                }
-            }
-            if left == 0 {
-                yield_now(cx);
-                return Poll::Pending;
-            }
-            let slice = self.piece.split_to(left.min(self.piece.len()));
-            left -= slice.len();
-            self.digest.update(&slice);
-        }
+        let digest = ready!(self.progress.poll(cx, |place| self.pieces.get(place)));
+        let is_same = tag(digest, false, &HeaderMap::new()) == self.tag;
+        Poll::Ready(is_same.then(|| self.tag.clone()))
     }
 }
 
 /// How many frames one poll takes before other tasks have their turn.
 const FRAMES_AT_ONCE: usize = 32;
-
-/// How many bytes one poll hashes.
-const BYTES_AT_ONCE: usize = 64 << 10;

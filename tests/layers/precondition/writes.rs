@@ -14,7 +14,10 @@ use std::{
 use axum::{body::Body, extract::Request as AxumRequest, routing, Router};
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
-use tokio::{sync::Notify, task::yield_now};
+use tokio::{
+    sync::Notify,
+    task::{yield_now, JoinHandle},
+};
 use tower::{
     buffer::Buffer, layer::layer_fn, service_fn, util::BoxCloneSyncService, Layer, ServiceExt,
 };
@@ -38,6 +41,12 @@ async fn send(app: &App, request: Request<Body>) -> Sent {
     let response = app.clone().oneshot(request).await.unwrap();
     let tag = response.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
     (response.status().as_u16(), tag)
+}
+
+/// Sends a request beside what follows.
+fn begin(app: &App, request: Request<Body>) -> JoinHandle<Sent> {
+    let app = app.clone();
+    tokio::spawn(async move { send(&app, request).await })
 }
 
 async fn turns() {
@@ -465,18 +474,12 @@ async fn plain_writes_stream_while_a_guarded_one_runs_and_end_after_it() {
     let slow = Slow::of("old");
     let app = boxed(guarded(slow.service()));
     let guarded = put(&[(IM, "*"), ("x-slow", "1")], "guarded");
-    let guarded = tokio::spawn({
-        let app = app.clone();
-        async move { send(&app, guarded).await }
-    });
+    let guarded = begin(&app, guarded);
     turns().await;
     assert_eq!(slow.seen(), ["begun", "guarded"]);
     let (feed, body) = fed("a");
     let plain = request("POST", "/note", &[]).map(|_| body);
-    let plain = tokio::spawn({
-        let app = app.clone();
-        async move { send(&app, plain).await }
-    });
+    let plain = begin(&app, plain);
     turns().await;
     assert_eq!(slow.seen(), ["begun", "a"], "what comes is passed on at once");
     feed.send(Ok(http_body::Frame::data("b".into()))).unwrap();
@@ -558,10 +561,7 @@ async fn stream_uploads_ends_the_content_in_an_error_if_the_preconditions_no_lon
         let app = boxed(guarded(slow.service()).stream_uploads(true).body_limit(1));
         let (feed, body) = fed("a");
         let upload = request("PUT", "/note", &[(IM, &*tag("old"))]).map(|_| body);
-        let upload = tokio::spawn({
-            let app = app.clone();
-            async move { send(&app, upload).await }
-        });
+        let upload = begin(&app, upload);
         turns().await;
         assert_eq!(slow.seen(), ["begun", "a"], "no lock is held, and nothing is read ahead");
         if others_write {
@@ -666,18 +666,12 @@ async fn a_delete_waits_for_the_lock_though_its_handler_does_not_look_at_its_con
         let slow = Slow::of("old");
         let app = boxed(guarded(slow.service()).stream_uploads(streams));
         let first = put(&[(IM, "*"), ("x-slow", "1")], "guarded");
-        let first = tokio::spawn({
-            let app = app.clone();
-            async move { send(&app, first).await }
-        });
+        let first = begin(&app, first);
         turns().await;
         assert_eq!(slow.seen(), ["begun", "guarded"]);
         let (feed, body) = fed("");
         let delete = request("DELETE", "/note", &[("expect", "100-continue")]).map(|_| body);
-        let delete = tokio::spawn({
-            let app = app.clone();
-            async move { send(&app, delete).await }
-        });
+        let delete = begin(&app, delete);
         turns().await;
         assert!(slow.seen().is_empty(), "not before its content has come");
         drop(feed);
