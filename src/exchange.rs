@@ -16,8 +16,8 @@ pub(crate) use self::{
     report::Reporter,
     response_head::{
         accepts_coding, apply_decision, insert_etag, insert_last_modified, insert_no_cache,
-        insert_validators, pass_on, precondition_failed, refuse_part, reject, remove_last_modified,
-        vary_by,
+        insert_retry_after, insert_validators, pass_on, refuse_part, reject, remove_last_modified,
+        respond_empty, vary_by,
     },
 };
 

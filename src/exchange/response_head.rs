@@ -156,7 +156,7 @@ pub(crate) fn refuse_part(head: &mut response::Parts) {
     for name in [ETAG, LAST_MODIFIED, ACCEPT_RANGES] {
         head.headers.remove(name);
     }
-    insert_field(&mut head.headers, RETRY_AFTER, HeaderValue::from_static("1"));
+    insert_retry_after(&mut head.headers);
 }
 
 /// Removes the `Last-Modified` of the inner service, if there is one.
@@ -167,11 +167,20 @@ pub(crate) fn remove_last_modified(headers: &mut HeaderMap, given: &SingleField<
     }
 }
 
-/// Makes the 412 to a request that the inner service must not see.
-pub(crate) fn precondition_failed<B: Body>(reporter: &Reporter) -> Response<ResponseBody<B>> {
+/// Sets `Retry-After`: the client may try again at once.
+pub(crate) fn insert_retry_after(headers: &mut HeaderMap) {
+    insert_field(headers, RETRY_AFTER, HeaderValue::from_static("1"));
+}
+
+/// Makes a response without content, in place of that of the inner service.
+pub(crate) fn respond_empty<B: Body>(
+    status: StatusCode,
+    outcome: Outcome,
+    reporter: &Reporter,
+) -> Response<ResponseBody<B>> {
     let (mut head, ()) = Response::new(()).into_parts();
-    head.status = StatusCode::PRECONDITION_FAILED;
-    pass_on(head, ResponseBody::empty(Outcome::PreconditionFailed), reporter)
+    head.status = status;
+    pass_on(head, ResponseBody::empty(outcome), reporter)
 }
 
 /// Makes the response that leaves a middleware of what the inner service, or a

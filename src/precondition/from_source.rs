@@ -343,6 +343,13 @@ enum SourceDecision<F> {
     Fail(Response<Bytes>),
 }
 
+/// Makes the 503 to a write that cannot be evaluated.
+fn unavailable() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+}
+
 impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
     /// Evaluates the request, and removes what the inner service must not see.
     fn evaluate(
@@ -356,9 +363,7 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
             (Ok(current), _) => current,
             (Err(error), Some(answer)) => return SourceDecision::Fail(answer(error)),
             (Err(_), None) if is_write(&self.parts.method) => {
-                let mut response = Response::new(Bytes::new());
-                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-                return SourceDecision::Fail(response);
+                return SourceDecision::Fail(unavailable());
             }
             (Err(_), None) => {
                 // Nothing shows which version a part would be of.
@@ -377,9 +382,7 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
             if self.required {
                 // Deliberately refused: where a precondition is required, a write must
                 // not run because it cannot be evaluated.
-                let mut response = Response::new(Bytes::new());
-                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-                return SourceDecision::Fail(response);
+                return SourceDecision::Fail(unavailable());
             }
             let outcome = Outcome::LeftAlone(Reason::UnknownState);
             return self.run(Validators::new(), outcome, false);

@@ -11,8 +11,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    header::{ETAG, EXPECT, RETRY_AFTER},
-    request, response, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ETAG, EXPECT},
+    request, response, Method, Request, Response, StatusCode,
 };
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -27,9 +27,9 @@ use super::{
 use crate::{
     body::{BoxError, Gate, RequestBody, ResponseBody},
     exchange::{
-        insert_etag, pass_on, reject, GuardedWrite, KnownValidators, Probe, Rejection, Target,
+        insert_etag, insert_retry_after, pass_on, reject, respond_empty, GuardedWrite,
+        KnownValidators, Probe, Rejection, Target,
     },
-    fields::insert_field,
     outcome::{Outcome, Reason},
     precondition::locks::WriteLock,
     rules::{EntityTag, Preconditions},
@@ -698,12 +698,11 @@ fn refuse<B: Body>(refusal: Refusal, config: &GuardConfig) -> Response<ResponseB
         Refusal::BrokenContent => (StatusCode::BAD_REQUEST, Outcome::LeftAlone(Reason::BodyError)),
         Refusal::AlreadyStored => (StatusCode::NO_CONTENT, Outcome::AlreadyStored),
     };
-    let (mut head, ()) = Response::new(()).into_parts();
-    head.status = status;
+    let mut response = respond_empty(status, outcome, reporter);
     if outcome == Outcome::Busy {
-        insert_field(&mut head.headers, RETRY_AFTER, HeaderValue::from_static("1"));
+        insert_retry_after(response.headers_mut());
     }
-    pass_on(head, ResponseBody::empty(outcome), reporter)
+    response
 }
 
 impl<S, B> fmt::Debug for GuardFuture<S, B>
