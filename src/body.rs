@@ -17,6 +17,7 @@ mod gate;
 mod hash_progress;
 mod request_body;
 mod response_body;
+mod size_latch;
 
 pub(crate) use self::{
     budget::Budget,
@@ -27,6 +28,7 @@ pub(crate) use self::{
     hash_progress::{HashProgress, PollBudget},
     request_body::{BoxError, GatedBody},
     response_body::Replay,
+    size_latch::SizeLatch,
 };
 pub use self::{request_body::RequestBody, response_body::ResponseBody};
 

@@ -2,6 +2,8 @@
 //! preconditions after the handler has run.
 
 mod body_plan;
+mod codings;
+mod compression;
 mod config;
 mod future;
 mod last_modified;
@@ -16,6 +18,7 @@ mod tags;
 mod wait;
 
 pub use self::{
+    compression::{CompressionFuture, ConditionalCompression, ConditionalCompressionLayer},
     config::{ForwardedFields, InnerTags},
     future::ResponseFuture,
     layer::ConditionalLayer,

@@ -1,6 +1,7 @@
 //! What all middlewares of this crate do in the same way with a request and its
 //! response.
 
+mod coded_tag;
 mod forward;
 mod known;
 mod rejection;
@@ -11,6 +12,9 @@ use http::request;
 
 pub use self::rejection::Rejection;
 pub(crate) use self::{
+    coded_tag::{
+        insert_plain_tag, insert_tag_with_coding, CodedTag, EncodedOnTheFly, MayBeEncoded,
+    },
     forward::{read_preconditions, Forward, WithheldDates},
     known::{GuardedWrite, KnownValidators, Probe, Target},
     report::Reporter,

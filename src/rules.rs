@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads a clock, waits, or depends on Tower.
 
+mod content_coding;
 mod entity_tag;
 mod entity_tag_list;
 mod http_date;
@@ -14,14 +15,9 @@ mod single_field;
 mod trailers;
 mod validators;
 
-pub use self::{
-    entity_tag::{EntityTag, InvalidEntityTag},
-    http_date::{HttpDate, HttpDateOutOfRange, InvalidHttpDate},
-    preconditions::{Decision, Preconditions},
-    validators::{LastModified, Representation, Validators},
-};
 pub(crate) use self::{
-    list::{members, names_coding, trim_ows},
+    content_coding::{has_weights, names_coding, split_coding, AcceptedCodings, ContentCoding},
+    list::{members, trim_ows},
     method::{ignores_preconditions, is_query, is_read, is_write},
     preconditions::{Current, State},
     range::{complete_length, content_range, ByteRange},
@@ -29,4 +25,10 @@ pub(crate) use self::{
     single_field::{single_line, SingleField},
     trailers::TakesTrailers,
     validators::{DateComparison, DateEvidence},
+};
+pub use self::{
+    entity_tag::{EntityTag, InvalidEntityTag},
+    http_date::{HttpDate, HttpDateOutOfRange, InvalidHttpDate},
+    preconditions::{Decision, Preconditions},
+    validators::{LastModified, Representation, Validators},
 };

@@ -208,7 +208,7 @@ impl Content {
     }
 
     #[inline]
-    fn push(&mut self, data: Bytes) {
+    pub(super) fn push(&mut self, data: Bytes) {
         self.len = self.len.saturating_add(bytes(&data));
         match &mut self.tail {
             None if self.first.is_none() => self.first = Some(data),

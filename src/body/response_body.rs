@@ -10,7 +10,10 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{frame_hasher::FrameHasher, frame_slicer::FrameSlicer, Content, PolledFrame};
+use super::{
+    frame_hasher::FrameHasher, frame_slicer::FrameSlicer, size_latch::SizeLatch, Content,
+    PolledFrame,
+};
 use crate::outcome::Outcome;
 
 pin_project! {
@@ -41,6 +44,10 @@ pin_project! {
         Ended,
         /// Nothing, in place of content of unknown size: on a HEAD, and on a 304.
         Absent,
+        /// The same, where a layer outside compresses what has no exact size.
+        Latched {
+            latch: SizeLatch,
+        },
         /// The inner body, which was not polled.
         Inner {
             #[pin]
@@ -135,9 +142,27 @@ impl<B: Body> ResponseBody<B> {
         *self = Self::from_kind(Kind::Absent, outcome);
     }
 
+    /// Sends nothing, in place of content of unknown size; exactly zero bytes until the
+    /// latch is released.
+    pub(crate) fn end_of_latched_size(&mut self) -> SizeLatch {
+        let latch = SizeLatch::default();
+        self.kind = Kind::Latched { latch: latch.clone() };
+        latch
+    }
+
     /// Sends nothing in answer to a HEAD.
     pub(crate) fn withhold(&mut self) {
         self.kind = if self.size_hint().exact().is_some() { Kind::Ended } else { Kind::Absent };
+    }
+
+    /// Returns true if nothing is sent in place of content of unknown size.
+    pub(crate) fn is_end_of_unknown_size(&self) -> bool {
+        matches!(self.kind, Kind::Absent)
+    }
+
+    /// Returns true if all of the content is in memory.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        matches!(self.kind, Kind::Ended | Kind::Whole { .. } | Kind::Buffered { .. })
     }
 
     pub(crate) fn empty(outcome: Outcome) -> Self {
@@ -152,6 +177,29 @@ impl<B: Body> ResponseBody<B> {
 
     pub(crate) fn inner(body: B, outcome: Outcome) -> Self {
         Self::from_kind(Kind::Inner { body }, outcome)
+    }
+
+    /// Takes the first frame of a body if it is ready, to see whether that is all.
+    pub(crate) fn peeked(cx: &mut Context<'_>, body: B, outcome: Outcome) -> Self {
+        let (hint, mut body) = (body.size_hint(), Box::pin(body));
+        let (mut read, mut last) = (Content::default(), None);
+        let polled = poll_bytes(body.as_mut(), cx);
+        let has_ended = matches!(polled, Poll::Ready(None));
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data)
+                    if body.is_end_stream() && hint.exact() == u64::try_from(data.len()).ok() =>
+                {
+                    return Self::whole(data, outcome);
+                }
+                Ok(data) => read.push(data),
+                Err(frame) => last = Some(Ok(frame)),
+            },
+            Poll::Ready(Some(Err(error))) => last = Some(Err(error)),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        let rest = if has_ended { None } else { Some(body) };
+        Self::replayed(Replay { read, last, rest, hint, flush: false }, outcome)
     }
 
     /// Gives back content that was read to its end. `exact` is true if the inner body
@@ -194,7 +242,9 @@ impl<B: Body> Body for ResponseBody<B> {
 impl<B: Body> Kind<B> {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PolledFrame<B::Error>> {
         let polled = match self.as_mut().project() {
-            KindProj::Ended | KindProj::Absent => return Poll::Ready(None),
+            KindProj::Ended | KindProj::Absent | KindProj::Latched { .. } => {
+                return Poll::Ready(None);
+            }
             KindProj::Whole { data } => {
                 let data = std::mem::take(data);
                 self.set(Self::Ended);
@@ -213,7 +263,7 @@ impl<B: Body> Kind<B> {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Ended | Self::Absent => true,
+            Self::Ended | Self::Absent | Self::Latched { .. } => true,
             Self::Inner { body } => body.is_end_stream(),
             Self::Whole { .. } => false,
             Self::Buffered { content, .. } => content.is_empty(),
@@ -229,6 +279,8 @@ impl<B: Body> Kind<B> {
         match self {
             Self::Ended => SizeHint::with_exact(0),
             Self::Absent => SizeHint::new(),
+            Self::Latched { latch } if latch.is_released() => SizeHint::new(),
+            Self::Latched { .. } => SizeHint::with_exact(0),
             Self::Inner { body } => body.size_hint(),
             Self::Whole { data } => SizeHint::with_exact(data.len().try_into().unwrap_or(u64::MAX)),
             Self::Buffered { content, exact: true } => SizeHint::with_exact(content.len()),
@@ -304,7 +356,7 @@ impl<B: Body> Default for ResponseBody<B> {
 impl<B: Body> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
-            Kind::Ended | Kind::Absent => "ended",
+            Kind::Ended | Kind::Absent | Kind::Latched { .. } => "ended",
             Kind::Inner { .. } => "inner",
             Kind::Whole { .. } | Kind::Buffered { .. } => "buffered",
             Kind::Replayed { .. } => "replayed",

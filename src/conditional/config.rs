@@ -27,6 +27,9 @@ pub(super) struct Config {
     pub(super) unsized_body_timeout: Duration,
     pub(super) weak: bool,
     pub(super) behind_compression: bool,
+    /// This is the inner half of
+    /// [`compress_with`](crate::ConditionalLayer::compress_with).
+    pub(super) is_compressed: bool,
     pub(super) head_as_get: bool,
     pub(super) freshness: FreshnessPolicy,
     pub(super) last_modified: bool,
@@ -65,6 +68,7 @@ impl Default for Config {
             unsized_body_timeout: Duration::ZERO,
             weak: false,
             behind_compression: false,
+            is_compressed: false,
             head_as_get: false,
             freshness: FreshnessPolicy::NoCache,
             last_modified: true,
@@ -117,6 +121,11 @@ impl Config {
         self.handle_when.is_some() || self.key.is_some()
     }
 
+    /// Returns true if a layer or proxy outside may encode the responses.
+    pub(super) fn encodes_outside(&self) -> bool {
+        self.behind_compression || self.is_compressed
+    }
+
     pub(super) fn is_weak(&self) -> bool {
         self.weak || self.behind_compression
     }
@@ -130,6 +139,7 @@ impl fmt::Debug for Config {
             .field("unsized_body_timeout", &self.unsized_body_timeout)
             .field("weak", &self.weak)
             .field("behind_compression", &self.behind_compression)
+            .field("is_compressed", &self.is_compressed)
             .field("head_as_get", &self.head_as_get)
             .field("freshness", &self.freshness)
             .field("last_modified", &self.last_modified)

@@ -157,6 +157,9 @@ impl ResponseContext<'_> {
         body: B,
     ) -> ControlFlow<Tagged<B>, ReadAhead<B, D>> {
         ControlFlow::Break(match self.plan(&body) {
+            BodyPlan::PassThrough(reason) if self.is_peeked(reason, &body) => {
+                (Err(reason), ResponseBody::peeked(cx, body, Outcome::LeftAlone(reason)))
+            }
             BodyPlan::PassThrough(reason) | BodyPlan::Stream(reason) => {
                 (Err(reason), ResponseBody::inner(body, Outcome::LeftAlone(reason)))
             }

@@ -6,7 +6,7 @@ use http::{header::CONTENT_RANGE, HeaderValue, StatusCode};
 use super::{request::ReadMethod, respond::ResponseContext};
 use crate::{
     exchange::KnownValidators,
-    rules::{complete_length, DateEvidence, EntityTag, SingleField},
+    rules::{complete_length, ContentCoding, DateEvidence, EntityTag, SingleField},
     store::{DateOfResponse, Dates, HashedTag, InnerValidator, Observation, ResponseKind},
     validators::FreshnessPolicy,
 };
@@ -103,7 +103,7 @@ impl ResponseContext<'_> {
             |tag: &EntityTag| if tag.is_weak() { None } else { Some(HeaderValue::from(tag)) };
         let inner = fields.etag.value().and_then(strong);
         // The inner service does not know a tag that the layer generated.
-        let own = tag.and_then(|tag| strong(&tag.tag));
+        let own = tag.and_then(|tag| strong(&tag.tag.with_coding(ContentCoding::Identity)));
         let (sent, generated) = if inner.is_some() { (own, None) } else { (None, own) };
         let given = fields.last_modified.value().copied();
         let length = match (is_part, &fields.content_length) {

@@ -12,6 +12,7 @@ use http::request;
 use tower_layer::Layer;
 
 use super::{
+    compression::ConditionalCompressionLayer,
     config::{Config, ForwardedFields, InnerTags},
     service::Conditional,
 };
@@ -596,6 +597,47 @@ impl<D> ConditionalLayer<D> {
         let suffixes = suffixes.into_iter().filter(|suffix| !suffix.as_ref().is_empty());
         let suffixes = suffixes.map(|suffix| suffix.as_ref().as_bytes().into()).collect();
         self.set(|config| config.ignored_tag_suffixes = suffixes)
+    }
+
+    /// Compresses the responses with another layer, and has tags name the coding. The
+    /// last call of the chain.
+    ///
+    /// `compression` is any `tower::Layer` that encodes responses, such as tower-http's
+    /// `CompressionLayer`, or a tuple of layers. It stands outside of this layer, so
+    /// that a 304 costs no compression.
+    ///
+    /// A strong tag names bytes, and gzip has other bytes than what was compressed. So
+    /// the tag of an encoded response has the coding behind it: `"v1"` becomes
+    /// `"v1~gzip"`. It is weak (`W/"v1~gzip"`) where the content was not whole in
+    /// memory, because files and streams are encoded differently from time to time. All
+    /// else knows what such a tag stands for:
+    ///
+    /// - A write whose If-Match names `"v1~gzip"` is an edit of `"v1"`: in
+    ///   [`Preconditions::check`](crate::Preconditions::check), in
+    ///   [`PreconditionLayer`](crate::PreconditionLayer) and in
+    ///   [`WriteGuard`](crate::WriteGuard).
+    /// - A read whose If-None-Match names it is answered with 304 if the client accepts
+    ///   gzip.
+    /// - A part of encoded content is never sent.
+    ///
+    /// Every 200 and 304 that could have been encoded says `Vary: accept-encoding`.
+    /// Content that the inner service encoded itself is not touched.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use axum::{routing::get, Router};
+    /// use tower_conditional::ConditionalLayer;
+    /// use tower_http::compression::CompressionLayer;
+    ///
+    /// let app: Router = Router::new()
+    ///     .route("/", get(|| async { "page" }))
+    ///     .layer(ConditionalLayer::new().compress_with(CompressionLayer::new()));
+    /// # drop(app);
+    /// ```
+    pub fn compress_with<C>(self, compression: C) -> ConditionalCompressionLayer<C, D> {
+        let inner = self.set(|config| config.is_compressed = true);
+        ConditionalCompressionLayer::new(inner, compression)
     }
 
     /// Returns what the layer has done so far, all its clones and services included.

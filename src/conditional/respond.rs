@@ -5,7 +5,7 @@
 //!    preconditions against them, and sends 304, 412 or the response.
 
 use http::{
-    header::{ACCEPT_ENCODING, CONTENT_LENGTH, ETAG, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, ETAG, TRANSFER_ENCODING},
     response, HeaderMap, StatusCode,
 };
 use http_body::Body;
@@ -18,7 +18,7 @@ use crate::{
     body::ResponseBody,
     exchange::{
         apply_decision, insert_etag, insert_last_modified, insert_no_cache, refuse_part,
-        remove_last_modified, vary_by,
+        remove_last_modified,
     },
     fields::insert_field,
     outcome::{Outcome, Reason},
@@ -54,7 +54,8 @@ impl ResponseContext<'_> {
         }
         let untagged = tag.as_ref().err().copied();
         let has_content = !(self.request.is_head() && body.is_end_stream());
-        match self.evaluate(tag, has_content) {
+        let is_encoded = self.is_encoded_on_the_fly(body);
+        match self.evaluate(tag, has_content, is_encoded) {
             Action::NotModified { is_part } => self.end_not_modified(is_part, body),
             Action::PreconditionFailed => body.end(Outcome::PreconditionFailed),
             Action::RefusePart => body.end(Outcome::PartRefused),
@@ -71,6 +72,9 @@ impl ResponseContext<'_> {
                 }
             }
         }
+        if self.request.config.is_compressed {
+            self.prepare_for_compression(body);
+        }
         let (reporter, head) = (&self.request.config.reporter, &mut *self.head);
         reporter.report(body.outcome(), head.status, &mut head.extensions);
     }
@@ -78,7 +82,12 @@ impl ResponseContext<'_> {
     /// Evaluates the preconditions against what is known of the response, and turns its
     /// head into the one to send.
     #[inline]
-    fn evaluate(&mut self, tag: Result<ContentTag, Reason>, has_content: bool) -> Action {
+    fn evaluate(
+        &mut self,
+        tag: Result<ContentTag, Reason>,
+        has_content: bool,
+        is_encoded: bool,
+    ) -> Action {
         let (tag, untagged) = self.outgoing_tag(tag);
         let may_generate = self.may_generate_date(tag.as_deref(), has_content);
         let date = self.last_modified(tag.as_deref(), may_generate);
@@ -99,17 +108,20 @@ impl ResponseContext<'_> {
             return Action::RefusePart;
         }
         let decision = self.decide(current, untagged);
-        let range_allowed = self.range_allowed(current);
+        // The bytes of content that is encoded on the fly differ from time to time.
+        let range_allowed = if is_encoded { None } else { self.range_allowed(current) };
         let config = &self.request.config;
-        let is_varied = matches!(self.head.status, StatusCode::OK | StatusCode::NOT_MODIFIED);
-        if config.behind_compression && is_varied {
-            vary_by(&mut self.head.headers, ACCEPT_ENCODING);
+        let is_not_modified = decision == Decision::NotModified;
+        if config.encodes_outside() {
+            self.vary_by_coding(is_not_modified);
         }
         let is_part = self.head.status == StatusCode::PARTIAL_CONTENT;
+        let is_coded = self.set_coded_tag(etag, is_not_modified, untagged.is_some(), is_encoded);
         // Remove fields before inserting, so that fewer are scanned.
         apply_decision(self.head, decision);
         let headers = &mut self.head.headers;
-        if let (Some(tag), true) = (tag, untagged.is_none() || config.is_weak()) {
+        let is_set = untagged.is_none() || config.is_weak();
+        if let (Some(tag), true) = (tag, is_set && !is_coded) {
             insert_etag(headers, tag.into_value());
         }
         set_last_modified(headers, &self.fields.last_modified, date.last_modified);
@@ -163,10 +175,7 @@ impl ResponseContext<'_> {
                 self.head.headers.remove(ETAG);
                 (None, Some(reason))
             }
-            Err(reason) => {
-                let inner = self.request.inner_tag(self.fields);
-                (inner.map(ContentTag::Computed), Some(reason))
-            }
+            Err(reason) => (self.inner_tag().map(ContentTag::Computed), Some(reason)),
         }
     }
 
@@ -246,14 +255,12 @@ impl ResponseContext<'_> {
         // The length of a part is not that of the whole.
         let length = if is_part { None } else { length };
         match length {
-            _ if !self.request.accepts_coding
-                && (length.is_none() || config.behind_compression) =>
-            {
+            _ if !self.request.accepts_coding && (length.is_none() || config.encodes_outside()) => {
                 body.end_of_unknown_size(Outcome::NotModified);
             }
             // The length is that of the content without the coding that is put on
             // outside.
-            _ if config.behind_compression => {}
+            _ if config.encodes_outside() => {}
             Some(length) => {
                 insert_field(&mut self.head.headers, CONTENT_LENGTH, length_text(length));
             }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     exchange::KnownValidators,
-    rules::{Current, DateEvidence, EntityTag},
+    rules::{split_coding, Current, DateEvidence, EntityTag},
     store::HashedTag,
     validators::{looks_generated, ResponseFields},
 };
@@ -18,11 +18,6 @@ impl RequestContext {
     /// Makes a tag the one to send: weak, if the layer sends weak tags.
     pub(super) fn outgoing_tag(&self, tag: EntityTag) -> HashedTag {
         HashedTag::from(if self.config.is_weak() { tag.into_weak() } else { tag })
-    }
-
-    /// Returns the tag that the inner service gave, as it is sent.
-    pub(super) fn inner_tag(&self, fields: &ResponseFields) -> Option<HashedTag> {
-        fields.etag.value().map(|tag| self.outgoing_tag(tag.clone()))
     }
 
     /// Returns true if a tag of the inner service must not be sent.
@@ -53,7 +48,7 @@ impl RequestContext {
     /// Returns true if If-Match names a strong tag that the layer may have generated.
     pub(super) fn if_match_may_hold(&self) -> bool {
         let mut tags = self.preconditions.if_match_tags();
-        tags.any(|tag| !tag.is_weak() && self.looks_generated(tag.opaque()))
+        tags.any(|tag| !tag.is_weak() && self.looks_generated(split_coding(tag.opaque()).0))
     }
 
     /// Returns true if the bytes between the quotes of a tag look like what the layer

@@ -3,6 +3,7 @@
 //! | field | not forwarded |
 //! |---|---|
 //! | If-Match, If-None-Match | if only the layer knows both tags of the content |
+//! | the same, naming a coding | on reads: the layer evaluates them |
 //! | If-Modified-Since | beside If-None-Match (13.1.3), or if it is not one date |
 //! | If-Unmodified-Since | beside If-Match (13.1.4), or if it is not one date |
 //! | either date | by default never: `ConditionalLayer` evaluates dates |
@@ -29,6 +30,8 @@ use crate::{
 pub(crate) struct Forward {
     /// If-Match and If-None-Match.
     pub(crate) tags: bool,
+    /// Tags of If-Match and If-None-Match that name a coding.
+    pub(crate) codings: bool,
     pub(crate) if_modified_since: bool,
     pub(crate) if_unmodified_since: bool,
     /// Range, together with If-Range.
@@ -40,6 +43,7 @@ impl Forward {
     pub(crate) fn new(preconditions: &Preconditions) -> Self {
         Self {
             tags: true,
+            codings: true,
             if_modified_since: !preconditions.has_if_none_match()
                 && preconditions.if_modified_since_date().is_some(),
             if_unmodified_since: !preconditions.has_if_match()
@@ -53,6 +57,8 @@ impl Forward {
         if !self.tags {
             headers.remove(IF_MATCH);
             headers.remove(IF_NONE_MATCH);
+        } else if !self.codings {
+            remove_codings(preconditions, headers);
         } else if preconditions.has_long_lists() {
             join_lines(headers, IF_MATCH);
             join_lines(headers, IF_NONE_MATCH);
@@ -67,6 +73,22 @@ impl Forward {
             headers.remove(RANGE);
             headers.remove(IF_RANGE);
         }
+    }
+}
+
+/// Leaves an inner service that evaluates by itself the plain tags, which it knows.
+///
+/// If-Match goes if it names a coding: with a plain tag in its place the inner service
+/// might send a part.
+fn remove_codings(preconditions: &Preconditions, headers: &mut HeaderMap) {
+    if preconditions.binds_coding() {
+        headers.remove(IF_MATCH);
+    } else {
+        join_lines(headers, IF_MATCH);
+    }
+    match preconditions.plain_if_none_match() {
+        Some(plain) => insert_field(headers, IF_NONE_MATCH, plain),
+        None => drop(headers.remove(IF_NONE_MATCH)),
     }
 }
 

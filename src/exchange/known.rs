@@ -1,12 +1,12 @@
 //! Validators that are known before the inner service runs, and how the layers of this
 //! crate tell each other about them.
 
-use http::{response, Extensions, Uri};
+use http::{header::ETAG, response, Extensions, StatusCode, Uri};
 
-use super::response_head::complete;
+use super::{insert_plain_tag, response_head::complete_date};
 use crate::{
     rules::{DateEvidence, EntityTag, HttpDate, Validators},
-    validators::FreshnessPolicy,
+    validators::{FreshnessPolicy, Untagged},
 };
 
 /// The validators of the representation, as a source knows them: in the extensions of a
@@ -89,10 +89,20 @@ impl KnownValidators {
     }
 
     /// Adds the validators that a response lacks, if it has content of the
-    /// representation.
-    pub(crate) fn complete(&self, head: &mut response::Parts, now: HttpDate) {
+    /// representation. `is_sized` is true if the body knows its size.
+    ///
+    /// A 304 gets none: the inner service made it for what it compared, which may be
+    /// another state.
+    pub(crate) fn complete(&self, head: &mut response::Parts, is_sized: bool, now: HttpDate) {
+        let is_content = matches!(head.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
+        if !is_content || head.extensions.get::<Untagged>().is_some() {
+            return;
+        }
+        if let (Some(etag), false) = (&self.etag, head.headers.contains_key(ETAG)) {
+            insert_plain_tag(head, etag, is_sized);
+        }
         let date = self.date.and_then(DateEvidence::date);
-        complete(head, self.etag.as_ref(), date, self.freshness, now);
+        complete_date(&mut head.headers, date, self.freshness, now);
     }
 }
 

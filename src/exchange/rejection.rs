@@ -4,12 +4,12 @@ use std::{error, fmt};
 
 use http::{header::CONTENT_TYPE, HeaderValue, Method, Response, StatusCode};
 
-use super::insert_validators;
+use super::{insert_validators, CodedTag};
 use crate::{
     clock,
     rules::{
-        is_write, Current, DateEvidence, Decision, HttpDate, LastModified, Preconditions,
-        Representation, State, Validators,
+        is_write, ContentCoding, Current, DateEvidence, Decision, EntityTag, HttpDate,
+        LastModified, Preconditions, Representation, State, Validators,
     },
 };
 
@@ -46,6 +46,8 @@ use crate::{
 pub struct Rejection {
     status: StatusCode,
     current: Validators,
+    /// The tag to send, if it is not that of `current` as it is: it names a coding.
+    coded: Option<EntityTag>,
     content: &'static str,
 }
 
@@ -78,7 +80,9 @@ impl Rejection {
                 None => None,
             };
         }
-        Self { status, current, content: "" }
+        let coded = current.etag.as_ref().filter(|tag| tag.needs_identity());
+        let coded = coded.map(|tag| tag.with_coding(ContentCoding::Identity));
+        Self { status, current, coded, content: "" }
     }
 
     /// Makes the response; `body` makes its body from text.
@@ -87,16 +91,18 @@ impl Rejection {
         now: HttpDate,
         body: impl FnOnce(&'static str) -> B,
     ) -> Response<B> {
-        let content = self.content;
-        let mut response = Response::new(body(content));
-        *response.status_mut() = self.status;
-        insert_validators(response.headers_mut(), &self.current, now);
-        if !content.is_empty() {
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        let Self { status, current, coded, content } = self;
+        let (mut head, body) = Response::new(body(content)).into_parts();
+        head.status = status;
+        insert_validators(&mut head.headers, &current, now);
+        if let (Some(plain), Some(coded)) = (&current.etag, coded) {
+            CodedTag::insert(&mut head, plain, coded);
         }
-        response
+        if !content.is_empty() {
+            let text = HeaderValue::from_static("text/plain; charset=utf-8");
+            head.headers.insert(CONTENT_TYPE, text);
+        }
+        Response::from_parts(head, body)
     }
 }
 
@@ -140,7 +146,15 @@ impl Preconditions {
     fn check_current(&self, method: &Method, current: State<'_>) -> Result<(), Rejection> {
         match self.evaluate_state(method, current) {
             Decision::Proceed => Ok(()),
-            Decision::NotModified => Err(Rejection::new(StatusCode::NOT_MODIFIED, current)),
+            Decision::NotModified => {
+                let mut rejection = Rejection::new(StatusCode::NOT_MODIFIED, current);
+                let plain = rejection.current.etag.as_ref();
+                // The client knows its copy by this tag.
+                if let Some(matched) = plain.and_then(|tag| self.matched_tag(tag)) {
+                    rejection.coded = Some(matched);
+                }
+                Err(rejection)
+            }
             Decision::PreconditionFailed => Err(Rejection::failed(current)),
         }
     }

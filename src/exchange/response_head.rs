@@ -16,9 +16,9 @@ use crate::{
     outcome::Outcome,
     rules::{
         members, names_coding, retain_for_not_modified, retain_for_precondition_failed, Decision,
-        EntityTag, HttpDate, LastModified, SingleField, Validators,
+        HttpDate, LastModified, SingleField, Validators,
     },
-    validators::{are_silent, FreshnessPolicy, Untagged},
+    validators::{are_silent, FreshnessPolicy},
 };
 
 /// Turns the head of a response into that of the decision.
@@ -65,27 +65,13 @@ pub(crate) fn insert_validators(headers: &mut HeaderMap, validators: &Validators
     }
 }
 
-/// Adds the validators that a response lacks, if it has content of the representation.
-///
-/// A 304 gets none: the inner service made it for what it compared, which may be
-/// another state.
-pub(crate) fn complete(
-    head: &mut response::Parts,
-    etag: Option<&EntityTag>,
+/// Adds the date of a source to a response that has none.
+pub(super) fn complete_date(
+    headers: &mut HeaderMap,
     date: Option<HttpDate>,
     freshness: FreshnessPolicy,
     now: HttpDate,
 ) {
-    let is_content = matches!(head.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
-    if !is_content || head.extensions.get::<Untagged>().is_some() {
-        return;
-    }
-    let headers = &mut head.headers;
-    if let Some(etag) = etag {
-        if !headers.contains_key(ETAG) {
-            insert_etag(headers, HeaderValue::from(etag));
-        }
-    }
     if headers.contains_key(LAST_MODIFIED) {
         return;
     }

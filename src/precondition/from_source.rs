@@ -241,7 +241,8 @@ impl<B: Body> UnverifiedResponse<Response<B>> {
         let (mut head, body) = self.response.into_parts();
         let mut body = ResponseBody::inner(body, self.outcome);
         if matches!(current, Some(Representation::Exists(now)) if *now == self.stated) {
-            self.known.complete(&mut head, config.now());
+            let is_sized = body.size_hint().exact().is_some();
+            self.known.complete(&mut head, is_sized, config.now());
             head.extensions.insert(self.known);
         } else {
             head.extensions.insert(self.known.without_validators());

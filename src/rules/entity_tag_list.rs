@@ -15,11 +15,12 @@
 use std::cmp::Ordering;
 
 use http::HeaderValue;
-use memchr::memmem;
+use memchr::{memchr, memmem};
 
 use super::{
+    content_coding::coding_of,
     entity_tag::{EntityTag, Member},
-    trim_ows,
+    trim_ows, ContentCoding,
 };
 
 /// All lines of one list field, as they were sent.
@@ -67,9 +68,25 @@ impl EntityTagList {
         match (&self.first, &self.others) {
             (Some(line), None) if line.as_bytes() == text => QuickMatch::Just,
             (Some(line), None) if line.len() == text.len() && !tag.is_weak() => QuickMatch::Nowhere,
-            _ if self.holds(tag.quoted()) => QuickMatch::Maybe,
+            _ if self.holds(tag.quoted()) || self.may_name_codings() => QuickMatch::Maybe,
             _ => QuickMatch::Nowhere,
         }
+    }
+
+    /// Returns true if a member may have the coding behind it.
+    pub(super) fn may_name_codings(&self) -> bool {
+        self.lines().any(|line| memchr(b'~', line.as_bytes()).is_some())
+    }
+
+    /// Returns the members that name the content with this plain tag, with the coding
+    /// that each of them names.
+    pub(super) fn naming<'a>(
+        &'a self,
+        plain: &'a EntityTag,
+    ) -> impl Iterator<Item = (Member<'a>, ContentCoding)> + 'a {
+        let plain = plain.opaque();
+        let coding = move |member: Member<'a>| Some((member, coding_of(member.opaque, plain)?));
+        self.members().flatten().filter_map(coding)
     }
 
     /// Returns false if the list does not contain the bytes of a tag with their quotes.

@@ -9,11 +9,6 @@ pub(crate) fn members(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     members.filter(|member| !member.is_empty())
 }
 
-/// Returns true if a line of `Accept-Encoding` names a content coding.
-pub(crate) fn names_coding(line: &HeaderValue) -> bool {
-    members(line).any(|member| !member.eq_ignore_ascii_case(b"identity"))
-}
-
 /// Returns `value` without the optional white space around it (section 5.6.3).
 pub(crate) fn trim_ows(value: &[u8]) -> &[u8] {
     let mut value = value;

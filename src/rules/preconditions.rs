@@ -7,10 +7,11 @@
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::{
+    content_coding::coding_of,
     entity_tag::Member,
     entity_tag_list::{EntityTagList, QuickMatch},
-    ignores_preconditions, is_query, is_read, DateComparison, DateEvidence, EntityTag, HttpDate,
-    Representation, SingleField, Validators,
+    ignores_preconditions, is_query, is_read, split_coding, AcceptedCodings, ContentCoding,
+    DateComparison, DateEvidence, EntityTag, HttpDate, Representation, SingleField, Validators,
 };
 
 /// What to do with a request, once its preconditions were evaluated.
@@ -69,6 +70,9 @@ pub enum Decision {
 pub struct Preconditions {
     if_none_match: EntityTagList,
     if_modified_since: SingleField<HttpDate>,
+    /// A tag in If-None-Match of a read counts only if the client accepts the coding
+    /// that it names.
+    accepted: AcceptedCodings,
     /// Boxed, because most requests have none of these, and every request is moved.
     uncommon: Option<Box<UncommonFields>>,
 }
@@ -100,7 +104,15 @@ impl Preconditions {
         for (name, value) in headers {
             preconditions.take_line(name.as_str(), value, &now);
         }
+        if preconditions.has_if_none_match() {
+            preconditions.accepted = AcceptedCodings::read(headers);
+        }
         preconditions
+    }
+
+    /// Adds the codings that the request accepts.
+    pub(crate) fn take_accepted(&mut self, accepted: AcceptedCodings) {
+        self.accepted = accepted;
     }
 
     /// Adds a line of a request; `now` is called only for a date with a two-digit year.
@@ -246,13 +258,22 @@ impl Preconditions {
     /// Does what [`allows_range`](Self::allows_range) does, for a representation that
     /// exists.
     pub(crate) fn allows_range_of(&self, current: Current<'_>, now: HttpDate) -> bool {
+        // The client holds a part of other bytes.
+        if current.etag.is_some_and(|etag| self.if_match_names_coding(etag)) {
+            return false;
+        }
         let value = match &self.uncommon().if_range {
             SingleField::Absent => return true,
             SingleField::Invalid => return false,
             SingleField::Value(value) => value,
         };
         if let Ok(tag) = EntityTag::try_from(value) {
-            return current.etag.is_some_and(|etag| etag.strong_eq(&tag));
+            let is_plain = |etag: &EntityTag| {
+                coding_of(tag.opaque(), etag.opaque()) == Some(ContentCoding::Identity)
+            };
+            return current
+                .etag
+                .is_some_and(|etag| !tag.is_weak() && !etag.is_weak() && is_plain(etag));
         }
         let date = HttpDate::parse(value.as_bytes(), now);
         match (date, current.date) {
@@ -339,18 +360,82 @@ impl Preconditions {
         !(has_uncommon || self.has_if_none_match() || self.has_if_modified_since())
     }
 
-    /// Returns true if If-Match, If-None-Match or If-Range names a tag.
+    /// Returns true if If-Match, If-None-Match or If-Range names a tag, with or without
+    /// a coding.
     pub(crate) fn lists_tag(&self, etag: &EntityTag) -> bool {
-        let etag = etag.as_member();
-        let is_in =
-            |list: &EntityTagList| list.members().flatten().any(|member| member.weak_eq(etag));
-        let in_if_range = match &self.uncommon().if_range {
-            SingleField::Value(value) => {
-                EntityTag::try_from(value).is_ok_and(|tag| tag.as_member().weak_eq(etag))
-            }
-            SingleField::Absent | SingleField::Invalid => false,
-        };
+        let is_in = |list: &EntityTagList| list.naming(etag).next().is_some();
+        let in_if_range = self.if_range_value().is_some_and(|value| {
+            let tag = EntityTag::try_from(value);
+            tag.is_ok_and(|tag| coding_of(tag.opaque(), etag.opaque()).is_some())
+        });
         in_if_range || is_in(&self.uncommon().if_match) || is_in(&self.if_none_match)
+    }
+
+    /// Returns true if a tag in If-None-Match may have the coding behind it.
+    pub(crate) fn may_name_codings(&self) -> bool {
+        self.if_none_match.may_name_codings()
+    }
+
+    /// Returns true if If-Match or If-Range names a coding.
+    pub(crate) fn binds_coding(&self) -> bool {
+        let UncommonFields { if_match, .. } = self.uncommon();
+        let is_coded = |opaque: &[u8]| split_coding(opaque).1 != ContentCoding::Identity;
+        let in_if_range = self.if_range_value().is_some_and(|value| {
+            EntityTag::try_from(value).is_ok_and(|tag| is_coded(tag.opaque()))
+        });
+        in_if_range || if_match.members().flatten().any(|member| is_coded(member.opaque))
+    }
+
+    /// Returns true if If-Match names the content of a plain tag in a coding.
+    fn if_match_names_coding(&self, etag: &EntityTag) -> bool {
+        let mut named = self.uncommon().if_match.naming(etag);
+        named.any(|(_, coding)| coding != ContentCoding::Identity)
+    }
+
+    /// Returns the tag of the content that the client of a 304 holds: the first member
+    /// of If-None-Match that names the plain tag, and whose coding the client accepts.
+    pub(crate) fn matched_tag(&self, etag: &EntityTag) -> Option<EntityTag> {
+        let mut named = self.if_none_match.naming(etag);
+        match named.find(|(_, coding)| self.accepted.accepts(*coding))? {
+            (_, ContentCoding::Identity) => Some(etag.with_coding(ContentCoding::Identity)),
+            (member, _) => member.to_owned().ok(),
+        }
+    }
+
+    /// Returns the only member of If-None-Match, if it names a coding that the client
+    /// accepts: a 304 that says no tag can be about no other.
+    pub(crate) fn only_coded_tag(&self) -> Option<EntityTag> {
+        let mut members = self.if_none_match.members();
+        let (Some(Some(member)), None) = (members.next(), members.next()) else { return None };
+        let (_, coding) = split_coding(member.opaque);
+        if coding == ContentCoding::Identity || !self.accepted.accepts(coding) {
+            return None;
+        }
+        member.to_owned().ok()
+    }
+
+    /// Returns If-None-Match for a service that knows plain tags only; `None` if no
+    /// member is left.
+    ///
+    /// What is taken out is not lost: the layer evaluates the whole list.
+    pub(crate) fn plain_if_none_match(&self) -> Option<HeaderValue> {
+        let mut list = Vec::new();
+        for member in self.if_none_match.members().flatten() {
+            let (plain, coding) = split_coding(member.opaque);
+            let plain = Member { opaque: plain, ..member }.to_owned();
+            // Some evaluators know codings, and would take a second one off.
+            let plain = plain.ok().filter(|plain| !plain.needs_identity());
+            if let (Some(plain), true) = (plain, self.accepted.accepts(coding)) {
+                if !list.is_empty() {
+                    list.extend_from_slice(b", ");
+                }
+                list.extend_from_slice(plain.as_bytes());
+            }
+        }
+        if list.is_empty() {
+            return None;
+        }
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(list)).ok()
     }
 
     /// Returns true if If-None-Match names a tag with this suffix.
@@ -430,10 +515,10 @@ impl Preconditions {
         self.uncommon().if_range.value()
     }
 
-    /// Returns true if `claim` holds for the bytes between the quotes of a tag in
+    /// Returns true if `claim` holds for the bytes between the quotes of a plain tag in
     /// If-None-Match.
     pub(crate) fn any_if_none_match(&self, claim: impl Fn(&[u8]) -> bool) -> bool {
-        self.if_none_match.members().flatten().any(|member| claim(member.opaque))
+        self.if_none_match.members().flatten().any(|member| claim(split_coding(member.opaque).0))
     }
 
     /// Returns the tags of If-Match, that can be parsed.
@@ -467,11 +552,10 @@ impl Preconditions {
             return Condition::Ignored;
         }
         let Some(current) = current else { return Condition::Fails };
+        let UncommonFields { if_match, weak_if_match, .. } = self.uncommon();
         let names = |etag: &EntityTag| {
-            let (etag, is_weak) = (etag.as_member(), self.uncommon().weak_if_match);
-            let is_named =
-                |member: Member<'_>| member.strong_eq(etag) || is_weak && member.weak_eq(etag);
-            self.uncommon().if_match.members().flatten().any(is_named)
+            let is_strong = |weak: bool| !weak && !etag.is_weak();
+            if_match.naming(etag).any(|(member, _)| *weak_if_match || is_strong(member.weak))
         };
         Condition::holds_if(self.uncommon().if_match.is_any() || current.etag.is_some_and(names))
     }
@@ -498,19 +582,25 @@ impl Preconditions {
         if self.if_none_match.is_any() {
             return Condition::holds_if(current.is_none());
         }
+        let counts = |coding| writes || self.accepted.accepts(coding);
         let etag = current.and_then(|current| current.etag);
-        match etag.map(|etag| self.if_none_match.quick_match(etag)) {
-            Some(QuickMatch::Just) => return Condition::Fails,
-            Some(QuickMatch::Nowhere) | None if !writes => return Condition::Holds,
+        match etag.map(|etag| (self.if_none_match.quick_match(etag), etag)) {
+            Some((QuickMatch::Just, etag))
+                if counts(ContentCoding::Identity) && !etag.needs_identity() =>
+            {
+                return Condition::Fails;
+            }
+            Some((QuickMatch::Nowhere, _)) | None if !writes => return Condition::Holds,
             _ => {}
         }
         let mut members = self.if_none_match.members().peekable();
         if writes && members.peek().is_none() {
             return Condition::Fails;
         }
-        let etag = etag.map(EntityTag::as_member);
         let matches = members.any(|member| match (member, etag) {
-            (Some(member), Some(etag)) => member.weak_eq(etag),
+            (Some(member), Some(etag)) => {
+                coding_of(member.opaque, etag.opaque()).is_some_and(counts)
+            }
             (Some(_), None) => false,
             (None, _) => writes,
         });

@@ -32,7 +32,7 @@ use siphasher::{
     sip128::{Hasher128, SipHasher13},
 };
 
-use crate::rules::{members, names_coding};
+use crate::rules::{has_weights, members, names_coding};
 
 /// A hash that cannot be made to collide.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -175,6 +175,7 @@ impl Keys {
             host: None,
             has_range: false,
             accepts_coding: false,
+            weighs_codings: false,
         }
     }
 
@@ -257,6 +258,8 @@ pub(crate) struct KeyReader<'k, 'r> {
     pub(crate) has_range: bool,
     /// There is an `Accept-Encoding` that names a coding.
     pub(crate) accepts_coding: bool,
+    /// There is an `Accept-Encoding` with weights, which may refuse a coding.
+    pub(crate) weighs_codings: bool,
 }
 
 impl<'r> KeyReader<'_, 'r> {
@@ -278,7 +281,10 @@ impl<'r> KeyReader<'_, 'r> {
         match *name {
             HOST => self.host = self.host.or(Some(line)),
             RANGE => self.has_range = true,
-            ACCEPT_ENCODING => self.accepts_coding |= names_coding(line),
+            ACCEPT_ENCODING => {
+                self.accepts_coding |= names_coding(line);
+                self.weighs_codings |= has_weights(line);
+            }
             _ => {}
         }
     }

@@ -20,6 +20,8 @@ pub(crate) struct ResponseFields {
     /// By which request fields the response varies; `None` if they cannot be known.
     pub(crate) varied: Option<Fields>,
     pub(crate) has_content_range: bool,
+    /// The response has `Content-Encoding`.
+    pub(crate) has_content_encoding: bool,
     /// The response has `Transfer-Encoding`, as one from an upstream may.
     pub(crate) has_transfer_encoding: bool,
     /// The response has `Accept-Ranges`.
@@ -50,6 +52,7 @@ impl ResponseFields {
             content_length: SingleField::Absent,
             varied: Some(0),
             has_content_range: false,
+            has_content_encoding: false,
             has_transfer_encoding: false,
             has_accept_ranges: false,
             is_negotiated: false,
@@ -69,7 +72,11 @@ impl ResponseFields {
                 "content-range" => fields.has_content_range = true,
                 "transfer-encoding" => fields.has_transfer_encoding = true,
                 "accept-ranges" => fields.has_accept_ranges = true,
-                "content-encoding" | "content-language" => fields.is_negotiated = true,
+                "content-encoding" => {
+                    fields.has_content_encoding = true;
+                    fields.is_negotiated = true;
+                }
+                "content-language" => fields.is_negotiated = true,
                 "content-type" => fields.is_streaming |= is_streaming(value),
                 "expires" => fields.is_silent = false,
                 "set-cookie" => fields.is_private = true,

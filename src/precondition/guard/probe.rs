@@ -11,9 +11,11 @@ use http::{
 
 use crate::{
     body::RequestBody,
-    exchange::{GuardedWrite, KnownValidators, Probe},
+    exchange::{CodedTag, GuardedWrite, KnownValidators, Probe},
     fields::insert_field,
-    rules::{single_line, Current, DateEvidence, EntityTag, HttpDate, LastModified, State},
+    rules::{
+        members, single_line, Current, DateEvidence, EntityTag, HttpDate, LastModified, State,
+    },
     validators::{generated_length, looks_generated, Sha256},
 };
 
@@ -41,7 +43,9 @@ pub(super) fn probe<B>(write: &request::Parts, asked: Probe) -> Request<RequestB
 
 /// What the GET does not take over from the write: it has no content, wants all of the
 /// state, and is sent once.
-const NOT_ABOUT_THE_STATE: [&str; 15] = [
+const NOT_ABOUT_THE_STATE: [&str; 16] = [
+    // An encoded response is another representation than the one that is edited.
+    "accept-encoding",
     "cache-control",
     "connection",
     "expect",
@@ -90,8 +94,11 @@ impl ProbedState {
     /// Takes the tag that clients get, and the date with what the inner layers know of
     /// it.
     fn of_content(head: &response::Parts, now: HttpDate) -> Self {
-        let etag =
-            single_line(&head.headers, ETAG).and_then(|value| EntityTag::try_from(value).ok());
+        let sent = single_line(&head.headers, ETAG).and_then(|tag| EntityTag::try_from(tag).ok());
+        let etag = sent.map(|tag| {
+            let plain = CodedTag::plain_of(&head.extensions, &tag).cloned();
+            plain.unwrap_or(tag)
+        });
         let sent =
             single_line(&head.headers, LAST_MODIFIED).and_then(|value| HttpDate::parse(value, now));
         let known = head.extensions.get::<KnownValidators>();
@@ -127,8 +134,11 @@ pub(super) fn hash_of_state(write: &request::Parts, head: &response::Parts) -> O
     let has_any = |headers: &HeaderMap, names: &[HeaderName]| {
         names.iter().any(|name| headers.contains_key(name))
     };
+    // Layers that compress vary by the coding, and this is the plain content.
+    let mut varied = head.headers.get_all(VARY).iter().flat_map(members);
     let is_plain = head.status == StatusCode::OK
-        && !has_any(&head.headers, &[VARY, CONTENT_ENCODING, CONTENT_LANGUAGE])
+        && varied.all(|field| field.eq_ignore_ascii_case(b"accept-encoding"))
+        && !has_any(&head.headers, &[CONTENT_ENCODING, CONTENT_LANGUAGE])
         && !has_any(&write.headers, &[CONTENT_RANGE, CONTENT_ENCODING, CONTENT_LANGUAGE]);
     let sent_type = write.headers.get(CONTENT_TYPE);
     if !is_plain || sent_type.is_some() && sent_type != head.headers.get(CONTENT_TYPE) {

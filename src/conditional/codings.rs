@@ -1,0 +1,174 @@
+//! Content codings: tags that name one, and what the layer does for the compression
+//! that stands outside of it.
+
+use http::{
+    header::{ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_LENGTH, ETAG},
+    StatusCode,
+};
+use http_body::Body;
+
+use super::respond::ResponseContext;
+use crate::{
+    body::ResponseBody,
+    exchange::{insert_etag, insert_tag_with_coding, vary_by, CodedTag, MayBeEncoded},
+    outcome::Reason,
+    rules::{ContentCoding, EntityTag, SingleField},
+    store::HashedTag,
+};
+
+impl ResponseContext<'_> {
+    /// Returns the plain tag that the inner service gave.
+    pub(super) fn inner_tag(&self) -> Option<HashedTag> {
+        let sent = self.fields.etag.value()?;
+        let plain = CodedTag::plain_of(&self.head.extensions, sent).unwrap_or(sent);
+        Some(self.request.outgoing_tag(plain.clone()))
+    }
+
+    /// Returns true if the content was encoded on the fly inside of this layer, while
+    /// its strong tag is that of the plain content.
+    ///
+    /// What has a length was stored in its coding, with a tag of its own.
+    pub(super) fn is_encoded_on_the_fly(&self, body: &impl Body) -> bool {
+        let fields = self.fields;
+        fields.has_content_encoding
+            && !fields.has_content_range
+            && matches!(fields.content_length, SingleField::Absent)
+            && fields.etag.value().is_some_and(|etag| !etag.is_weak())
+            // The body of a HEAD has no size of the content.
+            && (body.size_hint().exact().is_none()
+                || self.request.is_head() && body.is_end_stream())
+    }
+
+    /// Returns true if the response may be encoded outside of this layer.
+    pub(super) fn may_be_encoded(&self) -> bool {
+        let (request, fields) = (self.request, self.fields);
+        request.config.is_compressed
+            && request.accepts_coding
+            && !fields.has_content_encoding
+            && !fields.has_content_range
+            && self.head.status.is_success()
+    }
+
+    /// Returns true if content with a strong tag that the layer does not compute may be
+    /// whole in memory: then it is encoded alike each time, and its tag stays strong.
+    pub(super) fn is_peeked(&self, reason: Reason, body: &impl Body) -> bool {
+        let has_tag = match reason {
+            Reason::OwnTag => self.fields.etag.value().is_some_and(|etag| !etag.is_weak()),
+            Reason::KnownState => true,
+            _ => false,
+        };
+        has_tag && self.may_be_encoded() && body.size_hint().exact().is_some_and(|size| size > 0)
+    }
+
+    /// Adds `Vary: accept-encoding` where the coding may be chosen outside.
+    ///
+    /// A layer that compresses says so itself where it has the choice. It has none if
+    /// the client accepts no coding, or on responses without content.
+    pub(super) fn vary_by_coding(&mut self, is_not_modified: bool) {
+        let (request, status) = (self.request, self.head.status);
+        let is_not_modified = is_not_modified || status == StatusCode::NOT_MODIFIED;
+        let is_chosen = !self.fields.has_content_encoding
+            && (is_not_modified || !request.accepts_coding || request.is_head());
+        if (is_not_modified || status == StatusCode::OK)
+            && (request.config.behind_compression || is_chosen)
+        {
+            vary_by(&mut self.head.headers, ACCEPT_ENCODING);
+        }
+    }
+
+    /// Sets `ETag` where it is another than the plain tag; returns false if it is not.
+    ///
+    /// `is_own` is true if the tag is not the layer's.
+    #[inline]
+    pub(super) fn set_coded_tag(
+        &mut self,
+        plain: Option<&EntityTag>,
+        is_not_modified: bool,
+        is_own: bool,
+        is_encoded: bool,
+    ) -> bool {
+        if is_encoded && self.fields.has_accept_ranges {
+            self.head.headers.remove(ACCEPT_RANGES);
+        }
+        let (request, status) = (self.request, self.head.status);
+        let is_not_modified = is_not_modified || status == StatusCode::NOT_MODIFIED;
+        let may_differ = request.may_name_codings || request.config.is_compressed;
+        if is_not_modified && may_differ && self.set_matched_tag(plain) {
+            return true;
+        }
+        match plain {
+            Some(plain) if is_own && (is_encoded || plain.needs_identity()) => {
+                self.set_own_tag(plain, is_encoded);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Sets the `ETag` of a 304 to the tag that the client holds.
+    #[inline(never)]
+    fn set_matched_tag(&mut self, plain: Option<&EntityTag>) -> bool {
+        let request = self.request;
+        let inner = self.fields.etag.value();
+        let is_matched = inner.is_some_and(|etag| {
+            self.head.status == StatusCode::NOT_MODIFIED
+                && CodedTag::plain_of(&self.head.extensions, etag).is_some()
+        });
+        if is_matched {
+            // An inner layer of this crate, or the handler's own check, has seen to it.
+            return true;
+        }
+        if let Some(plain) = plain {
+            if let Some(sent) = request.preconditions.matched_tag(plain) {
+                CodedTag::insert(self.head, plain, sent);
+                return true;
+            }
+        } else if let Some(sent) = request.preconditions.only_coded_tag() {
+            insert_etag(&mut self.head.headers, (&sent).into());
+            return true;
+        }
+        // It matched by a date, or by `*`. In which coding the client holds the content
+        // is not known.
+        if request.config.is_compressed && request.accepts_coding {
+            self.head.headers.remove(ETAG);
+            return true;
+        }
+        false
+    }
+
+    /// Sets `ETag` to the tag of the inner service with the coding behind it.
+    #[inline(never)]
+    fn set_own_tag(&mut self, plain: &EntityTag, is_encoded: bool) {
+        let sent = self.fields.etag.value();
+        match sent.filter(|sent| CodedTag::plain_of(&self.head.extensions, sent).is_some()) {
+            // An inner layer of this crate has named it.
+            Some(sent) if plain.is_weak() => {
+                CodedTag::insert(self.head, plain, sent.clone().into_weak());
+            }
+            Some(_) => {}
+            None if is_encoded => insert_tag_with_coding(self.head, plain, false),
+            None => CodedTag::insert(self.head, plain, plain.with_coding(ContentCoding::Identity)),
+        }
+    }
+
+    /// Tells the outer half of `compress_with` what it must know.
+    pub(super) fn prepare_for_compression<B: Body>(&mut self, body: &mut ResponseBody<B>) {
+        let accepts_coding = self.request.accepts_coding;
+        let mut latch = None;
+        if self.head.status == StatusCode::NOT_MODIFIED {
+            // The inner service may have made this one.
+            self.head.headers.remove(CONTENT_LENGTH);
+            if accepts_coding {
+                latch = Some(body.end_of_latched_size());
+            } else {
+                body.end_of_unknown_size(body.outcome());
+            }
+        } else if accepts_coding && self.request.is_head() && body.is_end_of_unknown_size() {
+            latch = Some(body.end_of_latched_size());
+        }
+        if latch.is_some() || self.may_be_encoded() {
+            let is_whole = body.is_in_memory();
+            self.head.extensions.insert(MayBeEncoded { is_whole, latch });
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Tags that name a coding, as the layers of this crate tell each other about them: all
+//! evaluate by the plain tag, whatever is sent.
+
+use http::{
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG},
+    response, Extensions, HeaderMap,
+};
+
+use super::insert_etag;
+use crate::{
+    body::SizeLatch,
+    rules::{ContentCoding, EntityTag},
+};
+
+/// In the extensions of a response: the plain tag of which `ETag` is a spelling.
+#[derive(Clone, Debug)]
+pub(crate) struct CodedTag {
+    /// The `ETag`. A layer in between may have set another.
+    sent: EntityTag,
+    plain: EntityTag,
+}
+
+/// In the extensions of a response: its content was encoded on the fly, and its tag
+/// must say with which coding.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EncodedOnTheFly {
+    /// The encoded bytes may differ from time to time.
+    pub(crate) is_weak: bool,
+}
+
+/// In the extensions of a response on its way from the inner half of `compress_with` to
+/// the outer half: it may be encoded in between.
+#[derive(Clone, Debug)]
+pub(crate) struct MayBeEncoded {
+    /// The plain content is whole in memory, so that it is encoded alike each time.
+    pub(crate) is_whole: bool,
+    /// Hides that the size of the content is unknown, so that nothing is encoded.
+    pub(crate) latch: Option<SizeLatch>,
+}
+
+impl CodedTag {
+    /// Sets `ETag` to a spelling of a plain tag.
+    pub(crate) fn insert(head: &mut response::Parts, plain: &EntityTag, sent: EntityTag) {
+        insert_etag(&mut head.headers, (&sent).into());
+        if sent == *plain {
+            return;
+        }
+        head.extensions.insert(Self { sent, plain: plain.clone() });
+    }
+
+    /// Returns the plain tag of which the `ETag` of a response is a spelling, if a layer
+    /// of this crate wrote it.
+    pub(crate) fn plain_of<'a>(
+        extensions: &'a Extensions,
+        etag: &EntityTag,
+    ) -> Option<&'a EntityTag> {
+        let coded = extensions.get::<Self>()?;
+        (coded.sent == *etag).then_some(&coded.plain)
+    }
+}
+
+/// Sets `ETag` to the plain tag of a source, as the content of the response needs it.
+///
+/// Content that was encoded on the fly has a coding and no length.
+pub(crate) fn insert_plain_tag(head: &mut response::Parts, plain: &EntityTag, is_sized: bool) {
+    let headers = &head.headers;
+    let has_length = is_sized || headers.contains_key(CONTENT_LENGTH);
+    let is_encoded = |headers: &HeaderMap| {
+        headers.contains_key(CONTENT_ENCODING) && !headers.contains_key(CONTENT_RANGE)
+    };
+    match head.extensions.get::<EncodedOnTheFly>() {
+        Some(encoded) => {
+            let is_weak = encoded.is_weak;
+            insert_tag_with_coding(head, plain, is_weak);
+        }
+        None if !has_length && is_encoded(headers) => insert_tag_with_coding(head, plain, false),
+        None => CodedTag::insert(head, plain, plain.with_coding(ContentCoding::Identity)),
+    }
+}
+
+/// Sets `ETag` to a plain tag with the coding of the message behind it, where that was
+/// put on on the fly. Removes it if a tag cannot name the coding.
+pub(crate) fn insert_tag_with_coding(head: &mut response::Parts, plain: &EntityTag, is_weak: bool) {
+    match ContentCoding::of_message(&head.headers) {
+        Some(coding) => {
+            let sent = plain.with_coding(coding);
+            CodedTag::insert(head, plain, if is_weak { sent.into_weak() } else { sent });
+        }
+        None => drop(head.headers.remove(ETAG)),
+    }
+}
