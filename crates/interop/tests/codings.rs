@@ -270,7 +270,7 @@ impl World {
                 let headers = response.headers();
                 self.claim(!headers.contains_key(header::CONTENT_ENCODING), "a 304 with a coding");
                 self.claim(response.body().is_empty(), "a 304 with content");
-                if is_coded && self.kind != Kind::Stored {
+                if is_coded && self.kind != Kind::Stored && self.check != Check::SourceOutside {
                     self.claim(varies(headers), "a 304 without Vary");
                 }
             }
@@ -465,7 +465,7 @@ fn app(kind: Kind, check: Check, ranges: bool, state: Arc<Mutex<State>>) -> App 
         let state = state.clone();
         async move { Ok::<_, Infallible>(handle(kind, check, &state, request).await) }
     });
-    let layer = tower::ServiceBuilder::new().layer(ConditionalLayer::new().ranges(ranges)).layer(CompressionLayer::new()).into_inner();
+    let layer = ConditionalLayer::new().ranges(ranges).compress_with(CompressionLayer::new());
     match check {
         Check::Handler => boxed(layer.layer(handler)),
         Check::SourceOutside => boxed(source.layer(layer.layer(handler))),
