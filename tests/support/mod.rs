@@ -1,6 +1,7 @@
 //! What tests share. Each test program has all of it and uses some.
 #![allow(dead_code)]
 
+pub(crate) mod encoder;
 pub(crate) mod exchange;
 pub(crate) mod executor;
 pub(crate) mod file_server;

@@ -43,9 +43,10 @@ pub(super) fn probe<B>(write: &request::Parts, asked: Probe) -> Request<RequestB
 
 /// What the GET does not take over from the write: it has no content, wants all of the
 /// state, and is sent once.
-const NOT_ABOUT_THE_STATE: [&str; 16] = [
-    // An encoded response is another representation than the one that is edited.
-    "accept-encoding",
+///
+/// `Accept-Encoding` it does take over: a service may encode what it stores, with a tag
+/// for each coding, and a client mostly accepts the same when it reads and writes.
+const NOT_ABOUT_THE_STATE: [&str; 15] = [
     "cache-control",
     "connection",
     "expect",

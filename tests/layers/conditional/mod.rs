@@ -1,6 +1,7 @@
 //! `ConditionalLayer`: a file for each setting or stage.
 
 mod body_frames;
+mod codings;
 pub(crate) mod digest;
 mod eligibility;
 mod ignore_tag_suffixes;
