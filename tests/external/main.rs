@@ -74,7 +74,10 @@ fn main() -> ExitCode {
             nginx_stores_silent_responses_unless_a_date_brings_no_cache,
         ]);
     }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let mut arguments = Arguments::from_args();
+    // They wait for seconds to pass, most of the time.
+    arguments.test_threads.get_or_insert(8);
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// A program, and whether it is installed.
