@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{request, Extensions, Request, Response, Uri};
+use http::{request, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -19,11 +19,15 @@ mod axum;
 mod content;
 mod future;
 mod probe;
+mod refusal;
+mod resource;
+mod streamed;
+mod write;
 
 #[cfg(feature = "axum")]
 pub use self::axum::{AxumGuardFuture, AxumRouter};
 pub use self::future::GuardFuture;
-use self::{content::WriteContent, future::PendingWrite};
+use self::{content::WriteContent, resource::hash_path, write::PendingWrite};
 use super::{
     config::PreconditionConfig,
     locks::{Access, Locks, Marks, WriteLock},
@@ -33,7 +37,7 @@ use crate::{
     exchange::{read_preconditions, KnownValidators, Rejection},
     rules::{is_read, is_write, State, Validators},
     stats::Stats,
-    store::{original_uri, KeyFn},
+    store::KeyFn,
     timer::Timer,
     validators::FreshnessPolicy,
 };
@@ -401,9 +405,19 @@ where
     // The service that is ready is the one to call; another takes its place.
     let another = inner.clone();
     let inner = std::mem::replace(inner, another);
-    let content = WriteContent::new(body);
-    let write = PendingWrite::new(inner, parts, content, preconditions, is_required, lock);
-    GuardFuture::writing(write, config)
+    GuardFuture::writing(PendingWrite {
+        config: Arc::clone(config),
+        inner,
+        is_ready: true,
+        parts,
+        content: WriteContent::new(body),
+        preconditions,
+        is_required,
+        lock,
+        timeout: None,
+        sent: None,
+        response: None,
+    })
 }
 
 /// Tells other layers that writes are evaluated by a guard which does not know the
@@ -453,26 +467,14 @@ impl GuardConfig {
         let mut hasher = self.hash.build_hasher();
         match &self.key {
             Some(key) => key(parts, &mut hasher),
-            None => self.hash_path(parts, marks, &mut hasher),
+            None => {
+                let prefix = marks.and_then(|marks| marks.prefix(&self.locks));
+                hash_path(parts, prefix, &mut hasher);
+            }
         }
         let lock = WriteLock::new(&self.locks, hasher.finish(), access, marks);
         self.mark(parts, Some(&lock));
         lock
-    }
-
-    /// Hashes the path as the client sent it, as far as it is known.
-    ///
-    /// A handler may send another request with the extensions of the one that it got.
-    /// These then tell of the path of the first, so that of the other counts.
-    fn hash_path(&self, parts: &request::Parts, marks: Option<&Marks>, hasher: &mut impl Hasher) {
-        let path = parts.uri.path().as_bytes();
-        match marks.and_then(|marks| marks.prefix(&self.locks)) {
-            Some(prefix) => hash_decoded(prefix.bytes().chain(path.iter().copied()), hasher),
-            None => {
-                let original = original_uri(&parts.uri, &parts.extensions).path();
-                hash_decoded(original.bytes(), hasher);
-            }
-        }
     }
 
     /// Notes in the extensions of a request that it went through this guard, and which
@@ -483,73 +485,11 @@ impl GuardConfig {
         if lock.is_none() && marked.is_some() {
             return;
         }
-        let taken = || taken_prefix(&parts.uri, &parts.extensions);
+        let taken = || resource::taken_prefix(&parts.uri, &parts.extensions);
         let prefix = marked.or_else(taken).map(Into::into);
         let marks = parts.extensions.get_or_insert_default::<Marks>();
         marks.add(&self.locks, prefix, lock.map(|lock| Arc::clone(lock.hold())));
     }
-}
-
-/// Returns what routers have taken off a path so far, if anything.
-fn taken_prefix<'a>(uri: &Uri, extensions: &'a Extensions) -> Option<&'a str> {
-    #[cfg(feature = "axum")]
-    if let Some(::axum::extract::OriginalUri(original)) = extensions.get() {
-        let (original, rest) = (original.path(), uri.path());
-        let prefix = original.strip_suffix(rest).or((rest == "/").then_some(original));
-        return prefix.filter(|prefix| !prefix.is_empty());
-    }
-    let _ = (uri, extensions);
-    None
-}
-
-/// Hashes the bytes that a path stands for: `%6e` is `n`, several slashes are one, and
-/// those at the end are none.
-///
-/// Two resources under one name wait for each other, which costs time. One resource
-/// under two names would lose an edit: middleware inside may join slashes.
-fn hash_decoded(path: impl Iterator<Item = u8>, hasher: &mut impl Hasher) {
-    let mut is_after_slash = false;
-    for byte in decoded(path) {
-        if byte == b'/' {
-            is_after_slash = true;
-            continue;
-        }
-        if std::mem::take(&mut is_after_slash) {
-            hasher.write_u8(b'/');
-        }
-        hasher.write_u8(byte);
-    }
-}
-
-/// Decodes percent escapes; what is none is left as it is.
-fn decoded(path: impl Iterator<Item = u8>) -> impl Iterator<Item = u8> {
-    let mut path = path;
-    let mut ahead = [None, None];
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    std::iter::from_fn(move || {
-        let [first, second] = &mut ahead;
-        let byte = match first.take() {
-            Some(byte) => {
-                *first = second.take();
-                byte
-            }
-            None => path.next()?,
-        };
-        if byte != b'%' {
-            return Some(byte);
-        }
-        *first = first.take().or_else(|| path.next());
-        if first.is_some() && second.is_none() {
-            *second = path.next();
-        }
-        match (first.and_then(digit), second.and_then(digit)) {
-            (Some(high), Some(low)) => {
-                (*first, *second) = (None, None);
-                Some(high << 4 | low)
-            }
-            _ => Some(byte),
-        }
-    })
 }
 
 impl<S: fmt::Debug> fmt::Debug for WriteGuard<S> {
@@ -565,22 +505,6 @@ impl<S: fmt::Debug> fmt::Debug for WriteGuard<S> {
             .field("report_outcome", &config.base.reporter.in_extensions)
             .finish_non_exhaustive()
     }
-}
-
-/// Why a write is not run, and what it is answered.
-enum Refusal {
-    /// 304, 412 or 428.
-    Precondition(Rejection),
-    /// The state could not be learned: 503.
-    StateUnavailable,
-    /// 413.
-    ContentTooLarge,
-    /// 503, to be tried again.
-    Busy,
-    /// The client's content ended in an error: 400, if anybody still reads it.
-    BrokenContent,
-    /// What the client sent is there already: 204.
-    AlreadyStored,
 }
 
 /// Returns true if the name of a type has in it a service that answers whatever it gets
@@ -599,55 +523,3 @@ const ONE_METHOD: [&str; 2] =
 const GUARD_THE_ROUTER: &str = "a WriteGuard asks the service that it guards with a GET, and \
     Axum's `Router::layer` wraps the handler of each method by itself. Guard the whole router: \
     `WriteGuard::axum(router)`";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn resource(config: &GuardConfig, uri: &str) -> u64 {
-        let mut hasher = config.hash.build_hasher();
-        let parts = Request::put(uri).body(()).unwrap().into_parts().0;
-        config.hash_path(&parts, None, &mut hasher);
-        hasher.finish()
-    }
-
-    #[test]
-    fn one_resource_has_one_name_however_it_is_spelt() {
-        let config = GuardConfig::default();
-        for same in [
-            "/note",
-            "/%6eote",
-            "/%6Eote",
-            "/note/",
-            "/note%2F",
-            "/note//",
-            "//note",
-            "/%2F/note",
-            "http://a/note",
-            "http://A:80/note",
-            "/note?x=1",
-        ] {
-            assert_eq!(resource(&config, "/note"), resource(&config, same), "{same}");
-        }
-        for other in ["/notes", "/", "/no/te", "/a/note", "/%6", "/%zz", "/%", "/Note", "/not%65e"]
-        {
-            assert_ne!(resource(&config, "/note"), resource(&config, other), "{other}");
-        }
-    }
-
-    #[test]
-    fn escapes_are_decoded_and_what_is_none_is_kept() {
-        for (path, expected) in [
-            ("/%41%42c", "/ABc"),
-            ("%%41", "%A"),
-            ("%4%41", "%4A"),
-            ("%", "%"),
-            ("%4", "%4"),
-            ("%zz%", "%zz%"),
-            ("%%%4142", "%%A42"),
-        ] {
-            let seen: Vec<_> = decoded(path.bytes()).collect();
-            assert_eq!(seen, expected.as_bytes(), "{path}");
-        }
-    }
-}

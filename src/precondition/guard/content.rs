@@ -11,10 +11,11 @@ use bytes::{Buf, BufMut, Bytes};
 use http::HeaderMap;
 use http_body::Body;
 
-use super::Refusal;
+use super::refusal::Refusal;
 use crate::{
     body::{
         yield_now, BoxError, Budget, Buffer, Content, Gate, GatedBody, HashProgress, RequestBody,
+        RequestBodyError,
     },
     outcome::Reason,
     rules::EntityTag,
@@ -27,6 +28,8 @@ pub(super) struct WriteContent<B> {
     body: Option<Pin<Box<B>>>,
     buffer: Buffer,
     error: Option<BoxError>,
+    /// How many bytes the content has at least.
+    least: u64,
 }
 
 impl<B> WriteContent<B>
@@ -35,8 +38,9 @@ where
     B::Error: Into<BoxError>,
 {
     pub(super) fn new(body: B) -> Self {
+        let least = body.size_hint().lower();
         let body = if body.is_end_stream() { None } else { Some(Box::pin(body)) };
-        Self { body, buffer: Buffer::new(u64::MAX, None), error: None }
+        Self { body, buffer: Buffer::new(u64::MAX, None), error: None, least }
     }
 
     /// Returns true if all content is there.
@@ -115,13 +119,11 @@ where
             None => {}
         }
         self.body = None;
+        // A stream that is reset without an error ends like one that is whole.
+        if self.len() < self.least && self.error.is_none() {
+            self.error = Some(RequestBodyError::Cut.into());
+        }
         Poll::Ready(taken)
-    }
-
-    /// Returns what was read, in pieces.
-    pub(super) fn pieces(&self) -> Vec<Bytes> {
-        let content = self.buffer.content();
-        (0..content.frames()).filter_map(|place| content.data(place).cloned()).collect()
     }
 
     /// Makes the body of a write whose content was read.
@@ -137,7 +139,7 @@ where
     /// Makes the body of a write whose content is still to come, and ends at a gate.
     pub(super) fn take_gated(&mut self, gate: &Arc<Gate>) -> RequestBody<B> {
         let (read, body) = (self.buffer.take_content(), self.body.take());
-        let gated = GatedBody::new(read, body, self.error.take(), Arc::clone(gate));
+        let gated = GatedBody::new(read, body, self.error.take(), self.least, Arc::clone(gate));
         RequestBody::gated(gated)
     }
 }
@@ -157,23 +159,19 @@ fn compact(mut data: impl Buf) -> Bytes {
 /// Below how many bytes a piece is copied.
 const SMALL_PIECE: usize = 4 << 10;
 
-/// Compares a tag with the hash of content, a slice at a time.
-pub(super) struct ContentHash {
-    tag: EntityTag,
-    pieces: Vec<Bytes>,
-    progress: HashProgress<Sha256>,
-}
+/// Hashes the content of a write, a slice at a time.
+#[derive(Default)]
+pub(super) struct ContentHash(HashProgress<Sha256>);
 
 impl ContentHash {
-    pub(super) fn new(tag: EntityTag, pieces: Vec<Bytes>) -> Self {
-        Self { tag, pieces, progress: HashProgress::default() }
-    }
-
-    /// Returns the tag if it is that of the content.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<EntityTag>> {
-        let digest = ready!(self.progress.poll(cx, |place| self.pieces.get(place)));
-        let is_same = tag(digest, false, &HeaderMap::new()) == self.tag;
-        Poll::Ready(is_same.then(|| self.tag.clone()))
+    /// Returns the tag that a `ConditionalLayer` would make of the content.
+    pub(super) fn poll<B>(
+        &mut self,
+        cx: &mut Context<'_>,
+        content: &WriteContent<B>,
+    ) -> Poll<EntityTag> {
+        let digest = ready!(self.0.poll(cx, |place| content.buffer.content().data(place)));
+        Poll::Ready(tag(digest, false, &HeaderMap::new()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `PreconditionLayer`: a file for each setting or stage.
 
 mod add_validators;
+mod content;
 mod guard;
 mod locks;
 mod probe;

@@ -1,0 +1,76 @@
+//! What ends a write before the inner service runs it, and what it is answered then.
+
+use http::{Response, StatusCode};
+use http_body::Body;
+
+use super::GuardConfig;
+use crate::{
+    body::ResponseBody,
+    exchange::{insert_retry_after, pass_on, reject, respond_empty, Rejection},
+    outcome::{Outcome, Reason},
+};
+
+/// Why a write is not run, and what it is answered.
+pub(super) enum Refusal {
+    /// 412 or 428.
+    Precondition(Rejection),
+    /// The state could not be found out: 503.
+    StateUnavailable,
+    /// 413.
+    ContentTooLarge,
+    /// 503, to be tried again.
+    Busy,
+    /// The client's content ended in an error: 400, if anybody still reads it.
+    BrokenContent,
+    /// What the client sent is there already: 204.
+    AlreadyStored,
+}
+
+/// What ends a write.
+pub(super) enum Stop<E> {
+    Refused(Refusal),
+    /// The inner service failed.
+    Failed(E),
+}
+
+impl<E> From<Refusal> for Stop<E> {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl GuardConfig {
+    /// Makes the response that leaves the guard of one of the inner service.
+    pub(super) fn respond<B: Body>(
+        &self,
+        response: Response<B>,
+        outcome: Outcome,
+    ) -> Response<ResponseBody<B>> {
+        let (head, body) = response.into_parts();
+        pass_on(head, ResponseBody::inner(body, outcome), &self.base.reporter)
+    }
+
+    /// Makes the answer to a write that is not run.
+    pub(super) fn refuse<B: Body>(&self, refusal: Refusal) -> Response<ResponseBody<B>> {
+        let reporter = &self.base.reporter;
+        let (status, outcome) = match refusal {
+            Refusal::Precondition(rejection) => {
+                return reject(rejection, self.base.now(), true, reporter);
+            }
+            Refusal::StateUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, Outcome::StateUnavailable)
+            }
+            Refusal::ContentTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Outcome::ContentTooLarge),
+            Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Busy),
+            Refusal::BrokenContent => {
+                (StatusCode::BAD_REQUEST, Outcome::LeftAlone(Reason::BodyError))
+            }
+            Refusal::AlreadyStored => (StatusCode::NO_CONTENT, Outcome::AlreadyStored),
+        };
+        let mut response = respond_empty(status, outcome, reporter);
+        if outcome == Outcome::Busy {
+            insert_retry_after(response.headers_mut());
+        }
+        response
+    }
+}
