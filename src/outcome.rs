@@ -32,6 +32,9 @@ pub enum Outcome {
     /// content is larger than
     /// [`WriteGuard::body_limit`](crate::WriteGuard::body_limit).
     ContentTooLarge,
+    /// A write was answered with 408 (Request Timeout): its content came more slowly
+    /// than a [`WriteGuard`](crate::WriteGuard) holds what has come.
+    ContentTooSlow,
     /// A write was answered with 503 (Service Unavailable): it waited longer than
     /// [`WriteGuard::lock_timeout`](crate::WriteGuard::lock_timeout), or too much
     /// content of other requests is held.
@@ -126,6 +129,7 @@ impl fmt::Display for Outcome {
             Self::StateUnavailable => "state unavailable",
             Self::PartRefused => "part refused",
             Self::ContentTooLarge => "content too large",
+            Self::ContentTooSlow => "content too slow",
             Self::Busy => "busy",
             Self::AlreadyStored => "already stored",
             Self::Proceeded => "proceeded",

@@ -119,9 +119,15 @@ use crate::{
 /// content has come to its end, or without looking at it, is not covered while it
 /// streams.
 ///
-/// A client that stops in the middle keeps what it sent in memory, and its share of the
-/// 64 MiB. Give content a timeout outside the guard, such as tower-http's
-/// `RequestBodyTimeoutLayer`.
+/// While content is read ahead, 10 KiB have to come within ten seconds. Slower content
+/// is answered with 408 (Request Timeout), so that silent clients do not keep the 64
+/// MiB. Where there are no Tokio timers, it is waited for.
+///
+/// Over HTTP/1.1 a server resets the connection if content is left behind a response,
+/// and the client may never see the response. So up to 1 MiB of refused content is read
+/// away before the answer, for at most a second. No lock is held meanwhile. Content
+/// that is known to be longer is not read away, and a client that sends `Expect:
+/// 100-continue` is answered at once: large uploads should send it.
 ///
 /// A GET answered 404 or 410 says that there is no representation, and so do 405 and
 /// 501: `If-None-Match: *` then lets the write through, and If-Match does not. Any
@@ -155,6 +161,16 @@ use crate::{
 /// with them to the same resource leaves the lock to it, and should not go on writing
 /// itself. A handler keeps its own resource while it waits for another: if two wait for
 /// each other's, [`lock_timeout`](Self::lock_timeout) ends that.
+///
+/// **Another method inside.** The guard goes by the method that it sees. Middleware that
+/// takes the method from a field (`X-HTTP-Method-Override`) has to stand outside of it:
+/// inside, a GET that becomes a DELETE is not evaluated. The guard's own GET goes
+/// without such fields.
+///
+/// **Content without a length.** Over HTTP/2, Hyper takes a stream that the client
+/// resets with `NO_ERROR` for one that has ended. Where a `Content-Length` says that
+/// something is missing, the write is refused with 400 (Bad Request), or its content
+/// ends in an error; where there is none, nobody can tell.
 ///
 /// **Limits inside.** A `ConcurrencyLimit` inside the guard counts writes whose content
 /// is still being streamed. Where it is small, put it outside.
@@ -261,8 +277,8 @@ impl<S> WriteGuard<S> {
     /// Sets how many bytes the content of a write with preconditions may have. Default:
     /// 2 MiB.
     ///
-    /// Longer content is answered with 413 (Content Too Large), after the preconditions
-    /// were found to hold. See [`stream_uploads`](Self::stream_uploads) for uploads
+    /// Longer content is answered with 413 (Content Too Large), once the preconditions
+    /// were found to hold; if they fail, with 412. See [`stream_uploads`](Self::stream_uploads) for uploads
     /// that are not to be held in memory.
     pub fn body_limit(self, bytes: u64) -> Self {
         self.set(|config| config.body_limit = bytes)
@@ -286,7 +302,7 @@ impl<S> WriteGuard<S> {
     /// handlers change nothing before the content has ended**: write to a temporary
     /// file, and rename it then. A DELETE is read first all the same: its handler
     /// seldom looks at the content. And a handler that answers before has the rest of
-    /// its content end in an error.
+    /// its content end in an error. The response has no new tag.
     pub fn stream_uploads(self, stream_uploads: bool) -> Self {
         self.set(|config| config.stream_uploads = stream_uploads)
     }
@@ -398,7 +414,8 @@ where
     let is_required = config.base.requires(&parts);
     if is_required && preconditions.is_empty() {
         let rejection = Rejection::required(&parts.method, State::Unknown);
-        return GuardFuture::rejected(rejection, config);
+        let rest = WriteContent::new(body).into_refused(&parts, &config.timer);
+        return GuardFuture::rejected(rejection, rest, config);
     }
     let access = if preconditions.is_empty() { Access::Shared } else { Access::Exclusive };
     let lock = config.lock_for(&mut parts, access);

@@ -14,6 +14,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
+    content::RefusedContent,
     refusal::{Refusal, Stop},
     streamed::StreamedWrite,
     write::{Call, Next, NextResult, PendingWrite, Step},
@@ -51,7 +52,7 @@ pin_project! {
         S: Service<Request<RequestBody<B>>>,
     {
         #[pin]
-        state: GuardState<S::Future>,
+        state: GuardState<S::Future, B>,
         // `None` for a read. In a box, so that the futures of reads stay small.
         write: Option<Box<PendingWrite<S, B>>>,
         config: Arc<GuardConfig>,
@@ -60,7 +61,7 @@ pin_project! {
 
 pin_project! {
     #[project = GuardStateProj]
-    enum GuardState<F> {
+    enum GuardState<F, B> {
         /// The inner service answers a request that is no write.
         Passing {
             #[pin]
@@ -82,9 +83,10 @@ pin_project! {
             #[pin]
             streamed: StreamedWrite<F>,
         },
-        /// The write is not run.
+        /// The write is not run. What is left of its content is read away.
         Refusing {
             refusal: Option<Refusal>,
+            rest: Option<RefusedContent<B>>,
         },
     }
 }
@@ -102,9 +104,13 @@ where
         Self { state, write: None, config: Arc::clone(config) }
     }
 
-    pub(super) fn rejected(rejection: Rejection, config: &Arc<GuardConfig>) -> Self {
+    pub(super) fn rejected(
+        rejection: Rejection,
+        rest: Option<RefusedContent<B>>,
+        config: &Arc<GuardConfig>,
+    ) -> Self {
         let refusal = Some(Refusal::Precondition(rejection));
-        let state = GuardState::Refusing { refusal };
+        let state = GuardState::Refusing { refusal, rest };
         Self { state, write: None, config: Arc::clone(config) }
     }
 
@@ -162,7 +168,10 @@ where
             GuardStateProj::Streaming { streamed } => {
                 write.expect(POLLED_AGAIN).poll_streamed(streamed, cx)
             }
-            GuardStateProj::Refusing { refusal } => {
+            GuardStateProj::Refusing { refusal, rest } => {
+                if let Some(rest) = rest {
+                    ready!(rest.poll(cx));
+                }
                 let refusal = refusal.take().expect(POLLED_AGAIN);
                 Poll::Ready(Ok(Next::Respond(config.refuse(refusal))))
             }
@@ -179,11 +188,18 @@ where
             Ok(Next::Step(step)) => GuardState::Step { step },
             Ok(Next::Call(future, call)) => GuardState::Calling { future, call },
             Ok(Next::Stream(streamed)) => GuardState::Streaming { streamed },
-            // Others may have the lock at once, though this future is not dropped yet.
             Err(Stop::Refused(refusal)) => {
-                *this.write = None;
-                GuardState::Refusing { refusal: Some(refusal) }
+                // Nothing of the write is held while the rest of its content is read
+                // away: not the lock, not the inner service, and no content.
+                let write = this.write.take().map(|write| *write);
+                let rest = write.and_then(|write| match refusal {
+                    // It does not come.
+                    Refusal::ContentTooSlow => None,
+                    _ => write.content.into_refused(&write.parts, &this.config.timer),
+                });
+                GuardState::Refusing { refusal: Some(refusal), rest }
             }
+            // Others may have the lock at once, though this future is not dropped yet.
             Ok(Next::Respond(response)) => {
                 *this.write = None;
                 return Some(Ok(response));

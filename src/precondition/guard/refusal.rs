@@ -18,6 +18,8 @@ pub(super) enum Refusal {
     StateUnavailable,
     /// 413.
     ContentTooLarge,
+    /// 408.
+    ContentTooSlow,
     /// 503, to be tried again.
     Busy,
     /// The client's content ended in an error: 400, if anybody still reads it.
@@ -61,6 +63,7 @@ impl GuardConfig {
                 (StatusCode::SERVICE_UNAVAILABLE, Outcome::StateUnavailable)
             }
             Refusal::ContentTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Outcome::ContentTooLarge),
+            Refusal::ContentTooSlow => (StatusCode::REQUEST_TIMEOUT, Outcome::ContentTooSlow),
             Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Busy),
             Refusal::BrokenContent => {
                 (StatusCode::BAD_REQUEST, Outcome::LeftAlone(Reason::BodyError))

@@ -368,8 +368,7 @@ where
         rejection: &mut Option<Rejection>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Stop<S::Error>>> {
-        let (limit, budget) = (self.config.body_limit, &self.config.budget);
-        let Poll::Ready(read) = self.content.poll_read(cx, limit, budget) else {
+        let Poll::Ready(read) = self.content.poll_read(cx, &self.config) else {
             self.give_back();
             return Poll::Pending;
         };
