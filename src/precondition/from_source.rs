@@ -28,7 +28,7 @@ use super::{
 use crate::{
     body::ResponseBody,
     exchange::{
-        accepts_coding, pass_on, read_preconditions, refuse_part, reject, Forward, KnownValidators,
+        accepts_coding, pass_on, read_preconditions, refuse_part, Forward, KnownValidators,
         Rejection, Reporter,
     },
     outcome::{Outcome, Reason},
@@ -307,8 +307,11 @@ where
                         SourceDecision::Reject(rejection) => {
                             return Poll::Ready(Ok(waiting.reject(rejection, config)));
                         }
-                        SourceDecision::Fail(response) => {
-                            return Poll::Ready(Ok(waiting.fail(response, reporter)));
+                        SourceDecision::Unavailable => {
+                            return Poll::Ready(Ok(config.state_unavailable()));
+                        }
+                        SourceDecision::Answer(response) => {
+                            return Poll::Ready(Ok(waiting.answer(response, reporter)));
                         }
                     }
                 }
@@ -328,7 +331,7 @@ where
                 }
                 SourceStateProj::Rejected { rejection } => {
                     let rejection = rejection.take().expect(POLLED_AGAIN);
-                    return Poll::Ready(Ok(reject(rejection, config.now(), true, reporter)));
+                    return Poll::Ready(Ok(config.reject(rejection, true)));
                 }
             };
             this.state.set(next);
@@ -340,14 +343,10 @@ where
 enum SourceDecision<F> {
     Run(Passing<F>),
     Reject(Rejection),
-    Fail(Response<Bytes>),
-}
-
-/// Makes the 503 to a write that cannot be evaluated.
-fn unavailable() -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response
+    /// The request cannot be evaluated: 503.
+    Unavailable,
+    /// As the application says.
+    Answer(Response<Bytes>),
 }
 
 impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
@@ -361,9 +360,9 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         let mut forward = Forward::new(preconditions);
         let current = match (current, &self.kind.on_error) {
             (Ok(current), _) => current,
-            (Err(error), Some(answer)) => return SourceDecision::Fail(answer(error)),
+            (Err(error), Some(answer)) => return SourceDecision::Answer(answer(error)),
             (Err(_), None) if is_write(&self.parts.method) => {
-                return SourceDecision::Fail(unavailable());
+                return SourceDecision::Unavailable;
             }
             (Err(_), None) => {
                 // Nothing shows which version a part would be of.
@@ -382,7 +381,7 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
             if self.required {
                 // Deliberately refused: where a precondition is required, a write must
                 // not run because it cannot be evaluated.
-                return SourceDecision::Fail(unavailable());
+                return SourceDecision::Unavailable;
             }
             let outcome = Outcome::LeftAlone(Reason::UnknownState);
             return self.run(Validators::new(), outcome, false);
@@ -446,13 +445,13 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         config: &PreconditionConfig,
     ) -> Response<ResponseBody<B>> {
         let accepts = accepts_coding(&self.parts.headers);
-        let mut response = reject(rejection, config.now(), accepts, &config.reporter);
+        let mut response = config.reject(rejection, accepts);
         self.complete(&mut response);
         response
     }
 
-    /// Makes the response to a request whose state could not be found out.
-    fn fail<B: Body>(
+    /// Makes the response that the application gives in place of that of the handler.
+    fn answer<B: Body>(
         self,
         response: Response<Bytes>,
         reporter: &Reporter,

@@ -332,6 +332,17 @@ impl<S> WriteGuard<S> {
         self.set(|config| config.base.weak_if_match = weak_if_match)
     }
 
+    /// Sets whether refused requests are answered with content for programs:
+    /// `application/problem+json` ([RFC 9457]). Default: false.
+    ///
+    /// See [`Rejection::problem_details`](crate::Rejection::problem_details) for its
+    /// members. Without it a 428 has plain text, and the others have no content.
+    ///
+    /// [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457.html
+    pub fn problem_details(self, problem_details: bool) -> Self {
+        self.set(|config| config.base.problem_details = problem_details)
+    }
+
     /// Sets whether an [`Outcome`](crate::Outcome) is put into the response's
     /// extensions, unless an inner layer put one there. Default: false.
     pub fn report_outcome(self, report_outcome: bool) -> Self {
@@ -519,6 +530,7 @@ impl<S: fmt::Debug> fmt::Debug for WriteGuard<S> {
             .field("stream_uploads", &config.stream_uploads)
             .field("idempotent_puts", &config.idempotent_puts)
             .field("weak_if_match", &config.base.weak_if_match)
+            .field("problem_details", &config.base.problem_details)
             .field("report_outcome", &config.base.reporter.in_extensions)
             .finish_non_exhaustive()
     }

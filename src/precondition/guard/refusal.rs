@@ -6,7 +6,7 @@ use http_body::Body;
 use super::GuardConfig;
 use crate::{
     body::ResponseBody,
-    exchange::{insert_retry_after, pass_on, reject, respond_empty, Rejection},
+    exchange::{insert_retry_after, pass_on, respond_empty, Rejection},
     outcome::{Outcome, Reason},
 };
 
@@ -54,26 +54,37 @@ impl GuardConfig {
 
     /// Makes the answer to a write that is not run.
     pub(super) fn refuse<B: Body>(&self, refusal: Refusal) -> Response<ResponseBody<B>> {
-        let reporter = &self.base.reporter;
-        let (status, outcome) = match refusal {
-            Refusal::Precondition(rejection) => {
-                return reject(rejection, self.base.now(), true, reporter);
+        let (status, outcome, detail) = match refusal {
+            Refusal::Precondition(rejection) => return self.base.reject(rejection, true),
+            Refusal::StateUnavailable => return self.base.state_unavailable(),
+            Refusal::AlreadyStored => {
+                let (status, outcome) = (StatusCode::NO_CONTENT, Outcome::AlreadyStored);
+                return respond_empty(status, outcome, &self.base.reporter);
             }
-            Refusal::StateUnavailable => {
-                (StatusCode::SERVICE_UNAVAILABLE, Outcome::StateUnavailable)
+            Refusal::ContentTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, Outcome::ContentTooLarge, CONTENT_TOO_LARGE)
             }
-            Refusal::ContentTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Outcome::ContentTooLarge),
-            Refusal::ContentTooSlow => (StatusCode::REQUEST_TIMEOUT, Outcome::ContentTooSlow),
-            Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Busy),
+            Refusal::ContentTooSlow => {
+                (StatusCode::REQUEST_TIMEOUT, Outcome::ContentTooSlow, CONTENT_TOO_SLOW)
+            }
+            Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Busy, BUSY),
             Refusal::BrokenContent => {
-                (StatusCode::BAD_REQUEST, Outcome::LeftAlone(Reason::BodyError))
+                (StatusCode::BAD_REQUEST, Outcome::LeftAlone(Reason::BodyError), BROKEN_CONTENT)
             }
-            Refusal::AlreadyStored => (StatusCode::NO_CONTENT, Outcome::AlreadyStored),
         };
-        let mut response = respond_empty(status, outcome, reporter);
+        let mut response = self.base.refuse(status, detail, outcome);
         if outcome == Outcome::Busy {
             insert_retry_after(response.headers_mut());
         }
         response
     }
 }
+
+const CONTENT_TOO_LARGE: &str = "The content is larger than a request with preconditions may be.";
+
+const CONTENT_TOO_SLOW: &str = "The content came too slowly.";
+
+const BUSY: &str = "Another request changes the resource, or too many are under way. Send the \
+    same request again.";
+
+const BROKEN_CONTENT: &str = "The content ended before it was whole.";

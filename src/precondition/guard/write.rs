@@ -10,7 +10,7 @@ use std::{
 };
 
 use http::{
-    header::{ETAG, EXPECT},
+    header::{ETAG, EXPECT, IF_NONE_MATCH},
     request, Method, Request, Response,
 };
 use http_body::Body;
@@ -331,7 +331,9 @@ where
         // The list may name the tag that was not found out.
         let lists_tags = preconditions.has_if_none_match() && !preconditions.is_if_none_match_any();
         let rejection = match checked {
-            Ok(()) if current.is_tag_unknown && lists_tags => Rejection::failed(state),
+            Ok(()) if current.is_tag_unknown && lists_tags => {
+                Rejection::failed(&self.parts.method, IF_NONE_MATCH, state)
+            }
             Ok(()) => return Evaluation::Holds(current),
             Err(rejection) => rejection,
         };

@@ -5,6 +5,7 @@ mod content;
 mod guard;
 mod locks;
 mod probe;
+mod problem_details;
 mod require;
 mod source;
 mod writes;
