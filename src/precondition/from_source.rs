@@ -23,7 +23,7 @@ use tower_service::Service;
 use super::{
     config::{FromSource, PreconditionConfig},
     service::PreconditionService,
-    source::{IntoRepresentation as _, StateSource},
+    source::{IntoRepresentation as _, NoState, StateSource},
 };
 use crate::{
     body::ResponseBody,
@@ -310,8 +310,8 @@ where
                         SourceDecision::Unavailable => {
                             return Poll::Ready(Ok(config.state_unavailable()));
                         }
-                        SourceDecision::Answer(response) => {
-                            return Poll::Ready(Ok(waiting.answer(response, reporter)));
+                        SourceDecision::Answer(response, outcome) => {
+                            return Poll::Ready(Ok(waiting.answer(response, outcome, reporter)));
                         }
                     }
                 }
@@ -346,21 +346,27 @@ enum SourceDecision<F> {
     /// The request cannot be evaluated: 503.
     Unavailable,
     /// As the application says.
-    Answer(Response<Bytes>),
+    Answer(Response<Bytes>, Outcome),
 }
 
 impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
     /// Evaluates the request, and removes what the inner service must not see.
     fn evaluate(
         &mut self,
-        current: Result<Representation, F::Error>,
+        current: Result<Representation, NoState<F::Error>>,
         now: HttpDate,
     ) -> SourceDecision<F> {
         let preconditions = &self.preconditions;
         let mut forward = Forward::new(preconditions);
         let current = match (current, &self.kind.on_error) {
             (Ok(current), _) => current,
-            (Err(error), Some(answer)) => return SourceDecision::Answer(answer(error)),
+            (Err(NoState::Answered(response)), _) => {
+                let outcome = Outcome::LeftAlone(Reason::UnknownState);
+                return SourceDecision::Answer(*response, outcome);
+            }
+            (Err(NoState::Failed(error)), Some(answer)) => {
+                return SourceDecision::Answer(answer(error), Outcome::StateUnavailable);
+            }
             (Err(_), None) if is_write(&self.parts.method) => {
                 return SourceDecision::Unavailable;
             }
@@ -454,11 +460,12 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
     fn answer<B: Body>(
         self,
         response: Response<Bytes>,
+        outcome: Outcome,
         reporter: &Reporter,
     ) -> Response<ResponseBody<B>> {
         let (head, content) = response.into_parts();
         let content = if self.parts.method == Method::HEAD { Bytes::new() } else { content };
-        pass_on(head, ResponseBody::whole(content, Outcome::StateUnavailable), reporter)
+        pass_on(head, ResponseBody::whole(content, outcome), reporter)
     }
 
     /// Completes a 304 with what the 200 of the handler would carry.

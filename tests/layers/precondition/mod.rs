@@ -2,6 +2,7 @@
 
 mod add_validators;
 mod content;
+mod extractor;
 mod guard;
 mod locks;
 mod probe;
