@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     future::Future,
     hint::black_box,
-    pin::pin,
+    pin::{pin, Pin},
     sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll, Waker},
     time::{Duration, SystemTime},
@@ -13,10 +13,10 @@ use std::{
 
 use bytes::Bytes;
 use http::{header, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use http_body::Body;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use tower::{service_fn, Layer, Service};
-use tower_conditional::{ConditionalLayer, Digest};
+use tower_conditional::{ConditionalLayer, Digest, EntityTag, RequestBody, WriteGuard};
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
 
 /// One thing to measure: each call does it once.
@@ -175,6 +175,107 @@ pub fn own() -> Vec<Case> {
         case("own-200", layer.layer(own()), none(), StatusCode::OK),
         case("own-304", layer.layer(own()), if_none_match("\"own\""), StatusCode::NOT_MODIFIED),
     ]
+}
+
+/// Writes of 1 KiB through a guard, each behind as many bare calls of the service as
+/// the guard makes: with the content there at once, or late; and with a new tag, for
+/// which the guard hashes the content and asks once more.
+pub fn writes() -> Vec<Case> {
+    let content = anew(1024);
+    let tag = EntityTag::of(&content).to_string();
+    let service = |puts_tag: bool| {
+        let (content, tag) = (content.clone(), HeaderValue::from_str(&tag).unwrap());
+        service_fn(move |request: Request<RequestBody<Late>>| {
+            let is_read = request.method() == Method::GET;
+            let body = if is_read { content.clone() } else { Bytes::new() };
+            let mut response = Response::new(Full::new(body));
+            if is_read || puts_tag {
+                response.headers_mut().insert(header::ETAG, tag.clone());
+            }
+            std::future::ready(Ok::<_, Infallible>(response))
+        })
+    };
+    let late = |is_late| Late { content: Some(content.clone()), is_late };
+    let fields = |precondition: &str| {
+        let fields = [
+            ("host", "api.example.com"),
+            ("user-agent", "client/1.0"),
+            ("accept", "application/json"),
+            ("content-type", "text/plain"),
+            (precondition, &*tag),
+        ];
+        let field = |(name, value): (&str, &str)| (name.parse().unwrap(), value.parse().unwrap());
+        fields.into_iter().map(field).collect::<HeaderMap>()
+    };
+    let mut cases = Vec::new();
+    for (name, calls, puts_tag, is_late, precondition) in [
+        ("plain", 1, true, false, "x-none"),
+        ("whole", 2, true, false, "if-match"),
+        ("late", 3, true, true, "if-match"),
+        ("whole-new-tag", 3, false, false, "if-match"),
+        ("late-new-tag", 4, false, true, "if-match"),
+    ] {
+        let (bare, body) = (service(puts_tag), late(false));
+        let bare_calls = move |request: Request<()>| {
+            let (mut bare, body) = (bare.clone(), body.clone());
+            async move {
+                for _ in 1..calls {
+                    // As a probe is made: its fields are copied.
+                    let mut get = Request::new(RequestBody::default());
+                    get.headers_mut().extend(request.headers().clone());
+                    black_box(bare.call(get).await?);
+                }
+                bare.call(request.map(|()| RequestBody::new(body))).await
+            }
+        };
+        cases.push(case_of(
+            format!("bare-write-{name}"),
+            Method::PUT,
+            bare_calls,
+            fields(precondition),
+            StatusCode::OK,
+        ));
+        let body = late(is_late);
+        let mut guard = WriteGuard::new(service(puts_tag));
+        cases.push(case_of(
+            format!("write-{name}"),
+            Method::PUT,
+            move |request: Request<()>| guard.call(request.map(|()| body.clone())),
+            fields(precondition),
+            StatusCode::OK,
+        ));
+    }
+    cases
+}
+
+/// Content in one frame, at once or at the second look.
+#[derive(Clone)]
+pub struct Late {
+    content: Option<Bytes>,
+    is_late: bool,
+}
+
+impl Body for Late {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if std::mem::take(&mut self.is_late) {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.content.take().map(|content| Ok(Frame::data(content))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.content.as_ref().map_or(0, |content| content.len() as u64))
+    }
 }
 
 /// A hash that costs nothing, to see what else does.
