@@ -15,6 +15,7 @@ pub(crate) use self::{
     forward::{read_preconditions, Forward, WithheldDates},
     known::{GuardedWrite, KnownValidators, Probe, Target},
     problem::respond_problem,
+    rejection::write_failed_read,
     report::Reporter,
     response_head::{
         accepts_coding, apply_decision, insert_etag, insert_last_modified, insert_no_cache,

@@ -3,8 +3,8 @@
 use std::{error, fmt};
 
 use http::{
-    header::{HeaderName, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH},
-    HeaderValue, Method, Response, StatusCode,
+    header::{HeaderName, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},
+    response, HeaderValue, Method, Response, StatusCode,
 };
 
 use super::{insert_validators, problem::write_problem};
@@ -178,6 +178,17 @@ impl<B: From<String>> From<Rejection> for Response<B> {
     fn from(rejection: Rejection) -> Self {
         rejection.respond(clock::now(), B::from)
     }
+}
+
+/// Writes the content of a 412 to a read, whose head is made.
+pub(crate) fn write_failed_read(
+    head: &mut response::Parts,
+    preconditions: &Preconditions,
+) -> String {
+    // The date does not count beside If-Match (RFC 9110, 13.1.4), and what
+    // If-None-Match names makes a 304.
+    let field = if preconditions.has_if_match() { IF_MATCH } else { IF_UNMODIFIED_SINCE };
+    write_problem(head, CHANGED_SINCE_READ, Some(&field))
 }
 
 impl fmt::Display for Rejection {
