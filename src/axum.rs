@@ -71,11 +71,11 @@ impl IntoResponse for Rejection {
 
 /// Sets `ETag`: a handler answers `(tag, Json(item))`.
 ///
-/// In the answer to a PUT it is the tag of the new state, so that the next edit needs no
-/// GET. **It must not be sent if the content was stored in any other form than it was
-/// sent in** ([RFC 9110, section 9.3.4]): parsed and written anew, trimmed, or with a
-/// date put in. The client would take what it sent for what has this tag. An
-/// `Option<EntityTag>` sets none.
+/// In the answer to a PUT it is the tag of the new state, so that the next edit needs
+/// no GET. **It must not be sent if the content was stored in any other form than it
+/// was sent in** ([RFC 9110, section 9.3.4]): parsed and written anew, trimmed, or with
+/// a date put in. The client would take what it sent for what has this tag. Where an
+/// `Option<EntityTag>` is `None`, no field is set.
 ///
 /// # Examples
 ///

@@ -110,8 +110,8 @@ pub enum Reason {
     /// trailers.
     WrongLength,
     /// The source of a [`PreconditionLayer`](crate::PreconditionLayer) said
-    /// [`Unknown`](crate::Representation::Unknown), and no precondition was required; or
-    /// what the source takes from the request was rejected.
+    /// [`Unknown`](crate::Representation::Unknown), and no precondition was required;
+    /// or what the source takes from the request was rejected.
     UnknownState,
     /// The source of a [`PreconditionLayer`](crate::PreconditionLayer) failed for a
     /// request that does not write.

@@ -183,30 +183,6 @@ pub fn own() -> Vec<Case> {
 pub fn writes() -> Vec<Case> {
     let content = anew(1024);
     let tag = EntityTag::of(&content).to_string();
-    let service = |puts_tag: bool| {
-        let (content, tag) = (content.clone(), HeaderValue::from_str(&tag).unwrap());
-        service_fn(move |request: Request<RequestBody<Late>>| {
-            let is_read = request.method() == Method::GET;
-            let body = if is_read { content.clone() } else { Bytes::new() };
-            let mut response = Response::new(Full::new(body));
-            if is_read || puts_tag {
-                response.headers_mut().insert(header::ETAG, tag.clone());
-            }
-            std::future::ready(Ok::<_, Infallible>(response))
-        })
-    };
-    let late = |is_late| Late { content: Some(content.clone()), is_late };
-    let fields = |precondition: &str| {
-        let fields = [
-            ("host", "api.example.com"),
-            ("user-agent", "client/1.0"),
-            ("accept", "application/json"),
-            ("content-type", "text/plain"),
-            (precondition, &*tag),
-        ];
-        let field = |(name, value): (&str, &str)| (name.parse().unwrap(), value.parse().unwrap());
-        fields.into_iter().map(field).collect::<HeaderMap>()
-    };
     let mut cases = Vec::new();
     for (name, calls, puts_tag, is_late, precondition) in [
         ("plain", 1, true, false, "x-none"),
@@ -215,37 +191,73 @@ pub fn writes() -> Vec<Case> {
         ("whole-new-tag", 3, false, false, "if-match"),
         ("late-new-tag", 4, false, true, "if-match"),
     ] {
-        let (bare, body) = (service(puts_tag), late(false));
-        let bare_calls = move |request: Request<()>| {
-            let (mut bare, body) = (bare.clone(), body.clone());
-            async move {
-                for _ in 1..calls {
-                    // As a probe is made: its fields are copied.
-                    let mut get = Request::new(RequestBody::default());
-                    get.headers_mut().extend(request.headers().clone());
-                    black_box(bare.call(get).await?);
-                }
-                bare.call(request.map(|()| RequestBody::new(body))).await
-            }
-        };
-        cases.push(case_of(
-            format!("bare-write-{name}"),
-            Method::PUT,
-            bare_calls,
-            fields(precondition),
-            StatusCode::OK,
-        ));
-        let body = late(is_late);
-        let mut guard = WriteGuard::new(service(puts_tag));
-        cases.push(case_of(
-            format!("write-{name}"),
-            Method::PUT,
-            move |request: Request<()>| guard.call(request.map(|()| body.clone())),
-            fields(precondition),
-            StatusCode::OK,
-        ));
+        let fields = [
+            ("host", "api.example.com"),
+            ("user-agent", "client/1.0"),
+            ("accept", "application/json"),
+            ("content-type", "text/plain"),
+            (precondition, &*tag),
+        ];
+        let field = |(name, value): (&str, &str)| (name.parse().unwrap(), value.parse().unwrap());
+        let fields: HeaderMap = fields.into_iter().map(field).collect();
+        let body = Late { content: Some(content.clone()), is_late };
+        let service = stored(content.clone(), puts_tag);
+        let mut guard = WriteGuard::new(service.clone());
+        let mut bare = times(calls, service, Late { is_late: false, ..body.clone() });
+        let bare = move |request: Request<()>| bare.call(request);
+        let guard = move |request: Request<()>| guard.call(request.map(|()| body.clone()));
+        let (method, ok) = (Method::PUT, StatusCode::OK);
+        let name = format!("write-{name}");
+        cases.push(case_of(format!("bare-{name}"), method.clone(), bare, fields.clone(), ok));
+        cases.push(case_of(name, method, guard, fields, ok));
     }
     cases
+}
+
+/// Makes a service that has stored what is sent to it already; `puts_tag` if it says so
+/// of a PUT.
+fn stored(
+    content: Bytes,
+    puts_tag: bool,
+) -> impl Service<
+    Request<RequestBody<Late>>,
+    Response = Response<Full<Bytes>>,
+    Error = Infallible,
+    Future: Send + 'static,
+> + Clone {
+    let tag = HeaderValue::from(EntityTag::of(&content));
+    service_fn(move |request: Request<RequestBody<Late>>| {
+        let is_read = request.method() == Method::GET;
+        let body = if is_read { content.clone() } else { Bytes::new() };
+        let mut response = Response::new(Full::new(body));
+        if is_read || puts_tag {
+            response.headers_mut().insert(header::ETAG, tag.clone());
+        }
+        std::future::ready(Ok(response))
+    })
+}
+
+/// Makes a service that calls another so many times: with GETs, whose fields are
+/// copied, and with the request in the end.
+fn times<S>(
+    calls: usize,
+    service: S,
+    body: Late,
+) -> impl Service<Request<()>, Response = S::Response, Error = S::Error>
+where
+    S: Service<Request<RequestBody<Late>>> + Clone,
+{
+    service_fn(move |request: Request<()>| {
+        let (mut service, body) = (service.clone(), body.clone());
+        async move {
+            for _ in 1..calls {
+                let mut get = Request::new(RequestBody::default());
+                get.headers_mut().extend(request.headers().clone());
+                drop(black_box(service.call(get).await?));
+            }
+            service.call(request.map(|()| RequestBody::new(body))).await
+        }
+    })
 }
 
 /// Content in one frame, at once or at the second look.

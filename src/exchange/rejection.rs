@@ -20,7 +20,8 @@ use crate::{
 /// The response to a request whose method must not run: 304, 412 or 428.
 ///
 /// [`Preconditions::check`] fails with it. With feature `axum` it is an `IntoResponse`;
-/// elsewhere convert it into an `http::Response` of any body that a `String` converts into.
+/// elsewhere convert it into an `http::Response` of any body that a `String` converts
+/// into.
 ///
 /// It carries the validators of the current state, so that the client learns which tag
 /// it should have sent. A 304 must also carry the `Cache-Control`, `Content-Location`,

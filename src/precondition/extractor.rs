@@ -31,9 +31,9 @@ where
     /// It has to be inside the router, as `Router::layer` or `route_layer`, so that the
     /// path has been matched by then. `nest` may be around it.
     ///
-    /// If the extractor rejects the request, its rejection is the answer, as it would be
-    /// that of the handler: 400 (Bad Request) where the path has no number in it, and
-    /// not the 503 of a source that fails.
+    /// If the extractor rejects the request, its rejection is the answer, as it would
+    /// be that of the handler: 400 (Bad Request) where the path has no number in it,
+    /// and not the 503 of a source that fails.
     ///
     /// # Examples
     ///

@@ -356,28 +356,11 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         current: Result<Representation, NoState<F::Error>>,
         now: HttpDate,
     ) -> SourceDecision<F> {
-        let preconditions = &self.preconditions;
-        let mut forward = Forward::new(preconditions);
-        let current = match (current, &self.kind.on_error) {
-            (Ok(current), _) => current,
-            (Err(NoState::Answered(response)), _) => {
-                let outcome = Outcome::LeftAlone(Reason::UnknownState);
-                return SourceDecision::Answer(*response, outcome);
-            }
-            (Err(NoState::Failed(error)), Some(answer)) => {
-                return SourceDecision::Answer(answer(error), Outcome::StateUnavailable);
-            }
-            (Err(_), None) if is_write(&self.parts.method) => {
-                return SourceDecision::Unavailable;
-            }
-            (Err(_), None) => {
-                // Nothing shows which version a part would be of.
-                forward.range = !preconditions.binds_range();
-                forward.apply(preconditions, &mut self.parts.headers);
-                let outcome = Outcome::LeftAlone(Reason::StateUnavailable);
-                return self.run(Validators::new(), outcome, false);
-            }
+        let current = match current {
+            Ok(current) => current,
+            Err(reason) => return self.without_state(reason),
         };
+        let preconditions = &self.preconditions;
         if let Err(rejection) =
             preconditions.check_as(self.required, &self.parts.method, State::from(&current))
         {
@@ -392,6 +375,7 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
             let outcome = Outcome::LeftAlone(Reason::UnknownState);
             return self.run(Validators::new(), outcome, false);
         }
+        let mut forward = Forward::new(preconditions);
         if let (true, Representation::Exists(current)) = (is_read(&self.parts.method), &current) {
             // RFC 9110, 13.2.2, step 5.
             forward.range = preconditions.allows_range_of(current.into(), now)
@@ -404,6 +388,31 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
             Representation::Missing | Representation::Unknown => Validators::new(),
         };
         self.run(validators, Outcome::Proceeded, is_part_bound)
+    }
+
+    /// Says what becomes of a request whose state could not be found out.
+    fn without_state(&mut self, reason: NoState<F::Error>) -> SourceDecision<F> {
+        match (reason, &self.kind.on_error) {
+            (NoState::Answered(response), _) => {
+                let outcome = Outcome::LeftAlone(Reason::UnknownState);
+                SourceDecision::Answer(*response, outcome)
+            }
+            (NoState::Failed(error), Some(answer)) => {
+                SourceDecision::Answer(answer(error), Outcome::StateUnavailable)
+            }
+            (NoState::Failed(_), None) if is_write(&self.parts.method) => {
+                SourceDecision::Unavailable
+            }
+            (NoState::Failed(_), None) => {
+                let preconditions = &self.preconditions;
+                let mut forward = Forward::new(preconditions);
+                // Nothing shows which version a part would be of.
+                forward.range = !preconditions.binds_range();
+                forward.apply(preconditions, &mut self.parts.headers);
+                let outcome = Outcome::LeftAlone(Reason::StateUnavailable);
+                self.run(Validators::new(), outcome, false)
+            }
+        }
     }
 
     /// Lets the request go on, and tells the inner layers what is known of its target.

@@ -162,10 +162,10 @@ use crate::{
 /// itself. A handler keeps its own resource while it waits for another: if two wait for
 /// each other's, [`lock_timeout`](Self::lock_timeout) ends that.
 ///
-/// **Another method inside.** The guard goes by the method that it sees. Middleware that
-/// takes the method from a field (`X-HTTP-Method-Override`) has to stand outside of it:
-/// inside, a GET that becomes a DELETE is not evaluated. The guard's own GET goes
-/// without such fields.
+/// **Another method inside.** The guard goes by the method that it sees. Middleware
+/// that takes the method from a field (`X-HTTP-Method-Override`) has to stand outside
+/// of it: inside, a GET that becomes a DELETE is not evaluated. The guard's own GET
+/// goes without such fields.
 ///
 /// **Content without a length.** Over HTTP/2, Hyper takes a stream that the client
 /// resets with `NO_ERROR` for one that has ended. Where a `Content-Length` says that
@@ -278,8 +278,9 @@ impl<S> WriteGuard<S> {
     /// 2 MiB.
     ///
     /// Longer content is answered with 413 (Content Too Large), once the preconditions
-    /// were found to hold; if they fail, with 412. See [`stream_uploads`](Self::stream_uploads) for uploads
-    /// that are not to be held in memory.
+    /// were found to hold; if they fail, with 412. See
+    /// [`stream_uploads`](Self::stream_uploads) for uploads that are not to be held in
+    /// memory.
     pub fn body_limit(self, bytes: u64) -> Self {
         self.set(|config| config.body_limit = bytes)
     }

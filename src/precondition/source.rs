@@ -22,8 +22,8 @@ use crate::rules::Representation;
 ///
 /// Implement this trait for a source that has a name, with a boxed future or
 /// `std::future::Ready`. With Axum,
-/// [`PreconditionLayer::from_extractor`](crate::PreconditionLayer::from_extractor) takes
-/// the parameters of the path.
+/// [`from_extractor`](crate::PreconditionLayer::from_extractor) takes the parameters of
+/// the path.
 pub trait StateSource {
     /// Why the state is not known.
     type Error;
