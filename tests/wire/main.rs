@@ -12,3 +12,4 @@ mod stacks;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;
+mod upgrades;
