@@ -1,7 +1,7 @@
 //! `PreconditionLayer`: what clients see of a request that is not run, above all while
 //! they still send it.
 
-use std::{convert::Infallible, fmt::Debug, future::ready, io, net::SocketAddr};
+use std::{convert::Infallible, fmt::Debug, future::ready, io, net::SocketAddr, time::Duration};
 
 use axum::{body::Body, Router};
 use bytes::Bytes;
