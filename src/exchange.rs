@@ -4,6 +4,7 @@
 mod coded_tag;
 mod forward;
 mod known;
+mod problem;
 mod rejection;
 mod report;
 mod response_head;
@@ -17,6 +18,8 @@ pub(crate) use self::{
     },
     forward::{read_preconditions, Forward, WithheldDates},
     known::{GuardedWrite, KnownValidators, Probe, Target},
+    problem::respond_problem,
+    rejection::write_failed_read,
     report::Reporter,
     response_head::{
         accepts_coding, apply_decision, insert_etag, insert_last_modified, insert_no_cache,

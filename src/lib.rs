@@ -60,8 +60,9 @@
 //! does not do](#what-it-does-not-do) · [tests](#tests) · [in
 //! production](#in-production) · [features](#features) · [versions](#versions)
 //!
-//! Longer pages: [something looks wrong](guide::troubleshooting) · [nginx and other
-//! proxies](guide::proxies) · [compared with others](guide::compare) ·
+//! Longer pages: [something looks wrong](guide::troubleshooting) · [edits that are not
+//! lost](guide::writes) · [nginx and other proxies](guide::proxies) · [compared with
+//! others](guide::compare) ·
 //! [migrating](guide::migrating) · [design](guide::design) · [what it
 //! costs](guide::benchmarks) · [what changed](guide::changelog)
 //!
@@ -232,7 +233,8 @@
 //! the writes, such as a whole router. No client holds up the writes of others. The
 //! second also spares the handler the reads that are answered with
 //! 304. All can insist on a precondition, and answer 428 (Precondition Required). The
-//! example `axum` and the package `lost-update`, with a database, show the first.
+//! example `axum` and the packages `lost-update` (SQLite) and `postgres-notes` (several
+//! processes) show the first. [A page of the guide](guide::writes) compares the three.
 //!
 //! Put a `PreconditionLayer` where authorization has been seen to: what it answers
 //! tells of the resource. Around a `WriteGuard` nothing need be: its GET goes through
@@ -349,11 +351,13 @@
 //!
 //! - `axum`: [`Preconditions`] is an extractor, [`Rejection`] a response, and
 //!   [`EntityTag`], [`HttpDate`] and [`Validators`] are parts of one: `(tag,
-//!   Json(item))`. And a resource is named by Axum's `OriginalUri`, so that equal paths
-//!   under different `nest` prefixes do not share their dates. Without it they do, and
-//!   get new dates more often than they need; and a layer inside `nest` does not know
-//!   what one outside knows of the prefix itself, so that a client may get a tag there
-//!   by which its writes are refused.
+//!   Json(item))`. [`WriteGuard::axum`] guards a router, and
+//!   [`PreconditionLayer::from_extractor`] takes the parameters of the path. A resource
+//!   is named by Axum's `OriginalUri`, so that equal paths under different `nest`
+//!   prefixes do not share their dates. Without it they do, and get new dates more
+//!   often than they need; and a layer inside `nest` does not know what one outside
+//!   knows of the prefix itself, so that a client may get a tag there by which its
+//!   writes are refused.
 //! - `blake3`: the hash `Blake3`, for [`ConditionalLayer::digest`]: faster than SHA-256
 //!   from some KiB on, for content that was not seen before. It needs a C compiler.
 //! - `tracing`: one event for each decision, at level DEBUG, with outcome and status,

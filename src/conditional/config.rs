@@ -26,6 +26,8 @@ pub(super) struct Config {
     pub(super) sized_body_timeout: Duration,
     pub(super) unsized_body_timeout: Duration,
     pub(super) weak: bool,
+    /// A 412 says why in `application/problem+json`.
+    pub(super) problem_details: bool,
     pub(super) behind_compression: bool,
     /// This is the inner half of
     /// [`compress_with`](crate::ConditionalLayer::compress_with).
@@ -67,6 +69,7 @@ impl Default for Config {
             sized_body_timeout: Duration::from_millis(500),
             unsized_body_timeout: Duration::ZERO,
             weak: false,
+            problem_details: false,
             behind_compression: false,
             is_compressed: false,
             head_as_get: false,
@@ -144,6 +147,7 @@ impl fmt::Debug for Config {
             .field("freshness", &self.freshness)
             .field("last_modified", &self.last_modified)
             .field("forwarded", &self.forwarded)
+            .field("problem_details", &self.problem_details)
             .field("report_outcome", &self.reporter.in_extensions)
             .field("inner_tags", &self.inner_tags)
             .field("trust_inner_dates", &self.trust_inner_dates)

@@ -6,9 +6,11 @@ mod downloads;
 mod files;
 mod http1;
 mod http2;
+mod new_tag;
 mod precondition;
 mod proxy;
 mod stacks;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;
+mod upgrades;

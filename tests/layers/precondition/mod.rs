@@ -2,9 +2,12 @@
 
 mod add_validators;
 mod codings;
+mod content;
+mod extractor;
 mod guard;
 mod locks;
 mod probe;
+mod problem_details;
 mod require;
 mod source;
 mod writes;
