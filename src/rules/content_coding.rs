@@ -157,7 +157,7 @@ pub(crate) fn names_coding(line: &HeaderValue) -> bool {
 
 /// Returns true if a line of `Accept-Encoding` may refuse a coding.
 pub(crate) fn has_weights(line: &HeaderValue) -> bool {
-    line.as_bytes().contains(&b';')
+    holds(line, b';')
 }
 
 /// Returns the coding with which a listed tag names the content whose plain tag is
@@ -187,17 +187,36 @@ pub(crate) fn split_coding(sent: &[u8]) -> (&[u8], ContentCoding) {
 
 /// Splits off `~` and the name of a coding.
 fn split_name(opaque: &[u8]) -> Option<(&[u8], ContentCoding)> {
-    let start = opaque.len().saturating_sub(LONGEST);
-    let place = start + memrchr(SEPARATOR, opaque.get(start..)?)?;
-    let (plain, name) = opaque.split_at_checked(place)?;
+    let (plain, name) = opaque.split_at_checked(memrchr(SEPARATOR, opaque)?)?;
     Some((plain, ContentCoding::from_tag(name.get(1..)?)?))
+}
+
+/// Returns true if a line of If-Match or If-None-Match may name a coding.
+#[inline]
+pub(super) fn may_name_codings(line: &HeaderValue) -> bool {
+    holds(line, SEPARATOR)
+}
+
+/// Searches a short line; to look at each byte is faster than to stop at the first.
+#[inline]
+fn holds(line: &HeaderValue, searched: u8) -> bool {
+    line.as_bytes().iter().fold(false, |found, &byte| found | (byte == searched))
 }
 
 impl EntityTag {
     /// Returns true if the tag ends as one that names a coding does, and so leaves with
     /// `~identity` behind it.
+    #[inline]
     pub(crate) fn needs_identity(&self) -> bool {
-        split_name(self.opaque()).is_some()
+        // The names have few lengths, so that most tags are told by a few bytes.
+        let may_end_in_one = matches!(
+            self.as_bytes(),
+            [.., SEPARATOR, _, _, b'"']
+                | [.., SEPARATOR, _, _, _, _, b'"']
+                | [.., SEPARATOR, _, _, _, _, _, _, _, b'"']
+                | [.., SEPARATOR, _, _, _, _, _, _, _, _, b'"']
+        );
+        may_end_in_one && split_name(self.opaque()).is_some()
     }
 
     /// Returns the tag to send with content in a coding, of which this is the plain
@@ -214,9 +233,6 @@ impl EntityTag {
 
 /// Stands between a plain tag and the coding. Other software uses `-`, `;` and `--`.
 const SEPARATOR: u8 = b'~';
-
-/// The length of the longest name of a coding, with the separator.
-const LONGEST: usize = 9;
 
 #[cfg(test)]
 mod tests {
@@ -342,6 +358,8 @@ mod tests {
                 assert_eq!(coding_of(tag.opaque(), plain.opaque()), Some(coding), "{tag}");
                 let others = sent.insert(tag.clone(), (plain.clone(), coding));
                 assert_eq!(others, None, "{tag}");
+                let is_escaped = coding == ContentCoding::Identity && tag != *plain;
+                assert_eq!(is_escaped || coding != ContentCoding::Identity, tag.needs_identity());
             }
         }
     }
