@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::{header, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use tower::{service_fn, Layer, Service};
+use tower::{layer::util::Identity, service_fn, Layer, Service};
 use tower_conditional::{ConditionalLayer, Digest, EntityTag, RequestBody, WriteGuard};
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
 
@@ -106,6 +106,8 @@ pub fn overhead() -> Vec<Case> {
     let layer = || ConditionalLayer::new().clock(clock()).digest::<Null>();
     let full = || layer().layer(bare(shared.clone()));
     let plain = || layer().content_cache(0).last_modified(false).layer(bare(shared.clone()));
+    // The outer half of `compress_with`, without any compression.
+    let compressed = || layer().compress_with(Identity::new()).layer(bare(shared.clone()));
     let none = HeaderMap::new;
     let (hit, miss) = (if_none_match(&null), if_none_match("\"another\""));
     let (ok, not_modified) = (StatusCode::OK, StatusCode::NOT_MODIFIED);
@@ -128,6 +130,8 @@ pub fn overhead() -> Vec<Case> {
             none(),
             ok,
         ),
+        case("compressed-200", compressed(), none(), ok),
+        case("compressed-browser", compressed(), browser(), ok),
         case(
             "set-response-header",
             {

@@ -28,6 +28,7 @@ impl ResponseContext<'_> {
     /// its strong tag is that of the plain content.
     ///
     /// What has a length was stored in its coding, with a tag of its own.
+    #[inline]
     pub(super) fn is_encoded_on_the_fly(&self, body: &impl Body) -> bool {
         let fields = self.fields;
         fields.has_content_encoding
@@ -40,6 +41,7 @@ impl ResponseContext<'_> {
     }
 
     /// Returns true if the response may be encoded outside of this layer.
+    #[inline]
     pub(super) fn may_be_encoded(&self) -> bool {
         let (request, fields) = (self.request, self.fields);
         request.config.is_compressed
@@ -51,13 +53,14 @@ impl ResponseContext<'_> {
 
     /// Returns true if content with a strong tag that the layer does not compute may be
     /// whole in memory: then it is encoded alike each time, and its tag stays strong.
+    #[inline]
     pub(super) fn is_peeked(&self, reason: Reason, body: &impl Body) -> bool {
-        let has_tag = match reason {
+        let has_tag = || match reason {
             Reason::OwnTag => self.fields.etag.value().is_some_and(|etag| !etag.is_weak()),
             Reason::KnownState => true,
             _ => false,
         };
-        has_tag && self.may_be_encoded() && body.size_hint().exact().is_some_and(|size| size > 0)
+        self.may_be_encoded() && has_tag() && body.size_hint().exact().is_some_and(|size| size > 0)
     }
 
     /// Adds `Vary: accept-encoding` where the coding may be chosen outside.
@@ -92,7 +95,7 @@ impl ResponseContext<'_> {
         }
         let (request, status) = (self.request, self.head.status);
         let is_not_modified = is_not_modified || status == StatusCode::NOT_MODIFIED;
-        let may_differ = request.may_name_codings || request.config.is_compressed;
+        let may_differ = request.preconditions.may_name_codings() || request.config.is_compressed;
         if is_not_modified && may_differ && self.set_matched_tag(plain) {
             return true;
         }

@@ -157,8 +157,6 @@ pub(super) struct RequestContext {
     pub(super) method: ReadMethod,
     /// An outer layer or a proxy may compress the response.
     pub(super) accepts_coding: bool,
-    /// A tag in If-None-Match may have the coding behind it.
-    pub(super) may_name_codings: bool,
     /// There is a `Range` field.
     has_range: bool,
     /// The inner service was asked for a part that is bound to a validator.
@@ -253,8 +251,7 @@ impl RequestContext {
             preconditions.take_line(name.as_str(), line, || config.now());
             reader.take_line(name, line);
         }
-        let may_name_codings = preconditions.may_name_codings();
-        if reader.weighs_codings || reader.accepts_coding && may_name_codings {
+        if reader.weighs_codings || reader.accepts_coding && preconditions.may_name_codings() {
             preconditions.take_accepted(AcceptedCodings::read(head.headers));
         }
         let name = head.name(config);
@@ -269,7 +266,6 @@ impl RequestContext {
             key: reader.key(name),
             method,
             accepts_coding: reader.accepts_coding,
-            may_name_codings,
             has_range: reader.has_range,
             is_part_bound: false,
             extras: RequestExtras::of(head, name, &reader, config),
@@ -298,7 +294,7 @@ impl RequestContext {
         let is_learning = self.config.learned.is_some();
         if self.has_range
             || is_learning
-            || self.may_name_codings
+            || self.preconditions.may_name_codings()
             || self.preconditions.may_be_misread()
             || self.asks_as_get()
         {
@@ -311,7 +307,8 @@ impl RequestContext {
 
     fn edit_fields<B>(&mut self, request: &mut Request<B>) {
         let mut forward = Forward::new(&self.preconditions);
-        forward.codings = !(self.may_name_codings || self.preconditions.binds_coding());
+        let preconditions = &self.preconditions;
+        forward.codings = !(preconditions.may_name_codings() || preconditions.binds_coding());
         // The layer compares no dates of a QUERY.
         if !self.config.forwarded.dates() && self.method != ReadMethod::Query {
             forward.if_modified_since = false;

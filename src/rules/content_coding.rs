@@ -86,6 +86,10 @@ impl ContentCoding {
 /// Without `Accept-Encoding` these are none but identity. The RFC says that any would
 /// do then, but a cache that asks for such a client must not get what the client cannot
 /// decode, and no server encodes for it.
+///
+/// Identity is always among them: what has no other form is sent as it is, even to a
+/// client that refuses that, and a tag without a coding may also name what is stored in
+/// one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct AcceptedCodings(u8);
 
@@ -93,31 +97,27 @@ impl AcceptedCodings {
     /// Reads all lines of `Accept-Encoding`.
     ///
     /// In doubt a coding is not accepted: its weight cannot be read, or it is named
-    /// with zero and with another weight. Identity is accepted unless it is refused.
+    /// with zero and with another weight.
     pub(crate) fn read(headers: &HeaderMap) -> Self {
         let (mut accepted, mut refused, mut others) = (0, 0, None);
         for member in headers.get_all(ACCEPT_ENCODING).iter().flat_map(members) {
             let mut parts = member.splitn(2, |&byte| byte == b';');
             let name = trim_ows(parts.next().unwrap_or_default());
-            let is_accepted = parts.next().map_or(Some(true), is_positive);
+            let is_accepted = parts.next().is_none_or(is_positive);
             if name == b"*" {
-                others = is_accepted.map(|accepts| accepts && others != Some(false)).or(others);
+                others = Some(is_accepted && others != Some(false));
             }
-            let Some(coding) = ContentCoding::from_field(name) else { continue };
-            match is_accepted {
-                Some(true) => accepted |= coding.bit(),
-                None if coding == ContentCoding::Identity => {}
-                Some(false) | None => refused |= coding.bit(),
+            match ContentCoding::from_field(name) {
+                Some(coding) if is_accepted => accepted |= coding.bit(),
+                Some(coding) => refused |= coding.bit(),
+                None => {}
             }
         }
-        // `*` stands for all that are not named.
-        let unnamed = !(accepted | refused);
-        match others {
-            Some(true) => accepted |= unnamed,
-            Some(false) => refused |= unnamed,
-            None => accepted |= ContentCoding::Identity.bit(),
+        if others == Some(true) {
+            // `*` stands for all that are not named.
+            accepted = u8::MAX;
         }
-        Self(accepted & !refused)
+        Self(accepted & !refused | ContentCoding::Identity.bit())
     }
 
     pub(crate) fn accepts(self, coding: ContentCoding) -> bool {
@@ -131,22 +131,20 @@ impl Default for AcceptedCodings {
     }
 }
 
-/// Returns true if the weight of a member is more than zero; `None` if it is not one
-/// (section 12.4.2).
-fn is_positive(weight: &[u8]) -> Option<bool> {
+/// Returns true if the weight of a member is valid, and more than zero (section
+/// 12.4.2).
+fn is_positive(weight: &[u8]) -> bool {
     let [b'q' | b'Q', b'=', whole @ (b'0' | b'1'), fraction @ ..] = trim_ows(weight) else {
-        return None;
+        return false;
     };
     let digits = match fraction {
         [] => fraction,
         [b'.', digits @ ..] if digits.len() <= 3 => digits,
-        _ => return None,
+        _ => return false,
     };
     let is_zero = digits.iter().all(|digit| *digit == b'0');
-    if !digits.iter().all(u8::is_ascii_digit) || *whole == b'1' && !is_zero {
-        return None;
-    }
-    Some(*whole == b'1' || !is_zero)
+    // From 0 to 1.
+    digits.iter().all(u8::is_ascii_digit) && (*whole == b'1') == is_zero
 }
 
 /// Returns true if a line of `Accept-Encoding` names a content coding, or says anything
@@ -157,7 +155,7 @@ pub(crate) fn names_coding(line: &HeaderValue) -> bool {
 
 /// Returns true if a line of `Accept-Encoding` may refuse a coding.
 pub(crate) fn has_weights(line: &HeaderValue) -> bool {
-    line.as_bytes().contains(&b';')
+    holds(line, b';')
 }
 
 /// Returns the coding with which a listed tag names the content whose plain tag is
@@ -187,17 +185,36 @@ pub(crate) fn split_coding(sent: &[u8]) -> (&[u8], ContentCoding) {
 
 /// Splits off `~` and the name of a coding.
 fn split_name(opaque: &[u8]) -> Option<(&[u8], ContentCoding)> {
-    let start = opaque.len().saturating_sub(LONGEST);
-    let place = start + memrchr(SEPARATOR, opaque.get(start..)?)?;
-    let (plain, name) = opaque.split_at_checked(place)?;
+    let (plain, name) = opaque.split_at_checked(memrchr(SEPARATOR, opaque)?)?;
     Some((plain, ContentCoding::from_tag(name.get(1..)?)?))
+}
+
+/// Returns true if a line of If-Match or If-None-Match may name a coding.
+#[inline]
+pub(super) fn may_name_codings(line: &HeaderValue) -> bool {
+    holds(line, SEPARATOR)
+}
+
+/// Searches a short line; to look at each byte is faster than to stop at the first.
+#[inline]
+fn holds(line: &HeaderValue, searched: u8) -> bool {
+    line.as_bytes().iter().fold(false, |found, &byte| found | (byte == searched))
 }
 
 impl EntityTag {
     /// Returns true if the tag ends as one that names a coding does, and so leaves with
     /// `~identity` behind it.
+    #[inline]
     pub(crate) fn needs_identity(&self) -> bool {
-        split_name(self.opaque()).is_some()
+        // The names have few lengths, so that most tags are told by a few bytes.
+        let may_end_in_one = matches!(
+            self.as_bytes(),
+            [.., SEPARATOR, _, _, b'"']
+                | [.., SEPARATOR, _, _, _, _, b'"']
+                | [.., SEPARATOR, _, _, _, _, _, _, _, b'"']
+                | [.., SEPARATOR, _, _, _, _, _, _, _, _, b'"']
+        );
+        may_end_in_one && split_name(self.opaque()).is_some()
     }
 
     /// Returns the tag to send with content in a coding, of which this is the plain
@@ -214,9 +231,6 @@ impl EntityTag {
 
 /// Stands between a plain tag and the coding. Other software uses `-`, `;` and `--`.
 const SEPARATOR: u8 = b'~';
-
-/// The length of the longest name of a coding, with the separator.
-const LONGEST: usize = 9;
 
 #[cfg(test)]
 mod tests {
@@ -263,16 +277,16 @@ mod tests {
             (&["*"], ALL),
             (&["*;q=0.1"], ALL),
             (&["*, gzip;q=0"], "identity br compress deflate zstd"),
-            (&["*;q=0"], ""),
-            (&["gzip, *;q=0"], "gzip"),
+            (&["*;q=0"], "identity"),
+            (&["gzip, *;q=0"], "identity gzip"),
             (&["*;q=0, identity"], "identity"),
-            (&["*, *;q=0"], ""),
+            (&["*, *;q=0"], "identity"),
             (&["*;q=x"], "identity"),
             (&["identity"], "identity"),
-            (&["identity;q=0"], ""),
-            (&["identity;q=0, gzip"], "gzip"),
+            (&["identity;q=0"], "identity"),
+            (&["identity;q=0, gzip"], "identity gzip"),
             (&["identity;q=x"], "identity"),
-            (&["identity;q=0, *"], "br compress deflate gzip zstd"),
+            (&["identity;q=0, *"], "identity br compress deflate gzip zstd"),
         ] {
             assert_eq!(accepted(lines), expected, "{lines:?}");
         }
@@ -342,6 +356,8 @@ mod tests {
                 assert_eq!(coding_of(tag.opaque(), plain.opaque()), Some(coding), "{tag}");
                 let others = sent.insert(tag.clone(), (plain.clone(), coding));
                 assert_eq!(others, None, "{tag}");
+                let is_escaped = coding == ContentCoding::Identity && tag != *plain;
+                assert_eq!(is_escaped || coding != ContentCoding::Identity, tag.needs_identity());
             }
         }
     }

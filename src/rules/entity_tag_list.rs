@@ -15,10 +15,10 @@
 use std::cmp::Ordering;
 
 use http::HeaderValue;
-use memchr::{memchr, memmem};
+use memchr::memmem;
 
 use super::{
-    content_coding::coding_of,
+    content_coding::{coding_of, may_name_codings},
     entity_tag::{EntityTag, Member},
     trim_ows, ContentCoding,
 };
@@ -33,13 +33,16 @@ pub(super) struct EntityTagList {
         reason = "a list is moved with its request, and a `Vec` is three times as large"
     )]
     others: Option<Box<Vec<HeaderValue>>>,
+    /// A member may have the coding behind it.
+    pub(super) may_name_codings: bool,
 }
 
 impl EntityTagList {
-    pub(super) const ABSENT: Self = Self { first: None, others: None };
+    pub(super) const ABSENT: Self = Self { first: None, others: None, may_name_codings: false };
 
     /// Adds a line. One line is the common case, and allocates nothing.
     pub(super) fn push(&mut self, line: &HeaderValue) {
+        self.may_name_codings |= may_name_codings(line);
         if self.first.is_none() {
             self.first = Some(line.clone());
         } else {
@@ -68,14 +71,9 @@ impl EntityTagList {
         match (&self.first, &self.others) {
             (Some(line), None) if line.as_bytes() == text => QuickMatch::Just,
             (Some(line), None) if line.len() == text.len() && !tag.is_weak() => QuickMatch::Nowhere,
-            _ if self.holds(tag.quoted()) || self.may_name_codings() => QuickMatch::Maybe,
+            _ if self.holds(tag.quoted()) || self.may_name_codings => QuickMatch::Maybe,
             _ => QuickMatch::Nowhere,
         }
-    }
-
-    /// Returns true if a member may have the coding behind it.
-    pub(super) fn may_name_codings(&self) -> bool {
-        self.lines().any(|line| memchr(b'~', line.as_bytes()).is_some())
     }
 
     /// Returns the members that name the content with this plain tag, with the coding

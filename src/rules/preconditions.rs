@@ -392,13 +392,14 @@ impl Preconditions {
     }
 
     /// Returns true if a tag in If-None-Match may have the coding behind it.
+    #[inline]
     pub(crate) fn may_name_codings(&self) -> bool {
-        self.if_none_match.may_name_codings()
+        self.if_none_match.may_name_codings
     }
 
     /// Returns true if If-Match or If-Range names a coding.
     pub(crate) fn binds_coding(&self) -> bool {
-        let UncommonFields { if_match, .. } = self.uncommon();
+        let Some(UncommonFields { if_match, .. }) = self.uncommon.as_deref() else { return false };
         let is_coded = |opaque: &[u8]| split_coding(opaque).1 != ContentCoding::Identity;
         let in_if_range = self.if_range_value().is_some_and(|value| {
             EntityTag::try_from(value).is_ok_and(|tag| is_coded(tag.opaque()))
@@ -408,8 +409,9 @@ impl Preconditions {
 
     /// Returns true if If-Match names the content of a plain tag in a coding.
     fn if_match_names_coding(&self, etag: &EntityTag) -> bool {
-        let mut named = self.uncommon().if_match.naming(etag);
-        named.any(|(_, coding)| coding != ContentCoding::Identity)
+        let UncommonFields { if_match, .. } = self.uncommon();
+        let mut named = if_match.naming(etag);
+        if_match.may_name_codings && named.any(|(_, coding)| coding != ContentCoding::Identity)
     }
 
     /// Returns the tag of the content that the client of a 304 holds: the first member

@@ -33,7 +33,7 @@ use serde_json::json;
 use tower::{service_fn, Layer, ServiceBuilder, ServiceExt as _};
 use tower_conditional::{
     ConditionalLayer, EntityTag, FreshnessPolicy, HttpDate, InnerTags, PreconditionLayer,
-    Representation, RequestBody, WriteGuard,
+    Preconditions, Representation, RequestBody, WriteGuard,
 };
 use tower_conditional_conformance::{check, check_with, Content, Report, Severity, Verdict};
 use tower_http::{compression::CompressionLayer, services::ServeDir};
@@ -259,6 +259,57 @@ async fn our_layer_around_a_whole_router_sees_no_content_of_head() {
     assert_eq!(names_of_failures(&around(layer().head_as_get(true)).await), [""; 0]);
 }
 
+/// Outside of the layer there is nothing that could be in a wrong order.
+#[tokio::test]
+async fn compress_with_is_as_it_must_be() {
+    let compressed = || layer().compress_with(CompressionLayer::new());
+    let report = check(page().layer(compressed()), "/feed").await;
+    assert_eq!(names_of_failures(&report), [""; 0], "pages: {report}");
+    assert_passed(&report, &ENCODINGS);
+
+    let folder = Folder::modified(DAY);
+    for layer in [ConditionalLayer::new(), ConditionalLayer::new().ranges(true)] {
+        let files = layer.compress_with(CompressionLayer::new()).layer(folder.serve());
+        let report = check(files, "/feed.txt").await;
+        assert_eq!(names_of_failures(&report), [""; 0], "files: {report}");
+        assert_passed(&report, &ENCODINGS);
+    }
+
+    let (version, app) = document();
+    let write = Request::put("/document").body("overwritten").unwrap();
+    let report = check(app.layer(compressed()), "/document")
+        .writes(write)
+        .changes(async || *version.lock().unwrap() += 1)
+        .await;
+    assert_eq!(names_of_failures(&report), [""; 0], "JSON with a tag of its own: {report}");
+    assert_passed(&report, &ENCODINGS);
+    assert_passed(&report, &["change/etag", "change/304", "write/if-match-current"]);
+}
+
+const ENCODINGS: [&str; 4] =
+    ["encoding/tags", "encoding/vary", "encoding/304", "encoding/304-length"];
+
+/// JSON with a version as its tag, by which PUT checks.
+fn document() -> (Arc<Mutex<u32>>, Router) {
+    let version = Arc::new(Mutex::new(1));
+    let read = |State(version): State<Arc<Mutex<u32>>>| async move {
+        let version = *version.lock().unwrap();
+        let tag = EntityTag::from(version).to_string();
+        ([(header::ETAG, tag)], Json(json!({ "version": version, "text": "news, ".repeat(100) })))
+    };
+    let write = |State(version): State<Arc<Mutex<u32>>>, parts: Parts| async move {
+        let mut version = version.lock().unwrap();
+        let preconditions = Preconditions::from_headers(&parts.headers);
+        if let Err(rejection) = preconditions.check(&Method::PUT, EntityTag::from(*version)) {
+            return Response::<String>::from(rejection).map(Body::from);
+        }
+        *version += 1;
+        reply(StatusCode::NO_CONTENT, "").map(Body::new)
+    };
+    let app = Router::new().route("/document", get(read).put(write));
+    (Arc::clone(&version), app.with_state(version))
+}
+
 #[tokio::test]
 async fn our_layer_and_compression_have_two_right_orders() {
     let outside = page().layer(CompressionLayer::new()).layer(layer());
@@ -272,6 +323,19 @@ async fn our_layer_and_compression_have_two_right_orders() {
     let report = check(wrong, "/feed").await;
     assert_eq!(names_of_failures(&report), ["304/fields", "encoding/tags"], "{report}");
     assert!(!report.is_ok());
+}
+
+#[tokio::test]
+async fn compression_inside_our_layer_has_a_tag_for_each_coding() {
+    let (_, app) = document();
+    let report = check(app.layer(CompressionLayer::new()).layer(layer()), "/document").await;
+    // Axum adds a Content-Length of 0: see the test above.
+    assert_eq!(names_of_failures(&report), ["encoding/304-length"], "{report}");
+    let folder = Folder::modified(DAY);
+    let layers = ServiceBuilder::new().layer(layer()).layer(CompressionLayer::new());
+    let report = check(layers.service(folder.serve()), "/feed.txt").await;
+    // `ServeDir` answers 304 itself, and the compression adds no `Vary` to that.
+    assert_eq!(names_of_failures(&report), ["304/fields"], "{report}");
 }
 
 #[tokio::test]

@@ -270,7 +270,7 @@ impl World {
                 let headers = response.headers();
                 self.claim(!headers.contains_key(header::CONTENT_ENCODING), "a 304 with a coding");
                 self.claim(response.body().is_empty(), "a 304 with content");
-                if is_coded && self.kind != Kind::Stored && self.check != Check::SourceOutside {
+                if is_coded && self.kind != Kind::Stored {
                     self.claim(varies(headers), "a 304 without Vary");
                 }
             }
@@ -281,13 +281,8 @@ impl World {
                     self.kind == Kind::Stored
                         && sent.as_deref().unwrap_or("identity") != copy.coding
                 };
-                let refuses_identity = accepts.is_some_and(|codings| codings.contains("*;q=0"));
                 let is_missed = |copy: &&Copy| {
-                    copy.tag.is_some()
-                        && usable(copy)
-                        && self.is_current(copy)
-                        && !is_other(copy)
-                        && !refuses_identity
+                    copy.tag.is_some() && usable(copy) && self.is_current(copy) && !is_other(copy)
                 };
                 let missed = named.iter().find(is_missed);
                 self.claim(missed.is_none(), "a whole answer to a client that holds it");

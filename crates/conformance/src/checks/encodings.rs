@@ -21,9 +21,9 @@ pub(super) const RULES: &[Rule] = &[
         section: "8.8.3.3",
         severity: Must,
         claim: "Encodings have strong tags of their own, or weak ones.",
-        hint: "Put `ConditionalLayer` outside the compression, or inside with \
-               `behind_compression(true)`. Where the tag is the service's own, serve precompressed \
-               files, or none: two byte streams under one strong tag get spliced.",
+        hint: "`ConditionalLayer::new().compress_with(CompressionLayer::new())` names the coding \
+               in the tag. Elsewhere, make the tag of each encoding another one, or weak: two byte \
+               streams under one strong tag get spliced.",
         needs: &["validator/etag"],
         steps: |baseline| baseline.tag().and_then(|_| each(baseline, has_tag_of_its_own)),
     },
@@ -42,7 +42,8 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.2",
         severity: Must,
         claim: "The tag of an encoded answer is answered 304 when the same encoding is asked for.",
-        hint: "Compare with the tag that is sent in the end: a compressor may have changed it.",
+        hint: "Compare with the tag that is sent in the end: a compressor may have changed it. \
+               `ConditionalLayer::compress_with` knows what it added.",
         needs: &["if-none-match/exact"],
         steps: |baseline| {
             let (encoding, answer) = baseline.encoded()?;
@@ -58,8 +59,9 @@ pub(super) const RULES: &[Rule] = &[
         severity: Must,
         claim: "Content-Length on the 304 of an encoded answer is that of the encoded 200, or is \
                 not there.",
-        hint: "Remove it where the encoding is applied: the length of the plain content is \
-               another, and 0 is wrong, too.",
+        hint: "`ConditionalLayer::compress_with` removes it. Elsewhere, remove it where the \
+               encoding is applied: the length of the plain content is another, and 0 is wrong, \
+               too.",
         needs: &["304/length", "304/zero-length", "encoding/tags", "encoding/304"],
         steps: |baseline| {
             let (encoding, answer) = baseline.encoded()?;
