@@ -25,7 +25,6 @@ pub(super) struct Config {
     pub(super) buffer_limit: u64,
     pub(super) sized_body_timeout: Duration,
     pub(super) unsized_body_timeout: Duration,
-    pub(super) weak: bool,
     pub(super) behind_compression: bool,
     /// This is the inner half of
     /// [`compress_with`](crate::ConditionalLayer::compress_with).
@@ -66,7 +65,6 @@ impl Default for Config {
             buffer_limit: 1 << 20,
             sized_body_timeout: Duration::from_millis(500),
             unsized_body_timeout: Duration::ZERO,
-            weak: false,
             behind_compression: false,
             is_compressed: false,
             head_as_get: false,
@@ -125,10 +123,6 @@ impl Config {
     pub(super) fn encodes_outside(&self) -> bool {
         self.behind_compression || self.is_compressed
     }
-
-    pub(super) fn is_weak(&self) -> bool {
-        self.weak || self.behind_compression
-    }
 }
 
 impl fmt::Debug for Config {
@@ -137,7 +131,6 @@ impl fmt::Debug for Config {
             .field("buffer_limit", &self.buffer_limit)
             .field("sized_body_timeout", &self.sized_body_timeout)
             .field("unsized_body_timeout", &self.unsized_body_timeout)
-            .field("weak", &self.weak)
             .field("behind_compression", &self.behind_compression)
             .field("is_compressed", &self.is_compressed)
             .field("head_as_get", &self.head_as_get)

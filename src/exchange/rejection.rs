@@ -2,9 +2,12 @@
 
 use std::{error, fmt};
 
-use http::{header::CONTENT_TYPE, HeaderValue, Method, Response, StatusCode};
+use http::{
+    header::{ACCEPT_ENCODING, CONTENT_TYPE},
+    HeaderValue, Method, Response, StatusCode,
+};
 
-use super::{insert_validators, CodedTag};
+use super::{insert_validators, vary_by, CodedTag};
 use crate::{
     clock,
     rules::{
@@ -96,6 +99,10 @@ impl Rejection {
         head.status = status;
         insert_validators(&mut head.headers, &current, now);
         if let (Some(plain), Some(coded)) = (&current.etag, coded) {
+            if status == StatusCode::NOT_MODIFIED && coded != *plain {
+                // The 200 was chosen by it.
+                vary_by(&mut head.headers, ACCEPT_ENCODING);
+            }
             CodedTag::insert(&mut head, plain, coded);
         }
         if !content.is_empty() {
