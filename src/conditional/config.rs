@@ -25,7 +25,6 @@ pub(super) struct Config {
     pub(super) buffer_limit: u64,
     pub(super) sized_body_timeout: Duration,
     pub(super) unsized_body_timeout: Duration,
-    pub(super) weak: bool,
     /// A 412 says why in `application/problem+json`.
     pub(super) problem_details: bool,
     pub(super) behind_compression: bool,
@@ -68,7 +67,6 @@ impl Default for Config {
             buffer_limit: 1 << 20,
             sized_body_timeout: Duration::from_millis(500),
             unsized_body_timeout: Duration::ZERO,
-            weak: false,
             problem_details: false,
             behind_compression: false,
             is_compressed: false,
@@ -128,10 +126,6 @@ impl Config {
     pub(super) fn encodes_outside(&self) -> bool {
         self.behind_compression || self.is_compressed
     }
-
-    pub(super) fn is_weak(&self) -> bool {
-        self.weak || self.behind_compression
-    }
 }
 
 impl fmt::Debug for Config {
@@ -140,7 +134,6 @@ impl fmt::Debug for Config {
             .field("buffer_limit", &self.buffer_limit)
             .field("sized_body_timeout", &self.sized_body_timeout)
             .field("unsized_body_timeout", &self.unsized_body_timeout)
-            .field("weak", &self.weak)
             .field("behind_compression", &self.behind_compression)
             .field("is_compressed", &self.is_compressed)
             .field("head_as_get", &self.head_as_get)

@@ -127,51 +127,26 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.unsized_body_timeout = timeout)
     }
 
-    /// Sets whether all tags are sent weak, those of the inner service too. Default:
-    /// false.
+    /// Sets whether a proxy, or an outer layer that is not this one's own, may compress
+    /// or otherwise change the bytes of responses. Default: false.
     ///
-    /// For an outer layer or proxy that changes bytes without changing their meaning.
+    /// With true, all tags are weak, those of the inner service too, and every 200 and
+    /// 304 says `Vary: accept-encoding`. Set it for a proxy that compresses and leaves
+    /// tags as they are: all encodings would share one strong tag. nginx and Apache's
+    /// httpd change the tag themselves, and need nothing of this.
+    ///
     /// Weak tags still make 304s. In If-Match and If-Range they never match, so clients
-    /// can neither guard their writes with them nor resume a download: do not set it
-    /// for resources that clients edit.
+    /// can neither guard their writes with them nor resume a download. For compression
+    /// in the application there is [`compress_with`](Self::compress_with), which has
+    /// strong tags.
     ///
     /// # Examples
     ///
     /// ```
     /// use tower_conditional::ConditionalLayer;
     ///
-    /// let layer = ConditionalLayer::new().weak(true);
+    /// let layer = ConditionalLayer::new().behind_compression(true);
     /// # drop(layer);
-    /// ```
-    pub fn weak(self, weak: bool) -> Self {
-        self.set(|config| {
-            config.weak = weak;
-            config.forget_tags();
-        })
-    }
-
-    /// Sets whether an outer layer or proxy compresses the responses. Default: false.
-    ///
-    /// With true, tags are weak, and every 200 and 304 says `Vary: accept-encoding`.
-    /// Set it if a compressing layer wraps this one, or a proxy compresses and leaves
-    /// tags as they are: all encodings would share one strong tag. See the [crate
-    /// docs](crate#where-to-put-the-layer) for both orders.
-    ///
-    /// Weak tags never match in If-Match: for resources that clients edit, put the
-    /// compression inside this layer.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use axum::{routing::get, Router};
-    /// use tower_conditional::ConditionalLayer;
-    /// use tower_http::compression::CompressionLayer;
-    ///
-    /// let app: Router = Router::new()
-    ///     .route("/", get(|| async { "page" }))
-    ///     .layer(ConditionalLayer::new().behind_compression(true))
-    ///     .layer(CompressionLayer::new());
-    /// # drop(app);
     /// ```
     pub fn behind_compression(self, behind_compression: bool) -> Self {
         self.set(|config| {

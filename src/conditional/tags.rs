@@ -17,7 +17,7 @@ use crate::{
 impl RequestContext {
     /// Makes a tag the one to send: weak, if the layer sends weak tags.
     pub(super) fn outgoing_tag(&self, tag: EntityTag) -> HashedTag {
-        HashedTag::from(if self.config.is_weak() { tag.into_weak() } else { tag })
+        HashedTag::from(if self.config.behind_compression { tag.into_weak() } else { tag })
     }
 
     /// Returns true if a tag of the inner service must not be sent.

@@ -14,8 +14,8 @@ use crate::{
     clock,
     fields::insert_field,
     rules::{
-        is_write, split_coding, ContentCoding, Current, DateEvidence, Decision, EntityTag,
-        HttpDate, LastModified, Preconditions, Representation, State, Validators,
+        is_write, ContentCoding, Current, DateEvidence, Decision, EntityTag, HttpDate,
+        LastModified, Preconditions, Representation, State, Validators,
     },
 };
 
@@ -53,10 +53,11 @@ use crate::{
 pub struct Rejection {
     status: StatusCode,
     current: Validators,
-    /// The tag to send, if it is not that of `current` as it is: it names a coding.
-    coded: Option<EntityTag>,
+    /// The tag to send, if it is not that of `current` as it is: it names a coding. In
+    /// a box, as below, because it is rare, and a `Result` with this should be small.
+    coded: Option<Box<EntityTag>>,
     /// The field that failed.
-    failed_field: Option<HeaderName>,
+    failed_field: Option<Box<HeaderName>>,
     /// What to do about it; empty for a 304.
     advice: &'static str,
     is_problem: bool,
@@ -78,7 +79,7 @@ impl Rejection {
     /// Returns the field that failed, for a 412.
     #[must_use]
     pub fn failed_field(&self) -> Option<&HeaderName> {
-        self.failed_field.as_ref()
+        self.failed_field.as_deref()
     }
 
     /// Gives the response content for programs: `application/problem+json` ([RFC
@@ -142,7 +143,7 @@ impl Rejection {
             _ if is_write(method) => CHANGED,
             _ => CHANGED_SINCE_READ,
         };
-        let failed_field = Some(field);
+        let failed_field = Some(Box::new(field));
         Self { failed_field, advice, ..Self::new(StatusCode::PRECONDITION_FAILED, current) }
     }
 
@@ -157,7 +158,7 @@ impl Rejection {
             };
         }
         let coded = current.etag.as_ref().filter(|tag| tag.needs_identity());
-        let coded = coded.map(|tag| tag.with_coding(ContentCoding::Identity));
+        let coded = coded.map(|tag| Box::new(tag.with_coding(ContentCoding::Identity)));
         Self { status, current, coded, failed_field: None, advice: "", is_problem: false }
     }
 
@@ -170,7 +171,7 @@ impl Rejection {
         let content = if self.advice.is_empty() {
             String::new()
         } else if self.is_problem {
-            write_problem(&mut head, self.advice, self.failed_field.as_ref())
+            write_problem(&mut head, self.advice, self.failed_field.as_deref())
         } else if self.status == StatusCode::PRECONDITION_REQUIRED {
             let text = HeaderValue::from_static("text/plain; charset=utf-8");
             insert_field(&mut head.headers, CONTENT_TYPE, text);
@@ -183,10 +184,9 @@ impl Rejection {
 
     fn insert_coded_tag(&self, head: &mut response::Parts) {
         let (Some(plain), Some(coded)) = (&self.current.etag, &self.coded) else { return };
-        CodedTag::insert(head, plain, coded.clone());
-        let (_, coding) = split_coding(coded.opaque());
-        if self.status == StatusCode::NOT_MODIFIED && coding != ContentCoding::Identity {
-            // It counted because of what the client accepts.
+        CodedTag::insert(head, plain, EntityTag::clone(coded));
+        if self.status == StatusCode::NOT_MODIFIED && **coded != *plain {
+            // The 200 was chosen by it.
             vary_by(&mut head.headers, ACCEPT_ENCODING);
         }
     }
@@ -248,7 +248,7 @@ impl Preconditions {
                 let plain = rejection.current.etag.as_ref();
                 // The client knows its copy by this tag.
                 if let Some(matched) = plain.and_then(|tag| self.matched_tag(tag)) {
-                    rejection.coded = Some(matched);
+                    rejection.coded = Some(Box::new(matched));
                 }
                 Err(rejection)
             }

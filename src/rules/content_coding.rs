@@ -86,10 +86,6 @@ impl ContentCoding {
 /// Without `Accept-Encoding` these are none but identity. The RFC says that any would
 /// do then, but a cache that asks for such a client must not get what the client cannot
 /// decode, and no server encodes for it.
-///
-/// Identity is always among them: what has no other form is sent as it is, even to a
-/// client that refuses that, and a tag without a coding may also name what is stored in
-/// one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct AcceptedCodings(u8);
 
@@ -97,27 +93,31 @@ impl AcceptedCodings {
     /// Reads all lines of `Accept-Encoding`.
     ///
     /// In doubt a coding is not accepted: its weight cannot be read, or it is named
-    /// with zero and with another weight.
+    /// with zero and with another weight. Identity is accepted unless it is refused.
     pub(crate) fn read(headers: &HeaderMap) -> Self {
         let (mut accepted, mut refused, mut others) = (0, 0, None);
         for member in headers.get_all(ACCEPT_ENCODING).iter().flat_map(members) {
             let mut parts = member.splitn(2, |&byte| byte == b';');
             let name = trim_ows(parts.next().unwrap_or_default());
-            let is_accepted = parts.next().is_none_or(is_positive);
+            let is_accepted = parts.next().map_or(Some(true), is_positive);
             if name == b"*" {
-                others = Some(is_accepted && others != Some(false));
+                others = is_accepted.map(|accepts| accepts && others != Some(false)).or(others);
             }
-            match ContentCoding::from_field(name) {
-                Some(coding) if is_accepted => accepted |= coding.bit(),
-                Some(coding) => refused |= coding.bit(),
-                None => {}
+            let Some(coding) = ContentCoding::from_field(name) else { continue };
+            match is_accepted {
+                Some(true) => accepted |= coding.bit(),
+                None if coding == ContentCoding::Identity => {}
+                Some(false) | None => refused |= coding.bit(),
             }
         }
-        if others == Some(true) {
-            // `*` stands for all that are not named.
-            accepted = u8::MAX;
+        // `*` stands for all that are not named.
+        let unnamed = !(accepted | refused);
+        match others {
+            Some(true) => accepted |= unnamed,
+            Some(false) => refused |= unnamed,
+            None => accepted |= ContentCoding::Identity.bit(),
         }
-        Self(accepted & !refused | ContentCoding::Identity.bit())
+        Self(accepted & !refused)
     }
 
     pub(crate) fn accepts(self, coding: ContentCoding) -> bool {
@@ -131,20 +131,22 @@ impl Default for AcceptedCodings {
     }
 }
 
-/// Returns true if the weight of a member is valid, and more than zero (section
-/// 12.4.2).
-fn is_positive(weight: &[u8]) -> bool {
+/// Returns true if the weight of a member is more than zero; `None` if it is not one
+/// (section 12.4.2).
+fn is_positive(weight: &[u8]) -> Option<bool> {
     let [b'q' | b'Q', b'=', whole @ (b'0' | b'1'), fraction @ ..] = trim_ows(weight) else {
-        return false;
+        return None;
     };
     let digits = match fraction {
         [] => fraction,
         [b'.', digits @ ..] if digits.len() <= 3 => digits,
-        _ => return false,
+        _ => return None,
     };
     let is_zero = digits.iter().all(|digit| *digit == b'0');
-    // From 0 to 1.
-    digits.iter().all(u8::is_ascii_digit) && (*whole == b'1') == is_zero
+    if !digits.iter().all(u8::is_ascii_digit) || *whole == b'1' && !is_zero {
+        return None;
+    }
+    Some(*whole == b'1' || !is_zero)
 }
 
 /// Returns true if a line of `Accept-Encoding` names a content coding, or says anything
@@ -277,16 +279,16 @@ mod tests {
             (&["*"], ALL),
             (&["*;q=0.1"], ALL),
             (&["*, gzip;q=0"], "identity br compress deflate zstd"),
-            (&["*;q=0"], "identity"),
-            (&["gzip, *;q=0"], "identity gzip"),
+            (&["*;q=0"], ""),
+            (&["gzip, *;q=0"], "gzip"),
             (&["*;q=0, identity"], "identity"),
-            (&["*, *;q=0"], "identity"),
+            (&["*, *;q=0"], ""),
             (&["*;q=x"], "identity"),
             (&["identity"], "identity"),
-            (&["identity;q=0"], "identity"),
-            (&["identity;q=0, gzip"], "identity gzip"),
+            (&["identity;q=0"], ""),
+            (&["identity;q=0, gzip"], "gzip"),
             (&["identity;q=x"], "identity"),
-            (&["identity;q=0, *"], "identity br compress deflate gzip zstd"),
+            (&["identity;q=0, *"], "br compress deflate gzip zstd"),
         ] {
             assert_eq!(accepted(lines), expected, "{lines:?}");
         }

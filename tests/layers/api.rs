@@ -166,7 +166,6 @@ fn api_settings_take_what_they_say() {
         .buffer_limit(1 << 10)
         .sized_body_timeout(Duration::ZERO)
         .unsized_body_timeout(Duration::ZERO)
-        .weak(true)
         .behind_compression(false)
         .head_as_get(true)
         .freshness(FreshnessPolicy::OmitLastModified)

@@ -358,7 +358,7 @@ impl World {
                 .buffer_limit(limit)
                 .content_cache(cache)
                 .last_modified(generates)
-                .weak(weak);
+                .behind_compression(weak);
             let source = Arc::clone(&source);
             let by_version = PreconditionLayer::new(move |_| {
                 let state = source.state();

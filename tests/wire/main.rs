@@ -2,6 +2,7 @@
 //! byte, HTTP/2 frame by frame.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+mod codings;
 mod downloads;
 mod files;
 mod http1;

@@ -221,7 +221,6 @@ async fn our_layer_is_as_it_must_be_in_all_its_settings() {
     let mut failed = Vec::new();
     for (setting, layer) in [
         ("default", layer()),
-        ("weak", layer().weak(true)),
         ("compressed outside", layer().behind_compression(true)),
         ("without dates", layer().last_modified(false)),
         ("without dates of its own", layer().freshness(FreshnessPolicy::OmitLastModified)),

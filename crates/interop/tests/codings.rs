@@ -6,7 +6,7 @@
 //! cause; and no stale write passes.
 //! `CODINGS=1000` runs as many worlds.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs)]
 
 use std::{
     collections::HashMap,
@@ -167,7 +167,7 @@ impl World {
         let check = if kind == Kind::Untagged { Check::Guard } else { check };
         let state = State { version: 0, plain: text(0), gzip: Bytes::new() };
         let state = Arc::new(Mutex::new(state));
-        let app = app(kind, check, chance() % 2 == 0, state.clone());
+        let app = app(kind, check, chance().is_multiple_of(2), state.clone());
         Self {
             chance: Box::new(chance),
             kind,

@@ -11,7 +11,7 @@ use http::{
 
 use crate::{
     body::RequestBody,
-    exchange::{CodedTag, GuardedWrite, KnownValidators, Probe},
+    exchange::{CodedTag, EncodedOnTheFly, GuardedWrite, KnownValidators, Probe},
     fields::insert_field,
     rules::{
         members, single_line, Current, DateEvidence, EntityTag, HttpDate, LastModified, State,
@@ -95,11 +95,7 @@ impl ProbedState {
     /// Takes the tag that clients get, and the date with what the inner layers know of
     /// it.
     fn of_content(head: &response::Parts, now: HttpDate) -> Self {
-        let sent = single_line(&head.headers, ETAG).and_then(|tag| EntityTag::try_from(tag).ok());
-        let etag = sent.map(|tag| {
-            let plain = CodedTag::plain_of(&head.extensions, &tag).cloned();
-            plain.unwrap_or(tag)
-        });
+        let etag = plain_tag(head);
         let sent =
             single_line(&head.headers, LAST_MODIFIED).and_then(|value| HttpDate::parse(value, now));
         let known = head.extensions.get::<KnownValidators>();
@@ -132,21 +128,32 @@ impl ProbedState {
 /// Returns the tag of a state if it may be the hash of the content that a write sends:
 /// nothing says that the two are told apart by anything else.
 pub(super) fn hash_of_state(write: &request::Parts, head: &response::Parts) -> Option<EntityTag> {
-    let has_any = |headers: &HeaderMap, names: &[HeaderName]| {
+    let is_partial_or_negotiated = |headers: &HeaderMap| {
+        let names = [CONTENT_RANGE, CONTENT_ENCODING, CONTENT_LANGUAGE];
         names.iter().any(|name| headers.contains_key(name))
     };
     // Layers that compress vary by the coding, and this is the plain content.
     let mut varied = head.headers.get_all(VARY).iter().flat_map(members);
+    // Of content that was encoded on the fly, the plain tag is known.
+    let is_encoded = head.headers.contains_key(CONTENT_ENCODING)
+        && head.extensions.get::<EncodedOnTheFly>().is_none();
     let is_plain = head.status == StatusCode::OK
         && varied.all(|field| field.eq_ignore_ascii_case(b"accept-encoding"))
-        && !has_any(&head.headers, &[CONTENT_ENCODING, CONTENT_LANGUAGE])
-        && !has_any(&write.headers, &[CONTENT_RANGE, CONTENT_ENCODING, CONTENT_LANGUAGE]);
+        && !is_encoded
+        && !head.headers.contains_key(CONTENT_LANGUAGE)
+        && !is_partial_or_negotiated(&write.headers);
     let sent_type = write.headers.get(CONTENT_TYPE);
     if !is_plain || sent_type.is_some() && sent_type != head.headers.get(CONTENT_TYPE) {
         return None;
     }
-    let tag = EntityTag::try_from(single_line(&head.headers, ETAG)?).ok()?;
-    is_hash(&tag).then_some(tag)
+    plain_tag(head).filter(is_hash)
+}
+
+/// Returns the tag of a response without the coding that it may name.
+fn plain_tag(head: &response::Parts) -> Option<EntityTag> {
+    let sent = EntityTag::try_from(single_line(&head.headers, ETAG)?).ok()?;
+    let plain = CodedTag::plain_of(&head.extensions, &sent).cloned();
+    Some(plain.unwrap_or(sent))
 }
 
 /// Returns true if a tag looks like a SHA-256.

@@ -109,11 +109,7 @@ impl Settings {
             1 => layer.content_cache(0),
             _ => layer.content_cache(1000),
         };
-        if self.weak && input.flag() {
-            layer.behind_compression(true)
-        } else {
-            layer.weak(self.weak)
-        }
+        layer.behind_compression(self.weak)
     }
 }
 

@@ -17,6 +17,10 @@ use crate::support::{
     encoder::{encode, Encoder},
     guarded::{boxed, App},
     harness::{layer, reply, request, run, streamed, tag, Lines, IM, IMS, INM, LM},
+    scripted_body::{
+        data, frames, script, trailers,
+        Step::{Data, Error, Trailers, Yield},
+    },
 };
 
 const AE: &str = "accept-encoding";
@@ -440,6 +444,52 @@ fn compression_inside_the_layer_names_codings_too() {
         assert_eq!(ask(&plain, &[(AE, coding), (IM, &expected)]).status, 200, "{coding}");
     }
     assert_eq!(ask(&plain, &[(AE, "lzma")]).gist(), (200, None, Some("lzma")));
+}
+
+/// The layer takes the first frame to see whether it is all.
+#[test]
+fn content_with_a_tag_of_its_own_comes_out_as_it_went_in() {
+    let scripts = [
+        vec![data(5)],
+        vec![data(5), trailers()],
+        vec![data(2), data(3)],
+        vec![Yield, data(5)],
+        vec![data(2), Yield, Yield, data(3), Yield, trailers()],
+        vec![trailers()],
+        vec![Error(7)],
+        vec![data(5), Error(7)],
+        vec![data(2), Yield, Error(7)],
+        vec![data(0), data(5)],
+        vec![data(4)],
+        vec![data(6)],
+        vec![],
+    ];
+    for steps in scripts {
+        for tells_end in [false, true] {
+            let script = || script(steps.clone()).exact(5).telling_end(tells_end);
+            let service = service_fn(|_: Request<Body>| async {
+                let mut response = Response::new(script());
+                response.headers_mut().insert("etag", "\"v1\"".parse().unwrap());
+                Ok::<_, Infallible>(response)
+            });
+            let service = layer().0.compress_with(Identity::new()).layer(service);
+            let got = run(async {
+                let response = service.oneshot(request("GET", "/", &[(AE, "gzip")])).await.unwrap();
+                assert_eq!(response.headers()["etag"], "\"v1\"");
+                let mut body = Box::pin(response.into_body());
+                let mut got = Vec::new();
+                while let Some(frame) = body.frame().await {
+                    got.push(match frame.map(Frame::into_data) {
+                        Ok(Ok(data)) => Data(data),
+                        Ok(Err(frame)) => Trailers(frame.into_trailers().unwrap()),
+                        Err(error) => Error(error),
+                    });
+                }
+                got
+            });
+            assert_eq!(got, frames(steps.clone()), "{steps:?} {tells_end}");
+        }
+    }
 }
 
 /// Encoded bytes differ from time to time, and a hash of one response is no tag of

@@ -1,5 +1,6 @@
 //! `ConditionalLayer`: a file for each setting or stage.
 
+mod behind_compression;
 mod body_frames;
 mod codings;
 pub(crate) mod digest;
@@ -13,4 +14,3 @@ mod response_fields;
 pub(crate) mod service;
 mod stats;
 mod trailer_tags;
-mod weak;

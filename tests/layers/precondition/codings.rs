@@ -14,7 +14,8 @@ use tower_conditional::{EntityTag, PreconditionLayer, Preconditions, Representat
 use crate::support::{
     encoder::Encoder,
     guarded::{boxed, guarded, App},
-    harness::{layer, reply, request, run, Lines, IM, INM},
+    harness::{layer, reply, request, run, tag, Lines, IM, INM},
+    note::{write, Note},
 };
 
 const AE: &str = "accept-encoding";
@@ -37,7 +38,7 @@ impl Document {
     }
 
     fn router(&self) -> Router {
-        Router::new().route("/", get(read).put(write)).with_state(self.clone())
+        Router::new().route("/", get(read).put(put)).with_state(self.clone())
     }
 }
 
@@ -48,7 +49,7 @@ async fn read(State(document): State<Document>) -> Response<Body> {
     reply(200, if document.tags { &own } else { &[] }, content)
 }
 
-async fn write(State(document): State<Document>, headers: HeaderMap) -> Response<Body> {
+async fn put(State(document): State<Document>, headers: HeaderMap) -> Response<Body> {
     if document.checks {
         let preconditions = Preconditions::from_headers(&headers);
         if let Err(rejection) = preconditions.check(&Method::PUT, document.tag()) {
@@ -159,6 +160,23 @@ fn a_refusal_says_a_tag_that_the_next_write_can_name() {
             let tag = tag.unwrap();
             assert_eq!(ask(&app, "PUT", &[(IM, &tag)]).0, 204, "{name}: {tag}");
         }
+    }
+}
+
+/// The hash of what was sent is the plain tag of the new state.
+#[test]
+fn a_guarded_put_learns_the_new_tag_whatever_coding_it_accepts() {
+    for accepts in ["", "gzip"] {
+        let note = Note::of("the old text, long enough to be compressed");
+        let app = layer().0.compress_with(Encoder::default());
+        let app = boxed(guarded(app.layer(note.service())));
+        let (_, held) = ask(&app, "GET", &[(AE, accepts)]);
+        let new = "the new text, and long enough to be compressed";
+        let write = write("PUT", &[(IM, &held.unwrap()), (AE, accepts)], new);
+        let response = run(app.clone().oneshot(write)).unwrap();
+        let new_tag = response.headers()["etag"].to_str().unwrap().to_owned();
+        assert_eq!((response.status().as_u16(), &*new_tag), (204, &*tag(new)), "{accepts}");
+        assert_eq!(ask(&app, "PUT", &[(IM, &new_tag), (AE, accepts)]).0, 204, "{accepts}");
     }
 }
 
