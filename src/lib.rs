@@ -231,8 +231,10 @@
 //! after the other. It is no layer: it stands around a service that has both GET and
 //! the writes, such as a whole router. No client holds up the writes of others. The
 //! second also spares the handler the reads that are answered with
-//! 304. All can insist on a precondition, and answer 428 (Precondition Required). The
-//! example `axum` and the package `lost-update`, with a database, show the first.
+//! 304. All can insist on a precondition, and answer 428 (Precondition Required), and
+//! all can say to programs what is wrong, and what to send
+//! ([`problem_details`](Rejection::problem_details)). The example `axum` and the
+//! package `lost-update`, with a database, show the first.
 //!
 //! Put a `PreconditionLayer` where authorization has been seen to: what it answers
 //! tells of the resource. Around a `WriteGuard` nothing need be: its GET goes through
