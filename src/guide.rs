@@ -8,6 +8,10 @@ pub mod troubleshooting {}
 #[doc = include_str!("guide/proxies.md")]
 pub mod proxies {}
 
+/// How no edit is lost: in the transaction, with the guard, with a source.
+#[doc = include_str!("guide/writes.md")]
+pub mod writes {}
+
 /// How other layers answer the same requests.
 #[doc = include_str!("guide/compare.md")]
 pub mod compare {}

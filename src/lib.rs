@@ -60,8 +60,9 @@
 //! does not do](#what-it-does-not-do) · [tests](#tests) · [in
 //! production](#in-production) · [features](#features) · [versions](#versions)
 //!
-//! Longer pages: [something looks wrong](guide::troubleshooting) · [nginx and other
-//! proxies](guide::proxies) · [compared with others](guide::compare) ·
+//! Longer pages: [something looks wrong](guide::troubleshooting) · [edits that are not
+//! lost](guide::writes) · [nginx and other proxies](guide::proxies) · [compared with
+//! others](guide::compare) ·
 //! [migrating](guide::migrating) · [design](guide::design) · [what it
 //! costs](guide::benchmarks) · [what changed](guide::changelog)
 //!
@@ -234,7 +235,8 @@
 //! 304. All can insist on a precondition, and answer 428 (Precondition Required), and
 //! all can say to programs what is wrong, and what to send
 //! ([`problem_details`](Rejection::problem_details)). The example `axum` and the
-//! package `lost-update`, with a database, show the first.
+//! packages `lost-update` (SQLite) and `postgres-notes` (several processes) show the
+//! first. [A page of the guide](guide::writes) compares the three.
 //!
 //! Put a `PreconditionLayer` where authorization has been seen to: what it answers
 //! tells of the resource. Around a `WriteGuard` nothing need be: its GET goes through

@@ -1,6 +1,6 @@
 //! Tests that need a program which may be missing. Where it is missing they are
 //! reported as ignored, with the reason, and never as passed.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs)]
 
 use std::{
     future::Future,
@@ -24,6 +24,8 @@ mod site;
 mod squid;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(target_os = "linux")]
+mod uploads;
 
 /// Names the tests of a module, which all need one program.
 macro_rules! tests {
@@ -33,6 +35,11 @@ macro_rules! tests {
 }
 
 fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    if std::env::args().nth(1).as_deref() == Some(uploads::SERVE) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(uploads::serve());
+    }
     let mut trials = Vec::new();
     let curl = Program::find("curl", "--version");
     trials.extend(tests![curl, &curl, curl_resumes_a_download_and_never_with_another_version,]);
@@ -74,7 +81,18 @@ fn main() -> ExitCode {
             nginx_stores_silent_responses_unless_a_date_brings_no_cache,
         ]);
     }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    #[cfg(target_os = "linux")]
+    {
+        let python = Program::find("python3", "--version");
+        let nghttp = Program::find("nghttp", "--version");
+        trials.extend(tests![uploads, &curl, curl_sees_what_becomes_of_an_upload,]);
+        trials.extend(tests![uploads, &python, python_sees_what_becomes_of_an_upload,]);
+        trials.extend(tests![uploads, &nghttp, nghttp_sees_what_becomes_of_an_upload,]);
+    }
+    let mut arguments = Arguments::from_args();
+    // They wait for seconds to pass, most of the time.
+    arguments.test_threads.get_or_insert(8);
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// A program, and whether it is installed.

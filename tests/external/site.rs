@@ -3,6 +3,7 @@
 //! where a test says so.
 
 use std::{
+    ffi::OsStr,
     fs,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
@@ -28,7 +29,7 @@ use tower_http::services::ServeDir;
 
 use crate::support::{
     file_server::content,
-    wire::{axum, hyper, within, Folder},
+    wire::{axum, hyper, Folder, GUARD},
 };
 
 /// Larger than what the layer reads ahead, and than what sockets and programs buffer.
@@ -196,12 +197,22 @@ pub(crate) fn ago(seconds: u64, millis: u64) -> SystemTime {
 }
 
 /// Runs a program to its end, without what the machine says of proxies.
-pub(crate) async fn run(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Output {
+pub(crate) async fn run(program: impl AsRef<OsStr>, arguments: &[&str]) -> Output {
+    run_within(GUARD, program, arguments).await
+}
+
+/// The same for a program that may take longer.
+pub(crate) async fn run_within(
+    limit: Duration,
+    program: impl AsRef<OsStr>,
+    arguments: &[&str],
+) -> Output {
     let mut command = tokio::process::Command::new(program);
     for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
         command.env_remove(name);
     }
-    within(command.args(arguments).kill_on_drop(true).output()).await.unwrap()
+    let output = command.args(arguments).kill_on_drop(true).output();
+    tokio::time::timeout(limit, output).await.expect("nothing takes that long").unwrap()
 }
 
 /// What a program said, for messages.

@@ -13,3 +13,4 @@ mod stacks;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;
+mod upgrades;
