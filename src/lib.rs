@@ -307,6 +307,7 @@
 //! | | at most |
 //! |---|---|
 //! | responses that are being read ahead | 64 MiB, and 64 KiB for each |
+//! | requests that a [`WriteGuard`] reads ahead | 64 MiB, and 64 KiB for each |
 //! | [content cache](ConditionalLayer::content_cache) | 16 MiB, or as set |
 //! | dates | 65,536 contents, 2 MiB |
 //! | inner validators, for If-Range | 8,192 resources |
