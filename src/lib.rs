@@ -232,9 +232,11 @@
 //! after the other. It is no layer: it stands around a service that has both GET and
 //! the writes, such as a whole router. No client holds up the writes of others. The
 //! second also spares the handler the reads that are answered with
-//! 304. All can insist on a precondition, and answer 428 (Precondition Required). The
-//! example `axum` and the packages `lost-update` (SQLite) and `postgres-notes` (several
-//! processes) show the first. [A page of the guide](guide::writes) compares the three.
+//! 304. All can insist on a precondition, and answer 428 (Precondition Required), and
+//! all can say to programs what is wrong, and what to send
+//! ([`problem_details`](Rejection::problem_details)). The example `axum` and the
+//! packages `lost-update` (SQLite) and `postgres-notes` (several processes) show the
+//! first. [A page of the guide](guide::writes) compares the three.
 //!
 //! Put a `PreconditionLayer` where authorization has been seen to: what it answers
 //! tells of the resource. Around a `WriteGuard` nothing need be: its GET goes through
@@ -305,6 +307,7 @@
 //! | | at most |
 //! |---|---|
 //! | responses that are being read ahead | 64 MiB, and 64 KiB for each |
+//! | requests that a [`WriteGuard`] reads ahead | 64 MiB, and 64 KiB for each |
 //! | [content cache](ConditionalLayer::content_cache) | 16 MiB, or as set |
 //! | dates | 65,536 contents, 2 MiB |
 //! | inner validators, for If-Range | 8,192 resources |

@@ -89,12 +89,7 @@ where
         let mut poll_inner =
             |cx: &mut Context<'_>| future.as_mut().as_pin_mut().expect(POLLED_AGAIN).poll(cx);
         match state {
-            ResponseState::Rejected(config) => {
-                let field = IF_UNMODIFIED_SINCE;
-                let rejection = Rejection::failed(&Method::PUT, field, State::Unknown)
-                    .with_problem(config.problem_details);
-                Poll::Ready(Ok(reject(rejection, config.now(), true, &config.reporter)))
-            }
+            ResponseState::Rejected(config) => Poll::Ready(Ok(reject_write(config))),
             ResponseState::Skipped(reason, config) => {
                 let (mut head, body) = ready!(poll_inner(cx))?.into_parts();
                 let outcome = Outcome::LeftAlone(*reason);
@@ -145,6 +140,14 @@ where
             }
         }
     }
+}
+
+/// Refuses a write that depends on a date which only a layer can have made.
+#[cold]
+fn reject_write<B: Body>(config: &Config) -> Response<ResponseBody<B>> {
+    let rejection = Rejection::failed(&Method::PUT, IF_UNMODIFIED_SINCE, State::Unknown)
+        .with_problem(config.problem_details);
+    reject(rejection, config.now(), true, &config.reporter)
 }
 
 /// The tag of content, or why there is none, and the body to send.

@@ -269,6 +269,7 @@ impl ResponseContext<'_> {
     }
 
     /// Ends the body of a 412, or has it say why.
+    #[cold]
     fn end_precondition_failed<B: Body>(&mut self, body: &mut ResponseBody<B>) {
         let outcome = Outcome::PreconditionFailed;
         body.end(outcome);

@@ -274,8 +274,8 @@ impl<S> WriteGuard<S> {
         self.set(|config| config.key = Some(Arc::new(hash_key)))
     }
 
-    /// Sets how many bytes the content of a write with preconditions may have. Default:
-    /// 2 MiB.
+    /// Sets how many bytes the content of a write with preconditions, or of a DELETE,
+    /// may have. Default: 2 MiB.
     ///
     /// Longer content is answered with 413 (Content Too Large), once the preconditions
     /// were found to hold; if they fail, with 412. See

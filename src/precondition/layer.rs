@@ -89,6 +89,11 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// [required](Self::require_preconditions), a write that cannot be evaluated is
     /// refused with 503 (Service Unavailable).
     ///
+    /// A refused upload is not read. Over HTTP/1.1 the server then closes the
+    /// connection, and a client that sends before it reads may see a reset in place of
+    /// the 412. `Expect: 100-continue` in the client, HTTP/2, or a
+    /// [`WriteGuard`](crate::WriteGuard), which reads a little away, are cures.
+    ///
     /// As in Tower's `AsyncFilter`, the inner service is ready while the closure runs.
     /// So the closure must not wait for what that holds, such as a permit of the same
     /// `ConcurrencyLimit`.

@@ -128,7 +128,15 @@ fn api_of_a_layer_before_the_handler_has_the_traits_of_its_parts() {
     has!(PreconditionService<(), FromSource<Closure>>: Send + Sync + Unpin + Clone + Debug);
     has!(GuardFuture<NeverGuarded, Full<Bytes>>: Send + Sync + Unpin + Debug);
     #[cfg(feature = "axum")]
-    has!(tower_conditional::precondition::AxumGuardFuture: Send + Debug);
+    {
+        use tower_conditional::precondition::{AxumGuardFuture, ExtractorSource};
+
+        type OfPath = fn(axum::extract::Path<u64>) -> Ready<Representation>;
+        type OfPathSource = ExtractorSource<axum::extract::Path<u64>, OfPath>;
+        has!(AxumGuardFuture: Send + Debug);
+        has!(PreconditionLayer<FromSource<OfPathSource>>: Send + Sync + Unpin + Clone + Debug);
+        has!(PreconditionFuture<Never, OfPathSource, Full<Bytes>>: Send + Debug);
+    }
     has!(PreconditionFuture<Never, Closure, Full<Bytes>>: Send + Sync + Unpin + Debug);
     has!(Representation: IntoRepresentation<Error = Infallible>);
     has!(Result<Representation, Local>: IntoRepresentation<Error = Local>);
@@ -142,6 +150,7 @@ fn api_settings_before_the_handler_take_what_they_say() {
         .add_validators(false)
         .freshness(FreshnessPolicy::Leave)
         .require_preconditions(|parts| parts.method == Method::PUT)
+        .problem_details(true)
         .report_outcome(true);
     let mut guard = WriteGuard::new(7)
         .key(|parts| parts.uri.path().to_owned())
@@ -151,6 +160,7 @@ fn api_settings_before_the_handler_take_what_they_say() {
         .stream_uploads(true)
         .idempotent_puts(true)
         .weak_if_match(true)
+        .problem_details(true)
         .report_outcome(true)
         .clock(|| UNIX_EPOCH);
     assert_eq!((*guard.get_ref(), *guard.get_mut(), guard.stats().served), (7, 7, 0));
@@ -177,6 +187,7 @@ fn api_settings_take_what_they_say() {
         .handle_when(|parts| parts.method == Method::GET)
         .key(|parts| parts.uri.path().to_owned())
         .clock(|| UNIX_EPOCH)
+        .problem_details(true)
         .report_outcome(true)
         .inner_tags(InnerTags::Learn)
         .trust_inner_dates(true)

@@ -80,7 +80,7 @@ impl GuardConfig {
     }
 }
 
-const CONTENT_TOO_LARGE: &str = "The content is larger than a request with preconditions may be.";
+const CONTENT_TOO_LARGE: &str = "The content is larger than that of this request may be.";
 
 const CONTENT_TOO_SLOW: &str = "The content came too slowly.";
 

@@ -215,6 +215,38 @@ async fn content_that_comes_too_slowly_is_answered_with_408() {
     }
 }
 
+/// All requests together hold 64 MiB, and silent clients not for long.
+#[tokio::test(start_paused = true)]
+async fn content_of_silent_clients_does_not_keep_the_budget() {
+    let guard = guarded(Got::default().service());
+    let piece = Bytes::from(vec![b'x'; 128 << 10]);
+    let send = |pieces: usize| {
+        let (feed, body) = fed("");
+        for _ in 0..pieces {
+            feed.send(Ok(Frame::data(piece.clone()))).unwrap();
+        }
+        let write = request("PUT", "/note", HOLDS).map(|_| body);
+        (feed, tokio::spawn(guard.clone().oneshot(write)))
+    };
+    let large = || {
+        let (feed, large) = send(3);
+        drop(feed);
+        async { large.await.unwrap().unwrap().status().as_u16() }
+    };
+    // 2 MiB each.
+    let silent: Vec<_> = (0..40).map(|_| send(16)).collect();
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!((guard.stats().bytes_buffered, guard.stats().busy), (64 << 20, 8));
+    assert_eq!(large().await, 503);
+    let small = guard.clone().oneshot(put(HOLDS, "small"));
+    assert_eq!(small.await.unwrap().status(), 204, "small content has a share of its own");
+    sleep(Duration::from_secs(30)).await;
+    let stats = guard.stats();
+    assert_eq!((stats.bytes_buffered, stats.content_too_slow), (0, 32));
+    assert_eq!(large().await, 204);
+    assert!(silent.iter().all(|(_, write)| write.is_finished()));
+}
+
 /// A DELETE is read first, and holds no permit of the inner service meanwhile.
 #[tokio::test(start_paused = true)]
 async fn content_that_is_read_ahead_holds_no_permit() {
