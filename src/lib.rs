@@ -103,9 +103,8 @@
 //!  │  ┌── timeout, load shedding ─┐│  longer than `sized_body_timeout`
 //!  │  │  ┌── CORS ───────────────┐││  its fields are on the 401 and the 304
 //!  │  │  │  ┌── sessions, auth ─┐│││  a stranger gets 401, never 304
-//!  │  │  │  │ ConditionalLayer  ││││
-//!  │  │  │  │  ┌─ compression ─┐││││  see below
-//!  │  │  │  │  │   handlers    │││││
+//!  │  │  │  │ ConditionalLayer  ││││  with compression, see below
+//!  │  │  │  │     handlers      ││││
 //! ```
 //!
 //! With Axum, a later call of `Router::layer` is an outer layer. `Router::layer`,
@@ -113,27 +112,32 @@
 //! work. The last sees HEAD requests answered without content, and needs
 //! [`head_as_get`](ConditionalLayer::head_as_get) to tag them.
 //!
-//! **Compression.** Two orders are right.
+//! **Compression** is one call, and belongs to this layer:
 //!
-//! ```text
-//!  ConditionalLayer::new()            CompressionLayer
-//!    CompressionLayer                   ConditionalLayer::new()
-//!      handlers                             .behind_compression(true)
-//!                                         handlers
+//! ```
+//! use axum::{routing::get, Router};
+//! use tower_conditional::ConditionalLayer;
+//! use tower_http::compression::CompressionLayer;
 //!
-//!  a strong tag for each encoding;    one weak tag for all encodings;
-//!  a 304 costs the compression        a 304 costs no compression
+//! let app: Router = Router::new()
+//!     .route("/", get(|| async { "page" }))
+//!     .layer(ConditionalLayer::new().compress_with(CompressionLayer::new()));
+//! # drop(app);
 //! ```
 //!
-//! The wrong one is a plain `ConditionalLayer::new()` inside compression: one strong
-//! tag would then name two different sequences of bytes, and a client could glue them
-//! together. A proxy in front that compresses counts as compression outside.
+//! A strong tag names bytes, and gzip has other bytes than the page. So an encoded
+//! response has a tag that names its coding: `"v1"` becomes `"v1~gzip"`. Both stand for
+//! the same state, in reads and in writes, and a 304 costs no compression. See
+//! [`compress_with`](ConditionalLayer::compress_with).
 //!
-//! The first order is right for tags that the layer makes. It passes a tag of the inner
-//! service on as it is: `ServeDir` makes strong tags, and compression around it leaves
-//! them alone, so let it serve precompressed files or none. Content that is compressed
-//! from files or sockets may not be [ready at once](#what-happens-to-bodies), and then
-//! has no tag in the first order.
+//! Compression may also stand inside the layer, around the handlers. Then a 304 costs
+//! the compression, and large content may be [ready too late](#what-happens-to-bodies)
+//! to be tagged. Tags of the handlers name the coding there, too; tags of the layer are
+//! made of the encoded bytes, so that a client's edit of one encoding is refused if
+//! its PUT accepts another. The wrong order is a plain `ConditionalLayer::new()` inside
+//! of compression that it does not know: one strong tag would name two sequences of
+//! bytes, and a client could glue them together. For a proxy that does so there is
+//! [`behind_compression`](ConditionalLayer::behind_compression).
 //!
 //! **Proxies.** A response that gets a date here and says nothing about its freshness
 //! also gets `Cache-Control: no-cache`. See [`FreshnessPolicy`] for why, and [the page
@@ -255,9 +259,9 @@
 //!
 //! Both sides must mean the same tag. For a resource that clients edit, set its `ETag`
 //! in the GET handler, from a version or with [`EntityTag::of`], and compare with that
-//! one; a tag that the layer makes of compressed or negotiated content is another. A
-//! weak tag never matches in If-Match, so keep such a resource away from
-//! [`weak`](ConditionalLayer::weak) and
+//! one; a tag that the layer makes of negotiated content is another. A coding behind
+//! the tag does no harm, wherever it is checked. A weak tag never matches in If-Match,
+//! so keep such a resource away from
 //! [`behind_compression`](ConditionalLayer::behind_compression).
 //!
 //! # Several servers

@@ -2,8 +2,10 @@
 //! that stands outside of it.
 
 use http::{
-    header::{ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_LENGTH, ETAG},
-    StatusCode,
+    header::{
+        ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG,
+    },
+    response, StatusCode,
 };
 use http_body::Body;
 
@@ -173,5 +175,15 @@ impl ResponseContext<'_> {
             let is_whole = body.is_in_memory();
             self.head.extensions.insert(MayBeEncoded { is_whole, latch });
         }
+    }
+}
+
+/// Tells the outer half of `compress_with` that a read which the layer left alone may
+/// be encoded: a tag of the inner service must name the coding all the same.
+pub(super) fn prepare_left_alone(head: &mut response::Parts) {
+    let headers = &head.headers;
+    let is_left = headers.contains_key(CONTENT_ENCODING) || headers.contains_key(CONTENT_RANGE);
+    if head.status.is_success() && !is_left {
+        head.extensions.insert(MayBeEncoded { is_whole: false, latch: None });
     }
 }

@@ -57,7 +57,7 @@ where
 }
 
 /// The service that [`ConditionalCompressionLayer`] makes: compression around a
-/// [`Conditional`](super::Conditional).
+/// [`Conditional`].
 #[derive(Clone, Debug)]
 pub struct ConditionalCompression<S> {
     inner: S,

@@ -15,8 +15,8 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{
-    body_plan::BodyPlan, config::Config, learning::LearnableContent, read_ahead::ReadAhead,
-    request::RequestContext, respond::ResponseContext,
+    body_plan::BodyPlan, codings::prepare_left_alone, config::Config, learning::LearnableContent,
+    read_ahead::ReadAhead, request::RequestContext, respond::ResponseContext,
 };
 use crate::{
     body::ResponseBody,
@@ -93,6 +93,9 @@ where
             ResponseState::Skipped(reason, config) => {
                 let (mut head, body) = ready!(poll_inner(cx))?.into_parts();
                 let outcome = Outcome::LeftAlone(*reason);
+                if *reason == Reason::Request && config.is_compressed {
+                    prepare_left_alone(&mut head);
+                }
                 // Deliberately not `pass_on`, which reads the outcome back from the body:
                 // that is 8 % of what a POST costs.
                 config.reporter.report(outcome, head.status, &mut head.extensions);

@@ -33,6 +33,11 @@ use memchr::memchr;
 /// A tag is about bytes, not about media types: `"1"` as JSON and `"1"` as HTML of one
 /// resource would be one tag for two contents.
 ///
+/// Do not end a tag of your own in `~` and the name of a content coding (`~gzip`): that
+/// is how [`compress_with`](crate::ConditionalLayer::compress_with) names the coding of
+/// an encoded response. [`Preconditions`](crate::Preconditions) take `"v1~gzip"` from a
+/// client for `"v1"` in gzip, and the layers send such a tag as `"v1~gzip~identity"`.
+///
 /// # Examples
 ///
 /// ```

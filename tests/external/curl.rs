@@ -1,13 +1,20 @@
 //! curl: resumes downloads, and asks by the tag that it keeps.
 
-use std::{fs, process::Output};
+use std::{
+    fs,
+    process::Output,
+    sync::{Arc, Mutex},
+};
 
-use http::Version;
+use axum::{extract::State, routing::get, Router};
+use http::{HeaderMap, Method, StatusCode, Version};
 use tokio::process::Command;
+use tower_conditional::{ConditionalLayer, EntityTag, Preconditions};
+use tower_http::compression::CompressionLayer;
 
 use crate::support::{
     file_server::{content, tag, Kind, Site, KINDS, LENGTH, PATH},
-    wire::within,
+    wire::{hyper, within, Folder},
 };
 
 pub(crate) async fn curl_resumes_a_download_and_never_with_another_version() {
@@ -90,6 +97,60 @@ pub(crate) async fn curl_resumes_a_download_and_never_with_another_version() {
         assert!(fs::read(file).unwrap() == content(2, LENGTH));
     }
 }
+
+/// Over both versions: the tag of gzip makes a 304 for gzip alone, and a PUT with it is
+/// an edit of the current state.
+pub(crate) async fn curl_asks_by_the_tag_of_compressed_content() {
+    let note = Arc::new(Mutex::new("a note, ".repeat(100)));
+    let read = |State(note): State<Text>| async move { note.lock().unwrap().clone() };
+    let write = |State(note): State<Text>, preconditions: HeaderMap, new: String| async move {
+        let mut note = note.lock().unwrap();
+        let current = EntityTag::of(note.as_bytes());
+        let preconditions = Preconditions::from_headers(&preconditions);
+        if let Err(rejection) = preconditions.check(&Method::PUT, &current) {
+            return rejection.status();
+        }
+        *note = new;
+        StatusCode::NO_CONTENT
+    };
+    let compressed = ConditionalLayer::new().compress_with(CompressionLayer::new());
+    let app = Router::new().route("/", get(read).put(write)).layer(compressed);
+    let app = app.with_state(Arc::clone(&note));
+    let folder = Folder::new("curl-codings");
+    let (etag, file) = (folder.0.join("etag"), folder.0.join("file"));
+    let (etag, file) = (etag.to_str().unwrap(), file.to_str().unwrap());
+    for (version, name) in
+        [(Version::HTTP_11, "--http1.1"), (Version::HTTP_2, "--http2-prior-knowledge")]
+    {
+        let url = format!("http://{}/", hyper(version, app.clone()).await);
+        let same = ["-sf", name, "-o", file, "-w", "%{http_code} %{size_download}"];
+        let get = async |extra: &[&str]| {
+            let output = curl(&[&same[..], extra, &[&*url]].concat()).await;
+            assert!(output.status.success(), "{name} {extra:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let (save, compare) = (["--etag-save", etag], ["--etag-compare", etag]);
+        let whole = get(&[&["--compressed"], &save[..]].concat()).await;
+        let (status, size) = whole.split_once(' ').unwrap();
+        assert_eq!(status, "200", "{name}");
+        assert!(size.parse::<usize>().unwrap() < 200, "{name}: {size} bytes");
+        assert_eq!(fs::read_to_string(file).unwrap(), *note.lock().unwrap(), "{name}");
+        let tag = fs::read_to_string(etag).unwrap().trim().to_owned();
+        assert!(tag.starts_with('"') && tag.ends_with("~gzip\""), "{name}: {tag}");
+        assert_eq!(get(&[&["--compressed"], &compare[..]].concat()).await, "304 0", "{name}");
+        assert_eq!(get(&compare).await, "200 800", "{name}: it takes no gzip");
+
+        let new = "another, ".repeat(100);
+        let condition = format!("if-match: {tag}");
+        let edit = ["-X", "PUT", "-d", &new, "-H", &condition];
+        assert_eq!(get(&edit).await, "204 0", "{name}");
+        let refused = curl(&[&same[..], &edit, &[&*url]].concat()).await;
+        assert!(refused.stdout.starts_with(b"412"), "{name}");
+        "a note, ".repeat(100).clone_into(&mut note.lock().unwrap());
+    }
+}
+
+type Text = Arc<Mutex<String>>;
 
 /// The authority is part of what names a resource.
 const HOST: &str = "host: watch";

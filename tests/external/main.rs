@@ -42,7 +42,12 @@ fn main() -> ExitCode {
     }
     let mut trials = Vec::new();
     let curl = Program::find("curl", "--version");
-    trials.extend(tests![curl, &curl, curl_resumes_a_download_and_never_with_another_version,]);
+    trials.extend(tests![
+        curl,
+        &curl,
+        curl_resumes_a_download_and_never_with_another_version,
+        curl_asks_by_the_tag_of_compressed_content,
+    ]);
     #[cfg(unix)]
     {
         trials.extend(tests![

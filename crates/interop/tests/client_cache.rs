@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use std::{
+    future::ready,
     sync::{
         atomic::{AtomicU64, Ordering},
         Arc, Mutex,
@@ -24,6 +25,7 @@ use reqwest::{Client, StatusCode};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use tokio::net::TcpListener;
 use tower_conditional::{ConditionalLayer, FreshnessPolicy};
+use tower_http::compression::CompressionLayer;
 
 #[path = "../../../examples/axum.rs"]
 #[allow(dead_code, unreachable_pub)]
@@ -67,6 +69,36 @@ async fn a_stock_cache_revalidates_and_gets_304s() {
             ["PUT 204", "GET if-none-match 200", "GET if-none-match 304"],
             "{claim}"
         );
+    }
+}
+
+/// The cache holds gzip for the client that takes it, and gives it to no other.
+#[tokio::test]
+async fn a_stock_cache_revalidates_compressed_content() {
+    let page = "a page that is worth compressing, ".repeat(20);
+    let handler = move || ready(page.clone());
+    let layer = ConditionalLayer::new().compress_with(CompressionLayer::new());
+    let (url, log) = serve(Router::new().route("/flags", get(handler.clone())).layer(layer)).await;
+    let client = cached();
+    let read = async |accepts| {
+        let request = client.get(&url).header(header::ACCEPT_ENCODING, accepts);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let coding = response.headers().get(header::CONTENT_ENCODING).cloned();
+        let tag = response.headers()[header::ETAG].to_str().unwrap().to_owned();
+        (coding.is_some(), tag, response.bytes().await.unwrap())
+    };
+    let plain = handler().await;
+    let first = read("gzip").await;
+    assert!(first.0 && first.1.ends_with("~gzip\"") && first.2.starts_with(&[0x1f, 0x8b]));
+    for _ in 0..2 {
+        assert_eq!(read("gzip").await, first);
+    }
+    assert_eq!(taken(&log), ["GET 200", "GET if-none-match 304", "GET if-none-match 304"]);
+    for accepts in ["identity", "gzip", "identity"] {
+        let (is_encoded, _, content) = read(accepts).await;
+        assert_eq!(is_encoded, accepts == "gzip");
+        assert!(is_encoded && content == first.2 || content == plain, "{accepts}");
     }
 }
 

@@ -281,8 +281,11 @@ impl World {
                     self.kind == Kind::Stored
                         && sent.as_deref().unwrap_or("identity") != copy.coding
                 };
+                // In doubt: a plain tag may name a form that this client refuses.
+                let refuses_identity = accepts.is_some_and(|codings| codings.contains("*;q=0"));
                 let is_missed = |copy: &&Copy| {
-                    copy.tag.is_some() && usable(copy) && self.is_current(copy) && !is_other(copy)
+                    let is_sent_alike = !refuses_identity && !is_other(copy);
+                    copy.tag.is_some() && usable(copy) && self.is_current(copy) && is_sent_alike
                 };
                 let missed = named.iter().find(is_missed);
                 self.claim(missed.is_none(), "a whole answer to a client that holds it");

@@ -541,6 +541,15 @@ fn no_tag_of_the_plain_content_follows_encoded_content() {
     }
 }
 
+/// Its tag would be that of two sequences of bytes.
+#[test]
+fn what_the_layer_leaves_alone_has_a_tag_for_each_coding() {
+    let app = with_layer(layer().0.handle_when(|_| false), own("\"v1\""));
+    assert_eq!(ask(&app, &[]).gist(), (200, Some("\"v1\""), None));
+    let expected = (200, Some("W/\"v1~gzip\""), Some("gzip"));
+    assert_eq!(ask(&app, &[(AE, "gzip")]).gist(), expected);
+}
+
 #[test]
 fn a_tuple_of_layers_will_do() {
     let layers = (Encoder::default(), Identity::new());
