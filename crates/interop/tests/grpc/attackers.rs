@@ -295,7 +295,7 @@ impl Victim {
 #[tokio::test(flavor = "multi_thread")]
 async fn input_1_no_client_holds_up_the_writes_of_others() {
     let count = |name, default| env::var(name).map_or(default, |count| count.parse().unwrap());
-    let (attackers, victims) = (count("ATTACKERS", 8), count("VICTIMS", 40));
+    let (attackers, victims) = (count("ATTACKERS", 5), count("VICTIMS", 40));
     let (quiet, attacked) = (Server::start().await, Server::start().await);
     let (mut tasks, mut all) = (JoinSet::new(), Vec::new());
     for (attack, version) in ATTACKS.into_iter().flat_map(|a| VERSIONS.map(|v| (a, v))) {
