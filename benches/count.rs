@@ -16,7 +16,7 @@ fn main() {
     // Without arguments, as `cargo bench` calls it, there is nothing to do.
     let [name, times] = &arguments[..] else { return };
     let times: u32 = times.parse().unwrap();
-    let all = cases::overhead().into_iter().chain(cases::own());
+    let all = cases::overhead().into_iter().chain(cases::own()).chain(cases::writes());
     // To the end, so that the others are gone.
     let mut case =
         all.fold(None, |found, case| if case.name == *name { Some(case) } else { found }).unwrap();

@@ -24,7 +24,7 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use sha2::{Digest as _, Sha256};
 use support::{
-    allocations, anew, bare, case, clock, interleaved, nanoseconds, overhead, own, Case,
+    allocations, anew, bare, case, clock, interleaved, nanoseconds, overhead, own, writes, Case,
 };
 use tower::{service_fn, Layer};
 use tower_conditional::ConditionalLayer;
@@ -32,8 +32,27 @@ use tower_conditional::ConditionalLayer;
 fn main() {
     table("1 KiB, hash excluded", overhead());
     table("a response with its own tag and date, 1 KiB", own());
+    guarded();
     cold();
     unchanged();
+}
+
+/// Writes through a guard, against as many bare calls of the service as it makes.
+fn guarded() {
+    println!(
+        "\nwrites of 1 KiB through a guard\n{:<28} {:>9} {:>9} {:>7} {:>8}",
+        "", "ns", "over bare", "ratio", "allocs"
+    );
+    let mut cases = writes();
+    let times = interleaved(&mut cases);
+    let allocated: Vec<_> = cases.iter_mut().map(allocations).collect();
+    for ((pair, times), allocated) in cases.chunks(2).zip(times.chunks(2)).zip(allocated.chunks(2))
+    {
+        let (bare, time) = (nanoseconds(times[0]), nanoseconds(times[1]));
+        let more = i64::try_from(allocated[1]).unwrap() - i64::try_from(allocated[0]).unwrap();
+        let name = &pair[1].name;
+        println!("{name:<28} {time:>9.0} {:>9.0} {:>7.2} {more:>+8}", time - bare, time / bare);
+    }
 }
 
 fn table(title: &str, mut cases: Vec<Case>) {

@@ -25,7 +25,7 @@ use crate::{
 /// # Examples
 ///
 /// A handler that loses no edit: [`check`](Preconditions::check) fails with a 412, and
-/// `?` sends it.
+/// `?` sends it. The answer carries the tag of what was stored, exactly as it was sent.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -70,6 +70,31 @@ impl IntoResponse for Rejection {
 }
 
 /// Sets `ETag`: a handler answers `(tag, Json(item))`.
+///
+/// In the answer to a PUT it is the tag of the new state, so that the next edit needs
+/// no GET. **It must not be sent if the content was stored in any other form than it
+/// was sent in** ([RFC 9110, section 9.3.4]): parsed and written anew, trimmed, or with
+/// a date put in. The client would take what it sent for what has this tag. Where an
+/// `Option<EntityTag>` is `None`, no field is set.
+///
+/// # Examples
+///
+/// ```
+/// use axum::{http::StatusCode, response::IntoResponse, routing::put, Router};
+/// use tower_conditional::EntityTag;
+///
+/// async fn write(sent: String) -> impl IntoResponse {
+///     let stored = sent.trim_end();
+///     // .. stores it, and then:
+///     let tag = (stored == sent).then(|| EntityTag::of(stored.as_bytes()));
+///     (tag, StatusCode::NO_CONTENT)
+/// }
+///
+/// let app: Router = Router::new().route("/note", put(write));
+/// # drop(app);
+/// ```
+///
+/// [RFC 9110, section 9.3.4]: https://www.rfc-editor.org/rfc/rfc9110.html#section-9.3.4
 impl IntoResponseParts for EntityTag {
     type Error = Infallible;
 

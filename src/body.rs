@@ -14,6 +14,7 @@ mod buffer;
 mod frame_hasher;
 mod frame_slicer;
 mod gate;
+mod gated_body;
 mod hash_progress;
 mod request_body;
 mod response_body;
@@ -24,8 +25,9 @@ pub(crate) use self::{
     frame_hasher::{DynTagHasher, FrameHasher, OnComplete, Size},
     frame_slicer::FrameSlicer,
     gate::Gate,
+    gated_body::GatedBody,
     hash_progress::{HashProgress, PollBudget},
-    request_body::{BoxError, GatedBody},
+    request_body::{BoxError, RequestBodyError},
     response_body::Replay,
 };
 pub use self::{request_body::RequestBody, response_body::ResponseBody};

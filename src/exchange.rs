@@ -3,6 +3,7 @@
 
 mod forward;
 mod known;
+mod problem;
 mod rejection;
 mod report;
 mod response_head;
@@ -13,6 +14,8 @@ pub use self::rejection::Rejection;
 pub(crate) use self::{
     forward::{read_preconditions, Forward, WithheldDates},
     known::{GuardedWrite, KnownValidators, Probe, Target},
+    problem::respond_problem,
+    rejection::write_failed_read,
     report::Reporter,
     response_head::{
         accepts_coding, apply_decision, insert_etag, insert_last_modified, insert_no_cache,

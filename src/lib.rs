@@ -351,11 +351,13 @@
 //!
 //! - `axum`: [`Preconditions`] is an extractor, [`Rejection`] a response, and
 //!   [`EntityTag`], [`HttpDate`] and [`Validators`] are parts of one: `(tag,
-//!   Json(item))`. And a resource is named by Axum's `OriginalUri`, so that equal paths
-//!   under different `nest` prefixes do not share their dates. Without it they do, and
-//!   get new dates more often than they need; and a layer inside `nest` does not know
-//!   what one outside knows of the prefix itself, so that a client may get a tag there
-//!   by which its writes are refused.
+//!   Json(item))`. [`WriteGuard::axum`] guards a router, and
+//!   [`PreconditionLayer::from_extractor`] takes the parameters of the path. A resource
+//!   is named by Axum's `OriginalUri`, so that equal paths under different `nest`
+//!   prefixes do not share their dates. Without it they do, and get new dates more
+//!   often than they need; and a layer inside `nest` does not know what one outside
+//!   knows of the prefix itself, so that a client may get a tag there by which its
+//!   writes are refused.
 //! - `blake3`: the hash `Blake3`, for [`ConditionalLayer::digest`]: faster than SHA-256
 //!   from some KiB on, for content that was not seen before. It needs a C compiler.
 //! - `tracing`: one event for each decision, at level DEBUG, with outcome and status,

@@ -32,6 +32,9 @@ pub enum Outcome {
     /// content is larger than
     /// [`WriteGuard::body_limit`](crate::WriteGuard::body_limit).
     ContentTooLarge,
+    /// A write was answered with 408 (Request Timeout): its content came more slowly
+    /// than a [`WriteGuard`](crate::WriteGuard) holds what has come.
+    ContentTooSlow,
     /// A write was answered with 503 (Service Unavailable): it waited longer than
     /// [`WriteGuard::lock_timeout`](crate::WriteGuard::lock_timeout), or too much
     /// content of other requests is held.
@@ -107,7 +110,8 @@ pub enum Reason {
     /// trailers.
     WrongLength,
     /// The source of a [`PreconditionLayer`](crate::PreconditionLayer) said
-    /// [`Unknown`](crate::Representation::Unknown), and no precondition was required.
+    /// [`Unknown`](crate::Representation::Unknown), and no precondition was required;
+    /// or what the source takes from the request was rejected.
     UnknownState,
     /// The source of a [`PreconditionLayer`](crate::PreconditionLayer) failed for a
     /// request that does not write.
@@ -126,6 +130,7 @@ impl fmt::Display for Outcome {
             Self::StateUnavailable => "state unavailable",
             Self::PartRefused => "part refused",
             Self::ContentTooLarge => "content too large",
+            Self::ContentTooSlow => "content too slow",
             Self::Busy => "busy",
             Self::AlreadyStored => "already stored",
             Self::Proceeded => "proceeded",

@@ -2,6 +2,8 @@
 //! runs.
 
 mod config;
+#[cfg(feature = "axum")]
+mod extractor;
 mod from_source;
 mod guard;
 mod layer;
@@ -9,8 +11,6 @@ mod locks;
 mod service;
 mod source;
 
-#[cfg(feature = "axum")]
-pub use self::guard::{AxumGuardFuture, AxumRouter};
 pub use self::{
     config::FromSource,
     from_source::PreconditionFuture,
@@ -18,4 +18,9 @@ pub use self::{
     layer::PreconditionLayer,
     service::PreconditionService,
     source::{IntoRepresentation, StateSource},
+};
+#[cfg(feature = "axum")]
+pub use self::{
+    extractor::ExtractorSource,
+    guard::{AxumGuardFuture, AxumRouter},
 };

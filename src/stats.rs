@@ -38,6 +38,9 @@ pub struct Stats {
     /// Writes that were refused because of the size of their content: 413 (Content Too
     /// Large).
     pub content_too_large: u64,
+    /// Writes that were refused because their content came too slowly: 408 (Request
+    /// Timeout).
+    pub content_too_slow: u64,
     /// Writes that were refused because they would have had to wait too long, or
     /// because too much content is held: 503 (Service Unavailable).
     pub busy: u64,
@@ -85,6 +88,7 @@ impl fmt::Debug for Stats {
             .field("state_unavailable", &self.state_unavailable)
             .field("parts_refused", &self.parts_refused)
             .field("content_too_large", &self.content_too_large)
+            .field("content_too_slow", &self.content_too_slow)
             .field("busy", &self.busy)
             .field("already_stored", &self.already_stored)
             .field("proceeded", &self.proceeded)
@@ -122,6 +126,7 @@ struct Slot {
     state_unavailable: AtomicU64,
     parts_refused: AtomicU64,
     content_too_large: AtomicU64,
+    content_too_slow: AtomicU64,
     busy: AtomicU64,
     already_stored: AtomicU64,
     proceeded: AtomicU64,
@@ -148,6 +153,7 @@ impl Counters {
             Outcome::StateUnavailable => &slot.state_unavailable,
             Outcome::PartRefused => &slot.parts_refused,
             Outcome::ContentTooLarge => &slot.content_too_large,
+            Outcome::ContentTooSlow => &slot.content_too_slow,
             Outcome::Busy => &slot.busy,
             Outcome::AlreadyStored => &slot.already_stored,
             Outcome::Proceeded => &slot.proceeded,
@@ -180,6 +186,7 @@ impl Counters {
             stats.state_unavailable += of(&slot.state_unavailable);
             stats.parts_refused += of(&slot.parts_refused);
             stats.content_too_large += of(&slot.content_too_large);
+            stats.content_too_slow += of(&slot.content_too_slow);
             stats.busy += of(&slot.busy);
             stats.already_stored += of(&slot.already_stored);
             stats.proceeded += of(&slot.proceeded);
@@ -198,6 +205,7 @@ impl Counters {
             + stats.state_unavailable
             + stats.parts_refused
             + stats.content_too_large
+            + stats.content_too_slow
             + stats.busy
             + stats.already_stored
             + stats.proceeded

@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     future::Future,
     hint::black_box,
-    pin::pin,
+    pin::{pin, Pin},
     sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll, Waker},
     time::{Duration, SystemTime},
@@ -13,10 +13,10 @@ use std::{
 
 use bytes::Bytes;
 use http::{header, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use http_body::Body;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use tower::{service_fn, Layer, Service};
-use tower_conditional::{ConditionalLayer, Digest};
+use tower_conditional::{ConditionalLayer, Digest, EntityTag, RequestBody, WriteGuard};
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
 
 /// One thing to measure: each call does it once.
@@ -175,6 +175,119 @@ pub fn own() -> Vec<Case> {
         case("own-200", layer.layer(own()), none(), StatusCode::OK),
         case("own-304", layer.layer(own()), if_none_match("\"own\""), StatusCode::NOT_MODIFIED),
     ]
+}
+
+/// Writes of 1 KiB through a guard, each behind as many bare calls of the service as
+/// the guard makes: with the content there at once, or late; and with a new tag, for
+/// which the guard hashes the content and asks once more.
+pub fn writes() -> Vec<Case> {
+    let content = anew(1024);
+    let tag = EntityTag::of(&content).to_string();
+    let mut cases = Vec::new();
+    for (name, calls, puts_tag, is_late, precondition) in [
+        ("plain", 1, true, false, "x-none"),
+        ("whole", 2, true, false, "if-match"),
+        ("late", 3, true, true, "if-match"),
+        ("whole-new-tag", 3, false, false, "if-match"),
+        ("late-new-tag", 4, false, true, "if-match"),
+    ] {
+        let fields = [
+            ("host", "api.example.com"),
+            ("user-agent", "client/1.0"),
+            ("accept", "application/json"),
+            ("content-type", "text/plain"),
+            (precondition, &*tag),
+        ];
+        let field = |(name, value): (&str, &str)| (name.parse().unwrap(), value.parse().unwrap());
+        let fields: HeaderMap = fields.into_iter().map(field).collect();
+        let body = Late { content: Some(content.clone()), is_late };
+        let service = stored(content.clone(), puts_tag);
+        let mut guard = WriteGuard::new(service.clone());
+        let mut bare = times(calls, service, Late { is_late: false, ..body.clone() });
+        let bare = move |request: Request<()>| bare.call(request);
+        let guard = move |request: Request<()>| guard.call(request.map(|()| body.clone()));
+        let (method, ok) = (Method::PUT, StatusCode::OK);
+        let name = format!("write-{name}");
+        cases.push(case_of(format!("bare-{name}"), method.clone(), bare, fields.clone(), ok));
+        cases.push(case_of(name, method, guard, fields, ok));
+    }
+    cases
+}
+
+/// Makes a service that has stored what is sent to it already; `puts_tag` if it says so
+/// of a PUT.
+fn stored(
+    content: Bytes,
+    puts_tag: bool,
+) -> impl Service<
+    Request<RequestBody<Late>>,
+    Response = Response<Full<Bytes>>,
+    Error = Infallible,
+    Future: Send + 'static,
+> + Clone {
+    let tag = HeaderValue::from(EntityTag::of(&content));
+    service_fn(move |request: Request<RequestBody<Late>>| {
+        let is_read = request.method() == Method::GET;
+        let body = if is_read { content.clone() } else { Bytes::new() };
+        let mut response = Response::new(Full::new(body));
+        if is_read || puts_tag {
+            response.headers_mut().insert(header::ETAG, tag.clone());
+        }
+        std::future::ready(Ok(response))
+    })
+}
+
+/// Makes a service that calls another so many times: with GETs, whose fields are
+/// copied, and with the request in the end.
+fn times<S>(
+    calls: usize,
+    service: S,
+    body: Late,
+) -> impl Service<Request<()>, Response = S::Response, Error = S::Error>
+where
+    S: Service<Request<RequestBody<Late>>> + Clone,
+{
+    service_fn(move |request: Request<()>| {
+        let (mut service, body) = (service.clone(), body.clone());
+        async move {
+            for _ in 1..calls {
+                let mut get = Request::new(RequestBody::default());
+                get.headers_mut().extend(request.headers().clone());
+                drop(black_box(service.call(get).await?));
+            }
+            service.call(request.map(|()| RequestBody::new(body))).await
+        }
+    })
+}
+
+/// Content in one frame, at once or at the second look.
+#[derive(Clone)]
+pub struct Late {
+    content: Option<Bytes>,
+    is_late: bool,
+}
+
+impl Body for Late {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if std::mem::take(&mut self.is_late) {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.content.take().map(|content| Ok(Frame::data(content))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.content.as_ref().map_or(0, |content| content.len() as u64))
+    }
 }
 
 /// A hash that costs nothing, to see what else does.

@@ -26,6 +26,8 @@ pub(super) struct Config {
     pub(super) sized_body_timeout: Duration,
     pub(super) unsized_body_timeout: Duration,
     pub(super) weak: bool,
+    /// A 412 says why in `application/problem+json`.
+    pub(super) problem_details: bool,
     pub(super) behind_compression: bool,
     pub(super) head_as_get: bool,
     pub(super) freshness: FreshnessPolicy,
@@ -64,6 +66,7 @@ impl Default for Config {
             sized_body_timeout: Duration::from_millis(500),
             unsized_body_timeout: Duration::ZERO,
             weak: false,
+            problem_details: false,
             behind_compression: false,
             head_as_get: false,
             freshness: FreshnessPolicy::NoCache,
@@ -134,6 +137,7 @@ impl fmt::Debug for Config {
             .field("freshness", &self.freshness)
             .field("last_modified", &self.last_modified)
             .field("forwarded", &self.forwarded)
+            .field("problem_details", &self.problem_details)
             .field("report_outcome", &self.reporter.in_extensions)
             .field("inner_tags", &self.inner_tags)
             .field("trust_inner_dates", &self.trust_inner_dates)

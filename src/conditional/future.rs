@@ -10,7 +10,7 @@ use std::{
     task::{ready, Context, Poll},
 };
 
-use http::{response, Response, StatusCode};
+use http::{header::IF_UNMODIFIED_SINCE, response, Method, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
@@ -20,8 +20,9 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
-    exchange::respond_empty,
+    exchange::{reject, Rejection},
     outcome::{Outcome, Reason},
+    rules::State,
     store::ContentTag,
     validators::{tag, Digest, ResponseFields, Sha256},
     POLLED_AGAIN,
@@ -89,9 +90,10 @@ where
             |cx: &mut Context<'_>| future.as_mut().as_pin_mut().expect(POLLED_AGAIN).poll(cx);
         match state {
             ResponseState::Rejected(config) => {
-                let (status, outcome) =
-                    (StatusCode::PRECONDITION_FAILED, Outcome::PreconditionFailed);
-                Poll::Ready(Ok(respond_empty(status, outcome, &config.reporter)))
+                let field = IF_UNMODIFIED_SINCE;
+                let rejection = Rejection::failed(&Method::PUT, field, State::Unknown)
+                    .with_problem(config.problem_details);
+                Poll::Ready(Ok(reject(rejection, config.now(), true, &config.reporter)))
             }
             ResponseState::Skipped(reason, config) => {
                 let (mut head, body) = ready!(poll_inner(cx))?.into_parts();

@@ -544,6 +544,18 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.forwarded = fields)
     }
 
+    /// Sets whether a 412 has content for programs: `application/problem+json` ([RFC
+    /// 9457]). Default: false.
+    ///
+    /// It says the field that failed, the current tag, and what to send; see
+    /// [`Rejection::problem_details`](crate::Rejection::problem_details). Without it a
+    /// 412 has no content.
+    ///
+    /// [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457.html
+    pub fn problem_details(self, problem_details: bool) -> Self {
+        self.set(|config| config.problem_details = problem_details)
+    }
+
     /// Sets whether each response carries an [`Outcome`](crate::Outcome) in its
     /// extensions. Default: false.
     ///

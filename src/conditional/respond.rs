@@ -18,7 +18,7 @@ use crate::{
     body::ResponseBody,
     exchange::{
         apply_decision, insert_etag, insert_last_modified, insert_no_cache, refuse_part,
-        remove_last_modified, vary_by,
+        remove_last_modified, vary_by, write_failed_read,
     },
     fields::insert_field,
     outcome::{Outcome, Reason},
@@ -56,7 +56,7 @@ impl ResponseContext<'_> {
         let has_content = !(self.request.is_head() && body.is_end_stream());
         match self.evaluate(tag, has_content) {
             Action::NotModified { is_part } => self.end_not_modified(is_part, body),
-            Action::PreconditionFailed => body.end(Outcome::PreconditionFailed),
+            Action::PreconditionFailed => self.end_precondition_failed(body),
             Action::RefusePart => body.end(Outcome::PartRefused),
             Action::Send { .. } if self.request.asks_as_get() => {
                 self.keep_length(body);
@@ -258,6 +258,16 @@ impl ResponseContext<'_> {
                 insert_field(&mut self.head.headers, CONTENT_LENGTH, length_text(length));
             }
             None => {}
+        }
+    }
+
+    /// Ends the body of a 412, or has it say why.
+    fn end_precondition_failed<B: Body>(&mut self, body: &mut ResponseBody<B>) {
+        let outcome = Outcome::PreconditionFailed;
+        body.end(outcome);
+        if self.request.config.problem_details && !self.request.is_head() {
+            let problem = write_failed_read(self.head, &self.request.preconditions);
+            *body = ResponseBody::whole(problem.into(), outcome);
         }
     }
 

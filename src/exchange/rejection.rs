@@ -2,11 +2,15 @@
 
 use std::{error, fmt};
 
-use http::{header::CONTENT_TYPE, HeaderValue, Method, Response, StatusCode};
+use http::{
+    header::{HeaderName, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},
+    response, HeaderValue, Method, Response, StatusCode,
+};
 
-use super::insert_validators;
+use super::{insert_validators, problem::write_problem};
 use crate::{
     clock,
+    fields::insert_field,
     rules::{
         is_write, Current, DateEvidence, Decision, HttpDate, LastModified, Preconditions,
         Representation, State, Validators,
@@ -16,7 +20,8 @@ use crate::{
 /// The response to a request whose method must not run: 304, 412 or 428.
 ///
 /// [`Preconditions::check`] fails with it. With feature `axum` it is an `IntoResponse`;
-/// elsewhere convert it into an `http::Response` of any body that text converts into.
+/// elsewhere convert it into an `http::Response` of any body that a `String` converts
+/// into.
 ///
 /// It carries the validators of the current state, so that the client learns which tag
 /// it should have sent. A 304 must also carry the `Cache-Control`, `Content-Location`,
@@ -46,7 +51,11 @@ use crate::{
 pub struct Rejection {
     status: StatusCode,
     current: Validators,
-    content: &'static str,
+    /// The field that failed.
+    failed_field: Option<HeaderName>,
+    /// What to do about it; empty for a 304.
+    advice: &'static str,
+    is_problem: bool,
 }
 
 impl Rejection {
@@ -57,15 +66,80 @@ impl Rejection {
         self.status
     }
 
-    /// Asks for the precondition that a method has to have.
-    pub(crate) fn required(method: &Method, current: State<'_>) -> Self {
-        // Only a PUT creates what its URI names.
-        let content = if *method == Method::PUT { REQUIRED_TO_PUT } else { REQUIRED };
-        Self { content, ..Self::new(StatusCode::PRECONDITION_REQUIRED, current) }
+    /// Returns the validators of the current state, as far as they are known.
+    pub fn current(&self) -> &Validators {
+        &self.current
     }
 
-    pub(crate) fn failed(current: State<'_>) -> Self {
-        Self::new(StatusCode::PRECONDITION_FAILED, current)
+    /// Returns the field that failed, for a 412.
+    #[must_use]
+    pub fn failed_field(&self) -> Option<&HeaderName> {
+        self.failed_field.as_ref()
+    }
+
+    /// Gives the response content for programs: `application/problem+json` ([RFC
+    /// 9457]). By default a 412 has no content, and a 428 plain text.
+    ///
+    /// The members are `title`, `status`, `detail` (which says what to send),
+    /// `failed_field`, `current_etag` and `current_last_modified`, as far as they are
+    /// known. All is ASCII; a byte of a tag above 0x7F becomes the character of that
+    /// number, as scripts in browsers see it. A 304 has no content.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{header::IF_MATCH, HeaderMap, Method, Response};
+    /// use tower_conditional::{EntityTag, Preconditions, Rejection};
+    ///
+    /// let headers = HeaderMap::from_iter([(IF_MATCH, "\"v6\"".parse()?)]);
+    /// let checked = Preconditions::from_headers(&headers)
+    ///     .check(&Method::PUT, EntityTag::strong("v7")?)
+    ///     .map_err(Rejection::problem_details);
+    ///
+    /// let response: Response<String> = checked.unwrap_err().into();
+    /// assert_eq!(response.headers()["content-type"], "application/problem+json");
+    /// let problem: serde_json::Value = serde_json::from_str(response.body())?;
+    /// assert_eq!(problem["failed_field"], "if-match");
+    /// assert_eq!(problem["current_etag"], "\"v7\"");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457.html
+    #[must_use]
+    pub fn problem_details(self) -> Self {
+        self.with_problem(true)
+    }
+
+    pub(crate) fn with_problem(mut self, is_problem: bool) -> Self {
+        self.is_problem = is_problem;
+        self
+    }
+
+    /// Asks for the precondition that a method has to have.
+    pub(crate) fn required(method: &Method, current: State<'_>) -> Self {
+        let advice = match (method, current) {
+            // Only a PUT creates what its URI names.
+            (&Method::PUT, State::Missing) => REQUIRED_TO_CREATE,
+            (&Method::PUT, State::Unknown) => REQUIRED_TO_PUT,
+            (&Method::DELETE, _) => REQUIRED_TO_DELETE,
+            _ => REQUIRED,
+        };
+        Self { advice, ..Self::new(StatusCode::PRECONDITION_REQUIRED, current) }
+    }
+
+    /// Says that a field failed.
+    pub(crate) fn failed(method: &Method, field: HeaderName, current: State<'_>) -> Self {
+        let advice = match (&field, current) {
+            // Its response has no content.
+            _ if *method == Method::HEAD => "",
+            (&IF_MATCH, State::Missing) if *method == Method::PUT => NOTHING_THERE_TO_REPLACE,
+            (&IF_MATCH, State::Missing) => NOTHING_THERE,
+            (&IF_NONE_MATCH, _) => SOMETHING_THERE,
+            _ if is_write(method) => CHANGED,
+            _ => CHANGED_SINCE_READ,
+        };
+        let failed_field = Some(field);
+        Self { failed_field, advice, ..Self::new(StatusCode::PRECONDITION_FAILED, current) }
     }
 
     fn new(status: StatusCode, state: State<'_>) -> Self {
@@ -78,32 +152,44 @@ impl Rejection {
                 None => None,
             };
         }
-        Self { status, current, content: "" }
+        Self { status, current, failed_field: None, advice: "", is_problem: false }
     }
 
     /// Makes the response; `body` makes its body from text.
-    pub(crate) fn respond<B>(
-        self,
-        now: HttpDate,
-        body: impl FnOnce(&'static str) -> B,
-    ) -> Response<B> {
-        let content = self.content;
-        let mut response = Response::new(body(content));
-        *response.status_mut() = self.status;
-        insert_validators(response.headers_mut(), &self.current, now);
-        if !content.is_empty() {
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        }
-        response
+    pub(crate) fn respond<B>(self, now: HttpDate, body: impl FnOnce(String) -> B) -> Response<B> {
+        let (mut head, ()) = Response::new(()).into_parts();
+        head.status = self.status;
+        insert_validators(&mut head.headers, &self.current, now);
+        let content = if self.advice.is_empty() {
+            String::new()
+        } else if self.is_problem {
+            write_problem(&mut head, self.advice, self.failed_field.as_ref())
+        } else if self.status == StatusCode::PRECONDITION_REQUIRED {
+            let text = HeaderValue::from_static("text/plain; charset=utf-8");
+            insert_field(&mut head.headers, CONTENT_TYPE, text);
+            format!("{}\n", self.advice)
+        } else {
+            String::new()
+        };
+        Response::from_parts(head, body(content))
     }
 }
 
-impl<B: From<&'static str>> From<Rejection> for Response<B> {
+impl<B: From<String>> From<Rejection> for Response<B> {
     fn from(rejection: Rejection) -> Self {
         rejection.respond(clock::now(), B::from)
     }
+}
+
+/// Writes the content of a 412 to a read, whose head is made.
+pub(crate) fn write_failed_read(
+    head: &mut response::Parts,
+    preconditions: &Preconditions,
+) -> String {
+    // The date does not count beside If-Match (RFC 9110, 13.1.4), and what
+    // If-None-Match names makes a 304.
+    let field = if preconditions.has_if_match() { IF_MATCH } else { IF_UNMODIFIED_SINCE };
+    write_problem(head, CHANGED_SINCE_READ, Some(&field))
 }
 
 impl fmt::Display for Rejection {
@@ -141,7 +227,9 @@ impl Preconditions {
         match self.evaluate_state(method, current) {
             Decision::Proceed => Ok(()),
             Decision::NotModified => Err(Rejection::new(StatusCode::NOT_MODIFIED, current)),
-            Decision::PreconditionFailed => Err(Rejection::failed(current)),
+            Decision::PreconditionFailed => {
+                Err(Rejection::failed(method, self.failed_field(method, current), current))
+            }
         }
     }
 
@@ -182,8 +270,28 @@ impl Preconditions {
 }
 
 const REQUIRED: &str = "This request changes a resource, and has to say which state of it \
-    it means to change. Send If-Match with the ETag that you got with it.\n";
+    it means to change. Send If-Match with the ETag that you got with it.";
+
+const REQUIRED_TO_DELETE: &str = "This request deletes a resource, and has to say which state \
+    of it it means to delete. Send If-Match with the ETag that you got with it.";
 
 const REQUIRED_TO_PUT: &str = "This request changes a resource, and has to say which state of \
     it it means to change. Send If-Match with the ETag that you got with it, or \
-    If-None-Match: * to create what does not exist yet.\n";
+    If-None-Match: * to create what does not exist yet.";
+
+const REQUIRED_TO_CREATE: &str = "This request creates a resource, and has to say that it \
+    means to. Send If-None-Match: *.";
+
+const CHANGED: &str = "The resource is not, or not known to be, in the state that this request \
+    means to change. Get it again, make the change to that, and send If-Match with its ETag.";
+
+const CHANGED_SINCE_READ: &str = "The resource is not in the state that this request asks for. \
+    Get it without preconditions.";
+
+const SOMETHING_THERE: &str = "The resource is in a state that this request means not to \
+    change. To change it, get it, and send If-Match with its ETag.";
+
+const NOTHING_THERE: &str = "There is nothing at this URI, and If-Match asks for something.";
+
+const NOTHING_THERE_TO_REPLACE: &str = "There is nothing at this URI, and If-Match asks for \
+    something. To create it, send If-None-Match: *.";

@@ -3,12 +3,18 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use http::{request, HeaderMap, Response};
+use http::{request, HeaderMap, Response, StatusCode};
+use http_body::Body;
 
 use super::source::StateSource;
 use crate::{
+    body::ResponseBody,
     clock::{self, Clock},
-    exchange::{KnownValidators, Reporter, RequestPredicate},
+    exchange::{
+        reject, respond_empty, respond_problem, KnownValidators, Rejection, Reporter,
+        RequestPredicate,
+    },
+    outcome::Outcome,
     rules::{HttpDate, Validators},
     validators::FreshnessPolicy,
 };
@@ -58,6 +64,8 @@ impl<F: StateSource> fmt::Debug for FromSource<F> {
 pub(super) struct PreconditionConfig {
     pub(super) required: Option<Arc<RequestPredicate>>,
     pub(super) weak_if_match: bool,
+    /// What is refused says why in `application/problem+json`.
+    pub(super) problem_details: bool,
     pub(super) clock: Arc<Clock>,
     pub(super) reporter: Reporter,
 }
@@ -67,6 +75,7 @@ impl Default for PreconditionConfig {
         Self {
             required: None,
             weak_if_match: false,
+            problem_details: false,
             clock: Arc::new(clock::system_time),
             reporter: Reporter::default(),
         }
@@ -76,6 +85,37 @@ impl Default for PreconditionConfig {
 impl PreconditionConfig {
     pub(super) fn now(&self) -> HttpDate {
         HttpDate::nearest((self.clock)())
+    }
+
+    /// Makes the response to a request whose preconditions fail, or that lacks one.
+    pub(super) fn reject<B: Body>(
+        &self,
+        rejection: Rejection,
+        accepts_coding: bool,
+    ) -> Response<ResponseBody<B>> {
+        let rejection = rejection.with_problem(self.problem_details);
+        reject(rejection, self.now(), accepts_coding, &self.reporter)
+    }
+
+    /// Makes the response to a request that cannot be evaluated: 503.
+    pub(super) fn state_unavailable<B: Body>(&self) -> Response<ResponseBody<B>> {
+        let detail = "The state of the resource could not be found out, so that the \
+            preconditions could not be evaluated.";
+        self.refuse(StatusCode::SERVICE_UNAVAILABLE, detail, Outcome::StateUnavailable)
+    }
+
+    /// Makes the response to a request that is refused for another reason.
+    pub(super) fn refuse<B: Body>(
+        &self,
+        status: StatusCode,
+        detail: &str,
+        outcome: Outcome,
+    ) -> Response<ResponseBody<B>> {
+        if self.problem_details {
+            respond_problem(status, detail, outcome, &self.reporter)
+        } else {
+            respond_empty(status, outcome, &self.reporter)
+        }
     }
 
     /// Returns true if a write must have a precondition.

@@ -23,12 +23,12 @@ use tower_service::Service;
 use super::{
     config::{FromSource, PreconditionConfig},
     service::PreconditionService,
-    source::{IntoRepresentation as _, StateSource},
+    source::{IntoRepresentation as _, NoState, StateSource},
 };
 use crate::{
     body::ResponseBody,
     exchange::{
-        accepts_coding, pass_on, read_preconditions, refuse_part, reject, Forward, KnownValidators,
+        accepts_coding, pass_on, read_preconditions, refuse_part, Forward, KnownValidators,
         Rejection, Reporter,
     },
     outcome::{Outcome, Reason},
@@ -307,8 +307,11 @@ where
                         SourceDecision::Reject(rejection) => {
                             return Poll::Ready(Ok(waiting.reject(rejection, config)));
                         }
-                        SourceDecision::Fail(response) => {
-                            return Poll::Ready(Ok(waiting.fail(response, reporter)));
+                        SourceDecision::Unavailable => {
+                            return Poll::Ready(Ok(config.state_unavailable()));
+                        }
+                        SourceDecision::Answer(response, outcome) => {
+                            return Poll::Ready(Ok(waiting.answer(response, outcome, reporter)));
                         }
                     }
                 }
@@ -328,7 +331,7 @@ where
                 }
                 SourceStateProj::Rejected { rejection } => {
                     let rejection = rejection.take().expect(POLLED_AGAIN);
-                    return Poll::Ready(Ok(reject(rejection, config.now(), true, reporter)));
+                    return Poll::Ready(Ok(config.reject(rejection, true)));
                 }
             };
             this.state.set(next);
@@ -340,39 +343,24 @@ where
 enum SourceDecision<F> {
     Run(Passing<F>),
     Reject(Rejection),
-    Fail(Response<Bytes>),
-}
-
-/// Makes the 503 to a write that cannot be evaluated.
-fn unavailable() -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response
+    /// The request cannot be evaluated: 503.
+    Unavailable,
+    /// As the application says.
+    Answer(Response<Bytes>, Outcome),
 }
 
 impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
     /// Evaluates the request, and removes what the inner service must not see.
     fn evaluate(
         &mut self,
-        current: Result<Representation, F::Error>,
+        current: Result<Representation, NoState<F::Error>>,
         now: HttpDate,
     ) -> SourceDecision<F> {
-        let preconditions = &self.preconditions;
-        let mut forward = Forward::new(preconditions);
-        let current = match (current, &self.kind.on_error) {
-            (Ok(current), _) => current,
-            (Err(error), Some(answer)) => return SourceDecision::Fail(answer(error)),
-            (Err(_), None) if is_write(&self.parts.method) => {
-                return SourceDecision::Fail(unavailable());
-            }
-            (Err(_), None) => {
-                // Nothing shows which version a part would be of.
-                forward.range = !preconditions.binds_range();
-                forward.apply(preconditions, &mut self.parts.headers);
-                let outcome = Outcome::LeftAlone(Reason::StateUnavailable);
-                return self.run(Validators::new(), outcome, false);
-            }
+        let current = match current {
+            Ok(current) => current,
+            Err(reason) => return self.without_state(reason),
         };
+        let preconditions = &self.preconditions;
         if let Err(rejection) =
             preconditions.check_as(self.required, &self.parts.method, State::from(&current))
         {
@@ -382,11 +370,12 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
             if self.required {
                 // Deliberately refused: where a precondition is required, a write must
                 // not run because it cannot be evaluated.
-                return SourceDecision::Fail(unavailable());
+                return SourceDecision::Unavailable;
             }
             let outcome = Outcome::LeftAlone(Reason::UnknownState);
             return self.run(Validators::new(), outcome, false);
         }
+        let mut forward = Forward::new(preconditions);
         if let (true, Representation::Exists(current)) = (is_read(&self.parts.method), &current) {
             // RFC 9110, 13.2.2, step 5.
             forward.range = preconditions.allows_range_of(current.into(), now)
@@ -399,6 +388,31 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
             Representation::Missing | Representation::Unknown => Validators::new(),
         };
         self.run(validators, Outcome::Proceeded, is_part_bound)
+    }
+
+    /// Says what becomes of a request whose state could not be found out.
+    fn without_state(&mut self, reason: NoState<F::Error>) -> SourceDecision<F> {
+        match (reason, &self.kind.on_error) {
+            (NoState::Answered(response), _) => {
+                let outcome = Outcome::LeftAlone(Reason::UnknownState);
+                SourceDecision::Answer(*response, outcome)
+            }
+            (NoState::Failed(error), Some(answer)) => {
+                SourceDecision::Answer(answer(error), Outcome::StateUnavailable)
+            }
+            (NoState::Failed(_), None) if is_write(&self.parts.method) => {
+                SourceDecision::Unavailable
+            }
+            (NoState::Failed(_), None) => {
+                let preconditions = &self.preconditions;
+                let mut forward = Forward::new(preconditions);
+                // Nothing shows which version a part would be of.
+                forward.range = !preconditions.binds_range();
+                forward.apply(preconditions, &mut self.parts.headers);
+                let outcome = Outcome::LeftAlone(Reason::StateUnavailable);
+                self.run(Validators::new(), outcome, false)
+            }
+        }
     }
 
     /// Lets the request go on, and tells the inner layers what is known of its target.
@@ -446,20 +460,21 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         config: &PreconditionConfig,
     ) -> Response<ResponseBody<B>> {
         let accepts = accepts_coding(&self.parts.headers);
-        let mut response = reject(rejection, config.now(), accepts, &config.reporter);
+        let mut response = config.reject(rejection, accepts);
         self.complete(&mut response);
         response
     }
 
-    /// Makes the response to a request whose state could not be found out.
-    fn fail<B: Body>(
+    /// Makes the response that the application gives in place of that of the handler.
+    fn answer<B: Body>(
         self,
         response: Response<Bytes>,
+        outcome: Outcome,
         reporter: &Reporter,
     ) -> Response<ResponseBody<B>> {
         let (head, content) = response.into_parts();
         let content = if self.parts.method == Method::HEAD { Bytes::new() } else { content };
-        pass_on(head, ResponseBody::whole(content, Outcome::StateUnavailable), reporter)
+        pass_on(head, ResponseBody::whole(content, outcome), reporter)
     }
 
     /// Completes a 304 with what the 200 of the handler would carry.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{request, Extensions, Request, Response, Uri};
+use http::{request, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -19,11 +19,15 @@ mod axum;
 mod content;
 mod future;
 mod probe;
+mod refusal;
+mod resource;
+mod streamed;
+mod write;
 
 #[cfg(feature = "axum")]
 pub use self::axum::{AxumGuardFuture, AxumRouter};
 pub use self::future::GuardFuture;
-use self::{content::WriteContent, future::PendingWrite};
+use self::{content::WriteContent, resource::hash_path, write::PendingWrite};
 use super::{
     config::PreconditionConfig,
     locks::{Access, Locks, Marks, WriteLock},
@@ -33,7 +37,7 @@ use crate::{
     exchange::{read_preconditions, KnownValidators, Rejection},
     rules::{is_read, is_write, State, Validators},
     stats::Stats,
-    store::{original_uri, KeyFn},
+    store::KeyFn,
     timer::Timer,
     validators::FreshnessPolicy,
 };
@@ -115,9 +119,15 @@ use crate::{
 /// content has come to its end, or without looking at it, is not covered while it
 /// streams.
 ///
-/// A client that stops in the middle keeps what it sent in memory, and its share of the
-/// 64 MiB. Give content a timeout outside the guard, such as tower-http's
-/// `RequestBodyTimeoutLayer`.
+/// While content is read ahead, 10 KiB have to come within ten seconds. Slower content
+/// is answered with 408 (Request Timeout), so that silent clients do not keep the 64
+/// MiB. Where there are no Tokio timers, it is waited for.
+///
+/// Over HTTP/1.1 a server resets the connection if content is left behind a response,
+/// and the client may never see the response. So up to 1 MiB of refused content is read
+/// away before the answer, for at most a second. No lock is held meanwhile. Content
+/// that is known to be longer is not read away, and a client that sends `Expect:
+/// 100-continue` is answered at once: large uploads should send it.
 ///
 /// A GET answered 404 or 410 says that there is no representation, and so do 405 and
 /// 501: `If-None-Match: *` then lets the write through, and If-Match does not. Any
@@ -151,6 +161,16 @@ use crate::{
 /// with them to the same resource leaves the lock to it, and should not go on writing
 /// itself. A handler keeps its own resource while it waits for another: if two wait for
 /// each other's, [`lock_timeout`](Self::lock_timeout) ends that.
+///
+/// **Another method inside.** The guard goes by the method that it sees. Middleware
+/// that takes the method from a field (`X-HTTP-Method-Override`) has to stand outside
+/// of it: inside, a GET that becomes a DELETE is not evaluated. The guard's own GET
+/// goes without such fields.
+///
+/// **Content without a length.** Over HTTP/2, Hyper takes a stream that the client
+/// resets with `NO_ERROR` for one that has ended. Where a `Content-Length` says that
+/// something is missing, the write is refused with 400 (Bad Request), or its content
+/// ends in an error; where there is none, nobody can tell.
 ///
 /// **Limits inside.** A `ConcurrencyLimit` inside the guard counts writes whose content
 /// is still being streamed. Where it is small, put it outside.
@@ -257,9 +277,10 @@ impl<S> WriteGuard<S> {
     /// Sets how many bytes the content of a write with preconditions may have. Default:
     /// 2 MiB.
     ///
-    /// Longer content is answered with 413 (Content Too Large), after the preconditions
-    /// were found to hold. See [`stream_uploads`](Self::stream_uploads) for uploads
-    /// that are not to be held in memory.
+    /// Longer content is answered with 413 (Content Too Large), once the preconditions
+    /// were found to hold; if they fail, with 412. See
+    /// [`stream_uploads`](Self::stream_uploads) for uploads that are not to be held in
+    /// memory.
     pub fn body_limit(self, bytes: u64) -> Self {
         self.set(|config| config.body_limit = bytes)
     }
@@ -282,7 +303,7 @@ impl<S> WriteGuard<S> {
     /// handlers change nothing before the content has ended**: write to a temporary
     /// file, and rename it then. A DELETE is read first all the same: its handler
     /// seldom looks at the content. And a handler that answers before has the rest of
-    /// its content end in an error.
+    /// its content end in an error. The response has no new tag.
     pub fn stream_uploads(self, stream_uploads: bool) -> Self {
         self.set(|config| config.stream_uploads = stream_uploads)
     }
@@ -310,6 +331,17 @@ impl<S> WriteGuard<S> {
     /// that is safe.
     pub fn weak_if_match(self, weak_if_match: bool) -> Self {
         self.set(|config| config.base.weak_if_match = weak_if_match)
+    }
+
+    /// Sets whether refused requests are answered with content for programs:
+    /// `application/problem+json` ([RFC 9457]). Default: false.
+    ///
+    /// See [`Rejection::problem_details`](crate::Rejection::problem_details) for its
+    /// members. Without it a 428 has plain text, and the others have no content.
+    ///
+    /// [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457.html
+    pub fn problem_details(self, problem_details: bool) -> Self {
+        self.set(|config| config.base.problem_details = problem_details)
     }
 
     /// Sets whether an [`Outcome`](crate::Outcome) is put into the response's
@@ -394,16 +426,27 @@ where
     let is_required = config.base.requires(&parts);
     if is_required && preconditions.is_empty() {
         let rejection = Rejection::required(&parts.method, State::Unknown);
-        return GuardFuture::rejected(rejection, config);
+        let rest = WriteContent::new(body).into_refused(&parts, &config.timer);
+        return GuardFuture::rejected(rejection, rest, config);
     }
     let access = if preconditions.is_empty() { Access::Shared } else { Access::Exclusive };
     let lock = config.lock_for(&mut parts, access);
     // The service that is ready is the one to call; another takes its place.
     let another = inner.clone();
     let inner = std::mem::replace(inner, another);
-    let content = WriteContent::new(body);
-    let write = PendingWrite::new(inner, parts, content, preconditions, is_required, lock);
-    GuardFuture::writing(write, config)
+    GuardFuture::writing(PendingWrite {
+        config: Arc::clone(config),
+        inner,
+        is_ready: true,
+        parts,
+        content: WriteContent::new(body),
+        preconditions,
+        is_required,
+        lock,
+        timeout: None,
+        sent: None,
+        response: None,
+    })
 }
 
 /// Tells other layers that writes are evaluated by a guard which does not know the
@@ -453,26 +496,14 @@ impl GuardConfig {
         let mut hasher = self.hash.build_hasher();
         match &self.key {
             Some(key) => key(parts, &mut hasher),
-            None => self.hash_path(parts, marks, &mut hasher),
+            None => {
+                let prefix = marks.and_then(|marks| marks.prefix(&self.locks));
+                hash_path(parts, prefix, &mut hasher);
+            }
         }
         let lock = WriteLock::new(&self.locks, hasher.finish(), access, marks);
         self.mark(parts, Some(&lock));
         lock
-    }
-
-    /// Hashes the path as the client sent it, as far as it is known.
-    ///
-    /// A handler may send another request with the extensions of the one that it got.
-    /// These then tell of the path of the first, so that of the other counts.
-    fn hash_path(&self, parts: &request::Parts, marks: Option<&Marks>, hasher: &mut impl Hasher) {
-        let path = parts.uri.path().as_bytes();
-        match marks.and_then(|marks| marks.prefix(&self.locks)) {
-            Some(prefix) => hash_decoded(prefix.bytes().chain(path.iter().copied()), hasher),
-            None => {
-                let original = original_uri(&parts.uri, &parts.extensions).path();
-                hash_decoded(original.bytes(), hasher);
-            }
-        }
     }
 
     /// Notes in the extensions of a request that it went through this guard, and which
@@ -483,73 +514,11 @@ impl GuardConfig {
         if lock.is_none() && marked.is_some() {
             return;
         }
-        let taken = || taken_prefix(&parts.uri, &parts.extensions);
+        let taken = || resource::taken_prefix(&parts.uri, &parts.extensions);
         let prefix = marked.or_else(taken).map(Into::into);
         let marks = parts.extensions.get_or_insert_default::<Marks>();
         marks.add(&self.locks, prefix, lock.map(|lock| Arc::clone(lock.hold())));
     }
-}
-
-/// Returns what routers have taken off a path so far, if anything.
-fn taken_prefix<'a>(uri: &Uri, extensions: &'a Extensions) -> Option<&'a str> {
-    #[cfg(feature = "axum")]
-    if let Some(::axum::extract::OriginalUri(original)) = extensions.get() {
-        let (original, rest) = (original.path(), uri.path());
-        let prefix = original.strip_suffix(rest).or((rest == "/").then_some(original));
-        return prefix.filter(|prefix| !prefix.is_empty());
-    }
-    let _ = (uri, extensions);
-    None
-}
-
-/// Hashes the bytes that a path stands for: `%6e` is `n`, several slashes are one, and
-/// those at the end are none.
-///
-/// Two resources under one name wait for each other, which costs time. One resource
-/// under two names would lose an edit: middleware inside may join slashes.
-fn hash_decoded(path: impl Iterator<Item = u8>, hasher: &mut impl Hasher) {
-    let mut is_after_slash = false;
-    for byte in decoded(path) {
-        if byte == b'/' {
-            is_after_slash = true;
-            continue;
-        }
-        if std::mem::take(&mut is_after_slash) {
-            hasher.write_u8(b'/');
-        }
-        hasher.write_u8(byte);
-    }
-}
-
-/// Decodes percent escapes; what is none is left as it is.
-fn decoded(path: impl Iterator<Item = u8>) -> impl Iterator<Item = u8> {
-    let mut path = path;
-    let mut ahead = [None, None];
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    std::iter::from_fn(move || {
-        let [first, second] = &mut ahead;
-        let byte = match first.take() {
-            Some(byte) => {
-                *first = second.take();
-                byte
-            }
-            None => path.next()?,
-        };
-        if byte != b'%' {
-            return Some(byte);
-        }
-        *first = first.take().or_else(|| path.next());
-        if first.is_some() && second.is_none() {
-            *second = path.next();
-        }
-        match (first.and_then(digit), second.and_then(digit)) {
-            (Some(high), Some(low)) => {
-                (*first, *second) = (None, None);
-                Some(high << 4 | low)
-            }
-            _ => Some(byte),
-        }
-    })
 }
 
 impl<S: fmt::Debug> fmt::Debug for WriteGuard<S> {
@@ -562,25 +531,10 @@ impl<S: fmt::Debug> fmt::Debug for WriteGuard<S> {
             .field("stream_uploads", &config.stream_uploads)
             .field("idempotent_puts", &config.idempotent_puts)
             .field("weak_if_match", &config.base.weak_if_match)
+            .field("problem_details", &config.base.problem_details)
             .field("report_outcome", &config.base.reporter.in_extensions)
             .finish_non_exhaustive()
     }
-}
-
-/// Why a write is not run, and what it is answered.
-enum Refusal {
-    /// 304, 412 or 428.
-    Precondition(Rejection),
-    /// The state could not be learned: 503.
-    StateUnavailable,
-    /// 413.
-    ContentTooLarge,
-    /// 503, to be tried again.
-    Busy,
-    /// The client's content ended in an error: 400, if anybody still reads it.
-    BrokenContent,
-    /// What the client sent is there already: 204.
-    AlreadyStored,
 }
 
 /// Returns true if the name of a type has in it a service that answers whatever it gets
@@ -599,55 +553,3 @@ const ONE_METHOD: [&str; 2] =
 const GUARD_THE_ROUTER: &str = "a WriteGuard asks the service that it guards with a GET, and \
     Axum's `Router::layer` wraps the handler of each method by itself. Guard the whole router: \
     `WriteGuard::axum(router)`";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn resource(config: &GuardConfig, uri: &str) -> u64 {
-        let mut hasher = config.hash.build_hasher();
-        let parts = Request::put(uri).body(()).unwrap().into_parts().0;
-        config.hash_path(&parts, None, &mut hasher);
-        hasher.finish()
-    }
-
-    #[test]
-    fn one_resource_has_one_name_however_it_is_spelt() {
-        let config = GuardConfig::default();
-        for same in [
-            "/note",
-            "/%6eote",
-            "/%6Eote",
-            "/note/",
-            "/note%2F",
-            "/note//",
-            "//note",
-            "/%2F/note",
-            "http://a/note",
-            "http://A:80/note",
-            "/note?x=1",
-        ] {
-            assert_eq!(resource(&config, "/note"), resource(&config, same), "{same}");
-        }
-        for other in ["/notes", "/", "/no/te", "/a/note", "/%6", "/%zz", "/%", "/Note", "/not%65e"]
-        {
-            assert_ne!(resource(&config, "/note"), resource(&config, other), "{other}");
-        }
-    }
-
-    #[test]
-    fn escapes_are_decoded_and_what_is_none_is_kept() {
-        for (path, expected) in [
-            ("/%41%42c", "/ABc"),
-            ("%%41", "%A"),
-            ("%4%41", "%4A"),
-            ("%", "%"),
-            ("%4", "%4"),
-            ("%zz%", "%zz%"),
-            ("%%%4142", "%%A42"),
-        ] {
-            let seen: Vec<_> = decoded(path.bytes()).collect();
-            assert_eq!(seen, expected.as_bytes(), "{path}");
-        }
-    }
-}

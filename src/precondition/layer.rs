@@ -307,6 +307,17 @@ impl<K> PreconditionLayer<K> {
         self.set(|config| config.weak_if_match = weak_if_match)
     }
 
+    /// Sets whether refused requests are answered with content for programs:
+    /// `application/problem+json` ([RFC 9457]). Default: false.
+    ///
+    /// See [`Rejection::problem_details`](crate::Rejection::problem_details) for its
+    /// members. Without it a 428 has plain text, and the others have no content.
+    ///
+    /// [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457.html
+    pub fn problem_details(self, problem_details: bool) -> Self {
+        self.set(|config| config.problem_details = problem_details)
+    }
+
     /// Sets whether each response carries an [`Outcome`](crate::Outcome) in its
     /// extensions. Default: false.
     ///

@@ -2,7 +2,8 @@
 
 use std::{convert::Infallible, future::Future};
 
-use http::request;
+use bytes::Bytes;
+use http::{request, Response};
 
 use crate::rules::Representation;
 
@@ -20,7 +21,9 @@ use crate::rules::Representation;
 /// example.
 ///
 /// Implement this trait for a source that has a name, with a boxed future or
-/// `std::future::Ready`.
+/// `std::future::Ready`. With Axum,
+/// [`from_extractor`](crate::PreconditionLayer::from_extractor) takes the parameters of
+/// the path.
 pub trait StateSource {
     /// Why the state is not known.
     type Error;
@@ -54,13 +57,23 @@ pub trait IntoRepresentation: sealed::Sealed {
     type Error;
 
     #[doc(hidden)]
-    fn into_result(self) -> Result<Representation, Self::Error>;
+    fn into_result(self) -> Result<Representation, NoState<Self::Error>>;
+}
+
+/// Why there is no state.
+#[derive(Debug)]
+#[expect(unnameable_types, reason = "only this crate makes it")]
+pub enum NoState<E> {
+    /// The source failed.
+    Failed(E),
+    /// The request itself is at fault, and gets this answer.
+    Answered(Box<Response<Bytes>>),
 }
 
 impl IntoRepresentation for Representation {
     type Error = Infallible;
 
-    fn into_result(self) -> Result<Representation, Infallible> {
+    fn into_result(self) -> Result<Representation, NoState<Infallible>> {
         Ok(self)
     }
 }
@@ -68,8 +81,23 @@ impl IntoRepresentation for Representation {
 impl<E> IntoRepresentation for Result<Representation, E> {
     type Error = E;
 
-    fn into_result(self) -> Self {
-        self
+    fn into_result(self) -> Result<Representation, NoState<E>> {
+        self.map_err(NoState::Failed)
+    }
+}
+
+/// What a source of this crate yields that may answer a request by itself.
+#[cfg(feature = "axum")]
+#[derive(Debug)]
+#[expect(unnameable_types, reason = "only this crate makes it")]
+pub struct StateOrAnswer<E>(pub(super) Result<Representation, NoState<E>>);
+
+#[cfg(feature = "axum")]
+impl<E> IntoRepresentation for StateOrAnswer<E> {
+    type Error = E;
+
+    fn into_result(self) -> Result<Representation, NoState<E>> {
+        self.0
     }
 }
 
@@ -82,4 +110,7 @@ mod sealed {
     impl Sealed for Representation {}
 
     impl<E> Sealed for Result<Representation, E> {}
+
+    #[cfg(feature = "axum")]
+    impl<E> Sealed for super::StateOrAnswer<E> {}
 }

@@ -4,7 +4,10 @@
 //! Each field has one function that says whether its condition is ignored, holds or
 //! fails; [`Preconditions::evaluate`] is the list of section 13.2.2.
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{
+    header::{IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},
+    HeaderMap, HeaderName, HeaderValue, Method,
+};
 
 use super::{
     entity_tag::Member,
@@ -185,6 +188,23 @@ impl Preconditions {
     pub(crate) fn evaluate_read(&self, current: Current<'_>, is_query: bool) -> Decision {
         let kind = if is_query { RequestKind::Query } else { RequestKind::Read };
         self.evaluate_current(Some(current), kind)
+    }
+
+    /// Returns the field that failed, where the decision is that one did.
+    pub(crate) fn failed_field(&self, method: &Method, state: State<'_>) -> HeaderName {
+        let current = match state {
+            State::Exists(current) => Some(current),
+            State::Missing | State::Unknown => None,
+        };
+        if self.if_match(current) == Condition::Fails {
+            IF_MATCH
+        } else if !self.has_if_match()
+            && self.if_unmodified_since(current, !is_read(method)) == Condition::Fails
+        {
+            IF_UNMODIFIED_SINCE
+        } else {
+            IF_NONE_MATCH
+        }
     }
 
     /// Evaluates in the order of section 13.2.2.

@@ -54,12 +54,14 @@ pub(crate) async fn curl_resumes_a_download_and_never_with_another_version() {
             // refused once.
             let is_refused = kind == Kind::Tags && !is_known;
             let tries = if is_refused { &[22, 33][..] } else { &[33] };
-            let tries = tries.iter().map(|done| (&if_range, *done));
+            let tries = tries.iter().map(|done| (&if_range, std::slice::from_ref(done)));
             // That it gets the whole, where If-Match cannot be evaluated yet, is no
-            // success either.
-            for (condition, expected) in tries.chain([(&if_match, if is_known { 22 } else { 33 })])
-            {
-                assert_eq!(resume(condition).await, Some(expected), "{kind:?} {condition}");
+            // success either. How much of it is sent before curl hangs up, and so
+            // whether the tag is known then, is chance.
+            let refused = if is_known { &[22][..] } else { &[22, 33] };
+            for (condition, expected) in tries.chain([(&if_match, refused)]) {
+                let done = resume(condition).await.unwrap();
+                assert!(expected.contains(&done), "{kind:?} {condition} {done}");
                 assert!(fs::read(&part).unwrap() == whole[..12_345], "{kind:?} {condition}");
             }
             site.get(Version::HTTP_11, &[]).await;

@@ -89,7 +89,10 @@ fn main() -> ExitCode {
         trials.extend(tests![uploads, &python, python_sees_what_becomes_of_an_upload,]);
         trials.extend(tests![uploads, &nghttp, nghttp_sees_what_becomes_of_an_upload,]);
     }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let mut arguments = Arguments::from_args();
+    // They wait for seconds to pass, most of the time.
+    arguments.test_threads.get_or_insert(8);
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// A program, and whether it is installed.

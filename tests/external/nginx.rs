@@ -237,7 +237,8 @@ impl Home {
         let mut nginx = Command::new("nginx");
         nginx.arg("-p").arg(&folder).arg("-c").arg(&file).args(["-e", "error.log"]);
         let home = Self { nginx: nginx.spawn().unwrap(), folder, origin };
-        home.wait("nginx does not start", || home.folder.join("socket").exists()).await;
+        let is_up = || std::os::unix::net::UnixStream::connect(home.folder.join("socket")).is_ok();
+        home.wait("nginx does not start", is_up).await;
         home
     }
 

@@ -30,8 +30,14 @@ fn axum_extracts_preconditions_and_responds_with_validators() {
     has!(EntityTag: IntoResponseParts);
     has!(HttpDate: IntoResponseParts);
     has!(Validators: IntoResponseParts);
+    has!(Option<EntityTag>: IntoResponseParts);
     let tag = EntityTag::strong("v1").unwrap();
     let date = HttpDate::from_unix_seconds(784_111_777).unwrap();
+    // A write that stored something else than was sent has none.
+    for (stored, expected) in [(Some(tag.clone()), true), (None, false)] {
+        let written = (stored, StatusCode::NO_CONTENT).into_response();
+        assert_eq!(written.headers().contains_key(ETAG), expected);
+    }
     let one = (Validators::from(tag.clone()).last_modified(date), "item").into_response();
     let other = (tag, date, "item").into_response();
     assert_eq!(one.headers(), other.headers());

@@ -46,6 +46,8 @@ pub(crate) fn serve<S, B>(
     }
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            // Else small frames wait for the acknowledgement of those before, 40 ms.
+            stream.set_nodelay(true).unwrap();
             let (stream, service) = (TokioIo::new(stream), service.clone());
             let service = service_fn(move |request| service.clone().oneshot(request));
             let connection: BoxFuture<'static, _> = match version {

@@ -141,6 +141,13 @@ pub(crate) async fn ask(
     reply
 }
 
+/// Opens a connection on which small packets do not wait for those before them.
+async fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
 /// A client's side of an HTTP/1.1 connection.
 pub(crate) struct Wire {
     pub(crate) stream: Arc<TcpStream>,
@@ -149,7 +156,7 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self { stream: Arc::new(TcpStream::connect(address).await.unwrap()), unread: Vec::new() }
+        Self { stream: Arc::new(connect(address).await), unread: Vec::new() }
     }
 
     pub(crate) async fn send(&mut self, bytes: impl Into<Bytes>) {
@@ -268,8 +275,7 @@ impl Http2 {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let (near, far) = tokio::io::duplex(1 << 16);
         let (mut from_client, mut to_client) = tokio::io::split(far);
-        let (mut from_server, mut to_server) =
-            TcpStream::connect(address).await.unwrap().into_split();
+        let (mut from_server, mut to_server) = connect(address).await.into_split();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&seen);
         tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });

@@ -6,6 +6,7 @@ mod downloads;
 mod files;
 mod http1;
 mod http2;
+mod new_tag;
 mod precondition;
 mod proxy;
 mod stacks;

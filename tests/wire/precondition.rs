@@ -1,7 +1,7 @@
 //! `PreconditionLayer`: what clients see of a request that is not run, above all while
 //! they still send it.
 
-use std::{convert::Infallible, fmt::Debug, future::ready, io, net::SocketAddr};
+use std::{convert::Infallible, fmt::Debug, future::ready, io, net::SocketAddr, time::Duration};
 
 use axum::{body::Body, Router};
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use http::{Method, Request, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::sync::mpsc;
+use tokio::{io::AsyncWriteExt, sync::mpsc};
 use tower::{service_fn, Layer};
 use tower_conditional::{ConditionalLayer, EntityTag, PreconditionLayer, Representation};
 
@@ -157,6 +157,72 @@ async fn precondition_answers_a_refused_upload_whole_while_the_client_still_send
             }
         }
     }
+}
+
+/// A client that sends all before it reads has sent all, and goes on with the same
+/// connection.
+#[tokio::test]
+async fn precondition_reads_a_little_of_a_refused_upload_away() {
+    let (small, mut server) = (large().slice(..300_000), guard(Version::HTTP_11).await);
+    for (framing, body) in
+        [(("content-length", "300000"), small.clone()), (CHUNKED, chunked(&small))]
+    {
+        let mut wire = Wire::connect(server.address).await;
+        for (path, fields, status) in
+            [("/", &[LOST, framing][..], 412), (GUARDED, &[framing], 428)].repeat(2)
+        {
+            wire.send(request("PUT", path, fields)).await;
+            for piece in body.chunks(100_000) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                wire.send(Bytes::copy_from_slice(piece)).await;
+            }
+            assert_answer(&wire.reply("PUT").await, status, path);
+        }
+        assert!(!server.calls().contains(&BEGUN));
+    }
+}
+
+/// Hyper takes a stream that is reset without an error for one that has ended.
+#[tokio::test]
+async fn precondition_does_not_take_a_reset_stream_for_whole() {
+    let tag = current();
+    for fields in
+        [&[("if-match", &*tag), ("content-length", "10")][..], &[("content-length", "10")]]
+    {
+        let mut server = guard(Version::HTTP_2).await;
+        let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        let own = [(":method", "PUT"), (":scheme", "http"), (":path", "/"), (":authority", "wire")];
+        let names = own.iter().chain(fields);
+        let head: Vec<u8> = names.flat_map(|(name, value)| field(name, value)).collect();
+        let begins = [
+            PREFACE,
+            &frame(4, 0, 0, b""),
+            &frame(HEADERS, 4, 1, &head),
+            &frame(0, 0, 1, b"hello"),
+        ];
+        stream.write_all(&begins.concat()).await.unwrap();
+        // It has what was sent, and waits for more.
+        server.next(1).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stream.write_all(&frame(3, 0, 1, &[0; 4])).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let calls = server.calls();
+        assert!(written(&calls).is_empty(), "{fields:?} {calls:?}");
+    }
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Writes a frame (RFC 9113, 4.1).
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+/// Writes a field as it is (RFC 7541, 6.2.2).
+fn field(name: &str, value: &str) -> Vec<u8> {
+    let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    [vec![0], text(name), text(value)].concat()
 }
 
 #[tokio::test]

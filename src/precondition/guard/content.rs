@@ -2,22 +2,27 @@
 //! it has none.
 
 use std::{
+    future::Future,
     pin::Pin,
     sync::Arc,
     task::{ready, Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Buf, BufMut, Bytes};
-use http::HeaderMap;
+use http::{header::EXPECT, request, HeaderMap, Version};
 use http_body::Body;
+use tokio::time::Sleep;
 
-use super::Refusal;
+use super::{refusal::Refusal, GuardConfig};
 use crate::{
     body::{
-        yield_now, BoxError, Budget, Buffer, Content, Gate, GatedBody, HashProgress, RequestBody,
+        yield_now, BoxError, Budget, Buffer, Gate, GatedBody, HashProgress, RequestBody,
+        RequestBodyError,
     },
     outcome::Reason,
     rules::EntityTag,
+    timer::Timer,
     validators::{tag, Sha256},
 };
 
@@ -27,6 +32,11 @@ pub(super) struct WriteContent<B> {
     body: Option<Pin<Box<B>>>,
     buffer: Buffer,
     error: Option<BoxError>,
+    /// How many bytes the content has at least.
+    least: u64,
+    pace: Pace,
+    /// The body was polled, so that a client which waits for 100 (Continue) got it.
+    is_asked_for: bool,
 }
 
 impl<B> WriteContent<B>
@@ -35,8 +45,16 @@ where
     B::Error: Into<BoxError>,
 {
     pub(super) fn new(body: B) -> Self {
+        let least = body.size_hint().lower();
         let body = if body.is_end_stream() { None } else { Some(Box::pin(body)) };
-        Self { body, buffer: Buffer::new(u64::MAX, None), error: None }
+        Self {
+            body,
+            buffer: Buffer::new(u64::MAX, None),
+            error: None,
+            least,
+            pace: Pace::default(),
+            is_asked_for: false,
+        }
     }
 
     /// Returns true if all content is there.
@@ -58,21 +76,14 @@ where
         }
     }
 
-    /// Reads all content, as far as it may be held.
+    /// Reads all content, as far as it may be held, and as long as it comes.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
-        limit: u64,
-        budget: &Arc<Budget>,
+        config: &GuardConfig,
     ) -> Poll<Result<(), Refusal>> {
-        let is_too_large = |content: &Content, rest: u64| {
-            // Many small frames take more memory than their bytes.
-            let frames = u64::try_from(content.frames()).unwrap_or(u64::MAX);
-            content.len().saturating_add(rest) > limit || frames > limit / 64 + 1024
-        };
         for _ in 0..FRAMES_AT_ONCE {
-            let rest = self.body.as_ref().map_or(0, |body| body.size_hint().lower());
-            if is_too_large(self.buffer.content(), rest) {
+            if self.is_too_large(config.body_limit) {
                 return Poll::Ready(Err(Refusal::ContentTooLarge));
             }
             if self.error.is_some() {
@@ -81,7 +92,11 @@ where
             if self.body.is_none() {
                 return Poll::Ready(Ok(()));
             }
-            if let Err(reason) = ready!(self.poll_next(cx, Some(budget))) {
+            let Poll::Ready(taken) = self.poll_next(cx, Some(&config.budget)) else {
+                ready!(self.pace.poll_too_slow(cx, self.len(), &config.timer));
+                return Poll::Ready(Err(Refusal::ContentTooSlow));
+            };
+            if let Err(reason) = taken {
                 return Poll::Ready(Err(match reason {
                     Reason::Busy => Refusal::Busy,
                     _ => Refusal::BrokenContent,
@@ -92,6 +107,14 @@ where
         Poll::Pending
     }
 
+    fn is_too_large(&self, limit: u64) -> bool {
+        let content = self.buffer.content();
+        let rest = self.body.as_ref().map_or(0, |body| body.size_hint().lower());
+        // Many small frames take more memory than their bytes.
+        let frames = u64::try_from(content.frames()).unwrap_or(u64::MAX);
+        content.len().saturating_add(rest) > limit || frames > limit / 64 + 1024
+    }
+
     /// Takes in the next frame, or the end.
     fn poll_next(
         &mut self,
@@ -99,6 +122,7 @@ where
         budget: Option<&Arc<Budget>>,
     ) -> Poll<Result<(), Reason>> {
         let Some(body) = &mut self.body else { return Poll::Ready(Ok(())) };
+        self.is_asked_for = true;
         let mut taken = Ok(());
         match ready!(body.as_mut().poll_frame(cx)) {
             Some(Ok(frame)) => {
@@ -115,13 +139,29 @@ where
             None => {}
         }
         self.body = None;
+        // A stream that is reset without an error ends like one that is whole.
+        if self.len() < self.least && self.error.is_none() {
+            self.error = Some(RequestBodyError::Cut.into());
+        }
         Poll::Ready(taken)
     }
 
-    /// Returns what was read, in pieces.
-    pub(super) fn pieces(&self) -> Vec<Bytes> {
-        let content = self.buffer.content();
-        (0..content.frames()).filter_map(|place| content.data(place).cloned()).collect()
+    /// Returns what is to be read away if the write is refused. What was read of it is
+    /// dropped.
+    pub(super) fn into_refused(
+        self,
+        parts: &request::Parts,
+        timer: &Timer,
+    ) -> Option<RefusedContent<B>> {
+        let body = self.body?;
+        // Over HTTP/2 only the stream is reset, behind the response. A client that
+        // waits for 100 (Continue) sends nothing, and must not be told to.
+        let is_coming = self.is_asked_for || !parts.headers.contains_key(EXPECT);
+        let may_end = body.size_hint().lower() <= REFUSED_BYTES;
+        if parts.version >= Version::HTTP_2 || !is_coming || !may_end {
+            return None;
+        }
+        Some(RefusedContent { body, bytes: REFUSED_BYTES, deadline: timer.sleep(REFUSED_TIME)? })
     }
 
     /// Makes the body of a write whose content was read.
@@ -137,10 +177,80 @@ where
     /// Makes the body of a write whose content is still to come, and ends at a gate.
     pub(super) fn take_gated(&mut self, gate: &Arc<Gate>) -> RequestBody<B> {
         let (read, body) = (self.buffer.take_content(), self.body.take());
-        let gated = GatedBody::new(read, body, self.error.take(), Arc::clone(gate));
+        let gated = GatedBody::new(read, body, self.error.take(), self.least, Arc::clone(gate));
         RequestBody::gated(gated)
     }
 }
+
+/// Watches that content which is held while the rest is waited for keeps coming.
+#[derive(Default)]
+struct Pace {
+    window: Option<Pin<Box<Sleep>>>,
+    /// How many bytes were there when the window began.
+    mark: u64,
+}
+
+impl Pace {
+    /// Waits until too little has come for too long; `len` bytes are there.
+    fn poll_too_slow(&mut self, cx: &mut Context<'_>, len: u64, timer: &Timer) -> Poll<()> {
+        loop {
+            if self.window.is_none() {
+                self.window = timer.sleep(WINDOW);
+                self.mark = len;
+            }
+            // Without timers it is waited for as long as it takes.
+            let Some(window) = &mut self.window else { return Poll::Pending };
+            ready!(window.as_mut().poll(cx));
+            if len - self.mark < LEAST_IN_WINDOW {
+                return Poll::Ready(());
+            }
+            self.window = None;
+        }
+    }
+}
+
+/// How long content is watched, and how many bytes must have come by then.
+const WINDOW: Duration = Duration::from_secs(10);
+const LEAST_IN_WINDOW: u64 = 10 << 10;
+
+/// What is left of refused content, and is read away for a while.
+///
+/// A client that sends before it reads would see its connection reset in place of the
+/// response: Hyper closes a connection over HTTP/1.1 on which content is left.
+pub(super) struct RefusedContent<B> {
+    body: Pin<Box<B>>,
+    /// How many bytes are read at most.
+    bytes: u64,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl<B: Body> RefusedContent<B> {
+    /// Reads until the end, or until it has taken too long.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..FRAMES_AT_ONCE {
+            match self.body.as_mut().poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) if !self.body.is_end_stream() => {
+                    let data = frame.data_ref().map_or(0, Buf::remaining);
+                    self.bytes = self.bytes.saturating_sub(data.try_into().unwrap_or(u64::MAX));
+                    if self.bytes == 0 {
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.deadline.as_mut().poll(cx),
+            }
+        }
+        if self.deadline.as_mut().poll(cx).is_pending() {
+            yield_now(cx);
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+}
+
+/// How many bytes of refused content are read away, and for how long.
+const REFUSED_BYTES: u64 = 1 << 20;
+const REFUSED_TIME: Duration = Duration::from_secs(1);
 
 /// Copies a small piece: it can hold the whole buffer that it was received in.
 fn compact(mut data: impl Buf) -> Bytes {
@@ -157,23 +267,19 @@ fn compact(mut data: impl Buf) -> Bytes {
 /// Below how many bytes a piece is copied.
 const SMALL_PIECE: usize = 4 << 10;
 
-/// Compares a tag with the hash of content, a slice at a time.
-pub(super) struct ContentHash {
-    tag: EntityTag,
-    pieces: Vec<Bytes>,
-    progress: HashProgress<Sha256>,
-}
+/// Hashes the content of a write, a slice at a time.
+#[derive(Default)]
+pub(super) struct ContentHash(HashProgress<Sha256>);
 
 impl ContentHash {
-    pub(super) fn new(tag: EntityTag, pieces: Vec<Bytes>) -> Self {
-        Self { tag, pieces, progress: HashProgress::default() }
-    }
-
-    /// Returns the tag if it is that of the content.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<EntityTag>> {
-        let digest = ready!(self.progress.poll(cx, |place| self.pieces.get(place)));
-        let is_same = tag(digest, false, &HeaderMap::new()) == self.tag;
-        Poll::Ready(is_same.then(|| self.tag.clone()))
+    /// Returns the tag that a `ConditionalLayer` would make of the content.
+    pub(super) fn poll<B>(
+        &mut self,
+        cx: &mut Context<'_>,
+        content: &WriteContent<B>,
+    ) -> Poll<EntityTag> {
+        let digest = ready!(self.0.poll(cx, |place| content.buffer.content().data(place)));
+        Poll::Ready(tag(digest, false, &HeaderMap::new()))
     }
 }
 

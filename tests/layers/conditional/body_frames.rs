@@ -176,7 +176,7 @@ proptest! {
         end in 0..4,
         tells_size in any::<bool>(),
         tagged in any::<bool>(),
-        limit in 0..200_000_usize,
+        limit in 0..50_000_usize,
         learns in any::<bool>(),
     ) {
         let mut steps: Vec<_> = lens.iter().flat_map(|&len| [data(len), Yield]).collect();
@@ -210,7 +210,7 @@ proptest::proptest! {
 
     #[test]
     fn body_frames_are_as_many_as_the_body_says(
-        lens in vec(0..90_000_usize, 0..14),
+        lens in vec(0..20_000_usize, 0..14),
         end in 0..3,
         tells_size in proptest::bool::ANY,
         tells_end in proptest::bool::ANY,
@@ -219,7 +219,7 @@ proptest::proptest! {
         replaces in proptest::bool::ANY,
         ranges in proptest::bool::ANY,
         version in 0..2,
-        range in proptest::option::of((0..400_000_u64, 0..400_000_u64)),
+        range in proptest::option::of((0..100_000_u64, 0..100_000_u64)),
     ) {
         let mut steps: Vec<_> = lens.iter().flat_map(|&len| [data(len), Yield]).collect();
         steps.pop();

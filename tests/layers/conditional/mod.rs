@@ -6,6 +6,7 @@ mod eligibility;
 mod ignore_tag_suffixes;
 mod key;
 mod learning;
+mod problem_details;
 mod read_ahead;
 mod response_fields;
 pub(crate) mod service;

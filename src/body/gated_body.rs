@@ -1,0 +1,201 @@
+//! The content of a write, passed on while it comes, but for its end.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{ready, Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::{
+    request_body::RequestBodyError,
+    response_body::{more, poll_bytes},
+    BoxError, Content, Gate, PolledFrame,
+};
+
+/// A client's body that yields each frame at once, but for the last: a service that
+/// has it knows that the content is whole, and may store it.
+///
+/// ```text
+///  Streaming ── all has come ──► Waiting ── let through ──► Open ──► Over
+///      │                            │                                 ▲
+///      └── error, cut ──────────────┴── refused: an error ────────────┘
+/// ```
+pub(crate) struct GatedBody<B> {
+    /// What was read of the body already.
+    read: Content,
+    /// `None` once the body has ended.
+    body: Option<Pin<Box<B>>>,
+    /// What ended the reading.
+    error: Option<BoxError>,
+    /// How many bytes are still to come at least.
+    missing: u64,
+    gate: Arc<Gate>,
+    stage: GateStage,
+    /// The last frame with content, if it is known to be the last.
+    last: Option<Bytes>,
+    trailers: Option<Frame<Bytes>>,
+}
+
+#[derive(Clone, Copy)]
+enum GateStage {
+    /// Content comes.
+    Streaming,
+    /// All has come, and the last of it waits at the gate.
+    Waiting,
+    /// It is passed on.
+    Open,
+    Over,
+}
+
+impl<B> GatedBody<B> {
+    /// Makes a body of what was read already, and of the rest. All together must have
+    /// `least` bytes.
+    pub(crate) fn new(
+        read: Content,
+        body: Option<Pin<Box<B>>>,
+        error: Option<BoxError>,
+        least: u64,
+        gate: Arc<Gate>,
+    ) -> Self {
+        let stage = GateStage::Streaming;
+        Self { read, body, error, missing: least, gate, stage, last: None, trailers: None }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.stage, GateStage::Over)
+    }
+}
+
+impl<B> GatedBody<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<PolledFrame<BoxError>> {
+        loop {
+            match self.stage {
+                GateStage::Streaming => {
+                    if let Some(frame) = ready!(self.poll_stream(cx)) {
+                        return Poll::Ready(Some(frame));
+                    }
+                }
+                GateStage::Waiting => {
+                    if !ready!(self.gate.poll_open(cx)) {
+                        return Poll::Ready(Some(Err(self.fail(RequestBodyError::Refused))));
+                    }
+                    self.stage = GateStage::Open;
+                }
+                GateStage::Open => {
+                    let last = self.last.take().map(Frame::data);
+                    match last.or_else(|| self.trailers.take()) {
+                        Some(frame) => return Poll::Ready(Some(Ok(frame))),
+                        None => self.stage = GateStage::Over,
+                    }
+                }
+                GateStage::Over => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// Returns the next frame that may be passed on at once; `None` if the stage has
+    /// changed, or another frame must be looked at.
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<PolledFrame<BoxError>> {
+        let frame = match ready!(self.poll_next(cx)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Poll::Ready(Some(Err(self.fail(error)))),
+            None => return Poll::Ready(self.end().err().map(Err)),
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                self.missing = self.missing.saturating_sub(len(&data));
+                Poll::Ready(self.pass(data))
+            }
+            Err(trailers) => {
+                // Deliberately waits for the end behind them, too, without the lock.
+                self.trailers = Some(trailers);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    /// Returns the next frame of what was read, then of the body.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<PolledFrame<BoxError>> {
+        if let Some(frame) = self.read.pop() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if let Some(error) = self.error.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match &mut self.body {
+            Some(body) => poll_bytes(body.as_mut(), cx).map_err(Into::into),
+            None => Poll::Ready(None),
+        }
+    }
+
+    /// Holds back what is, or may be, the last; returns what comes before it.
+    fn pass(&mut self, data: Bytes) -> PolledFrame<BoxError> {
+        // More than the body said, or an empty frame that only ends it.
+        let earlier = match &self.last {
+            Some(_) if data.is_empty() => return None,
+            Some(_) => self.last.take(),
+            None => None,
+        };
+        let is_rest = |claim: fn(&B) -> bool| self.body.as_ref().is_none_or(|body| claim(body));
+        let is_read = self.read.is_empty() && self.error.is_none();
+        let is_over = is_read && is_rest(B::is_end_stream);
+        // Who counts the bytes knows that these are the last, though the end itself is
+        // still to come; and a client that never sends it must not hold the lock.
+        let is_all = is_read && is_rest(|body| body.size_hint().exact() == Some(0));
+        if is_over {
+            if let Err(error) = self.end() {
+                return Some(Err(error));
+            }
+        }
+        let passed = if is_over || is_all {
+            self.last = Some(data);
+            earlier
+        } else {
+            match earlier {
+                // Deliberately joined: a body that sends more than it said is not worth
+                // a queue.
+                Some(earlier) => Some([earlier, data].concat().into()),
+                None => Some(data),
+            }
+        };
+        passed.map(|data| Ok(Frame::data(data)))
+    }
+
+    /// Notes that all has come; fails if it is too little. A stream that is reset
+    /// without an error ends like one that is whole.
+    fn end(&mut self) -> Result<(), BoxError> {
+        if self.missing > 0 {
+            return Err(self.fail(RequestBodyError::Cut));
+        }
+        self.body = None;
+        self.stage = GateStage::Waiting;
+        Ok(())
+    }
+
+    /// Ends the content in an error.
+    fn fail(&mut self, error: impl Into<BoxError>) -> BoxError {
+        (self.body, self.last, self.trailers) = (None, None, None);
+        self.stage = GateStage::Over;
+        error.into()
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        let held = self.last.as_ref().map_or(0, len);
+        let rest = match &self.body {
+            Some(body) => body.size_hint(),
+            None => SizeHint::with_exact(0),
+        };
+        more(&rest, self.read.len().saturating_add(held))
+    }
+}
+
+fn len(data: &Bytes) -> u64 {
+    data.len().try_into().unwrap_or(u64::MAX)
+}

@@ -1,0 +1,127 @@
+//! A write whose content is passed on while it comes: its end waits at a gate.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{ready, Context, Poll},
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{
+    refusal::{Refusal, Stop},
+    write::{Evaluation, Next, NextResult, PendingWrite},
+};
+use crate::{
+    body::{BoxError, Gate, RequestBody},
+    outcome::Outcome,
+};
+
+pin_project! {
+    /// The inner service runs a write whose content is still to come.
+    pub(super) struct StreamedWrite<F> {
+        #[pin]
+        future: F,
+        // Asks for the state once more, when the content has ended.
+        #[pin]
+        probe: Option<F>,
+        gate: OwnGate,
+        // Whether the end of the content is passed on has been said.
+        is_settled: bool,
+        // Why it is not.
+        refusal: Option<Refusal>,
+    }
+}
+
+/// A gate that stays shut if the write that it belongs to comes to no end.
+struct OwnGate(Arc<Gate>);
+
+impl Drop for OwnGate {
+    fn drop(&mut self) {
+        self.0.settle(false);
+    }
+}
+
+impl<S, B, ResBody> PendingWrite<S, B>
+where
+    S: Service<Request<RequestBody<B>>, Response = Response<ResBody>> + Clone,
+    B: Body,
+    B::Error: Into<BoxError>,
+    ResBody: Body,
+{
+    /// Calls the inner service with content that ends at a gate.
+    pub(super) fn stream(&mut self) -> StreamedWrite<S::Future> {
+        let gate = Arc::new(Gate::default());
+        let body = self.content.take_gated(&gate);
+        let future = self.call_write(body, self.is_guarded());
+        StreamedWrite { future, probe: None, gate: OwnGate(gate), is_settled: false, refusal: None }
+    }
+
+    /// Waits for the response, and lets the end of the content through when it may.
+    pub(super) fn poll_streamed(
+        &mut self,
+        streamed: Pin<&mut StreamedWrite<S::Future>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<NextResult<S, B, ResBody>> {
+        let streamed = streamed.project();
+        if let Poll::Ready(answer) = streamed.future.poll(cx) {
+            // Nothing is held any more. What still comes of a write without
+            // preconditions passes, as in a stream that goes both ways.
+            streamed.gate.0.settle(!self.is_guarded());
+            return Poll::Ready(match streamed.refusal.take() {
+                Some(refusal) => Err(refusal.into()),
+                None => {
+                    let response = answer.map_err(Stop::Failed)?;
+                    Ok(Next::Respond(self.config.respond(response, Outcome::Proceeded)))
+                }
+            });
+        }
+        if !*streamed.is_settled {
+            match ready!(self.poll_gate(&streamed.gate.0, streamed.probe, cx)) {
+                Ok(()) => {}
+                Err(Stop::Refused(refusal)) => {
+                    // Deliberately waits for the handler all the same, which may have
+                    // to clean up. Others need not.
+                    self.lock.release();
+                    *streamed.refusal = Some(refusal);
+                }
+                Err(failed) => return Poll::Ready(Err(failed)),
+            }
+            *streamed.is_settled = true;
+            // The handler is polled again by this, if it waits for its end.
+            streamed.gate.0.settle(streamed.refusal.is_none());
+        }
+        Poll::Pending
+    }
+
+    /// Waits for the end of the content, the lock, and, with preconditions, the answer
+    /// to the second probe.
+    fn poll_gate(
+        &mut self,
+        gate: &Gate,
+        mut probe: Pin<&mut Option<S::Future>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Stop<S::Error>>> {
+        ready!(gate.poll_ended(cx));
+        ready!(self.poll_lock(cx))?;
+        if !self.is_guarded() {
+            return Poll::Ready(Ok(()));
+        }
+        if probe.is_none() {
+            ready!(self.poll_ready_in_time(cx))?;
+            probe.set(Some(self.call_probe(self.asked())));
+        }
+        let question = probe.as_mut().as_pin_mut().expect("the state is asked for by now");
+        let answer = ready!(question.poll(cx)).map_err(Stop::Failed)?;
+        probe.set(None);
+        Poll::Ready(match self.evaluate(answer) {
+            Evaluation::Holds(_) => Ok(()),
+            Evaluation::Fails { rejection, .. } => Err(Refusal::Precondition(rejection).into()),
+            Evaluation::NoState(_) => Err(Refusal::StateUnavailable.into()),
+        })
+    }
+}

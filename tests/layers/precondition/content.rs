@@ -1,0 +1,334 @@
+//! What a `WriteGuard` does with the content of a write: when it counts as whole, how
+//! slowly it may come, what memory it takes, and what becomes of it if it is refused.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{
+        atomic::{AtomicBool, Ordering::SeqCst},
+        Arc, Mutex,
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Method, Request, Version};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::{
+    sync::Notify,
+    task::yield_now,
+    time::{sleep, timeout, Instant},
+};
+use tower::{limit::ConcurrencyLimit, service_fn, Layer, ServiceExt};
+use tower_conditional::{ConditionalLayer, Outcome};
+
+use crate::support::{
+    guarded::{boxed, guarded, App},
+    harness::{reply, request, tag, Lines, IM, INM},
+    note::put,
+    wire::{fed, Feed},
+};
+
+const HOLDS: Lines<'_> = &[(IM, "\"1\"")];
+const FAILS: Lines<'_> = &[(IM, "\"2\"")];
+
+fn send_piece(feed: &Feed, bytes: usize) -> bool {
+    feed.send(Ok(Frame::data(vec![b'x'; bytes].into()))).is_ok()
+}
+
+/// Has a feed send so many bytes again and again, and then stay open, until nobody
+/// wants what it sends.
+fn keep_sending(feed: Feed, pieces: usize, bytes: usize, every: Duration) {
+    tokio::spawn(async move {
+        for _ in 0..pieces {
+            sleep(every).await;
+            if !send_piece(&feed, bytes) {
+                return;
+            }
+        }
+        feed.closed().await;
+    });
+}
+
+/// A body that says how long it is, and is fed.
+struct Promising {
+    body: Body,
+    length: u64,
+}
+
+impl HttpBody for Promising {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.length)
+    }
+}
+
+fn promising(length: u64, first: &'static str) -> (Feed, Body) {
+    let (feed, body) = fed(first);
+    (feed, Body::new(Promising { body, length }))
+}
+
+/// What a handler got of the content of writes: all of it, or as far as it came.
+#[derive(Clone, Default)]
+struct Got(Arc<Mutex<Vec<Result<String, String>>>>);
+
+impl Got {
+    fn service(&self) -> App {
+        self.with(&[("etag", "\"1\"")])
+    }
+
+    /// The same without a tag of its own.
+    fn tagless(&self) -> App {
+        self.with(&[])
+    }
+
+    fn with(&self, fields: Lines<'static>) -> App {
+        let got = self.clone();
+        boxed(service_fn(move |request: Request<Body>| {
+            let got = got.clone();
+            async move {
+                if request.method() == Method::GET {
+                    return Ok::<_, Infallible>(reply(200, fields, "old"));
+                }
+                let (mut body, mut content) = (request.into_body(), String::new());
+                let whole = loop {
+                    match body.frame().await {
+                        Some(Ok(frame)) => {
+                            content += std::str::from_utf8(frame.data_ref().unwrap()).unwrap();
+                        }
+                        Some(Err(_)) => break Err(content),
+                        None => break Ok(content),
+                    }
+                };
+                let status = if whole.is_ok() { 204 } else { 400 };
+                got.0.lock().unwrap().push(whole);
+                Ok(reply(status, &[], ""))
+            }
+        }))
+    }
+
+    fn take(&self) -> Vec<Result<String, String>> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// A client that sends before it reads sees the answer, not a reset.
+#[tokio::test(start_paused = true)]
+async fn content_of_a_refused_write_is_read_away_for_a_second() {
+    const EXPECT: (&str, &str) = ("expect", "100-continue");
+    const SECOND: Duration = Duration::from_secs(1);
+    let at_once = Duration::ZERO;
+    let (http_1, http_2) = (Version::HTTP_11, Version::HTTP_2);
+    for (case, version, lines, length, ends_after, expected) in [
+        ("it ends", http_1, FAILS, None, Some(300), Duration::from_millis(300)),
+        ("it ends, and says so", http_1, FAILS, Some(6), Some(300), Duration::from_millis(300)),
+        ("it does not end", http_1, FAILS, None, None, SECOND),
+        ("none is there", http_1, &[], None, None, SECOND),
+        ("it is large", http_1, FAILS, Some(1 << 21), None, at_once),
+        ("only the stream is reset", http_2, FAILS, None, None, at_once),
+        ("it waits for 100", http_1, &[FAILS[0], EXPECT], None, None, at_once),
+    ] {
+        let guard = guarded(Got::default().service()).require_preconditions(|_| true);
+        let (feed, body) = match length {
+            Some(length) => promising(length, "abc"),
+            None => fed("abc"),
+        };
+        let feeder = tokio::spawn(async move {
+            sleep(Duration::from_millis(ends_after.unwrap_or(60_000))).await;
+            feed.send(Ok(Frame::data("def".into())))
+        });
+        let mut write = request("PUT", "/note", lines).map(|_| body);
+        *write.version_mut() = version;
+        let start = Instant::now();
+        let status = guard.oneshot(write).await.unwrap().status();
+        assert_eq!(status, if lines.is_empty() { 428 } else { 412 }, "{case}");
+        let waited = start.elapsed();
+        let within = expected..=expected + Duration::from_millis(5);
+        assert!(within.contains(&waited), "{case}: {waited:?}");
+        feeder.abort();
+    }
+}
+
+/// What is read away is bounded, and holds nothing: neither a lock, nor a permit, nor
+/// what was read before.
+#[tokio::test(start_paused = true)]
+async fn content_that_is_read_away_holds_nothing() {
+    let got = Got::default();
+    let guard = guarded(ConcurrencyLimit::new(got.service(), 1)).body_limit(200 << 10);
+    // Too large, which shows when the write holds both lock and content.
+    let (feed, body) = fed("");
+    keep_sending(feed, usize::MAX, 50 << 10, Duration::from_millis(1));
+    let large = request("PUT", "/note", HOLDS).map(|_| body);
+    let refused = tokio::spawn(guard.clone().oneshot(large));
+    let start = Instant::now();
+    sleep(Duration::from_millis(10)).await;
+    assert!(!refused.is_finished());
+    assert_eq!(guard.stats().bytes_buffered, 0);
+    let other = guard.clone().oneshot(put(HOLDS, "other"));
+    assert_eq!(timeout(Duration::from_millis(1), other).await.unwrap().unwrap().status(), 204);
+    assert_eq!(refused.await.unwrap().unwrap().status(), 413);
+    // 1 MiB in pieces of 50 KiB, a millisecond each.
+    assert!(start.elapsed() < Duration::from_millis(40), "{:?}", start.elapsed());
+}
+
+/// Content that is read ahead has to come at 1 KiB a second, so that silent clients do
+/// not keep the memory of all.
+#[tokio::test(start_paused = true)]
+async fn content_that_comes_too_slowly_is_answered_with_408() {
+    for (case, method, lines, streams, pieces, bytes, expected) in [
+        ("silent", "PUT", HOLDS, false, 0, 0, Some(10)),
+        ("a byte a second", "PUT", HOLDS, false, 60, 1, Some(10)),
+        ("fast, then silent", "PUT", HOLDS, false, 2, 80 << 10, Some(20)),
+        ("a little faster", "PUT", HOLDS, false, 60, 1200, None),
+        ("a DELETE", "DELETE", &[], false, 60, 1, Some(10)),
+        ("streamed", "PUT", HOLDS, true, 60, 1, None),
+        ("plain", "PUT", &[], false, 60, 1, None),
+    ] {
+        let guard = guarded(Got::default().service()).stream_uploads(streams).report_outcome(true);
+        let (feed, body) = fed("first");
+        keep_sending(feed, pieces, bytes, Duration::from_secs(1));
+        let start = Instant::now();
+        let write = guard.clone().oneshot(request(method, "/note", lines).map(|_| body));
+        let answer = timeout(Duration::from_secs(55), write).await;
+        let Some(expected) = expected else {
+            assert!(answer.is_err(), "{case}: {answer:?}");
+            continue;
+        };
+        let answer = answer.unwrap().unwrap();
+        assert_eq!(answer.status(), 408, "{case}");
+        assert_eq!(answer.extensions().get(), Some(&Outcome::ContentTooSlow), "{case}");
+        assert_eq!(start.elapsed().as_secs(), expected, "{case}");
+        let stats = guard.stats();
+        assert_eq!((stats.content_too_slow, stats.bytes_buffered), (1, 0), "{case}");
+    }
+}
+
+/// A DELETE is read first, and holds no permit of the inner service meanwhile.
+#[tokio::test(start_paused = true)]
+async fn content_that_is_read_ahead_holds_no_permit() {
+    for (method, lines) in [("DELETE", &[][..]), ("PUT", HOLDS)] {
+        let guard = guarded(ConcurrencyLimit::new(Got::default().service(), 1));
+        let (_feed, body) = fed("first");
+        let slow = request(method, "/note", lines).map(|_| body);
+        let slow = tokio::spawn(guard.clone().oneshot(slow));
+        sleep(Duration::from_millis(1)).await;
+        let other = guard.oneshot(request("GET", "/note", &[]));
+        assert_eq!(timeout(Duration::from_secs(1), other).await.unwrap().unwrap().status(), 200);
+        assert!(!slow.is_finished());
+        slow.abort();
+    }
+}
+
+/// What the handler has taken is not kept for the new tag.
+#[tokio::test]
+async fn content_is_not_kept_behind_the_handler() {
+    struct Owner(Vec<u8>, Arc<AtomicBool>);
+
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    impl Drop for Owner {
+        fn drop(&mut self) {
+            self.1.store(true, SeqCst);
+        }
+    }
+
+    let (is_dropped, gate) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
+    let (seen, opened) = (Arc::clone(&is_dropped), Arc::clone(&gate));
+    let stored = Arc::new(Mutex::new(None));
+    let inner = service_fn(move |request: Request<Body>| {
+        let (seen, opened, stored) = (Arc::clone(&seen), Arc::clone(&opened), Arc::clone(&stored));
+        async move {
+            if request.method() == Method::GET {
+                let content: Option<Vec<u8>> = stored.lock().unwrap().clone();
+                return Ok::<_, Infallible>(match content {
+                    Some(content) => reply(200, &[], content),
+                    None => reply(404, &[], ""),
+                });
+            }
+            let content = request.into_body().collect().await.unwrap().to_bytes().to_vec();
+            *stored.lock().unwrap() = Some(content);
+            opened.notified().await;
+            assert!(seen.load(SeqCst), "what was sent is still held");
+            Ok(reply(201, &[], ""))
+        }
+    });
+    let guard = guarded(ConditionalLayer::new().layer(inner));
+    let content = vec![b'x'; 100 << 10];
+    let sent = Bytes::from_owner(Owner(content.clone(), is_dropped));
+    let write = request("PUT", "/note", &[(INM, "*")]).map(|_| Body::from(sent));
+    let write = tokio::spawn(guard.oneshot(write));
+    for _ in 0..50 {
+        yield_now().await;
+    }
+    gate.notify_one();
+    let response = write.await.unwrap().unwrap();
+    let expected = tag(std::str::from_utf8(&content).unwrap());
+    assert_eq!(response.status(), 201);
+    assert_eq!(response.headers()["etag"], expected);
+}
+
+/// What is too large to be compared is no retry, whatever else may be large.
+#[tokio::test(start_paused = true)]
+async fn content_that_is_too_large_for_a_retry_is_answered_with_412() {
+    let inner = || boxed(ConditionalLayer::new().layer(Got::default().tagless()));
+    for streams in [false, true] {
+        for (lines, length, status) in [
+            ((IM, tag("old")), None, if streams { 204 } else { 413 }),
+            ((IM, tag("other")), None, 412),
+            ((IM, tag("other")), Some(11), 412),
+        ] {
+            let guard = guarded(inner()).idempotent_puts(true).stream_uploads(streams);
+            let (feed, body) = match length {
+                Some(length) => promising(length, "too la"),
+                None => fed("too la"),
+            };
+            feed.send(Ok(Frame::data("rge: ".into()))).unwrap();
+            drop(feed);
+            let write = request("PUT", "/note", &[(lines.0, &*lines.1)]).map(|_| body);
+            let seen = guard.body_limit(10).oneshot(write).await.unwrap().status();
+            assert_eq!(seen, status, "{streams} {lines:?} {length:?}");
+        }
+    }
+}
+
+/// A stream over HTTP/2 that is reset without an error ends like one that is whole.
+#[tokio::test]
+async fn content_that_ends_before_its_length_is_not_whole() {
+    for lines in [&[(IM, "\"1\"")][..], &[]] {
+        for streams in [false, true] {
+            for (length, sent, is_whole) in
+                [(6, &["abc"][..], false), (6, &["abc", "de"], false), (6, &["abc", "def"], true)]
+            {
+                let got = Got::default();
+                let app = boxed(guarded(got.service()).stream_uploads(streams));
+                let (feed, body) = promising(length, "");
+                for piece in sent {
+                    feed.send(Ok(Frame::data(Bytes::from(*piece)))).unwrap();
+                }
+                drop(feed);
+                let write = request("PUT", "/note", lines).map(|_| body);
+                let status = app.oneshot(write).await.unwrap().status();
+                let case = format!("{lines:?} {streams} {sent:?}");
+                assert_eq!(status, if is_whole { 204 } else { 400 }, "{case}");
+                let wholes = got.take().into_iter().filter(Result::is_ok).count();
+                assert_eq!(wholes, usize::from(is_whole), "{case}");
+            }
+        }
+    }
+}
