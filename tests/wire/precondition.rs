@@ -253,6 +253,20 @@ async fn precondition_lets_http2_go_on_after_refused_uploads() {
     }
 }
 
+/// A small upload that is under way when it is refused is read away, so that neither the
+/// answer nor the connection is lost.
+#[tokio::test]
+async fn precondition_reads_away_a_little_of_what_it_refuses() {
+    let mut server = guard(Version::HTTP_11).await;
+    let mut wire = Wire::connect(server.address).await;
+    wire.send(request("PUT", "/", &[LOST, FIVE])).await;
+    assert_eq!(server.next(ASKED.len()).await, ASKED);
+    wire.send(TEXT).await;
+    assert_answer(&wire.reply("PUT").await, 412, "refused");
+    wire.send(request("GET", "/", &[])).await;
+    assert_answer(&wire.reply("GET").await, 200, "on the same connection");
+}
+
 #[tokio::test]
 async fn precondition_refuses_a_client_that_waits_for_100_without_it() {
     for mut server in servers(Version::HTTP_11).await {
