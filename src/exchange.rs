@@ -17,7 +17,7 @@ pub(crate) use self::{
     response_head::{
         accepts_coding, apply_decision, insert_etag, insert_last_modified, insert_no_cache,
         insert_retry_after, insert_validators, pass_on, refuse_part, reject, remove_last_modified,
-        respond_empty, vary_by,
+        respond_empty, vary_by, PartRefusal,
     },
 };
 

@@ -523,14 +523,17 @@ impl<D> ConditionalLayer<D> {
     /// **If-Range.** By default it is forwarded, with `Range`, if it names the
     /// validator that the inner service gave this resource last. In all other cases
     /// both are removed, and the client gets the whole content. Remembered are 8,192
-    /// resources. With [`ForwardedFields::IfRange`] both are always forwarded. Choose
-    /// it only for an upstream that evaluates If-Range itself (nginx, S3). `ServeDir`
-    /// does not.
+    /// resources. With [`ForwardedFields::IfRange`] both are also forwarded for
+    /// resources of which it remembers nothing, as after a restart. Choose it for an
+    /// upstream that evaluates If-Range itself (nginx, S3). `ServeDir` does not.
     ///
     /// Either way a part is checked before it is sent: it must carry the very validator
     /// of If-Range. If not, the content changed meanwhile: the answer is 503 (Service
-    /// Unavailable) with `Retry-After: 1`, and the retry gets the whole. Clients that
-    /// resume without If-Range (`curl -C -`, `wget -c`) cannot be helped.
+    /// Unavailable) with `Retry-After: 1`, and the retry gets the whole. A browser (a
+    /// client that sends `Sec-Fetch-Dest`) gets 307 (Temporary Redirect) to the same
+    /// URI in its place, and so the whole at once: on a 503 it would end the playback
+    /// of a sound or video. Clients that resume without If-Range (`curl -C -`, `wget
+    /// -c`) cannot be helped.
     ///
     /// # Examples
     ///

@@ -84,18 +84,21 @@ impl ResponseContext<'_> {
         let date = self.last_modified(tag.as_deref(), may_generate);
         let etag = tag.as_deref().map(|tag| &tag.tag);
         let current = Current { etag, date: Some(date.evidence) };
-        let is_refused = self.request.is_part_bound && self.is_other_part(current);
-        if is_refused {
+        let refusal = match self.request.part_refusal {
+            Some(refusal) if self.is_other_part(current) => Some(refusal),
+            _ => None,
+        };
+        if refusal.is_some() {
             // So that the client gets the whole when it tries again.
-            self.request.config.inner_validators.forget(self.request.key.resource());
+            self.request.config.inner_validators.refuse_part(self.request.key.resource());
         }
         self.note_inner_validators(tag.as_deref(), date.evidence);
         if self.request.extras().probe.is_some() {
             let answer = self.request.answer_probe(current);
             self.head.extensions.insert(answer);
         }
-        if is_refused {
-            refuse_part(self.head);
+        if let Some(refusal) = refusal {
+            refuse_part(self.head, refusal);
             return Action::RefusePart;
         }
         let decision = self.decide(current, untagged);

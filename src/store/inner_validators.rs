@@ -111,9 +111,15 @@ impl InnerValidators {
         self.cache.get(&resource)?.iter().flatten().find(|known| claim(known)).cloned()
     }
 
-    /// Forgets what the inner service said about a resource.
-    pub(crate) fn forget(&self, resource: u64) {
-        self.cache.remove(&resource);
+    /// Returns true if anything is remembered of a resource, if only that a part of it
+    /// was refused.
+    pub(crate) fn knows(&self, resource: u64) -> bool {
+        self.cache.get(&resource).is_some()
+    }
+
+    /// Forgets the validators of a resource of which a part was refused.
+    pub(crate) fn refuse_part(&self, resource: u64) {
+        self.cache.insert(resource, Arc::new(NONE.clone()));
     }
 }
 
@@ -148,8 +154,9 @@ mod tests {
             known.note(1, of(variant, "\"d\""));
         }
         assert!(has("\"d\""));
-        known.forget(1);
-        assert!(!has("\"b\""));
+        assert!(known.knows(1) && !known.knows(2));
+        known.refuse_part(1);
+        assert!(!has("\"d\"") && known.knows(1));
         for resource in 0..100_000 {
             known.note(resource, of(0, "\"a\""));
         }

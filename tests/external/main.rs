@@ -11,6 +11,8 @@ use libtest_mimic::{Arguments, Completion, Trial};
 
 #[cfg(unix)]
 mod apache;
+#[cfg(unix)]
+mod chromium;
 mod curl;
 #[cfg(unix)]
 mod downloads;
@@ -60,6 +62,12 @@ fn main() -> ExitCode {
         trials.extend(tests![if_modified_since, &aria2c, aria2c_keeps_up_with_any_change,]);
         let apache = Program::find("apache2", "-v");
         trials.extend(tests![apache, &apache, apache_over_http2_takes_each_304,]);
+        let chromium = Program::find("chromium", "--version");
+        trials.extend(tests![
+            chromium,
+            &chromium,
+            chromium_seeks_and_plays_on_when_the_file_is_replaced,
+        ]);
         let squid = Program::find("squid", "-v");
         trials.extend(tests![squid, &squid, squid_never_puts_two_versions_together,]);
         let nginx = Program::find("nginx", "-v");
