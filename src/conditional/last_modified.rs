@@ -1,13 +1,15 @@
 //! Decides which Last-Modified a response carries: the inner service's, a generated
 //! one, or none.
 
-use http::{header::CONTENT_RANGE, HeaderValue, StatusCode};
+use http::{header::CONTENT_RANGE, StatusCode};
 
 use super::{request::ReadMethod, respond::ResponseContext};
 use crate::{
     exchange::KnownValidators,
     rules::{complete_length, DateEvidence, EntityTag, SingleField},
-    store::{DateOfResponse, Dates, HashedTag, InnerValidator, Observation, ResponseKind},
+    store::{
+        DateOfResponse, Dates, HashedTag, InnerValidator, Observation, ResponseKind, WholeTag,
+    },
     validators::FreshnessPolicy,
 };
 
@@ -99,12 +101,16 @@ impl ResponseContext<'_> {
         let Some(variant) = fields.varied.and_then(|varied| request.key.variant(varied)) else {
             return;
         };
-        let strong =
-            |tag: &EntityTag| if tag.is_weak() { None } else { Some(HeaderValue::from(tag)) };
-        let inner = fields.etag.value().and_then(strong);
-        // The inner service does not know a tag that the layer generated.
-        let own = tag.and_then(|tag| strong(&tag.tag));
-        let (sent, generated) = if inner.is_some() { (own, None) } else { (None, own) };
+        let inner = fields.etag.value().filter(|tag| !tag.is_weak());
+        let tag = tag.filter(|tag| !tag.tag.is_weak());
+        let hash = tag.map(|tag| tag.id(&request.config.keys));
+        let whole = match (hash, inner) {
+            (Some(hash), Some(_)) => WholeTag::Known(hash),
+            (Some(hash), None) => WholeTag::Generated(hash),
+            (None, _) => WholeTag::None,
+        };
+        let is_replaced = |inner: &&EntityTag| tag.is_none_or(|tag| tag.tag != **inner);
+        let inner = inner.filter(is_replaced).map(|inner| inner.as_bytes().into());
         let given = fields.last_modified.value().copied();
         let length = match (is_part, &fields.content_length) {
             (true, _) => self.complete_length(),
@@ -113,10 +119,10 @@ impl ResponseContext<'_> {
         };
         let date = given.filter(|given| date.date() == Some(*given));
         // A HEAD may be answered with less than the GET.
-        if request.is_head() && sent.is_none() && generated.is_none() && date.is_none() {
+        if request.is_head() && whole == WholeTag::None && date.is_none() {
             return;
         }
-        let new = InnerValidator { variant, sent, inner, date, generated, length };
+        let new = InnerValidator { variant, tag: whole, inner, date, length };
         request.config.inner_validators.note(request.key.resource(), new);
     }
 

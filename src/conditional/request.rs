@@ -338,7 +338,10 @@ impl RequestContext {
     fn needs_whole_for_tags(&self) -> bool {
         let (preconditions, config) = (&self.preconditions, &self.config);
         let is_inner = |tag: &EntityTag| {
-            config.inner_validators.find(self.key.resource(), |known| known.is_tag(tag)).is_some()
+            config
+                .inner_validators
+                .find(self.key.resource(), |known| known.is_tag(tag, &config.keys))
+                .is_some()
         };
         let lists_no_inner = preconditions.has_if_match()
             && !preconditions.is_if_match_any()
@@ -374,10 +377,15 @@ impl RequestContext {
             return (!is_ambiguous, None);
         }
         let Some(value) = preconditions.if_range_value() else { return WHOLE };
-        let is_named = |known: &InnerValidator| known.is_named_by(value, config.now());
+        let is_named =
+            |known: &InnerValidator| known.is_named_by(value, &config.keys, config.now());
         match config.inner_validators.find(self.key.resource(), is_named) {
             // The inner service knows its own tag.
-            Some(known) if EntityTag::try_from(value).is_ok() => (true, known.inner),
+            Some(InnerValidator { inner: Some(inner), .. })
+                if EntityTag::try_from(value).is_ok() =>
+            {
+                (true, HeaderValue::from_bytes(&inner).ok())
+            }
             Some(_) => (true, None),
             None => (self.may_be_inner_validator(value), None),
         }

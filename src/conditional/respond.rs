@@ -143,7 +143,7 @@ impl ResponseContext<'_> {
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 let length = self.complete_length();
                 let is_same = |known: &InnerValidator| {
-                    let is_named = |value| known.is_named_by(value, config.now());
+                    let is_named = |value| known.is_named_by(value, &config.keys, config.now());
                     length.is_some()
                         && known.length == length
                         && preconditions.if_range_value().is_some_and(is_named)
