@@ -12,7 +12,7 @@ use http::request;
 pub use self::rejection::Rejection;
 pub(crate) use self::{
     forward::{read_preconditions, Forward, WithheldDates},
-    known::{GuardedWrite, KnownValidators, Probe, Target},
+    known::{GeneratedDate, GuardedWrite, KnownValidators, Probe, Target},
     report::Reporter,
     response_head::{
         accepts_coding, apply_decision, insert_etag, insert_last_modified, insert_no_cache,

@@ -5,7 +5,7 @@ use http::{header::CONTENT_RANGE, StatusCode};
 
 use super::{request::ReadMethod, respond::ResponseContext};
 use crate::{
-    exchange::KnownValidators,
+    exchange::{GeneratedDate, KnownValidators},
     rules::{complete_length, DateEvidence, EntityTag, SingleField},
     store::{
         DateOfResponse, Dates, HashedTag, InnerValidator, Observation, ResponseKind, WholeTag,
@@ -47,7 +47,12 @@ impl ResponseContext<'_> {
             may_generate,
             varied: fields.varied,
         };
-        dates.observe(&request.key, observation, || config.now())
+        let mut date = dates.observe(&request.key, observation, || config.now());
+        let has_date = request.preconditions.has_if_unmodified_since();
+        if has_date && self.head.extensions.get::<GeneratedDate>().is_some() {
+            date.evidence = date.evidence.without_change();
+        }
+        date
     }
 
     /// Returns true if a date may be generated for this response.

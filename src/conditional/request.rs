@@ -186,6 +186,8 @@ pub(super) struct RequestExtras {
     pub(super) range: Option<ByteRange>,
     /// Whether a tag can follow the content, where the layer sends tags in trailers.
     pub(super) takes_trailers: TakesTrailers,
+    /// An outer layer of this crate compares the dates of the request.
+    pub(super) is_date_withheld: bool,
     /// The resource, where tags are learned.
     pub(super) learned_key: Option<Key>,
 }
@@ -196,6 +198,7 @@ impl RequestExtras {
         probe: None,
         range: None,
         takes_trailers: TakesTrailers::Never,
+        is_date_withheld: false,
         learned_key: None,
     };
 
@@ -231,12 +234,14 @@ impl RequestExtras {
             probe: head.extensions.get().copied(),
             range: if config.ranges { head.range() } else { None },
             takes_trailers,
+            is_date_withheld: head.extensions.get::<WithheldDates>().is_some(),
             learned_key: config.learned.as_ref().map(|_| reader.collision_resistant_key(name)),
         };
         let is_any = extras.known.is_some()
             || extras.probe.is_some()
             || extras.range.is_some()
             || extras.learned_key.is_some()
+            || extras.is_date_withheld
             || takes_trailers != TakesTrailers::Never;
         is_any.then(|| Box::new(extras))
     }

@@ -18,7 +18,7 @@ use crate::{
     body::ResponseBody,
     exchange::{
         apply_decision, insert_etag, insert_last_modified, insert_no_cache, refuse_part,
-        remove_last_modified, vary_by,
+        remove_last_modified, vary_by, GeneratedDate,
     },
     fields::insert_field,
     outcome::{Outcome, Reason},
@@ -125,6 +125,10 @@ impl ResponseContext<'_> {
             && decision != Decision::PreconditionFailed;
         if asks_each_time {
             insert_no_cache(headers);
+        }
+        let is_generated = matches!(date.last_modified, SentDate::Generated(_));
+        if is_generated && self.request.extras().is_date_withheld {
+            self.head.extensions.insert(GeneratedDate);
         }
         match decision {
             Decision::NotModified => Action::NotModified { is_part },
@@ -286,14 +290,9 @@ impl ResponseContext<'_> {
                 (is_head || *length == exact).then_some(*length)
             }
             (SingleField::Value(length), None) => Some(*length),
-            // The body of a HEAD does not show the length of the GET's.
-            (SingleField::Absent, exact) => {
-                if is_head {
-                    None
-                } else {
-                    exact
-                }
-            }
+            // A HEAD without content does not show the length of the GET's.
+            (SingleField::Absent, Some(0)) if is_head && !self.request.asks_as_get() => None,
+            (SingleField::Absent, exact) => exact,
             (SingleField::Invalid, _) => None,
         }
     }
