@@ -54,8 +54,9 @@ fn per_resource() {
     }
 }
 
-const CASES: [(&str, &str); 9] = [
+const CASES: [(&str, &str); 10] = [
     ("slices", "slices of a 32 MiB `Bytes`, replaced 20 times"),
+    ("slices-later", "and eleven seconds later"),
     ("streams", "200 unread streams of 1 MiB on one HTTP/2 connection"),
     ("streams-bare", "the same without the layer"),
     ("variants", "65,536 resources with 8 variants each"),
@@ -89,6 +90,14 @@ async fn run(case: &str) -> String {
     let mut layer = ConditionalLayer::new();
     match case {
         "slices" => slices(&layer).await,
+        "slices-later" => {
+            slices(&layer).await;
+            for second in [0, 11] {
+                tokio::time::sleep(Duration::from_secs(second)).await;
+                let content = Bytes::from(format!("new content {second}"));
+                fetch(&layer, "/new", &[], HeaderMap::new(), content).await;
+            }
+        }
         "streams" => return streams(|router| router.layer(ConditionalLayer::new())).await,
         "streams-bare" => return streams(|router| router).await,
         "variants" => variants(&layer).await,

@@ -21,7 +21,7 @@ mod text_cache;
 mod unfinished;
 
 pub(crate) use self::{
-    content_cache::{CachedContent, ContentCache, ContentTag, Frames, HashedTag},
+    content_cache::{CachedContent, ContentCache, ContentTag, Frames, HashedTag, Match},
     dates::{DateOfResponse, Dates, Observation, ResponseKind, SentDate},
     inner_validators::{InnerValidator, InnerValidators, WholeTag},
     learned_tags::{fingerprint, LearnedTags},

@@ -348,9 +348,10 @@ impl<D> ConditionalLayer<D> {
     /// Content is kept from the second time that it is sent until other content takes
     /// its room; one response takes up to an eighth of the whole. What the application
     /// keeps itself and sends from the same address each time is not copied, from 1 KiB
-    /// on. If it is a part of a larger buffer, that whole buffer stays in memory; there
-    /// are at most 4 such. To find them, the last 4 contents are held for a while, an
-    /// eighth of the whole at most. Content of more than 4 MiB is kept in no other way.
+    /// on. If it is a part of a larger buffer, that whole buffer stays in memory: at
+    /// most 4 such, each for ten seconds, or until there is new content after that. To
+    /// find them, the last 4 contents are held as long, an eighth of the whole at most.
+    /// Content of more than 4 MiB is kept in no other way.
     /// The cache belongs to the layer, all its clones included.
     ///
     /// Choose 0 where private content must not stay in memory longer than its response,
