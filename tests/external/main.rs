@@ -30,7 +30,10 @@ mod support;
 /// Names the tests of a module, which all need one program.
 macro_rules! tests {
     ($module:ident, $program:expr, $($test:ident,)+) => {
-        [$(trial(concat!(stringify!($module), "::", stringify!($test)), $program, $module::$test)),+]
+        [$({
+            let name = concat!(stringify!($module), "::", stringify!($test));
+            trial(name, $program, $module::$test)
+        }),+]
     };
 }
 
