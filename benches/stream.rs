@@ -122,7 +122,8 @@ fn first_transfers(file: &File, bare: &Server, layer: &Server) -> io::Result<()>
         (costs.map(|cost| cost / ROUNDS as f64), BYTES as f64 / hash / 1e9);
     let of_sum = (bare_cost + hash_cost) / layer_cost;
     println!(
-        "  seconds of CPU: bare {bare_cost:.2}, hash {hash_cost:.2}, layer {layer_cost:.2}: {of_sum:.3} of their sum"
+        "  seconds of CPU: bare {bare_cost:.2}, hash {hash_cost:.2}, layer {layer_cost:.2}: \
+         {of_sum:.3} of their sum"
     );
     println!(
         "  peak of resident memory, MiB: bare {:.1}, layer {:.1}",

@@ -62,7 +62,8 @@ fn main() {
         let [bare_gain, gain, apart_gain] = gains.map(median);
         let [bare, layered, ..] = rates.map(median);
         println!(
-            "{name:<34} {bare:>9.0} {bare_gain:>6.2} {layered:>9.0} {gain:>6.2} {compared:>9.2} {apart_gain:>6.2}"
+            "{name:<34} {bare:>9.0} {bare_gain:>6.2} {layered:>9.0} {gain:>6.2} {compared:>9.2} \
+             {apart_gain:>6.2}"
         );
     }
 }

@@ -17,14 +17,14 @@ pub(crate) use self::{
         insert_plain_tag, insert_tag_with_coding, CodedTag, EncodedOnTheFly, MayBeEncoded,
     },
     forward::{read_preconditions, Forward, WithheldDates},
-    known::{GuardedWrite, KnownValidators, Probe, Target},
+    known::{GeneratedDate, GuardedWrite, KnownValidators, Probe, Target},
     problem::respond_problem,
     rejection::write_failed_read,
     report::Reporter,
     response_head::{
         accepts_coding, apply_decision, insert_etag, insert_last_modified, insert_no_cache,
         insert_retry_after, insert_validators, pass_on, refuse_part, reject, remove_last_modified,
-        respond_empty, vary_by,
+        respond_empty, vary_by, PartRefusal,
     },
 };
 

@@ -26,7 +26,8 @@ pub enum Outcome {
     /// as [`on_error`](crate::PreconditionLayer::on_error) says.
     StateUnavailable,
     /// A part was not sent, because it may be of another version than If-Range names.
-    /// The answer is 503 with `Retry-After: 1`, and the retry gets the whole.
+    /// The answer is 503 with `Retry-After: 1`, or 307 to the same URI for a browser,
+    /// and the next try gets the whole.
     PartRefused,
     /// A write with preconditions was answered with 413 (Content Too Large): its
     /// content is larger than

@@ -33,7 +33,7 @@ pub struct Stats {
     /// Requests that were refused because the state of the resource is not known.
     pub state_unavailable: u64,
     /// Parts that were not sent, because they may be of another version than If-Range
-    /// names: 503 (Service Unavailable).
+    /// names: 503 (Service Unavailable), or 307 (Temporary Redirect) for a browser.
     pub parts_refused: u64,
     /// Writes that were refused because of the size of their content: 413 (Content Too
     /// Large).

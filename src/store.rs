@@ -21,9 +21,9 @@ mod text_cache;
 mod unfinished;
 
 pub(crate) use self::{
-    content_cache::{CachedContent, ContentCache, ContentTag, Frames, HashedTag},
+    content_cache::{CachedContent, ContentCache, ContentTag, Frames, HashedTag, Match},
     dates::{DateOfResponse, Dates, Observation, ResponseKind, SentDate},
-    inner_validators::{InnerValidator, InnerValidators},
+    inner_validators::{InnerValidator, InnerValidators, WholeTag},
     learned_tags::{fingerprint, LearnedTags},
     resource_key::{original_uri, Fields, Key, KeyFn, KeyReader, Keys, Name, RequestKey},
     text_cache::{date_text, length_text},

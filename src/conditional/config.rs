@@ -176,7 +176,8 @@ pub enum ForwardedFields {
     Tags,
     /// If-Modified-Since and If-Unmodified-Since, too.
     Dates,
-    /// If-Range, too, whatever it names.
+    /// If-Range, too, where the layer does not know which validator the inner service
+    /// gave last.
     IfRange,
     /// All of them.
     All,

@@ -91,15 +91,7 @@ where
         match state {
             ResponseState::Rejected(config) => Poll::Ready(Ok(reject_write(config))),
             ResponseState::Skipped(reason, config) => {
-                let (mut head, body) = ready!(poll_inner(cx))?.into_parts();
-                let outcome = Outcome::LeftAlone(*reason);
-                if *reason == Reason::Request && config.is_compressed {
-                    prepare_left_alone(&mut head);
-                }
-                // Deliberately not `pass_on`, which reads the outcome back from the body:
-                // that is 8 % of what a POST costs.
-                config.reporter.report(outcome, head.status, &mut head.extensions);
-                Poll::Ready(Ok(Response::from_parts(head, ResponseBody::inner(body, outcome))))
+                Poll::Ready(Ok(leave_alone(ready!(poll_inner(cx))?, *reason, config)))
             }
             ResponseState::Waiting(request) => {
                 let (mut head, body) = ready!(poll_inner(cx))?.into_parts();
@@ -132,12 +124,7 @@ where
                 Poll::Ready(Ok(Response::from_parts(head, body)))
             }
             ResponseState::Reading(pending) => {
-                let PendingResponse { request, head, fields, learnable, read_ahead } =
-                    &mut **pending.as_mut().expect(POLLED_AGAIN);
-                let mut context = ResponseContext { request, head, fields, learnable };
-                let result = ready!(read_ahead.poll(cx, &context));
-                let (tag, mut body) = read_ahead.finish(result, &context);
-                context.respond::<D, B>(tag, &mut body);
+                let body = ready!(pending.as_mut().expect(POLLED_AGAIN).poll(cx));
                 let PendingResponse { head, .. } = *pending.take().expect(POLLED_AGAIN);
                 Poll::Ready(Ok(Response::from_parts(head, body)))
             }
@@ -151,6 +138,36 @@ fn reject_write<B: Body>(config: &Config) -> Response<ResponseBody<B>> {
     let rejection = Rejection::failed(&Method::PUT, IF_UNMODIFIED_SINCE, State::Unknown)
         .with_problem(config.problem_details);
     reject(rejection, config.now(), true, &config.reporter)
+}
+
+impl<B: Body, D: Digest> PendingResponse<B, D> {
+    /// Reads on, and then responds: returns the body to send with the head.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ResponseBody<B>> {
+        let Self { request, head, fields, learnable, read_ahead } = self;
+        let mut context = ResponseContext { request, head, fields, learnable };
+        let result = ready!(read_ahead.poll(cx, &context));
+        let (tag, mut body) = read_ahead.finish(result, &context);
+        context.respond::<D, B>(tag, &mut body);
+        Poll::Ready(body)
+    }
+}
+
+/// Sends a response as it is.
+#[inline]
+fn leave_alone<B: Body>(
+    response: Response<B>,
+    reason: Reason,
+    config: &Config,
+) -> Response<ResponseBody<B>> {
+    let (mut head, body) = response.into_parts();
+    let outcome = Outcome::LeftAlone(reason);
+    if reason == Reason::Request && config.is_compressed {
+        prepare_left_alone(&mut head);
+    }
+    // Deliberately not `pass_on`, which reads the outcome back from the body: that is
+    // 8 % of what a POST costs.
+    config.reporter.report(outcome, head.status, &mut head.extensions);
+    Response::from_parts(head, ResponseBody::inner(body, outcome))
 }
 
 /// The tag of content, or why there is none, and the body to send.

@@ -1,13 +1,15 @@
 //! Decides which Last-Modified a response carries: the inner service's, a generated
 //! one, or none.
 
-use http::{header::CONTENT_RANGE, HeaderValue, StatusCode};
+use http::{header::CONTENT_RANGE, StatusCode};
 
 use super::{request::ReadMethod, respond::ResponseContext};
 use crate::{
-    exchange::KnownValidators,
+    exchange::{GeneratedDate, KnownValidators},
     rules::{complete_length, ContentCoding, DateEvidence, EntityTag, SingleField},
-    store::{DateOfResponse, Dates, HashedTag, InnerValidator, Observation, ResponseKind},
+    store::{
+        DateOfResponse, Dates, HashedTag, InnerValidator, Observation, ResponseKind, WholeTag,
+    },
     validators::FreshnessPolicy,
 };
 
@@ -45,7 +47,12 @@ impl ResponseContext<'_> {
             may_generate,
             varied: fields.varied,
         };
-        dates.observe(&request.key, observation, || config.now())
+        let mut date = dates.observe(&request.key, observation, || config.now());
+        let has_date = request.preconditions.has_if_unmodified_since();
+        if has_date && self.head.extensions.get::<GeneratedDate>().is_some() {
+            date.evidence = date.evidence.without_change();
+        }
+        date
     }
 
     /// Returns true if a date may be generated for this response.
@@ -99,12 +106,24 @@ impl ResponseContext<'_> {
         let Some(variant) = fields.varied.and_then(|varied| request.key.variant(varied)) else {
             return;
         };
-        let strong =
-            |tag: &EntityTag| if tag.is_weak() { None } else { Some(HeaderValue::from(tag)) };
-        let inner = fields.etag.value().and_then(strong);
-        // The inner service does not know a tag that the layer generated.
-        let own = tag.and_then(|tag| strong(&tag.tag.with_coding(ContentCoding::Identity)));
-        let (sent, generated) = if inner.is_some() { (own, None) } else { (None, own) };
+        let inner = fields.etag.value().filter(|tag| !tag.is_weak());
+        let tag = tag.filter(|tag| !tag.tag.is_weak());
+        // As the client got it.
+        let spelled = tag.filter(|tag| tag.tag.needs_identity());
+        let spelled = spelled.map(|tag| tag.tag.with_coding(ContentCoding::Identity));
+        let keys = &request.config.keys;
+        let hash = match &spelled {
+            Some(spelled) => Some(keys.bytes(spelled.as_bytes())),
+            None => tag.map(|tag| tag.id(keys)),
+        };
+        let whole = match (hash, inner) {
+            (Some(hash), Some(_)) => WholeTag::Known(hash),
+            (Some(hash), None) => WholeTag::Generated(hash),
+            (None, _) => WholeTag::None,
+        };
+        let sent = spelled.as_ref().or(tag.map(|tag| &tag.tag));
+        let is_replaced = |inner: &&EntityTag| sent != Some(*inner);
+        let inner = inner.filter(is_replaced).map(|inner| inner.as_bytes().into());
         let given = fields.last_modified.value().copied();
         let length = match (is_part, &fields.content_length) {
             (true, _) => self.complete_length(),
@@ -113,10 +132,10 @@ impl ResponseContext<'_> {
         };
         let date = given.filter(|given| date.date() == Some(*given));
         // A HEAD may be answered with less than the GET.
-        if request.is_head() && sent.is_none() && generated.is_none() && date.is_none() {
+        if request.is_head() && whole == WholeTag::None && date.is_none() {
             return;
         }
-        let new = InnerValidator { variant, sent, inner, date, generated, length };
+        let new = InnerValidator { variant, tag: whole, inner, date, length };
         request.config.inner_validators.note(request.key.resource(), new);
     }
 

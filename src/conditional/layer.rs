@@ -324,9 +324,10 @@ impl<D> ConditionalLayer<D> {
     /// Content is kept from the second time that it is sent until other content takes
     /// its room; one response takes up to an eighth of the whole. What the application
     /// keeps itself and sends from the same address each time is not copied, from 1 KiB
-    /// on. If it is a part of a larger buffer, that whole buffer stays in memory; there
-    /// are at most 4 such. To find them, the last 4 contents are held for a while, an
-    /// eighth of the whole at most. Content of more than 4 MiB is kept in no other way.
+    /// on. If it is a part of a larger buffer, that whole buffer stays in memory: at
+    /// most 4 such, each for ten seconds, or until there is new content after that. To
+    /// find them, the last 4 contents are held as long, an eighth of the whole at most.
+    /// Content of more than 4 MiB is kept in no other way.
     /// The cache belongs to the layer, all its clones included.
     ///
     /// Choose 0 where private content must not stay in memory longer than its response,
@@ -499,14 +500,17 @@ impl<D> ConditionalLayer<D> {
     /// **If-Range.** By default it is forwarded, with `Range`, if it names the
     /// validator that the inner service gave this resource last. In all other cases
     /// both are removed, and the client gets the whole content. Remembered are 8,192
-    /// resources. With [`ForwardedFields::IfRange`] both are always forwarded. Choose
-    /// it only for an upstream that evaluates If-Range itself (nginx, S3). `ServeDir`
-    /// does not.
+    /// resources. With [`ForwardedFields::IfRange`] both are also forwarded for
+    /// resources of which it remembers nothing, as after a restart. Choose it for an
+    /// upstream that evaluates If-Range itself (nginx, S3). `ServeDir` does not.
     ///
     /// Either way a part is checked before it is sent: it must carry the very validator
     /// of If-Range. If not, the content changed meanwhile: the answer is 503 (Service
-    /// Unavailable) with `Retry-After: 1`, and the retry gets the whole. Clients that
-    /// resume without If-Range (`curl -C -`, `wget -c`) cannot be helped.
+    /// Unavailable) with `Retry-After: 1`, and the retry gets the whole. A browser (a
+    /// client that sends `Sec-Fetch-Dest`) gets 307 (Temporary Redirect) to the same
+    /// URI in its place, and so the whole at once: on a 503 it would end the playback
+    /// of a sound or video. Clients that resume without If-Range (`curl -C -`, `wget
+    /// -c`) cannot be helped.
     ///
     /// # Examples
     ///

@@ -13,7 +13,7 @@ use super::{config::Config, respond::ResponseContext, wait::BodyWait};
 use crate::{
     body::{yield_now, Buffer, HashProgress, Overflow, PollBudget, Replay, ResponseBody},
     outcome::{Outcome, Reason},
-    store::{CachedContent, ContentCache, ContentTag},
+    store::{CachedContent, ContentCache, ContentTag, Match},
     validators::{tag, Digest},
 };
 
@@ -87,7 +87,10 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
                 if let Some(cached) = cache.get(key) {
                     if let Some(same) = cached.compare(content.len(), variant, content.all()) {
                         config.reporter.counters.compared(content.len());
-                        cache.confirm(key, &cached, same, content.all());
+                        if same == Match::EqualBytes {
+                            cache.release_buffers(|| config.now());
+                            cache.confirm(key, &cached, content.all());
+                        }
                         return Poll::Ready(Ok(ContentTag::Cached(cached)));
                     }
                     previous = Some(cached);
@@ -102,6 +105,7 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         let mut tag = request.outgoing_tag(tag(digest, fields.is_negotiated, &head.headers));
         if let Some((cache, key)) = cache {
             tag = tag.hashed(&config.keys);
+            cache.release_buffers(|| config.now());
             cache.insert(key, hashing.previous.as_deref(), tag.clone(), variant, content.all());
         }
         Poll::Ready(Ok(ContentTag::Computed(tag)))

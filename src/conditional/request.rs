@@ -10,11 +10,11 @@ use http::{
 
 use super::config::Config;
 use crate::{
-    exchange::{Forward, GuardedWrite, KnownValidators, Probe, WithheldDates},
+    exchange::{Forward, GuardedWrite, KnownValidators, PartRefusal, Probe, WithheldDates},
     fields::insert_field,
     outcome::Reason,
     rules::{
-        is_query, is_read, is_write, single_line, AcceptedCodings, ByteRange, EntityTag,
+        is_query, is_read, is_write, single_line, AcceptedCodings, ByteRange, EntityTag, HttpDate,
         Preconditions, TakesTrailers,
     },
     store::{InnerValidator, Key, KeyReader, Name, RequestKey},
@@ -159,8 +159,9 @@ pub(super) struct RequestContext {
     pub(super) accepts_coding: bool,
     /// There is a `Range` field.
     has_range: bool,
-    /// The inner service was asked for a part that is bound to a validator.
-    pub(super) is_part_bound: bool,
+    /// How a part of another version is refused; `None` if the inner service was not
+    /// asked for a part that is bound to a validator.
+    pub(super) part_refusal: Option<PartRefusal>,
     /// Boxed, because most requests have none of these, and every request is moved.
     extras: Option<Box<RequestExtras>>,
 }
@@ -185,6 +186,8 @@ pub(super) struct RequestExtras {
     pub(super) range: Option<ByteRange>,
     /// Whether a tag can follow the content, where the layer sends tags in trailers.
     pub(super) takes_trailers: TakesTrailers,
+    /// An outer layer of this crate compares the dates of the request.
+    pub(super) is_date_withheld: bool,
     /// The resource, where tags are learned.
     pub(super) learned_key: Option<Key>,
 }
@@ -195,6 +198,7 @@ impl RequestExtras {
         probe: None,
         range: None,
         takes_trailers: TakesTrailers::Never,
+        is_date_withheld: false,
         learned_key: None,
     };
 
@@ -230,12 +234,14 @@ impl RequestExtras {
             probe: head.extensions.get().copied(),
             range: if config.ranges { head.range() } else { None },
             takes_trailers,
+            is_date_withheld: head.extensions.get::<WithheldDates>().is_some(),
             learned_key: config.learned.as_ref().map(|_| reader.collision_resistant_key(name)),
         };
         let is_any = extras.known.is_some()
             || extras.probe.is_some()
             || extras.range.is_some()
             || extras.learned_key.is_some()
+            || extras.is_date_withheld
             || takes_trailers != TakesTrailers::Never;
         is_any.then(|| Box::new(extras))
     }
@@ -267,7 +273,7 @@ impl RequestContext {
             method,
             accepts_coding: reader.accepts_coding,
             has_range: reader.has_range,
-            is_part_bound: false,
+            part_refusal: None,
             extras: RequestExtras::of(head, name, &reader, config),
         }
     }
@@ -324,7 +330,9 @@ impl RequestContext {
         let mut inner_if_range = None;
         if self.has_range {
             (forward.range, inner_if_range) = self.forwards_range(request.headers());
-            self.is_part_bound = forward.range && self.preconditions.has_if_range();
+            if forward.range && self.preconditions.has_if_range() {
+                self.part_refusal = Some(PartRefusal::of(request.headers()));
+            }
         }
         if let Some(withheld) = WithheldDates::of(request, &self.preconditions, forward) {
             request.extensions_mut().insert(withheld);
@@ -341,7 +349,10 @@ impl RequestContext {
     fn needs_whole_for_tags(&self) -> bool {
         let (preconditions, config) = (&self.preconditions, &self.config);
         let is_inner = |tag: &EntityTag| {
-            config.inner_validators.find(self.key.resource(), |known| known.is_tag(tag)).is_some()
+            config
+                .inner_validators
+                .find(self.key.resource(), |known| known.is_tag(tag, &config.keys))
+                .is_some()
         };
         let lists_no_inner = preconditions.has_if_match()
             && !preconditions.is_if_match_any()
@@ -377,16 +388,32 @@ impl RequestContext {
             let is_ambiguous = config.learned.is_some() && !preconditions.is_empty();
             return (!is_ambiguous, None);
         }
-        if config.forwarded.if_range() {
-            return (true, None);
-        }
         let Some(value) = preconditions.if_range_value() else { return WHOLE };
-        let is_named = |known: &InnerValidator| known.is_named_by(value, config.now());
+        let is_named =
+            |known: &InnerValidator| known.is_named_by(value, &config.keys, config.now());
         match config.inner_validators.find(self.key.resource(), is_named) {
             // The inner service knows its own tag.
-            Some(known) if EntityTag::try_from(value).is_ok() => (true, known.inner),
+            Some(InnerValidator { inner: Some(inner), .. })
+                if EntityTag::try_from(value).is_ok() =>
+            {
+                (true, HeaderValue::from_bytes(&inner).ok())
+            }
             Some(_) => (true, None),
-            None => WHOLE,
+            None => (self.may_be_inner_validator(value), None),
         }
+    }
+
+    /// Returns true if the inner service may evaluate a value of If-Range that names
+    /// nothing known: only where it is said to, and nothing is known of the resource.
+    /// Otherwise a service that ignores If-Range would send a part of another version,
+    /// and be refused, at each try.
+    fn may_be_inner_validator(&self, value: &HeaderValue) -> bool {
+        let config = &self.config;
+        config.forwarded.if_range()
+            && !config.inner_validators.knows(self.key.resource())
+            && match EntityTag::try_from(value) {
+                Ok(tag) => !tag.is_weak() && !self.may_be_generated(tag.opaque()),
+                Err(_) => HttpDate::parse(value, config.now()).is_some(),
+            }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     body::ResponseBody,
     exchange::{
         apply_decision, insert_etag, insert_last_modified, insert_no_cache, refuse_part,
-        remove_last_modified, write_failed_read,
+        remove_last_modified, write_failed_read, GeneratedDate,
     },
     fields::insert_field,
     outcome::{Outcome, Reason},
@@ -93,18 +93,21 @@ impl ResponseContext<'_> {
         let date = self.last_modified(tag.as_deref(), may_generate);
         let etag = tag.as_deref().map(|tag| &tag.tag);
         let current = Current { etag, date: Some(date.evidence) };
-        let is_refused = self.request.is_part_bound && self.is_other_part(current);
-        if is_refused {
+        let refusal = match self.request.part_refusal {
+            Some(refusal) if self.is_other_part(current) => Some(refusal),
+            _ => None,
+        };
+        if refusal.is_some() {
             // So that the client gets the whole when it tries again.
-            self.request.config.inner_validators.forget(self.request.key.resource());
+            self.request.config.inner_validators.refuse_part(self.request.key.resource());
         }
         self.note_inner_validators(tag.as_deref(), date.evidence);
         if self.request.extras().probe.is_some() {
             let answer = self.request.answer_probe(current);
             self.head.extensions.insert(answer);
         }
-        if is_refused {
-            refuse_part(self.head);
+        if let Some(refusal) = refusal {
+            refuse_part(self.head, refusal);
             return Action::RefusePart;
         }
         let decision = self.decide(current, untagged);
@@ -135,6 +138,10 @@ impl ResponseContext<'_> {
         if asks_each_time {
             insert_no_cache(headers);
         }
+        let is_generated = matches!(date.last_modified, SentDate::Generated(_));
+        if is_generated && self.request.extras().is_date_withheld {
+            self.head.extensions.insert(GeneratedDate);
+        }
         match decision {
             Decision::NotModified => Action::NotModified { is_part },
             Decision::PreconditionFailed => Action::PreconditionFailed,
@@ -152,7 +159,7 @@ impl ResponseContext<'_> {
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 let length = self.complete_length();
                 let is_same = |known: &InnerValidator| {
-                    let is_named = |value| known.is_named_by(value, config.now());
+                    let is_named = |value| known.is_named_by(value, &config.keys, config.now());
                     length.is_some()
                         && known.length == length
                         && preconditions.if_range_value().is_some_and(is_named)
@@ -301,14 +308,9 @@ impl ResponseContext<'_> {
                 (is_head || *length == exact).then_some(*length)
             }
             (SingleField::Value(length), None) => Some(*length),
-            // The body of a HEAD does not show the length of the GET's.
-            (SingleField::Absent, exact) => {
-                if is_head {
-                    None
-                } else {
-                    exact
-                }
-            }
+            // A HEAD without content does not show the length of the GET's.
+            (SingleField::Absent, Some(0)) if is_head && !self.request.asks_as_get() => None,
+            (SingleField::Absent, exact) => exact,
             (SingleField::Invalid, _) => None,
         }
     }

@@ -140,14 +140,12 @@ impl<S, D> Conditional<S, D> {
         S: Service<Request<ReqBody>, Response = Response<B>>,
     {
         let config = Arc::clone(&self.config);
-        match bypass {
-            Bypass::Reject => {
-                ResponseFuture { future: None, state: ResponseState::Rejected(config) }
-            }
+        let (future, state) = match bypass {
+            Bypass::Reject => (None, ResponseState::Rejected(config)),
             Bypass::Skip(reason) => {
-                let state = ResponseState::Skipped(reason, config);
-                ResponseFuture { future: Some(self.inner.call(request)), state }
+                (Some(self.inner.call(request)), ResponseState::Skipped(reason, config))
             }
-        }
+        };
+        ResponseFuture { future, state }
     }
 }

@@ -34,6 +34,11 @@ pub(crate) struct Target {
     nested: usize,
 }
 
+/// In the extensions of a response: its date was generated, and proves no change. Set
+/// where an outer layer has withheld dates of the request, so that it may compare them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GeneratedDate;
+
 /// In the extensions of a request: a guard asks for the validators alone, to evaluate a
 /// write by them.
 ///

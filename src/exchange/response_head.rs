@@ -1,9 +1,10 @@
 //! The one place that writes validators into a head, and turns it into the head of a
-//! 304, 412 or 503.
+//! 304, 412, 503 or 307.
 
 use http::{
     header::{
-        ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, ETAG, LAST_MODIFIED, RETRY_AFTER, VARY,
+        ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER,
+        VARY,
     },
     response, HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
 };
@@ -132,17 +133,54 @@ pub(crate) fn reject<B: Body>(
     response
 }
 
-/// Turns the head of a 206 or 416 that may be of another version into that of a 503.
+/// How a part is refused that may be of another version: so that the client asks once
+/// more, and gets the whole.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum PartRefusal {
+    /// 503: the client tries again if it can.
+    Unavailable,
+    /// 307 to the same URI: the client tries again by itself.
+    Redirect,
+}
+
+impl PartRefusal {
+    /// Returns how the client that sent these fields is refused.
+    ///
+    /// Browsers follow redirects, and end the playback of a sound or video on a 503.
+    /// They send Fetch Metadata. Other clients may take a redirect that they do not
+    /// follow for a success, as `curl -f` does.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        if headers.contains_key("sec-fetch-dest") {
+            Self::Redirect
+        } else {
+            Self::Unavailable
+        }
+    }
+}
+
+/// Turns the head of a 206 or 416 that may be of another version into that of a 503 or
+/// 307.
 ///
 /// Deliberately not 412 or 416, which clients take as final or as "complete": a client
 /// that retries gets the whole.
-pub(crate) fn refuse_part(head: &mut response::Parts) {
-    head.status = StatusCode::SERVICE_UNAVAILABLE;
+pub(crate) fn refuse_part(head: &mut response::Parts, refusal: PartRefusal) {
     retain_for_precondition_failed(&mut head.headers);
     for name in [ETAG, LAST_MODIFIED, ACCEPT_RANGES] {
         head.headers.remove(name);
     }
-    insert_retry_after(&mut head.headers);
+    match refusal {
+        PartRefusal::Unavailable => {
+            head.status = StatusCode::SERVICE_UNAVAILABLE;
+            insert_retry_after(&mut head.headers);
+        }
+        PartRefusal::Redirect => {
+            head.status = StatusCode::TEMPORARY_REDIRECT;
+            // A fragment alone is the same URI, whatever a proxy made of the path.
+            insert_field(&mut head.headers, LOCATION, HeaderValue::from_static("#"));
+            // Stored, it would be a redirect without end.
+            insert_field(&mut head.headers, CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+    }
 }
 
 /// Removes the `Last-Modified` of the inner service, if there is one.

@@ -29,7 +29,7 @@ use crate::{
     body::ResponseBody,
     exchange::{
         accepts_coding, pass_on, read_preconditions, refuse_part, Forward, KnownValidators,
-        Rejection, Reporter,
+        PartRefusal, Rejection, Reporter,
     },
     outcome::{Outcome, Reason},
     rules::{
@@ -209,7 +209,8 @@ impl<F: StateSource> Passing<F> {
                         outcome,
                         known,
                         stated: check.stated,
-                        is_part_bound: check.is_part_bound && is_part,
+                        part_refusal: (check.is_part_bound && is_part)
+                            .then(|| PartRefusal::of(&check.parts.headers)),
                     }),
                 });
             }
@@ -228,7 +229,9 @@ struct UnverifiedResponse<R> {
     outcome: Outcome,
     known: KnownValidators,
     stated: Validators,
-    is_part_bound: bool,
+    /// How the response is refused if the state has changed; `None` if it is no part
+    /// that is bound to it.
+    part_refusal: Option<PartRefusal>,
 }
 
 impl<B: Body> UnverifiedResponse<Response<B>> {
@@ -246,8 +249,8 @@ impl<B: Body> UnverifiedResponse<Response<B>> {
             head.extensions.insert(self.known);
         } else {
             head.extensions.insert(self.known.without_validators());
-            if self.is_part_bound {
-                refuse_part(&mut head);
+            if let Some(refusal) = self.part_refusal {
+                refuse_part(&mut head, refusal);
                 body.end(Outcome::PartRefused);
             }
         }

@@ -209,6 +209,16 @@ impl DateEvidence {
         }
     }
 
+    /// Returns the same, but that no date proves a change.
+    pub(crate) fn without_change(self) -> Self {
+        match self {
+            Self::Observed { unchanged_at, .. } => {
+                Self::Observed { unchanged_at, changed_before: None }
+            }
+            Self::Stated(_) => self,
+        }
+    }
+
     /// Returns the date that stands for the representation, if there is one.
     pub(crate) fn date(self) -> Option<HttpDate> {
         match self {

@@ -11,16 +11,21 @@
 //! buffer and does not tell. The exception is content that the application keeps
 //! itself, from 1 KiB on: it was sent twice from the same address while it was [held
 //! here](SharedBuffers). (Without holding it, another buffer may have come to lie at
-//! that address.) If it comes from another address later, it is copied then.
+//! that address.) If it comes from another address later, it is copied then. Such a
+//! buffer is given back after ten seconds, with the next new content, and looked for
+//! anew: it may be a small part of a large one that the application has dropped.
 //!
 //! Copying and comparing are not cut into slices, so content of more than 4 MiB is only
 //! ever found by its address.
 
 use std::{
     collections::VecDeque,
-    fmt,
+    fmt, mem,
     ops::Deref,
-    sync::{Arc, Mutex, TryLockError},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard, TryLockError,
+    },
 };
 
 use bytes::Bytes;
@@ -31,12 +36,17 @@ use super::{
     keyed_cache::{keyed_cache, KeyedCache, SHARDS},
     resource_key::Keys,
 };
-use crate::{fields::NEGOTIATED_FIELDS, rules::EntityTag};
+use crate::{
+    fields::NEGOTIATED_FIELDS,
+    rules::{EntityTag, HttpDate},
+};
 
 /// The contents that one layer has seen, with their tags.
 pub(crate) struct ContentCache {
     cache: KeyedCache<u64, Arc<CachedContent>, Weight>,
     shared: Mutex<SharedBuffers>,
+    /// There are shared buffers.
+    is_sharing: AtomicBool,
     /// How many bytes of one content are kept at most.
     most: usize,
     capacity: usize,
@@ -46,7 +56,13 @@ impl ContentCache {
     /// Makes a cache for `bytes` of content with tags and bookkeeping.
     pub(crate) fn new(bytes: usize) -> Self {
         let cache = keyed_cache(Weight, ITEMS, bytes.try_into().unwrap_or(u64::MAX));
-        Self { cache, shared: Mutex::default(), most: bytes / SHARDS / 2, capacity: bytes }
+        Self {
+            cache,
+            shared: Mutex::default(),
+            is_sharing: AtomicBool::new(false),
+            most: bytes / SHARDS / 2,
+            capacity: bytes,
+        }
     }
 
     /// Returns how many bytes the cache may hold.
@@ -65,18 +81,8 @@ impl ContentCache {
         self.cache.get(&key)
     }
 
-    /// Notes that a response had the cached content.
-    #[inline]
-    pub(crate) fn confirm(
-        &self,
-        key: u64,
-        remembered: &CachedContent,
-        same: Match,
-        frames: Frames<'_>,
-    ) {
-        if same == Match::SameBuffer {
-            return;
-        }
+    /// Notes that a response had the bytes of the cached content, in another buffer.
+    pub(crate) fn confirm(&self, key: u64, remembered: &CachedContent, frames: Frames<'_>) {
         let kept = if remembered.shares { None } else { self.kept(key, frames) };
         if remembered.shares || kept.is_some() {
             let (content, shares) =
@@ -114,22 +120,46 @@ impl ContentCache {
         // Content without another reference was made for this response.
         let content =
             frames.single().filter(|content| content.len() >= SHARED && !content.is_unique())?;
-        // On contention skip it: this is only an optimisation.
-        let mut shared = match self.shared.try_lock() {
-            Ok(shared) => shared,
-            Err(TryLockError::Poisoned(shared)) => shared.into_inner(),
-            Err(TryLockError::WouldBlock) => return None,
-        };
+        let mut shared = self.try_shared()?;
+        self.is_sharing.store(true, Ordering::Relaxed);
         if !shared.stays(key, content, self.most) {
             return None;
         }
         if let Some(oldest) = shared.share(key) {
-            // It may be a small part of a large buffer that only the cache still holds.
-            if self.cache.get(&oldest).is_some_and(|cached| cached.shares) {
-                self.cache.remove(&oldest);
-            }
+            self.release(oldest);
         }
         Some(content)
+    }
+
+    /// Gives back the buffers that were found ten seconds ago. `now` is read only if
+    /// there are any.
+    pub(crate) fn release_buffers(&self, now: impl FnOnce() -> HttpDate) {
+        if !self.is_sharing.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(mut shared) = self.try_shared() {
+            let expired = shared.expire(now().unix_seconds());
+            expired.into_iter().for_each(|key| self.release(key));
+            self.is_sharing.store(!shared.is_empty(), Ordering::Relaxed);
+        }
+    }
+
+    /// Gives back a shared buffer: it may be a small part of a large one that only the
+    /// cache still holds.
+    fn release(&self, key: u64) {
+        if let Some(cached) = self.cache.get(&key).filter(|cached| cached.shares) {
+            let without = CachedContent { content: None, shares: false, ..(*cached).clone() };
+            self.cache.insert(key, Arc::new(without));
+        }
+    }
+
+    /// On contention `None`: this is only an optimisation.
+    fn try_shared(&self) -> Option<MutexGuard<'_, SharedBuffers>> {
+        match self.shared.try_lock() {
+            Ok(shared) => Some(shared),
+            Err(TryLockError::Poisoned(shared)) => Some(shared.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }
 
@@ -145,10 +175,27 @@ impl fmt::Debug for ContentCache {
 /// connection to an upstream reads into, and reuses for the next response.
 #[derive(Default)]
 struct SharedBuffers {
-    /// Contents that the application may keep, with their keys.
-    held: VecDeque<(u64, Bytes)>,
-    /// The keys of cached contents that lie in a buffer of the application's.
-    shared: VecDeque<u64>,
+    /// Contents that the application may keep.
+    held: VecDeque<(Found, Bytes)>,
+    /// Cached contents that lie in a buffer of the application's.
+    shared: VecDeque<Found>,
+}
+
+/// When a buffer was found.
+struct Found {
+    key: u64,
+    /// The second in which this was looked at first.
+    since: Option<i64>,
+}
+
+impl Found {
+    fn new(key: u64) -> Self {
+        Self { key, since: None }
+    }
+
+    fn is_expired(&mut self, now: i64) -> bool {
+        self.since.get_or_insert(now).abs_diff(now) >= SHARED_SECONDS
+    }
 }
 
 impl SharedBuffers {
@@ -160,7 +207,7 @@ impl SharedBuffers {
         let last = self
             .held
             .iter()
-            .position(|(held, _)| *held == key)
+            .position(|(held, _)| held.key == key)
             .and_then(|place| self.held.remove(place));
         if last.is_some_and(|(_, last)| {
             last.as_ptr() == content.as_ptr() && last.len() == content.len()
@@ -173,20 +220,38 @@ impl SharedBuffers {
         let fitting =
             self.held.iter().take(SHARED_BUFFERS - 1).take_while(|(_, held)| fits(held)).count();
         self.held.truncate(fitting);
-        self.held.push_front((key, content.clone()));
+        self.held.push_front((Found::new(key), content.clone()));
         false
     }
 
     /// Notes that content is shared from now on; returns the key of the content that
     /// must no longer be.
     fn share(&mut self, key: u64) -> Option<u64> {
-        self.shared.retain(|shared| *shared != key);
-        self.shared.push_front(key);
+        self.shared.retain(|shared| shared.key != key);
+        self.shared.push_front(Found::new(key));
         if self.shared.len() > SHARED_BUFFERS {
-            self.shared.pop_back()
+            self.shared.pop_back().map(|oldest| oldest.key)
         } else {
             None
         }
+    }
+
+    /// Forgets what was found ten seconds ago; returns the keys of shared contents.
+    fn expire(&mut self, now: i64) -> Vec<u64> {
+        self.held.retain_mut(|(held, _)| !held.is_expired(now));
+        let mut expired = Vec::new();
+        for mut found in mem::take(&mut self.shared) {
+            if found.is_expired(now) {
+                expired.push(found.key);
+            } else {
+                self.shared.push_back(found);
+            }
+        }
+        expired
+    }
+
+    fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.shared.is_empty()
     }
 }
 
@@ -376,6 +441,9 @@ const SHARED: usize = 1024;
 /// How many contents are held to see whether the application keeps them, and how many
 /// are shared: each may keep a much larger buffer in memory.
 const SHARED_BUFFERS: usize = 4;
+
+/// For how many seconds.
+const SHARED_SECONDS: u64 = 10;
 
 /// How many bytes are compared or copied at once: that takes some tenths of a
 /// millisecond.

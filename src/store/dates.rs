@@ -64,12 +64,9 @@
 //! dates. Clients that ignore `Vary`. A time of receipt more than a second after our
 //! evaluation.
 
-use std::{
-    fmt,
-    sync::{
-        atomic::{AtomicU32, Ordering},
-        OnceLock, PoisonError, RwLock,
-    },
+use std::sync::{
+    atomic::{AtomicU32, Ordering},
+    OnceLock, PoisonError, RwLock,
 };
 
 use super::resource_key::{Fields, RequestKey};
@@ -233,15 +230,9 @@ impl Dates {
     fn bucket(&self, request: &RequestKey) -> &RwLock<Entries> {
         let place = request.resource & self.mask;
         let floor = || Floor(self.start.saturating_add(1));
-        let new = || Entries { floor: floor(), fields: 0, entries: Default::default() };
-        let make = || (0..GROUP).map(|_| Bucket(RwLock::new(new()))).collect();
+        let new = || Bucket(RwLock::new(Entries { floor: floor(), ..Entries::default() }));
+        let make = || (0..GROUP).map(|_| new()).collect();
         &self.groups[(place / GROUP) as usize].get_or_init(make)[(place % GROUP) as usize].0
-    }
-}
-
-impl fmt::Debug for Dates {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dates").finish_non_exhaustive()
     }
 }
 
@@ -261,6 +252,7 @@ struct Response<'a> {
 #[repr(align(64))]
 struct Bucket(RwLock<Entries>);
 
+#[derive(Default)]
 struct Entries {
     floor: Floor,
     /// All fields that responses of this bucket named in `Vary`.
@@ -336,6 +328,7 @@ impl Entries {
     }
 }
 
+#[derive(Default)]
 struct Floor(u32);
 
 impl Floor {

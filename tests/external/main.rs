@@ -11,6 +11,8 @@ use libtest_mimic::{Arguments, Completion, Trial};
 
 #[cfg(unix)]
 mod apache;
+#[cfg(unix)]
+mod chromium;
 mod curl;
 #[cfg(unix)]
 mod downloads;
@@ -30,7 +32,10 @@ mod uploads;
 /// Names the tests of a module, which all need one program.
 macro_rules! tests {
     ($module:ident, $program:expr, $($test:ident,)+) => {
-        [$(trial(concat!(stringify!($module), "::", stringify!($test)), $program, $module::$test)),+]
+        [$({
+            let name = concat!(stringify!($module), "::", stringify!($test));
+            trial(name, $program, $module::$test)
+        }),+]
     };
 }
 
@@ -72,6 +77,12 @@ fn main() -> ExitCode {
         trials.extend(tests![if_modified_since, &aria2c, aria2c_keeps_up_with_any_change,]);
         let apache = Program::find("apache2", "-v");
         trials.extend(tests![apache, &apache, apache_over_http2_takes_each_304,]);
+        let chromium = Program::find("chromium", "--version");
+        trials.extend(tests![
+            chromium,
+            &chromium,
+            chromium_seeks_and_plays_on_when_the_file_is_replaced,
+        ]);
         let squid = Program::find("squid", "-v");
         trials.extend(tests![squid, &squid, squid_never_puts_two_versions_together,]);
         let nginx = Program::find("nginx", "-v");

@@ -75,12 +75,15 @@ struct Cut {
 
 impl Site {
     pub(crate) async fn new(name: &str) -> Self {
+        Self::serving(name, |files| files.layer(ConditionalLayer::new())).await
+    }
+
+    /// Serves what is made of the file server.
+    pub(crate) async fn serving(name: &str, make: impl FnOnce(Router) -> Router) -> Self {
         let (folder, log) = (Folder::new(&format!("external-{name}")), Arc::<Log>::default());
         let files = folder.0.join("files");
         fs::create_dir_all(&files).unwrap();
-        let router = Router::new()
-            .fallback_service(ServeDir::new(&files))
-            .layer(ConditionalLayer::new())
+        let router = make(Router::new().fallback_service(ServeDir::new(&files)))
             .layer(middleware::from_fn_with_state(Arc::clone(&log), serve));
         let address = axum(router.clone()).await;
         Self { folder, log, router, address }
@@ -229,9 +232,13 @@ pub(crate) fn free_port() -> u16 {
 pub(crate) struct Daemon(Child);
 
 impl Daemon {
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+
     /// Starts a program, and waits until somebody listens.
-    pub(crate) async fn start(mut command: Command, port: u16, log: &Path) -> Self {
-        let mut daemon = Self(command.spawn().unwrap());
+    pub(crate) async fn start(command: Command, port: u16, log: &Path) -> Self {
+        let mut daemon = Self::spawn(command);
         let start = Instant::now();
         while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             let log = || fs::read_to_string(log).unwrap_or_default();

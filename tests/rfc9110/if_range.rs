@@ -5,13 +5,15 @@ use std::convert::Infallible;
 use axum::body::Body;
 use http::Request;
 use tower::{service_fn, Layer, ServiceExt};
-use tower_conditional::{ConditionalLayer, EntityTag, InnerTags, Representation, Validators};
+use tower_conditional::{
+    ConditionalLayer, EntityTag, ForwardedFields, InnerTags, Representation, Validators,
+};
 
 use crate::{
     range::ranges,
     support::{
         handler::{self, day, exists, known},
-        harness::{date, get, layer, reply, request, run, send, tag, LM},
+        harness::{ask, date, get, layer, reply, request, run, send, tag, LM},
         origin::{one, two, Site},
         scripted_body::{content, data, Step},
     },
@@ -46,6 +48,78 @@ fn if_range_with_a_validator_of_the_layer_gets_the_whole() {
     send(&layer, get(&[]), reply(200, &new, "other"));
     assert!(!passes(&layer, "/", &made) && !passes(&layer, "/", &date(5)));
     assert!(passes(&layer, "/", "\"new\"") && passes(&layer, "/", &date(19)));
+}
+
+#[test]
+fn if_range_of_a_browser_is_refused_by_a_redirect_to_the_same_uri() {
+    let part = |etag| {
+        let fields = [
+            ("etag", etag),
+            ("content-range", "bytes 1-3/4"),
+            ("cache-control", "max-age=9"),
+            ("accept-ranges", "bytes"),
+        ];
+        reply(206, &fields, "art")
+    };
+    for (dest, status) in [(None, 503), (Some("audio"), 307), (Some("empty"), 307)] {
+        let (layer, _) = layer();
+        let old = [("etag", "\"old\""), ("accept-ranges", "bytes")];
+        send(&layer, get(&[]), reply(200, &old, "part"));
+        let mut lines = vec![("range", "bytes=1-"), ("if-range", "\"old\"")];
+        lines.extend(dest.map(|dest| ("sec-fetch-dest", dest)));
+        assert_eq!(send(&layer, get(&lines), part("\"old\"")).status(), 206);
+
+        let seen = send(&layer, get(&lines), part("\"new\""));
+        assert_eq!((seen.status(), &*seen.content), (status, &b""[..]));
+        let (retry, location) = (seen.line("retry-after"), seen.line("location"));
+        let stored = seen.line("cache-control");
+        let expected = if dest.is_some() {
+            (None, Some("#"), Some("no-store"))
+        } else {
+            (Some("1"), None, None)
+        };
+        assert_eq!((retry, location, stored), expected);
+        for name in ["etag", "content-range", "accept-ranges", "content-length"] {
+            assert_eq!(seen.line(name), None, "{dest:?}");
+        }
+        let next = send(&layer, get(&lines), reply(200, &[("etag", "\"new\"")], "part"));
+        assert_eq!((next.status(), next.forwarded.headers.contains_key("range")), (200, false));
+    }
+}
+
+#[test]
+fn if_range_that_is_always_forwarded_is_refused_once() {
+    let ours = tag("x");
+    let learns = |layer: ConditionalLayer| layer.inner_tags(InnerTags::Replace);
+    for replaces in [false, true] {
+        // A service that ignores If-Range, with parts that say their version or not.
+        for own in [&[("etag", "\"new\"")][..], &[(LM, &date(-60))], &[]] {
+            let layer = layer().0.forward(ForwardedFields::IfRange);
+            let layer = if replaces { learns(layer) } else { layer };
+            let passes = |value: &str| {
+                let lines = [("range", "bytes=1-"), ("if-range", value)];
+                let seen = ask(&layer, get(&lines), |headers| {
+                    let range = [("content-range", "bytes 1-3/4")];
+                    let fields = [own, &range].concat();
+                    let is_part = headers.contains_key("range");
+                    assert_eq!(is_part, headers.contains_key("if-range"), "{value}");
+                    if is_part {
+                        reply(206, &fields, "ew!")
+                    } else {
+                        reply(200, own, "new!")
+                    }
+                });
+                (seen.status(), seen.forwarded.headers.contains_key("range"))
+            };
+            for matches_nothing in ["W/\"old\"", "garbage", "", &ours] {
+                assert_eq!(passes(matches_nothing), (200, false), "{matches_nothing} {own:?}");
+            }
+            assert_eq!(passes("\"old\""), (503, true), "{own:?}");
+            for value in ["\"old\"", &date(-90)] {
+                assert_eq!(passes(value), (200, false), "{value} {own:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -282,3 +282,29 @@ fn if_unmodified_since_with_a_date_from_before_a_restart_is_412_where_a_layer_is
         assert_eq!(ask(request("GET", "/note", &[(IUS, &*held)])), 200, "twice: {twice}");
     }
 }
+
+#[test]
+fn if_unmodified_since_is_not_412_by_a_date_that_another_layer_generated() {
+    for is_same in [false, true] {
+        let ((outer, first), (inner, second)) = (layer(), layer());
+        let (outer, note) = (if is_same { inner.clone() } else { outer }, Note::of("page"));
+        let service = ServiceBuilder::new().layer(outer).layer(inner).service(note.service());
+        run(service.clone().oneshot(get(&[]))).unwrap();
+        for now in [12, 13] {
+            first.set(now);
+            second.set(now);
+            let old = get(&[(IUS, &date(-9_000))]);
+            for request in [old, get(&[])] {
+                let response = run(service.clone().oneshot(request)).unwrap();
+                assert_eq!(response.status(), 200, "{is_same} {now}");
+                assert_eq!(response.headers()[LM], *date(10), "{is_same} {now}");
+            }
+        }
+    }
+    // A date of the handler's own proves a change through both.
+    let own = [(LM, &*date(-60))];
+    let inner = service_fn(|_: Request<Body>| ready(Ok::<_, Infallible>(reply(200, &own, "page"))));
+    let service = ServiceBuilder::new().layer(layer().0).layer(layer().0).service(inner);
+    let response = run(service.oneshot(get(&[(IUS, &date(-9_000))]))).unwrap();
+    assert_eq!(response.status(), 412);
+}

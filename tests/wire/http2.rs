@@ -39,10 +39,10 @@ async fn http2_sends_no_data_with_a_304_a_412_or_a_head() {
             assert_eq!(reply.status, status, "{case}");
             assert_eq!(reply.field("etag"), Some(tag.as_str()), "{case}");
             assert_eq!(reply.field("content-type").is_some(), status == 200, "{case}");
-            let length = match (&method, status) {
-                (_, 200) | (&Method::GET, 304) => Some("5"),
+            let length = match status {
+                200 | 304 => Some("5"),
                 // Axum says so of any empty body but that of a 304.
-                (_, 412) if axum => Some("0"),
+                412 if axum => Some("0"),
                 _ => None,
             };
             assert_eq!(reply.field("content-length"), length, "{case}");

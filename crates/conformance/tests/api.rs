@@ -39,7 +39,8 @@ fn a_report_has_the_traits_of_a_value() {
     has!(Verdict: Send + Sync + Unpin + Clone + Debug + Eq);
     has!(&'static Report: IntoIterator<Item = &'static Finding>);
     has!(Check<'static>: Debug + IntoFuture<Output = Report>);
-    has!(Content: Send + Sync + Unpin + Clone + Debug + Default + From<Bytes> + Into<Bytes> + 'static);
+    has!(Content: Send + Sync + Unpin + Clone + Debug + Default + 'static);
+    has!(Content: From<Bytes> + Into<Bytes>);
     has!(Content: Body<Data = Bytes, Error = Infallible>);
 }
 

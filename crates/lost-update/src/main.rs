@@ -140,7 +140,8 @@ impl Notes {
     fn open(file: &Path) -> rusqlite::Result<Self> {
         let notes = Self { file: file.to_owned(), idle: Mutex::default() };
         notes.with(|connection| {
-            let sql = "CREATE TABLE IF NOT EXISTS note (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, text TEXT NOT NULL)";
+            let sql = "CREATE TABLE IF NOT EXISTS note \
+                       (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, text TEXT NOT NULL)";
             connection.execute(sql, [])
         })?;
         Ok(notes)

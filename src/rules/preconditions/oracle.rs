@@ -63,39 +63,12 @@ pub(super) fn oracle(
         }
         _ => (false, String::new(), None),
     };
-    // None of the members above has a comma inside a tag, so that splitting will do.
-    let members = |lines: &[&str]| -> Vec<String> {
-        let joined = lines.join(",");
-        joined
-            .split(',')
-            .map(|member| member.trim().to_owned())
-            .filter(|member| !member.is_empty())
-            .collect()
-    };
-    let good = |member: &str| {
-        let opaque = member.strip_prefix("W/").unwrap_or(member);
-        opaque.len() >= 2
-            && opaque.starts_with('"')
-            && opaque.ends_with('"')
-            && !opaque.contains(' ')
-    };
-    // `Some(true)`: not modified since; `None`: ignored.
-    let unchanged_since = |dates: Option<&[i64]>| -> Option<bool> {
-        let &[day] = dates? else { return None };
-        Some(match changed? {
-            LastModified::Given(changed) => date(day) == changed || date(day) > changed,
-            LastModified::FirstSeen(seen) => date(day) == seen,
-            #[allow(unreachable_patterns)] // It is reachable outside the crate.
-            _ => false,
-        })
-    };
-
     if let Some(lines) = if_match {
         let strong = |member: &String| good(member) && *member == tag && !tag.starts_with("W/");
         if !(exists && (lines == ["*"] || members(lines).iter().any(strong))) {
             return Decision::PreconditionFailed;
         }
-    } else if unchanged_since(if_unmodified_since) == Some(false) {
+    } else if unchanged_since(if_unmodified_since, changed) == Some(false) {
         return Decision::PreconditionFailed;
     }
 
@@ -116,8 +89,34 @@ pub(super) fn oracle(
         if !read && (members.is_empty() || members.iter().any(|m| !good(m))) {
             return Decision::PreconditionFailed;
         }
-    } else if read && method != "QUERY" && unchanged_since(if_modified_since) == Some(true) {
+    } else if read && method != "QUERY" && unchanged_since(if_modified_since, changed) == Some(true)
+    {
         return Decision::NotModified;
     }
     Decision::Proceed
+}
+
+/// The members of a list. None of those above has a comma inside a tag, so that
+/// splitting will do.
+fn members(lines: &[&str]) -> Vec<String> {
+    let joined = lines.join(",");
+    let members = joined.split(',').map(|member| member.trim().to_owned());
+    members.filter(|member| !member.is_empty()).collect()
+}
+
+/// Whether a member is a tag.
+fn good(member: &str) -> bool {
+    let opaque = member.strip_prefix("W/").unwrap_or(member);
+    opaque.len() >= 2 && opaque.starts_with('"') && opaque.ends_with('"') && !opaque.contains(' ')
+}
+
+/// `Some(true)`: not modified since; `None`: ignored.
+fn unchanged_since(dates: Option<&[i64]>, changed: Option<LastModified>) -> Option<bool> {
+    let &[day] = dates? else { return None };
+    Some(match changed? {
+        LastModified::Given(changed) => date(day) == changed || date(day) > changed,
+        LastModified::FirstSeen(seen) => date(day) == seen,
+        #[allow(unreachable_patterns)] // It is reachable outside the crate.
+        _ => false,
+    })
 }

@@ -32,7 +32,8 @@ fn see(cache: &ContentCache, key: u64, frames: &Texts) -> Option<Match> {
     let same =
         previous.as_ref().and_then(|previous| previous.compare(frames.len(), None, frames.all()));
     match (&previous, same) {
-        (Some(previous), Some(same)) => cache.confirm(key, previous, same, frames.all()),
+        (Some(_), Some(Match::SameBuffer)) => {}
+        (Some(previous), Some(Match::EqualBytes)) => cache.confirm(key, previous, frames.all()),
         _ => cache.insert(key, previous.as_deref(), made("t"), None, frames.all()),
     }
     same
@@ -227,4 +228,32 @@ fn few_buffers_are_held_of_content_that_was_sent_twice() {
         2,
         "an eighth of the whole"
     );
+}
+
+#[test]
+fn buffers_are_given_back_after_ten_seconds_and_shared_again_if_they_stay() {
+    let cache = ContentCache::new(16 * MEBI);
+    let at = |second| HttpDate::from_unix_seconds(second).unwrap();
+    let (dropped, kept) = (Bytes::from(vec![b'x'; MEBI]), Bytes::from(vec![b'y'; MEBI]));
+    let part = |buffer: &Bytes| Texts::of([buffer.slice(..SHARED)]);
+    for _ in 0..4 {
+        see(&cache, 1, &part(&dropped));
+        see(&cache, 2, &part(&kept));
+    }
+    let held = Bytes::from(vec![b'z'; MEBI]);
+    for _ in 0..2 {
+        see(&cache, 3, &part(&held));
+    }
+    assert_eq!(see(&cache, 1, &part(&dropped)), Some(Match::SameBuffer));
+    for second in [0, 9] {
+        cache.release_buffers(|| at(second));
+        assert!(!dropped.is_unique() && !kept.is_unique() && !held.is_unique(), "{second}");
+    }
+    cache.release_buffers(|| at(10));
+    assert!(dropped.is_unique() && kept.is_unique() && held.is_unique());
+    cache.release_buffers(|| unreachable!("there are none"));
+    let again: Vec<_> = (0..4).map(|_| see(&cache, 2, &part(&kept))).collect();
+    let expected =
+        [None, Some(Match::EqualBytes), Some(Match::SameBuffer), Some(Match::SameBuffer)];
+    assert_eq!(again, expected);
 }

@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| tower_conditional_fuzz::service::holds(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    tower_conditional_fuzz::service::holds(input);
+});

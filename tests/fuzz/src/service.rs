@@ -30,7 +30,9 @@ use super::{
     script::{content, frames, read, run, Step},
 };
 
-pub fn holds(input: &[u8]) {
+/// Returns how many parts were sent by If-Range: where there are none, nothing is said
+/// of them.
+pub fn holds(input: &[u8]) -> usize {
     let mut input = Input(input);
     let world = Rc::new(World::default());
     world.clock.store(NOON, Relaxed);
@@ -48,6 +50,7 @@ pub fn holds(input: &[u8]) {
         stack,
         held: Vec::new(),
         dates: HashMap::new(),
+        resumed: 0,
     };
     let inner = Inner(Rc::clone(&world));
     let source = Rc::clone(&world);
@@ -69,6 +72,7 @@ pub fn holds(input: &[u8]) {
         _ => client.go_on(&mut input, &mut layer.layer(source.layer(inner))),
     }
     assert_eq!(world.outside.alive(), 0, "all bodies are gone");
+    client.resumed
 }
 
 /// The settings that the claims depend on.
@@ -129,6 +133,8 @@ struct Client {
     held: Vec<Held>,
     /// The content that a date was sent with, place by place.
     dates: HashMap<(Place, HeaderValue), Bytes>,
+    /// How many parts came by If-Range.
+    resumed: usize,
 }
 
 /// A request, and what the client holds of what it names in each field.
@@ -152,17 +158,20 @@ impl Client {
                 0 => drop(self.world.clock.fetch_add(i64::from(input.byte() % 8) - 2, Relaxed)),
                 // What was there before comes back, too.
                 1 => self.world.change(input.below(4), input.byte() >> input.below(4)),
-                _ => self.ask(input, service),
+                2 => {
+                    let sent = self.resume(input).unwrap_or_else(|| self.request(input));
+                    self.ask(&sent, input, service);
+                }
+                _ => self.ask(self.request(input), input, service),
             }
         }
     }
 
-    fn ask<S, B>(&mut self, input: &mut Input<'_>, service: &mut S)
+    fn ask<S, B>(&mut self, sent: &Sent, input: &mut Input<'_>, service: &mut S)
     where
         S: Service<Request<()>, Response = Response<B>, Error = u8>,
         B: Body<Data = Bytes, Error = u32>,
     {
-        let sent = self.request(input);
         let place = place(&sent.request);
         let (is_read, is_head) =
             (sent.request.method() != Method::PUT, sent.request.method() == Method::HEAD);
@@ -183,7 +192,7 @@ impl Client {
             Err(error) => return assert!(plan.fails && error == 9 && !has_run),
         };
         if !is_read {
-            return self.judge_write(&sent, &before, has_run);
+            return self.judge_write(sent, &before, has_run);
         }
         let most = if input.one_in(8) { input.below(3) } else { usize::MAX };
         let (head, body) = response.into_parts();
@@ -193,11 +202,14 @@ impl Client {
         let got: Bytes = content(&events).into();
         // Somebody else may have written meanwhile.
         let before = content_of(self.world.number_for(&sent.request));
-        let claim = Claim { client: self, sent: &sent, head: &head, before: &before };
+        let claim = Claim { client: self, sent, head: &head, before: &before };
         match head.status.as_u16() {
             304 => claim.client_holds_it(&events, is_end),
             412 if plan.status != 412 => claim.something_fails(&events, is_end),
-            206 => claim.it_is_the_part(&got, is_whole),
+            206 => {
+                claim.it_is_the_part(&got, is_whole);
+                self.resumed += usize::from(sent.request.headers().contains_key(IF_RANGE));
+            }
             416 => claim.nothing_is_there(&events),
             503 => {
                 claim.the_part_is_refused(&events, is_end);
@@ -283,6 +295,24 @@ impl Client {
             }
         }
         Sent { request, named }
+    }
+
+    /// Makes a request that goes on with what came last, as a download does that broke
+    /// off; `None` if nothing came yet.
+    fn resume(&self, input: &mut Input<'_>) -> Option<Sent> {
+        let held = self.held.iter().rfind(|held| held.content.len() > 1)?;
+        let (tag, date) = (held.tag.clone(), held.date.clone());
+        let validator = if input.one_in(3) { date.or(tag) } else { tag.or(date) };
+        let first = 1 + input.below((held.content.len() - 1).min(256));
+        let mut request = Request::new(());
+        *request.uri_mut() = if held.place < 2 { "/a" } else { "/b" }.parse().unwrap();
+        let headers = request.headers_mut();
+        if !held.place.is_multiple_of(2) {
+            headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static("de"));
+        }
+        headers.insert(RANGE, format!("bytes={first}-99999").parse().unwrap());
+        headers.insert(IF_RANGE, validator?);
+        Some(Sent { request, named: HashMap::from([(IF_RANGE, vec![held.clone()])]) })
     }
 
     fn tag(&self, input: &mut Input<'_>) -> (HeaderValue, Option<Held>) {

@@ -188,16 +188,23 @@ proptest! {
         }
         let size = tells_size.then(|| lens.iter().sum::<usize>() as u64);
         let own = if tagged { &[("etag", OWN)][..] } else { &[] };
-        let site = Site::new(|layer| layer.inner_tags(if learns { InnerTags::Replace } else { InnerTags::Keep }).trailer_tags(true).buffer_limit(limit));
+        let inner_tags = if learns { InnerTags::Replace } else { InnerTags::Keep };
+        let site = Site::new(|layer| {
+            layer.inner_tags(inner_tags).trailer_tags(true).buffer_limit(limit)
+        });
         for _ in 0..2 {
             site.answers(own, &steps, size);
             let seen = site.ask_over(Version::HTTP_2, "GET", &[]);
             let bytes = |frames: &[Step]| content(frames);
             prop_assert_eq!(bytes(&seen.frames), bytes(&steps));
-            let ends = |frames: &[Step]| frames.iter().filter(|step| matches!(step, Error(_))).count();
+            let is_error = |step: &&Step| matches!(step, Error(_));
+            let ends = |frames: &[Step]| frames.iter().filter(is_error).count();
             prop_assert_eq!(ends(&seen.frames), ends(&steps));
-            let sums = seen.frames.iter().filter(|step| matches!(step, Step::Trailers(all) if all.contains_key("x-sum")));
-            prop_assert_eq!(sums.count(), usize::from(end == 1));
+            let is_sum = |step: &&Step| {
+                matches!(step, Step::Trailers(all) if all.contains_key("x-sum"))
+            };
+            let sums = seen.frames.iter().filter(is_sum).count();
+            prop_assert_eq!(sums, usize::from(end == 1));
             if let Some(tag) = seen.trailer().or(seen.line("etag")).filter(|tag| *tag != OWN) {
                 prop_assert_eq!(tag, tag_of(&steps));
             }
@@ -230,15 +237,17 @@ proptest::proptest! {
             steps.push(Error(7));
         }
         let all = content(&steps);
+        let inner_tags = if replaces { InnerTags::Replace } else { InnerTags::Learn };
         let site = Site::new(|layer| {
-            layer.inner_tags(if replaces { InnerTags::Replace } else { InnerTags::Learn }).trailer_tags(true).ranges(ranges).buffer_limit(limit)
+            layer.inner_tags(inner_tags).trailer_tags(true).ranges(ranges).buffer_limit(limit)
         });
         site.origin.borrow_mut().tells_end = tells_end;
         for _ in 0..2 {
-            let etag = [("etag", OWN)];
-            site.answers(if own { &etag } else { &[] }, &steps, tells_size.then_some(all.len() as u64));
+            let own = if own { &[("etag", OWN)][..] } else { &[] };
+            site.answers(own, &steps, tells_size.then_some(all.len() as u64));
+            let version = if version == 0 { Version::HTTP_2 } else { Version::HTTP_11 };
             let mut request = Request::builder().uri("/").header("te", "trailers");
-            request = request.version(if version == 0 { Version::HTTP_2 } else { Version::HTTP_11 });
+            request = request.version(version);
             if let Some((first, last)) = range {
                 request = request.header("range", format!("bytes={first}-{last}"));
             }
@@ -261,7 +270,10 @@ proptest::proptest! {
                         match frame {
                             Err(_) => { erred = true; break }
                             Ok(frame) => match frame.into_data() {
-                                Ok(data) => { proptest::prop_assert_eq!(trailed, 0); bytes.extend_from_slice(&data) }
+                                Ok(data) => {
+                                    proptest::prop_assert_eq!(trailed, 0);
+                                    bytes.extend_from_slice(&data);
+                                }
                                 Err(_) => trailed += 1,
                             },
                         }
@@ -269,7 +281,8 @@ proptest::proptest! {
                 }
             }
             if !erred {
-                proptest::prop_assert!(matches!(body.as_mut().poll_frame(&mut cx), Poll::Ready(None)));
+                let next = body.as_mut().poll_frame(&mut cx);
+                proptest::prop_assert!(matches!(next, Poll::Ready(None)));
                 proptest::prop_assert!(body.size_hint().lower() == 0);
             }
             let whole = match head.status.as_u16() {

@@ -127,16 +127,22 @@ fn source_that_changed_meanwhile_refuses_the_part() {
         ready(exists(if read.load(Relaxed) { "\"v2\"" } else { "\"v1\"" }))
     });
     let bound = [("range", "bytes=1-"), ("if-range", "\"v1\"")];
+    let browser = [("sec-fetch-dest", "video"), bound[0], bound[1]];
     // Whether or not the layer adds what the source knows.
     for layer in [layer.clone(), layer.add_validators(false)] {
-        for (changes, expected) in [(false, 206), (true, 503)] {
+        for (lines, changes, expected) in [
+            (&bound[..], false, 206),
+            (&bound, true, 503),
+            (&browser, false, 206),
+            (&browser, true, 307),
+        ] {
             is_new.store(false, Relaxed);
             let is_new = Arc::clone(&is_new);
             let answer = move |_: &Request<Body>| {
                 is_new.store(changes, Relaxed);
                 reply(206, &[], "ontent")
             };
-            let seen = run(handler::ask(&layer, request("GET", "/", &bound), Arc::new(answer)));
+            let seen = run(handler::ask(&layer, request("GET", "/", lines), Arc::new(answer)));
             assert_eq!(seen.status(), expected);
         }
     }

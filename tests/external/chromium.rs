@@ -1,0 +1,172 @@
+//! Chromium seeks in a sound: it plays on, also where the file was replaced meanwhile,
+//! and never one version and the other.
+
+use std::{
+    process::{Command, Stdio},
+    sync::Arc,
+};
+
+use axum::{
+    extract::State,
+    response::Html,
+    routing::{get, post},
+    Router,
+};
+use tokio::sync::{mpsc, Mutex};
+use tower_conditional::ConditionalLayer;
+
+use crate::{
+    site::{ago, Daemon, Site},
+    support::wire::within,
+};
+
+pub(crate) async fn chromium_seeks_and_plays_on_when_the_file_is_replaced() {
+    for (case, age, seconds) in [
+        ("unchanged", None, 300),
+        ("of the same size", Some(60), 300),
+        ("older and longer", Some(90_000), 310),
+    ] {
+        let (mut page, routes) = Page::new();
+        let site =
+            Site::serving("chromium", |files| files.layer(ConditionalLayer::new()).merge(routes))
+                .await;
+        site.put(SOUND, &wav(OLD, 300), ago(3_600, 200));
+        let _chromium = browse(&site);
+        page.says().await;
+        for second in [0, 200, 60] {
+            assert_eq!(page.seek(second).await, plays(OLD), "{case}: {second}");
+        }
+        let before = site.exchanges(SOUND);
+        assert!(before.iter().all(|exchange| exchange.status == 206), "{case}: {before:#?}");
+        // All requests but the first are about what it holds a part of.
+        assert!(before.len() > 2, "{case}: {before:#?}");
+        assert!(before[1..].iter().all(|exchange| exchange.asked("if-range").is_some()), "{case}");
+
+        let now = if let Some(age) = age {
+            site.put(SOUND, &wav(NEW, seconds), ago(age, 700));
+            NEW
+        } else {
+            OLD
+        };
+        for second in [280, 100, 150, 20] {
+            assert_eq!(page.seek(second).await, plays(now), "{case}: {second}");
+        }
+        let after: Vec<_> = site.exchanges(SOUND).iter().map(|exchange| exchange.status).collect();
+        let expected = if age.is_some() { [307, 200] } else { [206, 206] };
+        assert_eq!(after[..2], expected, "{case}: {after:?}");
+    }
+}
+
+const SOUND: &str = "/sound.wav";
+
+/// The levels of the two versions.
+const OLD: i16 = 8_192;
+const NEW: i16 = -16_384;
+
+/// Makes a sound whose samples are all of one level: 88 KB a second.
+fn wav(level: i16, seconds: u32) -> Vec<u8> {
+    const RATE: u32 = 44_100;
+    let length = 2 * RATE * seconds;
+    let mut wav = b"RIFF".to_vec();
+    wav.extend((36 + length).to_le_bytes());
+    // PCM, one channel.
+    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    wav.extend(RATE.to_le_bytes());
+    wav.extend((2 * RATE).to_le_bytes());
+    wav.extend(b"\x02\0\x10\0data");
+    wav.extend(length.to_le_bytes());
+    wav.extend(level.to_le_bytes().repeat((length / 2) as usize));
+    wav
+}
+
+/// What the page says when a sound of that level plays.
+fn plays(level: i16) -> String {
+    format!("plays {:.2}", f64::from(level) / 32_768.0)
+}
+
+/// A page that seeks when it is told to, and says what is heard then.
+struct Page {
+    seeks: mpsc::UnboundedSender<u32>,
+    says: mpsc::UnboundedReceiver<String>,
+}
+
+impl Page {
+    /// Makes a page, and the routes by which it is loaded and speaks with the test.
+    fn new() -> (Self, Router) {
+        let (seeks, to_page) = mpsc::unbounded_channel::<u32>();
+        let (from_page, says) = mpsc::unbounded_channel();
+        let next = move |State(seeks): State<Arc<Mutex<mpsc::UnboundedReceiver<u32>>>>,
+                         said: String| async move {
+            from_page.send(said).unwrap();
+            seeks.lock().await.recv().await.unwrap_or_default().to_string()
+        };
+        let routes = Router::new()
+            .route("/page", get(async || Html(PAGE)))
+            .route("/next", post(next))
+            .with_state(Arc::new(Mutex::new(to_page)));
+        (Self { seeks, says }, routes)
+    }
+
+    async fn seek(&mut self, second: u32) -> String {
+        self.seeks.send(second).unwrap();
+        self.says().await
+    }
+
+    async fn says(&mut self) -> String {
+        within(self.says.recv()).await.unwrap()
+    }
+}
+
+/// The level that is heard is the first sample that an analyser has.
+const PAGE: &str = "<!doctype html><script>
+const sound = new Audio('/sound.wav')
+const context = new AudioContext()
+const analyser = context.createAnalyser()
+context.createMediaElementSource(sound).connect(analyser)
+analyser.connect(context.destination)
+const heard = () => {
+  const samples = new Float32Array(1)
+  analyser.getFloatTimeDomainData(samples)
+  return samples[0].toFixed(2)
+}
+const seek = (second) => new Promise((done) => {
+  const fails = () => done(`fails: ${sound.error.message}`)
+  if (sound.error) return fails()
+  sound.onerror = fails
+  sound.ontimeupdate = () => {
+    if (!sound.seeking && sound.currentTime > second + 0.3) done(`plays ${heard()}`)
+  }
+  sound.currentTime = second
+  sound.play().catch(() => {})
+})
+const run = async () => {
+  for (let said = 'ready';;) {
+    const next = await fetch('/next', { method: 'POST', body: said })
+    said = await seek(Number(await next.text()))
+  }
+}
+run()
+</script>";
+
+/// Opens the page in a Chromium of its own.
+fn browse(site: &Site) -> Daemon {
+    let profile = site.own("chromium/profile");
+    let mut command = Command::new("chromium");
+    command.args([
+        "--headless",
+        "--no-sandbox", // Chromium refuses to run for root with it; the only page is ours.
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+        "--no-proxy-server",
+        "--autoplay-policy=no-user-gesture-required",
+        // Without it, it prints the page and ends.
+        "--remote-debugging-port=0",
+    ]);
+    command.arg(format!("--user-data-dir={}", profile.display())).arg(site.url("/page"));
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    Daemon::spawn(command)
+}
