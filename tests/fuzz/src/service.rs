@@ -164,14 +164,14 @@ impl Client {
                 1 => self.world.change(input.below(4), input.byte() >> input.below(4)),
                 2 => {
                     let sent = self.resume(input).unwrap_or_else(|| self.request(input));
-                    self.ask(sent, input, service);
+                    self.ask(&sent, input, service);
                 }
-                _ => self.ask(self.request(input), input, service),
+                _ => self.ask(&self.request(input), input, service),
             }
         }
     }
 
-    fn ask<S, B>(&mut self, sent: Sent, input: &mut Input<'_>, service: &mut S)
+    fn ask<S, B>(&mut self, sent: &Sent, input: &mut Input<'_>, service: &mut S)
     where
         S: Service<Request<()>, Response = Response<B>, Error = u8>,
         B: Body<Data = Bytes, Error = u32>,
@@ -196,7 +196,7 @@ impl Client {
             Err(error) => return assert!(plan.fails && error == 9 && !has_run),
         };
         if !is_read {
-            return self.judge_write(&sent, &before, has_run);
+            return self.judge_write(sent, &before, has_run);
         }
         let most = if input.one_in(8) { input.below(3) } else { usize::MAX };
         let (head, body) = response.into_parts();
@@ -206,7 +206,7 @@ impl Client {
         let got: Bytes = content(&events).into();
         // Somebody else may have written meanwhile.
         let before = content_of(self.world.number_for(&sent.request));
-        let claim = Claim { client: self, sent: &sent, head: &head, before: &before };
+        let claim = Claim { client: self, sent, head: &head, before: &before };
         match head.status.as_u16() {
             304 => claim.client_holds_it(&events, is_end),
             412 if plan.status != 412 => claim.something_fails(&events, is_end),
