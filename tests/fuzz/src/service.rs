@@ -162,7 +162,7 @@ impl Client {
                     let sent = self.resume(input).unwrap_or_else(|| self.request(input));
                     self.ask(&sent, input, service);
                 }
-                _ => self.ask(self.request(input), input, service),
+                _ => self.ask(&self.request(input), input, service),
             }
         }
     }
