@@ -96,9 +96,7 @@ where
             ResponseState::Skipped(reason, config) => {
                 let (mut head, body) = ready!(poll_inner(cx))?.into_parts();
                 let outcome = Outcome::LeftAlone(*reason);
-                if *reason == Reason::Request && config.is_compressed {
-                    prepare_left_alone(&mut head);
-                }
+                prepare_left_alone(*reason, config, &mut head);
                 // Deliberately not `pass_on`, which reads the outcome back from the body:
                 // that is 8 % of what a POST costs.
                 config.reporter.report(outcome, head.status, &mut head.extensions);
