@@ -9,7 +9,7 @@ use http::{
 };
 use http_body::Body;
 
-use super::respond::ResponseContext;
+use super::{config::Config, respond::ResponseContext};
 use crate::{
     body::ResponseBody,
     exchange::{insert_etag, insert_tag_with_coding, vary_by, CodedTag, MayBeEncoded},
@@ -180,7 +180,11 @@ impl ResponseContext<'_> {
 
 /// Tells the outer half of `compress_with` that a read which the layer left alone may
 /// be encoded: a tag of the inner service must name the coding all the same.
-pub(super) fn prepare_left_alone(head: &mut response::Parts) {
+#[inline]
+pub(super) fn prepare_left_alone(reason: Reason, config: &Config, head: &mut response::Parts) {
+    if reason != Reason::Request || !config.is_compressed {
+        return;
+    }
     let headers = &head.headers;
     let is_left = headers.contains_key(CONTENT_ENCODING) || headers.contains_key(CONTENT_RANGE);
     if head.status.is_success() && !is_left {

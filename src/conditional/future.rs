@@ -161,9 +161,7 @@ fn leave_alone<B: Body>(
 ) -> Response<ResponseBody<B>> {
     let (mut head, body) = response.into_parts();
     let outcome = Outcome::LeftAlone(reason);
-    if reason == Reason::Request && config.is_compressed {
-        prepare_left_alone(&mut head);
-    }
+    prepare_left_alone(reason, config, &mut head);
     // Deliberately not `pass_on`, which reads the outcome back from the body: that is
     // 8 % of what a POST costs.
     config.reporter.report(outcome, head.status, &mut head.extensions);

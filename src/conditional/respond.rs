@@ -102,10 +102,7 @@ impl ResponseContext<'_> {
             self.request.config.inner_validators.refuse_part(self.request.key.resource());
         }
         self.note_inner_validators(tag.as_deref(), date.evidence);
-        if self.request.extras().probe.is_some() {
-            let answer = self.request.answer_probe(current);
-            self.head.extensions.insert(answer);
-        }
+        self.answer_probe(current);
         if let Some(refusal) = refusal {
             refuse_part(self.head, refusal);
             return Action::RefusePart;
@@ -128,15 +125,9 @@ impl ResponseContext<'_> {
             insert_etag(headers, tag.into_value());
         }
         set_last_modified(headers, &self.fields.last_modified, date.last_modified);
-        // The date would make the response heuristically fresh. Deliberately added also
-        // before the date is sent, so that the response says the same in every second.
-        let asks_each_time = may_generate
-            && matches!(self.fields.last_modified, SingleField::Absent)
-            && self.fields.is_silent
-            && config.freshness == FreshnessPolicy::NoCache
-            && decision != Decision::PreconditionFailed;
-        if asks_each_time {
-            insert_no_cache(headers);
+        let is_refusal = decision == Decision::PreconditionFailed;
+        if may_generate && !is_refusal && self.asks_each_time() {
+            insert_no_cache(&mut self.head.headers);
         }
         let is_generated = matches!(date.last_modified, SentDate::Generated(_));
         if is_generated && self.request.extras().is_date_withheld {
@@ -147,6 +138,25 @@ impl ResponseContext<'_> {
             Decision::PreconditionFailed => Action::PreconditionFailed,
             Decision::Proceed => Action::Send { range_allowed },
         }
+    }
+
+    /// Tells an outer layer what it needs to evaluate a write.
+    #[inline]
+    fn answer_probe(&mut self, current: Current<'_>) {
+        if self.request.extras().probe.is_some() {
+            self.head.extensions.insert(self.request.answer_probe(current));
+        }
+    }
+
+    /// Returns true if a generated date would make the response heuristically fresh.
+    ///
+    /// Deliberately also before the date is sent, so that the response says the same in
+    /// every second.
+    #[inline]
+    fn asks_each_time(&self) -> bool {
+        matches!(self.fields.last_modified, SingleField::Absent)
+            && self.fields.is_silent
+            && self.request.config.freshness == FreshnessPolicy::NoCache
     }
 
     /// Returns true if this part, or this refusal of one, may be of another version

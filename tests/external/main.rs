@@ -11,6 +11,7 @@ use libtest_mimic::{Arguments, Completion, Trial};
 
 #[cfg(unix)]
 mod apache;
+mod browser;
 #[cfg(unix)]
 mod chromium;
 mod curl;
@@ -53,6 +54,8 @@ fn main() -> ExitCode {
         curl_resumes_a_download_and_never_with_another_version,
         curl_asks_by_the_tag_of_compressed_content,
     ]);
+    let chromium = Program::find("chromium", "--version");
+    trials.extend(tests![browser, &chromium, chromium_revalidates_a_page_by_the_tag_of_its_gzip,]);
     #[cfg(unix)]
     {
         trials.extend(tests![
