@@ -31,20 +31,19 @@ pin_project! {
     /// The future of a [`WriteGuard`](crate::WriteGuard).
     ///
     /// ```text
-    ///  Passing: a read ───────────────────────────────────────────► Response
-    ///  Look ── with preconditions ──► EarlyProbe ── fails ────────► Refusing
-    ///   │ │      (whole, lock free)       │
-    ///   │ └──────────────────────────┐    ├─ uploads are streamed ─► Streaming
-    ///   │ without                    │    ▼
-    ///   ├─ content to come           │   Read ── too large, busy ─► Refusing
-    ///   │           └► Streaming     │    ▼
-    ///   ▼                            │   Lock ── too late ────────► Refusing
-    ///  Lock ─► Run                   │    ▼
-    ///                                └─► LockedProbe ── fails ────► Refusing
-    ///                                     ▼
-    ///                                    Hash: a PUT
-    ///                                     ▼
-    ///                                    Run ─► NewTag: a PUT ────► Response
+    ///  a read ───► Passing ──────────────────────────────────────► Response
+    ///
+    ///  a write ──► Look
+    ///                ├─ no preconditions, whole ──► Lock ─► Run ──► Response
+    ///                ├─ no preconditions ─────────► Streaming ────► Response
+    ///                ├─ whole, and the lock free ─► LockedProbe
+    ///                └────────────────────────────► EarlyProbe
+    ///
+    ///  EarlyProbe ─► Read ─► Lock ─► LockedProbe ─► Hash ─► Run ─► NewTag ─► Response
+    ///     │                                        (a PUT)        (a PUT)
+    ///     └─ uploads are streamed ──► Streaming ───────────────────────────► Response
+    ///
+    ///  each ─── a precondition fails; too large, slow or late ──► Refusing ─► Response
     /// ```
     #[must_use = "futures do nothing unless polled"]
     pub struct GuardFuture<S, B>
