@@ -19,6 +19,8 @@ mod hash_progress;
 mod request_body;
 mod response_body;
 
+#[cfg(feature = "client")]
+pub(crate) use self::budget::Reservation;
 pub(crate) use self::{
     budget::Budget,
     buffer::{Buffer, Content, Overflow},

@@ -96,16 +96,25 @@ impl StoredHead {
         if OWN_QUESTIONS.iter().any(|name| request.contains_key(name)) {
             return false;
         }
-        let question = match &self.validators.etag {
-            Some(tag) => Some((IF_NONE_MATCH, tag.into())),
-            // The very text that was received (RFC 9110, 13.1.3).
-            None => self.strong_date().map(|date| (IF_MODIFIED_SINCE, date.clone())),
-        };
+        let question = self.question();
         let can_ask = question.is_some();
         if let Some((name, value)) = question {
             insert_field(request, name, value);
         }
         can_ask
+    }
+
+    /// Returns true if a read can be made conditional.
+    pub(super) fn can_ask(&self) -> bool {
+        self.question().is_some()
+    }
+
+    fn question(&self) -> Option<(HeaderName, HeaderValue)> {
+        match &self.validators.etag {
+            Some(tag) => Some((IF_NONE_MATCH, tag.into())),
+            // The very text that was received (RFC 9110, 13.1.3).
+            None => self.strong_date().map(|date| (IF_MODIFIED_SINCE, date.clone())),
+        }
     }
 
     /// Makes a write conditional, with If-Match; returns false if there is no strong
@@ -165,7 +174,7 @@ impl StoredHead {
         }
         let mut headers = self.headers.clone();
         let has_tag = self.validators.etag.is_some();
-        let updates = |name: &HeaderName| !describes_content(name) && !(has_tag && *name == ETAG);
+        let updates = |name: &HeaderName| !(describes_content(name) || has_tag && *name == ETAG);
         let updates = || kept(not_modified).filter(|(name, _)| updates(name));
         for (name, _) in updates() {
             headers.remove(name);
@@ -260,7 +269,7 @@ fn bytes(headers: &HeaderMap) -> usize {
 }
 
 /// With one of these, a request asks for itself.
-const OWN_QUESTIONS: [HeaderName; 6] =
+pub(super) const OWN_QUESTIONS: [HeaderName; 6] =
     [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
 
 /// How many bytes a head may have after a 304.
