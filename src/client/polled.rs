@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::{
     header::{DATE, RETRY_AFTER},
     HeaderMap, Request, Response, StatusCode,
@@ -59,7 +58,7 @@ use crate::{
 ///
 /// // Whenever it may have changed; a 304 costs neither content nor parsing.
 /// for _ in 0..2 {
-///     flags.refresh(&mut client, &request, |json| serde_json::from_slice(&json)).await?;
+///     flags.refresh(&mut client, &request, |json| serde_json::from_slice(json)).await?;
 /// }
 ///
 /// // Wherever it is needed.
@@ -173,7 +172,7 @@ impl<T> Polled<T> {
         B: Default,
         R: Body,
         R::Error: Into<BoxError>,
-        P: FnOnce(Bytes) -> Result<T, E>,
+        P: FnOnce(&[u8]) -> Result<T, E>,
         E: Into<BoxError>,
     {
         let refresh = self.shared.refreshes.fetch_add(1, Ordering::Relaxed) + 1;
@@ -226,7 +225,7 @@ impl<T> Polled<T> {
     where
         R: Body,
         R::Error: Into<BoxError>,
-        P: FnOnce(Bytes) -> Result<T, E>,
+        P: FnOnce(&[u8]) -> Result<T, E>,
         E: Into<BoxError>,
     {
         let confirmed = Instant::now();
@@ -234,7 +233,7 @@ impl<T> Polled<T> {
         let pace = in_seconds(fresh_seconds(&head.headers));
         let content = content::read(&head.headers, body, self.shared.content_limit).await;
         let value = content
-            .and_then(|content| parse(content).map_err(|error| Error::Value(error.into())))
+            .and_then(|content| parse(&content).map_err(|error| Error::Value(error.into())))
             .map_err(|error| (error, None))?;
         let head = Arc::new(StoredHead::new(&head.headers));
         Ok((Current { value: Arc::new(value), head, confirmed }, pace))

@@ -60,7 +60,7 @@ use crate::{body::BoxError, fields::insert_field, rules::EntityTag, timer::Timer
 /// let visits = Request::get("http://localhost/visits").body(())?;
 /// let written = Update::new(visits)
 ///     .run(&mut client, |content| {
-///         let visits: u64 = serde_json::from_slice(&content)?;
+///         let visits: u64 = serde_json::from_slice(content)?;
 ///         serde_json::to_vec(&(visits + 1))
 ///     })
 ///     .await?;
@@ -128,7 +128,7 @@ impl Update {
     pub async fn run<S, B, R, C, E>(
         &self,
         mut service: S,
-        mut edit: impl FnMut(Bytes) -> Result<C, E>,
+        mut edit: impl FnMut(&[u8]) -> Result<C, E>,
     ) -> Result<Bytes, Error>
     where
         S: Service<Request<B>, Response = Response<R>>,
@@ -139,7 +139,7 @@ impl Update {
         C: Into<Bytes>,
         E: Into<BoxError>,
     {
-        let mut edit = |content| match edit(content) {
+        let mut edit = |content: &[u8]| match edit(content) {
             Ok(content) => Ok(content.into()),
             Err(error) => Err(Error::Value(error.into())),
         };
@@ -167,7 +167,7 @@ impl Update {
     async fn attempt<S, B, R>(
         &self,
         service: &mut S,
-        edit: &mut impl FnMut(Bytes) -> Result<Bytes, Error>,
+        edit: &mut impl FnMut(&[u8]) -> Result<Bytes, Error>,
         lost: &mut Option<Write>,
     ) -> Result<Bytes, Failed>
     where
@@ -191,7 +191,7 @@ impl Update {
             }
             Some(write) => write.content.clone(),
             None if head.strong_tag().is_none() => return Err(Error::NoStrongTag.into()),
-            None => edit(content)?,
+            None => edit(&content)?,
         };
         let request = self.put(&head, &content).ok_or(Error::NoStrongTag)?;
         // Nothing was sent if this fails.
