@@ -6,8 +6,8 @@ use http::StatusCode;
 
 use crate::body::BoxError;
 
-/// Why [`Polled::refresh`](super::Polled::refresh) or [`Update::run`](super::Update::run)
-/// failed.
+/// Why [`Polled::refresh`](super::Polled::refresh) or
+/// [`Update::run`](super::Update::run) failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

@@ -206,7 +206,8 @@ impl<T> Polled<T> {
                 }
                 (StatusCode::NOT_MODIFIED, Some(mut current)) => {
                     if current.confirm(response.headers()) {
-                        let pace = in_seconds(fresh_seconds(response.headers()));
+                        let head = current.head.headers();
+                        let pace = in_seconds(fresh_seconds(head, response.headers()));
                         return Ok(Answer::Current(current, pace));
                     }
                     // It is about other content: ask for the whole.
@@ -230,7 +231,7 @@ impl<T> Polled<T> {
     {
         let confirmed = Instant::now();
         let (head, body) = response.into_parts();
-        let pace = in_seconds(fresh_seconds(&head.headers));
+        let pace = in_seconds(fresh_seconds(&head.headers, &head.headers));
         let content = content::read(&head.headers, body, self.shared.content_limit).await;
         let value = content
             .and_then(|content| parse(&content).map_err(|error| Error::Value(error.into())))

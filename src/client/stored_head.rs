@@ -149,7 +149,7 @@ impl StoredHead {
     ///
     /// | the 304 has | it confirms this response if |
     /// |---|---|
-    /// | a tag | this response has the same, compared weakly; if it has none, the same date |
+    /// | a tag | this response has it, compared weakly; or has none, and the same date |
     /// | only a date | this response has the same date |
     /// | neither | always: it was asked about one response only |
     /// | a tag that cannot be parsed, or several | never |

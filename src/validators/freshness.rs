@@ -78,12 +78,12 @@ pub(crate) fn forbids_storing(headers: &HeaderMap) -> bool {
 }
 
 /// Returns for how many seconds a private cache may use a response without asking: its
-/// `max-age`, less its `Age`.
+/// `max-age`, less the `Age` of the message that brought or confirmed it.
 ///
 /// It is 0 if the response says nothing, or `no-cache` or `no-store`. Deliberately,
 /// `Expires` is not read: it needs clocks that agree.
 #[cfg(feature = "client")]
-pub(crate) fn fresh_seconds(headers: &HeaderMap) -> u32 {
+pub(crate) fn fresh_seconds(headers: &HeaderMap, message: &HeaderMap) -> u32 {
     let mut max_age = None;
     for (name, argument) in headers.get_all(CACHE_CONTROL).iter().flat_map(directives) {
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
@@ -96,7 +96,7 @@ pub(crate) fn fresh_seconds(headers: &HeaderMap) -> u32 {
             max_age = Some(max_age.unwrap_or(seconds).min(seconds));
         }
     }
-    let age = headers.get(AGE).and_then(|line| seconds(line.as_bytes()));
+    let age = message.get(AGE).and_then(|line| seconds(line.as_bytes()));
     max_age.unwrap_or(0).saturating_sub(age.unwrap_or(0))
 }
 
@@ -180,7 +180,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(CACHE_CONTROL, HeaderValue::from_static(line));
             age.and_then(|age| headers.insert(AGE, HeaderValue::from_static(age)));
-            assert_eq!(fresh_seconds(&headers), fresh, "{line} {age:?}");
+            assert_eq!(fresh_seconds(&headers, &headers), fresh, "{line} {age:?}");
         }
     }
 }

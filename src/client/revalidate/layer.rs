@@ -27,15 +27,16 @@ use crate::{client::stored_head::OWN_QUESTIONS, validators::forbids_storing};
 /// content, and with its head as the 304 has updated it. There is no freshness, so
 /// nothing that is returned is stale, and callers need not know of the layer.
 ///
-/// | | |
-/// |---|---|
-/// | Kept by | URI, `Authorization`, Cookie, and the request fields that `Vary` names |
-/// | Never kept | `no-store`, `Vary: *`, trailers, anything but a 200, content that breaks off, is longer than [the limit](Self::content_limit) or of which the end cannot be told (HTTP/1.0 without `Content-Length`) |
-/// | Passes unchanged | other methods, requests with content, with a precondition, a `Range` or `no-store` of their own |
-/// | Streams | new content, while it is copied; what comes from memory is one frame |
-///
-/// Credentials are part of the key as a hash, and are not kept. `Set-Cookie` is never
-/// repeated from memory.
+/// - **The key** is the URI with the values of `Authorization`, Cookie, and the request
+///   fields that `Vary` names. It is a hash: credentials are not kept.
+/// - **Kept** is a 200 whose content came to its end. Not kept is one with `no-store`,
+///   `Vary: *` or trailers, one that is longer than [the limit](Self::content_limit), and
+///   one whose end cannot be told from a broken connection (HTTP/1.1 without
+///   `Content-Length` and not chunked).
+/// - **Passed unchanged** are other methods, and requests with content, a precondition,
+///   a `Range` or `no-store` of their own.
+/// - **Streamed** is new content, while it is copied. What comes from memory is one
+///   frame. `Set-Cookie` is never repeated from memory.
 ///
 /// If a 304 is about other content, the kept response is dropped, and the request is
 /// sent once more without a question. That needs a body of requests that has a

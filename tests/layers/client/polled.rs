@@ -120,6 +120,22 @@ async fn polled_waits_as_long_as_the_server_says_within_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn polled_waits_after_a_304_as_after_the_200_that_it_confirms() {
+    let mut server = Server::new([
+        reply(200, &[("etag", "\"1\""), (CC, "max-age=30")], "1"),
+        not_modified(&[("age", "10")]),
+        not_modified(&[(CC, "max-age=40")]),
+        not_modified(&[]),
+    ]);
+    let polled = Polled::new();
+    for seconds in [30, 20, 40, 40] {
+        polled.refresh(&mut server, &head(&[]), number).await.unwrap();
+        let bounds = Duration::ZERO..=Duration::MAX;
+        assert_eq!(polled.wait(bounds), Duration::from_secs(seconds));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn polled_takes_the_later_of_two_refreshes_at_once() {
     let later = |seconds, response| Answer::After(Duration::from_secs(seconds), response);
     let server = Server::new([
