@@ -20,6 +20,8 @@ mod request_body;
 mod response_body;
 mod size_latch;
 
+#[cfg(feature = "client")]
+pub(crate) use self::budget::Reservation;
 pub(crate) use self::{
     budget::Budget,
     buffer::{Buffer, Content, Overflow},

@@ -4,7 +4,7 @@ use std::{str::FromStr, time::SystemTime};
 
 use http::HeaderMap;
 
-use crate::rules::{HttpDate, InvalidHttpDate, Preconditions};
+use crate::rules::{HttpDate, InvalidHttpDate, Preconditions, Validators};
 
 /// The user's clock, or the system's.
 pub(crate) type Clock = dyn Fn() -> SystemTime + Send + Sync;
@@ -41,6 +41,32 @@ impl Preconditions {
     ///
     /// The system's clock is read only to place a date with a two-digit year.
     #[must_use]
+    pub fn from_headers(headers: &HeaderMap) -> Self {
+        Self::from_headers_at(headers, now)
+    }
+}
+
+impl Validators {
+    /// Takes the validators from the header fields of a response, as its client does.
+    ///
+    /// A tag or date that cannot be parsed, or stands on several lines, is none. The
+    /// date becomes [`LastModified::FirstSeen`](crate::LastModified::FirstSeen): a
+    /// client knows only that this content had it, so it is compared by equality. The
+    /// system's clock is read only to place a date with a two-digit year.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{header::ETAG, HeaderMap};
+    /// use tower_conditional::{EntityTag, Validators};
+    ///
+    /// let mut headers = HeaderMap::new();
+    /// headers.insert(ETAG, "\"v7\"".parse().unwrap());
+    /// let validators = Validators::from_headers(&headers);
+    /// assert_eq!(validators.etag, Some(EntityTag::strong("v7")?));
+    /// assert_eq!(validators.last_modified, None);
+    /// # Ok::<(), tower_conditional::InvalidEntityTag>(())
+    /// ```
     pub fn from_headers(headers: &HeaderMap) -> Self {
         Self::from_headers_at(headers, now)
     }

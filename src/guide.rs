@@ -12,6 +12,11 @@ pub mod proxies {}
 #[doc = include_str!("guide/writes.md")]
 pub mod writes {}
 
+/// The client's side: polling an API, and editing through it.
+#[cfg(feature = "client")]
+#[doc = include_str!("guide/client.md")]
+pub mod client {}
+
 /// How other layers answer the same requests.
 #[doc = include_str!("guide/compare.md")]
 pub mod compare {}

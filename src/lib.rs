@@ -61,8 +61,8 @@
 //! production](#in-production) · [features](#features) · [versions](#versions)
 //!
 //! Longer pages: [something looks wrong](guide::troubleshooting) · [edits that are not
-//! lost](guide::writes) · [nginx and other proxies](guide::proxies) · [compared with
-//! others](guide::compare) ·
+//! lost](guide::writes) · [calling an API](guide::client) · [nginx and other
+//! proxies](guide::proxies) · [compared with others](guide::compare) ·
 //! [migrating](guide::migrating) · [design](guide::design) · [what it
 //! costs](guide::benchmarks) · [what changed](guide::changelog)
 //!
@@ -368,6 +368,12 @@
 //!   writes are refused.
 //! - `blake3`: the hash `Blake3`, for [`ConditionalLayer::digest`]: faster than SHA-256
 //!   from some KiB on, for content that was not seen before. It needs a C compiler.
+//! - [`client`]: for programs that call HTTP services. A value that is read and parsed
+//!   only when it has changed ([`Polled`](client::Polled)), a layer for Tower clients
+//!   that asks each time and gets 304s ([`RevalidateLayer`](client::RevalidateLayer)),
+//!   an edit that overwrites no other ([`Update`](client::Update)), and the rules alone
+//!   for other clients ([`StoredHead`](client::StoredHead)). It adds no dependency. See
+//!   [its page](guide::client).
 //! - `tracing`: one event for each decision, at level DEBUG, with outcome and status,
 //!   and one for each `Last-Modified` of the inner service that is not sent; target
 //!   `tower_conditional`.
@@ -394,6 +400,9 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod body;
+#[cfg(feature = "client")]
+#[cfg_attr(docsrs, doc(cfg(feature = "client")))]
+pub mod client;
 mod clock;
 pub mod conditional;
 mod exchange;

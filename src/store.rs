@@ -9,6 +9,8 @@
 //! | `unfinished` | 1,024 contents | last part sent longest ago |
 //! | `text_cache` | 64 dates and lengths a thread | replaced by the next in its place |
 //!
+//! The client's `RevalidateLayer` keeps responses in the same kind of cache.
+//!
 //! Nothing here waits, reads a clock, or depends on Tower: time is an argument.
 
 mod content_cache;
@@ -20,6 +22,8 @@ mod resource_key;
 mod text_cache;
 mod unfinished;
 
+#[cfg(feature = "client")]
+pub(crate) use self::keyed_cache::{keyed_cache, KeyedCache, SHARDS};
 pub(crate) use self::{
     content_cache::{CachedContent, ContentCache, ContentTag, Frames, HashedTag, Match},
     dates::{DateOfResponse, Dates, Observation, ResponseKind, SentDate},

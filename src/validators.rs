@@ -10,6 +10,8 @@ mod response_fields;
 
 #[cfg(feature = "blake3")]
 pub use self::digest::Blake3;
+#[cfg(feature = "client")]
+pub(crate) use self::freshness::{forbids_storing, fresh_seconds, seconds};
 pub(crate) use self::{
     digest::{generated_length, looks_generated, tag},
     freshness::are_silent,

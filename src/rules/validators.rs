@@ -1,7 +1,12 @@
 //! The validators of a representation, and what they prove
 //! ([RFC 9110, section 8.8](https://www.rfc-editor.org/rfc/rfc9110.html#section-8.8)).
 
-use super::{EntityTag, HttpDate};
+use http::{
+    header::{ETAG, LAST_MODIFIED},
+    HeaderMap,
+};
+
+use super::{single_line, EntityTag, HttpDate};
 
 /// The current state of the resource that a request is about.
 ///
@@ -92,6 +97,16 @@ impl Validators {
     /// Makes validators without tag and date.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Takes them from the head of a response; `now` places a two-digit year.
+    pub(crate) fn from_headers_at(headers: &HeaderMap, now: impl FnOnce() -> HttpDate) -> Self {
+        let date = single_line(headers, LAST_MODIFIED)
+            .and_then(|line| HttpDate::parse_with(line.as_bytes(), now));
+        Self {
+            etag: single_line(headers, ETAG).and_then(|line| line.try_into().ok()),
+            last_modified: date.map(LastModified::FirstSeen),
+        }
     }
 
     /// Sets the entity tag.
@@ -231,5 +246,40 @@ impl DateEvidence {
 impl From<LastModified> for DateEvidence {
     fn from(stated: LastModified) -> Self {
         Self::Stated(stated)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_one_valid_line_is_a_validator() {
+        const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+        let date = HttpDate::from_unix_seconds(784_111_777).unwrap();
+        for (tags, dates, tag, has_date) in [
+            (&["\"v1\""][..], &[DATE][..], Some("\"v1\""), true),
+            (&[" W/\"v1\" "], &["Sunday, 06-Nov-94 08:49:37 GMT"], Some("W/\"v1\""), true),
+            (&["v1"], &["1994-11-06"], None, false),
+            (&["\"v1\"", "\"v1\""], &[DATE, DATE], None, false),
+            (&["\"v1\", \"v2\""], &["0"], None, false),
+            (&["*"], &[""], None, false),
+            (&[], &[], None, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for tag in tags {
+                headers.append(ETAG, HeaderValue::from_static(tag));
+            }
+            for date in dates {
+                headers.append(LAST_MODIFIED, HeaderValue::from_static(date));
+            }
+            let validators = Validators::from_headers_at(&headers, || date);
+            let found = validators.etag.map(|tag| tag.to_string());
+            assert_eq!(found.as_deref(), tag, "{tags:?}");
+            let expected = has_date.then_some(LastModified::FirstSeen(date));
+            assert_eq!(validators.last_modified, expected, "{dates:?}");
+        }
     }
 }

@@ -10,11 +10,11 @@ use quick_cache::{
 use super::resource_key::IdentityHasher;
 
 /// A cache that evicts what is used least.
-pub(super) type KeyedCache<K, V, W> = Cache<K, V, W, BuildHasherDefault<IdentityHasher>>;
+pub(crate) type KeyedCache<K, V, W> = Cache<K, V, W, BuildHasherDefault<IdentityHasher>>;
 
 /// Makes a cache for entries that weigh `capacity` together; `items` says how many they
 /// may be.
-pub(super) fn keyed_cache<K, V, W>(weighter: W, items: usize, capacity: u64) -> KeyedCache<K, V, W>
+pub(crate) fn keyed_cache<K, V, W>(weighter: W, items: usize, capacity: u64) -> KeyedCache<K, V, W>
 where
     K: Eq + Hash,
     V: Clone,
@@ -31,4 +31,4 @@ where
 }
 
 /// Few, and the same number on every machine: each must have room for large entries.
-pub(super) const SHARDS: usize = 4;
+pub(crate) const SHARDS: usize = 4;

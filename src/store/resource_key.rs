@@ -331,7 +331,7 @@ fn short(hash: u64) -> u16 {
 
 /// Passes a key through: it is a keyed hash already.
 #[derive(Default)]
-pub(super) struct IdentityHasher(u64);
+pub(crate) struct IdentityHasher(u64);
 
 impl Hasher for IdentityHasher {
     fn finish(&self) -> u64 {

@@ -1,6 +1,8 @@
 //! What a response says about its freshness ([RFC 9111, section
 //! 4.2](https://www.rfc-editor.org/rfc/rfc9111.html#section-4.2)).
 
+#[cfg(feature = "client")]
+use http::header::AGE;
 use http::{
     header::{CACHE_CONTROL, EXPIRES},
     HeaderMap, HeaderValue,
@@ -69,6 +71,50 @@ pub(super) fn read(line: &HeaderValue) -> CacheControl {
     said
 }
 
+/// Returns true if a message says `no-store`.
+#[cfg(feature = "client")]
+pub(crate) fn forbids_storing(headers: &HeaderMap) -> bool {
+    headers.get_all(CACHE_CONTROL).iter().any(|line| read(line).no_store)
+}
+
+/// Returns for how many seconds a private cache may use a response without asking: its
+/// `max-age`, less the `Age` of the message that brought or confirmed it.
+///
+/// It is 0 if the response says nothing, or `no-cache` or `no-store`. Deliberately,
+/// `Expires` is not read: it needs clocks that agree.
+#[cfg(feature = "client")]
+pub(crate) fn fresh_seconds(headers: &HeaderMap, message: &HeaderMap) -> u32 {
+    let mut max_age = None;
+    for (name, argument) in headers.get_all(CACHE_CONTROL).iter().flat_map(directives) {
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        if is(b"no-store") || is(b"no-cache") && argument.is_none() {
+            return 0;
+        }
+        if is(b"max-age") {
+            // Of several, the shortest counts (RFC 9111, 4.2.1).
+            let seconds = argument.and_then(seconds).unwrap_or(0);
+            max_age = Some(max_age.unwrap_or(seconds).min(seconds));
+        }
+    }
+    let age = message.get(AGE).and_then(|line| seconds(line.as_bytes()));
+    max_age.unwrap_or(0).saturating_sub(age.unwrap_or(0))
+}
+
+/// Reads a number of seconds; one that is too large is the largest ([RFC 9111, section
+/// 1.2.2](https://www.rfc-editor.org/rfc/rfc9111.html#section-1.2.2)).
+#[cfg(feature = "client")]
+pub(crate) fn seconds(text: &[u8]) -> Option<u32> {
+    let text = trim_ows(text);
+    let text = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(text);
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0_u32, |sum, byte| {
+        let digit = byte.is_ascii_digit().then(|| u32::from(byte - b'0'))?;
+        Some(sum.saturating_mul(10).saturating_add(digit))
+    })
+}
+
 /// Reads the directives of a line of `Cache-Control`, as name and argument.
 fn directives(line: &HeaderValue) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
     let (mut quoted, mut escaped) = (false, false);
@@ -108,6 +154,33 @@ mod tests {
             (r#"ext="\", no-cache""#, true),
         ] {
             assert_eq!(read(&HeaderValue::from_static(line)).freshness, !silent, "{line:?}");
+        }
+    }
+
+    #[cfg(feature = "client")]
+    #[test]
+    fn max_age_is_a_time_of_freshness_unless_revoked() {
+        for (line, age, fresh) in [
+            ("max-age=60", None, 60),
+            ("private, Max-Age=\"60\"", None, 60),
+            ("max-age=60", Some("20"), 40),
+            ("max-age=60", Some("61"), 0),
+            ("max-age=60", Some("x"), 60),
+            ("max-age=60, no-cache", None, 0),
+            ("max-age=60, no-cache=\"set-cookie\"", None, 60),
+            ("max-age=60, no-store", None, 0),
+            ("max-age=60, max-age=5", None, 5),
+            ("max-age=99999999999999999999", None, u32::MAX),
+            ("max-age=-1", None, 0),
+            ("max-age", None, 0),
+            ("max-age=", None, 0),
+            ("s-maxage=60", None, 0),
+            ("public", None, 0),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static(line));
+            age.and_then(|age| headers.insert(AGE, HeaderValue::from_static(age)));
+            assert_eq!(fresh_seconds(&headers, &headers), fresh, "{line} {age:?}");
         }
     }
 }

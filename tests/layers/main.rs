@@ -6,6 +6,8 @@
 mod api;
 mod axum;
 mod both;
+#[cfg(feature = "client")]
+mod client;
 mod conditional;
 mod forward;
 #[cfg(feature = "axum")]

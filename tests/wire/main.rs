@@ -2,6 +2,8 @@
 //! byte, HTTP/2 frame by frame.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+#[cfg(all(feature = "axum", feature = "client"))]
+mod client;
 mod codings;
 mod downloads;
 mod files;

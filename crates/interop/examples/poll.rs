@@ -5,7 +5,7 @@
 //! polls it ten times, or with `cargo run -p interop --example poll --
 //! http://127.0.0.1:3000/flags 60`, which polls another server for a minute.
 
-#![allow(clippy::exhaustive_structs, clippy::print_stdout)]
+#![allow(clippy::print_stdout)]
 
 use std::{
     collections::BTreeMap,
@@ -15,12 +15,13 @@ use std::{
 };
 
 use axum::{routing::get, Json, Router};
-use reqwest::{
-    header::{HeaderValue, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED},
-    Client, StatusCode,
-};
+use http::{Request, Response};
+use reqwest::{redirect::Policy, Body, Client};
 use tokio::{net::TcpListener, time};
-use tower_conditional::ConditionalLayer;
+use tower::{service_fn, Service};
+use tower_conditional::{client::Polled, ConditionalLayer};
+
+type Flags = BTreeMap<String, bool>;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -35,110 +36,37 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Some(url) => url,
         None => serve().await?,
     };
-    let mut document = Document::new(url)?;
-    let mut seconds = time::interval(Duration::from_secs(1));
+    let request = Request::get(url).body(())?;
+    let mut service = service(10)?;
+    let flags = Polled::<Flags>::new();
+    let mut parsed = 0;
     for poll in 1..=polls {
-        seconds.tick().await;
-        let outcome = document
-            .poll()
-            .await
-            .map_or_else(|error| error.to_string(), |status| status.to_string());
+        let parse = |json: &[u8]| {
+            parsed += 1;
+            serde_json::from_slice(json)
+        };
+        if let Err(error) = flags.refresh(&mut service, &request, parse).await {
+            println!("{error}");
+        }
         // What was read last is the best that is known, whatever came of this poll.
-        println!("{poll:3}  {outcome:16}  {:?}", document.flags());
+        println!("{poll:3}  {:?}, parsed {parsed} times", flags.get());
+        time::sleep(flags.wait(Duration::from_secs(1)..=Duration::from_secs(60))).await;
     }
-    let Totals { parsed, not_modified, bytes, bytes_saved } = document.totals();
-    println!("parsed {parsed} times, not modified {not_modified} times");
-    println!("{bytes} bytes of content came, {bytes_saved} did not have to");
     Ok(())
 }
 
-type Flags = BTreeMap<String, bool>;
-
-/// A document that is polled, as it was last read.
-#[derive(Debug)]
-pub struct Document {
-    client: Client,
-    url: String,
-    held: Option<Held>,
-    totals: Totals,
-}
-
-/// The parsed value, and beside it what the server has to be told to learn whether it
-/// is current.
-#[derive(Debug)]
-struct Held {
-    flags: Flags,
-    bytes: usize,
-    tag: Option<HeaderValue>,
-    date: Option<HeaderValue>,
-}
-
-/// What came of all polls.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Totals {
-    /// Times that new content was read.
-    pub parsed: usize,
-    /// Times that the value held was current.
-    pub not_modified: usize,
-    /// Bytes of content that came.
-    pub bytes: usize,
-    /// Bytes of content that would have come again.
-    pub bytes_saved: usize,
-}
-
-impl Document {
-    /// Knows of a document, and holds nothing yet.
-    pub fn new(url: String) -> Result<Self, Box<dyn Error>> {
-        let client = Client::builder().timeout(Duration::from_secs(10)).build()?;
-        Ok(Self { client, url, held: None, totals: Totals::default() })
-    }
-
-    /// Asks whether the document has changed, and reads it if so. After an error the
-    /// old one is still held.
-    pub async fn poll(&mut self) -> Result<StatusCode, Box<dyn Error>> {
-        let mut request = self.client.get(&self.url);
-        if let Some(held) = &self.held {
-            if let Some(tag) = &held.tag {
-                request = request.header(IF_NONE_MATCH, tag);
-            }
-            if let Some(date) = &held.date {
-                request = request.header(IF_MODIFIED_SINCE, date);
-            }
-        }
-        let response = request.send().await?;
-        let status = response.status();
-        let tag = response.headers().get(ETAG).cloned();
-        let date = response.headers().get(LAST_MODIFIED).cloned();
-        match (status, &mut self.held) {
-            (StatusCode::NOT_MODIFIED, Some(held)) => {
-                // A 304 may bring a date that there was none of yet when the content
-                // came.
-                held.tag = tag.or(held.tag.take());
-                held.date = date.or(held.date.take());
-                self.totals.not_modified += 1;
-                self.totals.bytes_saved += held.bytes;
-            }
-            (StatusCode::OK, held) => {
-                let content = response.bytes().await?;
-                let flags = serde_json::from_slice(&content)?;
-                *held = Some(Held { flags, bytes: content.len(), tag, date });
-                self.totals.parsed += 1;
-                self.totals.bytes += content.len();
-            }
-            _ => return Err(format!("no document: {status}").into()),
-        }
-        Ok(status)
-    }
-
-    /// The document, if it was ever read.
-    pub fn flags(&self) -> Option<&Flags> {
-        self.held.as_ref().map(|held| &held.flags)
-    }
-
-    /// What came of all polls so far.
-    pub fn totals(&self) -> Totals {
-        self.totals
-    }
+/// Makes a Tower service of `reqwest`'s client, whose own takes other requests.
+pub fn service(
+    timeout: u64,
+) -> reqwest::Result<impl Service<Request<Body>, Response = Response<Body>, Error = reqwest::Error>>
+{
+    // A tag is valid for one resource: it must not be sent to where a redirect points.
+    let client = Client::builder().redirect(Policy::none());
+    let client = client.timeout(Duration::from_secs(timeout)).build()?;
+    Ok(service_fn(move |request: Request<Body>| {
+        let client = client.clone();
+        async move { client.execute(request.try_into()?).await.map(Response::from) }
+    }))
 }
 
 /// Serves a document that changes after five seconds, and returns its URL.

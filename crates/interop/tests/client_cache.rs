@@ -1,5 +1,5 @@
-//! What clients make of our validators: a stock cache in front of the layer, and the
-//! polling example.
+//! What clients make of our validators: a stock cache in front of the layer, and
+//! `Polled` over `reqwest`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
@@ -23,8 +23,9 @@ use axum::{
 use http_cache_reqwest::{Cache, CacheMode, HttpCache, HttpCacheOptions, MokaManager};
 use reqwest::{Client, StatusCode};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
+use serde_json::Value;
 use tokio::net::TcpListener;
-use tower_conditional::{ConditionalLayer, FreshnessPolicy};
+use tower_conditional::{client::Polled, ConditionalLayer, FreshnessPolicy};
 use tower_http::compression::CompressionLayer;
 
 #[path = "../../../examples/axum.rs"]
@@ -134,19 +135,23 @@ async fn an_old_date_keeps_a_stock_cache_from_asking_only_where_freshness_is_lef
 }
 
 #[tokio::test]
-async fn the_polling_example_parses_only_what_has_changed() {
+async fn polled_over_reqwest_parses_only_what_has_changed() {
     let (url, log) = serve(axum_example::app()).await;
-    let mut document = poll_example::Document::new(url.clone()).unwrap();
-    for flags in [r#"{"a":true}"#, r#"{"b":true}"#] {
-        write(&url, flags).await;
+    let request = http::Request::get(&url).body(()).unwrap();
+    let mut service = poll_example::service(10).unwrap();
+    let flags = Polled::<Value>::new();
+    let mut parsed = 0;
+    for content in [r#"{"a":true}"#, r#"{"b":true}"#] {
+        write(&url, content).await;
         for _ in 0..3 {
-            document.poll().await.unwrap();
+            let parse = |json: &[u8]| {
+                parsed += 1;
+                serde_json::from_slice(json)
+            };
+            flags.refresh(&mut service, &request, parse).await.unwrap();
         }
     }
-    let totals = document.totals();
-    assert_eq!((totals.parsed, totals.not_modified), (2, 4));
-    assert_eq!((totals.bytes, totals.bytes_saved), (20, 40));
-    assert_eq!(document.flags().unwrap().keys().collect::<Vec<_>>(), ["b"]);
+    assert_eq!((parsed, flags.get().unwrap().to_string()), (2, r#"{"b":true}"#.to_owned()));
     let statuses = taken(&log)
         .iter()
         .map(|line| line.rsplit(' ').next().unwrap().to_owned())
@@ -155,7 +160,7 @@ async fn the_polling_example_parses_only_what_has_changed() {
 }
 
 #[tokio::test]
-async fn the_polling_example_holds_what_it_has_when_a_poll_fails() {
+async fn polled_over_reqwest_holds_what_it_has_when_a_refresh_fails() {
     let asked = Arc::new(AtomicU64::new(0));
     let answers = [
         (StatusCode::OK, "{\"a\":true}"),
@@ -165,11 +170,14 @@ async fn the_polling_example_holds_what_it_has_when_a_poll_fails() {
     let next = move || async move { answers[asked.fetch_add(1, Ordering::Relaxed) as usize] };
     let (url, log) =
         serve(Router::new().route("/flags", get(next)).layer(ConditionalLayer::new())).await;
-    let mut document = poll_example::Document::new(url).unwrap();
-    document.poll().await.unwrap();
-    for _ in 1..3 {
-        document.poll().await.unwrap_err();
-        assert_eq!(document.flags().unwrap().len(), 1);
+    let request = http::Request::get(url).body(()).unwrap();
+    let mut service = poll_example::service(10).unwrap();
+    let flags = Polled::<Value>::new();
+    for fails in [false, true, true] {
+        let parse = |json: &[u8]| serde_json::from_slice(json);
+        let result = flags.refresh(&mut service, &request, parse).await;
+        assert_eq!(result.is_err(), fails);
+        assert_eq!(flags.get().unwrap().to_string(), r#"{"a":true}"#);
     }
     assert_eq!(taken(&log), ["GET 200", "GET if-none-match 200", "GET if-none-match 503"]);
 }

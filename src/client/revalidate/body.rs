@@ -1,0 +1,170 @@
+//! The body of a response that went through the layer.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{ready, Context, Poll},
+};
+
+use bytes::{Buf, Bytes};
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::memory::{Key, Memory, Stored};
+use crate::{
+    body::Reservation,
+    client::{content::Recorder, StoredHead},
+};
+
+pin_project! {
+    /// The body of a response that went through a
+    /// [`RevalidateLayer`](super::RevalidateLayer): that of the server, frame by frame,
+    /// or content from memory, in one frame.
+    #[must_use = "bodies do nothing unless polled"]
+    pub struct RevalidateBody<B> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    enum Kind<B> {
+        /// What is left of content from memory.
+        Whole {
+            content: Bytes,
+        },
+        Inner {
+            #[pin]
+            body: B,
+            // Boxed, because most bodies of most clients are not kept.
+            recording: Option<Box<Recording>>,
+        },
+    }
+}
+
+impl<B> RevalidateBody<B> {
+    pub(super) fn whole(content: Bytes) -> Self {
+        Self { kind: Kind::Whole { content } }
+    }
+
+    pub(super) fn pass(body: B) -> Self {
+        Self { kind: Kind::Inner { body, recording: None } }
+    }
+}
+
+impl<B: Body> RevalidateBody<B> {
+    pub(super) fn record(body: B, recording: Recording) -> Self {
+        let mut recording = Some(Box::new(recording));
+        // It may never be polled.
+        if body.is_end_stream() {
+            recording.take().into_iter().for_each(|recording| recording.finish());
+        }
+        Self { kind: Kind::Inner { body, recording } }
+    }
+}
+
+impl<B: Body> Body for RevalidateBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let (mut body, recording) = match self.project().kind.project() {
+            KindProj::Whole { content } if content.is_empty() => return Poll::Ready(None),
+            KindProj::Whole { content } => {
+                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(content)))));
+            }
+            KindProj::Inner { body, recording } => (body, recording),
+        };
+        let frame = ready!(body.as_mut().poll_frame(cx));
+        let frame = frame.map(|frame| {
+            frame.map(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))
+        });
+        if let Some(mut kept) = recording.take() {
+            match &frame {
+                None => kept.finish(),
+                Some(Ok(frame)) if frame.data_ref().is_some_and(|data| kept.push(data)) => {
+                    // A client that knows the length may not ask for the end.
+                    if body.is_end_stream() {
+                        kept.finish();
+                    } else {
+                        *recording = Some(kept);
+                    }
+                }
+                // It broke off, has trailers, or is too long: it is not kept.
+                Some(_) => {}
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Whole { content } => content.is_empty(),
+            Kind::Inner { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Whole { content } => SizeHint::with_exact(content.len() as u64),
+            Kind::Inner { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+impl<B> fmt::Debug for RevalidateBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.kind {
+            Kind::Whole { .. } => "from memory",
+            Kind::Inner { recording: Some(_), .. } => "to be kept",
+            Kind::Inner { .. } => "passing",
+        };
+        f.debug_struct("RevalidateBody").field("kind", &kind).finish_non_exhaustive()
+    }
+}
+
+/// A response that is kept once its content has come.
+#[derive(Debug)]
+pub(super) struct Recording {
+    memory: Arc<Memory>,
+    key: Key,
+    request: HeaderMap,
+    head: StoredHead,
+    recorder: Option<Recorder>,
+    reservation: Reservation,
+}
+
+impl Recording {
+    pub(super) fn new(
+        memory: &Arc<Memory>,
+        key: Key,
+        request: HeaderMap,
+        head: StoredHead,
+    ) -> Self {
+        let recorder = Recorder::new(head.headers(), memory.content_limit()).ok();
+        let reservation = Reservation::new(&memory.receiving);
+        Self { memory: Arc::clone(memory), key, request, head, recorder, reservation }
+    }
+
+    /// Copies the next bytes; returns false if they are too many.
+    fn push(&mut self, data: &Bytes) -> bool {
+        let Some(recorder) = &mut self.recorder else { return false };
+        let is_taken = recorder.push(&**data).is_ok();
+        is_taken && self.reservation.grow(recorder.len() as u64)
+    }
+
+    /// Keeps the response, if its content is as long as it said.
+    fn finish(self) {
+        let content = self.recorder.map(Recorder::finish);
+        if let Some(Ok(content)) = content {
+            let stored = Stored { head: self.head, content };
+            self.memory.put(self.key, &self.request, stored);
+        }
+    }
+}

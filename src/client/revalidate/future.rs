@@ -1,0 +1,172 @@
+//! The future of one request.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{ready, Context, Poll},
+};
+
+use http::{
+    header::{AGE, SET_COOKIE},
+    response, Request, Response, StatusCode,
+};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{
+    body::{Recording, RevalidateBody},
+    memory::{Key, Memory, Stored},
+};
+use crate::{client::StoredHead, fields::append_field, POLLED_AGAIN};
+
+pin_project! {
+    /// The future of [`Revalidate`](super::Revalidate).
+    #[must_use = "futures do nothing unless polled"]
+    #[project = FutureProj]
+    pub struct RevalidateFuture<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        // `None` while the service is not ready for the second request.
+        #[pin]
+        future: Option<S::Future>,
+        // `None` if the response passes unchanged.
+        exchange: Option<Exchange<S>>,
+        again: Option<S>,
+    }
+}
+
+/// A request that the layer handles.
+#[derive(Debug)]
+pub(super) struct Exchange<S> {
+    pub(super) memory: Arc<Memory>,
+    pub(super) key: Key,
+    /// The request as it came.
+    pub(super) original: Request<()>,
+    /// What the server was asked about, and the service to ask once more.
+    pub(super) asked: Option<(Arc<Stored>, S)>,
+}
+
+impl<S, B> RevalidateFuture<S, B>
+where
+    S: Service<Request<B>>,
+{
+    pub(super) fn pass(future: S::Future) -> Self {
+        Self { future: Some(future), exchange: None, again: None }
+    }
+
+    pub(super) fn new(future: S::Future, exchange: Exchange<S>) -> Self {
+        Self { future: Some(future), exchange: Some(exchange), again: None }
+    }
+}
+
+impl<S, B, ResBody> Future for RevalidateFuture<S, B>
+where
+    S: Service<Request<B>, Response = Response<ResBody>>,
+    B: Default,
+    ResBody: Body,
+{
+    type Output = Result<Response<RevalidateBody<ResBody>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let Some(future) = this.future.as_mut().as_pin_mut() else {
+                let service = this.again.as_mut().expect(POLLED_AGAIN);
+                ready!(service.poll_ready(cx))?;
+                let exchange = this.exchange.take().expect(POLLED_AGAIN);
+                let request = exchange.original.map(|()| B::default());
+                let future = service.call(request);
+                this.future.set(Some(future));
+                continue;
+            };
+            let response = ready!(future.poll(cx))?;
+            let Some(exchange) = this.exchange.as_mut() else {
+                return Poll::Ready(Ok(response.map(RevalidateBody::pass)));
+            };
+            match exchange.finish(response) {
+                Ok(response) => return Poll::Ready(Ok(response)),
+                Err(service) => {
+                    *this.again = Some(service);
+                    this.future.set(None);
+                }
+            }
+        }
+    }
+}
+
+impl<S> Exchange<S> {
+    /// Makes the response of the server's; fails with the service to ask once more if
+    /// the server spoke about other content.
+    ///
+    /// What it says then is not kept: a server that names one content in two ways would
+    /// have to be asked twice each time.
+    fn finish<B: Body>(&mut self, response: Response<B>) -> Result<Response<RevalidateBody<B>>, S> {
+        let (head, body) = response.into_parts();
+        match (head.status, self.asked.take()) {
+            (StatusCode::NOT_MODIFIED, Some((stored, service))) => {
+                let mut updated = stored.head.clone();
+                if updated.merge(&head.headers) {
+                    return Ok(self.reuse(head, &stored, updated));
+                }
+                self.memory.forget(self.key, self.original.headers());
+                Err(service)
+            }
+            (StatusCode::OK, _) => {
+                let body = self.record(&head, body);
+                Ok(Response::from_parts(head, body))
+            }
+            _ => Ok(Response::from_parts(head, RevalidateBody::pass(body))),
+        }
+    }
+
+    /// Makes the response that a 304 has confirmed, and keeps its updated head.
+    fn reuse<B: Body>(
+        &self,
+        mut head: response::Parts,
+        stored: &Stored,
+        updated: StoredHead,
+    ) -> Response<RevalidateBody<B>> {
+        let mut headers = updated.headers().clone();
+        // These are about this message, and so are not kept.
+        for name in [AGE, SET_COOKIE] {
+            for line in head.headers.get_all(&name) {
+                append_field(&mut headers, name.clone(), line.clone());
+            }
+        }
+        head.headers = headers;
+        head.status = StatusCode::OK;
+        let content = stored.content.clone();
+        if updated.headers() != stored.head.headers() {
+            let updated = Stored { head: updated, content: content.clone() };
+            self.memory.put(self.key, self.original.headers(), updated);
+        }
+        Response::from_parts(head, RevalidateBody::whole(content))
+    }
+
+    /// Has the content of a 200 kept, if it may be.
+    fn record<B: Body>(&mut self, head: &response::Parts, body: B) -> RevalidateBody<B> {
+        if !self.memory.may_keep(head, &body.size_hint()) {
+            return RevalidateBody::pass(body);
+        }
+        let stored = StoredHead::new(&head.headers);
+        if !stored.can_ask() {
+            return RevalidateBody::pass(body);
+        }
+        let request = std::mem::take(self.original.headers_mut());
+        let recording = Recording::new(&self.memory, self.key, request, stored);
+        RevalidateBody::record(body, recording)
+    }
+}
+
+impl<S, B> fmt::Debug for RevalidateFuture<S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RevalidateFuture").finish_non_exhaustive()
+    }
+}

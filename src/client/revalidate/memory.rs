@@ -1,0 +1,300 @@
+//! The responses that a client keeps, in bounded memory.
+
+use std::{
+    collections::hash_map::RandomState,
+    fmt,
+    hash::{BuildHasher, Hasher},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use http::{
+    header::{HeaderName, AUTHORIZATION, CONTENT_RANGE, COOKIE, HOST, TRANSFER_ENCODING, VARY},
+    response, HeaderMap, StatusCode, Uri, Version,
+};
+use http_body::SizeHint;
+use quick_cache::Weighter;
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use crate::{
+    body::Budget,
+    client::{content::content_length, StoredHead},
+    rules::members,
+    store::{keyed_cache, KeyedCache, SHARDS},
+    validators::forbids_storing,
+};
+
+/// The kept responses of one layer with all its clones.
+pub(super) struct Memory {
+    entries: KeyedCache<u128, Entry, Weight>,
+    /// Of the keys' hash: no two resources can be made to have the same key.
+    secret: (u64, u64),
+    /// The bytes that are being received.
+    pub(super) receiving: Arc<Budget>,
+    bytes: usize,
+    content_limit: usize,
+}
+
+/// A response that is kept.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) head: StoredHead,
+    pub(super) content: Bytes,
+}
+
+/// What names a resource and its user, hashed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key(u128);
+
+#[derive(Clone)]
+enum Entry {
+    /// The resource has variants, under keys of their own, by these request fields.
+    Varies(Arc<[HeaderName]>),
+    Response(Arc<Stored>),
+}
+
+impl Memory {
+    pub(super) fn new(bytes: usize) -> Self {
+        let random = RandomState::new();
+        let items = (bytes / USUAL_ENTRY).clamp(64, 1 << 16);
+        Self {
+            entries: keyed_cache(Weight, items, bytes as u64),
+            secret: (random.hash_one(0), random.hash_one(1)),
+            receiving: Arc::new(Budget::new(bytes as u64)),
+            bytes,
+            content_limit: CONTENT_LIMIT,
+        }
+    }
+
+    pub(super) fn with_content_limit(&self, bytes: usize) -> Self {
+        Self { content_limit: bytes, ..Self::new(self.bytes) }
+    }
+
+    /// Returns how many bytes are kept.
+    pub(super) fn bytes(&self) -> u64 {
+        self.entries.weight()
+    }
+
+    /// Returns how much content of one response is kept at most.
+    pub(super) fn content_limit(&self) -> usize {
+        self.content_limit.min(self.bytes / SHARDS / 2)
+    }
+
+    /// Makes the key of a GET.
+    pub(super) fn key(&self, uri: &Uri, headers: &HeaderMap) -> Key {
+        let mut hasher = self.hasher();
+        let authority = uri.authority().map(|authority| authority.as_str());
+        write(&mut hasher, uri.scheme_str().unwrap_or_default().as_bytes());
+        write(&mut hasher, authority.unwrap_or_default().as_bytes());
+        write(&mut hasher, uri.path_and_query().map_or("", |path| path.as_str()).as_bytes());
+        // The target of a request in origin form (RFC 9110, 7.1).
+        for name in [HOST, AUTHORIZATION, COOKIE] {
+            write_field(&mut hasher, &name, headers);
+        }
+        Key(hasher.finish128().as_u128())
+    }
+
+    /// Returns the response that is kept for a request.
+    pub(super) fn find(&self, key: Key, request: &HeaderMap) -> Option<Arc<Stored>> {
+        let entry = match self.entries.get(&key.0)? {
+            Entry::Varies(names) => self.entries.get(&self.variant(key, &names, request))?,
+            entry @ Entry::Response(_) => entry,
+        };
+        match entry {
+            Entry::Response(stored) => Some(stored),
+            Entry::Varies(_) => None,
+        }
+    }
+
+    /// Keeps a response to a request, in place of what was kept before.
+    pub(super) fn put(&self, key: Key, request: &HeaderMap, stored: Stored) {
+        let Some(names) = varied(stored.head.headers()) else {
+            self.forget(key, request);
+            return;
+        };
+        let mut key = key;
+        if !names.is_empty() {
+            let variant = self.variant(key, &names, request);
+            self.entries.insert(key.0, Entry::Varies(names.into()));
+            key = Key(variant);
+        }
+        self.entries.insert(key.0, Entry::Response(Arc::new(stored)));
+    }
+
+    /// Drops what is kept for a request.
+    pub(super) fn forget(&self, key: Key, request: &HeaderMap) {
+        match self.entries.get(&key.0) {
+            Some(Entry::Varies(names)) => {
+                self.entries.remove(&self.variant(key, &names, request));
+            }
+            _ => drop(self.entries.remove(&key.0)),
+        }
+    }
+
+    /// Returns true if a response may be kept once its content has come.
+    pub(super) fn may_keep(&self, head: &response::Parts, hint: &SizeHint) -> bool {
+        let Ok(length) = content_length(&head.headers) else { return false };
+        // Over HTTP/1, content of unknown length that is not chunked ends with its
+        // connection, whatever ended that.
+        let has_end = head.version > Version::HTTP_11
+            || length.or(hint.exact()).is_some()
+            || head.headers.contains_key(TRANSFER_ENCODING);
+        head.status == StatusCode::OK
+            && has_end
+            && length.unwrap_or(hint.lower()) <= self.content_limit() as u64
+            && !head.headers.contains_key(CONTENT_RANGE)
+            && !forbids_storing(&head.headers)
+            && varied(&head.headers).is_some()
+    }
+
+    /// Makes the key of the variant that a request selects.
+    fn variant(&self, key: Key, names: &[HeaderName], request: &HeaderMap) -> u128 {
+        let mut hasher = self.hasher();
+        hasher.write_u128(key.0);
+        names.iter().for_each(|name| write_field(&mut hasher, name, request));
+        hasher.finish128().as_u128()
+    }
+
+    fn hasher(&self) -> SipHasher13 {
+        SipHasher13::new_with_keys(self.secret.0, self.secret.1)
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory")
+            .field("bytes", &self.bytes)
+            .field("content_limit", &self.content_limit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Returns the request fields that a response varies by, in order; `None` if they
+/// cannot be known.
+fn varied(response: &HeaderMap) -> Option<Vec<HeaderName>> {
+    let lines = response.get_all(VARY).iter();
+    let names = lines.flat_map(members).map(|member| match member {
+        // The parser takes it for a name.
+        b"*" => None,
+        member => HeaderName::from_bytes(member).ok(),
+    });
+    let mut names = names.collect::<Option<Vec<_>>>()?;
+    names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    names.dedup();
+    Some(names)
+}
+
+/// Adds a field to a key, with all its lines.
+fn write_field(hasher: &mut SipHasher13, name: &HeaderName, headers: &HeaderMap) {
+    write(hasher, name.as_str().as_bytes());
+    let lines = headers.get_all(name).iter();
+    hasher.write_usize(headers.get_all(name).iter().count());
+    lines.for_each(|line| write(hasher, line.as_bytes()));
+}
+
+/// Adds bytes to a key, so that it shows where they end.
+fn write(hasher: &mut SipHasher13, bytes: &[u8]) {
+    hasher.write_usize(bytes.len());
+    hasher.write(bytes);
+}
+
+/// How many bytes an entry takes, with its bookkeeping.
+#[derive(Clone, Debug)]
+struct Weight;
+
+impl Weighter<u128, Entry> for Weight {
+    fn weight(&self, _: &u128, entry: &Entry) -> u64 {
+        let bytes = match entry {
+            Entry::Varies(names) => names.iter().map(|name| PER_LINE + name.as_str().len()).sum(),
+            Entry::Response(stored) => {
+                let head = &stored.head;
+                stored.content.len() + head.bytes() + head.headers().len() * PER_LINE
+            }
+        };
+        (PER_ENTRY + bytes) as u64
+    }
+}
+
+/// How much content of one response is kept, unless set otherwise: 1 MiB.
+const CONTENT_LIMIT: usize = 1 << 20;
+
+/// What an entry takes beside its content and its lines, and a line beside its text.
+const PER_ENTRY: usize = 512;
+const PER_LINE: usize = 128;
+
+/// How large entries are taken to be when their table is made.
+const USUAL_ENTRY: usize = 4 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let lines = lines.iter();
+        lines.map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    fn stored(lines: &[(&'static str, &str)], content: usize) -> Stored {
+        let head = StoredHead::new(&headers(lines));
+        Stored { head, content: vec![0; content].into() }
+    }
+
+    #[test]
+    fn what_names_a_resource_and_its_user_tells_keys_apart() {
+        let memory = Memory::new(1 << 20);
+        let key = |uri: &str, lines| memory.key(&uri.parse().unwrap(), &headers(lines)).0;
+        let first = key("http://a/x?y", &[("accept", "1")]);
+        assert_eq!(first, key("http://a/x?y", &[("accept", "2")]));
+        let mut keys = vec![
+            first,
+            key("https://a/x?y", &[]),
+            key("http://b/x?y", &[]),
+            key("http://a/xy", &[]),
+            key("http://a/x?z", &[]),
+            key("/x?y", &[("host", "a")]),
+            key("/x?y", &[("host", "b")]),
+            key("http://a/x?y", &[("authorization", "1")]),
+            key("http://a/x?y", &[("authorization", "")]),
+            key("http://a/x?y", &[("cookie", "1")]),
+            Memory::new(1 << 20).key(&"http://a/x?y".parse().unwrap(), &HeaderMap::new()).0,
+        ];
+        let count = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), count);
+    }
+
+    #[test]
+    fn variants_are_found_by_the_fields_that_vary_names() {
+        let memory = Memory::new(1 << 20);
+        let key = memory.key(&"/".parse().unwrap(), &HeaderMap::new());
+        let (csv, json) = (headers(&[("accept", "csv")]), headers(&[("accept", "json")]));
+        for (request, len) in [(&csv, 1), (&json, 2)] {
+            memory.put(key, request, stored(&[("vary", "Origin, accept")], len));
+        }
+        let len = |request| memory.find(key, request).map(|stored| stored.content.len());
+        let neither = HeaderMap::new();
+        assert_eq!((len(&csv), len(&json), len(&neither)), (Some(1), Some(2), None));
+        memory.forget(key, &csv);
+        assert_eq!((len(&csv), len(&json)), (None, Some(2)));
+
+        memory.put(key, &csv, stored(&[], 3));
+        assert_eq!((len(&csv), len(&json)), (Some(3), Some(3)), "it varies no more");
+        memory.put(key, &csv, stored(&[("vary", "*")], 4));
+        assert_eq!(len(&csv), None);
+    }
+
+    #[test]
+    fn all_together_stay_within_the_bytes_that_were_set() {
+        let memory = Memory::new(1 << 20);
+        for i in 0..1_000 {
+            let key = memory.key(&format!("/{i}").parse().unwrap(), &HeaderMap::new());
+            memory.put(key, &HeaderMap::new(), stored(&[("vary", "accept")], i * 97 % 60_000));
+            assert!(memory.bytes() <= 1 << 20);
+        }
+        assert!(memory.bytes() > 1 << 19);
+        let key = memory.key(&"/large".parse().unwrap(), &HeaderMap::new());
+        memory.put(key, &HeaderMap::new(), stored(&[], 2 << 20));
+        assert!(memory.find(key, &HeaderMap::new()).is_none());
+    }
+}

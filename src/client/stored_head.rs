@@ -1,0 +1,494 @@
+//! What a client keeps of the head of a response, how it asks with it, and what a 304
+//! changes ([RFC 9111, section
+//! 4.3](https://www.rfc-editor.org/rfc/rfc9111.html#section-4.3)).
+//!
+//! No I/O, no Tower: this part serves every HTTP client that has a [`HeaderMap`].
+
+use http::{
+    header::{
+        HeaderName, AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+        DATE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+        LAST_MODIFIED, PROXY_AUTHENTICATE, RANGE, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
+        UPGRADE,
+    },
+    HeaderMap, HeaderValue,
+};
+
+use crate::{
+    clock,
+    fields::{append_field, insert_field},
+    rules::{members, single_line, EntityTag, HttpDate, Validators},
+};
+
+/// The head of a response that a client keeps beside the content, to ask later whether
+/// the content is still current.
+///
+/// It is for every client that has a [`HeaderMap`]: keep it beside what was made of the
+/// content, [`ask`](Self::ask) before the next request, and [`merge`](Self::merge) if
+/// the answer is 304 (Not Modified). [`Polled`](super::Polled) and
+/// [`RevalidateLayer`](super::RevalidateLayer) do that for Tower clients.
+///
+/// All fields are kept, copied into memory of their own, except those that are about
+/// one message or one connection: `Set-Cookie`, `Age`, `Connection` and what it names,
+/// `Transfer-Encoding` and the like ([RFC 9111, section 3.1]).
+///
+/// # Examples
+///
+/// ```
+/// use http::{header, HeaderMap};
+/// use tower_conditional::client::StoredHead;
+///
+/// // A 200 came, with these fields.
+/// let mut response = HeaderMap::new();
+/// response.insert(header::ETAG, "\"v1\"".parse().unwrap());
+/// let mut stored = StoredHead::new(&response);
+///
+/// // The next request asks whether that is still current.
+/// let mut request = HeaderMap::new();
+/// stored.ask(&mut request);
+/// assert_eq!(request[header::IF_NONE_MATCH], "\"v1\"");
+///
+/// // The answer is 304. If it is about this response, the content is current.
+/// assert!(stored.merge(&response));
+/// response.insert(header::ETAG, "\"v2\"".parse().unwrap());
+/// assert!(!stored.merge(&response));
+/// ```
+///
+/// [RFC 9111, section 3.1]: https://www.rfc-editor.org/rfc/rfc9111.html#section-3.1
+#[derive(Clone, Debug, Default)]
+pub struct StoredHead {
+    headers: HeaderMap,
+    validators: Validators,
+}
+
+impl StoredHead {
+    /// Keeps the head of a response with content, such as a 200.
+    #[must_use]
+    pub fn new(response: &HeaderMap) -> Self {
+        let mut headers = HeaderMap::with_capacity(response.keys_len());
+        for (name, value) in kept(response) {
+            append_field(&mut headers, name.clone(), copied(value));
+        }
+        Self { validators: Validators::from_headers(&headers), headers }
+    }
+
+    /// Returns the fields that are kept.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Returns the tag and the date of the content, as far as they are valid.
+    pub fn validators(&self) -> &Validators {
+        &self.validators
+    }
+
+    /// Makes a read conditional; returns false if that is not possible.
+    ///
+    /// Adds If-None-Match with the tag. Without one, it adds If-Modified-Since, if
+    /// `Last-Modified` is two seconds or more before `Date`: content that changed in the
+    /// second in which it was received may have changed again in it (RFC 9110, section
+    /// 8.8.2.2; it asks for one second, the other is what may pass between the making of
+    /// the content and that of `Date`).
+    ///
+    /// A request that has preconditions or a `Range` of its own is left as it is.
+    pub fn ask(&self, request: &mut HeaderMap) -> bool {
+        if OWN_QUESTIONS.iter().any(|name| request.contains_key(name)) {
+            return false;
+        }
+        let question = self.question();
+        let can_ask = question.is_some();
+        if let Some((name, value)) = question {
+            insert_field(request, name, value);
+        }
+        can_ask
+    }
+
+    /// Returns true if a read can be made conditional.
+    pub(super) fn can_ask(&self) -> bool {
+        self.question().is_some()
+    }
+
+    fn question(&self) -> Option<(HeaderName, HeaderValue)> {
+        match &self.validators.etag {
+            Some(tag) => Some((IF_NONE_MATCH, tag.into())),
+            // The very text that was received (RFC 9110, 13.1.3).
+            None => self.strong_date().map(|date| (IF_MODIFIED_SINCE, date.clone())),
+        }
+    }
+
+    /// Makes a write conditional, with If-Match; returns false if there is no strong
+    /// tag, so that nothing guards the write.
+    ///
+    /// A weak tag never matches in If-Match (RFC 9110, section 13.1.1), and a date is
+    /// not used: two edits in one second have the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{header, HeaderMap};
+    /// use tower_conditional::client::StoredHead;
+    ///
+    /// let mut response = HeaderMap::new();
+    /// response.insert(header::ETAG, "\"v1\"".parse().unwrap());
+    /// let mut put = HeaderMap::new();
+    /// assert!(StoredHead::new(&response).guard(&mut put));
+    /// assert_eq!(put[header::IF_MATCH], "\"v1\"");
+    /// ```
+    #[must_use = "without a strong tag the write is not guarded"]
+    pub fn guard(&self, request: &mut HeaderMap) -> bool {
+        let tag = self.strong_tag();
+        if let Some(tag) = tag {
+            insert_field(request, IF_MATCH, tag.into());
+        }
+        tag.is_some()
+    }
+
+    /// Takes over the fields of a 304 that answered [`ask`](Self::ask); returns false,
+    /// and changes nothing, if the 304 is not about this response.
+    ///
+    /// | the 304 has | it confirms this response if |
+    /// |---|---|
+    /// | a tag | this response has it, compared weakly; or has none, and the same date |
+    /// | only a date | this response has the same date |
+    /// | neither | always: it was asked about one response only |
+    /// | a tag that cannot be parsed, or several | never |
+    ///
+    /// That is [RFC 9111, section 4.3.4], with two deviations, because servers do so:
+    /// some answer without any validator, and nginx weakens the tag of a 200 that it
+    /// compresses, but not that of the 304.
+    ///
+    /// Each field of the 304 replaces the stored one with its name ([section 3.2]),
+    /// except what describes the content (`Content-Length`, `Content-Type`,
+    /// `Content-Encoding`, `Content-Range`, digests of it), what is never kept, and a
+    /// tag that this response has: it stays as strong or weak as it came with the
+    /// content. A head that would grow beyond 64 KiB is not confirmed, so that a server
+    /// cannot make it grow with each 304.
+    ///
+    /// [RFC 9111, section 4.3.4]: https://www.rfc-editor.org/rfc/rfc9111.html#section-4.3.4
+    /// [section 3.2]: https://www.rfc-editor.org/rfc/rfc9111.html#section-3.2
+    #[must_use = "a 304 that is about another response says nothing about this one"]
+    pub fn merge(&mut self, not_modified: &HeaderMap) -> bool {
+        if !self.is_confirmed_by(not_modified) {
+            return false;
+        }
+        let mut headers = self.headers.clone();
+        let has_tag = self.validators.etag.is_some();
+        let updates = |name: &HeaderName| !(describes_content(name) || has_tag && *name == ETAG);
+        let updates = || kept(not_modified).filter(|(name, _)| updates(name));
+        for (name, _) in updates() {
+            headers.remove(name);
+        }
+        for (name, value) in updates() {
+            append_field(&mut headers, name.clone(), copied(value));
+        }
+        if bytes(&headers) > HEAD_LIMIT {
+            return false;
+        }
+        *self = Self { validators: Validators::from_headers(&headers), headers };
+        true
+    }
+
+    /// Returns the tag, if it is strong.
+    pub(super) fn strong_tag(&self) -> Option<&EntityTag> {
+        self.validators.etag.as_ref().filter(|tag| !tag.is_weak())
+    }
+
+    /// Returns how many bytes the fields have.
+    pub(super) fn bytes(&self) -> usize {
+        bytes(&self.headers)
+    }
+
+    /// Returns the date to ask with, if it is a strong validator.
+    fn strong_date(&self) -> Option<&HeaderValue> {
+        let modified = self.validators.last_modified?.date();
+        let sent = single_line(&self.headers, DATE)?;
+        let sent = HttpDate::parse_with(sent.as_bytes(), clock::now)?;
+        let is_strong = modified.next_second() < sent;
+        is_strong.then(|| single_line(&self.headers, LAST_MODIFIED))?
+    }
+
+    fn is_confirmed_by(&self, not_modified: &HeaderMap) -> bool {
+        let theirs = Validators::from_headers(not_modified);
+        let same_date = || {
+            let date = self.validators.last_modified;
+            date.is_some() && date == theirs.last_modified
+        };
+        match (&self.validators.etag, &theirs.etag) {
+            (Some(own), Some(tag)) => own.weak_eq(tag),
+            (None, Some(_)) => same_date(),
+            (_, None) if not_modified.contains_key(ETAG) => false,
+            (_, None) if not_modified.contains_key(LAST_MODIFIED) => same_date(),
+            (_, None) => true,
+        }
+    }
+}
+
+/// Returns the lines that are kept of a response.
+fn kept(response: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    let is_named = |name: &HeaderName| {
+        let mut named = response.get_all(CONNECTION).iter().flat_map(members);
+        named.any(|member| name.as_str().as_bytes().eq_ignore_ascii_case(member))
+    };
+    let is_kept = move |name: &HeaderName| !is_about_the_message(name) && !is_named(name);
+    response.iter().filter(move |(name, _)| is_kept(name))
+}
+
+/// Returns true for fields that are about one message, or the connection it came by.
+///
+/// `Set-Cookie` is among them: a cookie that is handed out again with each 304 would
+/// undo what the server has set since.
+pub(super) fn is_about_the_message(name: &HeaderName) -> bool {
+    const FIELDS: [HeaderName; 8] =
+        [AGE, CONNECTION, PROXY_AUTHENTICATE, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+    FIELDS.contains(name)
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "proxy-authentication-info")
+}
+
+/// Returns true for fields of the stored content that a 304 cannot change.
+fn describes_content(name: &HeaderName) -> bool {
+    const FIELDS: [HeaderName; 4] = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE];
+    FIELDS.contains(name) || matches!(name.as_str(), "content-digest" | "content-md5")
+}
+
+/// Copies a value: it may be a few bytes of the buffer that the whole response was
+/// received in, and would keep all of it in memory.
+fn copied(value: &HeaderValue) -> HeaderValue {
+    let copy = HeaderValue::from_bytes(value.as_bytes());
+    copy.map_or_else(
+        |_| value.clone(),
+        |mut copy| {
+            copy.set_sensitive(value.is_sensitive());
+            copy
+        },
+    )
+}
+
+fn bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}
+
+/// With one of these, a request asks for itself.
+pub(super) const OWN_QUESTIONS: [HeaderName; 6] =
+    [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
+
+/// How many bytes a head may have after a 304.
+const HEAD_LIMIT: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Lines<'a> = &'a [(&'static str, &'a str)];
+
+    const DAY: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const SECOND_AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
+    const TWO_AFTER: &str = "Sun, 06 Nov 1994 08:49:39 GMT";
+
+    fn headers(lines: Lines<'_>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(HeaderName::from_static(name), value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn stored(lines: Lines<'_>) -> StoredHead {
+        StoredHead::new(&headers(lines))
+    }
+
+    #[test]
+    fn a_read_is_asked_by_tag_or_else_by_a_strong_date() {
+        const STRONG: [(&str, &str); 2] = [("last-modified", DAY), ("date", TWO_AFTER)];
+        for (response, request, asked) in [
+            (&[("etag", "\"v1\"")][..], &[][..], Some(("if-none-match", "\"v1\""))),
+            (
+                &[("etag", "W/\"v1\""), STRONG[0], STRONG[1]],
+                &[],
+                Some(("if-none-match", "W/\"v1\"")),
+            ),
+            (&STRONG, &[], Some(("if-modified-since", DAY))),
+            (&[("etag", "v1"), STRONG[0], STRONG[1]], &[], Some(("if-modified-since", DAY))),
+            (&[("last-modified", DAY), ("date", SECOND_AFTER)], &[], None),
+            (&[("last-modified", DAY), ("date", DAY)], &[], None),
+            (&[("last-modified", TWO_AFTER), ("date", DAY)], &[], None),
+            (&[("last-modified", DAY)], &[], None),
+            (&[("last-modified", DAY), ("date", "today")], &[], None),
+            (&[("etag", "\"v1\""), ("etag", "\"v2\"")], &[], None),
+            (&[("content-type", "text/plain")], &[], None),
+            (&[("etag", "\"v1\"")], &[("range", "bytes=0-1")], None),
+            (&[("etag", "\"v1\"")], &[("if-none-match", "\"own\"")], None),
+            (&[("etag", "\"v1\"")], &[("if-match", "*")], None),
+            (&[("etag", "\"v1\"")], &[("if-modified-since", DAY)], None),
+            (&[("etag", "\"v1\"")], &[("if-unmodified-since", DAY)], None),
+            (&[("etag", "\"v1\"")], &[("if-range", "\"own\"")], None),
+        ] {
+            let mut sent = headers(request);
+            assert_eq!(
+                stored(response).ask(&mut sent),
+                asked.is_some(),
+                "{response:?} {request:?}"
+            );
+            let mut expected = headers(request);
+            if let Some((name, value)) = asked {
+                expected.insert(name, value.parse().unwrap());
+            }
+            assert_eq!(sent, expected, "{response:?} {request:?}");
+        }
+    }
+
+    #[test]
+    fn a_write_is_guarded_by_a_strong_tag_only() {
+        for (response, guarded) in [
+            (&[("etag", "\"v1\"")][..], true),
+            (&[("etag", "W/\"v1\"")], false),
+            (&[("etag", "v1")], false),
+            (&[("last-modified", DAY), ("date", TWO_AFTER)], false),
+        ] {
+            let mut sent = headers(&[("if-match", "\"old\"")]);
+            assert_eq!(stored(response).guard(&mut sent), guarded, "{response:?}");
+            assert_eq!(
+                sent["if-match"],
+                if guarded { "\"v1\"" } else { "\"old\"" },
+                "{response:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_304_confirms_the_response_that_it_names() {
+        const DATE: (&str, &str) = ("last-modified", DAY);
+        const OTHER: (&str, &str) = ("last-modified", TWO_AFTER);
+        const TAG: (&str, &str) = ("etag", "\"v1\"");
+        const WEAK: (&str, &str) = ("etag", "W/\"v1\"");
+        for (response, not_modified, confirms) in [
+            (&[TAG][..], &[TAG][..], true),
+            (&[TAG], &[WEAK], true),
+            (&[WEAK], &[TAG], true),
+            (&[TAG], &[("etag", "\"v2\"")], false),
+            (&[TAG, DATE], &[("etag", "\"v2\""), DATE], false),
+            (&[("etag", "\"v1~gzip\"")], &[TAG], false),
+            (&[("etag", "\"v1-gzip\"")], &[TAG], false),
+            (&[TAG], &[("etag", "\"v1-gzip\"")], false),
+            (&[TAG], &[("etag", "v1")], false),
+            (&[TAG], &[TAG, TAG], false),
+            (&[TAG, DATE], &[TAG, OTHER], true),
+            (&[TAG, DATE], &[DATE], true),
+            (&[TAG, DATE], &[OTHER], false),
+            (&[TAG], &[DATE], false),
+            (&[TAG], &[], true),
+            (&[DATE], &[], true),
+            (&[DATE], &[DATE], true),
+            (&[DATE], &[OTHER], false),
+            (&[DATE], &[("last-modified", "never")], false),
+            (&[DATE], &[DATE, TAG], true),
+            (&[DATE], &[TAG], false),
+            (&[DATE], &[OTHER, TAG], false),
+        ] {
+            let mut head = stored(response);
+            let confirmed = head.merge(&headers(not_modified));
+            assert_eq!(confirmed, confirms, "{response:?} {not_modified:?}");
+            if !confirms {
+                assert_eq!(head.headers(), &headers(response), "nothing changes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_304_changes_what_is_not_about_the_content() {
+        for (name, stays) in [
+            ("cache-control", false),
+            ("date", false),
+            ("expires", false),
+            ("vary", false),
+            ("content-language", false),
+            ("content-location", false),
+            ("content-security-policy", false),
+            ("x-anything", false),
+            ("content-length", true),
+            ("content-type", true),
+            ("content-encoding", true),
+            ("content-range", true),
+            ("content-digest", true),
+            ("content-md5", true),
+        ] {
+            let mut head = stored(&[("etag", "\"v1\""), (name, "1"), (name, "2"), ("x-old", "1")]);
+            assert!(head.merge(&headers(&[("etag", "W/\"v1\""), (name, "3"), (name, "4")])));
+            let lines: Vec<_> = head.headers().get_all(name).iter().collect();
+            assert_eq!(lines, if stays { ["1", "2"] } else { ["3", "4"] }, "{name}");
+            assert_eq!(head.headers()["etag"], "\"v1\"", "{name}");
+            assert_eq!(head.headers()["x-old"], "1", "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_about_one_message_is_never_kept() {
+        let of_message = [
+            ("age", "7"),
+            ("connection", "x-hop, close"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-authenticate", "Basic"),
+            ("proxy-authentication-info", "1"),
+            ("proxy-connection", "close"),
+            ("set-cookie", "a=b"),
+            ("te", "trailers"),
+            ("trailer", "x"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+        ];
+        let mut head = stored(&of_message);
+        assert_eq!(head.headers(), &HeaderMap::new());
+        assert!(head.merge(&headers(&of_message)));
+        assert_eq!(head.headers(), &HeaderMap::new());
+    }
+
+    #[test]
+    fn a_304_may_bring_the_tag_that_was_missing() {
+        let mut head = stored(&[("last-modified", DAY)]);
+        assert!(head.merge(&headers(&[("last-modified", DAY), ("etag", "\"v1\"")])));
+        assert_eq!(head.validators().etag, Some(EntityTag::strong("v1").unwrap()));
+    }
+
+    #[test]
+    fn no_flood_of_304s_makes_a_head_grow_without_bound() {
+        let mut head = stored(&[("etag", "\"v1\"")]);
+        let value = "x".repeat(1 << 10);
+        let merged = (0..100).take_while(|i| {
+            let mut not_modified = HeaderMap::new();
+            let name: HeaderName = format!("x-{i}").parse().unwrap();
+            not_modified.insert(name, value.parse().unwrap());
+            head.merge(&not_modified)
+        });
+        assert_eq!(merged.count(), 63);
+        assert!(head.bytes() <= HEAD_LIMIT);
+    }
+
+    #[test]
+    fn a_full_head_is_no_panic() {
+        let mut full = headers(&[("etag", "\"v1\"")]);
+        for i in 0..20_000 {
+            full.append(
+                HeaderName::from_bytes(format!("x{i}").as_bytes()).unwrap(),
+                HeaderValue::from_static("1"),
+            );
+        }
+        let mut other = full.clone();
+        for _ in 0..4_000 {
+            other.append("y", HeaderValue::from_static("1"));
+        }
+        let mut head = StoredHead::new(&full);
+        assert!(!head.merge(&other), "it is too long");
+        assert!(head.ask(&mut HeaderMap::new()));
+    }
+
+    #[test]
+    fn values_are_copied_and_stay_sensitive() {
+        let buffer = bytes::Bytes::from(vec![b'x'; 1 << 10]);
+        let mut value = HeaderValue::from_maybe_shared(buffer.slice(..8)).unwrap();
+        value.set_sensitive(true);
+        let head = StoredHead::new(&HeaderMap::from_iter([(ETAG, value)]));
+        assert!(buffer.is_unique());
+        assert!(head.headers()[ETAG].is_sensitive());
+    }
+}

@@ -1,0 +1,328 @@
+//! An edit that overwrites nobody else's: GET, edit, PUT with If-Match.
+
+use std::{
+    collections::hash_map::RandomState, hash::BuildHasher, ops::RangeInclusive, time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    header::{CONTENT_TYPE, IF_MATCH, RETRY_AFTER},
+    HeaderMap, Method, Request, Response, StatusCode,
+};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{
+    content::{self, CONTENT_LIMIT},
+    polled::retry_after,
+    stored_head::OWN_QUESTIONS,
+    Error, StoredHead,
+};
+use crate::{body::BoxError, fields::insert_field, rules::EntityTag, timer::Timer};
+
+/// An edit of one resource that loses no edit of others: it reads with GET, and writes
+/// with a PUT that names in If-Match what was read.
+///
+/// If another write came in between (412), it reads again and edits again.
+///
+/// If the answer to the write is lost (the service fails, or a gateway says 502, 503
+/// without `Retry-After`, or 504), it reads before anything else. If the resource has
+/// what was sent, the write was done. If it has its old tag, the same write is sent
+/// again. If it has neither, [`Error::InDoubt`] is returned: editing again might do the
+/// same thing twice.
+///
+/// **Equal content counts as the own write only after a lost answer.** Another client
+/// may have written the same. That is no matter for a document, but it is for a
+/// counter: there, give each write something of its own, such as an identifier. For the
+/// same reason, do not use
+/// [`WriteGuard::idempotent_puts`](crate::WriteGuard::idempotent_puts) on the server
+/// for counters.
+///
+/// # Examples
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{header, Method, Request, Response, StatusCode};
+/// use http_body_util::Full;
+/// use tower::service_fn;
+/// use tower_conditional::client::Update;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut client = service_fn(|request: Request<Full<Bytes>>| async move {
+/// #     let response = Response::builder().header(header::ETAG, "\"v1\"");
+/// #     if request.method() == Method::PUT {
+/// #         assert_eq!(request.headers()[header::IF_MATCH], "\"v1\"");
+/// #         return response.status(StatusCode::NO_CONTENT).body(Full::<Bytes>::default());
+/// #     }
+/// #     response.body(Full::from("41"))
+/// # });
+/// let visits = Request::get("http://localhost/visits").body(())?;
+/// let written = Update::new(visits)
+///     .run(&mut client, |content| {
+///         let visits: u64 = serde_json::from_slice(content)?;
+///         serde_json::to_vec(&(visits + 1))
+///     })
+///     .await?;
+/// assert_eq!(written, "42");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "an update does nothing unless run"]
+pub struct Update {
+    request: Request<()>,
+    attempts: u32,
+    backoff: RangeInclusive<Duration>,
+    content_limit: usize,
+}
+
+impl Update {
+    /// Takes the URI of the resource, and the fields that both requests need, such as
+    /// `Authorization`. The method, preconditions and `Range` are ignored.
+    ///
+    /// The PUT has the `Content-Type` of what was read, unless the request has one.
+    pub fn new(mut request: Request<()>) -> Self {
+        for name in &OWN_QUESTIONS {
+            request.headers_mut().remove(name);
+        }
+        let backoff = Duration::from_millis(50)..=Duration::from_secs(2);
+        Self { request, attempts: 5, backoff, content_limit: CONTENT_LIMIT }
+    }
+
+    /// Sets how often the resource is read at most; 5 unless set, and once at least.
+    ///
+    /// Many editors of one resource need as many attempts as there are of them.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// Sets how long to wait before another attempt; 50 ms to 2 s unless set.
+    ///
+    /// The wait is random, from the lower bound to a limit that doubles with each
+    /// attempt up to the upper bound. A `Retry-After` is kept up to the upper bound.
+    /// Outside of a Tokio runtime with timers there is no wait.
+    pub fn backoff(mut self, bounds: RangeInclusive<Duration>) -> Self {
+        self.backoff = bounds;
+        self
+    }
+
+    /// Sets how many bytes of content are read at most; 16 MiB unless set.
+    pub fn content_limit(mut self, bytes: usize) -> Self {
+        self.content_limit = bytes;
+        self
+    }
+
+    /// Reads, edits and writes, until the edit is written; returns what was written.
+    ///
+    /// `edit` makes the new content of the present one. It is called again after a
+    /// conflict.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the resource cannot be read, has no strong tag, or if the write is
+    /// refused for another reason than a conflict; if `edit` fails; with
+    /// [`Error::Conflict`] after the last attempt; and with [`Error::InDoubt`] if it is
+    /// not known whether the write was done. In all other cases nothing was written.
+    pub async fn run<S, B, R, C, E>(
+        &self,
+        mut service: S,
+        mut edit: impl FnMut(&[u8]) -> Result<C, E>,
+    ) -> Result<Bytes, Error>
+    where
+        S: Service<Request<B>, Response = Response<R>>,
+        S::Error: Into<BoxError>,
+        B: From<Bytes>,
+        R: Body,
+        R::Error: Into<BoxError>,
+        C: Into<Bytes>,
+        E: Into<BoxError>,
+    {
+        let mut edit = |content: &[u8]| match edit(content) {
+            Ok(content) => Ok(content.into()),
+            Err(error) => Err(Error::Value(error.into())),
+        };
+        let timer = Timer::default();
+        let (mut lost, mut error) = (None, Error::Conflict);
+        for attempt in 0..self.attempts.max(1) {
+            match self.attempt(&mut service, &mut edit, &mut lost).await {
+                Ok(content) => return Ok(content),
+                Err(Failed::Stop(error)) => return Err(in_doubt(lost.as_ref(), error)),
+                Err(Failed::Again(again, after)) => {
+                    error = again;
+                    let is_last = attempt + 1 >= self.attempts;
+                    let wait = self.wait(attempt).max(after.min(*self.backoff.end()));
+                    let sleep = if is_last { None } else { timer.sleep(wait) };
+                    if let Some(sleep) = sleep {
+                        sleep.await;
+                    }
+                }
+            }
+        }
+        Err(in_doubt(lost.as_ref(), error))
+    }
+
+    /// Reads and writes once. `lost` is a write whose answer was lost.
+    async fn attempt<S, B, R>(
+        &self,
+        service: &mut S,
+        edit: &mut impl FnMut(&[u8]) -> Result<Bytes, Error>,
+        lost: &mut Option<Write>,
+    ) -> Result<Bytes, Failed>
+    where
+        S: Service<Request<B>, Response = Response<R>>,
+        S::Error: Into<BoxError>,
+        B: From<Bytes>,
+        R: Body,
+        R::Error: Into<BoxError>,
+    {
+        let (head, content) = match self.read(service).await {
+            // The write may have been done: only a look can tell.
+            Err(error) if lost.is_some() && is_passing(&error) => {
+                return Err(Failed::Again(error, Duration::ZERO));
+            }
+            read => read?,
+        };
+        let content = match &*lost {
+            Some(write) if write.content == content => return Ok(content),
+            Some(write) if !head.strong_tag().is_some_and(|tag| tag.strong_eq(&write.tag)) => {
+                return Err(Error::Conflict.into());
+            }
+            Some(write) => write.content.clone(),
+            None if head.strong_tag().is_none() => return Err(Error::NoStrongTag.into()),
+            None => edit(&content)?,
+        };
+        let request = self.put(&head, &content).ok_or(Error::NoStrongTag)?;
+        // Nothing was sent if this fails.
+        content::ready(service).await?;
+        match content::answer(service.call(request)).await {
+            Ok(response) if response.status().is_success() => Ok(content),
+            Ok(response) => {
+                let (status, headers) = (response.status(), response.headers());
+                if is_lost(status, headers) {
+                    *lost = Write::of(&head, content);
+                }
+                Err(Failed::of(status, headers))
+            }
+            Err(error) => {
+                *lost = Write::of(&head, content);
+                Err(Failed::Again(error, Duration::ZERO))
+            }
+        }
+    }
+
+    /// Reads the resource.
+    async fn read<S, B, R>(&self, service: &mut S) -> Result<(StoredHead, Bytes), Error>
+    where
+        S: Service<Request<B>, Response = Response<R>>,
+        S::Error: Into<BoxError>,
+        B: From<Bytes>,
+        R: Body,
+        R::Error: Into<BoxError>,
+    {
+        let mut request = self.request.clone().map(|()| B::from(Bytes::new()));
+        *request.method_mut() = Method::GET;
+        let (head, body) = content::call(service, request).await?.into_parts();
+        if head.status != StatusCode::OK {
+            return Err(Error::Status(head.status));
+        }
+        let content = content::read(&head.headers, body, self.content_limit).await?;
+        Ok((StoredHead::new(&head.headers), content))
+    }
+
+    /// Makes the write; `None` if nothing would guard it.
+    fn put<B: From<Bytes>>(&self, head: &StoredHead, content: &Bytes) -> Option<Request<B>> {
+        let mut request = self.request.clone().map(|()| B::from(content.clone()));
+        *request.method_mut() = Method::PUT;
+        let headers = request.headers_mut();
+        if let Some(media_type) = head.headers().get(CONTENT_TYPE) {
+            if !headers.contains_key(CONTENT_TYPE) {
+                insert_field(headers, CONTENT_TYPE, media_type.clone());
+            }
+        }
+        let is_guarded = head.guard(headers) && headers.contains_key(IF_MATCH);
+        is_guarded.then_some(request)
+    }
+
+    /// Returns how long to wait after an attempt.
+    fn wait(&self, attempt: u32) -> Duration {
+        let (start, end) = (*self.backoff.start(), *self.backoff.end());
+        let factor = 2_u32.saturating_pow(attempt.saturating_add(1));
+        let limit = start.saturating_mul(factor).min(end).max(start);
+        // A number of 16 random bits, so that clients that met once do not meet again.
+        let random = (RandomState::new().hash_one(attempt) >> 48) as u32;
+        start + (limit - start).mul_f64(f64::from(random) / 65_536.0)
+    }
+}
+
+/// A write whose answer was lost.
+#[derive(Debug)]
+struct Write {
+    /// What it replaces.
+    tag: EntityTag,
+    content: Bytes,
+}
+
+impl Write {
+    fn of(head: &StoredHead, content: Bytes) -> Option<Self> {
+        head.strong_tag().map(|tag| Self { tag: tag.clone(), content })
+    }
+}
+
+/// Why an attempt failed.
+enum Failed {
+    /// Another one may succeed, after this time.
+    Again(Error, Duration),
+    Stop(Error),
+}
+
+impl Failed {
+    /// Reads the answer to a write.
+    fn of(status: StatusCode, headers: &HeaderMap) -> Self {
+        let after = retry_after(headers).unwrap_or(Duration::ZERO);
+        match status {
+            StatusCode::PRECONDITION_FAILED => Self::Again(Error::Conflict, after),
+            _ if is_passing(&Error::Status(status)) => Self::Again(Error::Status(status), after),
+            _ => Self::Stop(Error::Status(status)),
+        }
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Stop(error)
+    }
+}
+
+/// Returns true if a write with this answer may have been done: a gateway does not
+/// know. A server that says when to come back has refused it.
+fn is_lost(status: StatusCode, headers: &HeaderMap) -> bool {
+    match status {
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => true,
+        StatusCode::SERVICE_UNAVAILABLE => !headers.contains_key(RETRY_AFTER),
+        _ => false,
+    }
+}
+
+/// Returns true if the same request may succeed later.
+fn is_passing(error: &Error) -> bool {
+    match error {
+        Error::Service(_) | Error::Content(_) => true,
+        Error::Status(status) => matches!(
+            *status,
+            StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::BAD_GATEWAY
+                | StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::GATEWAY_TIMEOUT
+        ),
+        _ => false,
+    }
+}
+
+fn in_doubt(lost: Option<&Write>, error: Error) -> Error {
+    match lost {
+        Some(_) => Error::InDoubt(Box::new(error)),
+        None => error,
+    }
+}
