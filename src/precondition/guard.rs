@@ -123,8 +123,8 @@ use crate::{
 /// is answered with 408 (Request Timeout), so that silent clients do not keep the 64
 /// MiB. Where there are no Tokio timers, it is waited for.
 ///
-/// Over HTTP/1.1 a server resets the connection if content is left behind a response,
-/// and the client may never see the response. So up to 1 MiB of refused content is read
+/// A server resets the connection, or the stream over HTTP/2, if content is left behind
+/// a response, and some clients then never see the response. So up to 1 MiB of refused content is read
 /// away before the answer, for at most a second. No lock is held meanwhile. Content
 /// that is known to be longer is not read away, and a client that sends `Expect:
 /// 100-continue` is answered at once: large uploads should send it.

@@ -104,7 +104,12 @@ fn main() -> ExitCode {
     {
         let python = Program::find("python3", "--version");
         let nghttp = Program::find("nghttp", "--version");
-        trials.extend(tests![uploads, &curl, curl_sees_what_becomes_of_an_upload,]);
+        trials.extend(tests![
+            uploads,
+            &curl,
+            curl_sees_what_becomes_of_an_upload,
+            curl_sees_that_a_small_upload_is_refused,
+        ]);
         trials.extend(tests![uploads, &python, python_sees_what_becomes_of_an_upload,]);
         trials.extend(tests![uploads, &nghttp, nghttp_sees_what_becomes_of_an_upload,]);
     }

@@ -127,6 +127,21 @@ pub(crate) async fn nghttp_sees_what_becomes_of_an_upload() {
     uploads("nghttp", &[Version::HTTP_2], nghttp).await;
 }
 
+/// A small one is read away before it is refused, so that there is nothing to reset.
+pub(crate) async fn curl_sees_that_a_small_upload_is_refused() {
+    let folder = Folder::new("uploads-small");
+    let (file, bytes, server) = (folder.0.join("file"), 100 << 10, Server::start());
+    fs::File::create(&file).unwrap().set_len(bytes).unwrap();
+    for (version, address) in [(Version::HTTP_11, server.http1), (Version::HTTP_2, server.http2)] {
+        let (file, url) = (file.to_str().unwrap(), format!("http://{address}/streamed"));
+        let if_match = Some(MISS);
+        let upload = Upload { file, bytes, version, url, if_match, expects_continue: false };
+        for _ in 0..10 {
+            assert_eq!(curl(&upload).await.status, Some(412), "{version:?}");
+        }
+    }
+}
+
 async fn uploads(program: &str, versions: &[Version], send: impl AsyncFn(&Upload<'_>) -> Seen) {
     let mebibytes = env::var("UPLOAD_MIB").map_or(16, |mebibytes| mebibytes.parse().unwrap());
     let folder = Folder::new(&format!("uploads-{program}"));

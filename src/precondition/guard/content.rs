@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::{Buf, BufMut, Bytes};
-use http::{header::EXPECT, request, HeaderMap, Version};
+use http::{header::EXPECT, request, HeaderMap};
 use http_body::Body;
 use tokio::time::Sleep;
 
@@ -154,11 +154,10 @@ where
         timer: &Timer,
     ) -> Option<RefusedContent<B>> {
         let body = self.body?;
-        // Over HTTP/2 only the stream is reset, behind the response. A client that
-        // waits for 100 (Continue) sends nothing, and must not be told to.
+        // A client that waits for 100 (Continue) sends nothing, and must not be told to.
         let is_coming = self.is_asked_for || !parts.headers.contains_key(EXPECT);
         let may_end = body.size_hint().lower() <= REFUSED_BYTES;
-        if parts.version >= Version::HTTP_2 || !is_coming || !may_end {
+        if !is_coming || !may_end {
             return None;
         }
         Some(RefusedContent { body, bytes: REFUSED_BYTES, deadline: timer.sleep(REFUSED_TIME)? })
@@ -216,7 +215,9 @@ const LEAST_IN_WINDOW: u64 = 10 << 10;
 /// What is left of refused content, and is read away for a while.
 ///
 /// A client that sends before it reads would see its connection reset in place of the
-/// response: Hyper closes a connection over HTTP/1.1 on which content is left.
+/// response: Hyper closes a connection over HTTP/1.1 on which content is left. Over
+/// HTTP/2 it resets the stream behind the response (RFC 9113, 8.1), which curl 7.88
+/// takes for an error.
 pub(super) struct RefusedContent<B> {
     body: Pin<Box<B>>,
     /// How many bytes are read at most.

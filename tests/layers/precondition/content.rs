@@ -137,7 +137,7 @@ async fn content_of_a_refused_write_is_read_away_for_a_second() {
         ("it does not end", http_1, FAILS, None, None, SECOND),
         ("none is there", http_1, &[], None, None, SECOND),
         ("it is large", http_1, FAILS, Some(1 << 21), None, at_once),
-        ("only the stream is reset", http_2, FAILS, None, None, at_once),
+        ("over HTTP/2", http_2, FAILS, None, Some(300), Duration::from_millis(300)),
         ("it waits for 100", http_1, &[FAILS[0], EXPECT], None, None, at_once),
     ] {
         let guard = guarded(Got::default().service()).require_preconditions(|_| true);
