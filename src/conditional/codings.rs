@@ -97,7 +97,8 @@ impl ResponseContext<'_> {
         }
         let (request, status) = (self.request, self.head.status);
         let is_not_modified = is_not_modified || status == StatusCode::NOT_MODIFIED;
-        let may_differ = request.preconditions.may_name_codings() || request.config.is_compressed;
+        let may_differ =
+            is_encoded || request.preconditions.may_name_codings() || request.config.is_compressed;
         if is_not_modified && may_differ && self.set_matched_tag(plain) {
             return true;
         }

@@ -611,8 +611,14 @@ impl<D> ConditionalLayer<D> {
     ///   gzip.
     /// - A part of encoded content is never sent.
     ///
-    /// Every 200 and 304 that could have been encoded says `Vary: accept-encoding`.
-    /// Content that the inner service encoded itself is not touched.
+    /// Every 200 and 304 that could have been encoded says `Vary: accept-encoding`, and
+    /// no 304 has a `Content-Length`. Content that the inner service encoded itself is
+    /// not touched. A HEAD that is answered without content, as `ServeDir` does, has the
+    /// plain tag: what a GET would get is not known. Where tags cannot name a coding (two
+    /// at once, or one that is not gzip, br, zstd, deflate or compress), there is no tag.
+    ///
+    /// The 304 of a read that a [`PreconditionLayer`](crate::PreconditionLayer) outside
+    /// answers has no `Vary` of this layer: put it inside, or set the field there.
     ///
     /// # Examples
     ///

@@ -45,6 +45,12 @@ pub enum Decision {
 /// The preconditions of one request: If-Match, If-None-Match, If-Modified-Since,
 /// If-Unmodified-Since and If-Range.
 ///
+/// A tag from a client may have a content coding behind it, `"v1~gzip"`: that is how
+/// [`compress_with`](crate::ConditionalLayer::compress_with) sends `"v1"` with an
+/// encoded response. On writes it counts as `"v1"`. In If-None-Match of reads it does
+/// if the `Accept-Encoding` of the request accepts that coding. In If-Range it matches
+/// nothing.
+///
 /// # Examples
 ///
 /// ```

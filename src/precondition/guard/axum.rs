@@ -33,8 +33,9 @@ impl WriteGuard<AxumRouter> {
     /// Guards an Axum router, so that handlers and middleware in it get requests with
     /// Axum's own body, and the responses have it, too.
     ///
-    /// Serve it with `axum::serve(listener, guard.into_make_service())` (from
-    /// `axum::ServiceExt`). See [`WriteGuard`] for an example.
+    /// Serve it with `axum::serve` and `axum::ServiceExt`:
+    /// `ServiceExt::<Request>::into_make_service(guard)`. See [`WriteGuard`] for the
+    /// whole program.
     #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
     pub fn axum(router: Router) -> Self {
         Self { inner: AxumRouter { inner: Inner(router) }, config: Arc::default() }

@@ -1,5 +1,6 @@
 use http::header::{
-    HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+    HeaderName, ACCEPT_ENCODING, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE,
 };
 
 use self::oracle::{oracle, representations, DATE_FIELDS, TAG_FIELDS};
@@ -174,5 +175,51 @@ fn an_observed_date_proves_unchanged_by_equality_and_in_doubt_refuses_writes_alo
         assert_eq!(since.evaluate_state(&Method::GET, state), modified, "{current:?} {day}");
         assert_eq!(until.evaluate_state(&Method::GET, state), unmodified, "{current:?} {day}");
         assert_eq!(until.evaluate_state(&Method::PUT, state), write, "{current:?} {day}");
+    }
+}
+
+/// Every tag that can have been sent, against every current one.
+#[test]
+fn a_tag_with_its_coding_counts_for_the_content_that_it_was_sent_with() {
+    let owns = ["v", "w", "v~gzip", "v~gzip~gzip", "v~br", "v~identity", "~zstd"];
+    let codings = ["", "gzip", "br", "zstd", "deflate", "compress"];
+    let sent = |own: &str, coding: &str| {
+        let ends_in_one = own.contains('~');
+        match coding {
+            "" if ends_in_one => format!("\"{own}~identity\""),
+            "" => format!("\"{own}\""),
+            coding => format!("\"{own}~{coding}\""),
+        }
+    };
+    let accepting = [
+        ("", &[""][..]),
+        ("gzip, zstd", &["", "gzip", "zstd"]),
+        ("*;q=0.5, br;q=0", &["", "gzip", "zstd", "deflate", "compress"]),
+        ("identity;q=0, br", &["br"]),
+    ];
+    for current in owns {
+        let etag = EntityTag::strong(current).unwrap();
+        for (own, coding) in owns.iter().flat_map(|own| codings.map(|coding| (*own, coding))) {
+            let (held, is_same) = (sent(own, coding), own == current);
+            for (accepts, accepted) in accepting {
+                let ask = |name: HeaderName| {
+                    let accepts = (ACCEPT_ENCODING, accepts.to_owned());
+                    preconditions(&[accepts, (name, format!("\"x\", {held}"))])
+                };
+                let case = format!("{held} for {current}, accepting {accepts}");
+                let get = ask(IF_NONE_MATCH).evaluate(&Method::GET, &etag);
+                let is_usable = is_same && accepted.contains(&coding);
+                assert_eq!(get == Decision::NotModified, is_usable, "{case}");
+                let put = ask(IF_NONE_MATCH).evaluate(&Method::PUT, &etag);
+                assert_eq!(put == Decision::PreconditionFailed, is_same, "{case}");
+                let put = ask(IF_MATCH).evaluate(&Method::PUT, &etag);
+                assert_eq!(put == Decision::Proceed, is_same, "{case}");
+                let if_range = preconditions(&[(IF_RANGE, held.clone())]);
+                let is_part = is_same && coding.is_empty();
+                assert_eq!(if_range.allows_range(&(&etag).into(), date(3)), is_part, "{case}");
+                let with_match = ask(IF_MATCH).allows_range(&(&etag).into(), date(3));
+                assert_eq!(with_match, !is_same || coding.is_empty(), "{case}");
+            }
+        }
     }
 }

@@ -440,6 +440,9 @@ fn compression_inside_the_layer_names_codings_too() {
         assert_eq!(got.line("accept-ranges"), None, "{coding}");
         let again = ask(&plain, &[(AE, coding), (INM, &expected)]);
         assert_eq!(again.gist(), (304, Some(&*expected), None));
+        // The client holds the plain content.
+        let again = ask(&plain, &[(AE, coding), (INM, "\"v1\"")]);
+        assert_eq!(again.gist(), (304, Some("\"v1\""), None));
         assert_eq!(ask(&plain, &[(INM, &expected)]).status, 200, "{coding}");
         assert_eq!(ask(&plain, &[(AE, coding), (IM, &expected)]).status, 200, "{coding}");
     }
