@@ -157,8 +157,10 @@ impl<S> Exchange<S> {
             return RevalidateBody::pass(body);
         }
         let request = std::mem::take(self.original.headers_mut());
-        let recording = Recording::new(&self.memory, self.key, request, stored);
-        RevalidateBody::record(body, recording)
+        match Recording::new(&self.memory, self.key, request, stored) {
+            Some(recording) => RevalidateBody::record(body, recording),
+            None => RevalidateBody::pass(body),
+        }
     }
 }
 
