@@ -295,8 +295,10 @@ impl<T> Current<T> {
 
     /// Takes over a 304; returns false if it is not about this value.
     fn confirm(&mut self, not_modified: &HeaderMap) -> bool {
-        let is_confirmed = Arc::make_mut(&mut self.head).merge(not_modified);
-        if is_confirmed {
+        let merged = self.head.merged(not_modified);
+        let is_confirmed = merged.is_some();
+        if let Some(merged) = merged {
+            self.head = Arc::new(merged);
             self.confirmed = Instant::now();
         }
         is_confirmed
@@ -344,6 +346,9 @@ fn retry_at(headers: &HeaderMap) -> Option<Instant> {
 }
 
 fn in_seconds(seconds: u32) -> Option<Instant> {
+    if seconds == 0 {
+        return None;
+    }
     Instant::now().checked_add(Duration::from_secs(seconds.into()))
 }
 

@@ -169,8 +169,19 @@ impl StoredHead {
     /// [section 3.2]: https://www.rfc-editor.org/rfc/rfc9111.html#section-3.2
     #[must_use = "a 304 that is about another response says nothing about this one"]
     pub fn merge(&mut self, not_modified: &HeaderMap) -> bool {
+        let merged = self.merged(not_modified);
+        let is_confirmed = merged.is_some();
+        if let Some(merged) = merged {
+            *self = merged;
+        }
+        is_confirmed
+    }
+
+    /// Returns what [`merge`](Self::merge) makes of this; `None` if the 304 is not about
+    /// this response.
+    pub(super) fn merged(&self, not_modified: &HeaderMap) -> Option<Self> {
         if !self.is_confirmed_by(not_modified) {
-            return false;
+            return None;
         }
         let mut headers = self.headers.clone();
         let has_tag = self.validators.etag.is_some();
@@ -182,11 +193,8 @@ impl StoredHead {
         for (name, value) in updates() {
             append_field(&mut headers, name.clone(), copied(value));
         }
-        if bytes(&headers) > HEAD_LIMIT {
-            return false;
-        }
-        *self = Self { validators: Validators::from_headers(&headers), headers };
-        true
+        let is_short = bytes(&headers) <= HEAD_LIMIT;
+        is_short.then(|| Self { validators: Validators::from_headers(&headers), headers })
     }
 
     /// Returns the tag, if it is strong.

@@ -99,6 +99,8 @@ fn main() -> ExitCode {
             nginx_stores_what_is_said_to_be_fresh,
             nginx_stores_silent_responses_unless_a_date_brings_no_cache,
         ]);
+        #[cfg(feature = "client")]
+        trials.extend(tests![nginx, &nginx, nginx_gzip_is_confirmed_to_our_client,]);
     }
     #[cfg(target_os = "linux")]
     {

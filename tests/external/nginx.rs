@@ -24,8 +24,13 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, UnixStream};
+#[cfg(feature = "client")]
+use tower::{Layer, ServiceExt};
+#[cfg(feature = "client")]
+use tower_conditional::client::RevalidateLayer;
 use tower_conditional::{ConditionalLayer, EntityTag, FreshnessPolicy, Preconditions};
 
 pub(crate) async fn nginx_asks_again_with_the_tag_and_is_told_not_modified() {
@@ -93,6 +98,33 @@ pub(crate) async fn nginx_gzip_weakens_the_tag_which_matches_all_the_same() {
             assert_eq!(again.field("content-encoding"), None, "{name} {fields:?}");
         }
         assert_eq!(home.origin_said(), origin, "{name}");
+    }
+}
+
+/// The tag is weak on the 200, and may be strong on the 304.
+#[cfg(feature = "client")]
+pub(crate) async fn nginx_gzip_is_confirmed_to_our_client() {
+    for edits in [&[][..], NOTHING_STORED] {
+        let home = Home::new(STORED, ConditionalLayer::new(), edits).await;
+        let said = Mutex::new(Vec::new());
+        let inner = tower::service_fn(|request| async {
+            let response = home.send(request).await;
+            lock(&said).push(response.status().as_u16());
+            Ok::<_, std::convert::Infallible>(response)
+        });
+        let client = RevalidateLayer::new(1 << 20).layer(inner);
+        let mut contents = Vec::new();
+        for _ in 0..3 {
+            let request = http::Request::get("/flags").header("host", "home");
+            let request = request.header("accept-encoding", "gzip").body(Full::default()).unwrap();
+            let response = client.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+            assert_eq!(response.headers()["content-encoding"], "gzip");
+            assert_eq!(response.headers()["etag"], format!("W/{}", home.tag()));
+            contents.push(response.into_body().collect().await.unwrap().to_bytes());
+        }
+        assert!(!contents[0].is_empty() && contents.iter().all(|content| *content == contents[0]));
+        assert_eq!(*lock(&said), [200, 304, 304], "{edits:?}");
     }
 }
 
@@ -277,17 +309,20 @@ impl Home {
     }
 
     async fn ask(&self, method: &str, fields: &[(&str, &str)]) -> Reply {
-        let stream = TokioIo::new(UnixStream::connect(self.folder.join("socket")).await.unwrap());
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
-        tokio::spawn(connection);
         let request = http::Request::builder().method(method).uri("/flags").header("host", "home");
         let request =
             fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let response =
-            sender.send_request(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+        let response = self.send(request.body(Full::default()).unwrap()).await;
         let (head, body) = response.into_parts();
         let content = body.collect().await.unwrap().to_bytes();
         Reply { status: head.status.as_u16(), headers: head.headers, content }
+    }
+
+    async fn send(&self, request: http::Request<Full<Bytes>>) -> http::Response<Incoming> {
+        let stream = TokioIo::new(UnixStream::connect(self.folder.join("socket")).await.unwrap());
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        sender.send_request(request).await.unwrap()
     }
 }
 

@@ -136,33 +136,32 @@ pub(super) struct Recording {
     key: Key,
     request: HeaderMap,
     head: StoredHead,
-    recorder: Option<Recorder>,
+    recorder: Recorder,
     reservation: Reservation,
 }
 
 impl Recording {
+    /// Begins with the head; `None` if it says that the content is too long.
     pub(super) fn new(
         memory: &Arc<Memory>,
         key: Key,
         request: HeaderMap,
         head: StoredHead,
-    ) -> Self {
-        let recorder = Recorder::new(head.headers(), memory.content_limit()).ok();
+    ) -> Option<Self> {
+        let recorder = Recorder::new(head.headers(), memory.content_limit()).ok()?;
         let reservation = Reservation::new(&memory.receiving);
-        Self { memory: Arc::clone(memory), key, request, head, recorder, reservation }
+        Some(Self { memory: Arc::clone(memory), key, request, head, recorder, reservation })
     }
 
     /// Copies the next bytes; returns false if they are too many.
     fn push(&mut self, data: &Bytes) -> bool {
-        let Some(recorder) = &mut self.recorder else { return false };
-        let is_taken = recorder.push(&**data).is_ok();
-        is_taken && self.reservation.grow(recorder.len() as u64)
+        let is_taken = self.recorder.push(&**data).is_ok();
+        is_taken && self.reservation.grow(self.recorder.len() as u64)
     }
 
     /// Keeps the response, if its content is as long as it said.
     fn finish(self) {
-        let content = self.recorder.map(Recorder::finish);
-        if let Some(Ok(content)) = content {
+        if let Ok(content) = self.recorder.finish() {
             let stored = Stored { head: self.head, content };
             self.memory.put(self.key, &self.request, stored);
         }

@@ -108,8 +108,7 @@ impl<S> Exchange<S> {
         let (head, body) = response.into_parts();
         match (head.status, self.asked.take()) {
             (StatusCode::NOT_MODIFIED, Some((stored, service))) => {
-                let mut updated = stored.head.clone();
-                if updated.merge(&head.headers) {
+                if let Some(updated) = stored.head.merged(&head.headers) {
                     return Ok(self.reuse(head, &stored, updated));
                 }
                 self.memory.forget(self.key, self.original.headers());
@@ -157,8 +156,10 @@ impl<S> Exchange<S> {
             return RevalidateBody::pass(body);
         }
         let request = std::mem::take(self.original.headers_mut());
-        let recording = Recording::new(&self.memory, self.key, request, stored);
-        RevalidateBody::record(body, recording)
+        match Recording::new(&self.memory, self.key, request, stored) {
+            Some(recording) => RevalidateBody::record(body, recording),
+            None => RevalidateBody::pass(body),
+        }
     }
 }
 

@@ -141,7 +141,7 @@ impl Memory {
             || head.headers.contains_key(TRANSFER_ENCODING);
         head.status == StatusCode::OK
             && has_end
-            && length.unwrap_or(hint.lower()) <= self.content_limit() as u64
+            && hint.lower() <= self.content_limit() as u64
             && !head.headers.contains_key(CONTENT_RANGE)
             && !forbids_storing(&head.headers)
             && varied(&head.headers).is_some()

@@ -1,0 +1,105 @@
+//! Two editors change one document at the same time, and neither loses an edit.
+//!
+//! Run with `cargo run --all-features --example editors`. It serves a list behind a
+//! `WriteGuard`, lets two clients append to it over real connections, and shows what
+//! became of it, and what two clients without If-Match would have made of it.
+
+#![allow(clippy::print_stdout)]
+
+use std::{
+    error::Error,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{extract::State, routing::get, Json, Router, ServiceExt};
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{
+    client::legacy::{connect::HttpConnector, Client},
+    rt::TokioExecutor,
+};
+use tokio::net::TcpListener;
+use tower_conditional::{client::Update, ConditionalLayer, WriteGuard};
+
+type Lines = Arc<Mutex<Vec<String>>>;
+type Failure = Box<dyn Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let url = serve().await?;
+    let client = Client::builder(TokioExecutor::new()).build_http();
+
+    let (one, other) = tokio::join!(edit(&client, &url, "one"), edit(&client, &url, "two"));
+    println!("{} edits, {} conflicts", EDITS * 2, one? + other?);
+    println!("with If-Match:    {} lines are left", read(&client, &url).await?.len());
+
+    put(&client, &url, &Vec::new()).await?;
+    let (one, other) =
+        tokio::join!(overwrite(&client, &url, "one"), overwrite(&client, &url, "two"));
+    one.and(other)?;
+    println!("without If-Match: {} lines are left", read(&client, &url).await?.len());
+    Ok(())
+}
+
+/// Appends lines, and returns how often another editor came first.
+async fn edit(client: &HttpClient, url: &str, name: &str) -> Result<usize, Failure> {
+    let update = Update::new(Request::get(url).body(())?).attempts(20);
+    let mut calls = 0;
+    for edit in 1..=EDITS {
+        let append = |json: &[u8]| {
+            calls += 1;
+            let mut lines: Vec<String> = serde_json::from_slice(json)?;
+            lines.push(format!("{name} {edit}"));
+            serde_json::to_vec(&lines)
+        };
+        update.run(client.clone(), append).await?;
+    }
+    Ok(calls - EDITS)
+}
+
+/// Does the same without a check, as most clients do.
+async fn overwrite(client: &HttpClient, url: &str, name: &str) -> Result<(), Failure> {
+    for edit in 1..=EDITS {
+        let mut lines = read(client, url).await?;
+        lines.push(format!("{name} {edit}"));
+        put(client, url, &lines).await?;
+    }
+    Ok(())
+}
+
+async fn read(client: &HttpClient, url: &str) -> Result<Vec<String>, Failure> {
+    let response = client.get(url.parse()?).await?;
+    Ok(serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?)
+}
+
+async fn put(client: &HttpClient, url: &str, lines: &Vec<String>) -> Result<(), Failure> {
+    let content = Full::from(serde_json::to_vec(lines)?);
+    let request = Request::builder().method(Method::PUT).uri(url);
+    client.request(request.header("content-type", "application/json").body(content)?).await?;
+    Ok(())
+}
+
+/// Serves a list, and returns its URL.
+async fn serve() -> Result<String, Failure> {
+    let read = |State(lines): State<Lines>| async move {
+        Json(lines.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    };
+    let write = |State(lines): State<Lines>, Json(new): Json<Vec<String>>| async move {
+        *lines.lock().unwrap_or_else(PoisonError::into_inner) = new;
+    };
+    let app = Router::new()
+        .route("/lines", get(read).put(write))
+        .layer(ConditionalLayer::new())
+        .with_state(Lines::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}/lines", listener.local_addr()?);
+    let app = ServiceExt::<axum::extract::Request>::into_make_service(WriteGuard::axum(app));
+    tokio::spawn(async { axum::serve(listener, app).await });
+    Ok(url)
+}
+
+type HttpClient = Client<HttpConnector, Full<Bytes>>;
+
+/// How many lines each editor appends.
+const EDITS: usize = 20;
