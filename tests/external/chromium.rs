@@ -1,24 +1,83 @@
-//! Chromium seeks in a sound: it plays on, also where the file was replaced meanwhile,
-//! and never one version and the other.
+//! Chromium loads a compressed page twice. It seeks in a sound: it plays on, also where
+//! the file was replaced meanwhile, and never one version and the other.
 
 use std::{
+    fs, mem,
+    path::Path,
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{
-    extract::State,
-    response::Html,
+    extract::{Request, State},
+    middleware::{from_fn_with_state, Next},
+    response::{Html, Response},
     routing::{get, post},
     Router,
 };
-use tokio::sync::{mpsc, Mutex};
+use tokio::{process, sync::mpsc, time::timeout};
 use tower_conditional::ConditionalLayer;
+use tower_http::compression::CompressionLayer;
 
 use crate::{
     site::{ago, Daemon, Site},
-    support::wire::within,
+    support::wire::{axum, within, Folder},
 };
+
+/// What the browser asked by and got, a line each.
+type Log = Arc<Mutex<Vec<String>>>;
+
+pub(crate) async fn chromium_revalidates_a_page_by_the_tag_of_its_coding() {
+    let page = format!("<title>page</title><p>{}</p>", "a page, ".repeat(100));
+    let log = Log::default();
+    let compressed = ConditionalLayer::new().compress_with(CompressionLayer::new());
+    let app = Router::new()
+        .route(
+            "/",
+            get({
+                let page = page.clone();
+                move || async { Html(page) }
+            }),
+        )
+        .layer(compressed)
+        .layer(from_fn_with_state(Arc::clone(&log), note));
+    let address = axum(app).await;
+    let folder = Folder::new("chromium-page");
+    let profile = folder.0.join("profile");
+    fs::create_dir_all(&profile).unwrap();
+    let shown = async || {
+        let mut command = chromium(&profile, &format!("http://{address}/"));
+        command.arg("--dump-dom");
+        let mut command = process::Command::from(command);
+        let output = command.kill_on_drop(true).output();
+        let output = timeout(Duration::from_secs(120), output).await.unwrap().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let first = shown().await;
+    assert!(first.contains(&"a page, ".repeat(100)), "{first}");
+    let asked = mem::take(&mut *log.lock().unwrap());
+    let [line] = &asked[..] else { panic!("{asked:?}") };
+    let tag = line.strip_prefix("none 200 ").unwrap();
+    assert!(tag.starts_with('"') && tag.contains('~'), "{tag}");
+
+    assert_eq!(shown().await, first);
+    assert_eq!(*log.lock().unwrap(), [format!("{tag} 304 {tag}")]);
+}
+
+async fn note(State(log): State<Log>, request: Request, next: Next) -> Response {
+    let is_page = request.uri().path() == "/";
+    let asked = request.headers().get("if-none-match").cloned();
+    let response = next.run(request).await;
+    if is_page {
+        let text = |value: Option<&http::HeaderValue>| {
+            value.map_or("none", |value| value.to_str().unwrap()).to_owned()
+        };
+        let (asked, tag) = (text(asked.as_ref()), text(response.headers().get("etag")));
+        log.lock().unwrap().push(format!("{asked} {} {tag}", response.status().as_u16()));
+    }
+    response
+}
 
 pub(crate) async fn chromium_seeks_and_plays_on_when_the_file_is_replaced() {
     for (case, age, seconds) in [
@@ -95,15 +154,16 @@ impl Page {
     fn new() -> (Self, Router) {
         let (seeks, to_page) = mpsc::unbounded_channel::<u32>();
         let (from_page, says) = mpsc::unbounded_channel();
-        let next = move |State(seeks): State<Arc<Mutex<mpsc::UnboundedReceiver<u32>>>>,
-                         said: String| async move {
-            from_page.send(said).unwrap();
-            seeks.lock().await.recv().await.unwrap_or_default().to_string()
-        };
+        let next =
+            move |State(seeks): State<Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<u32>>>>,
+                  said: String| async move {
+                from_page.send(said).unwrap();
+                seeks.lock().await.recv().await.unwrap_or_default().to_string()
+            };
         let routes = Router::new()
             .route("/page", get(async || Html(PAGE)))
             .route("/next", post(next))
-            .with_state(Arc::new(Mutex::new(to_page)));
+            .with_state(Arc::new(tokio::sync::Mutex::new(to_page)));
         (Self { seeks, says }, routes)
     }
 
@@ -150,7 +210,15 @@ run()
 
 /// Opens the page in a Chromium of its own.
 fn browse(site: &Site) -> Daemon {
-    let profile = site.own("chromium/profile");
+    let mut command = chromium(&site.own("chromium/profile"), &site.url("/page"));
+    // With the second, it does not print the page and end.
+    command.args(["--autoplay-policy=no-user-gesture-required", "--remote-debugging-port=0"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    Daemon::spawn(command)
+}
+
+/// A Chromium that opens a page.
+fn chromium(profile: &Path, url: &str) -> Command {
     let mut command = Command::new("chromium");
     command.args([
         "--headless",
@@ -162,11 +230,7 @@ fn browse(site: &Site) -> Daemon {
         "--disable-sync",
         "--no-first-run",
         "--no-proxy-server",
-        "--autoplay-policy=no-user-gesture-required",
-        // Without it, it prints the page and ends.
-        "--remote-debugging-port=0",
     ]);
-    command.arg(format!("--user-data-dir={}", profile.display())).arg(site.url("/page"));
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    Daemon::spawn(command)
+    command.arg(format!("--user-data-dir={}", profile.display())).arg(url);
+    command
 }
