@@ -14,8 +14,8 @@ use crate::{
     clock,
     fields::insert_field,
     rules::{
-        is_write, ContentCoding, Current, DateEvidence, Decision, EntityTag, HttpDate,
-        LastModified, Preconditions, Representation, State, Validators,
+        is_write, retain_for_precondition_failed, ContentCoding, Current, DateEvidence, Decision,
+        EntityTag, HttpDate, LastModified, Preconditions, Representation, State, Validators,
     },
 };
 
@@ -166,6 +166,9 @@ impl Rejection {
     pub(crate) fn respond<B>(self, now: HttpDate, body: impl FnOnce(String) -> B) -> Response<B> {
         let (mut head, ()) = Response::new(()).into_parts();
         head.status = self.status;
+        if self.status == StatusCode::PRECONDITION_FAILED {
+            make_precondition_failed(&mut head);
+        }
         insert_validators(&mut head.headers, &self.current, now);
         self.insert_coded_tag(&mut head);
         let content = if self.advice.is_empty() {
@@ -196,6 +199,12 @@ impl<B: From<String>> From<Rejection> for Response<B> {
     fn from(rejection: Rejection) -> Self {
         rejection.respond(clock::now(), B::from)
     }
+}
+
+/// Turns a head into that of a 412. Each of them passes here.
+pub(crate) fn make_precondition_failed(head: &mut response::Parts) {
+    head.status = StatusCode::PRECONDITION_FAILED;
+    retain_for_precondition_failed(&mut head.headers);
 }
 
 /// Writes the content of a 412 to a read, whose head is made.

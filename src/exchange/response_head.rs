@@ -10,7 +10,7 @@ use http::{
 };
 use http_body::Body;
 
-use super::{Rejection, Reporter};
+use super::{rejection::make_precondition_failed, Rejection, Reporter};
 use crate::{
     body::ResponseBody,
     fields::{append_field, insert_field},
@@ -29,10 +29,7 @@ pub(crate) fn apply_decision(head: &mut response::Parts, decision: Decision) {
             head.status = StatusCode::NOT_MODIFIED;
             retain_for_not_modified(&mut head.headers);
         }
-        Decision::PreconditionFailed => {
-            head.status = StatusCode::PRECONDITION_FAILED;
-            retain_for_precondition_failed(&mut head.headers);
-        }
+        Decision::PreconditionFailed => make_precondition_failed(head),
         Decision::Proceed => {}
     }
 }

@@ -396,27 +396,19 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
 
     /// Says what becomes of a request whose state could not be found out.
     fn without_state(&mut self, reason: NoState<F::Error>) -> SourceDecision<F> {
-        match (reason, &self.kind.on_error) {
-            (NoState::Answered(response), _) => {
-                let outcome = Outcome::LeftAlone(Reason::UnknownState);
-                SourceDecision::Answer(*response, outcome)
-            }
-            (NoState::Failed(error), Some(answer)) => {
-                SourceDecision::Answer(answer(error), Outcome::StateUnavailable)
-            }
-            (NoState::Failed(_), None) if is_write(&self.parts.method) => {
-                SourceDecision::Unavailable
-            }
-            (NoState::Failed(_), None) => {
-                let preconditions = &self.preconditions;
-                let mut forward = Forward::new(preconditions);
-                // Nothing shows which version a part would be of.
-                forward.range = !preconditions.binds_range();
-                forward.apply(preconditions, &mut self.parts.headers);
-                let outcome = Outcome::LeftAlone(Reason::StateUnavailable);
-                self.run(Validators::new(), outcome, false)
-            }
+        if let Some((response, outcome)) = reason.answer(self.kind.on_error.as_deref()) {
+            return SourceDecision::Answer(response, outcome);
         }
+        if is_write(&self.parts.method) {
+            return SourceDecision::Unavailable;
+        }
+        let preconditions = &self.preconditions;
+        let mut forward = Forward::new(preconditions);
+        // Nothing shows which version a part would be of.
+        forward.range = !preconditions.binds_range();
+        forward.apply(preconditions, &mut self.parts.headers);
+        let outcome = Outcome::LeftAlone(Reason::StateUnavailable);
+        self.run(Validators::new(), outcome, false)
     }
 
     /// Lets the request go on, and tells the inner layers what is known of its target.

@@ -5,7 +5,11 @@ use std::{convert::Infallible, future::Future};
 use bytes::Bytes;
 use http::{request, Response};
 
-use crate::rules::Representation;
+use super::config::ErrorAnswer;
+use crate::{
+    outcome::{Outcome, Reason},
+    rules::Representation,
+};
 
 /// Knows the current state of the resource that a request is about.
 ///
@@ -68,6 +72,20 @@ pub enum NoState<E> {
     Failed(E),
     /// The request itself is at fault, and gets this answer.
     Answered(Box<Response<Bytes>>),
+}
+
+impl<E> NoState<E> {
+    /// Returns the response in place of that of the inner service, if there is one: the
+    /// error of a source becomes what `on_error` makes of it.
+    pub(super) fn answer(
+        self,
+        on_error: Option<&ErrorAnswer<E>>,
+    ) -> Option<(Response<Bytes>, Outcome)> {
+        match self {
+            Self::Answered(response) => Some((*response, Outcome::LeftAlone(Reason::UnknownState))),
+            Self::Failed(error) => Some((on_error?(error), Outcome::StateUnavailable)),
+        }
+    }
 }
 
 impl IntoRepresentation for Representation {

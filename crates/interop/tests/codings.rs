@@ -96,8 +96,9 @@ const KINDS: [Kind; 7] = [
     Kind::Image,
 ];
 
-/// Ends of the application's own tags: some look as if a coding had been put behind.
-const ENDINGS: [&str; 6] = ["", "~gzip", "~br", "~identity", "~gzip~identity", "-gzip"];
+/// Ends of the application's own tags, version by version: some look as if a coding had
+/// been put behind, or are what is left if one more is taken off an older one.
+const ENDINGS: [&str; 6] = ["~gzip", "~br", "", "~gzip~identity", "~identity", "-gzip"];
 
 const ACCEPTS: [Option<&str>; 14] = [
     None,
