@@ -1,4 +1,4 @@
-//! An edit that overwrites nobody else's: GET, edit, PUT with If-Match.
+//! An edit that overwrites no other: GET, edit, PUT with If-Match.
 
 use std::{
     collections::hash_map::RandomState, hash::BuildHasher, ops::RangeInclusive, time::Duration,

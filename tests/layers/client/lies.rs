@@ -22,7 +22,7 @@ struct Case {
     seen: Seen,
 }
 
-/// A case of two requests of the client; a third one is sent by the library itself.
+/// A case in which the client asks twice; a third request is sent by the library itself.
 fn case<const N: usize>(
     name: &'static str,
     answers: [Response<Body>; N],
@@ -72,6 +72,12 @@ fn tags() -> Vec<Case> {
             &[PLAIN, BY_TAG, PLAIN],
             Err(304),
         ),
+    ]
+}
+
+fn content_on_the_304() -> Vec<Case> {
+    let one = || tagged("\"v1\"", "one");
+    vec![
         case(
             "the 304 has content",
             [one(), reply(304, &[("etag", "\"v1\"")], "a wrong one")],
@@ -91,6 +97,12 @@ fn tags() -> Vec<Case> {
             &[PLAIN, BY_TAG],
             Ok("one"),
         ),
+    ]
+}
+
+fn coded_and_weak_tags() -> Vec<Case> {
+    let two = || tagged("\"v2\"", "two");
+    vec![
         case(
             "a tag for gzip, and the plain one on the 304",
             [tagged("\"v1-gzip\"", "one"), not_modified(&[("etag", "\"v1\"")]), two()],
@@ -167,6 +179,13 @@ fn unusable() -> Vec<Case> {
             &[PLAIN, PLAIN],
             Ok("two"),
         ),
+    ]
+}
+
+fn not_whole() -> Vec<Case> {
+    const TAG: (&str, &str) = ("etag", "\"v1\"");
+    let two = || tagged("\"v2\"", "two");
+    vec![
         case(
             "content that breaks off",
             [reply(200, &[TAG], broken("on")), two()],
@@ -214,7 +233,10 @@ fn unusable() -> Vec<Case> {
 }
 
 fn cases() -> Vec<Case> {
-    [tags(), dates(), unusable()].into_iter().flatten().collect()
+    [tags(), content_on_the_304(), coded_and_weak_tags(), dates(), unusable(), not_whole()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
