@@ -5,11 +5,11 @@ use http::{
     header::{
         ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG,
     },
-    response, StatusCode,
+    Response, StatusCode,
 };
 use http_body::Body;
 
-use super::{config::Config, respond::ResponseContext};
+use super::respond::ResponseContext;
 use crate::{
     body::ResponseBody,
     exchange::{insert_etag, insert_tag_with_coding, vary_by, CodedTag, MayBeEncoded},
@@ -181,14 +181,11 @@ impl ResponseContext<'_> {
 
 /// Tells the outer half of `compress_with` that a read which the layer left alone may
 /// be encoded: a tag of the inner service must name the coding all the same.
-#[inline]
-pub(super) fn prepare_left_alone(reason: Reason, config: &Config, head: &mut response::Parts) {
-    if reason != Reason::Request || !config.is_compressed {
-        return;
-    }
-    let headers = &head.headers;
+#[cold]
+pub(super) fn prepare_left_alone<B>(response: &mut Response<B>) {
+    let headers = response.headers();
     let is_left = headers.contains_key(CONTENT_ENCODING) || headers.contains_key(CONTENT_RANGE);
-    if head.status.is_success() && !is_left {
-        head.extensions.insert(MayBeEncoded { is_whole: false, latch: None });
+    if response.status().is_success() && !is_left {
+        response.extensions_mut().insert(MayBeEncoded { is_whole: false, latch: None });
     }
 }

@@ -155,13 +155,15 @@ impl<B: Body, D: Digest> PendingResponse<B, D> {
 /// Sends a response as it is.
 #[inline]
 fn leave_alone<B: Body>(
-    response: Response<B>,
+    mut response: Response<B>,
     reason: Reason,
     config: &Config,
 ) -> Response<ResponseBody<B>> {
+    if reason == Reason::Request && config.is_compressed {
+        prepare_left_alone(&mut response);
+    }
     let (mut head, body) = response.into_parts();
     let outcome = Outcome::LeftAlone(reason);
-    prepare_left_alone(reason, config, &mut head);
     // Deliberately not `pass_on`, which reads the outcome back from the body: that is
     // 8 % of what a POST costs.
     config.reporter.report(outcome, head.status, &mut head.extensions);
