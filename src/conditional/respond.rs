@@ -18,7 +18,7 @@ use crate::{
     body::ResponseBody,
     exchange::{
         apply_decision, insert_etag, insert_last_modified, insert_no_cache, refuse_part,
-        remove_last_modified, write_failed_read, GeneratedDate,
+        remove_last_modified, write_failed_read, GeneratedDate, PartRefusal,
     },
     fields::insert_field,
     outcome::{Outcome, Reason},
@@ -93,14 +93,7 @@ impl ResponseContext<'_> {
         let date = self.last_modified(tag.as_deref(), may_generate);
         let etag = tag.as_deref().map(|tag| &tag.tag);
         let current = Current { etag, date: Some(date.evidence) };
-        let refusal = match self.request.part_refusal {
-            Some(refusal) if self.is_other_part(current) => Some(refusal),
-            _ => None,
-        };
-        if refusal.is_some() {
-            // So that the client gets the whole when it tries again.
-            self.request.config.inner_validators.refuse_part(self.request.key.resource());
-        }
+        let refusal = self.refused_part(current);
         self.note_inner_validators(tag.as_deref(), date.evidence);
         self.answer_probe(current);
         if let Some(refusal) = refusal {
@@ -138,6 +131,19 @@ impl ResponseContext<'_> {
             Decision::PreconditionFailed => Action::PreconditionFailed,
             Decision::Proceed => Action::Send { range_allowed },
         }
+    }
+
+    /// Returns how the response is refused, if it may be a part of another version than
+    /// If-Range names.
+    #[inline]
+    fn refused_part(&self, current: Current<'_>) -> Option<PartRefusal> {
+        let refusal = self.request.part_refusal?;
+        if !self.is_other_part(current) {
+            return None;
+        }
+        // So that the client gets the whole when it tries again.
+        self.request.config.inner_validators.refuse_part(self.request.key.resource());
+        Some(refusal)
     }
 
     /// Tells an outer layer what it needs to evaluate a write.

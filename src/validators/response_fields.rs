@@ -83,22 +83,25 @@ impl ResponseFields {
                 "content-security-policy" => {
                     fields.has_nonce |= has_nonce(value);
                 }
-                "cache-control" => {
-                    let said = freshness::read(value);
-                    fields.is_no_store |= said.no_store;
-                    fields.is_silent &= !said.freshness;
-                    fields.is_private |= said.private;
-                }
-                "vary" => {
-                    fields.is_negotiated = true;
-                    fields.is_private |= members(value).any(is_personal);
-                    fields.varied =
-                        fields.varied.zip(keys.varied(value)).map(|(all, more)| all | more);
-                }
+                "cache-control" => fields.read_cache_control(value),
+                "vary" => fields.read_vary(value, keys),
                 _ => {}
             }
         }
         fields
+    }
+
+    fn read_cache_control(&mut self, value: &HeaderValue) {
+        let said = freshness::read(value);
+        self.is_no_store |= said.no_store;
+        self.is_silent &= !said.freshness;
+        self.is_private |= said.private;
+    }
+
+    fn read_vary(&mut self, value: &HeaderValue, keys: &Keys) {
+        self.is_negotiated = true;
+        self.is_private |= members(value).any(is_personal);
+        self.varied = self.varied.zip(keys.varied(value)).map(|(all, more)| all | more);
     }
 
     fn read_content_length(&mut self, value: &HeaderValue) {

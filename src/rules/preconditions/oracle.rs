@@ -78,12 +78,7 @@ pub(super) fn oracle(
             return if exists { not_modified } else { Decision::Proceed };
         }
         let members = members(lines);
-        let opaque = tag.trim_start_matches("W/");
-        if exists
-            && members
-                .iter()
-                .any(|m| good(m) && !tag.is_empty() && m.trim_start_matches("W/") == opaque)
-        {
+        if exists && members.iter().any(|member| names_weakly(member, &tag)) {
             return not_modified;
         }
         if !read && (members.is_empty() || members.iter().any(|m| !good(m))) {
@@ -94,6 +89,12 @@ pub(super) fn oracle(
         return Decision::NotModified;
     }
     Decision::Proceed
+}
+
+/// Whether a member names a tag, strong or weak.
+fn names_weakly(member: &str, tag: &str) -> bool {
+    let opaque = |text: &str| text.trim_start_matches("W/").to_owned();
+    good(member) && !tag.is_empty() && opaque(member) == opaque(tag)
 }
 
 /// The members of a list. None of those above has a comma inside a tag, so that
