@@ -22,11 +22,20 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{header, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use tower::{service_fn, util::BoxCloneSyncService, Layer, Service, ServiceExt};
+use tower::{service_fn, Layer, ServiceExt};
 use tower_conditional::{
-    ConditionalLayer, EntityTag, PreconditionLayer, Preconditions, Representation, WriteGuard,
+    ConditionalLayer, EntityTag, PreconditionLayer, Preconditions, Representation,
 };
 use tower_http::{compression::CompressionLayer, decompression::DecompressionLayer};
+
+#[path = "../../../tests/support/guarded.rs"]
+#[allow(dead_code)]
+mod guarded;
+#[path = "../../../tests/support/random.rs"]
+mod random;
+
+use guarded::{boxed, guarded, App};
+use random::numbers;
 
 const REQUESTS: u64 = 60;
 
@@ -117,7 +126,6 @@ const ACCEPTS: [Option<&str>; 14] = [
     Some("identity;q=0.5, x-gzip;q=0.1"),
 ];
 
-type App = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 type Raw = Response<Bytes>;
 
 /// What the application holds.
@@ -508,10 +516,7 @@ fn app(kind: Kind, check: Check, ranges: bool, state: Arc<Mutex<State>>) -> App 
         Check::Handler => boxed(layer.layer(handler)),
         Check::SourceOutside => boxed(source.layer(layer.layer(handler))),
         Check::SourceInside => boxed(layer.layer(source.layer(handler))),
-        Check::Guard => {
-            let inner = boxed(layer.layer(handler));
-            boxed(WriteGuard::new(inner.map_request(|request: Request<_>| request.map(Body::new))))
-        }
+        Check::Guard => boxed(guarded(boxed(layer.layer(handler)))),
     }
 }
 
@@ -653,27 +658,4 @@ fn varies(headers: &HeaderMap) -> bool {
         .get_all(header::VARY)
         .iter()
         .any(|value| value.to_str().unwrap().to_ascii_lowercase().contains("accept-encoding"))
-}
-
-fn boxed<S, B>(service: S) -> App
-where
-    S: Service<Request<Body>, Response = Response<B>, Error = Infallible, Future: Send>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    B: http_body::Body<Data = Bytes, Error: Into<tower::BoxError>> + Send + 'static,
-{
-    App::new(service.map_response(|response| response.map(Body::new)))
-}
-
-/// Numbers as if by chance, the same each time.
-fn numbers(seed: u64) -> impl FnMut() -> u64 {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    }
 }
