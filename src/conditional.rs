@@ -6,6 +6,7 @@ mod codings;
 mod compression;
 mod config;
 mod future;
+mod generated_tags;
 mod last_modified;
 mod layer;
 mod learning;
@@ -14,7 +15,6 @@ mod read_ahead;
 mod request;
 mod respond;
 mod service;
-mod tags;
 mod wait;
 
 pub use self::{
