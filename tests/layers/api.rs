@@ -77,6 +77,7 @@ fn api_values_have_the_traits_of_values() {
     has!(Sha256: Send + Sync + Unpin + Clone + Debug + Default + Digest<Output = [u8; 32]>);
     #[cfg(feature = "blake3")]
     has!(tower_conditional::Blake3: Send + Sync + Unpin + Clone + Debug + Default);
+    #[cfg(feature = "blake3")]
     has!(tower_conditional::Blake3: Digest<Output = [u8; 32]>);
 }
 
