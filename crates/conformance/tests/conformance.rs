@@ -191,8 +191,15 @@ async fn each_check_can_fail() {
 async fn the_same_service_gives_the_same_report() {
     for (_, fault, serve) in broken::all().into_iter().step_by(10) {
         let reports = [checked(serve).await, checked(serve).await];
-        assert_eq!(format!("{:#}", reports[0]), format!("{:#}", reports[1]), "{fault}");
+        let [first, second] = reports.map(|report| without_times(&format!("{report:#}")));
+        assert_eq!(first, second, "{fault}");
     }
+}
+
+/// Leaves out times of day: some requests are about the present second.
+fn without_times(report: &str) -> String {
+    let is_time = |word: &&str| word.len() == 8 && word.matches(':').count() == 2;
+    report.split(' ').filter(|word| !is_time(word)).collect::<Vec<_>>().join(" ")
 }
 
 // ----- Services as they are found -----
