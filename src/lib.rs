@@ -179,8 +179,8 @@
 //! changes at that very moment, the inner service sends a part of the new version: the
 //! layer answers 503 (Service Unavailable) with `Retry-After: 1` in its place, and the
 //! retry gets the whole. A browser is redirected to the same URI instead, so that a
-//! sound or video plays on. `curl -C -`, `wget -c` and aria2c send no If-Range: nothing on
-//! a server can help them.
+//! sound or video plays on. `curl -C -`, `wget -c` and aria2c send no If-Range: nothing
+//! on a server can help them.
 //!
 //! # Content that never matches
 //!

@@ -124,10 +124,10 @@ use crate::{
 /// MiB. Where there are no Tokio timers, it is waited for.
 ///
 /// A server resets the connection, or the stream over HTTP/2, if content is left behind
-/// a response, and some clients then never see the response. So up to 1 MiB of refused content is read
-/// away before the answer, for at most a second. No lock is held meanwhile. Content
-/// that is known to be longer is not read away, and a client that sends `Expect:
-/// 100-continue` is answered at once: large uploads should send it.
+/// a response, and some clients then never see the response. So up to 1 MiB of refused
+/// content is read away before the answer, for at most a second. No lock is held
+/// meanwhile. Content that is known to be longer is not read away, and a client that
+/// sends `Expect: 100-continue` is answered at once: large uploads should send it.
 ///
 /// A GET answered 404 or 410 says that there is no representation, and so do 405 and
 /// 501: `If-None-Match: *` then lets the write through, and If-Match does not. Any
