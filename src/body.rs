@@ -20,8 +20,6 @@ mod request_body;
 mod response_body;
 mod size_latch;
 
-#[cfg(feature = "client")]
-pub(crate) use self::budget::Reservation;
 pub(crate) use self::{
     budget::Budget,
     buffer::{Buffer, Content, Overflow},
@@ -34,6 +32,8 @@ pub(crate) use self::{
     response_body::Replay,
     size_latch::SizeLatch,
 };
+#[cfg(feature = "client")]
+pub(crate) use self::{budget::Reservation, response_body::poll_bytes};
 pub use self::{request_body::RequestBody, response_body::ResponseBody};
 
 /// A frame, or the end, as a body yields it.

@@ -369,7 +369,7 @@ impl<B: Body> fmt::Debug for ResponseBody<B> {
     }
 }
 
-pub(super) fn poll_bytes<B: Body>(
+pub(crate) fn poll_bytes<B: Body>(
     body: Pin<&mut B>,
     cx: &mut Context<'_>,
 ) -> Poll<PolledFrame<B::Error>> {

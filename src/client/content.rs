@@ -11,7 +11,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::error::{Error, WrongLength};
-use crate::body::BoxError;
+use crate::{body::BoxError, rules::SingleField};
 
 /// Content that is copied while it comes.
 #[derive(Debug)]
@@ -59,19 +59,15 @@ impl Recorder {
     }
 }
 
-/// Reads `Content-Length`: lines that are equal count as one (RFC 9110, 8.6).
+/// Reads `Content-Length`.
 pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, WrongLength> {
-    let mut length = None;
-    for line in headers.get_all(CONTENT_LENGTH) {
-        let text = line.to_str().map_err(|_| WrongLength)?;
-        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = text.parse().ok().filter(|_| is_number).ok_or(WrongLength)?;
-        if length.is_some_and(|length| length != number) {
-            return Err(WrongLength);
-        }
-        length = Some(number);
+    let mut length = SingleField::Absent;
+    headers.get_all(CONTENT_LENGTH).iter().for_each(|line| length.take_length(line));
+    match length {
+        SingleField::Absent => Ok(None),
+        SingleField::Value(length) => Ok(Some(length)),
+        SingleField::Invalid => Err(WrongLength),
     }
-    Ok(length)
 }
 
 /// Reads content to its end.

@@ -170,7 +170,7 @@ use crate::{
 /// **Content without a length.** Over HTTP/2, Hyper takes a stream that the client
 /// resets with `NO_ERROR` for one that has ended. Where a `Content-Length` says that
 /// something is missing, the write is refused with 400 (Bad Request), or its content
-/// ends in an error; where there is none, nobody can tell.
+/// ends in an error; where there is none, the two cannot be told apart.
 ///
 /// **Limits inside.** A `ConcurrencyLimit` inside the guard counts writes whose content
 /// is still being streamed. Where it is small, put it outside.

@@ -293,7 +293,8 @@ impl<K> PreconditionLayer<K> {
     /// # use tower_conditional::PreconditionLayer;
     /// use http::Method;
     ///
-    /// # let state = |_: &http::request::Parts| async { tower_conditional::Representation::Unknown };
+    /// # use tower_conditional::Representation;
+    /// # let state = |_: &http::request::Parts| async { Representation::Unknown };
     /// let layer = PreconditionLayer::new(state)
     ///     .require_preconditions(|parts| parts.method != Method::POST);
     /// # drop(layer);
@@ -343,7 +344,8 @@ impl<K> PreconditionLayer<K> {
     /// ```
     /// use tower_conditional::PreconditionLayer;
     ///
-    /// # let state = |_: &http::request::Parts| async { tower_conditional::Representation::Unknown };
+    /// # use tower_conditional::Representation;
+    /// # let state = |_: &http::request::Parts| async { Representation::Unknown };
     /// let layer = PreconditionLayer::new(state);
     /// assert_eq!(layer.stats().precondition_failed, 0);
     /// ```

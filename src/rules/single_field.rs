@@ -35,6 +35,24 @@ impl<T> SingleField<T> {
     }
 }
 
+impl SingleField<u64> {
+    /// Adds a line of `Content-Length`: lines that are equal count as one (RFC 9110,
+    /// section 8.6).
+    pub(crate) fn take_length(&mut self, line: &HeaderValue) {
+        let digit = |sum: u64, digit: &u8| match digit {
+            b'0'..=b'9' => sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
+            _ => None,
+        };
+        let number = line.as_bytes().iter().try_fold(0, digit);
+        let length = if line.is_empty() { None } else { number };
+        *self = match (&*self, length) {
+            (Self::Absent, Some(length)) => Self::Value(length),
+            (Self::Value(before), Some(length)) if *before == length => Self::Value(length),
+            _ => Self::Invalid,
+        };
+    }
+}
+
 /// Returns the only line of a field; `None` if there is none, or more than one.
 pub(crate) fn single_line(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&HeaderValue> {
     let mut field = SingleField::Absent;

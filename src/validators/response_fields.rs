@@ -68,7 +68,7 @@ impl ResponseFields {
                 "last-modified" => {
                     fields.last_modified.take_line(|| HttpDate::parse_with(value.as_bytes(), &now));
                 }
-                "content-length" => fields.read_content_length(value),
+                "content-length" => fields.content_length.take_length(value),
                 "content-range" => fields.has_content_range = true,
                 "transfer-encoding" => fields.has_transfer_encoding = true,
                 "accept-ranges" => fields.has_accept_ranges = true,
@@ -102,22 +102,6 @@ impl ResponseFields {
         self.is_negotiated = true;
         self.is_private |= members(value).any(is_personal);
         self.varied = self.varied.zip(keys.varied(value)).map(|(all, more)| all | more);
-    }
-
-    fn read_content_length(&mut self, value: &HeaderValue) {
-        let digit = |sum: u64, digit: &u8| match digit {
-            b'0'..=b'9' => sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
-            _ => None,
-        };
-        let number = value.as_bytes().iter().try_fold(0, digit);
-        let length = if value.is_empty() { None } else { number };
-        self.content_length = match (&self.content_length, length) {
-            (SingleField::Absent, Some(length)) => SingleField::Value(length),
-            (SingleField::Value(before), Some(length)) if *before == length => {
-                SingleField::Value(length)
-            }
-            _ => SingleField::Invalid,
-        };
     }
 }
 

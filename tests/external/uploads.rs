@@ -162,7 +162,8 @@ async fn uploads(program: &str, versions: &[Version], send: impl AsyncFn(&Upload
             let start = Instant::now();
             let seen = send(&upload).await;
             let case = format!(
-                "{program} {version:?} {path} {if_match:?}, expects 100: {expects_continue}, {seen:?}"
+                "{program} {version:?} {path} {if_match:?}, expects 100: {expects_continue}, \
+                 {seen:?}"
             );
             if env::var_os("UPLOAD_MIB").is_some() {
                 println!("{case}, {:?}, peak: {} MiB", start.elapsed(), server.peak());

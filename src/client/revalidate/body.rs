@@ -7,14 +7,14 @@ use std::{
     task::{ready, Context, Poll},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::memory::{Key, Memory, Stored};
 use crate::{
-    body::Reservation,
+    body::{poll_bytes, Reservation},
     client::{content::Recorder, StoredHead},
 };
 
@@ -81,10 +81,7 @@ impl<B: Body> Body for RevalidateBody<B> {
             }
             KindProj::Inner { body, recording } => (body, recording),
         };
-        let frame = ready!(body.as_mut().poll_frame(cx));
-        let frame = frame.map(|frame| {
-            frame.map(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))
-        });
+        let frame = ready!(poll_bytes(body.as_mut(), cx));
         if let Some(mut kept) = recording.take() {
             match &frame {
                 None => kept.finish(),

@@ -93,8 +93,8 @@ pub(super) fn oracle(
 
 /// Whether a member names a tag, strong or weak.
 fn names_weakly(member: &str, tag: &str) -> bool {
-    let opaque = |text: &str| text.trim_start_matches("W/").to_owned();
-    good(member) && !tag.is_empty() && opaque(member) == opaque(tag)
+    let is_same = member.trim_start_matches("W/") == tag.trim_start_matches("W/");
+    good(member) && !tag.is_empty() && is_same
 }
 
 /// The members of a list. None of those above has a comma inside a tag, so that

@@ -178,7 +178,8 @@ fn client_api_has_the_traits_of_its_parts() {
     has!(Error: std::error::Error + Send + Sync + Unpin + 'static);
     has!(RefreshError: std::error::Error + Send + Sync + Unpin + 'static);
     has!(Update: Send + Sync + Unpin + Clone + std::fmt::Debug);
-    has!(RevalidateLayer: Send + Sync + Unpin + Clone + std::fmt::Debug + Layer<Server, Service = Revalidate<Server>>);
+    has!(RevalidateLayer: Send + Sync + Unpin + Clone + std::fmt::Debug);
+    has!(RevalidateLayer: Layer<Server, Service = Revalidate<Server>>);
     has!(Revalidate<Server>: Send + Sync + Unpin + Clone);
     has!(RevalidateFuture<Server, Body>: Send + Unpin + std::fmt::Debug);
     has!(RevalidateBody<Body>: Send + Unpin + std::fmt::Debug + http_body::Body);

@@ -39,8 +39,8 @@ fn send_piece(feed: &Feed, bytes: usize) -> bool {
     feed.send(Ok(Frame::data(vec![b'x'; bytes].into()))).is_ok()
 }
 
-/// Has a feed send so many bytes again and again, and then stay open, until nobody
-/// wants what it sends.
+/// Has a feed send so many bytes again and again, and then stay open, until its body is
+/// dropped.
 fn keep_sending(feed: Feed, pieces: usize, bytes: usize, every: Duration) {
     tokio::spawn(async move {
         for _ in 0..pieces {
