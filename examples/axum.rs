@@ -73,7 +73,7 @@ async fn write(
     let mut flags = lock(&stored);
     let content = serde_json::to_vec(&*flags).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     let current = EntityTag::of(&content);
-    if Preconditions::from_headers(&headers).evaluate(&Method::PUT, &current) != Decision::Proceed {
+    if Preconditions::new(&Method::PUT, &headers).evaluate(&current) != Decision::Proceed {
         return Err(StatusCode::PRECONDITION_FAILED);
     }
     *flags = new;

@@ -14,13 +14,13 @@ use http::{
 
 use crate::{
     clock,
-    exchange::{insert_validators, read_preconditions, Rejection},
+    exchange::{insert_validators, Preconditions, Rejection},
     fields::insert_field,
-    rules::{EntityTag, HttpDate, Preconditions, Validators},
+    rules::{EntityTag, HttpDate, Validators},
 };
 
-/// Takes the preconditions of a request. This never fails: a request without any has
-/// empty ones.
+/// Takes the preconditions of a request, its method included. This never fails: a
+/// request without any has empty ones.
 ///
 /// # Examples
 ///
@@ -32,7 +32,7 @@ use crate::{
 ///
 /// use axum::{
 ///     extract::State,
-///     http::{Method, StatusCode},
+///     http::StatusCode,
 ///     response::Result,
 ///     routing::put,
 ///     Router,
@@ -46,7 +46,7 @@ use crate::{
 ///     new: String,
 /// ) -> Result<(EntityTag, StatusCode)> {
 ///     let mut note = note.lock().await;
-///     preconditions.check(&Method::PUT, EntityTag::of(note.as_bytes()))?;
+///     preconditions.check(EntityTag::of(note.as_bytes()))?;
 ///     *note = new;
 ///     Ok((EntityTag::of(note.as_bytes()), StatusCode::NO_CONTENT))
 /// }
@@ -59,7 +59,7 @@ impl<S: Sync> FromRequestParts<S> for Preconditions {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(read_preconditions(parts, clock::now()))
+        Ok(Self::of(parts))
     }
 }
 
@@ -101,6 +101,13 @@ impl IntoResponseParts for EntityTag {
     fn into_response_parts(self, mut head: ResponseParts) -> Result<ResponseParts, Infallible> {
         insert_field(head.headers_mut(), ETAG, self.into());
         Ok(head)
+    }
+}
+
+/// A response without content that has this `ETag`: `(StatusCode::NO_CONTENT, tag)`.
+impl IntoResponse for EntityTag {
+    fn into_response(self) -> Response {
+        (self, ()).into_response()
     }
 }
 

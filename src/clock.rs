@@ -4,7 +4,7 @@ use std::{str::FromStr, time::SystemTime};
 
 use http::HeaderMap;
 
-use crate::rules::{HttpDate, InvalidHttpDate, Preconditions, Validators};
+use crate::rules::{HttpDate, InvalidHttpDate, Validators};
 
 /// The user's clock, or the system's.
 pub(crate) type Clock = dyn Fn() -> SystemTime + Send + Sync;
@@ -33,16 +33,6 @@ impl FromStr for HttpDate {
     /// The system's clock places the two-digit year of the second form.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::parse(text, now()).ok_or(InvalidHttpDate::new())
-    }
-}
-
-impl Preconditions {
-    /// Takes the preconditions from the header fields of a request, all lines of each.
-    ///
-    /// The system's clock is read only to place a date with a two-digit year.
-    #[must_use]
-    pub fn from_headers(headers: &HeaderMap) -> Self {
-        Self::from_headers_at(headers, now)
     }
 }
 

@@ -4,6 +4,7 @@
 mod coded_tag;
 mod forward;
 mod known;
+mod preconditions;
 mod problem;
 mod rejection;
 mod report;
@@ -11,7 +12,6 @@ mod response_head;
 
 use http::request;
 
-pub use self::rejection::Rejection;
 pub(crate) use self::{
     coded_tag::{
         insert_plain_tag, insert_tag_with_coding, CodedTag, EncodedOnTheFly, MayBeEncoded,
@@ -27,6 +27,7 @@ pub(crate) use self::{
         respond_empty, vary_by, PartRefusal,
     },
 };
+pub use self::{preconditions::Preconditions, rejection::Rejection};
 
 /// A function of the user's that decides by the head of a request.
 pub(crate) type RequestPredicate = dyn Fn(&request::Parts) -> bool + Send + Sync;

@@ -43,10 +43,10 @@
 //!
 //! let mut headers = HeaderMap::new();
 //! headers.insert(IF_MATCH, "\"v6\"".parse().unwrap());
-//! let preconditions = Preconditions::from_headers(&headers);
+//! let preconditions = Preconditions::new(&Method::PUT, &headers);
 //!
 //! let current = EntityTag::strong("v7")?;
-//! let refusal = preconditions.check(&Method::PUT, &current).unwrap_err();
+//! let refusal = preconditions.check(&current).unwrap_err();
 //! assert_eq!(refusal.status(), StatusCode::PRECONDITION_FAILED);
 //! # Ok::<(), tower_conditional::InvalidEntityTag>(())
 //! ```
@@ -423,12 +423,12 @@ pub use self::validators::Blake3;
 pub use self::{
     body::{RequestBody, ResponseBody},
     conditional::{ConditionalLayer, ForwardedFields, InnerTags},
-    exchange::Rejection,
+    exchange::{Preconditions, Rejection},
     outcome::{Outcome, Reason},
     precondition::{PreconditionLayer, WriteGuard},
     rules::{
         Decision, EntityTag, HttpDate, HttpDateOutOfRange, InvalidEntityTag, InvalidHttpDate,
-        LastModified, Preconditions, Representation, Validators,
+        LastModified, Representation, Validators,
     },
     stats::Stats,
     validators::{Digest, FreshnessPolicy, Sha256, Untagged},

@@ -19,7 +19,7 @@ pub(crate) use self::{
     content_coding::{has_weights, names_coding, split_coding, AcceptedCodings, ContentCoding},
     list::{members, trim_ows},
     method::{ignores_preconditions, is_query, is_read, is_write},
-    preconditions::{Current, State},
+    preconditions::{Current, PreconditionFields, State},
     range::{complete_length, content_range, ByteRange},
     retained_fields::{retain_for_not_modified, retain_for_precondition_failed},
     single_field::{single_line, SingleField},
@@ -29,6 +29,6 @@ pub(crate) use self::{
 pub use self::{
     entity_tag::{EntityTag, InvalidEntityTag},
     http_date::{HttpDate, HttpDateOutOfRange, InvalidHttpDate},
-    preconditions::{Decision, Preconditions},
+    preconditions::Decision,
     validators::{LastModified, Representation, Validators},
 };

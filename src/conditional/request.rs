@@ -15,7 +15,7 @@ use crate::{
     outcome::Reason,
     rules::{
         is_query, is_read, is_write, single_line, AcceptedCodings, ByteRange, EntityTag, HttpDate,
-        Preconditions, TakesTrailers,
+        PreconditionFields, TakesTrailers,
     },
     store::{InnerValidator, Key, KeyReader, Name, RequestKey},
 };
@@ -152,7 +152,7 @@ pub(super) enum Bypass {
 #[derive(Debug)]
 pub(super) struct RequestContext {
     pub(super) config: Arc<Config>,
-    pub(super) preconditions: Preconditions,
+    pub(super) preconditions: PreconditionFields,
     pub(super) key: RequestKey,
     pub(super) method: ReadMethod,
     /// An outer layer or a proxy may compress the response.
@@ -251,7 +251,7 @@ impl RequestContext {
     /// Reads a request.
     #[inline]
     pub(super) fn read(head: &RequestHead<'_>, config: &Arc<Config>) -> Self {
-        let mut preconditions = Preconditions::default();
+        let mut preconditions = PreconditionFields::default();
         let mut reader = config.keys.reader();
         for (name, line) in head.headers {
             preconditions.take_line(name.as_str(), line, || config.now());

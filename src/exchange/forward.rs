@@ -22,7 +22,7 @@ use http::{
 use super::Target;
 use crate::{
     fields::insert_field,
-    rules::{HttpDate, Preconditions},
+    rules::{HttpDate, PreconditionFields},
 };
 
 /// Which conditional fields are forwarded.
@@ -40,7 +40,7 @@ pub(crate) struct Forward {
 
 impl Forward {
     /// Forwards all fields but those that RFC 9110 asks to ignore.
-    pub(crate) fn new(preconditions: &Preconditions) -> Self {
+    pub(crate) fn new(preconditions: &PreconditionFields) -> Self {
         Self {
             tags: true,
             codings: true,
@@ -53,7 +53,7 @@ impl Forward {
     }
 
     /// Removes what is not forwarded from the head of a request.
-    pub(crate) fn apply(self, preconditions: &Preconditions, headers: &mut HeaderMap) {
+    pub(crate) fn apply(self, preconditions: &PreconditionFields, headers: &mut HeaderMap) {
         if !self.tags {
             headers.remove(IF_MATCH);
             headers.remove(IF_NONE_MATCH);
@@ -80,7 +80,7 @@ impl Forward {
 ///
 /// If-Match goes if it names a coding: with a plain tag in its place the inner service
 /// might send a part.
-fn remove_codings(preconditions: &Preconditions, headers: &mut HeaderMap) {
+fn remove_codings(preconditions: &PreconditionFields, headers: &mut HeaderMap) {
     if preconditions.binds_coding() {
         headers.remove(IF_MATCH);
     } else {
@@ -117,7 +117,7 @@ impl WithheldDates {
     /// Takes the dates that are valid and not forwarded; `None` if there are none.
     pub(crate) fn of<B>(
         request: &Request<B>,
-        preconditions: &Preconditions,
+        preconditions: &PreconditionFields,
         forward: Forward,
     ) -> Option<Self> {
         let counts = Forward::new(preconditions);
@@ -141,8 +141,8 @@ impl WithheldDates {
 }
 
 /// Reads the preconditions of a request, including dates that an outer layer withholds.
-pub(crate) fn read_preconditions(parts: &request::Parts, now: HttpDate) -> Preconditions {
-    let mut preconditions = Preconditions::from_headers_at(&parts.headers, || now);
+pub(crate) fn read_preconditions(parts: &request::Parts, now: HttpDate) -> PreconditionFields {
+    let mut preconditions = PreconditionFields::from_headers_at(&parts.headers, || now);
     let withheld = parts.extensions.get::<WithheldDates>();
     if let Some(withheld) = withheld.filter(|dates| dates.target.is(&parts.uri, &parts.extensions))
     {

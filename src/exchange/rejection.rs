@@ -15,7 +15,7 @@ use crate::{
     fields::insert_field,
     rules::{
         is_write, retain_for_precondition_failed, ContentCoding, Current, DateEvidence, Decision,
-        EntityTag, HttpDate, LastModified, Preconditions, Representation, State, Validators,
+        EntityTag, HttpDate, LastModified, PreconditionFields, State, Validators,
     },
 };
 
@@ -38,9 +38,8 @@ use crate::{
 ///
 /// let headers = HeaderMap::from_iter([(IF_MATCH, "\"v6\"".parse()?)]);
 /// let current = EntityTag::strong("v7")?;
-/// let rejection = Preconditions::from_headers(&headers)
-///     .check(&Method::PUT, &current)
-///     .unwrap_err();
+/// let preconditions = Preconditions::new(&Method::PUT, &headers);
+/// let rejection = preconditions.check(&current).unwrap_err();
 ///
 /// let response: Response<String> = rejection.into();
 /// assert_eq!(response.status(), StatusCode::PRECONDITION_FAILED);
@@ -97,8 +96,8 @@ impl Rejection {
     /// use tower_conditional::{EntityTag, Preconditions, Rejection};
     ///
     /// let headers = HeaderMap::from_iter([(IF_MATCH, "\"v6\"".parse()?)]);
-    /// let checked = Preconditions::from_headers(&headers)
-    ///     .check(&Method::PUT, EntityTag::strong("v7")?)
+    /// let checked = Preconditions::new(&Method::PUT, &headers)
+    ///     .check(EntityTag::strong("v7")?)
     ///     .map_err(Rejection::problem_details);
     ///
     /// let response: Response<String> = checked.unwrap_err().into();
@@ -210,7 +209,7 @@ pub(crate) fn make_precondition_failed(head: &mut response::Parts) {
 /// Writes the content of a 412 to a read, whose head is made.
 pub(crate) fn write_failed_read(
     head: &mut response::Parts,
-    preconditions: &Preconditions,
+    preconditions: &PreconditionFields,
 ) -> String {
     // The date does not count beside If-Match (RFC 9110, 13.1.4), and what
     // If-None-Match names makes a 304.
@@ -230,27 +229,18 @@ impl fmt::Display for Rejection {
 
 impl error::Error for Rejection {}
 
-impl Preconditions {
-    /// Evaluates the preconditions as [`evaluate`](Self::evaluate) does, and fails with
-    /// the response to send if the method must not run.
-    ///
-    /// Call it where the state cannot change until the write is done: inside the
-    /// transaction.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the answer is 304 or 412.
-    pub fn check(
-        &self,
-        method: &Method,
-        current: impl Into<Representation>,
-    ) -> Result<(), Rejection> {
-        self.check_as(false, method, State::from(&current.into()))
+/// The status code alone, for handlers that fail with one. The client does not get the
+/// fields that a [`Rejection`] carries: the current tag, and what else a 304 needs.
+impl From<Rejection> for StatusCode {
+    fn from(rejection: Rejection) -> Self {
+        rejection.status
     }
+}
 
+impl PreconditionFields {
     /// Evaluates the preconditions, and fails if the method must not run.
     fn check_current(&self, method: &Method, current: State<'_>) -> Result<(), Rejection> {
-        match self.evaluate_state(method, current) {
+        match self.evaluate(method, current) {
             Decision::Proceed => Ok(()),
             Decision::NotModified => {
                 let mut rejection = Rejection::new(StatusCode::NOT_MODIFIED, current);
@@ -267,29 +257,8 @@ impl Preconditions {
         }
     }
 
-    /// Evaluates the preconditions as [`check`](Self::check) does, and requires that a
-    /// write has one.
-    ///
-    /// If-Match and `If-None-Match: *` count, and If-Unmodified-Since if it is a valid
-    /// date and the current state has a date, too: these keep an edit from being lost.
-    /// A request with a safe method needs none.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the answer is 304, 412, or 428 ([RFC 6585, section 3]). The content of
-    /// the 428 says what to send.
-    ///
-    /// [RFC 6585, section 3]: https://www.rfc-editor.org/rfc/rfc6585.html#section-3
-    pub fn check_required(
-        &self,
-        method: &Method,
-        current: impl Into<Representation>,
-    ) -> Result<(), Rejection> {
-        self.check_as(true, method, State::from(&current.into()))
-    }
-
     /// Evaluates the preconditions; if `required` is true, a write must have one.
-    pub(crate) fn check_as(
+    pub(crate) fn check(
         &self,
         required: bool,
         method: &Method,

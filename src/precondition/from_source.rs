@@ -33,7 +33,7 @@ use crate::{
     },
     outcome::{Outcome, Reason},
     rules::{
-        ignores_preconditions, is_query, is_read, is_write, HttpDate, Preconditions,
+        ignores_preconditions, is_query, is_read, is_write, HttpDate, PreconditionFields,
         Representation, State, Validators,
     },
     validators::{FreshnessPolicy, Untagged},
@@ -264,7 +264,7 @@ pub(super) struct PendingRequest<S, F: StateSource, ReqBody> {
     pub(super) kind: FromSource<F>,
     pub(super) parts: request::Parts,
     pub(super) body: ReqBody,
-    pub(super) preconditions: Preconditions,
+    pub(super) preconditions: PreconditionFields,
     pub(super) required: bool,
 }
 
@@ -366,7 +366,7 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         };
         let preconditions = &self.preconditions;
         if let Err(rejection) =
-            preconditions.check_as(self.required, &self.parts.method, State::from(&current))
+            preconditions.check(self.required, &self.parts.method, State::from(&current))
         {
             return SourceDecision::Reject(rejection);
         }

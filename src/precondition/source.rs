@@ -8,13 +8,13 @@ use http::{request, Response};
 use super::config::ErrorAnswer;
 use crate::{
     outcome::{Outcome, Reason},
-    rules::Representation,
+    rules::{EntityTag, Representation, Validators},
 };
 
 /// Knows the current state of the resource that a request is about.
 ///
-/// A closure is a source if it returns a future of a [`Representation`], or of a
-/// `Result` with one. The future owns what it needs: it cannot borrow the request,
+/// A closure is a source if it returns a future of a [`Representation`], of what becomes
+/// one (an [`EntityTag`], [`Validators`]), or of a `Result` with one of these. The future owns what it needs: it cannot borrow the request,
 /// because stable Rust has no way to say that such a future is `Send`. Nothing is
 /// boxed.
 ///
@@ -54,8 +54,18 @@ where
     }
 }
 
-/// What the future of a [`StateSource`] yields: a [`Representation`], or a `Result`
-/// with one.
+/// What the future of a [`StateSource`] yields: a [`Representation`], an [`EntityTag`],
+/// [`Validators`], or a `Result` with one of these.
+///
+/// An `Option` is none of them: say whether there is no such thing
+/// ([`Representation::Missing`]) or whether that is not known
+/// ([`Representation::Unknown`]).
+#[diagnostic::on_unimplemented(
+    message = "a source of validators does not yield `{Self}`",
+    label = "yields `{Self}`",
+    note = "it yields a `Representation`, an `EntityTag`, `Validators`, or a `Result` with one",
+    note = "for an `Option`, say what `None` is: `Representation::Missing` or `::Unknown`"
+)]
 pub trait IntoRepresentation: sealed::Sealed {
     /// Why the state is not known.
     type Error;
@@ -96,11 +106,27 @@ impl IntoRepresentation for Representation {
     }
 }
 
-impl<E> IntoRepresentation for Result<Representation, E> {
+impl IntoRepresentation for EntityTag {
+    type Error = Infallible;
+
+    fn into_result(self) -> Result<Representation, NoState<Infallible>> {
+        Ok(self.into())
+    }
+}
+
+impl IntoRepresentation for Validators {
+    type Error = Infallible;
+
+    fn into_result(self) -> Result<Representation, NoState<Infallible>> {
+        Ok(self.into())
+    }
+}
+
+impl<T: Into<Representation>, E> IntoRepresentation for Result<T, E> {
     type Error = E;
 
     fn into_result(self) -> Result<Representation, NoState<E>> {
-        self.map_err(NoState::Failed)
+        self.map(Into::into).map_err(NoState::Failed)
     }
 }
 
@@ -120,14 +146,18 @@ impl<E> IntoRepresentation for StateOrAnswer<E> {
 }
 
 mod sealed {
-    use super::Representation;
+    use super::{EntityTag, Representation, Validators};
 
     #[expect(unnameable_types, reason = "only this crate implements it")]
     pub trait Sealed {}
 
     impl Sealed for Representation {}
 
-    impl<E> Sealed for Result<Representation, E> {}
+    impl Sealed for EntityTag {}
+
+    impl Sealed for Validators {}
+
+    impl<T: Into<Representation>, E> Sealed for Result<T, E> {}
 
     #[cfg(feature = "axum")]
     impl<E> Sealed for super::StateOrAnswer<E> {}

@@ -42,41 +42,9 @@ pub enum Decision {
     PreconditionFailed,
 }
 
-/// The preconditions of one request: If-Match, If-None-Match, If-Modified-Since,
-/// If-Unmodified-Since and If-Range.
-///
-/// A tag from a client may have a content coding behind it, `"v1~gzip"`: that is how
-/// [`compress_with`](crate::ConditionalLayer::compress_with) sends `"v1"` with an
-/// encoded response. On writes it counts as `"v1"`. In If-None-Match of reads it does
-/// if the `Accept-Encoding` of the request accepts that coding. In If-Range it matches
-/// nothing.
-///
-/// # Examples
-///
-/// ```
-/// use http::{header::IF_NONE_MATCH, HeaderMap, Method};
-/// use tower_conditional::{
-///     Decision, EntityTag, Preconditions, Representation, Validators,
-/// };
-///
-/// let mut headers = HeaderMap::new();
-/// headers.insert(IF_NONE_MATCH, "\"v6\", W/\"v7\"".parse().unwrap());
-/// let preconditions = Preconditions::from_headers(&headers);
-///
-/// let current = Representation::Exists(Validators::from(EntityTag::strong("v7")?));
-/// assert_eq!(preconditions.evaluate(&Method::GET, &current), Decision::NotModified);
-/// assert_eq!(
-///     preconditions.evaluate(&Method::PUT, &current),
-///     Decision::PreconditionFailed
-/// );
-/// assert_eq!(
-///     preconditions.evaluate(&Method::GET, &Representation::Missing),
-///     Decision::Proceed
-/// );
-/// # Ok::<(), tower_conditional::InvalidEntityTag>(())
-/// ```
+/// The conditional fields of one request.
 #[derive(Clone, Debug, Default)]
-pub struct Preconditions {
+pub(crate) struct PreconditionFields {
     if_none_match: EntityTagList,
     if_modified_since: SingleField<HttpDate>,
     /// A tag in If-None-Match of a read counts only if the client accepts the coding
@@ -105,7 +73,7 @@ impl UncommonFields {
     };
 }
 
-impl Preconditions {
+impl PreconditionFields {
     /// Takes the preconditions from header fields; `now` is called only for a date with
     /// a two-digit year.
     pub(crate) fn from_headers_at(headers: &HeaderMap, now: impl Fn() -> HttpDate) -> Self {
@@ -165,23 +133,7 @@ impl Preconditions {
     }
 
     /// Evaluates the preconditions against the current state of the resource.
-    ///
-    /// Call it for a request that would succeed (2xx) without preconditions (section
-    /// 13.2.1). For a read of something missing the decision is therefore always
-    /// [`Decision::Proceed`]: its 404 stays a 404.
-    ///
-    /// A field that cannot be parsed never helps the request. A list without a valid
-    /// member makes If-Match fail, and If-None-Match still switches If-Modified-Since
-    /// off. In If-None-Match of a write, a member that cannot be parsed fails too,
-    /// since it may have named the current state. A date that is not exactly one HTTP
-    /// date is ignored, as RFC 9110 demands.
-    #[must_use]
-    pub fn evaluate(&self, method: &Method, current: impl Into<Representation>) -> Decision {
-        self.evaluate_state(method, State::from(&current.into()))
-    }
-
-    /// Evaluates the preconditions as [`evaluate`](Self::evaluate) does.
-    pub(crate) fn evaluate_state(&self, method: &Method, state: State<'_>) -> Decision {
+    pub(crate) fn evaluate(&self, method: &Method, state: State<'_>) -> Decision {
         if ignores_preconditions(method) {
             return Decision::Proceed;
         }
@@ -249,32 +201,9 @@ impl Preconditions {
         }
     }
 
-    /// Returns true if `Range` may be honoured: there is no If-Range, or it names the
-    /// current representation.
-    ///
-    /// If not, ignore `Range` and send the whole representation ([RFC 9110, section
-    /// 13.1.5]). A tag must match strongly. A date must be equal, and strong in the
-    /// sense of section 8.8.2.2: a [`FirstSeen`](crate::LastModified::FirstSeen) date
-    /// names one content only; a [`Given`](crate::LastModified::Given) one counts if it
-    /// is at least a second before `now`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use http::{header::IF_RANGE, HeaderMap};
-    /// use tower_conditional::{EntityTag, HttpDate, Preconditions, Representation};
-    ///
-    /// let now = HttpDate::try_from(std::time::SystemTime::now()).unwrap();
-    /// let current = Representation::from(EntityTag::strong("v2")?);
-    /// let mut headers = HeaderMap::new();
-    /// headers.insert(IF_RANGE, "\"v1\"".parse().unwrap());
-    /// assert!(!Preconditions::from_headers(&headers).allows_range(&current, now));
-    /// # Ok::<(), tower_conditional::InvalidEntityTag>(())
-    /// ```
-    ///
-    /// [RFC 9110, section 13.1.5]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.1.5
-    #[must_use]
-    pub fn allows_range(&self, representation: &Representation, now: HttpDate) -> bool {
+    /// Returns true if If-Range allows to send a part: a tag must match strongly, and a
+    /// date must be equal and strong (RFC 9110, sections 13.1.5 and 8.8.2.2).
+    pub(crate) fn allows_range(&self, representation: &Representation, now: HttpDate) -> bool {
         match representation {
             Representation::Exists(current) => self.allows_range_of(current.into(), now),
             Representation::Missing | Representation::Unknown => !self.has_if_range(),
@@ -483,48 +412,17 @@ impl Preconditions {
     }
 
     /// Returns true if If-Match is `*`: any representation will do, if there is one.
-    #[must_use]
-    pub fn is_if_match_any(&self) -> bool {
+    pub(crate) fn is_if_match_any(&self) -> bool {
         self.uncommon().if_match.is_any()
     }
 
     /// Returns true if If-None-Match is `*`: there must be no representation.
-    #[must_use]
-    pub fn is_if_none_match_any(&self) -> bool {
+    pub(crate) fn is_if_none_match_any(&self) -> bool {
         self.if_none_match.is_any()
     }
 
-    /// Sets whether If-Match is compared weakly, so that `W/"3"` matches `"3"` and
-    /// `W/"3"`. Default: false, as the RFC asks ([section 13.1.1]).
-    ///
-    /// For APIs whose tags are weak by agreement, as FHIR's are, and for clients behind
-    /// a proxy that weakens tags. It is safe where a weak tag names one state of the
-    /// resource: a version, or a hash of it. It is not where several states share one
-    /// (a modification time, say): an edit of one of them can overwrite another.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use http::{header::IF_MATCH, HeaderMap, Method};
-    /// use tower_conditional::{Decision, EntityTag, Preconditions};
-    ///
-    /// let headers = HeaderMap::from_iter([(IF_MATCH, "W/\"3\"".parse()?)]);
-    /// let preconditions = Preconditions::from_headers(&headers);
-    /// let current = EntityTag::weak("3")?;
-    /// assert_eq!(
-    ///     preconditions.evaluate(&Method::PUT, &current),
-    ///     Decision::PreconditionFailed
-    /// );
-    /// assert_eq!(
-    ///     preconditions.weak_if_match(true).evaluate(&Method::PUT, &current),
-    ///     Decision::Proceed
-    /// );
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// [section 13.1.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.1.1
-    #[must_use]
-    pub fn weak_if_match(mut self, weak_if_match: bool) -> Self {
+    /// Sets whether If-Match is compared weakly.
+    pub(crate) fn weak_if_match(mut self, weak_if_match: bool) -> Self {
         if let Some(uncommon) = &mut self.uncommon {
             uncommon.weak_if_match = weak_if_match;
         }
@@ -549,29 +447,13 @@ impl Preconditions {
         self.if_none_match.members().flatten().any(|member| claim(split_coding(member.opaque).0))
     }
 
-    /// Returns the tags of If-Match, that can be parsed.
-    ///
-    /// For what [`check`](Self::check) does not do: to look for the version that a
-    /// client edited, say, and to merge.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use http::{header::IF_MATCH, HeaderMap};
-    /// use tower_conditional::Preconditions;
-    ///
-    /// let headers = HeaderMap::from_iter([(IF_MATCH, "\"v6\", W/\"v7\"".parse()?)]);
-    /// let preconditions = Preconditions::from_headers(&headers);
-    /// let tags: Vec<_> = preconditions.if_match_tags().map(|tag| tag.to_string()).collect();
-    /// assert_eq!(tags, ["\"v6\"", "W/\"v7\""]);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn if_match_tags(&self) -> impl Iterator<Item = EntityTag> + '_ {
+    /// Returns the tags of If-Match that can be parsed.
+    pub(crate) fn if_match_tags(&self) -> impl Iterator<Item = EntityTag> + '_ {
         self.uncommon().if_match.members().flatten().filter_map(|member| member.to_owned().ok())
     }
 
-    /// Returns the tags of If-None-Match, as far as they can be read.
-    pub fn if_none_match_tags(&self) -> impl Iterator<Item = EntityTag> + '_ {
+    /// Returns the tags of If-None-Match that can be parsed.
+    pub(crate) fn if_none_match_tags(&self) -> impl Iterator<Item = EntityTag> + '_ {
         self.if_none_match.members().flatten().filter_map(|member| member.to_owned().ok())
     }
 

@@ -106,8 +106,8 @@ pub(crate) async fn curl_asks_by_the_tag_of_compressed_content() {
     let write = |State(note): State<Text>, preconditions: HeaderMap, new: String| async move {
         let mut note = note.lock().unwrap();
         let current = EntityTag::of(note.as_bytes());
-        let preconditions = Preconditions::from_headers(&preconditions);
-        if let Err(rejection) = preconditions.check(&Method::PUT, &current) {
+        let preconditions = Preconditions::new(&Method::PUT, &preconditions);
+        if let Err(rejection) = preconditions.check(&current) {
             return rejection.status();
         }
         *note = new;

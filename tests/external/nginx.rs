@@ -371,7 +371,7 @@ fn app(
         move |State(origin): State<Arc<Origin>>| async move { (head, *lock(&origin.content)) };
     let write = |State(origin): State<Arc<Origin>>, asked: HeaderMap| async move {
         let current = EntityTag::of(lock(&origin.content).as_bytes());
-        let refusal = Preconditions::from_headers(&asked).check(&Method::PUT, &current);
+        let refusal = Preconditions::new(&Method::PUT, &asked).check(&current);
         refusal.map_or_else(|refusal| refusal.status(), |()| StatusCode::NO_CONTENT)
     };
     // Older than its first second, in which no date is generated.

@@ -66,6 +66,7 @@ fn api_values_have_the_traits_of_values() {
     has!(Preconditions: Send + Sync + Unpin + Clone + Debug);
     has!(Rejection: Error + Send + Sync + Unpin + Clone);
     has!(Response<String>: From<Rejection>);
+    has!(StatusCode: From<Rejection>);
     has!(Response<Full<Bytes>>: From<Rejection>);
     has!(Decision: Send + Sync + Unpin + Copy + Debug + Eq);
     has!(Outcome: Send + Sync + Unpin + Copy + Debug + Eq);
@@ -217,8 +218,7 @@ fn api_of_the_rules_works_without_a_service() {
     assert_eq!(Some(date), HttpDate::from_unix_seconds(date.unix_seconds()));
     let same = Representation::from(Validators::new().etag(tag.clone()).last_modified(date));
     let other = Representation::Exists(Validators::from(EntityTag::weak("v2").unwrap()));
-    let preconditions =
-        Preconditions::from_headers(&HeaderMap::from_iter([(IF_NONE_MATCH, tag.into())]));
+    let headers = HeaderMap::from_iter([(IF_NONE_MATCH, tag.into())]);
     for (method, representation, expected) in [
         (Method::GET, &same, Decision::NotModified),
         (Method::PUT, &same, Decision::PreconditionFailed),
@@ -227,7 +227,7 @@ fn api_of_the_rules_works_without_a_service() {
         (Method::GET, &Representation::Unknown, Decision::Proceed),
     ] {
         assert_eq!(
-            preconditions.evaluate(&method, representation),
+            Preconditions::new(&method, &headers).evaluate(representation),
             expected,
             "{method} {representation:?}"
         );

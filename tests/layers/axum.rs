@@ -27,7 +27,7 @@ fn axum_extracts_preconditions_and_responds_with_validators() {
 
     has!(Preconditions: FromRequestParts<(), Rejection = Infallible>);
     has!(Rejection: IntoResponse);
-    has!(EntityTag: IntoResponseParts);
+    has!(EntityTag: IntoResponse + IntoResponseParts);
     has!(HttpDate: IntoResponseParts);
     has!(Validators: IntoResponseParts);
     has!(Option<EntityTag>: IntoResponseParts);
@@ -38,6 +38,8 @@ fn axum_extracts_preconditions_and_responds_with_validators() {
         let written = (stored, StatusCode::NO_CONTENT).into_response();
         assert_eq!(written.headers().contains_key(ETAG), expected);
     }
+    let created = (StatusCode::CREATED, tag.clone()).into_response();
+    assert_eq!((created.status(), &created.headers()[ETAG]), (StatusCode::CREATED, &(&tag).into()));
     let one = (Validators::from(tag.clone()).last_modified(date), "item").into_response();
     let other = (tag, date, "item").into_response();
     assert_eq!(one.headers(), other.headers());

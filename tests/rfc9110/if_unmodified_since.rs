@@ -217,7 +217,7 @@ fn if_unmodified_since_with_a_generated_date_does_not_reach_a_handler_that_ignor
         new: String,
     ) -> axum::response::Result<StatusCode> {
         let mut note = note.lock().unwrap();
-        asked.check(&Method::PUT, EntityTag::of(note.as_bytes()))?;
+        asked.check(EntityTag::of(note.as_bytes()))?;
         *note = new;
         Ok(StatusCode::NO_CONTENT)
     }

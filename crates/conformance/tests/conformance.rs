@@ -305,8 +305,8 @@ fn document() -> (Arc<Mutex<u32>>, Router) {
     };
     let write = |State(version): State<Arc<Mutex<u32>>>, parts: Parts| async move {
         let mut version = version.lock().unwrap();
-        let preconditions = Preconditions::from_headers(&parts.headers);
-        if let Err(rejection) = preconditions.check(&Method::PUT, EntityTag::from(*version)) {
+        let preconditions = Preconditions::new(&parts.method, &parts.headers);
+        if let Err(rejection) = preconditions.check(EntityTag::from(*version)) {
             return Response::<String>::from(rejection).map(Body::from);
         }
         *version += 1;

@@ -530,8 +530,8 @@ async fn handle(
     let is_write = head.method == Method::PUT;
     if is_write && check == Check::Handler || kind == Kind::Evaluating {
         let current = representation(kind, &state.lock().unwrap());
-        let preconditions = Preconditions::from_headers(&head.headers);
-        if let Err(rejection) = preconditions.check(&head.method, current) {
+        let preconditions = Preconditions::new(&head.method, &head.headers);
+        if let Err(rejection) = preconditions.check(current) {
             return Response::<String>::from(rejection).map(Body::from);
         }
     }

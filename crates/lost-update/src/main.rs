@@ -18,7 +18,7 @@ use std::{
 use axum::{
     body::Body,
     extract::{self, State},
-    http::{Method, Request, StatusCode},
+    http::{Request, StatusCode},
     response::{IntoResponse, Response},
     routing::get,
     Router,
@@ -164,7 +164,7 @@ impl Notes {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let current = find(&transaction, id)?;
-            asked.check_required(&Method::PUT, state(current.as_ref()))?;
+            asked.check_required(state(current.as_ref()))?;
 
             let before = current.map_or(0, |note| note.version);
             let note = Note { version: before + 1, text };

@@ -11,7 +11,7 @@ use std::{env, error, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Path, State},
-    http::{header::RETRY_AFTER, Method, StatusCode},
+    http::{header::RETRY_AFTER, StatusCode},
     response::{IntoResponse, Response},
     routing::get,
     Router,
@@ -119,7 +119,7 @@ impl Notes {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         let before = lock(&transaction, id).await?;
-        preconditions.check_required(&Method::PUT, state(before))?;
+        preconditions.check_required(state(before))?;
 
         let sql = if before.is_some() {
             "UPDATE note SET version = nextval('note_version'), text = $2 WHERE id = $1
@@ -142,7 +142,7 @@ impl Notes {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         let before = lock(&transaction, id).await?;
-        preconditions.check_required(&Method::DELETE, state(before))?;
+        preconditions.check_required(state(before))?;
 
         let before = before.ok_or(Failure::Missing)?;
         transaction.execute("DELETE FROM note WHERE id = $1", &[&id]).await?;

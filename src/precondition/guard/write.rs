@@ -29,7 +29,7 @@ use crate::{
     exchange::{insert_etag, pass_on, GuardedWrite, Probe, Rejection, Target},
     outcome::Outcome,
     precondition::locks::WriteLock,
-    rules::{EntityTag, Preconditions},
+    rules::{EntityTag, PreconditionFields},
     POLLED_AGAIN,
 };
 
@@ -44,7 +44,7 @@ where
     pub(super) is_ready: bool,
     pub(super) parts: request::Parts,
     pub(super) content: WriteContent<B>,
-    pub(super) preconditions: Preconditions,
+    pub(super) preconditions: PreconditionFields,
     pub(super) is_required: bool,
     pub(super) lock: WriteLock,
     /// Runs while the lock is waited for, and again while the new tag is.
@@ -327,7 +327,7 @@ where
             return Evaluation::NoState(Response::from_parts(head, body));
         };
         let (state, preconditions) = (current.state(), &self.preconditions);
-        let checked = preconditions.check_as(self.is_required, &self.parts.method, state);
+        let checked = preconditions.check(self.is_required, &self.parts.method, state);
         // The list may name the tag that was not found out.
         let lists_tags = preconditions.has_if_none_match() && !preconditions.is_if_none_match_any();
         let rejection = match checked {

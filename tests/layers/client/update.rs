@@ -264,7 +264,7 @@ async fn checked(
     tokio::task::yield_now().await;
     let mut counter = counter.lock().unwrap();
     let tag = EntityTag::from(counter.0);
-    if let Err(refusal) = Preconditions::from_headers(&parts.headers).check(&parts.method, &tag) {
+    if let Err(refusal) = Preconditions::new(&parts.method, &parts.headers).check(&tag) {
         return Ok(refusal.into());
     }
     if parts.method == Method::PUT {

@@ -51,8 +51,8 @@ async fn read(State(document): State<Document>) -> Response<Body> {
 
 async fn put(State(document): State<Document>, headers: HeaderMap) -> Response<Body> {
     if document.checks {
-        let preconditions = Preconditions::from_headers(&headers);
-        if let Err(rejection) = preconditions.check(&Method::PUT, document.tag()) {
+        let preconditions = Preconditions::new(&Method::PUT, &headers);
+        if let Err(rejection) = preconditions.check(document.tag()) {
             return Response::<String>::from(rejection).map(Body::from);
         }
     }

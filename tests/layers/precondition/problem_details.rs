@@ -84,7 +84,7 @@ fn problem_details_are_left_out_where_there_is_no_content() {
 fn problem_details_escape_what_a_tag_may_have() {
     let tag = EntityTag::try_from(&value("W/\"a\\b'é\u{80}ÿ\"")).unwrap();
     let headers = HeaderMap::from_iter([(IF_MATCH, "\"x\"".parse().unwrap())]);
-    let rejection = Preconditions::from_headers(&headers).check(&Method::PUT, &tag).unwrap_err();
+    let rejection = Preconditions::new(&Method::PUT, &headers).check(&tag).unwrap_err();
     assert_eq!(rejection.failed_field(), Some(&IF_MATCH));
     assert_eq!(rejection.current().etag.as_ref(), Some(&tag));
     let plain: Response<String> = rejection.clone().into();

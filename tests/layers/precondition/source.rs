@@ -11,13 +11,38 @@ use std::{
 use axum::body::Body;
 use http::{request::Parts, Request, Response, StatusCode};
 use tower_conditional::{
-    precondition::StateSource, Outcome, PreconditionLayer, Reason, Representation,
+    precondition::StateSource, EntityTag, Outcome, PreconditionLayer, Reason, Representation,
+    Validators,
 };
 
 use crate::support::{
     handler::{self, exists},
     harness::{reply, request, run, IM, INM, IUS},
 };
+
+/// A closure says what it knows in the shortest form: a tag, validators, or a result.
+#[test]
+fn source_may_yield_a_tag() {
+    let tag = || EntityTag::strong("v1").unwrap();
+    let seen = [
+        handler::send(&PreconditionLayer::new(|_| ready(tag())), "PUT", &[(IM, "\"v0\"")]),
+        handler::send(
+            &PreconditionLayer::new(|_| ready(Validators::from(tag()))),
+            "PUT",
+            &[(IM, "\"v0\"")],
+        ),
+        handler::send(
+            &PreconditionLayer::new(|_| ready(Ok::<_, ()>(tag()))),
+            "PUT",
+            &[(IM, "\"v0\"")],
+        ),
+    ];
+    assert!(seen.iter().all(|seen| !seen.ran()));
+    let failing = PreconditionLayer::new(|_| ready(Err::<EntityTag, _>("no connection")));
+    assert!(!handler::send(&failing, "PUT", &[(IM, "\"v1\"")]).ran());
+    let same = PreconditionLayer::new(|_| ready(tag()));
+    assert!(handler::send(&same, "PUT", &[(IM, "\"v1\"")]).ran());
+}
 
 #[test]
 fn source_is_asked_only_if_its_answer_matters() {

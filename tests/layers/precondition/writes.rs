@@ -333,7 +333,7 @@ fn input_9_weak_tags_match_by_choice() {
     }
     let lines = [(IM, "\"a\", W/\"b\", bad"), (INM, "*")];
     let (parts, _) = request("PUT", "/", &lines).into_parts();
-    let preconditions = Preconditions::from_headers(&parts.headers);
+    let preconditions = Preconditions::new(&parts.method, &parts.headers);
     let tags: Vec<_> = preconditions.if_match_tags().map(|tag| tag.to_string()).collect();
     assert_eq!(tags, ["\"a\"", "W/\"b\""]);
     assert!(preconditions.is_if_none_match_any() && !preconditions.is_if_match_any());

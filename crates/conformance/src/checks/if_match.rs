@@ -41,7 +41,7 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.1",
         severity: Must,
         claim: "The current tag is found in a list in If-Match, wherever it stands.",
-        hint: "Read the field as a list, with respect to quotes: `Preconditions::from_headers`.",
+        hint: "Read the field as a list, with respect to quotes: `Preconditions::new`.",
         needs: &["if-match/current"],
         steps: |baseline| {
             let tag = baseline.strong_tag()?;

@@ -39,7 +39,7 @@ pub(super) const RULES: &[Rule] = &[
         section: "13.1.2",
         severity: Must,
         claim: "The current tag is found in a list, wherever it stands.",
-        hint: "Read the field as a list, with respect to quotes: `Preconditions::from_headers`.",
+        hint: "Read the field as a list, with respect to quotes: `Preconditions::new`.",
         needs: &["if-none-match/exact"],
         steps: |baseline| {
             let tag = baseline.tag()?;
@@ -92,7 +92,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Must,
         claim: "A comma inside a tag does not end it: \"x,v1\" is another tag than \"v1\".",
         hint: "Do not split the field at commas: read a quoted tag, then the comma. \
-               `Preconditions::from_headers` does.",
+               `Preconditions::new` does.",
         needs: &["if-none-match/miss"],
         steps: |baseline| {
             let tag = baseline.tag()?;

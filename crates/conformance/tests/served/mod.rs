@@ -145,12 +145,12 @@ pub(crate) fn not_modified(mut whole: Reply) -> Reply {
 /// Evaluates the preconditions of a request by what would be answered.
 pub(crate) fn decide(asked: &Asked, plain: &Reply) -> Decision {
     let current = Representation::Exists(validators(plain));
-    Preconditions::from_headers(asked.headers()).evaluate(asked.method(), &current)
+    Preconditions::new(asked.method(), asked.headers()).evaluate(&current)
 }
 
 pub(crate) fn may_be_ranged(asked: &Asked, plain: &Reply) -> bool {
-    Preconditions::from_headers(asked.headers())
-        .allows_range(&Representation::Exists(validators(plain)), now())
+    Preconditions::new(asked.method(), asked.headers())
+        .allows_range(Representation::Exists(validators(plain)), now())
 }
 
 /// Answers without a fault.
