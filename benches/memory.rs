@@ -24,7 +24,7 @@ use tower_conditional::{ConditionalLayer, InnerTags};
 
 /// The layer with all that remembers anything.
 fn everything() -> ConditionalLayer {
-    ConditionalLayer::new().inner_tags(InnerTags::Replace).ranges(true)
+    ConditionalLayer::new().inner_tags(InnerTags::replace()).ranges(true)
 }
 
 /// Prints how many bytes each store takes for one resource, when it is full.
@@ -34,7 +34,7 @@ fn per_resource() {
     let cases: [(&str, u32, &dyn Fn() -> ConditionalLayer, HeaderMap); 4] = [
         ("dates", 65_536, &default, HeaderMap::new()),
         ("inner validators", 8_192, &undated, with(&[TAG, PARTS])),
-        ("learned tags", 16_384, &|| undated().inner_tags(InnerTags::Replace), with(&[TAG])),
+        ("learned tags", 16_384, &|| undated().inner_tags(InnerTags::replace()), with(&[TAG])),
         (
             "content cache, and 64 bytes of content",
             4_096,

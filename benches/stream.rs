@@ -55,7 +55,7 @@ fn main() -> io::Result<()> {
 }
 
 fn make(kind: &str) -> Router {
-    let layer = ConditionalLayer::new().inner_tags(InnerTags::Replace);
+    let layer = ConditionalLayer::new().inner_tags(InnerTags::replace());
     let files = Router::new().fallback_service(ServeDir::new("."));
     match kind {
         "bare" => files,

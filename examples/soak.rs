@@ -67,7 +67,7 @@ struct Tally {
 async fn main() {
     let seconds = env::args().nth(1).map_or(20, |text| text.parse().expect("a number of seconds"));
     let world = Arc::<World>::default();
-    let learning = ConditionalLayer::new().inner_tags(InnerTags::Learn).ranges(true);
+    let learning = ConditionalLayer::new().inner_tags(InnerTags::learn()).ranges(true);
     let app = Router::new()
         .route("/small/{place}", get(small).post(change))
         .route("/stream/{place}", get(streamed).post(change))

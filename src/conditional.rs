@@ -7,6 +7,7 @@ mod compression;
 mod config;
 mod future;
 mod generated_tags;
+mod inner_tags;
 mod last_modified;
 mod layer;
 mod learning;
@@ -19,8 +20,9 @@ mod wait;
 
 pub use self::{
     compression::{CompressionFuture, ConditionalCompression, ConditionalCompressionLayer},
-    config::{ForwardedFields, InnerTags},
+    config::ForwardedFields,
     future::ResponseFuture,
+    inner_tags::InnerTags,
     layer::ConditionalLayer,
     service::Conditional,
 };

@@ -164,10 +164,10 @@
 //! Downloads, exports and videos are not read ahead. These settings, each for itself,
 //! give them tags and ranges:
 //!
-//! - [`inner_tags(InnerTags::Replace)`](ConditionalLayer::inner_tags), for file servers
+//! - [`inner_tags(InnerTags::replace())`](ConditionalLayer::inner_tags), for file servers
 //!   and upstreams that make tags of their own: the content is hashed while it is sent
 //!   for the first time, and recognised by the inner tag from then on. All replicas and
-//!   all deploys give it the same tag, and a 304 costs nothing. `InnerTags::Learn` does
+//!   all deploys give it the same tag, and a 304 costs nothing. `InnerTags::learn()` does
 //!   the same and leaves the inner tags valid.
 //! - [`trailer_tags`](ConditionalLayer::trailer_tags), for content about which nothing
 //!   is known: the tag follows it.

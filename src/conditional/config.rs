@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use super::inner_tags::InnerTags;
 use crate::{
     body::{Budget, DynTagHasher},
     clock::{self, Clock},
@@ -53,7 +54,6 @@ pub(super) struct Config {
     pub(super) generated_length: usize,
     /// Tags learned while content was sent; `None` if nothing is learned.
     pub(super) learned: Option<Arc<LearnedTags>>,
-    pub(super) trust_inner_dates: bool,
     pub(super) inner_tags: InnerTags,
     pub(super) trailer_tags: bool,
     pub(super) ranges: bool,
@@ -87,8 +87,7 @@ impl Default for Config {
             timer: Arc::default(),
             generated_length: generated_length::<Sha256>(),
             learned: None,
-            trust_inner_dates: false,
-            inner_tags: InnerTags::Keep,
+            inner_tags: InnerTags::keep(),
             trailer_tags: false,
             ranges: false,
             ignored_tag_suffixes: Arc::default(),
@@ -143,26 +142,11 @@ impl fmt::Debug for Config {
             .field("problem_details", &self.problem_details)
             .field("report_outcome", &self.reporter.in_extensions)
             .field("inner_tags", &self.inner_tags)
-            .field("trust_inner_dates", &self.trust_inner_dates)
             .field("trailer_tags", &self.trailer_tags)
             .field("ranges", &self.ranges)
             .field("ignored_tag_suffixes", &self.ignored_tag_suffixes.len())
             .finish_non_exhaustive()
     }
-}
-
-/// What to do with the strong tags that the inner service gives: see
-/// [`ConditionalLayer::inner_tags`](crate::ConditionalLayer::inner_tags).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum InnerTags {
-    /// Sends them as they are. The default.
-    #[default]
-    Keep,
-    /// Learns which tag of the layer's each of them stands for, and leaves them valid.
-    Learn,
-    /// Learns which tag of the layer's each of them stands for, and never sends them.
-    Replace,
 }
 
 /// Which conditional fields of a GET or HEAD the inner service sees: see

@@ -3,10 +3,7 @@
 
 use http::response;
 
-use super::{
-    config::InnerTags,
-    request::{ReadMethod, RequestContext},
-};
+use super::request::{ReadMethod, RequestContext};
 use crate::{
     exchange::KnownValidators,
     rules::{split_coding, Current, DateEvidence, EntityTag},
@@ -23,7 +20,7 @@ impl RequestContext {
     /// Returns true if a tag of the inner service must not be sent.
     #[inline]
     pub(super) fn replaces_tag(&self, head: &response::Parts) -> bool {
-        self.config.inner_tags == InnerTags::Replace && self.has_no_known_validators(head)
+        self.config.inner_tags.replaces() && self.has_no_known_validators(head)
     }
 
     /// Returns true if no other layer of this crate knows the validators of the

@@ -13,7 +13,8 @@ use tower_layer::Layer;
 
 use super::{
     compression::ConditionalCompressionLayer,
-    config::{Config, ForwardedFields, InnerTags},
+    config::{Config, ForwardedFields},
+    inner_tags::InnerTags,
     service::Conditional,
 };
 use crate::{
@@ -351,9 +352,9 @@ impl<D> ConditionalLayer<D> {
     }
 
     /// Sets what becomes of the strong tags that the inner service gives. Default:
-    /// [`InnerTags::Keep`], they are sent as they are.
+    /// [`InnerTags::keep`], they are sent as they are.
     ///
-    /// With [`InnerTags::Learn`], a 200 above the [`buffer_limit`](Self::buffer_limit)
+    /// With [`InnerTags::learn`], a 200 above the [`buffer_limit`](Self::buffer_limit)
     /// that has a strong tag is sent as it comes, with that tag, and hashed while it is
     /// sent. After that the layer knows which tag of its own the inner tag stands for.
     /// As long as the inner service gives the same tag, length, type, encoding and
@@ -362,7 +363,7 @@ impl<D> ConditionalLayer<D> {
     /// Parts (206) that follow one another without a gap teach the tag, too. Content
     /// that breaks off, or that changed less than two seconds ago, teaches nothing.
     ///
-    /// [`InnerTags::Replace`] does the same, and never sends an inner tag. File servers
+    /// [`InnerTags::replace`] does the same, and never sends an inner tag. File servers
     /// make tags of date and size, so that each replica and each deploy gives the same
     /// file another tag, and every cache fetches it again; the tag of its content is
     /// the same everywhere. Content within the limit is read and hashed where its tag
@@ -389,36 +390,15 @@ impl<D> ConditionalLayer<D> {
     /// use tower_conditional::{ConditionalLayer, InnerTags};
     /// use tower_http::services::ServeDir;
     ///
-    /// let layer = ConditionalLayer::new().inner_tags(InnerTags::Replace).ranges(true);
+    /// let layer = ConditionalLayer::new().inner_tags(InnerTags::replace()).ranges(true);
     /// let files = layer.layer(ServeDir::new("files"));
     /// # drop(files);
     /// ```
     pub fn inner_tags(self, inner_tags: InnerTags) -> Self {
         self.set(|config| {
+            config.learned = inner_tags.learns().then(Arc::default);
             config.inner_tags = inner_tags;
-            config.learned = (inner_tags != InnerTags::Keep).then(Arc::default);
         })
-    }
-
-    /// Sets whether [`inner_tags`](Self::inner_tags) learns by date and length where
-    /// the inner service gives no strong tag. Default: false.
-    ///
-    /// Set it only if you control how the files' modification times are set. Dates
-    /// prove little: `rsync`, `tar`, container images and `cp -p` keep or normalise
-    /// them, and two contents with one date and one length would share a tag.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tower_conditional::{ConditionalLayer, InnerTags};
-    ///
-    /// let layer = ConditionalLayer::new()
-    ///     .inner_tags(InnerTags::Learn)
-    ///     .trust_inner_dates(true);
-    /// # drop(layer);
-    /// ```
-    pub fn trust_inner_dates(self, trust_inner_dates: bool) -> Self {
-        self.set(|config| config.trust_inner_dates = trust_inner_dates)
     }
 
     /// Sets whether content that cannot be tagged in the head gets its tag in the

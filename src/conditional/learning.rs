@@ -9,7 +9,6 @@ use http::{
 use http_body::Body;
 
 use super::{
-    config::InnerTags,
     request::{ReadMethod, RequestContext},
     respond::ResponseContext,
 };
@@ -75,7 +74,7 @@ impl LearnableContent {
         let is_strong = tag.is_some_and(|tag| !tag.is_weak());
         let evident_date = if is_strong { None } else { date };
         let is_evident =
-            is_strong || config.trust_inner_dates && date.is_some() && length.is_some();
+            is_strong || config.inner_tags.trusts_dates() && date.is_some() && length.is_some();
         if !is_evident {
             return None;
         }
@@ -100,7 +99,7 @@ impl LearnableContent {
         match &fields.etag {
             // The client holds the inner tag, which stands for the same content.
             SingleField::Value(inner)
-                if config.inner_tags == InnerTags::Learn && request.lists_tag(inner) =>
+                if config.inner_tags.keeps_learned() && request.lists_tag(inner) =>
             {
                 None
             }

@@ -208,7 +208,7 @@ fn stacks(world: &Rc<World>, case: &Case) -> [(&'static str, Stack); 6] {
     let inner = || inner(world, case);
     let learning = ConditionalLayer::new()
         .buffer_limit(4)
-        .inner_tags(InnerTags::Learn)
+        .inner_tags(InnerTags::learn())
         .trailer_tags(true)
         .ranges(true);
     let source = PreconditionLayer::new(|_| async {

@@ -328,13 +328,18 @@ impl World {
             is_restless: false,
             changes_within: 0,
         };
-        let inner_tags = [InnerTags::Keep, InnerTags::Keep, InnerTags::Learn, InnerTags::Replace]
-            [below(4) as usize];
+        let policy = below(4);
+        let inner_tags = match policy {
+            0 | 1 => InnerTags::keep(),
+            2 => InnerTags::learn(),
+            _ => InnerTags::replace(),
+        };
         let (ranges, trusts, generates) = (below(2) == 0, below(2) == 0, below(4) > 0);
+        let inner_tags = inner_tags.trust_dates(trusts);
         let (limit, cache) = ([16, 1 << 20][below(2) as usize], [0, 1 << 20][below(2) as usize]);
         let weak = below(12) == 0;
         let trace = format!(
-            "{inside:?} {stack:?} {inner_tags:?} ranges {ranges} trusts {trusts} limit {limit} \
+            "{inside:?} {stack:?} {inner_tags:?} ranges {ranges} limit {limit} \
              cache {cache} dates {generates} weak {weak}\n"
         );
         let has_tags = match inside {
@@ -352,9 +357,8 @@ impl World {
             let now = move || UNIX_EPOCH + Duration::from_secs(START + clock.load(SeqCst));
             let layer = ConditionalLayer::new()
                 .clock(now.clone())
-                .inner_tags(inner_tags)
+                .inner_tags(inner_tags.clone())
                 .ranges(ranges)
-                .trust_inner_dates(trusts)
                 .buffer_limit(limit)
                 .content_cache(cache)
                 .last_modified(generates)
@@ -381,7 +385,7 @@ impl World {
             replicas: Vec::new(),
             lives: 0,
             make: Box::new(make),
-            is_kept: inner_tags == InnerTags::Keep && !weak,
+            is_kept: policy < 2 && !weak,
             names: HashMap::new(),
             cache: None,
             trace,

@@ -61,11 +61,11 @@ fn if_modified_since_is_200_after_other_content_without_a_date() {
 
 #[test]
 fn if_modified_since_is_200_after_a_change_within_its_second() {
-    // The same with and without `replace_inner_tags`: the inner tag says that the
+    // The same with and without `InnerTags::replace()`: the inner tag says that the
     // content changed.
     for replaces in [false, true] {
         let site = Site::new(|layer| {
-            layer.inner_tags(if replaces { InnerTags::Replace } else { InnerTags::Keep })
+            layer.inner_tags(if replaces { InnerTags::replace() } else { InnerTags::keep() })
         });
         let changed = date(5);
         site.answers(&[("etag", "\"a\""), (LM, &changed)], &one(), Some(12));
@@ -83,7 +83,7 @@ fn if_modified_since_is_200_after_a_change_within_its_second() {
 
 #[test]
 fn if_modified_since_is_200_after_a_change_within_its_second_whose_tag_is_learned() {
-    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::replace()));
     let changed = date(5);
     site.answers(&[("etag", "\"a\""), (LM, &changed)], &one(), Some(12));
     site.break_off(&[]);
@@ -97,7 +97,7 @@ fn if_modified_since_is_200_after_a_change_within_its_second_whose_tag_is_learne
 fn if_modified_since_is_304_where_the_tag_is_learned() {
     for learns in [false, true] {
         let site = Site::new(|layer| {
-            layer.inner_tags(if learns { InnerTags::Learn } else { InnerTags::Keep })
+            layer.inner_tags(if learns { InnerTags::learn() } else { InnerTags::keep() })
         });
         let changed = date(-60);
         site.answers(&[("etag", OWN), (LM, &changed)], &one(), Some(12));

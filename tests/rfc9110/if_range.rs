@@ -90,7 +90,7 @@ fn if_range_of_a_browser_is_refused_by_a_redirect_to_the_same_uri() {
 #[test]
 fn if_range_that_is_always_forwarded_is_refused_once() {
     let ours = tag("x");
-    let learns = |layer: ConditionalLayer| layer.inner_tags(InnerTags::Replace);
+    let learns = |layer: ConditionalLayer| layer.inner_tags(InnerTags::replace());
     for replaces in [false, true] {
         // A service that ignores If-Range, with parts that say their version or not.
         for own in [&[("etag", "\"new\"")][..], &[(LM, &date(-60))], &[]] {
@@ -168,7 +168,7 @@ fn if_range_is_evaluated_by_what_the_source_knows() {
 #[test]
 fn if_range_resumes_on_another_server_and_never_with_another_version() {
     let server = |etag: &'static str, steps: &[Step]| {
-        let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace).ranges(true));
+        let site = Site::new(|layer| layer.inner_tags(InnerTags::replace()).ranges(true));
         site.answers(&[("etag", etag), ("accept-ranges", "bytes")], steps, Some(12));
         site.ask("GET", &[]);
         site
@@ -191,7 +191,7 @@ fn if_range_resumes_on_another_server_and_never_with_another_version() {
 
 #[test]
 fn if_range_with_a_date_does_not_resume_with_another_version() {
-    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace).ranges(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::replace()).ranges(true));
     let changed = date(5);
     // The client takes some bytes of the first version, and its date.
     site.answers(&[("etag", "\"a\""), (LM, &changed)], &one(), Some(12));

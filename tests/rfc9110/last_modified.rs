@@ -47,7 +47,7 @@ fn last_modified_is_the_second_in_which_content_was_first_seen() {
 
 #[test]
 fn last_modified_stays_when_the_tag_is_learned() {
-    let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::learn()));
     site.ask("GET", &[]);
     site.ask("GET", &[]);
     site.at(20);

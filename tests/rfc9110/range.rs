@@ -105,7 +105,7 @@ fn range_is_not_forwarded_where_the_preconditions_are_not() {
     // 13.2.2 and 14.2).
     for learns in [false, true] {
         let site = Site::new(|layer| {
-            layer.inner_tags(if learns { InnerTags::Learn } else { InnerTags::Keep })
+            layer.inner_tags(if learns { InnerTags::learn() } else { InnerTags::keep() })
         });
         site.answers(&[("etag", OWN)], &one(), Some(12));
         site.ask("GET", &[]);
@@ -123,7 +123,7 @@ fn range_is_not_forwarded_where_the_preconditions_are_not() {
 
 #[test]
 fn range_has_the_tag_of_the_whole() {
-    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::replace()));
     let part = |lines: Lines<'_>, own: &str| {
         let mut origin = site.origin.borrow_mut();
         (origin.status, origin.steps, origin.size) = (206, vec![data(5)], Some(5));
@@ -293,7 +293,7 @@ fn range_beside_a_matching_if_none_match_is_304_where_the_handler_cuts() {
 #[test]
 fn range_requests_teach_the_tag_of_content_that_is_only_asked_for_in_parts() {
     for cuts in [&[(0, 12)][..], &[(0, 5), (5, 12)], &[(0, 1), (1, 2), (2, 12)]] {
-        let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
+        let site = Site::new(|layer| layer.inner_tags(InnerTags::replace()));
         let whole = content(&[data(12)]);
         for &(start, end) in cuts {
             let mut origin = site.origin.borrow_mut();
@@ -315,7 +315,7 @@ fn range_requests_teach_the_tag_of_content_that_is_only_asked_for_in_parts() {
 
 #[test]
 fn range_requests_with_a_gap_teach_nothing() {
-    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::replace()));
     for range in ["bytes 0-4/12", "bytes 6-11/12"] {
         let mut origin = site.origin.borrow_mut();
         let bytes = if range.contains("0-4") { 5 } else { 6 };
@@ -334,7 +334,7 @@ fn range_requests_with_a_gap_teach_nothing() {
 
 #[test]
 fn range_resumes_by_date_while_the_tag_is_not_learned() {
-    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace).ranges(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::replace()).ranges(true));
     let changed = date(-60);
     let own = [("etag", OWN), (LM, &*changed), ("accept-ranges", "bytes")];
     site.answers(&own, &one(), Some(12));

@@ -74,7 +74,7 @@ impl Site {
     ) -> Self {
         let (folder, log) = (Folder::new(&format!("{name}-{kind:?}")), Log::new());
         let (clock, layer) = clocked();
-        let layer = layer.buffer_limit(LIMIT).trust_inner_dates(kind == Kind::Dates);
+        let layer = layer.buffer_limit(LIMIT);
         let service = adjust(layer).layer(kind.serve(&folder.0, &log));
         let addresses =
             [serve(VERSIONS[0], service.clone()).await, serve(VERSIONS[1], service).await];
@@ -82,7 +82,8 @@ impl Site {
     }
 
     pub(crate) async fn replacing(kind: Kind, name: &str) -> Self {
-        Self::new(kind, name, |layer| layer.inner_tags(InnerTags::Replace).ranges(true)).await
+        let inner_tags = InnerTags::replace().trust_dates(kind == Kind::Dates);
+        Self::new(kind, name, |layer| layer.inner_tags(inner_tags).ranges(true)).await
     }
 
     /// Puts another version of the file there, made `after` so many milliseconds.

@@ -123,7 +123,7 @@ async fn compress_with_sends_a_304_for_each_coding() {
 #[tokio::test]
 async fn one_strong_tag_never_names_two_contents_of_a_file() {
     let (_folder, files) = files("strong-tags");
-    let replace = || ConditionalLayer::new().inner_tags(InnerTags::Replace);
+    let replace = || ConditionalLayer::new().inner_tags(InnerTags::replace());
     let inside = || ServiceBuilder::new().layer(replace()).layer(CompressionLayer::new());
     let limited =
         || ServiceBuilder::new().layer(replace().buffer_limit(1)).layer(CompressionLayer::new());

@@ -169,7 +169,7 @@ async fn files_are_known_after_one_transfer_and_not_read_again() {
 
 #[tokio::test]
 async fn files_match_the_file_servers_tag_while_the_layers_is_learned() {
-    let site = Site::new(Kind::Tags, "both", |layer| layer.inner_tags(InnerTags::Learn)).await;
+    let site = Site::new(Kind::Tags, "both", |layer| layer.inner_tags(InnerTags::learn())).await;
     site.put(1, 0);
     let first = site.get(VERSIONS[0], &[]).await;
     let own = first.etag().unwrap().to_owned();
@@ -253,8 +253,8 @@ async fn files_are_not_known_by_a_date_where_the_file_servers_tag_says_otherwise
         for learns in [true, false] {
             let new = || {
                 Site::new(Kind::Tags, "same-second", |layer| match learns {
-                    true => layer.inner_tags(InnerTags::Learn),
-                    false => layer.inner_tags(InnerTags::Replace),
+                    true => layer.inner_tags(InnerTags::learn()),
+                    false => layer.inner_tags(InnerTags::replace()),
                 })
             };
             let site = new().await;
@@ -323,8 +323,7 @@ async fn files_are_read_no_further_than_their_reader_has_come() {
         write(&folder, 1, LENGTH, 0);
         let layer = ConditionalLayer::new()
             .buffer_limit(LIMIT)
-            .inner_tags(InnerTags::Replace)
-            .trust_inner_dates(true);
+            .inner_tags(InnerTags::replace().trust_dates(true));
         let mut service = layer.layer(kind.serve(&folder.0, &log));
         let request = Request::builder().uri(PATH).body(Empty::<Bytes>::new()).unwrap();
         let mut body = within(service.call(request)).await.unwrap().into_body();

@@ -276,7 +276,7 @@ async fn proxy_learns_what_comes_from_an_upstream() {
             };
             let origin = slow_peer::serve(Version::HTTP_11, origin).await;
             let (_, layer) = clocked();
-            let layer = layer.buffer_limit(LIMIT).inner_tags(InnerTags::Replace);
+            let layer = layer.buffer_limit(LIMIT).inner_tags(InnerTags::replace());
             let address = slow_peer::serve(
                 version,
                 layer.layer(service_fn(move |request| pass_on(origin, request))),

@@ -337,7 +337,7 @@ async fn streams_are_not_held_back_while_a_tag_is_learned() {
             ready(Ok::<_, Infallible>(response.body(StreamBody::new(frames)).unwrap()))
         });
         let log = Log::new();
-        let layer = ConditionalLayer::new().buffer_limit(LIMIT).inner_tags(InnerTags::Learn);
+        let layer = ConditionalLayer::new().buffer_limit(LIMIT).inner_tags(InnerTags::learn());
         let address = slow_peer::serve(version, layer.layer(watched(inner, &log))).await;
         feed.send(Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"first")))).unwrap();
         let answer = leave(version, address, PATH, 5).await;

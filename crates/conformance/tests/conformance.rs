@@ -233,9 +233,9 @@ async fn our_layer_is_as_it_must_be_in_all_its_settings() {
         ("without dates of its own", layer().freshness(FreshnessPolicy::OmitLastModified)),
         ("without memory", layer().content_cache(0)),
         ("HEAD as GET", layer().head_as_get(true)),
-        ("learning", layer().inner_tags(InnerTags::Learn)),
-        ("trusting dates", layer().trust_inner_dates(true)),
-        ("replacing tags", layer().inner_tags(InnerTags::Replace)),
+        ("learning", layer().inner_tags(InnerTags::learn())),
+        ("trusting dates", layer().inner_tags(InnerTags::learn().trust_dates(true))),
+        ("replacing tags", layer().inner_tags(InnerTags::replace())),
         ("with tags in trailers", layer().trailer_tags(true)),
         ("with ranges", layer().ranges(true)),
     ] {
@@ -527,7 +527,7 @@ async fn serve_dir_alone_has_known_faults() {
 async fn our_layer_makes_serve_dir_right() {
     let folder = Folder::modified(DAY);
     let mut failed = Vec::new();
-    let replacing = ConditionalLayer::new().inner_tags(InnerTags::Replace).head_as_get(true);
+    let replacing = ConditionalLayer::new().inner_tags(InnerTags::replace()).head_as_get(true);
     for (setting, layer) in [
         ("default", ConditionalLayer::new()),
         ("HEAD as GET", ConditionalLayer::new().head_as_get(true)),
@@ -557,7 +557,7 @@ async fn our_layer_makes_serve_dir_right_while_its_file_is_changed() {
 #[tokio::test]
 async fn our_layer_makes_serve_dir_right_while_its_file_is_rolled_back() {
     let mut failed = Vec::new();
-    let replacing = || ConditionalLayer::new().inner_tags(InnerTags::Replace);
+    let replacing = || ConditionalLayer::new().inner_tags(InnerTags::replace());
     for (setting, layer) in [
         ("default", ConditionalLayer::new()),
         ("with ranges", ConditionalLayer::new().ranges(true)),

@@ -104,8 +104,10 @@ impl Settings {
                 FreshnessPolicy::Leave,
             ]))
             .last_modified(!input.one_in(5))
-            .inner_tags(input.pick(&[InnerTags::Keep, InnerTags::Learn, InnerTags::Replace]))
-            .trust_inner_dates(input.flag())
+            .inner_tags(
+                input.pick(&[InnerTags::keep, InnerTags::learn, InnerTags::replace])()
+                    .trust_dates(input.flag()),
+            )
             .report_outcome(input.flag());
         let layer = if input.one_in(4) { layer.key(|_| 0) } else { layer };
         let layer = match input.below(3) {

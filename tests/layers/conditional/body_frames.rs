@@ -188,7 +188,7 @@ proptest! {
         }
         let size = tells_size.then(|| lens.iter().sum::<usize>() as u64);
         let own = if tagged { &[("etag", OWN)][..] } else { &[] };
-        let inner_tags = if learns { InnerTags::Replace } else { InnerTags::Keep };
+        let inner_tags = if learns { InnerTags::replace() } else { InnerTags::keep() };
         let site = Site::new(|layer| {
             layer.inner_tags(inner_tags).trailer_tags(true).buffer_limit(limit)
         });
@@ -237,7 +237,7 @@ proptest::proptest! {
             steps.push(Error(7));
         }
         let all = content(&steps);
-        let inner_tags = if replaces { InnerTags::Replace } else { InnerTags::Learn };
+        let inner_tags = if replaces { InnerTags::replace() } else { InnerTags::learn() };
         let site = Site::new(|layer| {
             layer.inner_tags(inner_tags).trailer_tags(true).ranges(ranges).buffer_limit(limit)
         });

@@ -499,7 +499,8 @@ fn content_with_a_tag_of_its_own_comes_out_as_it_went_in() {
 /// another.
 #[test]
 fn nothing_is_learned_of_content_that_is_encoded_on_the_fly() {
-    for inner_tags in [InnerTags::Learn, InnerTags::Replace] {
+    for learns in [true, false] {
+        let inner_tags = if learns { InnerTags::learn() } else { InnerTags::replace() };
         let times = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let answer = move |_: &HeaderMap| {
             let time = times.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -509,13 +510,13 @@ fn nothing_is_learned_of_content_that_is_encoded_on_the_fly() {
             reply(200, &[("etag", "\"v1\""), ("content-encoding", "gzip")], body)
         };
         for limit in [0, 1 << 20] {
-            let layer = layer().0.inner_tags(inner_tags).buffer_limit(limit);
+            let layer = layer().0.inner_tags(inner_tags.clone()).buffer_limit(limit);
             let app = boxed(layer.layer(service(answer.clone())));
             let mut seen = std::collections::HashMap::new();
             for _ in 0..10 {
                 let got = ask(&app, &[(AE, "gzip")]);
                 let Some(tag) = got.line("etag") else { continue };
-                if tag == "\"v1~gzip\"" && inner_tags == InnerTags::Learn {
+                if tag == "\"v1~gzip\"" && learns {
                     continue;
                 }
                 assert_eq!(seen.insert(tag.to_owned(), got.content), None, "{inner_tags:?}");

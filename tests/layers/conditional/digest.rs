@@ -114,7 +114,7 @@ fn digest_takes_no_more_than_64_kib_in_one_poll() {
 
 #[test]
 fn digest_of_a_stream_takes_no_more_than_a_slice_in_one_poll() {
-    let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::learn()));
     let large = Bytes::from(vec![7; 1 << 20]);
     site.answers(&[("etag", OWN)], &[Data(large)], Some(1 << 20));
     let mut body = pin!(site.head(Request::new(())).into_body());

@@ -43,7 +43,8 @@ fn ignore_tag_suffixes_is_for_if_none_match_alone() {
 
 #[test]
 fn ignore_tag_suffixes_finds_the_inner_tag() {
-    let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn).ignore_tag_suffixes(["-gzip"]));
+    let site =
+        Site::new(|layer| layer.inner_tags(InnerTags::learn()).ignore_tag_suffixes(["-gzip"]));
     let held = "\"own-gzip\"";
     site.ask("GET", &[]);
     assert_eq!(site.ask("GET", &[(INM, held)]).status(), 304);

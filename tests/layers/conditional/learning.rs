@@ -15,7 +15,7 @@ use crate::support::{
 
 #[test]
 fn learning_ends_when_all_of_the_content_was_sent() {
-    let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::learn()));
     let first = site.ask("GET", &[]);
     assert_eq!((first.status(), first.line("etag")), (200, Some(OWN)));
     assert_eq!(
@@ -66,7 +66,7 @@ fn learning_is_for_responses_that_are_the_same_in_all_the_inner_service_says() {
         (&[("etag", OWN), ("content-type", "a"), ("vary", "accept")], 12, true),
         (plain, 13, false),
     ] {
-        let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn));
+        let site = Site::new(|layer| layer.inner_tags(InnerTags::learn()));
         site.answers(plain, &[data(12)], Some(12));
         site.ask("GET", &[]);
         site.answers(lines, &[data(size)], Some(size as u64));
@@ -84,7 +84,7 @@ fn learning_takes_content_that_does_not_break_off() {
         (&[], Some(12)),
         (&[data(9), Step::Error(7)], None),
     ] {
-        let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
+        let site = Site::new(|layer| layer.inner_tags(InnerTags::replace()));
         site.answers(&[("etag", OWN)], steps, size);
         let seen = site.ask("GET", &[]);
         assert_eq!(seen.frames, frames(steps.to_vec()));
@@ -94,7 +94,7 @@ fn learning_takes_content_that_does_not_break_off() {
 
     // The client leaves after any number of frames.
     for taken in 0..=2 {
-        let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn));
+        let site = Site::new(|layer| layer.inner_tags(InnerTags::learn()));
         site.answers(&[("etag", OWN)], &[data(5), data(4), data(3)], Some(12));
         {
             let mut body = Box::pin(site.head(Request::new(())).into_body());
@@ -112,7 +112,7 @@ fn learning_takes_content_that_does_not_break_off() {
 #[test]
 fn learning_takes_content_that_does_not_end_with_an_error() {
     // Such as a checksum that is wrong.
-    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::replace()));
     site.answers(&[("etag", OWN)], &[data(12), Step::Error(7)], Some(12));
     assert_eq!(site.ask("GET", &[]).frames.last(), Some(&Step::Error(7)));
     site.answers(&[("etag", OWN)], &one(), Some(12));
@@ -121,7 +121,7 @@ fn learning_takes_content_that_does_not_end_with_an_error() {
 
 #[test]
 fn learning_takes_content_that_is_not_longer_than_its_head_says() {
-    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::replace()));
     site.answers(&[("etag", OWN), ("content-length", "12")], &[data(12), data(5)], None);
     site.ask("GET", &[]);
     assert_eq!(site.ask("GET", &[]).line("etag"), None);
@@ -129,7 +129,7 @@ fn learning_takes_content_that_is_not_longer_than_its_head_says() {
 
 #[test]
 fn learning_takes_content_that_is_not_smaller_than_its_hint() {
-    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::replace()));
     site.origin.borrow_mut().least = 20;
     site.answers(&[("etag", OWN)], &one(), None);
     site.ask("GET", &[]);
@@ -139,7 +139,7 @@ fn learning_takes_content_that_is_not_smaller_than_its_hint() {
 #[test]
 fn learning_does_not_need_the_end_of_the_body_to_be_polled() {
     // Hyper lets go of content whose length is known when it has all of it.
-    let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::learn()));
     {
         let mut body = Box::pin(site.head(Request::new(())).into_body());
         for _ in 0..2 {
@@ -152,7 +152,7 @@ fn learning_does_not_need_the_end_of_the_body_to_be_polled() {
 #[test]
 fn learning_waits_for_content_that_changed_a_moment_ago() {
     for (age, learned) in [(0, false), (1, false), (2, true), (3600, true)] {
-        let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn));
+        let site = Site::new(|layer| layer.inner_tags(InnerTags::learn()));
         site.answers(&[("etag", OWN), (LM, &date(10 - age))], &[data(12)], Some(12));
         site.ask("GET", &[]);
         assert_eq!(site.ask("GET", &[]).line("etag") != Some(OWN), learned, "{age} s");
@@ -161,7 +161,7 @@ fn learning_waits_for_content_that_changed_a_moment_ago() {
 
 #[test]
 fn learning_sees_a_rollback_to_an_older_file() {
-    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::replace()));
     let (old, new) = ([data(12)], [data(5), data(7)]);
     let answer = |steps: &[Step], etag, age: i64| {
         site.answers(&[("etag", etag), (LM, &date(10 - age))], steps, Some(12));
@@ -181,7 +181,7 @@ fn learning_sees_a_rollback_to_an_older_file() {
 
 #[test]
 fn learning_sees_a_weak_tag_that_changed() {
-    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace).trust_inner_dates(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::replace().trust_dates(true)));
     let changed = date(0);
     site.answers(&[("etag", "W/\"1\""), (LM, &changed)], &one(), Some(12));
     site.ask("GET", &[]);
@@ -191,7 +191,7 @@ fn learning_sees_a_weak_tag_that_changed() {
 }
 
 #[test]
-fn learning_goes_by_dates_only_with_trust_inner_dates() {
+fn learning_goes_by_dates_only_with_trust_dates() {
     for (trusts, lines, size, learned) in [
         (true, &[(LM, &*date(0))][..], Some(12), true),
         (true, &[(LM, &date(0)), ("etag", "W/\"weak\"")], Some(12), true),
@@ -200,8 +200,7 @@ fn learning_goes_by_dates_only_with_trust_inner_dates() {
         (true, &[(LM, &date(9))], Some(12), false),
         (true, &[], Some(12), false),
     ] {
-        let site =
-            Site::new(|layer| layer.inner_tags(InnerTags::Replace).trust_inner_dates(trusts));
+        let site = Site::new(|layer| layer.inner_tags(InnerTags::replace().trust_dates(trusts)));
         site.answers(lines, &[data(12)], size);
         assert_eq!(site.ask("GET", &[]).line("etag"), None);
         assert_eq!(
@@ -214,7 +213,7 @@ fn learning_goes_by_dates_only_with_trust_inner_dates() {
 
 #[test]
 fn learning_takes_variants_one_by_one() {
-    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::replace()));
     let ask = |accept: &str, steps: &[Step]| {
         let lines = [("etag", OWN), ("vary", "accept"), ("content-type", accept)];
         site.answers(&lines, steps, Some(12));
@@ -229,7 +228,7 @@ fn learning_takes_variants_one_by_one() {
 
 #[test]
 fn learning_works_with_ranges() {
-    let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn).ranges(true));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::learn()).ranges(true));
     site.answers(&[("etag", OWN)], &one(), Some(12));
     assert_eq!(site.ask("GET", &[]).content(), content(&one()));
     assert_eq!(site.ask("GET", &[]).line("etag"), Some(&*tag_of(&one())), "all of it was sent");
@@ -238,7 +237,7 @@ fn learning_works_with_ranges() {
 #[test]
 fn learning_gives_no_tag_to_what_must_not_be_tagged() {
     for (name, text) in [("cache-control", "no-store"), ("", "")] {
-        let site = Site::new(|layer| layer.inner_tags(InnerTags::Learn));
+        let site = Site::new(|layer| layer.inner_tags(InnerTags::learn()));
         site.ask("GET", &[]);
         assert_ne!(site.ask("GET", &[]).line("etag"), Some(OWN));
         if name.is_empty() {
@@ -252,7 +251,7 @@ fn learning_gives_no_tag_to_what_must_not_be_tagged() {
 
 #[test]
 fn learning_never_shows_an_inner_tag_that_is_replaced() {
-    let site = Site::new(|layer| layer.inner_tags(InnerTags::Replace));
+    let site = Site::new(|layer| layer.inner_tags(InnerTags::replace()));
     let small = &[data(5)][..];
     for (lines, steps, size, etag) in [
         (&[("etag", OWN)][..], small, Some(5), Some(tag_of(small))),

@@ -139,7 +139,7 @@ fn probe_decides() {
 fn probe_is_answered_as_reads_are() {
     let note = note("old");
     let inner = service(&note, |content| reply(200, &[("etag", "\"own\"")], content));
-    let inner = guarded(ConditionalLayer::new().inner_tags(InnerTags::Replace).layer(inner));
+    let inner = guarded(ConditionalLayer::new().inner_tags(InnerTags::replace()).layer(inner));
     let date = tower_conditional::HttpDate::from_unix_seconds(784_111_777).unwrap();
     let current = Validators::new().etag(EntityTag::strong("own").unwrap()).last_modified(date);
     let known = PreconditionLayer::new(move |_| ready(Representation::from(current.clone())))

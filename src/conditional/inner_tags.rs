@@ -1,0 +1,87 @@
+//! The setting for the tags that the inner service gives.
+
+/// What becomes of the strong tags that the inner service gives: see
+/// [`ConditionalLayer::inner_tags`](crate::ConditionalLayer::inner_tags).
+///
+/// # Examples
+///
+/// ```
+/// use tower_conditional::{ConditionalLayer, InnerTags};
+///
+/// let layer = ConditionalLayer::new().inner_tags(InnerTags::replace());
+/// # drop(layer);
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct InnerTags {
+    policy: Policy,
+    trusts_dates: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Policy {
+    #[default]
+    Keep,
+    Learn,
+    Replace,
+}
+
+impl InnerTags {
+    /// Sends them as they are. The default.
+    pub fn keep() -> Self {
+        Self::default()
+    }
+
+    /// Learns which tag of the layer's each of them stands for, and leaves them valid.
+    pub fn learn() -> Self {
+        Self { policy: Policy::Learn, ..Self::default() }
+    }
+
+    /// Learns which tag of the layer's each of them stands for, and never sends them.
+    pub fn replace() -> Self {
+        Self { policy: Policy::Replace, ..Self::default() }
+    }
+
+    /// Sets whether the layer also learns by date and length, where the inner service
+    /// gives no strong tag. Default: false.
+    ///
+    /// Set it only if you control how the files' modification times are set. Dates
+    /// prove little: `rsync`, `tar`, container images and `cp -p` keep or normalise
+    /// them, and two contents with one date and one length would share a tag. With
+    /// [`keep`](Self::keep) nothing is learned, and it has no effect.
+    ///
+    /// # Examples
+    ///
+    /// `ServeDir` of tower-http 0.6 gives dates, and no tags:
+    ///
+    /// ```
+    /// use tower_conditional::{ConditionalLayer, InnerTags};
+    ///
+    /// let inner_tags = InnerTags::replace().trust_dates(true);
+    /// let layer = ConditionalLayer::new().inner_tags(inner_tags);
+    /// # drop(layer);
+    /// ```
+    pub fn trust_dates(self, trust_dates: bool) -> Self {
+        Self { trusts_dates: trust_dates, ..self }
+    }
+
+    /// Returns true if the layer learns its own tags of the content.
+    pub(super) fn learns(&self) -> bool {
+        self.policy != Policy::Keep
+    }
+
+    /// Returns true if a tag of the inner service stays valid where its content has one
+    /// of the layer's, too.
+    pub(super) fn keeps_learned(&self) -> bool {
+        self.policy == Policy::Learn
+    }
+
+    /// Returns true if no tag of the inner service may be sent.
+    pub(super) fn replaces(&self) -> bool {
+        self.policy == Policy::Replace
+    }
+
+    pub(super) fn trusts_dates(&self) -> bool {
+        self.trusts_dates
+    }
+}
