@@ -27,7 +27,7 @@ use support::{
     allocations, anew, bare, case, clock, interleaved, nanoseconds, overhead, own, writes, Case,
 };
 use tower::{service_fn, Layer};
-use tower_conditional::ConditionalLayer;
+use tower_conditional::{AddLastModified, ConditionalLayer};
 
 fn main() {
     table("1 KiB, hash excluded", overhead());
@@ -96,7 +96,8 @@ fn cold() {
                 std::future::ready(Ok::<_, Infallible>(Response::new(StreamBody::new(frames()))))
             })
         };
-        let layer = ConditionalLayer::new().content_cache(0).last_modified(false);
+        let layer =
+            ConditionalLayer::new().content_cache(0).add_last_modified(AddLastModified::Never);
         let bare = case("bare", answer(Box::new(bare_frames)), HeaderMap::new(), StatusCode::OK);
         let layered =
             case("layer", layer.layer(answer(Box::new(frames))), HeaderMap::new(), StatusCode::OK);

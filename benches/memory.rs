@@ -20,7 +20,7 @@ use hyper_util::{
 };
 use tokio::net::{TcpListener, TcpStream};
 use tower::{service_fn, Layer, ServiceExt};
-use tower_conditional::{ConditionalLayer, InnerTags};
+use tower_conditional::{AddLastModified, ConditionalLayer, InnerTags};
 
 /// The layer with all that remembers anything.
 fn everything() -> ConditionalLayer {
@@ -30,7 +30,7 @@ fn everything() -> ConditionalLayer {
 /// Prints how many bytes each store takes for one resource, when it is full.
 fn per_resource() {
     let default = || ConditionalLayer::new().content_cache(0);
-    let undated = || default().last_modified(false);
+    let undated = || default().add_last_modified(AddLastModified::Never);
     let cases: [(&str, u32, &dyn Fn() -> ConditionalLayer, HeaderMap); 4] = [
         ("dates", 65_536, &default, HeaderMap::new()),
         ("inner validators", 8_192, &undated, with(&[TAG, PARTS])),

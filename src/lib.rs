@@ -140,7 +140,7 @@
 //! [`behind_compression`](ConditionalLayer::behind_compression).
 //!
 //! **Proxies.** A response that gets a date here and says nothing about its freshness
-//! also gets `Cache-Control: no-cache`. See [`FreshnessPolicy`] for why, and [the page
+//! also gets `Cache-Control: no-cache`. See [`AddLastModified`] for why, and [the page
 //! on proxies](guide::proxies) for a configuration of nginx.
 //!
 //! # What happens to bodies
@@ -302,8 +302,7 @@
 //! invents a date which hits exactly, that ignores `Vary`, or whose clock is more than
 //! a second off; an inner service that answers 304 by itself; a [write](#writes) with a
 //! generated date under a name, or on a server, by which this layer has not seen the
-//! resource yet. [`last_modified(false)`](ConditionalLayer::last_modified) generates no
-//! dates.
+//! resource yet. With [`AddLastModified::Never`] no date is generated.
 //!
 //! # Memory
 //!
@@ -330,7 +329,7 @@
 //! - It cuts no ranges unless [asked to](ConditionalLayer::ranges), and several at once
 //!   never. [`Preconditions::allows_range`] is for your own code.
 //! - It does not decide how long a response is fresh, except against being
-//!   heuristically so; see [`FreshnessPolicy`].
+//!   heuristically so; see [`AddLastModified`].
 //! - It tags no event stream, and no response larger than its limit unless [told
 //!   how](#large-content).
 //! - It does not answer "not modified since" for dates later than `Last-Modified`.
@@ -431,7 +430,7 @@ pub use self::{
         LastModified, Representation, Validators,
     },
     stats::Stats,
-    validators::{Digest, FreshnessPolicy, Sha256, Untagged},
+    validators::{AddLastModified, Digest, Sha256, Untagged},
 };
 
 /// Which responses may be tagged.

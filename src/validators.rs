@@ -3,6 +3,7 @@
 //!
 //! Nothing here waits, reads a clock, or depends on Tower: time is an argument.
 
+mod add_last_modified;
 mod digest;
 mod freshness;
 mod predicate;
@@ -12,14 +13,14 @@ mod response_fields;
 pub use self::digest::Blake3;
 #[cfg(feature = "client")]
 pub(crate) use self::freshness::{forbids_storing, fresh_seconds, seconds};
+pub use self::{
+    add_last_modified::AddLastModified,
+    digest::{Digest, Sha256},
+    predicate::{And, DefaultPredicate, Predicate, Untagged},
+};
 pub(crate) use self::{
     digest::{generated_length, looks_generated, tag},
     freshness::are_silent,
     predicate::ineligible,
     response_fields::ResponseFields,
-};
-pub use self::{
-    digest::{Digest, Sha256},
-    freshness::FreshnessPolicy,
-    predicate::{And, DefaultPredicate, Predicate, Untagged},
 };

@@ -16,7 +16,9 @@ use http::{header, HeaderMap, HeaderName, HeaderValue, Method, Request, Response
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use tower::{layer::util::Identity, service_fn, Layer, Service};
-use tower_conditional::{ConditionalLayer, Digest, EntityTag, RequestBody, WriteGuard};
+use tower_conditional::{
+    AddLastModified, ConditionalLayer, Digest, EntityTag, RequestBody, WriteGuard,
+};
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
 
 /// One thing to measure: each call does it once.
@@ -105,7 +107,12 @@ pub fn overhead() -> Vec<Case> {
     let null = format!("\"{}\"", "0".repeat(64));
     let layer = || ConditionalLayer::new().clock(clock()).digest::<Null>();
     let full = || layer().layer(bare(shared.clone()));
-    let plain = || layer().content_cache(0).last_modified(false).layer(bare(shared.clone()));
+    let plain = || {
+        layer()
+            .content_cache(0)
+            .add_last_modified(AddLastModified::Never)
+            .layer(bare(shared.clone()))
+    };
     // The outer half of `compress_with`, without any compression.
     let compressed = || layer().compress_with(Identity::new()).layer(bare(shared.clone()));
     let none = HeaderMap::new;

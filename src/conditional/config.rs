@@ -14,7 +14,7 @@ use crate::{
     rules::HttpDate,
     store::{ContentCache, Dates, InnerValidators, KeyFn, Keys, LearnedTags, Unfinished},
     timer::Timer,
-    validators::{generated_length, FreshnessPolicy, Predicate, Sha256},
+    validators::{generated_length, AddLastModified, Predicate, Sha256},
 };
 
 /// All settings of a layer, and what its services share.
@@ -33,8 +33,7 @@ pub(super) struct Config {
     /// [`compress_with`](crate::ConditionalLayer::compress_with).
     pub(super) is_compressed: bool,
     pub(super) head_as_get: bool,
-    pub(super) freshness: FreshnessPolicy,
-    pub(super) last_modified: bool,
+    pub(super) add_last_modified: AddLastModified,
     pub(super) tag_when: Option<Arc<dyn Predicate + Send + Sync>>,
     pub(super) handle_when: Option<Arc<RequestPredicate>>,
     pub(super) key: Option<Arc<KeyFn>>,
@@ -71,8 +70,7 @@ impl Default for Config {
             behind_compression: false,
             is_compressed: false,
             head_as_get: false,
-            freshness: FreshnessPolicy::NoCache,
-            last_modified: true,
+            add_last_modified: AddLastModified::WithNoCache,
             tag_when: None,
             handle_when: None,
             key: None,
@@ -99,6 +97,16 @@ impl Default for Config {
 impl Config {
     pub(super) fn now(&self) -> HttpDate {
         HttpDate::nearest((self.clock)())
+    }
+
+    /// Starts without dates. Where none are generated, no memory is allocated until the
+    /// inner service gives one.
+    pub(super) fn forget_dates(&mut self) {
+        let dates = match self.add_last_modified {
+            AddLastModified::Never => OnceLock::new(),
+            _ => OnceLock::from(Dates::new(self.now())),
+        };
+        self.dates = Arc::new(dates);
     }
 
     /// Starts without tags: those made with the settings before would be wrong.
@@ -136,8 +144,7 @@ impl fmt::Debug for Config {
             .field("behind_compression", &self.behind_compression)
             .field("is_compressed", &self.is_compressed)
             .field("head_as_get", &self.head_as_get)
-            .field("freshness", &self.freshness)
-            .field("last_modified", &self.last_modified)
+            .field("add_last_modified", &self.add_last_modified)
             .field("forwarded", &self.forwarded)
             .field("problem_details", &self.problem_details)
             .field("report_outcome", &self.reporter.in_extensions)

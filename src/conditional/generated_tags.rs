@@ -8,7 +8,7 @@ use crate::{
     exchange::KnownValidators,
     rules::{split_coding, Current, DateEvidence, EntityTag},
     store::HashedTag,
-    validators::{looks_generated, ResponseFields},
+    validators::{looks_generated, AddLastModified, ResponseFields},
 };
 
 impl RequestContext {
@@ -77,8 +77,9 @@ impl RequestContext {
     pub(super) fn answer_probe(&self, current: Current<'_>) -> KnownValidators {
         // Without a date the outer layer would ignore If-Unmodified-Since. But the
         // client may hold a date that was generated here and forgotten since.
-        let doubt = self.config.last_modified.then_some(DateEvidence::DOUBT);
+        let generates = self.config.add_last_modified != AddLastModified::Never;
+        let doubt = generates.then_some(DateEvidence::DOUBT);
         let date = current.date.or(doubt);
-        KnownValidators::answer(current.etag.cloned(), date, self.config.freshness)
+        KnownValidators::answer(current.etag.cloned(), date, self.config.add_last_modified)
     }
 }

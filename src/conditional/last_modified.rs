@@ -10,7 +10,6 @@ use crate::{
     store::{
         DateOfResponse, Dates, HashedTag, InnerValidator, Observation, ResponseKind, WholeTag,
     },
-    validators::FreshnessPolicy,
 };
 
 impl ResponseContext<'_> {
@@ -59,7 +58,7 @@ impl ResponseContext<'_> {
     pub(super) fn may_generate_date(&self, tag: Option<&HashedTag>, has_content: bool) -> bool {
         let (request, fields) = (self.request, self.fields);
         let config = &request.config;
-        config.last_modified
+        config.add_last_modified.adds_date(fields.is_silent)
             && self.head.status == StatusCode::OK
             && request.method != ReadMethod::Query
             && tag.is_some()
@@ -71,7 +70,6 @@ impl ResponseContext<'_> {
             // The outer layer that evaluates writes does not know a date generated
             // here, and would ignore it when it comes back.
             && request.has_no_known_validators(self.head)
-            && !(fields.is_silent && config.freshness == FreshnessPolicy::OmitLastModified)
     }
 
     /// Returns what kind of answer this response is, as far as dates are concerned.

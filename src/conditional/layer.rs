@@ -4,7 +4,7 @@ use std::{
     fmt,
     hash::{Hash, Hasher},
     marker::PhantomData,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -18,10 +18,9 @@ use super::{
     service::Conditional,
 };
 use crate::{
-    rules::HttpDate,
     stats::Stats,
-    store::{ContentCache, Dates},
-    validators::{generated_length, Digest, FreshnessPolicy, Predicate, Sha256},
+    store::ContentCache,
+    validators::{generated_length, AddLastModified, Digest, Predicate, Sha256},
 };
 
 /// Makes conditional requests work for the service it wraps.
@@ -179,49 +178,35 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.head_as_get = head_as_get)
     }
 
-    /// Sets what to do where the layer generates a date for a response that says
-    /// nothing about its freshness. Default: [`FreshnessPolicy::NoCache`].
-    ///
-    /// # Examples
-    ///
-    /// Behind a proxy that gives such responses a lifetime by its own configuration:
-    ///
-    /// ```
-    /// use tower_conditional::{ConditionalLayer, FreshnessPolicy};
-    ///
-    /// let layer =
-    ///     ConditionalLayer::new().freshness(FreshnessPolicy::OmitLastModified);
-    /// # drop(layer);
-    /// ```
-    pub fn freshness(self, freshness: FreshnessPolicy) -> Self {
-        self.set(|config| config.freshness = freshness)
-    }
-
-    /// Sets whether a response with a tag and without `Last-Modified` gets one.
-    /// Default: true.
+    /// Sets which responses with a tag and without `Last-Modified` get one. Default:
+    /// [`AddLastModified::WithNoCache`].
     ///
     /// The date is the second in which the layer first saw this content. It helps old
     /// clients and crawlers that know no tags. Dates that the inner service gives are
-    /// compared in the same way with false; see [dates](crate#dates).
+    /// sent and compared in the same way with all values; see [dates](crate#dates).
     ///
-    /// Set false where several replicas serve clients that send dates only: each
-    /// replica generates dates of its own, which cost such clients 304s, and two
-    /// replicas can by chance use the same second for different content.
+    /// Choose [`AddLastModified::Never`] where several replicas serve clients that send
+    /// dates only: each replica generates dates of its own, which cost such clients
+    /// 304s, and two replicas can by chance use the same second for different content.
     ///
     /// # Examples
     ///
-    /// ```
-    /// use tower_conditional::ConditionalLayer;
+    /// Behind a proxy that gives responses a lifetime by its own configuration where
+    /// they state none:
     ///
-    /// let layer = ConditionalLayer::new().last_modified(false);
+    /// ```
+    /// use tower_conditional::{AddLastModified, ConditionalLayer};
+    ///
+    /// let layer = ConditionalLayer::new()
+    ///     .add_last_modified(AddLastModified::IfFreshnessStated);
     /// # drop(layer);
     /// ```
-    pub fn last_modified(self, last_modified: bool) -> Self {
+    pub fn add_last_modified(self, add: AddLastModified) -> Self {
         self.set(|config| {
-            config.last_modified = last_modified;
-            if !last_modified {
-                // Where nothing is dated, nothing is kept: see `Config::dates`.
-                config.dates = Arc::default();
+            let had_dates = config.dates.get().is_some();
+            config.add_last_modified = add;
+            if had_dates != (add != AddLastModified::Never) {
+                config.forget_dates();
             }
         })
     }
@@ -670,10 +655,9 @@ impl<D> ConditionalLayer<D> {
     /// # drop(layer);
     /// ```
     pub fn clock(self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        let dates = Arc::new(OnceLock::from(Dates::new(HttpDate::nearest(clock()))));
         self.set(|config| {
             config.clock = Arc::new(clock);
-            config.dates = dates;
+            config.forget_dates();
         })
     }
 

@@ -18,6 +18,7 @@ use crate::{
         PreconditionFields, TakesTrailers,
     },
     store::{InnerValidator, Key, KeyReader, Name, RequestKey},
+    validators::AddLastModified,
 };
 
 /// The head of a request, borrowed.
@@ -108,7 +109,8 @@ impl<'a> RequestHead<'a> {
     /// 13.1.4), so the write would go through unchecked.
     fn depends_on_generated_date(&self, config: &Arc<Config>) -> bool {
         let is_evaluated = self.known().is_some() || self.is_guarded();
-        if is_evaluated || !is_write(self.method) || !config.last_modified {
+        let is_generated = config.add_last_modified != AddLastModified::Never;
+        if is_evaluated || !is_write(self.method) || !is_generated {
             return false;
         }
         let Some(dates) = config.dates.get() else { return false };

@@ -25,7 +25,7 @@ use crate::{
     rules::{Current, Decision, HttpDate, SingleField},
     store::{date_text, length_text, ContentTag, InnerValidator, SentDate},
     trace::date_not_sent,
-    validators::{Digest, FreshnessPolicy, ResponseFields},
+    validators::{Digest, ResponseFields},
 };
 
 /// A response of the inner service, with the request that it answers.
@@ -161,8 +161,7 @@ impl ResponseContext<'_> {
     #[inline]
     fn asks_each_time(&self) -> bool {
         matches!(self.fields.last_modified, SingleField::Absent)
-            && self.fields.is_silent
-            && self.request.config.freshness == FreshnessPolicy::NoCache
+            && self.request.config.add_last_modified.adds_no_cache(self.fields.is_silent)
     }
 
     /// Returns true if this part, or this refusal of one, may be of another version

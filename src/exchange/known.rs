@@ -6,7 +6,7 @@ use http::{header::ETAG, response, Extensions, StatusCode, Uri};
 use super::{insert_plain_tag, response_head::complete_date};
 use crate::{
     rules::{DateEvidence, EntityTag, HttpDate, Validators},
-    validators::{FreshnessPolicy, Untagged},
+    validators::{AddLastModified, Untagged},
 };
 
 /// The validators of the representation, as a source knows them: in the extensions of a
@@ -20,7 +20,7 @@ pub(crate) struct KnownValidators {
     target: Target,
     pub(crate) etag: Option<EntityTag>,
     pub(crate) date: Option<DateEvidence>,
-    freshness: FreshnessPolicy,
+    add_last_modified: AddLastModified,
 }
 
 /// What a request is about, as one layer of a stack sees it.
@@ -66,21 +66,21 @@ impl KnownValidators {
         uri: &Uri,
         extensions: &Extensions,
         validators: Validators,
-        freshness: FreshnessPolicy,
+        add_last_modified: AddLastModified,
     ) -> Self {
         let Validators { etag, last_modified } = validators;
         let date = last_modified.map(DateEvidence::Stated);
         let target = Target::new(uri, extensions);
-        Self { target, etag, date, freshness }
+        Self { target, etag, date, add_last_modified }
     }
 
     /// Makes the answer to a [`Probe`].
     pub(crate) fn answer(
         etag: Option<EntityTag>,
         date: Option<DateEvidence>,
-        freshness: FreshnessPolicy,
+        add_last_modified: AddLastModified,
     ) -> Self {
-        Self { target: Target::default(), etag, date, freshness }
+        Self { target: Target::default(), etag, date, add_last_modified }
     }
 
     /// Returns the same without validators: nothing is known.
@@ -107,7 +107,7 @@ impl KnownValidators {
             insert_plain_tag(head, etag, is_sized);
         }
         let date = self.date.and_then(DateEvidence::date);
-        complete_date(&mut head.headers, date, self.freshness, now);
+        complete_date(&mut head.headers, date, self.add_last_modified, now);
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
         members, names_coding, retain_for_not_modified, retain_for_precondition_failed, Decision,
         HttpDate, LastModified, SingleField, Validators,
     },
-    validators::{are_silent, FreshnessPolicy},
+    validators::{are_silent, AddLastModified},
 };
 
 /// Turns the head of a response into that of the decision.
@@ -67,7 +67,7 @@ pub(crate) fn insert_validators(headers: &mut HeaderMap, validators: &Validators
 pub(super) fn complete_date(
     headers: &mut HeaderMap,
     date: Option<HttpDate>,
-    freshness: FreshnessPolicy,
+    add: AddLastModified,
     now: HttpDate,
 ) {
     if headers.contains_key(LAST_MODIFIED) {
@@ -75,9 +75,9 @@ pub(super) fn complete_date(
     }
     let Some(date) = date_to_send(date, now) else { return };
     let is_silent = are_silent(headers);
-    if !is_silent || freshness != FreshnessPolicy::OmitLastModified {
+    if add.adds_date(is_silent) {
         insert_last_modified(headers, HeaderValue::from(date));
-        if is_silent && freshness == FreshnessPolicy::NoCache {
+        if add.adds_no_cache(is_silent) {
             insert_no_cache(headers);
         }
     }

@@ -16,7 +16,7 @@ use crate::{
     },
     outcome::Outcome,
     rules::{HttpDate, Validators},
-    validators::FreshnessPolicy,
+    validators::AddLastModified,
 };
 
 /// The kind of [`PreconditionLayer`](crate::PreconditionLayer) that asks a
@@ -28,14 +28,14 @@ pub struct FromSource<F: StateSource> {
     pub(super) add_validators: bool,
     /// The source is asked for a QUERY, too.
     pub(super) query: bool,
-    pub(super) freshness: FreshnessPolicy,
+    pub(super) add_last_modified: AddLastModified,
 }
 
 impl<F: StateSource> FromSource<F> {
     /// Returns what the inner and outer layers are told about the target of a request.
     pub(super) fn known(&self, parts: &request::Parts, validators: Validators) -> KnownValidators {
         let validators = if self.add_validators { validators } else { Validators::new() };
-        KnownValidators::new(&parts.uri, &parts.extensions, validators, self.freshness)
+        KnownValidators::new(&parts.uri, &parts.extensions, validators, self.add_last_modified)
     }
 }
 
@@ -54,7 +54,7 @@ impl<F: StateSource> fmt::Debug for FromSource<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FromSource")
             .field("add_validators", &self.add_validators)
-            .field("freshness", &self.freshness)
+            .field("add_last_modified", &self.add_last_modified)
             .finish_non_exhaustive()
     }
 }

@@ -36,7 +36,7 @@ use crate::{
         ignores_preconditions, is_query, is_read, is_write, HttpDate, PreconditionFields,
         Representation, State, Validators,
     },
-    validators::{FreshnessPolicy, Untagged},
+    validators::Untagged,
     POLLED_AGAIN,
 };
 
@@ -478,7 +478,7 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         if response.status() != StatusCode::NOT_MODIFIED {
             return;
         }
-        if self.kind.freshness == FreshnessPolicy::OmitLastModified {
+        if !self.kind.add_last_modified.adds_date(true) {
             // The client would add it to its copy, which would become heuristically
             // fresh.
             response.headers_mut().remove(LAST_MODIFIED);

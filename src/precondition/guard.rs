@@ -39,7 +39,7 @@ use crate::{
     stats::Stats,
     store::KeyFn,
     timer::Timer,
-    validators::FreshnessPolicy,
+    validators::AddLastModified,
 };
 
 /// Protects any service that has GET and its writes on the same URIs from lost edits.
@@ -452,8 +452,8 @@ where
 /// Tells other layers that writes are evaluated by a guard which does not know the
 /// validators that they make.
 fn nothing_known(parts: &request::Parts) -> KnownValidators {
-    let freshness = FreshnessPolicy::NoCache;
-    KnownValidators::new(&parts.uri, &parts.extensions, Validators::new(), freshness)
+    let add = AddLastModified::WithNoCache;
+    KnownValidators::new(&parts.uri, &parts.extensions, Validators::new(), add)
 }
 
 /// The settings of a guard, and what its clones share.

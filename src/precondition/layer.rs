@@ -11,7 +11,7 @@ use super::{
     service::PreconditionService,
     source::{IntoRepresentation, StateSource},
 };
-use crate::{stats::Stats, validators::FreshnessPolicy};
+use crate::{stats::Stats, validators::AddLastModified};
 
 /// Evaluates preconditions before the service it wraps is called, by validators that
 /// are known by then.
@@ -155,7 +155,7 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
             on_not_modified: None,
             add_validators: true,
             query: false,
-            freshness: FreshnessPolicy::NoCache,
+            add_last_modified: AddLastModified::WithNoCache,
         };
         Self { kind, config: Arc::default() }
     }
@@ -265,10 +265,14 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
         self
     }
 
-    /// Sets what to do where a response gets a date here and says nothing about its
-    /// freshness. Default: [`FreshnessPolicy::NoCache`].
-    pub fn freshness(mut self, freshness: FreshnessPolicy) -> Self {
-        self.kind.freshness = freshness;
+    /// Sets which responses to GET and HEAD get the date of the source as their
+    /// `Last-Modified`, if they have none. Default: [`AddLastModified::WithNoCache`].
+    ///
+    /// A 304 of this layer counts as a response that does not state its freshness. A
+    /// 412 has the date in any case. Preconditions are compared with it in any case,
+    /// too.
+    pub fn add_last_modified(mut self, add: AddLastModified) -> Self {
+        self.kind.add_last_modified = add;
         self
     }
 }

@@ -10,34 +10,6 @@ use http::{
 
 use crate::rules::trim_ows;
 
-/// What to do where a response gets a `Last-Modified` from the layer and says nothing
-/// about its freshness.
-///
-/// Such a response is *heuristically fresh* (RFC 9111, section 4.2.2): a browser that
-/// sees an old `Last-Modified` and neither `max-age` nor `no-cache` may use its copy
-/// for a while without asking. So adding the date alone would switch revalidation off
-/// for clients that asked every time before.
-///
-/// A response states its freshness with `max-age`, `s-maxage`, `no-cache` or
-/// `no-store` in `Cache-Control`, or with `Expires`. `private` alone does not.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum FreshnessPolicy {
-    /// Adds `Cache-Control: no-cache`: caches may store it, and ask every time, which
-    /// is what a 304 is for. The default.
-    ///
-    /// A shared cache whose own configuration gives silent responses a lifetime
-    /// (nginx's `proxy_cache_valid`, stock Varnish) stops storing them then. Behind
-    /// such a proxy, state `Cache-Control` in the application or choose
-    /// [`OmitLastModified`](Self::OmitLastModified).
-    #[default]
-    NoCache,
-    /// Adds no date to such responses: a tag alone makes nothing fresh.
-    OmitLastModified,
-    /// Adds the date and nothing else. Only if you know all clients and caches.
-    Leave,
-}
-
 /// What a line of `Cache-Control` says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CacheControl {

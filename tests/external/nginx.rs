@@ -31,7 +31,7 @@ use tokio::net::{TcpListener, UnixStream};
 use tower::{Layer, ServiceExt};
 #[cfg(feature = "client")]
 use tower_conditional::client::RevalidateLayer;
-use tower_conditional::{ConditionalLayer, EntityTag, FreshnessPolicy, Preconditions};
+use tower_conditional::{AddLastModified, ConditionalLayer, EntityTag, Preconditions};
 
 pub(crate) async fn nginx_asks_again_with_the_tag_and_is_told_not_modified() {
     let home = Home::new(&[("cache-control", "max-age=1")], ConditionalLayer::new(), &[]).await;
@@ -175,8 +175,8 @@ pub(crate) async fn nginx_stores_silent_responses_unless_a_date_brings_no_cache(
     let layer = ConditionalLayer::new;
     for (name, layer, has_date, is_stored) in [
         ("the default", layer(), true, false),
-        ("no date", layer().freshness(FreshnessPolicy::OmitLastModified), false, true),
-        ("a date and nothing else", layer().freshness(FreshnessPolicy::Leave), true, true),
+        ("no date", layer().add_last_modified(AddLastModified::IfFreshnessStated), false, true),
+        ("a date and nothing else", layer().add_last_modified(AddLastModified::Alone), true, true),
     ] {
         for (edits, cached) in [(LONGER, "HIT"), (&[], "REVALIDATED")] {
             let home = Home::new(&[], layer.clone(), edits).await;

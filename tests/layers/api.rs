@@ -28,7 +28,7 @@ use tower_conditional::{
         StateSource,
     },
     predicate::{And, DefaultPredicate, Predicate},
-    ConditionalLayer, Decision, Digest, EntityTag, FreshnessPolicy, HttpDate, HttpDateOutOfRange,
+    AddLastModified, ConditionalLayer, Decision, Digest, EntityTag, HttpDate, HttpDateOutOfRange,
     InnerTags, InvalidEntityTag, LastModified, Outcome, PreconditionLayer, Preconditions, Reason,
     Rejection, Representation, RequestBody, ResponseBody, Sha256, Stats, Untagged, Validators,
     WriteGuard,
@@ -71,7 +71,7 @@ fn api_values_have_the_traits_of_values() {
     has!(Decision: Send + Sync + Unpin + Copy + Debug + Eq);
     has!(Outcome: Send + Sync + Unpin + Copy + Debug + Eq);
     has!(Reason: Send + Sync + Unpin + Copy + Debug + Eq);
-    has!(FreshnessPolicy: Send + Sync + Unpin + Copy + Debug + Default + Eq);
+    has!(AddLastModified: Send + Sync + Unpin + Copy + Debug + Default + Eq);
     has!(Untagged: Send + Sync + Unpin + Copy + Debug + Default + 'static);
     has!(DefaultPredicate: Send + Sync + Unpin + Copy + Debug + Default + Predicate);
     has!(And<DefaultPredicate, DefaultPredicate>: Send + Sync + Unpin + Copy + Debug + Predicate);
@@ -157,7 +157,7 @@ fn api_settings_before_the_handler_take_what_they_say() {
         .on_error(Response::new)
         .on_not_modified(|_, headers| headers.clear())
         .add_validators(false)
-        .freshness(FreshnessPolicy::Leave)
+        .add_last_modified(AddLastModified::Alone)
         .require_preconditions(|parts| parts.method == Method::PUT)
         .problem_details(true)
         .report_outcome(true);
@@ -187,8 +187,7 @@ fn api_settings_take_what_they_say() {
         .unsized_body_timeout(Duration::ZERO)
         .behind_compression(false)
         .head_as_get(true)
-        .freshness(FreshnessPolicy::OmitLastModified)
-        .last_modified(true)
+        .add_last_modified(AddLastModified::IfFreshnessStated)
         .tag_when(
             DefaultPredicate::new()
                 .and(|_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| true),

@@ -28,7 +28,7 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
 use tower::{service_fn, util::BoxCloneService, Layer, ServiceExt};
 use tower_conditional::{
-    ConditionalLayer, EntityTag, InnerTags, PreconditionLayer, Representation,
+    AddLastModified, ConditionalLayer, EntityTag, InnerTags, PreconditionLayer, Representation,
 };
 
 use crate::support::{
@@ -334,13 +334,17 @@ impl World {
             2 => InnerTags::learn(),
             _ => InnerTags::replace(),
         };
-        let (ranges, trusts, generates) = (below(2) == 0, below(2) == 0, below(4) > 0);
+        let (ranges, trusts) = (below(2) == 0, below(2) == 0);
+        let add = match below(4) {
+            0 => AddLastModified::Never,
+            _ => AddLastModified::WithNoCache,
+        };
         let inner_tags = inner_tags.trust_dates(trusts);
         let (limit, cache) = ([16, 1 << 20][below(2) as usize], [0, 1 << 20][below(2) as usize]);
         let weak = below(12) == 0;
         let trace = format!(
             "{inside:?} {stack:?} {inner_tags:?} ranges {ranges} limit {limit} \
-             cache {cache} dates {generates} weak {weak}\n"
+             cache {cache} dates {add:?} weak {weak}\n"
         );
         let has_tags = match inside {
             Inside::Files(Kind::Dates) => false,
@@ -361,7 +365,7 @@ impl World {
                 .ranges(ranges)
                 .buffer_limit(limit)
                 .content_cache(cache)
-                .last_modified(generates)
+                .add_last_modified(add)
                 .behind_compression(weak);
             let source = Arc::clone(&source);
             let by_version = PreconditionLayer::new(move |_| {

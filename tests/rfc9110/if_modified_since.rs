@@ -1,6 +1,6 @@
 //! `If-Modified-Since` (RFC 9110, 13.1.3).
 
-use tower_conditional::{FreshnessPolicy, InnerTags};
+use tower_conditional::{AddLastModified, InnerTags};
 
 use crate::{
     last_modified::{compare, while_pending},
@@ -42,8 +42,8 @@ fn if_modified_since_is_200_after_other_content_without_a_date() {
     // 13.1.3: a client that was given no date may send the Date of the response.
     for (name, layer, other) in [
         ("own tag, no-store", layer().0, &[("etag", "\"b\""), (CC, "private, no-store")][..]),
-        ("no generated dates", layer().0.last_modified(false), &[]),
-        ("omitted", layer().0.freshness(FreshnessPolicy::OmitLastModified), &[]),
+        ("no generated dates", layer().0.add_last_modified(AddLastModified::Never), &[]),
+        ("omitted", layer().0.add_last_modified(AddLastModified::IfFreshnessStated), &[]),
         ("too large", layer().0.buffer_limit(3), &[]),
         ("invalid date", layer().0, &[(LM, "yesterday")]),
         ("untagged", layer().0, &[("content-type", "application/grpc")]),

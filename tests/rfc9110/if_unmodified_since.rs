@@ -6,7 +6,7 @@ use std::{convert::Infallible, future::ready};
 use axum::body::Body;
 use http::{Method, Request, Response};
 use tower::{service_fn, Layer, ServiceBuilder, ServiceExt};
-use tower_conditional::{ConditionalLayer, PreconditionLayer, Representation};
+use tower_conditional::{AddLastModified, ConditionalLayer, PreconditionLayer, Representation};
 
 use crate::{
     last_modified::{compare, while_pending},
@@ -174,7 +174,7 @@ fn if_unmodified_since_with_a_date_of_another_layer_is_412_once_the_resource_was
             204,
             "{case}, it is left alone"
         );
-        let undated = layer.last_modified(false);
+        let undated = layer.add_last_modified(AddLastModified::Never);
         assert_eq!(
             run(status_of(undated.layer(inner), put(&[(IUS, held)], "mine"))),
             204,

@@ -11,7 +11,9 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::{io::AsyncWriteExt, sync::mpsc};
 use tower::{service_fn, Layer};
-use tower_conditional::{ConditionalLayer, EntityTag, PreconditionLayer, Representation};
+use tower_conditional::{
+    AddLastModified, ConditionalLayer, EntityTag, PreconditionLayer, Representation,
+};
 
 use crate::support::{
     guarded::guarded,
@@ -552,7 +554,7 @@ async fn serve(version: Version, router: Router) -> SocketAddr {
 }
 
 fn tagged(calls: Calls) -> Router {
-    router(calls).layer(ConditionalLayer::new().last_modified(false))
+    router(calls).layer(ConditionalLayer::new().add_last_modified(AddLastModified::Never))
 }
 
 fn router(calls: Calls) -> Router {

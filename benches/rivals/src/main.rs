@@ -31,7 +31,7 @@ use primitives_rs::http::conditional_responses::{EtagConfig, EtagLayer, EtagStre
 use support::{allocations, anew, bare, case_of, interleaved, nanoseconds, Case};
 use tokio::runtime::{Builder, Runtime};
 use tower::{service_fn, Layer, Service};
-use tower_conditional::ConditionalLayer;
+use tower_conditional::{AddLastModified, ConditionalLayer};
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
 
 fn main() {
@@ -87,7 +87,7 @@ fn cases(
 
     let service = || bare(make.clone());
     let full = ConditionalLayer::new();
-    let plain = ConditionalLayer::new().content_cache(0).last_modified(false);
+    let plain = ConditionalLayer::new().content_cache(0).add_last_modified(AddLastModified::Never);
     add(0, compared("bare", calls(service()), revalidate));
     add(0, compared("tower-conditional", calls(full.layer(service())), revalidate));
     add(

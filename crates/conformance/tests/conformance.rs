@@ -32,7 +32,7 @@ use http_body_util::{Full, StreamBody};
 use serde_json::json;
 use tower::{service_fn, Layer, ServiceBuilder, ServiceExt as _};
 use tower_conditional::{
-    ConditionalLayer, EntityTag, FreshnessPolicy, HttpDate, InnerTags, PreconditionLayer,
+    AddLastModified, ConditionalLayer, EntityTag, HttpDate, InnerTags, PreconditionLayer,
     Preconditions, Representation, RequestBody, WriteGuard,
 };
 use tower_conditional_conformance::{check, check_with, Content, Report, Severity, Verdict};
@@ -229,8 +229,8 @@ async fn our_layer_is_as_it_must_be_in_all_its_settings() {
     for (setting, layer) in [
         ("default", layer()),
         ("compressed outside", layer().behind_compression(true)),
-        ("without dates", layer().last_modified(false)),
-        ("without dates of its own", layer().freshness(FreshnessPolicy::OmitLastModified)),
+        ("without dates", layer().add_last_modified(AddLastModified::Never)),
+        ("without dates of its own", layer().add_last_modified(AddLastModified::IfFreshnessStated)),
         ("without memory", layer().content_cache(0)),
         ("HEAD as GET", layer().head_as_get(true)),
         ("learning", layer().inner_tags(InnerTags::learn())),

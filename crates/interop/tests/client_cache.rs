@@ -25,7 +25,7 @@ use reqwest::{Client, StatusCode};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tower_conditional::{client::Polled, ConditionalLayer, FreshnessPolicy};
+use tower_conditional::{client::Polled, AddLastModified, ConditionalLayer};
 use tower_http::compression::CompressionLayer;
 
 #[path = "../../../examples/axum.rs"]
@@ -105,17 +105,17 @@ async fn a_stock_cache_revalidates_compressed_content() {
 
 #[tokio::test]
 async fn an_old_date_keeps_a_stock_cache_from_asking_only_where_freshness_is_left() {
-    for (freshness, statuses) in [
-        (FreshnessPolicy::NoCache, &["200", "304", "304"][..]),
-        (FreshnessPolicy::OmitLastModified, &["200", "304", "304"]),
-        (FreshnessPolicy::Leave, &["200"]),
+    for (add, statuses) in [
+        (AddLastModified::WithNoCache, &["200", "304", "304"][..]),
+        (AddLastModified::IfFreshnessStated, &["200", "304", "304"]),
+        (AddLastModified::Alone, &["200"]),
     ] {
         // The content was first seen long ago, and the cache thinks that it will stay
         // for a while.
         let seconds = AtomicU64::new(1_700_000_000);
         let now =
             move || UNIX_EPOCH + Duration::from_secs(seconds.fetch_add(10, Ordering::Relaxed));
-        let layer = ConditionalLayer::new().clock(now).freshness(freshness);
+        let layer = ConditionalLayer::new().clock(now).add_last_modified(add);
         let (url, log) =
             serve(Router::new().route("/flags", get(|| async { "{}" })).layer(layer)).await;
         read(&Client::new().into(), &url).await;
@@ -123,13 +123,13 @@ async fn an_old_date_keeps_a_stock_cache_from_asking_only_where_freshness_is_lef
 
         let client = cached();
         for _ in 0..3 {
-            assert_eq!(read(&client, &url).await, "{}", "{freshness:?}");
+            assert_eq!(read(&client, &url).await, "{}", "{add:?}");
         }
         let seen = taken(&log);
         assert_eq!(
             seen.iter().map(|line| line.rsplit(' ').next().unwrap()).collect::<Vec<_>>(),
             statuses,
-            "{freshness:?}"
+            "{add:?}"
         );
     }
 }

@@ -20,7 +20,7 @@ use http::{
 use http_body::Body;
 use tower::{Layer, Service, ServiceExt};
 use tower_conditional::{
-    ConditionalLayer, EntityTag, FreshnessPolicy, InnerTags, PreconditionLayer, RequestBody,
+    AddLastModified, ConditionalLayer, EntityTag, InnerTags, PreconditionLayer, RequestBody,
     WriteGuard,
 };
 
@@ -98,12 +98,12 @@ impl Settings {
             .head_as_get(self.head_as_get)
             .trailer_tags(self.trailer_tags)
             .ranges(self.ranges)
-            .freshness(input.pick(&[
-                FreshnessPolicy::NoCache,
-                FreshnessPolicy::OmitLastModified,
-                FreshnessPolicy::Leave,
+            .add_last_modified(input.pick(&[
+                AddLastModified::WithNoCache,
+                AddLastModified::IfFreshnessStated,
+                AddLastModified::Alone,
+                AddLastModified::Never,
             ]))
-            .last_modified(!input.one_in(5))
             .inner_tags(
                 input.pick(&[InnerTags::keep, InnerTags::learn, InnerTags::replace])()
                     .trust_dates(input.flag()),

@@ -1,7 +1,7 @@
 //! Which responses are tagged at all.
 
 use http::StatusCode;
-use tower_conditional::{Outcome, Reason, Untagged};
+use tower_conditional::{AddLastModified, Outcome, Reason, Untagged};
 
 use crate::support::harness::{fetch, get, layer, reply, send, tag, CC};
 
@@ -25,7 +25,11 @@ fn eligibility_is_decided_by_response_request_and_settings() {
         assert_eq!(seen.outcome, Outcome::LeftAlone(reason));
         assert_eq!(seen.head.extensions.get::<Outcome>(), None);
     }
-    let seen = send(&layer().0.last_modified(false).report_outcome(true), get(&[]), plain(&[]));
+    let seen = send(
+        &layer().0.add_last_modified(AddLastModified::Never).report_outcome(true),
+        get(&[]),
+        plain(&[]),
+    );
     assert_eq!(seen.gist(), (200, "content", Some(&*tag("content")), None));
     assert_eq!(seen.head.extensions.get(), Some(&Outcome::Tagged));
 }
