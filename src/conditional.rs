@@ -2,6 +2,7 @@
 //! preconditions after the handler has run.
 
 mod body_plan;
+mod body_timeout;
 mod codings;
 mod compression;
 mod config;
@@ -16,9 +17,9 @@ mod read_ahead;
 mod request;
 mod respond;
 mod service;
-mod wait;
 
 pub use self::{
+    body_timeout::BodyTimeout,
     compression::{CompressionFuture, ConditionalCompression, ConditionalCompressionLayer},
     config::ForwardedFields,
     future::ResponseFuture,

@@ -100,7 +100,7 @@
 //!            request
 //!               │
 //!  ┌── tracing, metrics ───────────┐  sees the 304s
-//!  │  ┌── timeout, load shedding ─┐│  longer than `sized_body_timeout`
+//!  │  ┌── timeout, load shedding ─┐│  longer than `body_timeout`
 //!  │  │  ┌── CORS ───────────────┐││  its fields are on the 401 and the 304
 //!  │  │  │  ┌── sessions, auth ─┐│││  a stranger gets 401, never 304
 //!  │  │  │  │ ConditionalLayer  ││││  with compression, see below
@@ -154,8 +154,8 @@
 //! - Content of **unknown** size is read as long as it is ready. When it makes the
 //!   layer wait, what was read is sent, the rest follows as it comes, and there is no
 //!   tag. So event streams and streamed pages start as early as without the layer.
-//! - Content of **known** size may make the client wait for
-//!   [`sized_body_timeout`](ConditionalLayer::sized_body_timeout) (500 ms) at most.
+//! - Content of **known** size may make the client wait for the
+//!   [`body_timeout`](ConditionalLayer::body_timeout) (500 ms) at most.
 //! - A body that fails, or is not as long as it said, gets no tag, and is sent as it
 //!   is.
 //!
@@ -421,7 +421,7 @@ mod validators;
 pub use self::validators::Blake3;
 pub use self::{
     body::{RequestBody, ResponseBody},
-    conditional::{ConditionalLayer, ForwardedFields, InnerTags},
+    conditional::{BodyTimeout, ConditionalLayer, ForwardedFields, InnerTags},
     exchange::{Preconditions, Rejection},
     outcome::{Outcome, Reason},
     precondition::{PreconditionLayer, WriteGuard},

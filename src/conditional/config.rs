@@ -3,10 +3,10 @@
 use std::{
     fmt,
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
 use super::inner_tags::InnerTags;
+use super::body_timeout::BodyTimeout;
 use crate::{
     body::{Budget, DynTagHasher},
     clock::{self, Clock},
@@ -24,8 +24,7 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Config {
     pub(super) buffer_limit: u64,
-    pub(super) sized_body_timeout: Duration,
-    pub(super) unsized_body_timeout: Duration,
+    pub(super) body_timeout: BodyTimeout,
     /// A 412 says why in `application/problem+json`.
     pub(super) problem_details: bool,
     pub(super) behind_compression: bool,
@@ -64,8 +63,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             buffer_limit: 1 << 20,
-            sized_body_timeout: Duration::from_millis(500),
-            unsized_body_timeout: Duration::ZERO,
+            body_timeout: BodyTimeout::new(),
             problem_details: false,
             behind_compression: false,
             is_compressed: false,
@@ -139,8 +137,7 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("buffer_limit", &self.buffer_limit)
-            .field("sized_body_timeout", &self.sized_body_timeout)
-            .field("unsized_body_timeout", &self.unsized_body_timeout)
+            .field("body_timeout", &self.body_timeout)
             .field("behind_compression", &self.behind_compression)
             .field("is_compressed", &self.is_compressed)
             .field("head_as_get", &self.head_as_get)

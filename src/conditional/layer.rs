@@ -5,13 +5,14 @@ use std::{
     hash::{Hash, Hasher},
     marker::PhantomData,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use http::request;
 use tower_layer::Layer;
 
 use super::{
+    body_timeout::BodyTimeout,
     compression::ConditionalCompressionLayer,
     config::{Config, ForwardedFields},
     inner_tags::InnerTags,
@@ -76,55 +77,30 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.buffer_limit = bytes.try_into().unwrap_or(u64::MAX))
     }
 
-    /// Sets how long content of known size may keep the client waiting. Default: 500
-    /// ms.
+    /// Sets how long content may keep the client waiting. Default:
+    /// [`BodyTimeout::new`], 500 ms for content of known size, and no time for other
+    /// content.
     ///
     /// The time counts from the first moment that the content is not ready. When it is
     /// over, what was read is sent, the rest follows as it comes, and there is no tag.
-    /// With zero, content must be ready at once.
     ///
     /// Waiting takes a Tokio timer. On other runtimes nothing waits. In a Tokio runtime
     /// without timers the first wait panics, and the layer catches that; a program that
-    /// aborts on panics must set zero there.
+    /// aborts on panics must set both timeouts to zero there.
     ///
     /// # Examples
     ///
     /// ```
     /// use std::time::Duration;
     ///
-    /// use tower_conditional::ConditionalLayer;
+    /// use tower_conditional::{BodyTimeout, ConditionalLayer};
     ///
-    /// let layer =
-    ///     ConditionalLayer::new().sized_body_timeout(Duration::from_millis(50));
+    /// let timeout = BodyTimeout::new().known_size(Duration::from_millis(50));
+    /// let layer = ConditionalLayer::new().body_timeout(timeout);
     /// # drop(layer);
     /// ```
-    pub fn sized_body_timeout(self, timeout: Duration) -> Self {
-        self.set(|config| config.sized_body_timeout = timeout)
-    }
-
-    /// Sets how long content of unknown size may keep the client waiting. Default:
-    /// zero.
-    ///
-    /// The time counts as for [`sized_body_timeout`](Self::sized_body_timeout). Use it
-    /// for content that ends soon but is made in steps, such as a page that is
-    /// compressed or rendered from a channel.
-    ///
-    /// Leave it at zero where the inner service may stream: a wait delays the first
-    /// event of an event stream that does not say `text/event-stream`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use tower_conditional::ConditionalLayer;
-    ///
-    /// let layer =
-    ///     ConditionalLayer::new().unsized_body_timeout(Duration::from_millis(50));
-    /// # drop(layer);
-    /// ```
-    pub fn unsized_body_timeout(self, timeout: Duration) -> Self {
-        self.set(|config| config.unsized_body_timeout = timeout)
+    pub fn body_timeout(self, timeout: BodyTimeout) -> Self {
+        self.set(|config| config.body_timeout = timeout)
     }
 
     /// Sets whether a proxy, or an outer layer that is not this one's own, may compress

@@ -9,7 +9,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 
-use super::{config::Config, respond::ResponseContext, wait::BodyWait};
+use super::{body_timeout::BodyWait, config::Config, respond::ResponseContext};
 use crate::{
     body::{yield_now, Buffer, HashProgress, Overflow, PollBudget, Replay, ResponseBody},
     outcome::{Outcome, Reason},
@@ -184,9 +184,7 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
 
     /// Waits for a body that is not ready; ready when the time is over.
     fn poll_wait(&mut self, cx: &mut Context<'_>, config: &Config) -> Poll<()> {
-        let is_sized = self.buffer.promised().is_some();
-        let timeout =
-            if is_sized { config.sized_body_timeout } else { config.unsized_body_timeout };
+        let timeout = config.body_timeout.of(self.buffer.promised().is_some());
         if self.wait.waits(timeout, &config.timer, cx) {
             return Poll::Pending;
         }

@@ -28,10 +28,10 @@ use tower_conditional::{
         StateSource,
     },
     predicate::{And, DefaultPredicate, Predicate},
-    AddLastModified, ConditionalLayer, Decision, Digest, EntityTag, HttpDate, HttpDateOutOfRange,
-    InnerTags, InvalidEntityTag, LastModified, Outcome, PreconditionLayer, Preconditions, Reason,
-    Rejection, Representation, RequestBody, ResponseBody, Sha256, Stats, Untagged, Validators,
-    WriteGuard,
+    AddLastModified, BodyTimeout, ConditionalLayer, Decision, Digest, EntityTag, HttpDate,
+    HttpDateOutOfRange, InnerTags, InvalidEntityTag, LastModified, Outcome, PreconditionLayer,
+    Preconditions, Reason, Rejection, Representation, RequestBody, ResponseBody, Sha256, Stats,
+    Untagged, Validators, WriteGuard,
 };
 
 use crate::conditional::{digest::Sum, service::Pinned};
@@ -183,8 +183,7 @@ fn api_settings_before_the_handler_take_what_they_say() {
 fn api_settings_take_what_they_say() {
     let _ = ConditionalLayer::new()
         .buffer_limit(1 << 10)
-        .sized_body_timeout(Duration::ZERO)
-        .unsized_body_timeout(Duration::ZERO)
+        .body_timeout(BodyTimeout::new().known_size(Duration::ZERO).unknown_size(Duration::ZERO))
         .behind_compression(false)
         .head_as_get(true)
         .add_last_modified(AddLastModified::IfFreshnessStated)

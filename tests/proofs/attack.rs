@@ -24,8 +24,8 @@ use tower::{
     ServiceBuilder, ServiceExt,
 };
 use tower_conditional::{
-    ConditionalLayer, EntityTag, InnerTags, PreconditionLayer, Representation, RequestBody,
-    Validators, WriteGuard,
+    BodyTimeout, ConditionalLayer, EntityTag, InnerTags, PreconditionLayer, Representation,
+    RequestBody, Validators, WriteGuard,
 };
 
 use crate::support::{
@@ -215,7 +215,8 @@ fn stacks(world: &Rc<World>, case: &Case) -> [(&'static str, Stack); 6] {
         yields().await;
         Ok::<_, ()>(Representation::from(Validators::from(EntityTag::of(&content()))))
     });
-    let conditional = ConditionalLayer::new().sized_body_timeout(Duration::ZERO);
+    let conditional =
+        ConditionalLayer::new().body_timeout(BodyTimeout::new().known_size(Duration::ZERO));
     [
         ("after", boxed(conditional.layer(inner()))),
         ("after, ranges", boxed(conditional.clone().ranges(true).head_as_get(true).layer(inner()))),
@@ -457,7 +458,8 @@ async fn attack_by_shedding_or_timing_out_outside_leaves_nothing_behind() {
     let case = Case { steps: vec![data(5), Step::Gate, data(3)], is_exact: true, has_length: true };
     let world = Rc::<World>::default();
     let inner = || inner(&world, &case).map_err(|error| tower::BoxError::from(error.to_string()));
-    let patient = ConditionalLayer::new().sized_body_timeout(Duration::from_secs(9));
+    let patient =
+        ConditionalLayer::new().body_timeout(BodyTimeout::new().known_size(Duration::from_secs(9)));
     let source = PreconditionLayer::new(|_| async {
         tokio::time::sleep(Duration::from_secs(5)).await;
         Representation::Unknown

@@ -27,7 +27,7 @@ use hyper::{body::Incoming, client};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower::{service_fn, BoxError, Layer, Service};
-use tower_conditional::{ConditionalLayer, InnerTags};
+use tower_conditional::{BodyTimeout, ConditionalLayer, InnerTags};
 
 use crate::support::{
     file_server::{assert_whole, content, tag, write, Kind, LENGTH, LIMIT, PATH},
@@ -44,8 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 async fn proxy_tags_what_comes_from_another_server() {
     for version in VERSIONS {
         let (origin, asked) = origin(version).await;
-        let layer =
-            ConditionalLayer::new().sized_body_timeout(PATIENCE).unsized_body_timeout(PATIENCE);
+        let layer = ConditionalLayer::new()
+            .body_timeout(BodyTimeout::new().known_size(PATIENCE).unknown_size(PATIENCE));
         let proxy = hyper(version, layer.layer(proxy_to(version, origin))).await;
         for path in ["/known", "/unknown"] {
             let tag = tag_of(TEXT);
@@ -86,9 +86,10 @@ async fn proxy_passes_what_is_slow_as_it_comes() {
 async fn proxy_breaks_off_what_the_other_server_breaks_off() {
     for version in VERSIONS {
         let (origin, _) = origin(version).await;
-        for layer in
-            [ConditionalLayer::new(), ConditionalLayer::new().sized_body_timeout(Duration::ZERO)]
-        {
+        for layer in [
+            ConditionalLayer::new(),
+            ConditionalLayer::new().body_timeout(BodyTimeout::new().known_size(Duration::ZERO)),
+        ] {
             let proxy = hyper(version, layer.layer(proxy_to(version, origin))).await;
             for path in ["/cut", "/cut-unknown"] {
                 let reply = try_ask(version, proxy, get_of(path, &[("if-none-match", MISS)])).await;

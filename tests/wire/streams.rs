@@ -37,7 +37,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::{service_fn, Layer};
-use tower_conditional::{ConditionalLayer, EntityTag, InnerTags};
+use tower_conditional::{BodyTimeout, ConditionalLayer, EntityTag, InnerTags};
 
 use crate::support::{
     file_server::{assert_whole, content, tag, write, Kind, LENGTH, LIMIT, PATH},
@@ -67,7 +67,11 @@ async fn streams_are_not_held_back() {
     };
     let router = Router::new().fallback(get(handler));
     // If anything waited for content, it would wait longer than this test does.
-    let address = axum(router.layer(ConditionalLayer::new().sized_body_timeout(GUARD * 2))).await;
+    let address = axum(
+        router
+            .layer(ConditionalLayer::new().body_timeout(BodyTimeout::new().known_size(GUARD * 2))),
+    )
+    .await;
 
     for (path, mime, chunks) in [
         ("/events", "text/event-stream", ["data: one\n\n", "data: two\n\n"]),
@@ -133,7 +137,7 @@ async fn streams_that_are_slow_are_dropped_when_the_client_leaves() {
             feeds.send(feed).unwrap();
             ([(CONTENT_LENGTH, "10")], body)
         };
-        let layer = ConditionalLayer::new().sized_body_timeout(deadline);
+        let layer = ConditionalLayer::new().body_timeout(BodyTimeout::new().known_size(deadline));
         let address = axum(Router::new().route("/", get(handler)).layer(layer)).await;
         let mut wire = Wire::connect(address).await;
         wire.send(request("GET", "/", &[])).await;
@@ -182,7 +186,10 @@ async fn streams_that_fail_cut_the_connection_behind_the_bytes_before() {
             };
             let mut router = Router::new().route("/", get(handler));
             if layer {
-                router = router.layer(ConditionalLayer::new().sized_body_timeout(Duration::ZERO));
+                router = router.layer(
+                    ConditionalLayer::new()
+                        .body_timeout(BodyTimeout::new().known_size(Duration::ZERO)),
+                );
             }
             let mut wire = Wire::connect(axum(router).await).await;
             wire.send(request("GET", "/", &[])).await;

@@ -20,8 +20,8 @@ use http::{
 use http_body::Body;
 use tower::{Layer, Service, ServiceExt};
 use tower_conditional::{
-    AddLastModified, ConditionalLayer, EntityTag, InnerTags, PreconditionLayer, RequestBody,
-    WriteGuard,
+    AddLastModified, BodyTimeout, ConditionalLayer, EntityTag, InnerTags, PreconditionLayer,
+    RequestBody, WriteGuard,
 };
 
 use super::{
@@ -94,7 +94,10 @@ impl Settings {
         let layer = ConditionalLayer::new()
             .clock(clock(world))
             .buffer_limit(input.pick(&[1 << 20, 1 << 20, 64, 0]))
-            .sized_body_timeout(input.pick(&[Duration::from_millis(500), Duration::ZERO]))
+            .body_timeout(
+                BodyTimeout::new()
+                    .known_size(input.pick(&[Duration::from_millis(500), Duration::ZERO])),
+            )
             .head_as_get(self.head_as_get)
             .trailer_tags(self.trailer_tags)
             .ranges(self.ranges)

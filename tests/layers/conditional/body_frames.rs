@@ -13,7 +13,7 @@ use http_body::Body;
 use proptest::{collection::vec, prelude::*, sample::select};
 use tokio::time;
 use tower_conditional::{
-    ConditionalLayer, EntityTag, InnerTags,
+    BodyTimeout, ConditionalLayer, EntityTag, InnerTags,
     Outcome::{LeftAlone, Tagged},
     Reason::{BodyError, NotReady, TooLarge, WrongLength},
     ResponseBody,
@@ -89,10 +89,10 @@ fn cases() -> impl Strategy<Value = Case> {
 #[test]
 fn body_frames_come_out_as_they_went_in() {
     for_all(1500, &cases(), |case| {
-        let layer = ConditionalLayer::new()
-            .buffer_limit(LIMIT as usize)
-            .sized_body_timeout(case.deadline.map_or(Duration::ZERO, Duration::from_millis))
-            .unsized_body_timeout(Duration::from_millis(case.patience));
+        let timeout = BodyTimeout::new()
+            .known_size(case.deadline.map_or(Duration::ZERO, Duration::from_millis))
+            .unknown_size(Duration::from_millis(case.patience));
+        let layer = ConditionalLayer::new().buffer_limit(LIMIT as usize).body_timeout(timeout);
         let script = || {
             script(case.steps.clone()).hint(case.hint.0, case.hint.1).telling_end(case.tells_end)
         };

@@ -20,7 +20,7 @@ use http::{
 use http_body::Body;
 use tokio::{runtime, time};
 use tower_conditional::{
-    ConditionalLayer, EntityTag,
+    BodyTimeout, ConditionalLayer, EntityTag,
     Outcome::{LeftAlone, Tagged},
     Reason::{BodyError, NotReady, TooLarge, TooManyFrames, WrongLength},
 };
@@ -37,7 +37,7 @@ use crate::support::{
 #[tokio::test(start_paused = true)]
 async fn read_ahead_has_the_outcome_and_the_wait_of_the_table() {
     let usual = || ConditionalLayer::new().buffer_limit(LIMIT as usize);
-    let never = || usual().sized_body_timeout(Duration::ZERO);
+    let never = || usual().body_timeout(BodyTimeout::new().known_size(Duration::ZERO));
     let millis = Duration::from_millis;
     let empties = |count| repeat_n(data(0), count);
     let late = LeftAlone(NotReady);
@@ -124,7 +124,7 @@ async fn read_ahead_has_the_outcome_and_the_wait_of_the_table() {
         ("within bounds", usual(), &[], script([Sleep(9), data(3)]).hint(1, Some(9)), late, 0),
         (
             "patience",
-            usual().unsized_body_timeout(millis(50)),
+            usual().body_timeout(BodyTimeout::new().unknown_size(millis(50))),
             &[],
             script([Sleep(30), data(1)]),
             Tagged,
@@ -132,7 +132,7 @@ async fn read_ahead_has_the_outcome_and_the_wait_of_the_table() {
         ),
         (
             "too long, of unknown size",
-            usual().unsized_body_timeout(millis(99)),
+            usual().body_timeout(BodyTimeout::new().unknown_size(millis(99))),
             &[],
             slow(),
             late,
@@ -151,7 +151,7 @@ async fn read_ahead_has_the_outcome_and_the_wait_of_the_table() {
         ("in bits", usual(), &[], slow().exact(3), late, 500),
         (
             "a later deadline",
-            usual().sized_body_timeout(millis(900)),
+            usual().body_timeout(BodyTimeout::new().known_size(millis(900))),
             &[],
             slow().exact(3),
             Tagged,
@@ -160,7 +160,7 @@ async fn read_ahead_has_the_outcome_and_the_wait_of_the_table() {
         ("much too slow", usual(), &["1"], script([Sleep(60_000), data(1)]), late, 500),
         (
             "too long, of known length",
-            usual().unsized_body_timeout(millis(900)),
+            usual().body_timeout(BodyTimeout::new().unknown_size(millis(900))),
             &["3"],
             slow(),
             late,
@@ -312,7 +312,8 @@ async fn read_ahead_that_is_given_up_streams_on() {
 
 /// Serves slow bodies, known size and not, to a layer that would wait if it could.
 async fn slow_bodies_stream_on() {
-    let layer = ConditionalLayer::new().unsized_body_timeout(Duration::from_secs(1));
+    let layer = ConditionalLayer::new()
+        .body_timeout(BodyTimeout::new().unknown_size(Duration::from_secs(1)));
     for size in [Some(6), None] {
         let steps = [data(1), Yield, data(2), Gate, data(3), trailers()];
         let slow = size.into_iter().fold(script(steps.clone()), Script::exact);

@@ -25,7 +25,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use tower::{
     service_fn, util::BoxCloneSyncService, BoxError, Layer, Service, ServiceBuilder, ServiceExt,
 };
-use tower_conditional::{conditional::Conditional, ConditionalLayer, Outcome, Reason};
+use tower_conditional::{conditional::Conditional, BodyTimeout, ConditionalLayer, Outcome, Reason};
 
 const TAG: &str = "\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"";
 
@@ -155,7 +155,8 @@ async fn service_stops_to_wait_for_content_at_a_timeout_around_it() {
         let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
         ready(Response::builder().header(CONTENT_LENGTH, 3).body(body))
     });
-    let layer = ConditionalLayer::new().sized_body_timeout(Duration::from_secs(9));
+    let layer =
+        ConditionalLayer::new().body_timeout(BodyTimeout::new().known_size(Duration::from_secs(9)));
     let stack = ServiceBuilder::new().timeout(Duration::from_secs(1)).layer(layer).service(late);
     assert!(stack.oneshot(get()).await.unwrap_err().is::<tower::timeout::error::Elapsed>());
 }
