@@ -12,6 +12,7 @@ mod inner_tags;
 mod last_modified;
 mod layer;
 mod learning;
+mod outer_compression;
 mod ranges;
 mod read_ahead;
 mod request;
@@ -25,5 +26,6 @@ pub use self::{
     future::ResponseFuture,
     inner_tags::InnerTags,
     layer::ConditionalLayer,
+    outer_compression::OuterCompression,
     service::Conditional,
 };

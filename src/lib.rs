@@ -137,7 +137,7 @@
 //! its PUT accepts another. The wrong order is a plain `ConditionalLayer::new()` inside
 //! of compression that it does not know: one strong tag would name two sequences of
 //! bytes, and a client could glue them together. For a proxy that does so there is
-//! [`behind_compression`](ConditionalLayer::behind_compression).
+//! [`outer_compression`](ConditionalLayer::outer_compression).
 //!
 //! **Proxies.** A response that gets a date here and says nothing about its freshness
 //! also gets `Cache-Control: no-cache`. See [`AddLastModified`] for why, and [the page
@@ -263,7 +263,7 @@
 //! one; a tag that the layer makes of negotiated content is another. A coding behind
 //! the tag does no harm, wherever it is checked. A weak tag never matches in If-Match,
 //! so keep such a resource away from
-//! [`behind_compression`](ConditionalLayer::behind_compression).
+//! [`outer_compression`](ConditionalLayer::outer_compression).
 //!
 //! # Several servers
 //!
@@ -351,8 +351,8 @@
 //! [`ConditionalLayer::stats`] counts the answers, the reasons why responses were left
 //! alone, and the bytes that were not sent, hashed, compared, kept and buffered; the
 //! example `metrics` shows it as Prometheus text. Feature `tracing` gives an event for
-//! each decision. [`ignore_tag_suffixes`](ConditionalLayer::ignore_tag_suffixes) is for
-//! proxies that append `-gzip` to tags.
+//! each decision. [`OuterCompression::adds_suffixes`] is for proxies that append `-gzip`
+//! to tags.
 //!
 //! # Features
 //!
@@ -421,7 +421,7 @@ mod validators;
 pub use self::validators::Blake3;
 pub use self::{
     body::{RequestBody, ResponseBody},
-    conditional::{BodyTimeout, ConditionalLayer, ForwardedFields, InnerTags},
+    conditional::{BodyTimeout, ConditionalLayer, ForwardedFields, InnerTags, OuterCompression},
     exchange::{Preconditions, Rejection},
     outcome::{Outcome, Reason},
     precondition::{PreconditionLayer, WriteGuard},

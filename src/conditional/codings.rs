@@ -75,7 +75,7 @@ impl ResponseContext<'_> {
         let is_chosen = !self.fields.has_content_encoding
             && (is_not_modified || !request.accepts_coding || request.is_head());
         if (is_not_modified || status == StatusCode::OK)
-            && (request.config.behind_compression || is_chosen)
+            && (request.config.outer_compression.keeps_tags || is_chosen)
         {
             vary_by(&mut self.head.headers, ACCEPT_ENCODING);
         }

@@ -5,8 +5,9 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::inner_tags::InnerTags;
-use super::body_timeout::BodyTimeout;
+use super::{
+    body_timeout::BodyTimeout, inner_tags::InnerTags, outer_compression::OuterCompression,
+};
 use crate::{
     body::{Budget, DynTagHasher},
     clock::{self, Clock},
@@ -27,7 +28,7 @@ pub(super) struct Config {
     pub(super) body_timeout: BodyTimeout,
     /// A 412 says why in `application/problem+json`.
     pub(super) problem_details: bool,
-    pub(super) behind_compression: bool,
+    pub(super) outer_compression: OuterCompression,
     /// This is the inner half of
     /// [`compress_with`](crate::ConditionalLayer::compress_with).
     pub(super) is_compressed: bool,
@@ -55,7 +56,6 @@ pub(super) struct Config {
     pub(super) inner_tags: InnerTags,
     pub(super) trailer_tags: bool,
     pub(super) ranges: bool,
-    pub(super) ignored_tag_suffixes: Arc<[Box<[u8]>]>,
     pub(super) reporter: Reporter,
 }
 
@@ -65,7 +65,7 @@ impl Default for Config {
             buffer_limit: 1 << 20,
             body_timeout: BodyTimeout::new(),
             problem_details: false,
-            behind_compression: false,
+            outer_compression: OuterCompression::new(),
             is_compressed: false,
             head_as_get: false,
             add_last_modified: AddLastModified::WithNoCache,
@@ -86,7 +86,6 @@ impl Default for Config {
             inner_tags: InnerTags::keep(),
             trailer_tags: false,
             ranges: false,
-            ignored_tag_suffixes: Arc::default(),
             reporter: Reporter::default(),
         }
     }
@@ -129,7 +128,7 @@ impl Config {
 
     /// Returns true if a layer or proxy outside may encode the responses.
     pub(super) fn encodes_outside(&self) -> bool {
-        self.behind_compression || self.is_compressed
+        self.outer_compression.keeps_tags || self.is_compressed
     }
 }
 
@@ -138,7 +137,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("buffer_limit", &self.buffer_limit)
             .field("body_timeout", &self.body_timeout)
-            .field("behind_compression", &self.behind_compression)
+            .field("outer_compression", &self.outer_compression)
             .field("is_compressed", &self.is_compressed)
             .field("head_as_get", &self.head_as_get)
             .field("add_last_modified", &self.add_last_modified)
@@ -148,7 +147,6 @@ impl fmt::Debug for Config {
             .field("inner_tags", &self.inner_tags)
             .field("trailer_tags", &self.trailer_tags)
             .field("ranges", &self.ranges)
-            .field("ignored_tag_suffixes", &self.ignored_tag_suffixes.len())
             .finish_non_exhaustive()
     }
 }

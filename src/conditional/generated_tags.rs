@@ -14,7 +14,8 @@ use crate::{
 impl RequestContext {
     /// Makes a tag the one to send: weak, if the layer sends weak tags.
     pub(super) fn outgoing_tag(&self, tag: EntityTag) -> HashedTag {
-        HashedTag::from(if self.config.behind_compression { tag.into_weak() } else { tag })
+        let is_weak = self.config.outer_compression.keeps_tags;
+        HashedTag::from(if is_weak { tag.into_weak() } else { tag })
     }
 
     /// Returns true if a tag of the inner service must not be sent.
@@ -38,7 +39,7 @@ impl RequestContext {
     /// Returns true if If-None-Match names the tag with a suffix that a proxy is known
     /// to append.
     pub(super) fn lists_tag_with_suffix(&self, etag: &EntityTag) -> bool {
-        let mut suffixes = self.config.ignored_tag_suffixes.iter();
+        let mut suffixes = self.config.outer_compression.suffixes();
         suffixes.any(|suffix| self.preconditions.lists_tag_with_suffix(etag, suffix))
     }
 
@@ -57,10 +58,10 @@ impl RequestContext {
     /// Returns true if the bytes between the quotes of a tag look like what the layer
     /// generates, as they are or with a suffix that a proxy is known to append.
     pub(super) fn may_be_generated(&self, opaque: &[u8]) -> bool {
-        let mut suffixes = self.config.ignored_tag_suffixes.iter();
+        let mut suffixes = self.config.outer_compression.suffixes();
         self.looks_generated(opaque)
             || suffixes.any(|suffix| {
-                let stripped = opaque.strip_suffix(&**suffix);
+                let stripped = opaque.strip_suffix(suffix);
                 stripped.is_some_and(|opaque| self.looks_generated(opaque))
             })
     }

@@ -16,6 +16,7 @@ use super::{
     compression::ConditionalCompressionLayer,
     config::{Config, ForwardedFields},
     inner_tags::InnerTags,
+    outer_compression::OuterCompression,
     service::Conditional,
 };
 use crate::{
@@ -103,31 +104,32 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.body_timeout = timeout)
     }
 
-    /// Sets whether a proxy, or an outer layer that is not this one's own, may compress
-    /// or otherwise change the bytes of responses. Default: false.
+    /// Says what compression outside of the layer, a proxy's or another layer's, does to
+    /// tags. Default: [`OuterCompression::new`], it needs nothing.
     ///
-    /// With true, all tags are weak, those of the inner service too, and every 200 and
-    /// 304 says `Vary: accept-encoding`. Set it for a proxy that compresses and leaves
-    /// tags as they are: all encodings would share one strong tag. nginx and Apache's
-    /// httpd change the tag themselves, and need nothing of this.
+    /// Proxies that compress and leave tags as they are would send one strong tag with
+    /// different bytes: for these, the layer sends weak tags. Others append a suffix to
+    /// tags (Apache's httpd), which comes back in If-None-Match and matches nothing:
+    /// for these, it ignores the suffix. Proxies that weaken tags (nginx) need nothing.
     ///
-    /// Weak tags still make 304s. In If-Match and If-Range they never match, so clients
-    /// can neither guard their writes with them nor resume a download. For compression
-    /// in the application there is [`compress_with`](Self::compress_with), which has
-    /// strong tags.
+    /// For compression in the application there is
+    /// [`compress_with`](Self::compress_with), which has strong tags.
     ///
     /// # Examples
     ///
     /// ```
-    /// use tower_conditional::ConditionalLayer;
+    /// use tower_conditional::{ConditionalLayer, OuterCompression};
     ///
-    /// let layer = ConditionalLayer::new().behind_compression(true);
+    /// let layer = ConditionalLayer::new()
+    ///     .outer_compression(OuterCompression::new().keeps_tags(true));
     /// # drop(layer);
     /// ```
-    pub fn behind_compression(self, behind_compression: bool) -> Self {
+    pub fn outer_compression(self, compression: OuterCompression) -> Self {
         self.set(|config| {
-            config.behind_compression = behind_compression;
-            config.forget_tags();
+            if compression.keeps_tags != config.outer_compression.keeps_tags {
+                config.forget_tags();
+            }
+            config.outer_compression = compression;
         })
     }
 
@@ -504,31 +506,6 @@ impl<D> ConditionalLayer<D> {
     /// ```
     pub fn report_outcome(self, report_outcome: bool) -> Self {
         self.set(|config| config.reporter.in_extensions = report_outcome)
-    }
-
-    /// Sets the suffixes that a proxy may append to tags. Default: none.
-    ///
-    /// Compressing proxies turn `"abc"` into `"abc-gzip"` (Apache's httpd),
-    /// `"abc;gzip"` or `"abc--gzip"` (Jetty), and clients send that back. With these
-    /// suffixes named, such a tag in If-None-Match is taken for the one that was sent,
-    /// and answered with a 304 that carries the tag without the suffix.
-    ///
-    /// This is for If-None-Match alone, where the meaning counts: If-Match and If-Range
-    /// are about bytes, and never match such a tag. Proxies that only weaken tags
-    /// (nginx) need nothing of this.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tower_conditional::ConditionalLayer;
-    ///
-    /// let layer = ConditionalLayer::new().ignore_tag_suffixes(["-gzip", "-br"]);
-    /// # drop(layer);
-    /// ```
-    pub fn ignore_tag_suffixes<T: AsRef<str>>(self, suffixes: impl IntoIterator<Item = T>) -> Self {
-        let suffixes = suffixes.into_iter().filter(|suffix| !suffix.as_ref().is_empty());
-        let suffixes = suffixes.map(|suffix| suffix.as_ref().as_bytes().into()).collect();
-        self.set(|config| config.ignored_tag_suffixes = suffixes)
     }
 
     /// Compresses the responses with another layer, and has tags name the coding. The

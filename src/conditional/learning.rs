@@ -166,7 +166,7 @@ impl ResponseContext<'_> {
             None if is_unread && takes_trailers.allows(length) => {
                 let trailer = HeaderValue::from_static("etag");
                 append_field(&mut self.head.headers, TRAILER, trailer);
-                OnComplete::Trailer { weak: self.request.config.behind_compression }
+                OnComplete::Trailer { weak: self.request.config.outer_compression.keeps_tags }
             }
             None => return,
         };

@@ -113,7 +113,7 @@ impl ResponseContext<'_> {
         // Remove fields before inserting, so that fewer are scanned.
         apply_decision(self.head, decision);
         let headers = &mut self.head.headers;
-        let is_set = untagged.is_none() || config.behind_compression;
+        let is_set = untagged.is_none() || config.outer_compression.keeps_tags;
         if let (Some(tag), true) = (tag, is_set && !is_coded) {
             insert_etag(headers, tag.into_value());
         }

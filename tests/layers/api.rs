@@ -29,9 +29,9 @@ use tower_conditional::{
     },
     predicate::{And, DefaultPredicate, Predicate},
     AddLastModified, BodyTimeout, ConditionalLayer, Decision, Digest, EntityTag, HttpDate,
-    HttpDateOutOfRange, InnerTags, InvalidEntityTag, LastModified, Outcome, PreconditionLayer,
-    Preconditions, Reason, Rejection, Representation, RequestBody, ResponseBody, Sha256, Stats,
-    Untagged, Validators, WriteGuard,
+    HttpDateOutOfRange, InnerTags, InvalidEntityTag, LastModified, Outcome, OuterCompression,
+    PreconditionLayer, Preconditions, Reason, Rejection, Representation, RequestBody, ResponseBody,
+    Sha256, Stats, Untagged, Validators, WriteGuard,
 };
 
 use crate::conditional::{digest::Sum, service::Pinned};
@@ -72,6 +72,8 @@ fn api_values_have_the_traits_of_values() {
     has!(Outcome: Send + Sync + Unpin + Copy + Debug + Eq);
     has!(Reason: Send + Sync + Unpin + Copy + Debug + Eq);
     has!(AddLastModified: Send + Sync + Unpin + Copy + Debug + Default + Eq);
+    has!(BodyTimeout: Send + Sync + Unpin + Copy + Debug + Default + Eq);
+    has!(OuterCompression: Send + Sync + Unpin + Clone + Debug + Default);
     has!(Untagged: Send + Sync + Unpin + Copy + Debug + Default + 'static);
     has!(DefaultPredicate: Send + Sync + Unpin + Copy + Debug + Default + Predicate);
     has!(And<DefaultPredicate, DefaultPredicate>: Send + Sync + Unpin + Copy + Debug + Predicate);
@@ -184,7 +186,6 @@ fn api_settings_take_what_they_say() {
     let _ = ConditionalLayer::new()
         .buffer_limit(1 << 10)
         .body_timeout(BodyTimeout::new().known_size(Duration::ZERO).unknown_size(Duration::ZERO))
-        .behind_compression(false)
         .head_as_get(true)
         .add_last_modified(AddLastModified::IfFreshnessStated)
         .tag_when(
@@ -200,9 +201,10 @@ fn api_settings_take_what_they_say() {
         .inner_tags(InnerTags::replace())
         .trailer_tags(true)
         .ranges(true)
-        .ignore_tag_suffixes(["-gzip"])
+        .outer_compression(OuterCompression::new().adds_suffixes(["-gzip"]))
         .digest::<Sum>();
-    let stats: Stats = ConditionalLayer::new().ignore_tag_suffixes(vec![String::new()]).stats();
+    let none = OuterCompression::new().adds_suffixes(vec![String::new()]);
+    let stats: Stats = ConditionalLayer::new().outer_compression(none).stats();
     assert_eq!(stats.left_alone().map(|(_, count): (Reason, u64)| count).sum::<u64>(), 0);
     has!(Stats: Send + Sync + Unpin + Copy + Debug + Default);
 }

@@ -28,7 +28,8 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
 use tower::{service_fn, util::BoxCloneService, Layer, ServiceExt};
 use tower_conditional::{
-    AddLastModified, ConditionalLayer, EntityTag, InnerTags, PreconditionLayer, Representation,
+    AddLastModified, ConditionalLayer, EntityTag, InnerTags, OuterCompression, PreconditionLayer,
+    Representation,
 };
 
 use crate::support::{
@@ -366,7 +367,7 @@ impl World {
                 .buffer_limit(limit)
                 .content_cache(cache)
                 .add_last_modified(add)
-                .behind_compression(weak);
+                .outer_compression(OuterCompression::new().keeps_tags(weak));
             let source = Arc::clone(&source);
             let by_version = PreconditionLayer::new(move |_| {
                 let state = source.state();

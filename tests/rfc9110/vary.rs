@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use axum::body::Body;
 use http::Request;
 use tower::{service_fn, Layer, Service};
+use tower_conditional::OuterCompression;
 
 use crate::support::harness::{date, get, layer, reply, run, send, IMS, LM};
 
@@ -51,8 +52,8 @@ fn vary_that_is_learned_after_the_request_generates_no_date() {
 }
 
 #[test]
-fn vary_names_accept_encoding_once_behind_compression() {
-    let layer = layer().0.behind_compression(true);
+fn vary_names_accept_encoding_once_with_outer_compression() {
+    let layer = layer().0.outer_compression(OuterCompression::new().keeps_tags(true));
     for (code, own, expected) in [
         (200, &[][..], &["accept-encoding"][..]),
         (304, &[], &["accept-encoding"]),

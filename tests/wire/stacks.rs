@@ -30,7 +30,7 @@ use tower::{
     limit::GlobalConcurrencyLimitLayer, load_shed::error::Overloaded, timeout::error::Elapsed,
     BoxError, Layer, ServiceBuilder, ServiceExt,
 };
-use tower_conditional::{ConditionalLayer, Outcome};
+use tower_conditional::{ConditionalLayer, Outcome, OuterCompression};
 use tower_http::{
     compression::CompressionLayer, cors::CorsLayer, services::ServeDir, trace::TraceLayer,
 };
@@ -337,7 +337,9 @@ async fn stacks_with_compression_inside_have_strong_tags_and_outside_share_a_wea
     let router = || Router::new().route("/", get(|| async { TEXT.repeat(1000) }));
     let (layer, compression) = (ConditionalLayer::new, CompressionLayer::new);
     let inside = router().layer(compression()).layer(layer());
-    let outside = router().layer(layer().behind_compression(true)).layer(compression());
+    let outside = router()
+        .layer(layer().outer_compression(OuterCompression::new().keeps_tags(true)))
+        .layer(compression());
     for (name, address, start) in
         [("inside", axum(inside).await, "\""), ("outside", axum(outside).await, "W/\"")]
     {

@@ -32,8 +32,8 @@ use http_body_util::{Full, StreamBody};
 use serde_json::json;
 use tower::{service_fn, Layer, ServiceBuilder, ServiceExt as _};
 use tower_conditional::{
-    AddLastModified, ConditionalLayer, EntityTag, HttpDate, InnerTags, PreconditionLayer,
-    Preconditions, Representation, RequestBody, WriteGuard,
+    AddLastModified, ConditionalLayer, EntityTag, HttpDate, InnerTags, OuterCompression,
+    PreconditionLayer, Preconditions, Representation, RequestBody, WriteGuard,
 };
 use tower_conditional_conformance::{check, check_with, Content, Report, Severity, Verdict};
 use tower_http::{compression::CompressionLayer, services::ServeDir};
@@ -228,7 +228,7 @@ async fn our_layer_is_as_it_must_be_in_all_its_settings() {
     let mut failed = Vec::new();
     for (setting, layer) in [
         ("default", layer()),
-        ("compressed outside", layer().behind_compression(true)),
+        ("compressed outside", layer().outer_compression(OuterCompression::new().keeps_tags(true))),
         ("without dates", layer().add_last_modified(AddLastModified::Never)),
         ("without dates of its own", layer().add_last_modified(AddLastModified::IfFreshnessStated)),
         ("without memory", layer().content_cache(0)),
@@ -320,7 +320,8 @@ fn document() -> (Arc<Mutex<u32>>, Router) {
 async fn our_layer_and_compression_have_two_right_orders() {
     let outside = page().layer(CompressionLayer::new()).layer(layer());
     assert_eq!(names_of_failures(&check(outside, "/feed").await), [""; 0]);
-    let inside = application(layer().behind_compression(true)).layer(CompressionLayer::new());
+    let inside = application(layer().outer_compression(OuterCompression::new().keeps_tags(true)))
+        .layer(CompressionLayer::new());
     let report = check(inside, "/feed").await;
     // Inside a router, where a coding is accepted: a body of unknown size would be
     // encoded, and Axum adds a Content-Length of 0 to any other that is empty.

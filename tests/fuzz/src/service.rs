@@ -20,8 +20,8 @@ use http::{
 use http_body::Body;
 use tower::{Layer, Service, ServiceExt};
 use tower_conditional::{
-    AddLastModified, BodyTimeout, ConditionalLayer, EntityTag, InnerTags, PreconditionLayer,
-    RequestBody, WriteGuard,
+    AddLastModified, BodyTimeout, ConditionalLayer, EntityTag, InnerTags, OuterCompression,
+    PreconditionLayer, RequestBody, WriteGuard,
 };
 
 use super::{
@@ -118,7 +118,7 @@ impl Settings {
             1 => layer.content_cache(0),
             _ => layer.content_cache(1000),
         };
-        layer.behind_compression(self.weak)
+        layer.outer_compression(OuterCompression::new().keeps_tags(self.weak))
     }
 }
 

@@ -1,13 +1,12 @@
 //! `ConditionalLayer`: a file for each setting or stage.
 
-mod behind_compression;
 mod body_frames;
 mod codings;
 pub(crate) mod digest;
 mod eligibility;
-mod ignore_tag_suffixes;
 mod key;
 mod learning;
+mod outer_compression;
 mod problem_details;
 mod read_ahead;
 mod response_fields;
