@@ -16,6 +16,7 @@ mod frame_slicer;
 mod gate;
 mod gated_body;
 mod hash_progress;
+mod replay;
 mod request_body;
 mod response_body;
 mod size_latch;
@@ -28,8 +29,8 @@ pub(crate) use self::{
     gate::Gate,
     gated_body::GatedBody,
     hash_progress::{HashProgress, PollBudget},
+    replay::Replay,
     request_body::{BoxError, RequestBodyError},
-    response_body::Replay,
     size_latch::SizeLatch,
 };
 #[cfg(feature = "client")]

@@ -18,13 +18,12 @@ pub(crate) use self::{
     },
     forward::{read_preconditions, Forward, WithheldDates},
     known::{GeneratedDate, GuardedWrite, KnownValidators, Probe, Target},
-    problem::respond_problem,
-    rejection::write_failed_read,
+    problem::{respond_problem, write_failed_read},
     report::Reporter,
     response_head::{
-        accepts_coding, apply_decision, insert_etag, insert_last_modified, insert_no_cache,
-        insert_retry_after, insert_validators, pass_on, refuse_part, reject, remove_last_modified,
-        respond_empty, vary_by, PartRefusal,
+        accepts_coding, apply_decision, insert_etag, insert_last_modified, insert_retry_after,
+        insert_validators, pass_on, refuse_part, reject, remove_last_modified, respond_empty,
+        vary_by, PartRefusal,
     },
 };
 pub use self::{preconditions::Preconditions, rejection::Rejection};

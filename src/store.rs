@@ -15,15 +15,15 @@
 
 mod content_cache;
 mod dates;
+mod evicting_cache;
 mod inner_validators;
-mod keyed_cache;
 mod learned_tags;
 mod resource_key;
 mod text_cache;
 mod unfinished;
 
 #[cfg(feature = "client")]
-pub(crate) use self::keyed_cache::{keyed_cache, KeyedCache, SHARDS};
+pub(crate) use self::evicting_cache::{evicting_cache, EvictingCache, SHARDS};
 pub(crate) use self::{
     content_cache::{CachedContent, ContentCache, ContentTag, Frames, HashedTag, Match},
     dates::{DateOfResponse, Dates, Observation, ResponseKind, SentDate},

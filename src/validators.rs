@@ -3,24 +3,23 @@
 //!
 //! Nothing here waits, reads a clock, or depends on Tower: time is an argument.
 
-mod add_last_modified;
 mod digest;
+mod eligibility;
 mod freshness;
-mod predicate;
 mod response_fields;
 
 #[cfg(feature = "blake3")]
 pub use self::digest::Blake3;
 #[cfg(feature = "client")]
 pub(crate) use self::freshness::{forbids_storing, fresh_seconds, seconds};
-pub use self::{
-    add_last_modified::AddLastModified,
-    digest::{Digest, Sha256},
-    predicate::{And, DefaultPredicate, Predicate, Untagged},
-};
 pub(crate) use self::{
     digest::{generated_length, looks_generated, tag},
-    freshness::are_silent,
-    predicate::ineligible,
+    eligibility::ineligible,
+    freshness::{add_no_cache, are_silent},
     response_fields::ResponseFields,
+};
+pub use self::{
+    digest::{Digest, Sha256},
+    eligibility::{And, DefaultPredicate, Predicate, Untagged},
+    freshness::AddLastModified,
 };

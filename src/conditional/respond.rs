@@ -17,15 +17,15 @@ use super::{
 use crate::{
     body::ResponseBody,
     exchange::{
-        apply_decision, insert_etag, insert_last_modified, insert_no_cache, refuse_part,
-        remove_last_modified, write_failed_read, GeneratedDate, PartRefusal,
+        apply_decision, insert_etag, insert_last_modified, refuse_part, remove_last_modified,
+        write_failed_read, GeneratedDate, PartRefusal,
     },
     fields::insert_field,
     outcome::{Outcome, Reason},
     rules::{Current, Decision, HttpDate, SingleField},
     store::{date_text, length_text, ContentTag, InnerValidator, SentDate},
     trace::date_not_sent,
-    validators::{Digest, ResponseFields},
+    validators::{add_no_cache, Digest, ResponseFields},
 };
 
 /// A response of the inner service, with the request that it answers.
@@ -120,7 +120,7 @@ impl ResponseContext<'_> {
         set_last_modified(headers, &self.fields.last_modified, date.last_modified);
         let is_refusal = decision == Decision::PreconditionFailed;
         if may_generate && !is_refusal && self.asks_each_time() {
-            insert_no_cache(&mut self.head.headers);
+            add_no_cache(&mut self.head.headers);
         }
         let is_generated = matches!(date.last_modified, SentDate::Generated(_));
         if is_generated && self.request.extras().is_date_withheld {

@@ -1,15 +1,66 @@
-//! `application/problem+json` (RFC 9457): what is wrong with a request, for programs.
+//! What the content of a 412 or 428 says: its text, plain or as
+//! `application/problem+json` (RFC 9457), for programs.
 
 use std::fmt::Write;
 
 use http::{
-    header::{HeaderName, CONTENT_TYPE, ETAG, LAST_MODIFIED},
-    response, HeaderValue, Response, StatusCode,
+    header::{
+        HeaderName, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
+    },
+    response, HeaderValue, Method, Response, StatusCode,
 };
 use http_body::Body;
 
 use super::{pass_on, Reporter};
-use crate::{body::ResponseBody, fields::insert_field, outcome::Outcome};
+use crate::{
+    body::ResponseBody,
+    fields::insert_field,
+    outcome::Outcome,
+    rules::{is_write, PreconditionFields, State},
+};
+
+/// Returns the text of a 428 (Precondition Required): what to send with a write that
+/// has to have a precondition.
+pub(super) fn text_of_428(method: &Method, current: State<'_>) -> &'static str {
+    match (method, current) {
+        // Only a PUT creates what its URI names.
+        (&Method::PUT, State::Missing) => REQUIRED_TO_CREATE,
+        (&Method::PUT, State::Unknown) => REQUIRED_TO_PUT,
+        (&Method::DELETE, _) => REQUIRED_TO_DELETE,
+        _ => REQUIRED,
+    }
+}
+
+/// Returns the text of a 412 (Precondition Failed): what to do where `field` failed.
+pub(super) fn text_of_412(method: &Method, field: &HeaderName, current: State<'_>) -> &'static str {
+    match (field, current) {
+        // Its response has no content.
+        _ if *method == Method::HEAD => "",
+        (&IF_MATCH, State::Missing) if *method == Method::PUT => NOTHING_THERE_TO_REPLACE,
+        (&IF_MATCH, State::Missing) => NOTHING_THERE,
+        (&IF_NONE_MATCH, _) => SOMETHING_THERE,
+        _ if is_write(method) => CHANGED,
+        _ => CHANGED_SINCE_READ,
+    }
+}
+
+/// Writes the text as it is, and sets the `Content-Type` of the response.
+pub(super) fn write_plain_text(head: &mut response::Parts, text: &str) -> String {
+    let media_type = HeaderValue::from_static("text/plain; charset=utf-8");
+    insert_field(&mut head.headers, CONTENT_TYPE, media_type);
+    format!("{text}\n")
+}
+
+/// Writes the content of a 412 to a read, whose head is made.
+pub(crate) fn write_failed_read(
+    head: &mut response::Parts,
+    preconditions: &PreconditionFields,
+) -> String {
+    // The date does not count beside If-Match (RFC 9110, 13.1.4), and what
+    // If-None-Match names makes a 304.
+    let field = if preconditions.has_if_match() { IF_MATCH } else { IF_UNMODIFIED_SINCE };
+    write_problem(head, CHANGED_SINCE_READ, Some(&field))
+}
 
 /// Writes the document of a response, and sets its `Content-Type`.
 ///
@@ -70,3 +121,30 @@ fn push_text(document: &mut String, text: &[u8]) {
     }
     document.push('"');
 }
+
+const REQUIRED: &str = "This request changes a resource, and has to say which state of it \
+    it means to change. Send If-Match with the ETag that you got with it.";
+
+const REQUIRED_TO_DELETE: &str = "This request deletes a resource, and has to say which state \
+    of it it means to delete. Send If-Match with the ETag that you got with it.";
+
+const REQUIRED_TO_PUT: &str = "This request changes a resource, and has to say which state of \
+    it it means to change. Send If-Match with the ETag that you got with it, or \
+    If-None-Match: * to create what does not exist yet.";
+
+const REQUIRED_TO_CREATE: &str = "This request creates a resource, and has to say that it \
+    means to. Send If-None-Match: *.";
+
+const CHANGED: &str = "The resource is not, or not known to be, in the state that this request \
+    means to change. Get it again, make the change to that, and send If-Match with its ETag.";
+
+const CHANGED_SINCE_READ: &str = "The resource is not in the state that this request asks for. \
+    Get it without preconditions.";
+
+const SOMETHING_THERE: &str = "The resource is in a state that this request means not to \
+    change. To change it, get it, and send If-Match with its ETag.";
+
+const NOTHING_THERE: &str = "There is nothing at this URI, and If-Match asks for something.";
+
+const NOTHING_THERE_TO_REPLACE: &str = "There is nothing at this URI, and If-Match asks for \
+    something. To create it, send If-None-Match: *.";

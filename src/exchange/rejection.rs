@@ -3,16 +3,17 @@
 use std::{error, fmt};
 
 use http::{
-    header::{
-        HeaderName, ACCEPT_ENCODING, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE,
-    },
-    response, HeaderValue, Method, Response, StatusCode,
+    header::{HeaderName, ACCEPT_ENCODING},
+    response, Method, Response, StatusCode,
 };
 
-use super::{insert_validators, problem::write_problem, vary_by, CodedTag};
+use super::{
+    insert_validators,
+    problem::{text_of_412, text_of_428, write_plain_text, write_problem},
+    vary_by, CodedTag,
+};
 use crate::{
     clock,
-    fields::insert_field,
     rules::{
         is_write, retain_for_precondition_failed, ContentCoding, Current, DateEvidence, Decision,
         EntityTag, HttpDate, LastModified, PreconditionFields, State, Validators,
@@ -121,27 +122,13 @@ impl Rejection {
 
     /// Asks for the precondition that a method has to have.
     pub(crate) fn required(method: &Method, current: State<'_>) -> Self {
-        let advice = match (method, current) {
-            // Only a PUT creates what its URI names.
-            (&Method::PUT, State::Missing) => REQUIRED_TO_CREATE,
-            (&Method::PUT, State::Unknown) => REQUIRED_TO_PUT,
-            (&Method::DELETE, _) => REQUIRED_TO_DELETE,
-            _ => REQUIRED,
-        };
+        let advice = text_of_428(method, current);
         Self { advice, ..Self::new(StatusCode::PRECONDITION_REQUIRED, current) }
     }
 
     /// Says that a field failed.
     pub(crate) fn failed(method: &Method, field: HeaderName, current: State<'_>) -> Self {
-        let advice = match (&field, current) {
-            // Its response has no content.
-            _ if *method == Method::HEAD => "",
-            (&IF_MATCH, State::Missing) if *method == Method::PUT => NOTHING_THERE_TO_REPLACE,
-            (&IF_MATCH, State::Missing) => NOTHING_THERE,
-            (&IF_NONE_MATCH, _) => SOMETHING_THERE,
-            _ if is_write(method) => CHANGED,
-            _ => CHANGED_SINCE_READ,
-        };
+        let advice = text_of_412(method, &field, current);
         let failed_field = Some(Box::new(field));
         Self { failed_field, advice, ..Self::new(StatusCode::PRECONDITION_FAILED, current) }
     }
@@ -175,9 +162,7 @@ impl Rejection {
         } else if self.is_problem {
             write_problem(&mut head, self.advice, self.failed_field.as_deref())
         } else if self.status == StatusCode::PRECONDITION_REQUIRED {
-            let text = HeaderValue::from_static("text/plain; charset=utf-8");
-            insert_field(&mut head.headers, CONTENT_TYPE, text);
-            format!("{}\n", self.advice)
+            write_plain_text(&mut head, self.advice)
         } else {
             String::new()
         };
@@ -204,17 +189,6 @@ impl<B: From<String>> From<Rejection> for Response<B> {
 pub(crate) fn make_precondition_failed(head: &mut response::Parts) {
     head.status = StatusCode::PRECONDITION_FAILED;
     retain_for_precondition_failed(&mut head.headers);
-}
-
-/// Writes the content of a 412 to a read, whose head is made.
-pub(crate) fn write_failed_read(
-    head: &mut response::Parts,
-    preconditions: &PreconditionFields,
-) -> String {
-    // The date does not count beside If-Match (RFC 9110, 13.1.4), and what
-    // If-None-Match names makes a 304.
-    let field = if preconditions.has_if_match() { IF_MATCH } else { IF_UNMODIFIED_SINCE };
-    write_problem(head, CHANGED_SINCE_READ, Some(&field))
 }
 
 impl fmt::Display for Rejection {
@@ -271,30 +245,3 @@ impl PreconditionFields {
         Ok(())
     }
 }
-
-const REQUIRED: &str = "This request changes a resource, and has to say which state of it \
-    it means to change. Send If-Match with the ETag that you got with it.";
-
-const REQUIRED_TO_DELETE: &str = "This request deletes a resource, and has to say which state \
-    of it it means to delete. Send If-Match with the ETag that you got with it.";
-
-const REQUIRED_TO_PUT: &str = "This request changes a resource, and has to say which state of \
-    it it means to change. Send If-Match with the ETag that you got with it, or \
-    If-None-Match: * to create what does not exist yet.";
-
-const REQUIRED_TO_CREATE: &str = "This request creates a resource, and has to say that it \
-    means to. Send If-None-Match: *.";
-
-const CHANGED: &str = "The resource is not, or not known to be, in the state that this request \
-    means to change. Get it again, make the change to that, and send If-Match with its ETag.";
-
-const CHANGED_SINCE_READ: &str = "The resource is not in the state that this request asks for. \
-    Get it without preconditions.";
-
-const SOMETHING_THERE: &str = "The resource is in a state that this request means not to \
-    change. To change it, get it, and send If-Match with its ETag.";
-
-const NOTHING_THERE: &str = "There is nothing at this URI, and If-Match asks for something.";
-
-const NOTHING_THERE_TO_REPLACE: &str = "There is nothing at this URI, and If-Match asks for \
-    something. To create it, send If-None-Match: *.";

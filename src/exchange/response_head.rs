@@ -19,7 +19,7 @@ use crate::{
         members, names_coding, retain_for_not_modified, retain_for_precondition_failed, Decision,
         HttpDate, LastModified, SingleField, Validators,
     },
-    validators::{are_silent, AddLastModified},
+    validators::{add_no_cache, are_silent, AddLastModified},
 };
 
 /// Turns the head of a response into that of the decision.
@@ -44,12 +44,6 @@ pub(crate) fn insert_etag(headers: &mut HeaderMap, tag: HeaderValue) {
 #[inline]
 pub(crate) fn insert_last_modified(headers: &mut HeaderMap, date: HeaderValue) {
     insert_field(headers, LAST_MODIFIED, date);
-}
-
-/// Adds `no-cache`, so that a date does not make the response heuristically fresh.
-#[inline]
-pub(crate) fn insert_no_cache(headers: &mut HeaderMap) {
-    append_field(headers, CACHE_CONTROL, HeaderValue::from_static("no-cache"));
 }
 
 /// Sets the validators in a head, replacing those that are there.
@@ -78,7 +72,7 @@ pub(super) fn complete_date(
     if add.adds_date(is_silent) {
         insert_last_modified(headers, HeaderValue::from(date));
         if add.adds_no_cache(is_silent) {
-            insert_no_cache(headers);
+            add_no_cache(headers);
         }
     }
 }

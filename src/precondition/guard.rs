@@ -423,13 +423,15 @@ where
     }
     let preconditions = read_preconditions(&parts, config.base.now());
     let preconditions = preconditions.weak_if_match(config.base.weak_if_match);
+    // A plain write, without preconditions, runs beside others and is not evaluated.
+    let is_guarded = !preconditions.is_empty();
     let is_required = config.base.requires(&parts);
-    if is_required && preconditions.is_empty() {
+    if is_required && !is_guarded {
         let rejection = Rejection::required(&parts.method, State::Unknown);
         let rest = WriteContent::new(body).into_refused(&parts, &config.timer);
         return GuardFuture::rejected(rejection, rest, config);
     }
-    let access = if preconditions.is_empty() { Access::Shared } else { Access::Exclusive };
+    let access = if is_guarded { Access::Exclusive } else { Access::Shared };
     let lock = config.lock_for(&mut parts, access);
     // The service that is ready is the one to call; another takes its place.
     let another = inner.clone();
@@ -441,6 +443,7 @@ where
         parts,
         content: WriteContent::new(body),
         preconditions,
+        is_guarded,
         is_required,
         lock,
         timeout: None,

@@ -33,7 +33,7 @@ use http::{HeaderMap, HeaderValue};
 use quick_cache::Weighter;
 
 use super::{
-    keyed_cache::{keyed_cache, KeyedCache, SHARDS},
+    evicting_cache::{evicting_cache, EvictingCache, SHARDS},
     resource_key::Keys,
 };
 use crate::{
@@ -43,7 +43,7 @@ use crate::{
 
 /// The contents that one layer has seen, with their tags.
 pub(crate) struct ContentCache {
-    cache: KeyedCache<u64, Arc<CachedContent>, Weight>,
+    cache: EvictingCache<u64, Arc<CachedContent>, Weight>,
     shared: Mutex<SharedBuffers>,
     /// There are shared buffers.
     is_sharing: AtomicBool,
@@ -55,7 +55,7 @@ pub(crate) struct ContentCache {
 impl ContentCache {
     /// Makes a cache for `bytes` of content with tags and bookkeeping.
     pub(crate) fn new(bytes: usize) -> Self {
-        let cache = keyed_cache(Weight, ITEMS, bytes.try_into().unwrap_or(u64::MAX));
+        let cache = evicting_cache(Weight, ITEMS, bytes.try_into().unwrap_or(u64::MAX));
         Self {
             cache,
             shared: Mutex::default(),

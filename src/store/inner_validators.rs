@@ -10,7 +10,7 @@ use http::HeaderValue;
 use quick_cache::UnitWeighter;
 
 use super::{
-    keyed_cache::{keyed_cache, KeyedCache},
+    evicting_cache::{evicting_cache, EvictingCache},
     resource_key::Keys,
 };
 use crate::rules::{EntityTag, HttpDate};
@@ -19,7 +19,7 @@ use crate::rules::{EntityTag, HttpDate};
 ///
 /// Tags are kept as hashes, so that a resource takes some 150 bytes.
 pub(crate) struct InnerValidators {
-    cache: KeyedCache<u64, Arc<[InnerValidator]>, UnitWeighter>,
+    cache: EvictingCache<u64, Arc<[InnerValidator]>, UnitWeighter>,
 }
 
 /// What the inner service said about one variant.
@@ -69,7 +69,7 @@ impl InnerValidator {
 
 impl Default for InnerValidators {
     fn default() -> Self {
-        Self { cache: keyed_cache(UnitWeighter, RESOURCES, RESOURCES as u64) }
+        Self { cache: evicting_cache(UnitWeighter, RESOURCES, RESOURCES as u64) }
     }
 }
 

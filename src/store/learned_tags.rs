@@ -13,7 +13,7 @@ use http::HeaderMap;
 use quick_cache::UnitWeighter;
 
 use super::{
-    keyed_cache::{keyed_cache, KeyedCache},
+    evicting_cache::{evicting_cache, EvictingCache},
     resource_key::{Key, Keys},
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 
 /// The tags that one layer learned: at most 16,384, each of some 200 bytes.
 pub(crate) struct LearnedTags {
-    cache: KeyedCache<Key, LearnedTag, UnitWeighter>,
+    cache: EvictingCache<Key, LearnedTag, UnitWeighter>,
 }
 
 /// The hash of what the inner service said about content, and the tag of that content.
@@ -35,7 +35,7 @@ struct LearnedTag {
 
 impl Default for LearnedTags {
     fn default() -> Self {
-        Self { cache: keyed_cache(UnitWeighter, ENTRIES, ENTRIES as u64) }
+        Self { cache: evicting_cache(UnitWeighter, ENTRIES, ENTRIES as u64) }
     }
 }
 

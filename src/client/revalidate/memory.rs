@@ -20,13 +20,13 @@ use crate::{
     body::Budget,
     client::{content::content_length, StoredHead},
     rules::members,
-    store::{keyed_cache, KeyedCache, SHARDS},
+    store::{evicting_cache, EvictingCache, SHARDS},
     validators::forbids_storing,
 };
 
 /// The kept responses of one layer with all its clones.
 pub(super) struct Memory {
-    entries: KeyedCache<u128, Entry, Weight>,
+    entries: EvictingCache<u128, Entry, Weight>,
     /// Of the keys' hash: no two resources can be made to have the same key.
     secret: (u64, u64),
     /// The bytes that are being received.
@@ -58,7 +58,7 @@ impl Memory {
         let random = RandomState::new();
         let items = (bytes / USUAL_ENTRY).clamp(64, 1 << 16);
         Self {
-            entries: keyed_cache(Weight, items, bytes as u64),
+            entries: evicting_cache(Weight, items, bytes as u64),
             secret: (random.hash_one(0), random.hash_one(1)),
             receiving: Arc::new(Budget::new(bytes as u64)),
             bytes,

@@ -57,7 +57,7 @@ where
     pub(super) fn stream(&mut self) -> StreamedWrite<S::Future> {
         let gate = Arc::new(Gate::default());
         let body = self.content.take_gated(&gate);
-        let future = self.call_write(body, self.is_guarded());
+        let future = self.call_write(body, self.is_guarded);
         StreamedWrite { future, probe: None, gate: OwnGate(gate), is_settled: false, refusal: None }
     }
 
@@ -71,7 +71,7 @@ where
         if let Poll::Ready(answer) = streamed.future.poll(cx) {
             // Nothing is held any more. What still comes of a write without
             // preconditions passes, as in a stream that goes both ways.
-            streamed.gate.0.settle(!self.is_guarded());
+            streamed.gate.0.settle(!self.is_guarded);
             return Poll::Ready(match streamed.refusal.take() {
                 Some(refusal) => Err(refusal.into()),
                 None => {
@@ -108,7 +108,7 @@ where
     ) -> Poll<Result<(), Stop<S::Error>>> {
         ready!(gate.poll_ended(cx));
         ready!(self.poll_lock(cx))?;
-        if !self.is_guarded() {
+        if !self.is_guarded {
             return Poll::Ready(Ok(()));
         }
         if probe.is_none() {

@@ -45,6 +45,8 @@ where
     pub(super) parts: request::Parts,
     pub(super) content: WriteContent<B>,
     pub(super) preconditions: PreconditionFields,
+    /// It has preconditions; without any it is a plain write.
+    pub(super) is_guarded: bool,
     pub(super) is_required: bool,
     pub(super) lock: WriteLock,
     /// Runs while the lock is waited for, and again while the new tag is.
@@ -154,7 +156,7 @@ where
             }
             Step::Lock => {
                 ready!(self.poll_lock(cx))?;
-                Next::Step(if self.is_guarded() { Step::LockedProbe } else { Step::Run })
+                Next::Step(if self.is_guarded { Step::LockedProbe } else { Step::Run })
             }
             Step::LockedProbe => {
                 ready!(self.poll_ready_in_time(cx))?;
@@ -214,7 +216,7 @@ where
         if !self.parts.headers.contains_key(EXPECT) {
             self.content.look(cx);
         }
-        match (self.is_guarded(), self.content.is_whole()) {
+        match (self.is_guarded, self.content.is_whole()) {
             (true, true) if self.is_in_hand() && self.lock.try_acquire() => Step::LockedProbe,
             (true, _) => Step::EarlyProbe,
             (false, true) => Step::Lock,
@@ -346,10 +348,6 @@ where
         Evaluation::Fails { rejection, retry }
     }
 
-    pub(super) fn is_guarded(&self) -> bool {
-        !self.preconditions.is_empty()
-    }
-
     /// Returns true if the content is read before the handler runs, whatever the
     /// settings. Most handlers of DELETE do not look at the content, so that its end
     /// cannot hold them back.
@@ -450,7 +448,7 @@ where
     /// Runs the write; `is_asked_again` if its head is still needed afterwards.
     pub(super) fn call_write(&mut self, body: RequestBody<B>, is_asked_again: bool) -> S::Future {
         self.is_ready = false;
-        if self.is_guarded() {
+        if self.is_guarded {
             let target = Target::new(&self.parts.uri, &self.parts.extensions);
             self.parts.extensions.insert(GuardedWrite(target));
         }

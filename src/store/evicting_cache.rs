@@ -1,4 +1,7 @@
-//! Makes the caches whose keys are hashes already.
+//! The caches of this crate, whose keys are hashes already: what they evict when they
+//! are full.
+//!
+//! The memory of dates is not one of them: it forgets what was sent longest ago.
 
 use std::hash::{BuildHasherDefault, Hash};
 
@@ -9,12 +12,17 @@ use quick_cache::{
 
 use super::resource_key::IdentityHasher;
 
-/// A cache that evicts what is used least.
-pub(crate) type KeyedCache<K, V, W> = Cache<K, V, W, BuildHasherDefault<IdentityHasher>>;
+/// A cache that evicts first what was used once, and then what was not used for the
+/// longest time.
+pub(crate) type EvictingCache<K, V, W> = Cache<K, V, W, BuildHasherDefault<IdentityHasher>>;
 
 /// Makes a cache for entries that weigh `capacity` together; `items` says how many they
 /// may be.
-pub(crate) fn keyed_cache<K, V, W>(weighter: W, items: usize, capacity: u64) -> KeyedCache<K, V, W>
+pub(crate) fn evicting_cache<K, V, W>(
+    weighter: W,
+    items: usize,
+    capacity: u64,
+) -> EvictingCache<K, V, W>
 where
     K: Eq + Hash,
     V: Clone,

@@ -1,0 +1,77 @@
+//! Replays the frames of a body that was read in part, trailers included, and goes on
+//! with the rest.
+
+use std::{
+    pin::Pin,
+    task::{ready, Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::{
+    response_body::{at_least, poll_bytes},
+    Content, PolledFrame,
+};
+
+/// A body that was read in part: the frames that were read, then the rest.
+pub(crate) struct Replay<B: Body> {
+    pub(crate) read: Content,
+    /// The frame or error after those that were read, if one ended the reading.
+    pub(crate) last: Option<Result<Frame<Bytes>, B::Error>>,
+    /// The inner body; `None` once it has ended.
+    pub(crate) rest: Option<Pin<Box<B>>>,
+    /// The size hint of the inner body before it was read.
+    pub(crate) hint: SizeHint,
+    /// Frames were given back that must be flushed before the body goes on.
+    pub(crate) flush: bool,
+}
+
+impl<B: Body> Replay<B> {
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<PolledFrame<B::Error>> {
+        let frame = match (self.read.pop(), &mut self.rest) {
+            (Some(read), _) => {
+                self.flush = true;
+                Some(Ok(read))
+            }
+            (None, None) if self.last.is_none() => None,
+            // Deliberately pending once, as the inner body was: Hyper's HTTP/1.1 drops
+            // frames that it has not flushed when an error follows directly.
+            (None, _) if std::mem::take(&mut self.flush) => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            (None, rest) => match (self.last.take(), rest) {
+                (None, Some(rest)) => ready!(poll_bytes(rest.as_mut(), cx)),
+                (last, _) => last,
+            },
+        };
+        if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
+            self.hint = less(&self.hint, data.len().try_into().unwrap_or(u64::MAX));
+        }
+        Poll::Ready(frame)
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        // A body that ended too early must not look complete, or Hyper would say so to
+        // the client.
+        self.read.is_empty()
+            && self.last.is_none()
+            && self.rest.as_ref().is_some_and(|rest| rest.is_end_stream())
+    }
+
+    /// Returns the inner body's first hint, less what was given back since: where that
+    /// hint was wrong, the client sees what it would see without the layer.
+    pub(super) fn size_hint(&self) -> SizeHint {
+        less(&self.hint, 0)
+    }
+}
+
+/// Returns the hint for what is left after `bytes` were sent.
+fn less(hint: &SizeHint, bytes: u64) -> SizeHint {
+    let mut left = at_least(hint.lower().saturating_sub(bytes));
+    if let Some(upper) = hint.upper() {
+        left.set_upper(upper.saturating_sub(bytes));
+    }
+    left
+}
