@@ -7,14 +7,14 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    env, io,
+    env,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use axum::{
     extract::State,
-    http::{HeaderMap, Method, StatusCode},
+    http::{HeaderMap, Method, Response, StatusCode},
     response::{
         sse::{Event, Sse},
         Html,
@@ -25,30 +25,32 @@ use axum::{
 use futures_util::Stream;
 use tokio::net::TcpListener;
 use tokio_stream::{wrappers::IntervalStream, StreamExt};
-use tower_conditional::{ConditionalLayer, Decision, EntityTag, Preconditions};
+use tower_conditional::{ConditionalLayer, EntityTag, Preconditions};
+use tower_http::compression::CompressionLayer;
 
 type Flags = BTreeMap<String, bool>;
 type Stored = Arc<Mutex<Flags>>;
 
 #[tokio::main]
-async fn main() -> io::Result<()> {
+async fn main() -> Result<(), String> {
     let address = env::var("ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
-    let listener = TcpListener::bind(&address).await?;
-    eprintln!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, app()).await
+    let listener = TcpListener::bind(&address).await.map_err(|error| {
+        format!("cannot listen on {address}: {error}. ADDR=127.0.0.1:4000 sets another address")
+    })?;
+    eprintln!("listening on http://{}", listener.local_addr().map_err(|error| error.to_string())?);
+    axum::serve(listener, app()).await.map_err(|error| error.to_string())
 }
 
-/// The whole application; the last line is all that it takes.
+/// The whole application. The last line is all that it takes.
 pub fn app() -> Router {
-    let flags = [("dark-mode", true), ("new-checkout", false)];
-    let flags: Stored = Arc::new(Mutex::new(flags.map(|(name, on)| (name.to_owned(), on)).into()));
+    let flags: Stored = Arc::new(Mutex::new(flags()));
     Router::new()
         .route("/", get(page))
         .route("/flags", get(read).put(write))
         .route("/events", get(events))
         .route("/large", get(large))
         .with_state(flags)
-        .layer(ConditionalLayer::new())
+        .layer(ConditionalLayer::new().compress_with(CompressionLayer::new()))
 }
 
 /// Shows all this at work; a browser that has it and reloads it gets a 304.
@@ -61,23 +63,35 @@ async fn read(State(stored): State<Stored>) -> Json<Flags> {
     Json(lock(&stored).clone())
 }
 
-/// Replaces the flags, unless somebody else was faster: `curl -X PUT -H 'If-Match:
-/// ".."' --json '{}' ..`.
+/// Replaces the flags, unless another client was faster: then the answer is 412, and
+/// says why.
 ///
-/// The layer cannot judge this, so the handler does, and holds the lock meanwhile.
+/// The layer sees a write only when it is done. So the handler checks it, and holds the
+/// lock until it has written.
 async fn write(
     State(stored): State<Stored>,
     headers: HeaderMap,
     Json(new): Json<Flags>,
-) -> Result<StatusCode, StatusCode> {
+) -> Result<StatusCode, Response<String>> {
     let mut flags = lock(&stored);
-    let content = serde_json::to_vec(&*flags).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-    let current = EntityTag::of(&content);
-    if Preconditions::new(&Method::PUT, &headers).evaluate(&current) != Decision::Proceed {
-        return Err(StatusCode::PRECONDITION_FAILED);
-    }
+    let current = EntityTag::of(serde_json::json!(*flags).to_string().as_bytes());
+    let checked = Preconditions::new(&Method::PUT, &headers).check(current);
+    checked.map_err(|refusal| refusal.problem_details())?;
     *flags = new;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// About 5 kB, as a real application has.
+fn flags() -> Flags {
+    let areas = "account analytics archive billing calendar cart catalogue chat contacts \
+        dashboard editor export gallery import inventory invoice login mobile newsletter orders \
+        payment profile reports returns search settings shipping support upload wishlist";
+    let changes = ["assistant", "audit-log", "bulk-edit", "new-layout", "shortcuts", "two-columns"];
+    let pairs = areas.split(' ').flat_map(|area| changes.map(|change| format!("{area}-{change}")));
+    let mut flags: Flags = pairs.map(|name| (name, false)).collect();
+    flags.insert("dark-mode".to_owned(), true);
+    flags.insert("new-checkout".to_owned(), false);
+    flags
 }
 
 fn lock(stored: &Stored) -> MutexGuard<'_, Flags> {

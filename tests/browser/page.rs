@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     env, fs,
-    io::{self, Write},
     panic::{resume_unwind, AssertUnwindSafe},
     path::{Path, PathBuf},
     process::Stdio,
@@ -16,12 +15,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thirtyfour::{
     common::log::LoggingPrefsLogLevel, By, ChromeCapabilities, ChromiumLikeCapabilities,
-    DesiredCapabilities, WebDriver,
+    DesiredCapabilities, TypingData, WebDriver,
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
-    sync,
 };
 
 /// The example, and a browser that has its page open.
@@ -53,22 +51,23 @@ pub struct Row {
     pub modified: String,
 }
 
-/// Runs a test against the example in a browser of its own, where there is one; all
-/// processes end with it.
-pub async fn in_browser(name: &str, test: impl AsyncFnOnce(&Page)) {
-    let found = (
-        program("CHROME", &["chromium", "chromium-browser", "google-chrome"]),
-        program("CHROMEDRIVER", &["chromedriver"]),
-    );
-    let (Some(chrome), Some(chromedriver)) = found else {
-        // Past the test runner, which hides what a test that passes prints.
-        let line = format!(
-            "{name}: left out, because there is no Chromium with ChromeDriver on this machine\n"
-        );
-        io::stderr().write_all(line.as_bytes()).unwrap();
-        return;
-    };
-    let _turn = ONE_AT_A_TIME.lock().await;
+/// Chromium and ChromeDriver.
+#[derive(Clone)]
+pub struct Browser {
+    chrome: PathBuf,
+    chromedriver: PathBuf,
+}
+
+impl Browser {
+    pub fn find() -> Option<Self> {
+        let chrome = program("CHROME", &["chromium", "chromium-browser", "google-chrome"])?;
+        Some(Self { chrome, chromedriver: program("CHROMEDRIVER", &["chromedriver"])? })
+    }
+}
+
+/// Runs a test against the example in a browser of its own; all processes end with it.
+pub async fn in_browser(browser: &Browser, name: &str, test: impl AsyncFnOnce(&Page)) {
+    let Browser { chrome, chromedriver } = browser;
     let mut app = Command::new(env!("CARGO"));
     app.args(["run", "--quiet", "--all-features", "--example", "axum"]).env("ADDR", "127.0.0.1:0");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
@@ -78,7 +77,7 @@ pub async fn in_browser(name: &str, test: impl AsyncFnOnce(&Page)) {
     let mut server = spawn(Command::new(chromedriver).arg("--port=0").stdout(Stdio::piped()));
     let port = line_after(server.stdout.take().unwrap(), "successfully on port ").await;
     let port = port.trim_end_matches('.');
-    let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities(&chrome, name))
+    let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities(chrome, name))
         .await
         .unwrap();
 
@@ -228,6 +227,20 @@ impl Page {
         self.driver.find(By::Css(selector)).await.unwrap().click().await.unwrap();
     }
 
+    /// Presses keys, as a user without a mouse does.
+    pub async fn press(&self, keys: impl Into<TypingData>) {
+        let active = self.driver.active_element().await.unwrap();
+        active.send_keys(keys).await.unwrap();
+    }
+
+    /// Takes a picture of the page, if `SHOTS` names a folder.
+    pub async fn picture(&self, name: &str) {
+        if let Some(folder) = env::var_os("SHOTS") {
+            let file = Path::new(&folder).join(name).with_extension("png");
+            self.driver.screenshot(&file).await.unwrap();
+        }
+    }
+
     pub async fn text(&self, selector: &str) -> String {
         self.eval(&format!("document.querySelector('{selector}').textContent")).await
     }
@@ -284,6 +297,11 @@ impl Page {
         assert_eq!(seen.collect::<Vec<_>>(), lines);
     }
 
+    /// Waits until so many requests for `/flags` are answered.
+    pub async fn sent(&self, count: usize) {
+        self.settled(async |wire| wire.len() >= count).await;
+    }
+
     /// Waits until all requests for `/flags` are answered, and so many that it will do;
     /// returns and forgets them.
     async fn settled(&self, enough: impl AsyncFn(&[Exchange]) -> bool) -> Vec<Exchange> {
@@ -338,10 +356,6 @@ impl Page {
         }
     }
 }
-
-/// Several browsers at once are slower than one after the other where there are few
-/// processors.
-static ONE_AT_A_TIME: sync::Mutex<()> = sync::Mutex::const_new(());
 
 const LIMIT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
