@@ -122,26 +122,25 @@ fn push_text(document: &mut String, text: &[u8]) {
     document.push('"');
 }
 
-const REQUIRED: &str = "This request changes a resource, and has to say which state of it \
-    it means to change. Send If-Match with the ETag that you got with it.";
+const REQUIRED: &str = "This request changes a resource. Say which version of it: send \
+    If-Match with the ETag that came with it.";
 
-const REQUIRED_TO_DELETE: &str = "This request deletes a resource, and has to say which state \
-    of it it means to delete. Send If-Match with the ETag that you got with it.";
+const REQUIRED_TO_DELETE: &str = "This request deletes a resource. Say which version of it: \
+    send If-Match with the ETag that came with it.";
 
-const REQUIRED_TO_PUT: &str = "This request changes a resource, and has to say which state of \
-    it it means to change. Send If-Match with the ETag that you got with it, or \
-    If-None-Match: * to create what does not exist yet.";
+const REQUIRED_TO_PUT: &str = "This request changes a resource. Say which version of it: send \
+    If-Match with the ETag that came with it, or If-None-Match: * to create a new resource.";
 
-const REQUIRED_TO_CREATE: &str = "This request creates a resource, and has to say that it \
-    means to. Send If-None-Match: *.";
+const REQUIRED_TO_CREATE: &str = "This request creates a resource. Say so: send \
+    If-None-Match: *.";
 
-const CHANGED: &str = "The resource is not, or not known to be, in the state that this request \
-    means to change. Get it again, make the change to that, and send If-Match with its ETag.";
+const CHANGED: &str = "The resource may have changed since it was read. Get it again, make the \
+    change to that, and send If-Match with its ETag.";
 
-const CHANGED_SINCE_READ: &str = "The resource is not in the state that this request asks for. \
+const CHANGED_SINCE_READ: &str = "The resource is not the version that this request asks for. \
     Get it without preconditions.";
 
-const SOMETHING_THERE: &str = "The resource is in a state that this request means not to \
+const SOMETHING_THERE: &str = "The resource is one of the versions that this request must not \
     change. To change it, get it, and send If-Match with its ETag.";
 
 const NOTHING_THERE: &str = "There is nothing at this URI, and If-Match asks for something.";

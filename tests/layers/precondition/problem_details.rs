@@ -42,11 +42,11 @@ fn problem_details_say_which_field_failed_and_what_to_send() {
         ("PUT", &[(IM, "*"), (INM, "\"v1\"")], &tagged, 412, Some("if-none-match"), "If-Match"),
         ("PUT", &[(IUS, &then)], &dated, 412, Some("if-unmodified-since"), "send If-Match"),
         ("PUT", &[(IUS, &then), (IM, "\"v0\"")], &dated, 412, Some("if-match"), "Get it again"),
-        ("PUT", &[], &tagged, 428, None, "create what does not exist"),
-        ("PUT", &[(IUS, "x")], &missing, 428, None, "Send If-None-Match: *."),
-        ("PUT", &[(IUS, "x")], &tagged, 428, None, "Send If-Match"),
-        ("DELETE", &[], &tagged, 428, None, "means to delete. Send If-Match"),
-        ("PATCH", &[], &tagged, 428, None, "means to change. Send If-Match"),
+        ("PUT", &[], &tagged, 428, None, "to create a new resource"),
+        ("PUT", &[(IUS, "x")], &missing, 428, None, "send If-None-Match: *."),
+        ("PUT", &[(IUS, "x")], &tagged, 428, None, "send If-Match"),
+        ("DELETE", &[], &tagged, 428, None, "version of it: send If-Match"),
+        ("PATCH", &[], &tagged, 428, None, "which version of it: send If-Match"),
         ("PUT", &[(IM, "*")], &Representation::Unknown, 503, None, "could not be found out"),
     ] {
         let layer = known(current.clone()).require_preconditions(|_| true).problem_details(true);

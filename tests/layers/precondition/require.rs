@@ -49,7 +49,7 @@ fn require_preconditions_answers_428_to_a_write_without_one() {
         assert_eq!(seen.ran(), status == 200, "{method} {lines:?} {current:?}");
         if status == 428 {
             let is_missing = matches!(current, Representation::Missing);
-            let advice = if is_missing { "Send If-None-Match: *" } else { "Send If-Match" };
+            let advice = if is_missing { "send If-None-Match: *" } else { "send If-Match" };
             assert!(seen.response.body().contains(advice), "{}", seen.response.body());
             assert_eq!(seen.line("content-type"), Some("text/plain; charset=utf-8"));
         }
