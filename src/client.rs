@@ -20,6 +20,7 @@ mod content;
 mod error;
 mod polled;
 mod revalidate;
+mod selection;
 mod stored_head;
 mod update;
 

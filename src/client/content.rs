@@ -6,11 +6,14 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{header::CONTENT_LENGTH, HeaderMap};
-use http_body::Body;
+use http::{
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    response, HeaderMap, Version,
+};
+use http_body::{Body, SizeHint};
 use tower_service::Service;
 
-use super::error::{Error, WrongLength};
+use super::error::{ContentError, Error};
 use crate::{body::BoxError, rules::SingleField};
 
 /// Content that is copied while it comes.
@@ -18,18 +21,42 @@ use crate::{body::BoxError, rules::SingleField};
 pub(super) struct Recorder {
     content: Vec<u8>,
     limit: usize,
-    promised: Option<u64>,
+    length: Option<u64>,
+    end: End,
+}
+
+/// How the end of content is told from a connection that broke.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum End {
+    /// By its length, or by its chunks: anything else is an error.
+    Framed,
+    /// By what the body says of itself. Hyper ends the body of an HTTP/2 stream that was
+    /// reset with NO_ERROR as if it were whole, but it does not say `is_end_stream`.
+    Stream,
+    /// Not at all: HTTP/1 content without either goes on until the connection closes,
+    /// whatever closed it.
+    Unknown,
 }
 
 impl Recorder {
-    /// Starts with the head of a response.
-    pub(super) fn new(headers: &HeaderMap, limit: usize) -> Result<Self, Error> {
-        let promised = content_length(headers).map_err(|error| Error::Content(error.into()))?;
-        let recorder = Self { content: Vec::new(), limit, promised };
-        match promised {
-            Some(promised) if promised > recorder.limit as u64 => Err(Error::TooLarge),
-            _ => Ok(recorder),
+    /// Starts with the head of a response; fails if the content is too long.
+    pub(super) fn new(
+        head: &response::Parts,
+        hint: &SizeHint,
+        limit: usize,
+    ) -> Result<Self, Error> {
+        let length = content_length(&head.headers)?.or(hint.exact());
+        let end = if length.is_some() || head.headers.contains_key(TRANSFER_ENCODING) {
+            End::Framed
+        } else if head.version > Version::HTTP_11 {
+            End::Stream
+        } else {
+            End::Unknown
+        };
+        if length.unwrap_or(hint.lower()) > limit as u64 {
+            return Err(Error::TooLarge);
         }
+        Ok(Self { content: Vec::new(), limit, length, end })
     }
 
     /// Copies the next bytes.
@@ -49,34 +76,47 @@ impl Recorder {
         self.content.len()
     }
 
+    pub(super) fn end(&self) -> End {
+        self.end
+    }
+
     /// Returns the content, which has ended, in memory of just its size.
-    pub(super) fn finish(self) -> Result<Bytes, Error> {
+    pub(super) fn finish(self, is_end_stream: bool) -> Result<Content, Error> {
         let len = self.content.len() as u64;
-        if self.promised.is_some_and(|promised| promised != len) {
-            return Err(Error::Content(WrongLength.into()));
+        if self.length.is_some_and(|length| length != len) {
+            return Err(ContentError::WrongLength.into());
         }
-        Ok(self.content.into_boxed_slice().into())
+        let is_whole = self.end == End::Framed || self.end == End::Stream && is_end_stream;
+        Ok(Content { bytes: self.content.into_boxed_slice().into(), is_whole })
     }
 }
 
+/// Content that has ended.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub(super) bytes: Bytes,
+    /// That it broke off can be ruled out.
+    pub(super) is_whole: bool,
+}
+
 /// Reads `Content-Length`.
-pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, WrongLength> {
+fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ContentError> {
     let mut length = SingleField::Absent;
     headers.get_all(CONTENT_LENGTH).iter().for_each(|line| length.take_length(line));
     match length {
         SingleField::Absent => Ok(None),
         SingleField::Value(length) => Ok(Some(length)),
-        SingleField::Invalid => Err(WrongLength),
+        SingleField::Invalid => Err(ContentError::WrongLength),
     }
 }
 
 /// Reads content to its end.
-pub(super) async fn read<B>(headers: &HeaderMap, body: B, limit: usize) -> Result<Bytes, Error>
+pub(super) async fn read<B>(head: &response::Parts, body: B, limit: usize) -> Result<Content, Error>
 where
     B: Body,
     B::Error: Into<BoxError>,
 {
-    let mut recorder = Recorder::new(headers, limit)?;
+    let mut recorder = Recorder::new(head, &body.size_hint(), limit)?;
     let mut body = pin!(body);
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         let frame = frame.map_err(|error| Error::Content(error.into()))?;
@@ -84,7 +124,7 @@ where
             recorder.push(data)?;
         }
     }
-    recorder.finish()
+    recorder.finish(body.is_end_stream())
 }
 
 /// Calls a service once it is ready.
@@ -119,6 +159,8 @@ pub(super) const CONTENT_LIMIT: usize = 16 << 20;
 
 #[cfg(test)]
 mod tests {
+    use http::Response;
+
     use super::*;
 
     #[test]
@@ -138,16 +180,44 @@ mod tests {
             (&[], &["abcde", "abc", "d"], false),
             (&[], &["abcde", "abc"], true),
         ] {
-            let mut headers = HeaderMap::new();
+            let (mut head, ()) = Response::new(()).into_parts();
             for line in promised {
-                headers.append(CONTENT_LENGTH, line.parse().unwrap());
+                head.headers.append(CONTENT_LENGTH, line.parse().unwrap());
             }
-            let content = Recorder::new(&headers, 8).and_then(|mut recorder| {
+            let recorder = Recorder::new(&head, &SizeHint::default(), 8);
+            let content = recorder.and_then(|mut recorder| {
                 frames.iter().try_for_each(|frame| recorder.push(frame.as_bytes()))?;
-                recorder.finish()
+                recorder.finish(false).map(|content| content.bytes)
             });
             let expected = kept.then(|| frames.concat().into_bytes());
             assert_eq!(content.ok().map(Vec::from), expected, "{promised:?} {frames:?}");
+        }
+    }
+
+    #[test]
+    fn content_is_whole_if_its_end_shows() {
+        let chunked = (TRANSFER_ENCODING, "chunked");
+        let length = (CONTENT_LENGTH, "3");
+        for (version, field, hint, ends, is_whole) in [
+            (Version::HTTP_11, None, SizeHint::default(), false, false),
+            (Version::HTTP_11, None, SizeHint::default(), true, false),
+            (Version::HTTP_11, None, SizeHint::with_exact(3), false, true),
+            (Version::HTTP_11, Some(&chunked), SizeHint::default(), false, true),
+            (Version::HTTP_11, Some(&length), SizeHint::default(), false, true),
+            (Version::HTTP_2, None, SizeHint::default(), false, false),
+            (Version::HTTP_2, None, SizeHint::default(), true, true),
+            (Version::HTTP_2, Some(&length), SizeHint::default(), false, true),
+            (Version::HTTP_3, None, SizeHint::default(), false, false),
+        ] {
+            let (mut head, ()) = Response::new(()).into_parts();
+            head.version = version;
+            for (name, value) in field {
+                head.headers.insert(name, value.parse().unwrap());
+            }
+            let mut recorder = Recorder::new(&head, &hint, 8).unwrap();
+            recorder.push(&b"abc"[..]).unwrap();
+            let content = recorder.finish(ends).unwrap();
+            assert_eq!(content.is_whole, is_whole, "{version:?} {field:?} {hint:?} {ends}");
         }
     }
 }

@@ -84,14 +84,28 @@ impl error::Error for RefreshError {
     }
 }
 
-/// The content ended early, or went on behind its end.
+/// Why content that came cannot be used.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct WrongLength;
+pub(super) enum ContentError {
+    /// It ended early, or went on behind its end.
+    WrongLength,
+    /// Nothing tells its end from a connection that broke.
+    UnknownEnd,
+}
 
-impl fmt::Display for WrongLength {
+impl fmt::Display for ContentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the content is not as long as its Content-Length says")
+        f.write_str(match self {
+            Self::WrongLength => "the content is not as long as its Content-Length says",
+            Self::UnknownEnd => "the end of the content cannot be told from a broken connection",
+        })
     }
 }
 
-impl error::Error for WrongLength {}
+impl error::Error for ContentError {}
+
+impl From<ContentError> for Error {
+    fn from(error: ContentError) -> Self {
+        Self::Content(error.into())
+    }
+}

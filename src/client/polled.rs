@@ -11,7 +11,7 @@ use std::{
 };
 
 use http::{
-    header::{DATE, RETRY_AFTER},
+    header::{AGE, DATE, ETAG, LAST_MODIFIED, RETRY_AFTER},
     HeaderMap, Request, Response, StatusCode,
 };
 use http_body::Body;
@@ -20,7 +20,7 @@ use tower_service::Service;
 
 use super::{
     content::{self, CONTENT_LIMIT},
-    Error, RefreshError, StoredHead,
+    selection, Error, RefreshError, StoredHead,
 };
 use crate::{
     body::BoxError,
@@ -88,6 +88,8 @@ struct Held<T> {
 struct Current<T> {
     value: Arc<T>,
     head: Arc<StoredHead>,
+    /// What selected it.
+    request: Arc<Request<()>>,
     /// When it was last known to be current.
     confirmed: Instant,
 }
@@ -114,8 +116,10 @@ impl<T> Polled<T> {
         self.held().current.as_ref().map(|current| Arc::clone(&current.value))
     }
 
-    /// Returns how long ago the value was current for certain, which is when it came or
-    /// was last confirmed; `None` if there is none.
+    /// Returns how long ago the value was current for certain; `None` if there is none.
+    ///
+    /// That was when the request was sent that brought or confirmed it, less the `Age`
+    /// that a cache on the way gave to the answer.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         self.held().current.as_ref().map(|current| current.confirmed.elapsed())
@@ -147,9 +151,14 @@ impl<T> Polled<T> {
     /// Asks whether the value has changed, reads it if it has, and returns it.
     ///
     /// `request` is a GET with the fields that the server needs, such as
-    /// `Authorization`; it must be for the same resource each time. It is sent with an
-    /// empty body. `parse` makes the value of new content. If a 304 turns out to be
-    /// about other content, the request is sent again without a question.
+    /// `Authorization`, and is sent with an empty body. `parse` makes the value of new
+    /// content. If a 304 turns out to be about other content, the request is sent again
+    /// without a question.
+    ///
+    /// The server is asked about the value only if the request has the same URI, `Host`,
+    /// `Authorization`, Cookie, and fields that `Vary` names as the one that brought it,
+    /// and only if it was certain that its content had not broken off (it is not with
+    /// HTTP/1 and neither `Content-Length` nor chunks). Else it is read anew.
     ///
     /// Redirects are an error here. A client that follows them by itself should not
     /// follow them to other places from one time to the next: a tag is valid for one
@@ -178,7 +187,7 @@ impl<T> Polled<T> {
         let refresh = self.shared.refreshes.fetch_add(1, Ordering::Relaxed) + 1;
         let result = match self.ask(&mut service, request).await {
             Ok(Answer::Current(current, pace)) => Ok((current, pace)),
-            Ok(Answer::New(response)) => self.read(response, parse).await,
+            Ok(Answer::New(response, sent)) => self.read(request, response, sent, parse).await,
             Err(failure) => Err(failure),
         };
         self.held().finish(refresh, result)
@@ -196,16 +205,18 @@ impl<T> Polled<T> {
         B: Default,
     {
         let mut asked = self.held().current.as_ref().map(Current::share);
+        asked = asked.filter(|current| current.is_selected_by(request));
         loop {
             let mut request = request.clone().map(|()| B::default());
             asked = asked.filter(|current| current.head.ask(request.headers_mut()));
+            let sent = Instant::now();
             let response = content::call(service, request).await.map_err(|error| (error, None))?;
             match (response.status(), asked.take()) {
                 (StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION, _) => {
-                    return Ok(Answer::New(response));
+                    return Ok(Answer::New(response, sent));
                 }
                 (StatusCode::NOT_MODIFIED, Some(mut current)) => {
-                    if current.confirm(response.headers()) {
+                    if current.confirm(response.headers(), sent) {
                         let head = current.head.headers();
                         let pace = in_seconds(fresh_seconds(head, response.headers()));
                         return Ok(Answer::Current(current, pace));
@@ -220,7 +231,9 @@ impl<T> Polled<T> {
     /// Reads new content.
     async fn read<R, P, E>(
         &self,
+        request: &Request<()>,
         response: Response<R>,
+        sent: Instant,
         parse: P,
     ) -> Result<(Current<T>, Option<Instant>), Failure>
     where
@@ -229,15 +242,20 @@ impl<T> Polled<T> {
         P: FnOnce(&[u8]) -> Result<T, E>,
         E: Into<BoxError>,
     {
-        let confirmed = Instant::now();
-        let (head, body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
+        let confirmed = confirmed(&head.headers, sent);
         let pace = in_seconds(fresh_seconds(&head.headers, &head.headers));
-        let content = content::read(&head.headers, body, self.shared.content_limit).await;
-        let value = content
-            .and_then(|content| parse(&content).map_err(|error| Error::Value(error.into())))
-            .map_err(|error| (error, None))?;
+        let content = content::read(&head, body, self.shared.content_limit).await;
+        let content = content.map_err(|error| (error, None))?;
+        let value = parse(&content.bytes).map_err(|error| (Error::Value(error.into()), None))?;
+        if !content.is_whole {
+            // A 304 would make it last.
+            head.headers.remove(ETAG);
+            head.headers.remove(LAST_MODIFIED);
+        }
         let head = Arc::new(StoredHead::new(&head.headers));
-        Ok((Current { value: Arc::new(value), head, confirmed }, pace))
+        let request = Arc::new(request.clone());
+        Ok((Current { value: Arc::new(value), head, request, confirmed }, pace))
     }
 
     fn held(&self) -> MutexGuard<'_, Held<T>> {
@@ -280,8 +298,8 @@ impl<T> Held<T> {
 enum Answer<T, R> {
     /// What is held is current.
     Current(Current<T>, Option<Instant>),
-    /// There is new content.
-    New(Response<R>),
+    /// There is new content, to a request of that time.
+    New(Response<R>, Instant),
 }
 
 /// What failed, and when the server expects the next request.
@@ -290,19 +308,30 @@ type Failure = (Error, Option<Instant>);
 impl<T> Current<T> {
     fn share(&self) -> Self {
         let (value, head) = (Arc::clone(&self.value), Arc::clone(&self.head));
-        Self { value, head, confirmed: self.confirmed }
+        Self { value, head, request: Arc::clone(&self.request), confirmed: self.confirmed }
+    }
+
+    fn is_selected_by(&self, request: &Request<()>) -> bool {
+        selection::is_same(&self.request, request, self.head.headers())
     }
 
     /// Takes over a 304; returns false if it is not about this value.
-    fn confirm(&mut self, not_modified: &HeaderMap) -> bool {
+    fn confirm(&mut self, not_modified: &HeaderMap, sent: Instant) -> bool {
         let merged = self.head.merged(not_modified);
         let is_confirmed = merged.is_some();
         if let Some(merged) = merged {
             self.head = Arc::new(merged);
-            self.confirmed = Instant::now();
+            self.confirmed = confirmed(not_modified, sent);
         }
         is_confirmed
     }
+}
+
+/// Returns when the answer to a request of this time was current for certain: an origin
+/// server may have read its state at once, and caches say how old it is.
+fn confirmed(answer: &HeaderMap, sent: Instant) -> Instant {
+    let age = answer.get(AGE).and_then(|line| seconds(line.as_bytes())).unwrap_or(0);
+    sent.checked_sub(Duration::from_secs(age.into())).unwrap_or(sent)
 }
 
 impl<T> Clone for Polled<T> {

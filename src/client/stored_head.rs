@@ -8,8 +8,8 @@ use http::{
     header::{
         HeaderName, AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
         DATE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
-        LAST_MODIFIED, PROXY_AUTHENTICATE, RANGE, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
-        UPGRADE,
+        LAST_MODIFIED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, SET_COOKIE, TE, TRAILER,
+        TRANSFER_ENCODING, UPGRADE,
     },
     HeaderMap, HeaderValue,
 };
@@ -247,8 +247,17 @@ fn kept(response: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue
 /// `Set-Cookie` is among them: a cookie that is handed out again with each 304 would
 /// undo what the server has set since.
 pub(super) fn is_about_the_message(name: &HeaderName) -> bool {
-    const FIELDS: [HeaderName; 8] =
-        [AGE, CONNECTION, PROXY_AUTHENTICATE, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+    const FIELDS: [HeaderName; 9] = [
+        AGE,
+        CONNECTION,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        SET_COOKIE,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ];
     FIELDS.contains(name)
         || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "proxy-authentication-info")
 }
@@ -438,6 +447,7 @@ mod tests {
             ("keep-alive", "timeout=5"),
             ("proxy-authenticate", "Basic"),
             ("proxy-authentication-info", "1"),
+            ("proxy-authorization", "1"),
             ("proxy-connection", "close"),
             ("set-cookie", "a=b"),
             ("te", "trailers"),

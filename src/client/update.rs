@@ -14,6 +14,7 @@ use tower_service::Service;
 
 use super::{
     content::{self, CONTENT_LIMIT},
+    error::ContentError,
     polled::retry_after,
     stored_head::OWN_QUESTIONS,
     Error, StoredHead,
@@ -25,8 +26,9 @@ use crate::{body::BoxError, fields::insert_field, rules::EntityTag, timer::Timer
 ///
 /// If another write came in between (412), it reads again and edits again.
 ///
-/// If the answer to the write is lost (the service fails, or a gateway says 502, 503
-/// without `Retry-After`, or 504), it reads before anything else. If the resource has
+/// If the answer to the write is lost (the service fails, or the answer is a 5xx that may
+/// come after the write, which all are but 501, 505, 507, 511, and 503 with
+/// `Retry-After`), it reads before anything else. If the resource has
 /// what was sent, the write was done. If it has its old tag, the same write is sent
 /// again. If it has neither, [`Error::InDoubt`] is returned: editing again might do the
 /// same thing twice.
@@ -227,8 +229,12 @@ impl Update {
         if head.status != StatusCode::OK {
             return Err(Error::Status(head.status));
         }
-        let content = content::read(&head.headers, body, self.content_limit).await?;
-        Ok((StoredHead::new(&head.headers), content))
+        let content = content::read(&head, body, self.content_limit).await?;
+        // An edit of what is left of it would be written over the whole.
+        if !content.is_whole {
+            return Err(ContentError::UnknownEnd.into());
+        }
+        Ok((StoredHead::new(&head.headers), content.bytes))
     }
 
     /// Makes the write; `None` if nothing would guard it.
@@ -283,7 +289,9 @@ impl Failed {
         let after = retry_after(headers).unwrap_or(Duration::ZERO);
         match status {
             StatusCode::PRECONDITION_FAILED => Self::Again(Error::Conflict, after),
-            _ if is_passing(&Error::Status(status)) => Self::Again(Error::Status(status), after),
+            _ if is_lost(status, headers) || is_passing(&Error::Status(status)) => {
+                Self::Again(Error::Status(status), after)
+            }
             _ => Self::Stop(Error::Status(status)),
         }
     }
@@ -296,13 +304,18 @@ impl From<Error> for Failed {
 }
 
 /// Returns true if a write with this answer may have been done: a gateway does not
-/// know. A server that says when to come back has refused it.
+/// know, and a handler may fail after it. A server that says when to come back, or that
+/// it cannot do such things, has refused it.
 fn is_lost(status: StatusCode, headers: &HeaderMap) -> bool {
-    match status {
-        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => true,
-        StatusCode::SERVICE_UNAVAILABLE => !headers.contains_key(RETRY_AFTER),
+    let is_refusal = match status {
+        StatusCode::SERVICE_UNAVAILABLE => headers.contains_key(RETRY_AFTER),
+        StatusCode::NOT_IMPLEMENTED
+        | StatusCode::HTTP_VERSION_NOT_SUPPORTED
+        | StatusCode::INSUFFICIENT_STORAGE
+        | StatusCode::NETWORK_AUTHENTICATION_REQUIRED => true,
         _ => false,
-    }
+    };
+    status.is_server_error() && !is_refusal
 }
 
 /// Returns true if the same request may succeed later.

@@ -60,7 +60,7 @@ impl<B: Body> RevalidateBody<B> {
         let mut recording = Some(Box::new(recording));
         // It may never be polled.
         if body.is_end_stream() {
-            recording.take().into_iter().for_each(|recording| recording.finish());
+            recording.take().into_iter().for_each(|recording| recording.finish(true));
         }
         Self { kind: Kind::Inner { body, recording } }
     }
@@ -84,11 +84,11 @@ impl<B: Body> Body for RevalidateBody<B> {
         let frame = ready!(poll_bytes(body.as_mut(), cx));
         if let Some(mut kept) = recording.take() {
             match &frame {
-                None => kept.finish(),
+                None => kept.finish(body.is_end_stream()),
                 Some(Ok(frame)) if frame.data_ref().is_some_and(|data| kept.push(data)) => {
                     // A client that knows the length may not ask for the end.
                     if body.is_end_stream() {
-                        kept.finish();
+                        kept.finish(true);
                     } else {
                         *recording = Some(kept);
                     }
@@ -138,16 +138,16 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// Begins with the head; `None` if it says that the content is too long.
+    /// Begins with what is to be kept beside the content.
     pub(super) fn new(
         memory: &Arc<Memory>,
         key: Key,
         request: HeaderMap,
         head: StoredHead,
-    ) -> Option<Self> {
-        let recorder = Recorder::new(head.headers(), memory.content_limit()).ok()?;
+        recorder: Recorder,
+    ) -> Self {
         let reservation = Reservation::new(&memory.receiving);
-        Some(Self { memory: Arc::clone(memory), key, request, head, recorder, reservation })
+        Self { memory: Arc::clone(memory), key, request, head, recorder, reservation }
     }
 
     /// Copies the next bytes; returns false if they are too many.
@@ -156,10 +156,11 @@ impl Recording {
         is_taken && self.reservation.grow(self.recorder.len() as u64)
     }
 
-    /// Keeps the response, if its content is as long as it said.
-    fn finish(self) {
-        if let Ok(content) = self.recorder.finish() {
-            let stored = Stored { head: self.head, content };
+    /// Keeps the response, if its content is whole.
+    fn finish(self, is_end_stream: bool) {
+        let content = self.recorder.finish(is_end_stream);
+        if let Some(content) = content.ok().filter(|content| content.is_whole) {
+            let stored = Stored { head: self.head, content: content.bytes };
             self.memory.put(self.key, &self.request, stored);
         }
     }

@@ -12,7 +12,7 @@ use http::{
     header::{AGE, SET_COOKIE},
     response, Request, Response, StatusCode,
 };
-use http_body::Body;
+use http_body::{Body, SizeHint};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -20,7 +20,14 @@ use super::{
     body::{Recording, RevalidateBody},
     memory::{Key, Memory, Stored},
 };
-use crate::{client::StoredHead, fields::append_field, POLLED_AGAIN};
+use crate::{
+    client::{
+        content::{End, Recorder},
+        StoredHead,
+    },
+    fields::append_field,
+    POLLED_AGAIN,
+};
 
 pin_project! {
     /// The future of [`Revalidate`](super::Revalidate).
@@ -148,18 +155,26 @@ impl<S> Exchange<S> {
 
     /// Has the content of a 200 kept, if it may be.
     fn record<B: Body>(&mut self, head: &response::Parts, body: B) -> RevalidateBody<B> {
-        if !self.memory.may_keep(head, &body.size_hint()) {
-            return RevalidateBody::pass(body);
-        }
-        let stored = StoredHead::new(&head.headers);
-        if !stored.can_ask() {
-            return RevalidateBody::pass(body);
-        }
-        let request = std::mem::take(self.original.headers_mut());
-        match Recording::new(&self.memory, self.key, request, stored) {
+        match self.recording(head, &body.size_hint()) {
             Some(recording) => RevalidateBody::record(body, recording),
             None => RevalidateBody::pass(body),
         }
+    }
+
+    fn recording(&mut self, head: &response::Parts, hint: &SizeHint) -> Option<Recording> {
+        if !Memory::may_keep(head) {
+            return None;
+        }
+        let recorder = Recorder::new(head, hint, self.memory.content_limit()).ok()?;
+        if recorder.end() == End::Unknown {
+            return None;
+        }
+        let stored = StoredHead::new(&head.headers);
+        if !stored.can_ask() {
+            return None;
+        }
+        let request = std::mem::take(self.original.headers_mut());
+        Some(Recording::new(&self.memory, self.key, request, stored, recorder))
     }
 }
 

@@ -9,17 +9,18 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    header::{HeaderName, AUTHORIZATION, CONTENT_RANGE, COOKIE, HOST, TRANSFER_ENCODING, VARY},
-    response, HeaderMap, StatusCode, Uri, Version,
+    header::{HeaderName, CONTENT_RANGE},
+    response, HeaderMap, StatusCode, Uri,
 };
-use http_body::SizeHint;
 use quick_cache::Weighter;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::{
     body::Budget,
-    client::{content::content_length, StoredHead},
-    rules::members,
+    client::{
+        selection::{varied, ALWAYS},
+        StoredHead,
+    },
     store::{evicting_cache, EvictingCache, SHARDS},
     validators::forbids_storing,
 };
@@ -87,10 +88,7 @@ impl Memory {
         write(&mut hasher, uri.scheme_str().unwrap_or_default().as_bytes());
         write(&mut hasher, authority.unwrap_or_default().as_bytes());
         write(&mut hasher, uri.path_and_query().map_or("", |path| path.as_str()).as_bytes());
-        // The target of a request in origin form (RFC 9110, 7.1).
-        for name in [HOST, AUTHORIZATION, COOKIE] {
-            write_field(&mut hasher, &name, headers);
-        }
+        ALWAYS.iter().for_each(|name| write_field(&mut hasher, name, headers));
         Key(hasher.finish128().as_u128())
     }
 
@@ -106,9 +104,12 @@ impl Memory {
         }
     }
 
-    /// Keeps a response to a request, in place of what was kept before.
+    /// Keeps a response to a request, in place of what was kept before, unless its head
+    /// forbids that.
     pub(super) fn put(&self, key: Key, request: &HeaderMap, stored: Stored) {
-        let Some(names) = varied(stored.head.headers()) else {
+        let headers = stored.head.headers();
+        let names = if forbids_storing(headers) { None } else { varied(headers) };
+        let Some(names) = names else {
             self.forget(key, request);
             return;
         };
@@ -132,16 +133,8 @@ impl Memory {
     }
 
     /// Returns true if a response may be kept once its content has come.
-    pub(super) fn may_keep(&self, head: &response::Parts, hint: &SizeHint) -> bool {
-        let Ok(length) = content_length(&head.headers) else { return false };
-        // Over HTTP/1, content of unknown length that is not chunked ends with its
-        // connection, whatever ended that.
-        let has_end = head.version > Version::HTTP_11
-            || length.or(hint.exact()).is_some()
-            || head.headers.contains_key(TRANSFER_ENCODING);
+    pub(super) fn may_keep(head: &response::Parts) -> bool {
         head.status == StatusCode::OK
-            && has_end
-            && hint.lower() <= self.content_limit() as u64
             && !head.headers.contains_key(CONTENT_RANGE)
             && !forbids_storing(&head.headers)
             && varied(&head.headers).is_some()
@@ -167,21 +160,6 @@ impl fmt::Debug for Memory {
             .field("content_limit", &self.content_limit)
             .finish_non_exhaustive()
     }
-}
-
-/// Returns the request fields that a response varies by, in order; `None` if they
-/// cannot be known.
-fn varied(response: &HeaderMap) -> Option<Vec<HeaderName>> {
-    let lines = response.get_all(VARY).iter();
-    let names = lines.flat_map(members).map(|member| match member {
-        // The parser takes it for a name.
-        b"*" => None,
-        member => HeaderName::from_bytes(member).ok(),
-    });
-    let mut names = names.collect::<Option<Vec<_>>>()?;
-    names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
-    names.dedup();
-    Some(names)
 }
 
 /// Adds a field to a key, with all its lines.

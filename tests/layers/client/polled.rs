@@ -7,7 +7,7 @@ use tokio::time::advance;
 use tower::BoxError;
 use tower_conditional::client::{Error, Polled};
 
-use super::{broken, head, not_modified, reply, tagged, Answer, Server};
+use super::{broken, head, not_modified, reply, tagged, unsized_body, Answer, Server};
 use crate::support::harness::CC;
 
 /// Parses a number.
@@ -173,4 +173,63 @@ async fn polled_leaves_questions_of_the_caller_alone() {
     let error = polled.refresh(&mut server, &own, number).await.unwrap_err();
     assert!(matches!(error.error, Error::Status(StatusCode::NOT_MODIFIED)));
     assert_eq!(server.asked()[1], "GET if-none-match \"own\"");
+}
+
+#[tokio::test]
+async fn polled_asks_only_about_what_the_request_selects() {
+    const ANSWER: [(&str, &str); 2] = [("etag", "\"1\""), ("vary", "accept")];
+    let other_uri = |mut request: http::Request<()>| {
+        *request.uri_mut() = "http://localhost/other".parse().unwrap();
+        request
+    };
+    for (second, asks) in [
+        (head(&[("accept", "csv"), ("authorization", "a")]), true),
+        (head(&[("accept", "csv"), ("authorization", "a"), ("x-own", "1")]), true),
+        (head(&[("accept", "json"), ("authorization", "a")]), false),
+        (head(&[("accept", "csv"), ("authorization", "b")]), false),
+        (head(&[("accept", "csv"), ("authorization", "a"), ("cookie", "b")]), false),
+        (other_uri(head(&[("accept", "csv"), ("authorization", "a")])), false),
+    ] {
+        let (polled, first) = (Polled::new(), head(&[("accept", "csv"), ("authorization", "a")]));
+        let mut server = Server::new([reply(200, &ANSWER, "1"), reply(200, &ANSWER, "2")]);
+        polled.refresh(&mut server, &first, number).await.unwrap();
+        assert_eq!(*polled.refresh(&mut server, &second, number).await.unwrap(), 2);
+        assert_eq!(server.asked()[1].contains("if-none-match"), asks, "{second:?}");
+    }
+}
+
+#[tokio::test]
+async fn polled_asks_only_about_content_that_was_whole_for_certain() {
+    let chunked = [("etag", "\"1\""), ("transfer-encoding", "chunked")];
+    for (first, asks) in [
+        (tagged("\"1\"", "1"), true),
+        (reply(200, &chunked, unsized_body("1")), true),
+        (reply(200, &chunked[..1], unsized_body("1")), false),
+    ] {
+        let mut server = Server::new([first, tagged("\"2\"", "12")]);
+        let polled = Polled::new();
+        for value in [1, 12] {
+            assert_eq!(*polled.refresh(&mut server, &head(&[]), number).await.unwrap(), value);
+        }
+        assert_eq!(server.asked()[1].contains("if-none-match"), asks);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn polled_age_is_since_the_request_and_counts_what_caches_say() {
+    let later = |seconds, response| Answer::After(Duration::from_secs(seconds), response);
+    let mut server = Server::new([
+        later(3, tagged("\"1\"", "1")),
+        later(2, not_modified(&[])),
+        later(0, not_modified(&[("age", "100")])),
+        later(1, reply(200, &[("etag", "\"2\""), ("age", "20")], "2")),
+        Answer::Lost,
+    ]);
+    let polled = Polled::new();
+    for seconds in [3, 2, 100, 21] {
+        polled.refresh(&mut server, &head(&[]), number).await.unwrap();
+        assert_eq!(polled.age(), Some(Duration::from_secs(seconds)));
+    }
+    let error = polled.refresh(&mut server, &head(&[]), number).await.unwrap_err();
+    assert_eq!(error.age, Some(Duration::from_secs(21)));
 }

@@ -1,5 +1,10 @@
 //! `RevalidateLayer`: what is kept, under which key, and how it comes back.
 
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::{stream, StreamExt};
@@ -55,14 +60,71 @@ async fn revalidate_keeps_whole_responses_that_may_be_kept() {
     for status in [201, 203, 204, 206, 301, 404, 500] {
         assert!(!is_kept(get(&[]), reply(status, &[ETAG], content())).await, "{status}");
     }
-    let mut http2 = reply(200, &[ETAG], unsized_body("content"));
-    *http2.version_mut() = Version::HTTP_2;
-    assert!(is_kept(get(&[]), http2).await);
+    // Hyper's body of an HTTP/2 stream says that it has ended, unless it was reset.
+    for (says_so, kept) in [(true, true), (false, false)] {
+        let (frames, coming) = mpsc::unbounded_channel();
+        frames.send(Frame::data(Bytes::from("content"))).unwrap();
+        let mut http2 = reply(200, &[ETAG], Body::new(Stream { coming, says_so }));
+        *http2.version_mut() = Version::HTTP_2;
+        drop(frames);
+        assert_eq!(is_kept(get(&[]), http2).await, kept, "{says_so}");
+    }
     let trailers =
         Frame::trailers([("x-sum".parse().unwrap(), "1".parse().unwrap())].into_iter().collect());
     let frames = [Frame::data(Bytes::from("content")), trailers].map(Ok::<_, BoxError>);
     let trailers = Body::new(StreamBody::new(stream::iter(frames)));
     assert!(!is_kept(get(&[]), reply(200, &[ETAG, ("content-length", "7")], trailers)).await);
+}
+
+/// The body of a stream that may know whether it ended or was reset.
+struct Stream {
+    coming: mpsc::UnboundedReceiver<Frame<Bytes>>,
+    says_so: bool,
+}
+
+impl http_body::Body for Stream {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.coming.poll_recv(cx).map(|frame| frame.map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.says_so && self.coming.is_closed() && self.coming.is_empty()
+    }
+}
+
+#[tokio::test]
+async fn revalidate_tells_encoded_content_apart_though_vary_is_missing() {
+    // nginx with `gzip on` alone: one tag, and no Vary.
+    let gzip = [("etag", "W/\"v1\""), ("content-encoding", "gzip")];
+    let (server, mut service) = revalidating([
+        reply(200, &gzip, "gzip"),
+        tagged("\"v1\"", "plain"),
+        not_modified(&[("etag", "\"v1\"")]),
+    ]);
+    let takes_gzip = get(&[("accept-encoding", "gzip")]);
+    assert_eq!(send(&mut service, takes_gzip).await, (200, Some("gzip".to_owned())));
+    for _ in 0..2 {
+        assert_eq!(send(&mut service, get(&[])).await, (200, Some("plain".to_owned())));
+    }
+    assert_eq!(server.asked(), ["GET", "GET", "GET if-none-match \"v1\""]);
+}
+
+#[tokio::test]
+async fn revalidate_forgets_what_a_304_forbids_to_keep() {
+    for line in [(CC, "no-store"), ("vary", "*")] {
+        let (server, mut service) =
+            revalidating([tagged("\"v1\"", "one"), not_modified(&[line]), tagged("\"v2\"", "two")]);
+        for content in ["one", "one", "two"] {
+            assert_eq!(send(&mut service, get(&[])).await, (200, Some(content.to_owned())));
+        }
+        assert_eq!(server.asked(), ["GET", "GET if-none-match \"v1\"", "GET"], "{line:?}");
+    }
 }
 
 #[tokio::test]

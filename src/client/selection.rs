@@ -1,0 +1,104 @@
+//! Which request fields select a response ([RFC 9111, section
+//! 4.1](https://www.rfc-editor.org/rfc/rfc9111.html#section-4.1)).
+
+use http::{
+    header::{HeaderName, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, COOKIE, HOST, VARY},
+    HeaderMap, Request,
+};
+
+use crate::rules::members;
+
+/// Tells resources and their users apart, beside the URI: `Host` is the target of a
+/// request in origin form (RFC 9110, section 7.1).
+pub(super) const ALWAYS: [HeaderName; 3] = [HOST, AUTHORIZATION, COOKIE];
+
+/// Returns the request fields that a response varies by, in order; `None` if they
+/// cannot be known.
+///
+/// Encoded content varies by `Accept-Encoding`, whether the response says so or not.
+/// nginx does not, unless `gzip_vary` is on, and has one tag for both forms.
+pub(super) fn varied(response: &HeaderMap) -> Option<Vec<HeaderName>> {
+    let lines = response.get_all(VARY).iter();
+    let names = lines.flat_map(members).map(|member| match member {
+        // The parser takes it for a name.
+        b"*" => None,
+        member => HeaderName::from_bytes(member).ok(),
+    });
+    let mut names = names.collect::<Option<Vec<_>>>()?;
+    if response.contains_key(CONTENT_ENCODING) {
+        names.push(ACCEPT_ENCODING);
+    }
+    names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    names.dedup();
+    Some(names)
+}
+
+/// Returns true if two requests select the same response.
+pub(super) fn is_same(one: &Request<()>, other: &Request<()>, response: &HeaderMap) -> bool {
+    let same = |name: &HeaderName| {
+        let lines = one.headers().get_all(name).iter();
+        lines.eq(other.headers().get_all(name).iter())
+    };
+    // With `Vary: *`, only the server knows; it does by the tag.
+    let varied = varied(response).unwrap_or_default();
+    one.uri() == other.uri() && ALWAYS.iter().chain(&varied).all(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(uri: &str, lines: &[(&'static str, &str)]) -> Request<()> {
+        let mut request = Request::get(uri).body(()).unwrap();
+        for (name, value) in lines {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
+        request
+    }
+
+    #[test]
+    fn vary_names_fields_in_order_and_once() {
+        for (lines, encoded, expected) in [
+            (&[][..], false, Some(&[][..])),
+            (&["Origin, accept", "ACCEPT,,"], false, Some(&["accept", "origin"])),
+            (&["*"], false, None),
+            (&["accept", " , *"], false, None),
+            (&["accept, a b"], false, None),
+            (&[], true, Some(&["accept-encoding"])),
+            (&["Accept-Encoding"], true, Some(&["accept-encoding"])),
+            (&["*"], true, None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(VARY, line.parse().unwrap());
+            }
+            if encoded {
+                headers.insert(CONTENT_ENCODING, "gzip".parse().unwrap());
+            }
+            let names = varied(&headers);
+            let names = names.as_ref().map(|names| names.iter().map(HeaderName::as_str).collect());
+            assert_eq!(names, expected.map(<[_]>::to_vec), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn requests_that_differ_where_it_counts_select_other_responses() {
+        let one = request("http://a/x", &[("accept", "csv"), ("cookie", "1"), ("x-own", "1")]);
+        for (other, vary, expected) in [
+            (request("http://a/x", &[("accept", "json"), ("cookie", "1")]), "x", true),
+            (request("http://a/x", &[("accept", "json"), ("cookie", "1")]), "accept", false),
+            (request("http://a/x", &[("accept", "csv"), ("cookie", "1")]), "accept", true),
+            (request("http://a/x", &[("accept", "json"), ("cookie", "1")]), "*", true),
+            (request("http://a/y", &[("cookie", "1")]), "x", false),
+            (request("http://a/x", &[("cookie", "2")]), "x", false),
+            (request("http://a/x", &[]), "x", false),
+            (request("http://a/x", &[("cookie", "1"), ("cookie", "1")]), "x", false),
+            (request("http://a/x", &[("cookie", "1"), ("authorization", "1")]), "x", false),
+            (request("http://a/x", &[("cookie", "1"), ("host", "b")]), "x", false),
+        ] {
+            let response = HeaderMap::from_iter([(VARY, vary.parse().unwrap())]);
+            assert_eq!(is_same(&one, &other, &response), expected, "{other:?} {vary}");
+            assert_eq!(is_same(&other, &one, &response), expected, "{other:?} {vary}");
+        }
+    }
+}
