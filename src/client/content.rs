@@ -211,7 +211,7 @@ mod tests {
         ] {
             let (mut head, ()) = Response::new(()).into_parts();
             head.version = version;
-            for (name, value) in field {
+            if let Some((name, value)) = field {
                 head.headers.insert(name, value.parse().unwrap());
             }
             let mut recorder = Recorder::new(&head, &hint, 8).unwrap();
