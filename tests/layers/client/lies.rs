@@ -1,11 +1,15 @@
-//! Servers that lie, or say too little: never a wrong value, never a panic.
+//! Servers that lie, or say too little: never a wrong value, never a panic. Each case is
+//! one of `Polled`, of `RevalidateLayer`, and of `StoredHead` in a client of its own.
+//!
+//! The cases that only the wire can show are in `tests/wire/client.rs`.
 
 use std::time::Duration;
 
 use axum::body::Body;
 use http::Response;
-use tower::Layer;
-use tower_conditional::client::{Error, Polled, RevalidateLayer};
+use http_body_util::BodyExt;
+use tower::{Layer, Service, ServiceExt};
+use tower_conditional::client::{Error, Polled, RevalidateLayer, StoredHead};
 
 use super::{broken, get, head, not_modified, reply, send, tagged, unsized_body, Server};
 
@@ -276,6 +280,54 @@ async fn revalidate_believes_no_server_that_lies() {
             }
             Err(expected) => assert_eq!(status, expected, "{name}"),
         }
+        assert_eq!((server.asked(), server.left()), (owned(asked), 0), "{name}");
+    }
+}
+
+/// A client that uses the rules alone, as those of other HTTP clients are.
+#[derive(Default)]
+struct ByHand {
+    held: Option<(StoredHead, String)>,
+}
+
+impl ByHand {
+    async fn read(&mut self, server: &mut Server) -> Result<String, u16> {
+        let mut request = get(&[]);
+        let asked = self.held.as_ref();
+        let asked = asked.is_some_and(|(head, _)| head.ask(request.headers_mut()));
+        let response = server.ready().await.unwrap().call(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        match (head.status.as_u16(), &mut self.held) {
+            (304, Some((stored, content))) if asked => {
+                if stored.merge(&head.headers) {
+                    return Ok(content.clone());
+                }
+                self.held = None;
+                return Box::pin(self.read(server)).await;
+            }
+            (200, _) => {}
+            (status, _) => return Err(status),
+        }
+        // What HTTP clients do: they notice content of another length.
+        let content = body.collect().await.map_err(|_| 0_u16)?.to_bytes();
+        let length = head.headers.get("content-length");
+        if length.is_some_and(|length| *length != *content.len().to_string()) {
+            return Err(0);
+        }
+        let content = String::from_utf8(content.into()).unwrap();
+        self.held = Some((StoredHead::new(&head.headers), content.clone()));
+        Ok(content)
+    }
+}
+
+#[tokio::test]
+async fn stored_head_believes_no_server_that_lies() {
+    for Case { name, answers, asked, seen } in cases() {
+        let mut server = Server::new(answers);
+        let mut client = ByHand::default();
+        drop(client.read(&mut server).await);
+        let result = client.read(&mut server).await;
+        assert_eq!(result, seen.map(str::to_owned), "{name}");
         assert_eq!((server.asked(), server.left()), (owned(asked), 0), "{name}");
     }
 }

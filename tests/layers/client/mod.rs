@@ -1,5 +1,6 @@
 //! The client's half, against servers that say what a script tells them.
 
+mod cache_suite;
 mod lies;
 mod polled;
 mod revalidate;
