@@ -4,6 +4,8 @@
 
 #[cfg(all(feature = "axum", feature = "client"))]
 mod client;
+#[cfg(feature = "client")]
+mod client_lies;
 mod codings;
 mod downloads;
 mod files;
