@@ -58,8 +58,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// Makes a Tower service of `reqwest`'s client, whose own takes other requests.
 pub fn service(
     timeout: u64,
-) -> reqwest::Result<impl Service<Request<Body>, Response = Response<Body>, Error = reqwest::Error>>
-{
+) -> reqwest::Result<
+    impl Service<Request<Body>, Response = Response<Body>, Error = reqwest::Error, Future: Send> + Clone,
+> {
     // A tag is valid for one resource: it must not be sent to where a redirect points.
     let client = Client::builder().redirect(Policy::none());
     let client = client.timeout(Duration::from_secs(timeout)).build()?;

@@ -1,5 +1,5 @@
-//! What clients make of our validators: a stock cache in front of the layer, and
-//! `Polled` over `reqwest`.
+//! What clients make of our validators: a stock cache in front of the layer, and our own
+//! client's half over `reqwest`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
@@ -18,14 +18,19 @@ use axum::{
     middleware::{from_fn_with_state, Next},
     response::Response,
     routing::get,
-    Router,
+    Router, ServiceExt,
 };
+use http_body_util::BodyExt;
 use http_cache_reqwest::{Cache, CacheMode, HttpCache, HttpCacheOptions, MokaManager};
 use reqwest::{Client, StatusCode};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use serde_json::Value;
-use tokio::net::TcpListener;
-use tower_conditional::{client::Polled, AddLastModified, ConditionalLayer};
+use tokio::{net::TcpListener, task::JoinSet};
+use tower::{BoxError, Layer, Service, ServiceExt as _};
+use tower_conditional::{
+    client::{Polled, RevalidateLayer, Update},
+    AddLastModified, ConditionalLayer, WriteGuard,
+};
 use tower_http::compression::CompressionLayer;
 
 #[path = "../../../examples/axum.rs"]
@@ -157,6 +162,55 @@ async fn polled_over_reqwest_parses_only_what_has_changed() {
         .map(|line| line.rsplit(' ').next().unwrap().to_owned())
         .collect::<Vec<_>>();
     assert_eq!(statuses, ["204", "200", "304", "304", "204", "200", "304", "304"]);
+}
+
+#[tokio::test]
+async fn the_layer_over_reqwest_gets_304s_and_gives_200s() {
+    let (url, log) = serve(axum_example::app()).await;
+    let mut service = RevalidateLayer::new(1 << 20).layer(poll_example::service(10).unwrap());
+    for content in [r#"{"a":true}"#, r#"{"b":true}"#] {
+        write(&url, content).await;
+        for _ in 0..3 {
+            let request = http::Request::get(&url).body(reqwest::Body::default()).unwrap();
+            let response = service.ready().await.unwrap().call(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+            assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), content);
+        }
+    }
+    let log = taken(&log);
+    let statuses: Vec<_> = log.iter().map(|line| line.rsplit(' ').next().unwrap()).collect();
+    assert_eq!(statuses, ["204", "200", "304", "304", "204", "200", "304", "304"]);
+}
+
+#[tokio::test]
+async fn updates_over_reqwest_lose_no_edit() {
+    let note = Arc::new(Mutex::new("0".to_owned()));
+    let (read, write) = (Arc::clone(&note), Arc::clone(&note));
+    let read = move || ready(read.lock().unwrap().clone());
+    let write = move |content: String| {
+        *write.lock().unwrap() = content;
+        ready(())
+    };
+    let app = Router::new().route("/flags", get(read).put(write)).layer(ConditionalLayer::new());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/flags", listener.local_addr().unwrap());
+    let app = ServiceExt::<Request>::into_make_service(WriteGuard::axum(app));
+    tokio::spawn(async { axum::serve(listener, app).await });
+    let request = http::Request::get(url).header("content-type", "text/plain").body(()).unwrap();
+    let update = Update::new(request).attempts(100);
+    let mut editors = JoinSet::new();
+    for _ in 0..8 {
+        let (service, update) = (poll_example::service(10).unwrap(), update.clone());
+        let plus_one = |content: &[u8]| {
+            let number: u32 = std::str::from_utf8(content)?.parse()?;
+            Ok::<_, BoxError>((number + 1).to_string())
+        };
+        editors.spawn(async move { update.run(service, plus_one).await.unwrap() });
+    }
+    while let Some(result) = editors.join_next().await {
+        result.unwrap();
+    }
+    assert_eq!(*note.lock().unwrap(), "8");
 }
 
 #[tokio::test]

@@ -269,6 +269,16 @@ async fn update_counts_right_through_a_write_guard() {
     assert_eq!(writes.count(), 64, "no other write got as far");
 }
 
+/// The guard is told that equal content is a retry, but here it is another count.
+#[tokio::test(start_paused = true)]
+async fn update_loses_counts_to_a_guard_that_takes_equal_content_for_a_retry() {
+    let counter = Note::of("0");
+    let guard = guarded(harness::layer().0.layer(counter.service())).idempotent_puts(true);
+    count(boxed(guard)).await;
+    let counted: u32 = counter.content().unwrap().parse().unwrap();
+    assert!(counted < 64, "{counted}");
+}
+
 /// A counter whose handler checks, with a version as its tag.
 async fn checked(
     counter: Arc<Mutex<(u64, String)>>,
