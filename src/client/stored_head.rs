@@ -91,7 +91,8 @@ impl StoredHead {
     /// 8.8.2.2; it asks for one second, the other is what may pass between the making of
     /// the content and that of `Date`).
     ///
-    /// A request that has preconditions or a `Range` of its own is left as it is.
+    /// A request that has preconditions or a `Range` of its own is left as it is. A tag of
+    /// more than 1 KiB is not sent: many servers would refuse the request.
     pub fn ask(&self, request: &mut HeaderMap) -> bool {
         if OWN_QUESTIONS.iter().any(|name| request.contains_key(name)) {
             return false;
@@ -111,6 +112,7 @@ impl StoredHead {
 
     fn question(&self) -> Option<(HeaderName, HeaderValue)> {
         match &self.validators.etag {
+            Some(tag) if tag.opaque().len() > TAG_LIMIT => None,
             Some(tag) => Some((IF_NONE_MATCH, tag.into())),
             // The very text that was received (RFC 9110, 13.1.3).
             None => self.strong_date().map(|date| (IF_MODIFIED_SINCE, date.clone())),
@@ -289,6 +291,10 @@ fn bytes(headers: &HeaderMap) -> usize {
 pub(super) const OWN_QUESTIONS: [HeaderName; 6] =
     [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
 
+/// How many bytes a tag may have to be asked about. Servers refuse requests whose fields
+/// are too large, mostly beyond 8 KiB in all.
+const TAG_LIMIT: usize = 1 << 10;
+
 /// How many bytes a head may have after a 304.
 const HEAD_LIMIT: usize = 64 << 10;
 
@@ -351,6 +357,14 @@ mod tests {
                 expected.insert(name, value.parse().unwrap());
             }
             assert_eq!(sent, expected, "{response:?} {request:?}");
+        }
+    }
+
+    #[test]
+    fn a_tag_that_may_be_too_long_for_a_request_is_not_sent() {
+        for (len, asks) in [(1 << 10, true), ((1 << 10) + 1, false), (60_000, false)] {
+            let head = stored(&[("etag", &format!("\"{}\"", "x".repeat(len)))]);
+            assert_eq!(head.ask(&mut HeaderMap::new()), asks, "{len}");
         }
     }
 

@@ -6,8 +6,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    header::{CONTENT_TYPE, IF_MATCH, RETRY_AFTER},
-    HeaderMap, Method, Request, Response, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, IF_MATCH, RETRY_AFTER},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
 };
 use http_body::Body;
 use tower_service::Service;
@@ -83,7 +83,9 @@ impl Update {
     /// Takes the URI of the resource, and the fields that both requests need, such as
     /// `Authorization`. The method, preconditions and `Range` are ignored.
     ///
-    /// The PUT has the `Content-Type` of what was read, unless the request has one.
+    /// The PUT has the `Content-Type` of what was read, unless the request has one. The
+    /// GET has `Cache-Control: no-cache`, unless the request says something else there:
+    /// after a conflict, a cache on the way would give the same old content again.
     pub fn new(mut request: Request<()>) -> Self {
         for name in &OWN_QUESTIONS {
             request.headers_mut().remove(name);
@@ -225,6 +227,14 @@ impl Update {
     {
         let mut request = self.request.clone().map(|()| B::from(Bytes::new()));
         *request.method_mut() = Method::GET;
+        // A cache on the way would give what was refused before.
+        if !request.headers().contains_key(CACHE_CONTROL) {
+            insert_field(
+                request.headers_mut(),
+                CACHE_CONTROL,
+                HeaderValue::from_static("no-cache"),
+            );
+        }
         let (head, body) = content::call(service, request).await?.into_parts();
         if head.status != StatusCode::OK {
             return Err(Error::Status(head.status));

@@ -98,7 +98,13 @@ fn main() -> ExitCode {
             nginx_stores_silent_responses_unless_a_date_brings_no_cache,
         ]);
         #[cfg(feature = "client")]
-        trials.extend(tests![nginx, &nginx, nginx_gzip_is_confirmed_to_our_client,]);
+        trials.extend(tests![
+            nginx,
+            &nginx,
+            nginx_gzip_is_confirmed_to_our_client,
+            nginx_gzip_is_not_given_to_another_of_our_clients,
+            nginx_passes_the_questions_of_a_polled_value,
+        ]);
     }
     #[cfg(target_os = "linux")]
     {

@@ -128,6 +128,49 @@ pub(crate) async fn nginx_gzip_is_confirmed_to_our_client() {
     }
 }
 
+/// Without `gzip_vary`, nginx does not say that its encoded content varies.
+#[cfg(feature = "client")]
+pub(crate) async fn nginx_gzip_is_not_given_to_another_of_our_clients() {
+    let edits = [NOTHING_STORED, &[("gzip_vary on;", "gzip_vary off;")]].concat();
+    let home = Home::new(&[], ConditionalLayer::new(), &edits).await;
+    let inner = tower::service_fn(|request| async {
+        Ok::<_, std::convert::Infallible>(home.send(request).await)
+    });
+    let client = RevalidateLayer::new(1 << 20).layer(inner);
+    for (accepts, is_encoded) in
+        [("gzip", true), ("identity", false), ("identity", false), ("gzip", false)]
+    {
+        let request = http::Request::get("/flags").header("host", "home");
+        let request = request.header("accept-encoding", accepts).body(Full::default()).unwrap();
+        let response = client.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.headers().get("vary"), None);
+        assert_eq!(response.headers().contains_key("content-encoding"), is_encoded, "{accepts}");
+        let content = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(content == OLD.as_bytes(), !is_encoded, "{accepts}");
+    }
+    // The last one takes gzip as well as what is held.
+    assert_eq!(home.origin_said(), [200, 200, 304, 304]);
+}
+
+#[cfg(feature = "client")]
+pub(crate) async fn nginx_passes_the_questions_of_a_polled_value() {
+    let home = Home::new(&[], ConditionalLayer::new(), NOTHING_STORED).await;
+    let mut inner = tower::service_fn(|request| async {
+        Ok::<_, std::convert::Infallible>(home.send(request).await)
+    });
+    let request = http::Request::get("/flags").header("host", "home").body(()).unwrap();
+    let (polled, mut parsed) = (tower_conditional::client::Polled::new(), 0);
+    for content in [OLD, OLD, NEW, NEW] {
+        home.write(content);
+        let parse = |content: &[u8]| {
+            parsed += 1;
+            String::from_utf8(content.into())
+        };
+        assert_eq!(*polled.refresh(&mut inner, &request, parse).await.unwrap(), content);
+    }
+    assert_eq!((parsed, home.origin_said()), (2, vec![200, 304, 200, 304]));
+}
+
 pub(crate) async fn nginx_lets_the_application_evaluate_writes_and_a_weakened_tag_fails() {
     let home = Home::new(STORED, ConditionalLayer::new(), &[]).await;
     let read = home.ask("GET", &[]).await;

@@ -27,12 +27,14 @@ use crate::{client::stored_head::OWN_QUESTIONS, validators::forbids_storing};
 /// content, and with its head as the 304 has updated it. There is no freshness, so
 /// nothing that is returned is stale, and callers need not know of the layer.
 ///
-/// - **The key** is the URI with the values of `Authorization`, Cookie, and the request
-///   fields that `Vary` names. It is a hash: credentials are not kept.
+/// - **The key** is the URI with the values of `Host`, `Authorization`, Cookie, and the
+///   request fields that `Vary` names; for encoded content, of `Accept-Encoding`, too. It
+///   is a hash: credentials are not kept. If something else tells users apart, such as
+///   `X-Api-Key`, and `Vary` does not name it, give each user a layer.
 /// - **Kept** is a 200 whose content came to its end. Not kept is one with `no-store`,
 ///   `Vary: *` or trailers, one that is longer than [the limit](Self::content_limit), and
-///   one whose end cannot be told from a broken connection (HTTP/1.1 without
-///   `Content-Length` and not chunked).
+///   one whose end cannot be told from a broken connection: without `Content-Length`,
+///   HTTP/1.1 that is not chunked, and HTTP/2 whose body does not say `is_end_stream`.
 /// - **Passed unchanged** are other methods, and requests with content, a precondition,
 ///   a `Range` or `no-store` of their own.
 /// - **Streamed** is new content, while it is copied. What comes from memory is one

@@ -20,7 +20,7 @@ use tower_conditional::{
 use super::{broken, head, not_modified, reply, tagged, unsized_body, Answer, Server};
 use crate::support::{
     guarded::{boxed, guarded},
-    harness,
+    harness::{self, CC},
     note::Note,
     random::numbers,
 };
@@ -54,7 +54,7 @@ async fn update_names_what_it_read_in_the_write() {
     assert_eq!(written, "42");
     let sent = server.requests();
     let expected = [
-        (&Method::GET, "", head(&[("authorization", "secret")])),
+        (&Method::GET, "", head(&[("authorization", "secret"), (CC, "no-cache")])),
         (
             &Method::PUT,
             "42",
@@ -75,9 +75,11 @@ async fn update_names_what_it_read_in_the_write() {
     assert_eq!(sent.len(), 2);
 
     let mut server = Server::new([tagged("\"v1\"", "41"), reply(200, &[], "")]);
-    let own = head(&[("content-type", "text/csv")]);
+    let own = head(&[("content-type", "text/csv"), (CC, "max-age=1")]);
     Update::new(own).run(&mut server, plus_one).await.unwrap();
-    assert_eq!(server.requests()[1].headers()["content-type"], "text/csv");
+    let sent = server.requests();
+    assert_eq!(sent[0].headers()[CC], "max-age=1");
+    assert_eq!(sent[1].headers()["content-type"], "text/csv");
 }
 
 #[tokio::test(start_paused = true)]
