@@ -12,6 +12,7 @@ mod inner_tags;
 mod last_modified;
 mod layer;
 mod learning;
+mod manifest;
 mod outer_compression;
 mod ranges;
 mod read_ahead;
@@ -26,6 +27,7 @@ pub use self::{
     future::ResponseFuture,
     inner_tags::InnerTags,
     layer::ConditionalLayer,
+    manifest::{Manifest, ManifestError},
     outer_compression::OuterCompression,
     service::Conditional,
 };

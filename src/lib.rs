@@ -421,7 +421,10 @@ mod validators;
 pub use self::validators::Blake3;
 pub use self::{
     body::{RequestBody, ResponseBody},
-    conditional::{BodyTimeout, ConditionalLayer, ForwardedFields, InnerTags, OuterCompression},
+    conditional::{
+        BodyTimeout, ConditionalLayer, ForwardedFields, InnerTags, Manifest, ManifestError,
+        OuterCompression,
+    },
     exchange::{Preconditions, Rejection},
     outcome::{Outcome, Reason},
     precondition::{PreconditionLayer, WriteGuard},

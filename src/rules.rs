@@ -2,12 +2,15 @@
 //!
 //! Nothing here reads a clock, waits, or depends on Tower.
 
+mod checksum_list;
 mod content_coding;
 mod entity_tag;
 mod entity_tag_list;
+mod file_name;
 mod http_date;
 mod list;
 mod method;
+mod percent;
 mod preconditions;
 mod range;
 mod retained_fields;
@@ -16,9 +19,12 @@ mod trailers;
 mod validators;
 
 pub(crate) use self::{
+    checksum_list::{checksums, Checksum},
     content_coding::{has_weights, names_coding, split_coding, AcceptedCodings, ContentCoding},
+    file_name::{file_name, requested_file},
     list::{members, trim_ows},
     method::{ignores_preconditions, is_query, is_read, is_write},
+    percent::percent_decoded,
     preconditions::{Current, PreconditionFields, State},
     range::{complete_length, content_range, ByteRange},
     retained_fields::{retain_for_not_modified, retain_for_precondition_failed},

@@ -65,6 +65,8 @@ pub struct Stats {
     /// How often a response named a field in `Vary` for which the layer has no room: it
     /// knows 16 names. Such responses get no date.
     pub unknown_vary: u64,
+    /// Files whose content had another hash than the [manifest](crate::Manifest) says.
+    pub manifest_mismatches: u64,
     left_alone: [u64; Reason::ALL.len()],
 }
 
@@ -97,7 +99,8 @@ impl fmt::Debug for Stats {
             .field("bytes_compared", &self.bytes_compared)
             .field("bytes_kept", &self.bytes_kept)
             .field("bytes_buffered", &self.bytes_buffered)
-            .field("unknown_vary", &self.unknown_vary);
+            .field("unknown_vary", &self.unknown_vary)
+            .field("manifest_mismatches", &self.manifest_mismatches);
         let met = self.left_alone().filter(|(_, count)| *count > 0);
         stats
             .field(

@@ -5,6 +5,7 @@
 //! | `dates` | 65,536 entries in buckets of 8, 2 MiB | sent longest ago in its bucket |
 //! | `content_cache` | the setting, 16 MiB | least used (S3-FIFO of `quick_cache`) |
 //! | `learned_tags` | 16,384 tags | least used, likewise |
+//! | `listed_files` | the list, some 300 bytes a file | none |
 //! | `inner_validators` | 8,192 resources of 4 variants | least used, likewise |
 //! | `unfinished` | 1,024 contents | last part sent longest ago |
 //! | `text_cache` | 64 dates and lengths a thread | replaced by the next in its place |
@@ -18,6 +19,7 @@ mod dates;
 mod evicting_cache;
 mod inner_validators;
 mod learned_tags;
+mod listed_files;
 mod resource_key;
 mod text_cache;
 mod unfinished;
@@ -29,6 +31,7 @@ pub(crate) use self::{
     dates::{DateOfResponse, Dates, Observation, ResponseKind, SentDate},
     inner_validators::{InnerValidator, InnerValidators, WholeTag},
     learned_tags::{fingerprint, LearnedTags},
+    listed_files::{FileFacts, FileList, ListedFile, ListedFiles, Trust},
     resource_key::{original_uri, Fields, Key, KeyFn, KeyReader, Keys, Name, RequestKey},
     text_cache::{date_text, length_text},
     unfinished::Unfinished,

@@ -41,4 +41,24 @@ macro_rules! date_not_sent {
     };
 }
 
-pub(crate) use {date_not_sent, decided};
+/// Reports that the content of a file has another hash than a manifest says, as one
+/// event at level WARN.
+#[cfg(feature = "tracing")]
+macro_rules! wrong_manifest {
+    ($file:expr) => {
+        tracing::warn!(
+            target: "tower_conditional",
+            file = $file,
+            "the manifest names another hash than the content of the file has"
+        )
+    };
+}
+
+#[cfg(not(feature = "tracing"))]
+macro_rules! wrong_manifest {
+    ($file:expr) => {
+        let _ = &$file;
+    };
+}
+
+pub(crate) use {date_not_sent, decided, wrong_manifest};

@@ -13,7 +13,9 @@ use crate::{
     clock::{self, Clock},
     exchange::{Reporter, RequestPredicate},
     rules::HttpDate,
-    store::{ContentCache, Dates, InnerValidators, KeyFn, Keys, LearnedTags, Unfinished},
+    store::{
+        ContentCache, Dates, InnerValidators, KeyFn, Keys, LearnedTags, ListedFiles, Unfinished,
+    },
     timer::Timer,
     validators::{generated_length, AddLastModified, Predicate, Sha256},
 };
@@ -49,10 +51,14 @@ pub(super) struct Config {
     pub(super) forwarded: ForwardedFields,
     pub(super) content_cache: Option<Arc<ContentCache>>,
     pub(super) timer: Arc<Timer>,
+    /// Tags are made with SHA-256.
+    pub(super) is_sha256: bool,
     /// How many hex digits the hash in a tag has.
     pub(super) generated_length: usize,
     /// Tags learned while content was sent; `None` if nothing is learned.
     pub(super) learned: Option<Arc<LearnedTags>>,
+    /// The files of the manifest, if there is one.
+    pub(super) listed: Option<Arc<ListedFiles>>,
     pub(super) inner_tags: InnerTags,
     pub(super) trailer_tags: bool,
     pub(super) ranges: bool,
@@ -81,8 +87,10 @@ impl Default for Config {
             forwarded: ForwardedFields::Tags,
             content_cache: Some(Arc::new(ContentCache::new(16 << 20))),
             timer: Arc::default(),
+            is_sha256: true,
             generated_length: generated_length::<Sha256>(),
             learned: None,
+            listed: None,
             inner_tags: InnerTags::keep(),
             trailer_tags: false,
             ranges: false,
@@ -112,7 +120,17 @@ impl Config {
             .content_cache
             .as_ref()
             .map(|content_cache| Arc::new(ContentCache::new(content_cache.capacity())));
-        self.learned = self.learned.as_ref().map(|_| Arc::default());
+        self.forget_learned();
+    }
+
+    /// Starts without tags of content that the inner service names.
+    pub(super) fn forget_learned(&mut self) {
+        self.learned = self.inner_tags.learns().then(Arc::default);
+        self.listed = self.inner_tags.listed_files();
+        assert!(
+            self.listed.is_none() || self.is_sha256,
+            "a manifest lists SHA-256 hashes, and the layer has another digest",
+        );
     }
 
     /// Returns the predicate that decides which responses may be tagged, if it is not

@@ -1,5 +1,10 @@
 //! The setting for the tags that the inner service gives.
 
+use std::sync::Arc;
+
+use super::manifest::Manifest;
+use crate::store::ListedFiles;
+
 /// What becomes of the strong tags that the inner service gives: see
 /// [`ConditionalLayer::inner_tags`](crate::ConditionalLayer::inner_tags).
 ///
@@ -16,6 +21,7 @@
 pub struct InnerTags {
     policy: Policy,
     trusts_dates: bool,
+    manifest: Option<Manifest>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -63,6 +69,35 @@ impl InnerTags {
     /// ```
     pub fn trust_dates(self, trust_dates: bool) -> Self {
         Self { trusts_dates: trust_dates, ..self }
+    }
+
+    /// Sets the tags of files that are known beforehand. Default: none.
+    ///
+    /// The files of a [`Manifest`] have the tags of their contents from the first
+    /// request on, on all servers, and their content need not be read for a 304. It is
+    /// for services that send files, such as `ServeDir`; the layer should stand around
+    /// nothing else. A response is that of the file which the path of the request
+    /// names: a file in that folder, `index.html` where the path ends with a slash, and
+    /// the file with `.gz`, `.br`, `.zst` or `.zz` behind its name where the response
+    /// has that `Content-Encoding`. The tags are those that the layer would make by
+    /// hashing, so servers with and without a manifest agree.
+    ///
+    /// The response must have a length, and a strong tag or a date. Dates need not be
+    /// trusted otherwise: that is for files that are not listed. [`Manifest`] says how
+    /// far it is trusted, and why to call [`check`](Manifest::check). With
+    /// [`keep`](Self::keep) it has no effect.
+    ///
+    /// # Examples
+    ///
+    /// See [`Manifest`].
+    pub fn manifest(self, manifest: Manifest) -> Self {
+        Self { manifest: Some(manifest), ..self }
+    }
+
+    /// Returns the files of the manifest, of which nothing was seen yet.
+    pub(super) fn listed_files(&self) -> Option<Arc<ListedFiles>> {
+        let manifest = if self.learns() { self.manifest.as_ref() } else { None };
+        manifest.map(|manifest| Arc::new(manifest.listed_files()))
     }
 
     /// Returns true if the layer learns its own tags of the content.

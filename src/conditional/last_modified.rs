@@ -105,7 +105,7 @@ impl ResponseContext<'_> {
             return;
         };
         let inner = fields.etag.value().filter(|tag| !tag.is_weak());
-        let tag = tag.filter(|tag| !tag.tag.is_weak());
+        let tag = tag.filter(|tag| !tag.tag.is_weak() && self.allows_parts());
         // As the client got it.
         let spelled = tag.filter(|tag| tag.tag.needs_identity());
         let spelled = spelled.map(|tag| tag.tag.with_coding(ContentCoding::Identity));

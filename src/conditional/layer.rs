@@ -1,6 +1,7 @@
 //! The layer and how it is set.
 
 use std::{
+    any::TypeId,
     fmt,
     hash::{Hash, Hasher},
     marker::PhantomData,
@@ -269,8 +270,14 @@ impl<D> ConditionalLayer<D> {
     ///
     /// Another hash changes all tags: clients fetch everything once more. See
     /// [`Digest`] for which hashes will do, and for an example.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is a [manifest](crate::InnerTags::manifest), whose hashes are
+    /// SHA-256, and this is another hash.
     pub fn digest<E: Digest>(self) -> ConditionalLayer<E> {
         let Self { config, .. } = self.set(|config| {
+            config.is_sha256 = TypeId::of::<E>() == TypeId::of::<Sha256>();
             config.generated_length = generated_length::<E>();
             config.forget_tags();
         });
@@ -338,6 +345,9 @@ impl<D> ConditionalLayer<D> {
     /// something else for each tenant, and no `Vary` says so, name the tenant there. At
     /// most 16,384 tags are kept, each of some 200 bytes.
     ///
+    /// Tags of files that are known before the first request are given by
+    /// [`InnerTags::manifest`].
+    ///
     /// The inner service does not see the preconditions then: it knows only one of the
     /// two tags, or only dates. A write is never evaluated by a learned tag: behind
     /// a [`WriteGuard`](crate::WriteGuard), If-Match
@@ -357,10 +367,15 @@ impl<D> ConditionalLayer<D> {
     /// let files = layer.layer(ServeDir::new("files"));
     /// # drop(files);
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is a [manifest](InnerTags::manifest), whose hashes are SHA-256,
+    /// and the layer has another [`digest`](Self::digest).
     pub fn inner_tags(self, inner_tags: InnerTags) -> Self {
         self.set(|config| {
-            config.learned = inner_tags.learns().then(Arc::default);
             config.inner_tags = inner_tags;
+            config.forget_learned();
         })
     }
 
@@ -576,6 +591,7 @@ impl<D> ConditionalLayer<D> {
         let mut stats = config.reporter.stats(bytes_kept);
         stats.bytes_buffered = config.budget.used();
         stats.unknown_vary = config.keys.unlisted_fields();
+        stats.manifest_mismatches = config.listed.as_ref().map_or(0, |files| files.mismatches());
         stats
     }
 

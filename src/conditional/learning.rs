@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use http::{
-    header::{CONTENT_RANGE, TRAILER},
-    HeaderValue, StatusCode,
+    header::{CONTENT_ENCODING, CONTENT_RANGE, TRAILER},
+    HeaderMap, HeaderValue, StatusCode,
 };
 use http_body::Body;
 
@@ -16,9 +16,10 @@ use crate::{
     body::{FrameHasher, OnComplete, ResponseBody, Size},
     fields::append_field,
     outcome::Reason,
-    rules::{content_range, EntityTag, SingleField, TakesTrailers},
-    store::{fingerprint, HashedTag, Key},
-    validators::{ineligible, Digest, ResponseFields},
+    rules::{content_range, single_line, EntityTag, SingleField, TakesTrailers},
+    store::{fingerprint, HashedTag, Key, ListedFile, Trust},
+    trace::wrong_manifest,
+    validators::{ineligible, plain_tag, tag_of_hash, Digest, ResponseFields, Sha256},
 };
 
 /// What the inner service says about its content, to look up the tag of that content.
@@ -29,8 +30,14 @@ pub(super) struct LearnableContent {
     fingerprint: Key,
     /// The fingerprint is made of a tag.
     by_tag: bool,
-    /// The tag may be stored: the content did not change within the last two seconds.
-    is_settled: bool,
+    /// The tag may be stored: it names the content well enough, and the content did not
+    /// change within the last two seconds.
+    may_store: bool,
+    /// The tag of the content, if it was learned or a manifest lists it.
+    known: Option<EntityTag>,
+    /// The entry of a manifest that holds for the content, and whose hash was not
+    /// compared with it yet.
+    listed: Option<Arc<ListedFile>>,
 }
 
 impl LearnableContent {
@@ -73,33 +80,67 @@ impl LearnableContent {
         let date = fields.last_modified.value().copied();
         let is_strong = tag.is_some_and(|tag| !tag.is_weak());
         let evident_date = if is_strong { None } else { date };
-        let is_evident =
-            is_strong || config.inner_tags.trusts_dates() && date.is_some() && length.is_some();
-        if !is_evident {
-            return None;
-        }
-        let fingerprint = fingerprint(&config.keys, tag, evident_date, length, &head.headers);
+        let is_dated = date.is_some() && length.is_some();
+        let is_evident = is_strong || config.inner_tags.trusts_dates() && is_dated;
         // An inner tag is often made of a date. While the content may still change
         // within that second, such a tag does not name one content.
         let now = config.now();
         let is_settled = date.is_none_or(|date| date.next_second().next_second() <= now);
+        let length_listed = if is_settled && (is_strong || is_dated) { length } else { None };
+        let listed = length_listed.and_then(|length| context.listed_file(length));
+        if !is_evident && listed.is_none() {
+            return None;
+        }
+        let fingerprint = fingerprint(&config.keys, tag, evident_date, length, &head.headers);
         let key = request.extras().learned_key?;
         let key = key.of_variant(request.key.variant(fields.varied?)?);
-        Some(Self { key, fingerprint, by_tag: is_strong, is_settled })
+        let may_store = is_evident && is_settled;
+        let mut content =
+            Self { key, fingerprint, by_tag: is_strong, may_store, known: None, listed: None };
+        if is_evident {
+            content.known = config.learned.as_ref()?.lookup(key, fingerprint);
+        }
+        match listed {
+            Some(file) if content.known.is_none() => content.take_listed(file, context),
+            _ => {}
+        }
+        Some(content)
     }
 
-    /// Returns the tag of the content, if it was learned.
+    /// Takes the tag from a manifest. Parts get it only if the list was compared with
+    /// the file: a wrong part would be glued to the right one of another server.
+    fn take_listed(&mut self, file: &Arc<ListedFile>, context: &ResponseContext<'_>) {
+        let ResponseContext { head, fields, .. } = context;
+        if head.status == StatusCode::OK || file.is_at_least(Trust::Checked) {
+            let (hash, headers) = (file.hash(), &head.headers);
+            self.known = Some(tag_of_hash::<Sha256>(hash, fields.is_negotiated, headers));
+        }
+        if !file.is_at_least(Trust::Verified) {
+            self.listed = Some(Arc::clone(file));
+        }
+    }
+
+    /// Returns true if parts of the content may have its tag.
+    pub(super) fn allows_parts(&self) -> bool {
+        self.listed.as_ref().is_none_or(|file| file.is_at_least(Trust::Checked))
+    }
+
+    /// Returns true if the hash in a manifest was not compared with the content yet.
+    pub(super) fn is_unverified(&self) -> bool {
+        self.listed.is_some()
+    }
+
+    /// Returns the tag of the content, if it is known.
     pub(super) fn lookup(
         &self,
         request: &RequestContext,
         fields: &ResponseFields,
     ) -> Option<HashedTag> {
-        let config = &request.config;
-        let tag = config.learned.as_ref()?.lookup(self.key, self.fingerprint)?;
+        let tag = self.known.clone()?;
         match &fields.etag {
             // The client holds the inner tag, which stands for the same content.
             SingleField::Value(inner)
-                if config.inner_tags.keeps_learned() && request.lists_tag(inner) =>
+                if request.config.inner_tags.keeps_learned() && request.lists_tag(inner) =>
             {
                 None
             }
@@ -115,17 +156,31 @@ impl LearnableContent {
 
     /// Stores the tag of content that was read to its end.
     pub(super) fn store(&self, request: &RequestContext, tag: &EntityTag) {
-        if let (Some(learned), true) = (&request.config.learned, self.is_settled) {
+        if let (Some(learned), true) = (&request.config.learned, self.may_store) {
             learned.insert(self.key, self.fingerprint, tag.clone());
         }
     }
 
     /// Returns the function that stores the tag once all content was sent.
     fn store_when_sent(&self, request: &RequestContext) -> Option<OnComplete> {
-        let learned = Arc::clone(request.config.learned.as_ref()?);
+        let config = &request.config;
+        let learned = if self.may_store { config.learned.clone() } else { None };
+        let listed = self.listed.clone().zip(config.listed.clone());
+        if learned.is_none() && listed.is_none() {
+            return None;
+        }
         let Self { key, fingerprint, .. } = *self;
-        let store = move |tag| learned.insert(key, fingerprint, tag);
-        self.is_settled.then(|| OnComplete::Learn(Box::new(store)))
+        Some(OnComplete::Learn(Box::new(move |tag| {
+            if let Some((file, listed)) = listed {
+                let is_right = tag.opaque().starts_with(plain_tag(file.hash()).opaque());
+                if listed.settle(&file, is_right) {
+                    wrong_manifest!(file.name());
+                }
+            }
+            if let Some(learned) = learned {
+                learned.insert(key, fingerprint, tag);
+            }
+        })))
     }
 
     /// Returns the function that keeps the hash of the parts up to `next` once they
@@ -138,10 +193,28 @@ impl LearnableContent {
 }
 
 impl ResponseContext<'_> {
+    /// Returns the entry of a manifest that holds for this content.
+    fn listed_file(&self, length: u64) -> Option<&Arc<ListedFile>> {
+        let Self { request, head, fields, .. } = self;
+        let config = &request.config;
+        let (files, name) = (config.listed.as_ref()?, request.extras().file.as_deref()?);
+        let coding = single_line(&head.headers, CONTENT_ENCODING).map(HeaderValue::as_bytes);
+        if coding.is_none() && fields.has_content_encoding {
+            return None;
+        }
+        let file = files.find(name, coding)?;
+        let (tag, date) = (fields.etag.value(), fields.last_modified.value().copied());
+        let tag = tag.filter(|tag| !tag.is_weak());
+        // Not the type and the coding: a file can be sent by itself and as a variant.
+        let none = HeaderMap::new();
+        let validators = fingerprint(&config.keys, tag, date, Some(length), &none);
+        file.holds_for(validators, date, length).then_some(file)
+    }
+
     /// Hashes content while it is sent, if its tag can be learned or sent after it.
     pub(super) fn hash_while_sent<D: Digest, B: Body>(
         &mut self,
-        reason: Reason,
+        reason: Option<Reason>,
         body: &mut ResponseBody<B>,
     ) {
         let takes_trailers = self.request.extras().takes_trailers;
@@ -156,7 +229,7 @@ impl ResponseContext<'_> {
         }
         let length = self.length(body);
         let is_unread =
-            matches!(reason, Reason::TooLarge | Reason::TooManyFrames | Reason::NotReady);
+            matches!(reason, Some(Reason::TooLarge | Reason::TooManyFrames | Reason::NotReady));
         let learn =
             self.learnable.as_ref().and_then(|learnable| learnable.store_when_sent(self.request));
         let on_complete = match learn {
@@ -187,7 +260,8 @@ impl ResponseContext<'_> {
         let on_complete = if range.end == length {
             learnable.store_when_sent(request)
         } else {
-            learnable.is_settled.then(|| learnable.keep_when_sent(request, range.end))
+            let is_wanted = learnable.may_store || learnable.is_unverified();
+            is_wanted.then(|| learnable.keep_when_sent(request, range.end))
         };
         let Some(on_complete) = on_complete else { return };
         let bytes = range.end - range.start;

@@ -14,11 +14,11 @@ use crate::{
     fields::insert_field,
     outcome::Reason,
     rules::{
-        is_query, is_read, is_write, single_line, AcceptedCodings, ByteRange, EntityTag, HttpDate,
-        PreconditionFields, TakesTrailers,
+        is_query, is_read, is_write, requested_file, single_line, AcceptedCodings, ByteRange,
+        EntityTag, HttpDate, PreconditionFields, TakesTrailers,
     },
-    store::{InnerValidator, Key, KeyReader, Name, RequestKey},
-    validators::AddLastModified,
+    store::{InnerValidator, Key, KeyReader, ListedFile, Name, RequestKey, Trust},
+    validators::{plain_tag, AddLastModified},
 };
 
 /// The head of a request, borrowed.
@@ -192,6 +192,8 @@ pub(super) struct RequestExtras {
     pub(super) is_date_withheld: bool,
     /// The resource, where tags are learned.
     pub(super) learned_key: Option<Key>,
+    /// The file that the path names, where there is a manifest.
+    pub(super) file: Option<String>,
 }
 
 impl RequestExtras {
@@ -202,6 +204,7 @@ impl RequestExtras {
         takes_trailers: TakesTrailers::Never,
         is_date_withheld: false,
         learned_key: None,
+        file: None,
     };
 
     #[inline]
@@ -238,6 +241,7 @@ impl RequestExtras {
             takes_trailers,
             is_date_withheld: head.extensions.get::<WithheldDates>().is_some(),
             learned_key: config.learned.as_ref().map(|_| reader.collision_resistant_key(name)),
+            file: config.listed.as_ref().and_then(|_| requested_file(head.uri.path())),
         };
         let is_any = extras.known.is_some()
             || extras.probe.is_some()
@@ -401,8 +405,26 @@ impl RequestContext {
                 (true, HeaderValue::from_bytes(&inner).ok())
             }
             Some(_) => (true, None),
-            None => (self.may_be_inner_validator(value), None),
+            None => (self.may_be_inner_validator(value) || self.is_listed(value), None),
         }
+    }
+
+    /// Returns true if a value of If-Range is the tag that a manifest gives to the file,
+    /// and nothing is known of the resource.
+    ///
+    /// The part is checked before it is sent.
+    fn is_listed(&self, value: &HeaderValue) -> bool {
+        let (Some(listed), Some(name)) = (&self.config.listed, &self.extras().file) else {
+            return false;
+        };
+        let Ok(tag) = EntityTag::try_from(value) else { return false };
+        let may_be_this = |file: &Arc<ListedFile>| {
+            file.is_at_least(Trust::Checked)
+                && tag.opaque().starts_with(plain_tag(file.hash()).opaque())
+        };
+        !tag.is_weak()
+            && !self.config.inner_validators.knows(self.key.resource())
+            && listed.variants(name).any(may_be_this)
     }
 
     /// Returns true if the inner service may evaluate a value of If-Range that names

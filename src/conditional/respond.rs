@@ -67,8 +67,9 @@ impl ResponseContext<'_> {
                 if let Some(is_allowed) = range_allowed {
                     self.serve_range(is_allowed, body);
                 }
-                if let Some(reason) = untagged {
-                    self.hash_while_sent::<D, B>(reason, body);
+                let learnable = self.learnable.as_ref();
+                if untagged.is_some() || learnable.is_some_and(|content| content.is_unverified()) {
+                    self.hash_while_sent::<D, B>(untagged, body);
                 }
             }
         }
@@ -249,7 +250,8 @@ impl ResponseContext<'_> {
     /// serve parts of this content.
     fn range_allowed(&self, current: Current<'_>) -> Option<bool> {
         let config = &self.request.config;
-        if !config.ranges || self.head.status != StatusCode::OK {
+        let is_whole = self.head.status == StatusCode::OK;
+        if !config.ranges || !is_whole || !self.allows_parts() {
             return None;
         }
         let is_strong = current.etag.is_some_and(|etag| !etag.is_weak());
@@ -258,6 +260,11 @@ impl ResponseContext<'_> {
             preconditions.allows_range_of(current, config.now())
                 && preconditions.date_allows_range_of(current)
         })
+    }
+
+    /// Returns true if parts of the content may have its tag.
+    pub(super) fn allows_parts(&self) -> bool {
+        self.learnable.as_ref().is_none_or(|content| content.allows_parts())
     }
 
     /// Ends the body of a 304, and sets the `Content-Length` of the 200 if it is known

@@ -145,7 +145,7 @@ impl EntityTag {
     pub fn of(content: &[u8]) -> Self {
         let mut digest = Sha256::default();
         digest.update(content);
-        tag(digest, false, &HeaderMap::new())
+        plain_tag(&digest.finish())
     }
 }
 
@@ -155,8 +155,21 @@ impl EntityTag {
 /// `is_negotiated` is true if other representations of the resource may have the same
 /// bytes.
 pub(crate) fn tag<D: Digest>(digest: D, is_negotiated: bool, headers: &HeaderMap) -> EntityTag {
-    let hash = digest.finish();
-    let hash = hash.as_ref();
+    tag_of_hash::<D>(digest.finish().as_ref(), is_negotiated, headers)
+}
+
+/// Makes the strong tag of content with this SHA-256, for a response that does not show
+/// negotiation.
+pub(crate) fn plain_tag(hash: &[u8; 32]) -> EntityTag {
+    tag_of_hash::<Sha256>(hash, false, &HeaderMap::new())
+}
+
+/// Makes the strong tag of content with this hash, as [`tag`] does.
+pub(crate) fn tag_of_hash<D: Digest>(
+    hash: &[u8],
+    is_negotiated: bool,
+    headers: &HeaderMap,
+) -> EntityTag {
     // The exact length, so that the text becomes a field value without a copy.
     let suffix = if is_negotiated { 1 + 2 * VARIANT_BYTES.min(hash.len()) } else { 0 };
     let mut text = Vec::with_capacity(2 + 2 * hash.len() + suffix);
