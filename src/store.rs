@@ -31,7 +31,7 @@ pub(crate) use self::{
     dates::{DateOfResponse, Dates, Observation, ResponseKind, SentDate},
     inner_validators::{InnerValidator, InnerValidators, WholeTag},
     learned_tags::{fingerprint, LearnedTags},
-    listed_files::{FileFacts, FileList, ListedFile, ListedFiles, Trust},
+    listed_files::{is_settled, FileFacts, FileList, ListedFile, ListedFiles, Trust},
     resource_key::{original_uri, Fields, Key, KeyFn, KeyReader, Keys, Name, RequestKey},
     text_cache::{date_text, length_text},
     unfinished::Unfinished,

@@ -17,7 +17,7 @@ use crate::{
     fields::append_field,
     outcome::Reason,
     rules::{content_range, single_line, EntityTag, SingleField, TakesTrailers},
-    store::{fingerprint, HashedTag, Key, ListedFile, Trust},
+    store::{fingerprint, is_settled, HashedTag, Key, ListedFile, Trust},
     trace::wrong_manifest,
     validators::{ineligible, plain_tag, tag_of_hash, Digest, ResponseFields, Sha256},
 };
@@ -82,10 +82,8 @@ impl LearnableContent {
         let evident_date = if is_strong { None } else { date };
         let is_dated = date.is_some() && length.is_some();
         let is_evident = is_strong || config.inner_tags.trusts_dates() && is_dated;
-        // An inner tag is often made of a date. While the content may still change
-        // within that second, such a tag does not name one content.
-        let now = config.now();
-        let is_settled = date.is_none_or(|date| date.next_second().next_second() <= now);
+        // An inner tag is often made of a date.
+        let is_settled = date.is_none_or(|date| is_settled(date, config.now()));
         let length_listed = if is_settled && (is_strong || is_dated) { length } else { None };
         let listed = length_listed.and_then(|length| context.listed_file(length));
         if !is_evident && listed.is_none() {
@@ -204,10 +202,10 @@ impl ResponseContext<'_> {
         }
         let file = files.find(name, coding)?;
         let (tag, date) = (fields.etag.value(), fields.last_modified.value().copied());
-        let tag = tag.filter(|tag| !tag.is_weak());
+        let evident_date = if tag.is_some_and(|tag| !tag.is_weak()) { None } else { date };
         // Not the type and the coding: a file can be sent by itself and as a variant.
         let none = HeaderMap::new();
-        let validators = fingerprint(&config.keys, tag, date, Some(length), &none);
+        let validators = fingerprint(&config.keys, tag, evident_date, Some(length), &none);
         file.holds_for(validators, date, length).then_some(file)
     }
 

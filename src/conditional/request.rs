@@ -409,10 +409,10 @@ impl RequestContext {
         }
     }
 
-    /// Returns true if a value of If-Range is the tag that a manifest gives to the file,
-    /// and nothing is known of the resource.
+    /// Returns true if a value of If-Range is the tag that a manifest gives to the file.
     ///
-    /// The part is checked before it is sent.
+    /// The part is checked before it is sent. If it is refused, the next try gets the
+    /// whole.
     fn is_listed(&self, value: &HeaderValue) -> bool {
         let (Some(listed), Some(name)) = (&self.config.listed, &self.extras().file) else {
             return false;
@@ -420,10 +420,11 @@ impl RequestContext {
         let Ok(tag) = EntityTag::try_from(value) else { return false };
         let may_be_this = |file: &Arc<ListedFile>| {
             file.is_at_least(Trust::Checked)
+                && file.is_settled(self.config.now())
                 && tag.opaque().starts_with(plain_tag(file.hash()).opaque())
         };
         !tag.is_weak()
-            && !self.config.inner_validators.knows(self.key.resource())
+            && !self.config.inner_validators.is_refused(self.key.resource())
             && listed.variants(name).any(may_be_this)
     }
 

@@ -110,6 +110,11 @@ impl InnerValidators {
         self.cache.get(&resource).is_some()
     }
 
+    /// Returns true if a part of a resource was refused, and nothing was sent since.
+    pub(crate) fn is_refused(&self, resource: u64) -> bool {
+        self.cache.get(&resource).is_some_and(|variants| variants.is_empty())
+    }
+
     /// Forgets the validators of a resource of which a part was refused.
     pub(crate) fn refuse_part(&self, resource: u64) {
         self.cache.insert(resource, Arc::new([]));
@@ -149,7 +154,10 @@ mod tests {
         assert!(has(4));
         assert!(known.knows(1) && !known.knows(2));
         known.refuse_part(1);
+        assert!(known.is_refused(1) && !known.is_refused(2));
         assert!(!has(4) && known.knows(1));
+        known.note(1, of(1, 3));
+        assert!(!known.is_refused(1));
         for resource in 0..100_000 {
             known.note(resource, of(0, 1));
         }

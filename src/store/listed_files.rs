@@ -149,6 +149,11 @@ impl ListedFile {
         (trust as u8..Trust::Ended as u8).contains(&self.trust.load(Relaxed))
     }
 
+    /// Returns false if the date of the file is known, and less than two seconds old.
+    pub(crate) fn is_settled(&self, now: HttpDate) -> bool {
+        self.facts.modified.is_none_or(|date| is_settled(date, now))
+    }
+
     /// Returns what the trust was before.
     fn raise(&self, trust: Trust) -> u8 {
         self.trust.fetch_max(trust as u8, Relaxed)
@@ -159,6 +164,14 @@ impl fmt::Debug for ListedFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ListedFiles").field("files", &self.files.len()).finish_non_exhaustive()
     }
+}
+
+/// Returns true if a date is two seconds old.
+///
+/// A tag that is made of a date names one content only if no other can have been
+/// written in the same second.
+pub(crate) fn is_settled(date: HttpDate, now: HttpDate) -> bool {
+    date.next_second().next_second() <= now
 }
 
 /// The codings, and what file servers append to the name of a file for each of them.

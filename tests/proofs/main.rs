@@ -13,6 +13,7 @@ mod attack;
 mod fuzz_corpus;
 mod http2_memory;
 mod load;
+mod manifest;
 mod no_glue;
 mod readme;
 #[path = "../support/mod.rs"]

@@ -26,10 +26,11 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
+use sha2::Digest;
 use tower::{service_fn, util::BoxCloneService, Layer, ServiceExt};
 use tower_conditional::{
-    AddLastModified, ConditionalLayer, EntityTag, InnerTags, OuterCompression, PreconditionLayer,
-    Representation,
+    AddLastModified, ConditionalLayer, EntityTag, InnerTags, Manifest, OuterCompression,
+    PreconditionLayer, Representation,
 };
 
 use crate::support::{
@@ -123,6 +124,9 @@ struct Shared {
     /// Whether each content has a tag that no other has, the layer's if not the
     /// handler's. Where there are only dates, each names one content.
     has_tags: bool,
+    /// A manifest is made of the file when a server starts, and compared with it: to
+    /// the second, so that each second names one content.
+    lists: bool,
     path: PathBuf,
     /// Seconds since `START`.
     clock: Arc<AtomicU64>,
@@ -172,7 +176,7 @@ impl Shared {
     fn change(&self) {
         let state = &mut *self.state();
         let (number, now) = (state.versions.len() as u64, self.now());
-        let has_tags = self.has_tags;
+        let has_tags = self.has_tags && !self.lists;
         let second = |state: &State, second: i64| {
             state.versions.iter().filter(|version| version.second() == second).count()
         };
@@ -218,6 +222,19 @@ impl Shared {
         state.during.push(version.number);
         state.versions.push(version);
         state.changes += 1;
+    }
+
+    /// Adds a manifest of the file as it is.
+    fn listed(&self, inner_tags: &InnerTags) -> InnerTags {
+        if !self.lists {
+            return inner_tags.clone();
+        }
+        // As long as `check` waits, by the clock of this world.
+        self.tick(2);
+        let hash = sha2::Sha256::digest(fs::read(&self.path).unwrap()).into();
+        let manifest = Manifest::from_pairs([("file.bin", hash)]).unwrap();
+        let folder = self.path.parent().unwrap();
+        inner_tags.clone().manifest(manifest.check(folder).unwrap())
     }
 
     /// What may happen while the layers and the inner service work.
@@ -341,10 +358,11 @@ impl World {
             _ => AddLastModified::WithNoCache,
         };
         let inner_tags = inner_tags.trust_dates(trusts);
+        let lists = below(2) == 0 && matches!(inside, Inside::Files(_));
         let (limit, cache) = ([16, 1 << 20][below(2) as usize], [0, 1 << 20][below(2) as usize]);
         let weak = below(12) == 0;
         let trace = format!(
-            "{inside:?} {stack:?} {inner_tags:?} ranges {ranges} limit {limit} \
+            "{inside:?} {stack:?} {inner_tags:?} lists {lists} ranges {ranges} limit {limit} \
              cache {cache} dates {add:?} weak {weak}\n"
         );
         let has_tags = match inside {
@@ -354,7 +372,7 @@ impl World {
         };
         let path = folder.join("file.bin");
         let (clock_of_layer, state) = (Arc::clone(&clock), Mutex::new(state));
-        let shared = Arc::new(Shared { inside, stack, has_tags, path, clock, log, state });
+        let shared = Arc::new(Shared { inside, stack, has_tags, lists, path, clock, log, state });
         let inner = hooked(&shared, folder);
         let source = Arc::clone(&shared);
         let make = move || {
@@ -362,7 +380,7 @@ impl World {
             let now = move || UNIX_EPOCH + Duration::from_secs(START + clock.load(SeqCst));
             let layer = ConditionalLayer::new()
                 .clock(now.clone())
-                .inner_tags(inner_tags.clone())
+                .inner_tags(source.listed(&inner_tags))
                 .ranges(ranges)
                 .buffer_limit(limit)
                 .content_cache(cache)

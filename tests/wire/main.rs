@@ -11,6 +11,7 @@ mod downloads;
 mod files;
 mod http1;
 mod http2;
+mod manifest;
 mod new_tag;
 mod precondition;
 mod proxy;

@@ -6,6 +6,7 @@ pub(crate) mod digest;
 mod eligibility;
 mod key;
 mod learning;
+mod manifest;
 mod outer_compression;
 mod problem_details;
 mod read_ahead;
