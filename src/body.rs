@@ -24,7 +24,7 @@ mod size_latch;
 pub(crate) use self::{
     budget::Budget,
     buffer::{Buffer, Content, Overflow},
-    frame_hasher::{DynTagHasher, FrameHasher, OnComplete, Size},
+    frame_hasher::{DynTagHasher, FrameHasher, OnComplete, Size, TrailerFields},
     frame_slicer::FrameSlicer,
     gate::Gate,
     gated_body::GatedBody,

@@ -16,6 +16,7 @@ mod manifest;
 mod outer_compression;
 mod ranges;
 mod read_ahead;
+mod repr_digest;
 mod request;
 mod respond;
 mod service;

@@ -169,8 +169,9 @@
 //!   for the first time, and recognised by the inner tag from then on. All replicas and
 //!   all deploys give it the same tag, and a 304 costs nothing. `InnerTags::learn()` does
 //!   the same and leaves the inner tags valid.
-//! - [`trailer_tags`](ConditionalLayer::trailer_tags), for content about which nothing
-//!   is known: the tag follows it.
+//! - [`repr_digest`](ConditionalLayer::repr_digest), for content about which nothing is
+//!   known: its tag follows it, with a digest by which the client sees that all of it
+//!   came.
 //! - [`ranges`](ConditionalLayer::ranges), for handlers that cannot cut parts.
 //!
 //! **A download that is resumed is never made of two versions**, if the client sends

@@ -4,6 +4,7 @@
 
 mod checksum_list;
 mod content_coding;
+mod digest_fields;
 mod entity_tag;
 mod entity_tag_list;
 mod file_name;
@@ -21,13 +22,14 @@ mod validators;
 pub(crate) use self::{
     checksum_list::{checksums, Checksum},
     content_coding::{has_weights, names_coding, split_coding, AcceptedCodings, ContentCoding},
+    digest_fields::{is_content_digest, is_digest, refuses_digest, REPR_DIGEST, WANT_REPR_DIGEST},
     file_name::{file_name, requested_file},
     list::{members, trim_ows},
     method::{ignores_preconditions, is_query, is_read, is_write},
     percent::percent_decoded,
     preconditions::{Current, PreconditionFields, State},
     range::{complete_length, content_range, ByteRange},
-    retained_fields::{retain_for_not_modified, retain_for_precondition_failed},
+    retained_fields::{remove_fields, retain_for_not_modified, retain_for_precondition_failed},
     single_field::{single_line, SingleField},
     trailers::TakesTrailers,
     validators::{DateComparison, DateEvidence},

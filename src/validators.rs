@@ -13,7 +13,7 @@ pub use self::digest::Blake3;
 #[cfg(feature = "client")]
 pub(crate) use self::freshness::{forbids_storing, fresh_seconds, seconds};
 pub(crate) use self::{
-    digest::{generated_length, looks_generated, plain_tag, tag, tag_of_hash},
+    digest::{plain_tag, tag, tag_of_hash, TagFormat},
     eligibility::ineligible,
     freshness::{add_no_cache, are_silent},
     response_fields::ResponseFields,

@@ -12,9 +12,9 @@ use http_body::Frame;
 use super::{yield_now, PolledFrame};
 use crate::{
     fields::insert_field,
-    rules::EntityTag,
+    rules::{EntityTag, REPR_DIGEST},
     stats::Counters,
-    validators::{tag, Digest},
+    validators::{tag, Digest, TagFormat},
 };
 
 /// Hashes content on its way, and does something with its tag once all of it has
@@ -31,7 +31,8 @@ pub(crate) struct FrameHasher {
     held: Option<PendingFrame>,
     /// The body has ended.
     is_over: bool,
-    then: OnComplete,
+    then: Option<OnComplete>,
+    trailer: Option<TrailerFields>,
     counters: Arc<Counters>,
 }
 
@@ -53,16 +54,31 @@ pub(crate) struct Size {
     pub(crate) least: u64,
 }
 
-/// What to do with the tag.
+/// What to do with the hash.
 pub(crate) enum OnComplete {
     Learn(Box<dyn FnOnce(EntityTag) + Send + Sync>),
-    /// Send it in the trailer section.
-    Trailer {
-        weak: bool,
-    },
-    /// Keep the hash until the next part comes.
+    /// Keep it until the next part comes.
     Continue(Box<dyn FnOnce(Box<dyn DynTagHasher>) + Send + Sync>),
-    Done,
+}
+
+/// What is sent of the hash in the trailer section, besides the digest.
+#[derive(Clone, Copy)]
+pub(crate) struct TrailerFields {
+    pub(crate) with_tag: bool,
+    pub(crate) format: TagFormat,
+}
+
+impl TrailerFields {
+    /// Adds the fields that the trailer section lacks.
+    fn add_to(self, trailers: &mut HeaderMap, tag: EntityTag) {
+        let digest = self.format.repr_digest(&tag);
+        let tag = self.with_tag.then(|| tag.into());
+        for (name, value) in [(ETAG, tag), (REPR_DIGEST, digest)] {
+            if let (Some(value), false) = (value, trailers.contains_key(&name)) {
+                insert_field(trailers, name, value);
+            }
+        }
+    }
 }
 
 /// A digest of any type, with the fields of the response that are part of its tag.
@@ -112,7 +128,7 @@ impl FrameHasher {
     pub(crate) fn new<D: Digest>(
         variant: Option<HeaderMap>,
         size: Size,
-        then: OnComplete,
+        then: Option<OnComplete>,
         counters: Arc<Counters>,
     ) -> Self {
         let hashing = Box::new(TagHasher { digest: D::default(), variant });
@@ -123,10 +139,17 @@ impl FrameHasher {
     pub(crate) fn resume(
         hashing: Box<dyn DynTagHasher>,
         size: Size,
-        then: OnComplete,
+        then: Option<OnComplete>,
         counters: Arc<Counters>,
     ) -> Self {
-        Self { hashing: Some(hashing), size, hashed: 0, held: None, is_over: false, then, counters }
+        let (hashing, trailer) = (Some(hashing), None);
+        Self { hashing, size, hashed: 0, held: None, is_over: false, then, trailer, counters }
+    }
+
+    /// Sends these fields after the content, too.
+    pub(crate) fn with_trailer(mut self, trailer: Option<TrailerFields>) -> Self {
+        self.trailer = trailer;
+        self
     }
 
     /// Yields what `next` yields, once it is hashed. `next` also says whether the body
@@ -145,7 +168,7 @@ impl FrameHasher {
                 let Some(PendingFrame { data, is_last, .. }) = self.held.take() else {
                     return Poll::Pending;
                 };
-                if is_last && !matches!(self.then, OnComplete::Trailer { .. }) {
+                if is_last && self.trailer.is_none() {
                     self.finish();
                 }
                 return Poll::Ready(Some(Ok(Frame::data(data))));
@@ -165,9 +188,12 @@ impl FrameHasher {
                 }
                 None => {
                     self.is_over = true;
-                    let trailer =
-                        self.finish().map(|tag| HeaderMap::from_iter([(ETAG, tag.into())]));
-                    return Poll::Ready(trailer.map(|trailers| Ok(Frame::trailers(trailers))));
+                    let trailer = self.finish().map(|(fields, tag)| {
+                        let mut trailers = HeaderMap::new();
+                        fields.add_to(&mut trailers, tag);
+                        Ok(Frame::trailers(trailers))
+                    });
+                    return Poll::Ready(trailer);
                 }
             }
         }
@@ -175,8 +201,7 @@ impl FrameHasher {
 
     /// Returns true if there is more to yield than the inner body has.
     pub(crate) fn has_more(&self) -> bool {
-        self.held.is_some()
-            || self.hashing.is_some() && matches!(self.then, OnComplete::Trailer { .. })
+        self.held.is_some() || self.hashing.is_some() && self.trailer.is_some()
     }
 
     /// Returns how many bytes were taken from the body and not yielded yet.
@@ -185,12 +210,10 @@ impl FrameHasher {
     }
 
     fn pass_trailers(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
-        let tag = self.finish();
-        match (frame.into_trailers(), tag) {
-            (Ok(mut trailers), Some(tag)) => {
-                if !trailers.contains_key(ETAG) {
-                    insert_field(&mut trailers, ETAG, tag.into());
-                }
+        let hashed = self.finish();
+        match (frame.into_trailers(), hashed) {
+            (Ok(mut trailers), Some((fields, tag))) => {
+                fields.add_to(&mut trailers, tag);
                 Frame::trailers(trailers)
             }
             (Ok(trailers), None) => Frame::trailers(trailers),
@@ -199,26 +222,26 @@ impl FrameHasher {
     }
 
     /// Makes the tag, if all content was hashed, and returns it if it must be sent.
-    fn finish(&mut self) -> Option<EntityTag> {
+    fn finish(&mut self) -> Option<(TrailerFields, EntityTag)> {
         let Size { exact, least } = self.size;
         let is_whole = self.hashed >= least && exact.is_none_or(|exact| exact == self.hashed);
         let hashing = self.hashing.take()?;
         if !is_whole {
             return None;
         }
-        match std::mem::replace(&mut self.then, OnComplete::Done) {
-            OnComplete::Learn(learn) => {
-                learn(hashing.tag());
-                None
-            }
-            OnComplete::Continue(keep) => {
+        let tag = match self.then.take() {
+            Some(OnComplete::Continue(keep)) => {
                 keep(hashing);
-                None
+                return None;
             }
-            OnComplete::Trailer { weak: true } => Some(hashing.tag().into_weak()),
-            OnComplete::Trailer { weak: false } => Some(hashing.tag()),
-            OnComplete::Done => None,
-        }
+            Some(OnComplete::Learn(learn)) => {
+                let tag = hashing.tag();
+                learn(tag.clone());
+                tag
+            }
+            None => hashing.tag(),
+        };
+        Some((self.trailer?, tag))
     }
 }
 

@@ -19,7 +19,7 @@ use tower_service::Service;
 use super::{service::Conditional, ConditionalLayer};
 use crate::{
     exchange::{insert_tag_with_coding, vary_by, CodedTag, EncodedOnTheFly, MayBeEncoded},
-    rules::{single_line, EntityTag},
+    rules::{is_digest, remove_fields, single_line, EntityTag},
     stats::Stats,
     validators::Sha256,
 };
@@ -141,6 +141,8 @@ fn name_coding(head: &mut response::Parts, before: &MayBeEncoded) {
     vary_by(&mut head.headers, ACCEPT_ENCODING);
     // A part of it would be a part of other bytes the next time.
     head.headers.remove(ACCEPT_RANGES);
+    // They are of the plain bytes, and a digest is of the encoded ones (RFC 9530, 3).
+    remove_fields(&mut head.headers, is_digest);
     let encoded = EncodedOnTheFly { is_weak: !before.is_whole };
     head.extensions.insert(encoded);
     let Some(sent) = single_line(&head.headers, ETAG) else { return };

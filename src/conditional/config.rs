@@ -17,7 +17,7 @@ use crate::{
         ContentCache, Dates, InnerValidators, KeyFn, Keys, LearnedTags, ListedFiles, Unfinished,
     },
     timer::Timer,
-    validators::{generated_length, AddLastModified, Predicate, Sha256},
+    validators::{AddLastModified, Digest, Predicate, Sha256, TagFormat},
 };
 
 /// All settings of a layer, and what its services share.
@@ -51,16 +51,13 @@ pub(super) struct Config {
     pub(super) forwarded: ForwardedFields,
     pub(super) content_cache: Option<Arc<ContentCache>>,
     pub(super) timer: Arc<Timer>,
-    /// Tags are made with SHA-256.
-    pub(super) is_sha256: bool,
-    /// How many hex digits the hash in a tag has.
-    pub(super) generated_length: usize,
+    pub(super) tag_format: TagFormat,
     /// Tags learned while content was sent; `None` if nothing is learned.
     pub(super) learned: Option<Arc<LearnedTags>>,
     /// The files of the manifest, if there is one.
     pub(super) listed: Option<Arc<ListedFiles>>,
     pub(super) inner_tags: InnerTags,
-    pub(super) trailer_tags: bool,
+    pub(super) repr_digest: bool,
     pub(super) ranges: bool,
     pub(super) reporter: Reporter,
 }
@@ -87,12 +84,11 @@ impl Default for Config {
             forwarded: ForwardedFields::Tags,
             content_cache: Some(Arc::new(ContentCache::new(16 << 20))),
             timer: Arc::default(),
-            is_sha256: true,
-            generated_length: generated_length::<Sha256>(),
+            tag_format: TagFormat::of::<Sha256>(),
             learned: None,
             listed: None,
             inner_tags: InnerTags::keep(),
-            trailer_tags: false,
+            repr_digest: false,
             ranges: false,
             reporter: Reporter::default(),
         }
@@ -128,7 +124,7 @@ impl Config {
         self.learned = self.inner_tags.learns().then(Arc::default);
         self.listed = self.inner_tags.listed_files();
         assert!(
-            self.listed.is_none() || self.is_sha256,
+            self.listed.is_none() || self.tag_format.algorithm_key == Sha256::ALGORITHM_KEY,
             "a manifest lists SHA-256 hashes, and the layer has another digest",
         );
     }
@@ -142,6 +138,24 @@ impl Config {
     /// Returns true if a function of the user's must see the heads of requests.
     pub(super) fn shows_parts(&self) -> bool {
         self.handle_when.is_some() || self.key.is_some()
+    }
+
+    /// Checks what the order of the calls that set it does not matter for.
+    ///
+    /// # Panics
+    ///
+    /// Panics if one setting makes another wrong.
+    pub(super) fn check(&self) {
+        if self.repr_digest {
+            assert!(
+                !self.outer_compression.is_named(),
+                "repr_digest: outer_compression says that the bytes change outside"
+            );
+            assert!(
+                self.tag_format.algorithm_key.is_some(),
+                "repr_digest: the hash has no ALGORITHM_KEY, see `Digest`"
+            );
+        }
     }
 
     /// Returns true if a layer or proxy outside may encode the responses.
@@ -163,7 +177,7 @@ impl fmt::Debug for Config {
             .field("problem_details", &self.problem_details)
             .field("report_outcome", &self.reporter.in_extensions)
             .field("inner_tags", &self.inner_tags)
-            .field("trailer_tags", &self.trailer_tags)
+            .field("repr_digest", &self.repr_digest)
             .field("ranges", &self.ranges)
             .finish_non_exhaustive()
     }

@@ -8,7 +8,7 @@ use crate::{
     exchange::KnownValidators,
     rules::{split_coding, Current, DateEvidence, EntityTag},
     store::HashedTag,
-    validators::{looks_generated, AddLastModified, ResponseFields},
+    validators::{AddLastModified, ResponseFields},
 };
 
 impl RequestContext {
@@ -52,7 +52,7 @@ impl RequestContext {
     /// Returns true if the bytes between the quotes of a tag look like what the layer
     /// generates.
     fn looks_generated(&self, opaque: &[u8]) -> bool {
-        looks_generated(opaque, self.config.generated_length)
+        self.config.tag_format.looks_generated(opaque)
     }
 
     /// Returns true if the bytes between the quotes of a tag look like what the layer

@@ -1,7 +1,6 @@
 //! The layer and how it is set.
 
 use std::{
-    any::TypeId,
     fmt,
     hash::{Hash, Hasher},
     marker::PhantomData,
@@ -23,7 +22,7 @@ use super::{
 use crate::{
     stats::Stats,
     store::ContentCache,
-    validators::{generated_length, AddLastModified, Digest, Predicate, Sha256},
+    validators::{AddLastModified, Digest, Predicate, Sha256, TagFormat},
 };
 
 /// Makes conditional requests work for the service it wraps.
@@ -277,8 +276,7 @@ impl<D> ConditionalLayer<D> {
     /// SHA-256, and this is another hash.
     pub fn digest<E: Digest>(self) -> ConditionalLayer<E> {
         let Self { config, .. } = self.set(|config| {
-            config.is_sha256 = TypeId::of::<E>() == TypeId::of::<Sha256>();
-            config.generated_length = generated_length::<E>();
+            config.tag_format = TagFormat::of::<E>();
             config.forget_tags();
         });
         ConditionalLayer { config, digest: PhantomData }
@@ -379,29 +377,67 @@ impl<D> ConditionalLayer<D> {
         })
     }
 
-    /// Sets whether content that cannot be tagged in the head gets its tag in the
-    /// trailer section ([RFC 9110, section 6.5]). Default: false.
+    /// Sets whether responses carry a digest of their content ([RFC 9530]). Default:
+    /// false.
     ///
-    /// Content that is too large, or not ready in time, is hashed while it is sent, and
-    /// `ETag` follows it: over HTTP/2 always, over HTTP/1.1 after content of unknown
-    /// length if the request says `TE: trailers`. Content that [can be
-    /// learned](Self::inner_tags) is learned instead.
+    /// With true, content that the layer hashes for its tag also gets `Repr-Digest:
+    /// sha-256=:..:`, by which a client can tell whether all bytes came as they left:
+    /// in a 200, in the answer to a HEAD, and in a 206, where it is the digest of the
+    /// whole. It costs no second hash. A 304, 412 or 416 has none.
     ///
-    /// Browsers and most caches ignore trailers. Set it for clients of your own; others
-    /// only cost you the hash.
+    /// Content that is too large to be read ahead, or not ready in time, is hashed
+    /// while it is sent, and the digest follows it in the trailer section ([RFC 9110,
+    /// section 6.5]), with the `ETag` if the head has none: over HTTP/2 always, over
+    /// HTTP/1.1 after content of unknown length if the request says `TE: trailers`.
+    /// Once the tag of a file [is learned](Self::inner_tags), both are in the head.
+    ///
+    /// Content with a tag of the application's own is not hashed, and gets no digest. A
+    /// `Repr-Digest` that the application sets is kept. A client that refuses it
+    /// (`Want-Repr-Digest: sha-256=0`, or only other algorithms) gets none, and `Vary`
+    /// says so, so that no cache gives that response to another client. The reverse may
+    /// happen, and does no harm: the field is a hint.
+    ///
+    /// A digest is of the content in its coding (`Content-Encoding`). So what
+    /// [`compress_with`](Self::compress_with) encodes loses it, the application's own
+    /// included, and a HEAD of what may be encoded gets none. No other layer or proxy
+    /// outside of this one may change the bytes. `Content-Digest`, which is of the bytes
+    /// of one message, is left to the application: on a 206 that this layer cuts, and
+    /// on what `compress_with` encodes, it is removed.
+    ///
+    /// # Panics
+    ///
+    /// `Layer::layer` panics if this is true together with an
+    /// [`outer_compression`](Self::outer_compression) that keeps tags or adds suffixes,
+    /// or with a [`digest`](Self::digest) that has no
+    /// [`ALGORITHM_KEY`](Digest::ALGORITHM_KEY), such as `Blake3`.
     ///
     /// # Examples
     ///
     /// ```
+    /// use axum::{body::Body, routing::get, Router};
+    /// use http::Request;
+    /// use tower::ServiceExt;
     /// use tower_conditional::ConditionalLayer;
     ///
-    /// let layer = ConditionalLayer::new().trailer_tags(true);
-    /// # drop(layer);
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let app: Router = Router::new()
+    ///     .route("/", get(|| async { "hello\n" }))
+    ///     .layer(ConditionalLayer::new().repr_digest(true));
+    /// let response = app.oneshot(Request::get("/").body(Body::empty())?).await?;
+    /// // `printf 'hello\n' | openssl dgst -sha256 -binary | base64`
+    /// assert_eq!(
+    ///     response.headers()["repr-digest"],
+    ///     "sha-256=:WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM=:"
+    /// );
+    /// # Ok(())
+    /// # }
     /// ```
     ///
+    /// [RFC 9530]: https://www.rfc-editor.org/rfc/rfc9530.html
     /// [RFC 9110, section 6.5]: https://www.rfc-editor.org/rfc/rfc9110.html#section-6.5
-    pub fn trailer_tags(self, trailer_tags: bool) -> Self {
-        self.set(|config| config.trailer_tags = trailer_tags)
+    pub fn repr_digest(self, repr_digest: bool) -> Self {
+        self.set(|config| config.repr_digest = repr_digest)
     }
 
     /// Sets whether the layer serves parts of content. Default: false.
@@ -662,6 +698,7 @@ impl<S, D> Layer<S> for ConditionalLayer<D> {
     type Service = Conditional<S, D>;
 
     fn layer(&self, inner: S) -> Self::Service {
+        self.config.check();
         Conditional::with_layer(inner, self)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{
-    header::{CONTENT_ENCODING, CONTENT_RANGE, TRAILER},
+    header::{CONTENT_ENCODING, CONTENT_RANGE},
     HeaderMap, HeaderValue, StatusCode,
 };
 use http_body::Body;
@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     body::{FrameHasher, OnComplete, ResponseBody, Size},
-    fields::append_field,
     outcome::Reason,
     rules::{content_range, single_line, EntityTag, SingleField, TakesTrailers},
     store::{fingerprint, is_settled, HashedTag, Key, ListedFile, Trust},
@@ -209,7 +208,8 @@ impl ResponseContext<'_> {
         file.holds_for(validators, date, length).then_some(file)
     }
 
-    /// Hashes content while it is sent, if its tag can be learned or sent after it.
+    /// Hashes content while it is sent, if its tag can be learned, or its digest sent
+    /// after it.
     pub(super) fn hash_while_sent<D: Digest, B: Body>(
         &mut self,
         reason: Option<Reason>,
@@ -230,21 +230,16 @@ impl ResponseContext<'_> {
             matches!(reason, Some(Reason::TooLarge | Reason::TooManyFrames | Reason::NotReady));
         let learn =
             self.learnable.as_ref().and_then(|learnable| learnable.store_when_sent(self.request));
-        let on_complete = match learn {
-            Some(learn) => learn,
-            // It would be the tag of the plain content.
-            None if self.may_be_encoded() => return,
-            None if is_unread && takes_trailers.allows(length) => {
-                let trailer = HeaderValue::from_static("etag");
-                append_field(&mut self.head.headers, TRAILER, trailer);
-                OnComplete::Trailer { weak: self.request.config.outer_compression.keeps_tags }
-            }
-            None => return,
-        };
+        let may_follow = learn.is_some() || is_unread;
+        let trailer = if may_follow { self.trailer_fields(length) } else { None };
+        if learn.is_none() && trailer.is_none() {
+            return;
+        }
         let variant = self.fields.is_negotiated.then(|| self.head.headers.clone());
         let size = Size { exact: length, least: body.size_hint().lower() };
         let counters = Arc::clone(&self.request.config.reporter.counters);
-        body.hash(FrameHasher::new::<D>(variant, size, on_complete, counters));
+        let hasher = FrameHasher::new::<D>(variant, size, learn, counters);
+        body.hash(hasher.with_trailer(trailer));
     }
 
     /// Hashes a part while it is sent, if it is the first, or follows the previous one
@@ -261,7 +256,9 @@ impl ResponseContext<'_> {
             let is_wanted = learnable.may_store || learnable.is_unverified();
             is_wanted.then(|| learnable.keep_when_sent(request, range.end))
         };
-        let Some(on_complete) = on_complete else { return };
+        if on_complete.is_none() {
+            return;
+        }
         let bytes = range.end - range.start;
         let size = Size { exact: Some(bytes), least: bytes };
         let counters = Arc::clone(&request.config.reporter.counters);

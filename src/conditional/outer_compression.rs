@@ -56,6 +56,11 @@ impl OuterCompression {
         Self { suffixes, ..self }
     }
 
+    /// Returns true if there is compression outside, as far as is said.
+    pub(super) fn is_named(&self) -> bool {
+        self.keeps_tags || !self.suffixes.is_empty()
+    }
+
     /// Returns the suffixes.
     pub(super) fn suffixes(&self) -> impl Iterator<Item = &[u8]> {
         self.suffixes.iter().map(|suffix| &**suffix)

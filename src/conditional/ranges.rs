@@ -4,7 +4,7 @@
 
 use http::{
     header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, TRAILER, TRANSFER_ENCODING},
-    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    HeaderMap, HeaderValue, StatusCode,
 };
 use http_body::Body;
 
@@ -12,7 +12,7 @@ use super::respond::ResponseContext;
 use crate::{
     body::{FrameSlicer, ResponseBody},
     fields::insert_field,
-    rules::retain_for_precondition_failed,
+    rules::{is_content_digest, remove_fields, retain_for_precondition_failed},
 };
 
 impl ResponseContext<'_> {
@@ -45,9 +45,7 @@ impl ResponseContext<'_> {
                 }
                 self.head.status = StatusCode::PARTIAL_CONTENT;
                 // These describe the bytes of the whole.
-                for name in ["content-digest", "content-md5"] {
-                    headers.remove(HeaderName::from_static(name));
-                }
+                remove_fields(headers, is_content_digest);
                 // A part has a known length, and the trailers describe the whole.
                 headers.remove(TRANSFER_ENCODING);
                 headers.remove(TRAILER);

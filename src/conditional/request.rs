@@ -14,7 +14,8 @@ use crate::{
     fields::insert_field,
     outcome::Reason,
     rules::{
-        is_query, is_read, is_write, requested_file, single_line, AcceptedCodings, ByteRange,
+        is_query, is_read, is_write, refuses_digest, requested_file, single_line, AcceptedCodings,
+        ByteRange,
         EntityTag, HttpDate, PreconditionFields, TakesTrailers,
     },
     store::{InnerValidator, Key, KeyReader, ListedFile, Name, RequestKey, Trust},
@@ -186,8 +187,10 @@ pub(super) struct RequestExtras {
     pub(super) probe: Option<Probe>,
     /// The part that is wanted, where the layer serves parts.
     pub(super) range: Option<ByteRange>,
-    /// Whether a tag can follow the content, where the layer sends tags in trailers.
+    /// Whether a digest can follow the content, where the layer sends digests.
     pub(super) takes_trailers: TakesTrailers,
+    /// The client wants no digest, where the layer sends digests.
+    pub(super) refuses_digest: bool,
     /// An outer layer of this crate compares the dates of the request.
     pub(super) is_date_withheld: bool,
     /// The resource, where tags are learned.
@@ -202,6 +205,7 @@ impl RequestExtras {
         probe: None,
         range: None,
         takes_trailers: TakesTrailers::Never,
+        refuses_digest: false,
         is_date_withheld: false,
         learned_key: None,
         file: None,
@@ -215,7 +219,7 @@ impl RequestExtras {
         config: &Config,
     ) -> Option<Box<Self>> {
         let may_be_known = !head.extensions.is_empty();
-        let is_wanted = config.ranges || config.trailer_tags || config.learned.is_some();
+        let is_wanted = config.ranges || config.repr_digest || config.learned.is_some();
         if may_be_known || is_wanted {
             Self::read(head, name, reader, config)
         } else {
@@ -229,16 +233,19 @@ impl RequestExtras {
         reader: &KeyReader<'_, '_>,
         config: &Config,
     ) -> Option<Box<Self>> {
-        let takes_trailers = if config.trailer_tags {
+        let takes_trailers = if config.repr_digest {
             TakesTrailers::of(head.version, head.headers)
         } else {
             TakesTrailers::Never
         };
+        let key = config.tag_format.algorithm_key.filter(|_| config.repr_digest);
+        let refuses_digest = key.is_some_and(|key| refuses_digest(head.headers, key));
         let extras = Self {
             known: head.known().cloned(),
             probe: head.extensions.get().copied(),
             range: if config.ranges { head.range() } else { None },
             takes_trailers,
+            refuses_digest,
             is_date_withheld: head.extensions.get::<WithheldDates>().is_some(),
             learned_key: config.learned.as_ref().map(|_| reader.collision_resistant_key(name)),
             file: config.listed.as_ref().and_then(|_| requested_file(head.uri.path())),
@@ -248,6 +255,7 @@ impl RequestExtras {
             || extras.range.is_some()
             || extras.learned_key.is_some()
             || extras.is_date_withheld
+            || refuses_digest
             || takes_trailers != TakesTrailers::Never;
         is_any.then(|| Box::new(extras))
     }

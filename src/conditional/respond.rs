@@ -110,6 +110,13 @@ impl ResponseContext<'_> {
             self.vary_by_coding(is_not_modified);
         }
         let is_part = self.head.status == StatusCode::PARTIAL_CONTENT;
+        // Only what the layer hashed has a digest: an inner tag may look the same, and a
+        // manifest may be wrong.
+        if let (true, Some(etag), None) = (config.repr_digest, etag, untagged) {
+            if self.learnable.as_ref().is_none_or(|learnable| !learnable.is_unverified()) {
+                self.set_repr_digest(etag, decision);
+            }
+        }
         let is_coded = self.set_coded_tag(etag, is_not_modified, untagged.is_some(), is_encoded);
         // Remove fields before inserting, so that fewer are scanned.
         apply_decision(self.head, decision);

@@ -52,7 +52,7 @@ impl ByteRange {
 }
 
 /// Reads a number; one that is too large becomes `u64::MAX`.
-fn number(digits: &[u8]) -> Option<u64> {
+pub(super) fn number(digits: &[u8]) -> Option<u64> {
     let add = |sum: u64, digit: &u8| match digit {
         b'0'..=b'9' => Some(sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'))),
         _ => None,

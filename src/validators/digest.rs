@@ -7,7 +7,7 @@
 //! `Content-Language`), `-` and eight hex digits of a hash of its type, encoding and
 //! language follow.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use sha2::Digest as _;
 
 use crate::{fields::NEGOTIATED_FIELDS, rules::EntityTag};
@@ -65,6 +65,14 @@ pub trait Digest: Default + Send + Sync + 'static {
     /// The hash, as bytes. All hashes must have the same length.
     type Output: AsRef<[u8]>;
 
+    /// The name of the hash in the [registry of hash algorithms for digest fields], if
+    /// it has one: `sha-256` or `sha-512`. Default: none.
+    ///
+    /// [`repr_digest`](crate::ConditionalLayer::repr_digest) needs it.
+    ///
+    /// [registry of hash algorithms for digest fields]: https://www.iana.org/assignments/http-digest-hash-alg
+    const ALGORITHM_KEY: Option<&'static str> = None;
+
     /// Adds the next bytes of the content.
     fn update(&mut self, content: &[u8]);
 
@@ -78,6 +86,8 @@ pub struct Sha256(sha2::Sha256);
 
 impl Digest for Sha256 {
     type Output = [u8; 32];
+
+    const ALGORITHM_KEY: Option<&'static str> = Some("sha-256");
 
     fn update(&mut self, content: &[u8]) {
         self.0.update(content);
@@ -207,17 +217,66 @@ fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Returns true if the bytes between the quotes of a tag have the form of a tag made
-/// here with a hash of `length` hex digits.
-pub(crate) fn looks_generated(opaque: &[u8], length: usize) -> bool {
-    let is_hex = |bytes: &[u8]| bytes.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let Some((hash, variant)) = opaque.split_at_checked(length) else { return false };
-    is_hex(hash) && (variant.is_empty() || variant.strip_prefix(b"-").is_some_and(is_hex))
+/// How the tags of a hash are written, and how its digests are called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TagFormat {
+    /// How many hex digits a hash has.
+    pub(crate) digits: usize,
+    /// See [`Digest::ALGORITHM_KEY`].
+    pub(crate) algorithm_key: Option<&'static str>,
 }
 
-/// Returns how many hex digits the hash of `D` has.
-pub(crate) fn generated_length<D: Digest>() -> usize {
-    D::default().finish().as_ref().len() * 2
+impl TagFormat {
+    pub(crate) fn of<D: Digest>() -> Self {
+        let digits = D::default().finish().as_ref().len() * 2;
+        Self { digits, algorithm_key: D::ALGORITHM_KEY }
+    }
+
+    /// Returns true if the bytes between the quotes of a tag have the form of a tag
+    /// made here.
+    pub(crate) fn looks_generated(self, opaque: &[u8]) -> bool {
+        let is_hex =
+            |bytes: &[u8]| bytes.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let Some((hash, variant)) = opaque.split_at_checked(self.digits) else { return false };
+        is_hex(hash) && (variant.is_empty() || variant.strip_prefix(b"-").is_some_and(is_hex))
+    }
+
+    /// Returns the value of `Repr-Digest` for the content that `tag` was made of (RFC
+    /// 9530, section 3).
+    ///
+    /// The caller knows that the layer made the tag: another may look the same.
+    pub(crate) fn repr_digest(self, tag: &EntityTag) -> Option<HeaderValue> {
+        let key = self.algorithm_key?;
+        let hash = from_hex(tag.opaque().get(..self.digits)?)?;
+        HeaderValue::try_from(format!("{key}=:{}:", base64(&hash))).ok()
+    }
+}
+
+fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
+    let half = |digit: u8| char::from(digit).to_digit(16).and_then(|half| u8::try_from(half).ok());
+    let pairs = digits.as_chunks().0.iter();
+    pairs.map(|[high, low]| Some(half(*high)? << 4 | half(*low)?)).collect()
+}
+
+/// Encodes bytes as a structured field does ([RFC 9651, section 4.1.8]).
+///
+/// Deliberately by hand: a hash is all that is ever encoded, and no other crate in the
+/// tree of this one does it.
+///
+/// [RFC 9651, section 4.1.8]: https://www.rfc-editor.org/rfc/rfc9651.html#section-4.1.8
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let [a, b, c] = [0, 1, 2].map(|i| usize::from(chunk.get(i).copied().unwrap_or(0)));
+        let bits = a << 16 | b << 8 | c;
+        let digits = [18, 12, 6, 0].iter().zip(0..);
+        text.extend(digits.map(|(shift, i)| match DIGITS.get(bits >> shift & 63) {
+            Some(&digit) if i <= chunk.len() => char::from(digit),
+            _ => '=',
+        }));
+    }
+    text
 }
 
 const VARIANT_BYTES: usize = 4;
@@ -245,7 +304,7 @@ mod tests {
         let german = tag_of(&[("content-type", "text/csv"), ("content-language", "de")]);
         let all = [&plain, &csv, &json, &gzip, &german];
         for (i, first) in all.iter().enumerate() {
-            assert!(looks_generated(first.opaque(), 64), "{first}");
+            assert!(TagFormat::of::<Sha256>().looks_generated(first.opaque()), "{first}");
             assert!(!first.is_weak());
             for second in &all[i + 1..] {
                 assert!(!first.weak_eq(second), "{first} {second}");
@@ -282,7 +341,45 @@ mod tests {
                 assert_eq!(tag(digest, false, &HeaderMap::new()).opaque(), expected.as_bytes());
             }
         }
-        assert_eq!(generated_length::<Blake3>(), 64);
+        assert_eq!(TagFormat::of::<Blake3>().digits, 64);
+        let tag = tag(Blake3::default(), false, &HeaderMap::new());
+        assert_eq!(TagFormat::of::<Blake3>().repr_digest(&tag), None, "it is not registered");
+    }
+
+    #[test]
+    fn base64_is_that_of_rfc_4648() {
+        // The test vectors of its section 10, and the last digits of the alphabet.
+        for (bytes, expected) in [
+            (&b""[..], ""),
+            (b"f", "Zg=="),
+            (b"fo", "Zm8="),
+            (b"foo", "Zm9v"),
+            (b"foob", "Zm9vYg=="),
+            (b"fooba", "Zm9vYmE="),
+            (b"foobar", "Zm9vYmFy"),
+            (b"\xfb\xff\xbf", "+/+/"),
+        ] {
+            assert_eq!(base64(bytes), expected);
+        }
+    }
+
+    #[test]
+    fn a_repr_digest_is_the_hash_in_the_tag() {
+        // `printf '{"hello": "world"}\n' | openssl dgst -sha256 -binary | base64`
+        let expected = "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:";
+        let format = TagFormat::of::<Sha256>();
+        let hashed = |is_negotiated| {
+            let mut digest = Sha256::default();
+            digest.update(b"{\"hello\": \"world\"}\n");
+            tag(digest, is_negotiated, &HeaderMap::new())
+        };
+        assert_eq!(format.repr_digest(&hashed(false)).unwrap(), expected);
+        assert_eq!(format.repr_digest(&hashed(true)).unwrap(), expected);
+        let weak = hashed(true).into_weak();
+        assert_eq!(format.repr_digest(&weak).unwrap(), expected);
+        for tag in ["\"\"", "\"v1\"", &format!("\"{}\"", "g".repeat(64))] {
+            assert_eq!(format.repr_digest(&tag.parse().unwrap()), None, "{tag}");
+        }
     }
 
     #[test]
@@ -298,7 +395,7 @@ mod tests {
             (String::new(), false),
         ] {
             assert_eq!(
-                looks_generated(opaque.as_bytes(), generated_length::<Sha256>()),
+                TagFormat::of::<Sha256>().looks_generated(opaque.as_bytes()),
                 expected,
                 "{opaque}"
             );

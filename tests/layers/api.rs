@@ -199,7 +199,7 @@ fn api_settings_take_what_they_say() {
         .report_outcome(true)
         .inner_tags(InnerTags::learn().trust_dates(true))
         .inner_tags(InnerTags::replace())
-        .trailer_tags(true)
+        .repr_digest(true)
         .ranges(true)
         .outer_compression(OuterCompression::new().adds_suffixes(["-gzip"]))
         .digest::<Sum>();

@@ -209,7 +209,7 @@ fn stacks(world: &Rc<World>, case: &Case) -> [(&'static str, Stack); 6] {
     let learning = ConditionalLayer::new()
         .buffer_limit(4)
         .inner_tags(InnerTags::learn())
-        .trailer_tags(true)
+        .repr_digest(true)
         .ranges(true);
     let source = PreconditionLayer::new(|_| async {
         yields().await;

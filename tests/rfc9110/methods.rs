@@ -35,7 +35,7 @@ fn methods_that_are_no_reads_pass_unchanged() {
 #[test]
 fn methods_and_statuses_that_are_not_tagged_pass_unchanged_while_tags_are_replaced() {
     let site =
-        Site::new(|layer| layer.inner_tags(InnerTags::replace()).trailer_tags(true).ranges(true));
+        Site::new(|layer| layer.inner_tags(InnerTags::replace()).repr_digest(true).ranges(true));
     let seen = site.ask_over(Version::HTTP_2, "POST", &[(IM, "\"x\""), ("range", "bytes=0-1")]);
     assert_eq!((seen.status(), seen.line("etag"), seen.trailer()), (200, Some(OWN), None));
     assert!(site.shows(IM) && site.shows("range"));

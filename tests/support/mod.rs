@@ -12,6 +12,7 @@ pub(crate) mod note;
 pub(crate) mod origin;
 pub(crate) mod peer;
 pub(crate) mod random;
+pub(crate) mod repr_digest;
 pub(crate) mod scripted_body;
 pub(crate) mod server;
 pub(crate) mod slow_peer;

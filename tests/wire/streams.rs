@@ -257,7 +257,7 @@ async fn trailers_bring_a_tag_by_which_the_client_revalidates() {
                 .body(StreamBody::new(Box::pin(frames)));
             ready(Ok::<_, Infallible>(response.unwrap()))
         });
-        let layer = ConditionalLayer::new().trailer_tags(true);
+        let layer = ConditionalLayer::new().repr_digest(true);
         let address = slow_peer::serve(version, layer.layer(inner)).await;
         let answer = match (name, version) {
             ("Hyper", Version::HTTP_11) => by_hyper(address, te).await,
@@ -297,7 +297,7 @@ async fn trailers_bring_the_tag_of_a_file_of_known_length_over_http2() {
     write(&folder, 1, LENGTH, 0);
     for (version, expected) in VERSIONS.into_iter().zip([None, Some(&*tag(1))]) {
         let (files, layer) =
-            (Kind::Dates.serve(&folder.0, &log), ConditionalLayer::new().trailer_tags(true));
+            (Kind::Dates.serve(&folder.0, &log), ConditionalLayer::new().repr_digest(true));
         let address =
             slow_peer::serve(version, layer.buffer_limit(LIMIT).layer(files.clone())).await;
         let answer = slow_peer::get(version, address, PATH, &[("te", "trailers")]).await;

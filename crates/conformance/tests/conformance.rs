@@ -236,7 +236,7 @@ async fn our_layer_is_as_it_must_be_in_all_its_settings() {
         ("learning", layer().inner_tags(InnerTags::learn())),
         ("trusting dates", layer().inner_tags(InnerTags::learn().trust_dates(true))),
         ("replacing tags", layer().inner_tags(InnerTags::replace())),
-        ("with tags in trailers", layer().trailer_tags(true)),
+        ("with digests", layer().repr_digest(true)),
         ("with ranges", layer().ranges(true)),
     ] {
         note_failures(setting, &check(application(layer), "/feed").await, &mut failed);

@@ -16,7 +16,7 @@ use crate::{
     rules::{
         members, single_line, Current, DateEvidence, EntityTag, HttpDate, LastModified, State,
     },
-    validators::{generated_length, looks_generated, Sha256},
+    validators::{Sha256, TagFormat},
 };
 
 /// Makes the GET that asks for the validators of what a write is about.
@@ -158,6 +158,6 @@ fn plain_tag(head: &response::Parts) -> Option<EntityTag> {
 
 /// Returns true if a tag looks like a SHA-256.
 fn is_hash(tag: &EntityTag) -> bool {
-    let (opaque, length) = (tag.opaque(), generated_length::<Sha256>());
-    !tag.is_weak() && opaque.len() == length && looks_generated(opaque, length)
+    let (opaque, format) = (tag.opaque(), TagFormat::of::<Sha256>());
+    !tag.is_weak() && opaque.len() == format.digits && format.looks_generated(opaque)
 }

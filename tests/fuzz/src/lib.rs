@@ -14,6 +14,9 @@ mod input;
 mod model;
 pub mod preconditions;
 pub mod ranges;
+#[path = "../../support/repr_digest.rs"]
+#[allow(dead_code)]
+mod repr_digest;
 mod script;
 #[path = "../../support/scripted_body.rs"]
 #[allow(dead_code)]

@@ -27,6 +27,7 @@ use tower_conditional::{
 use super::{
     input::Input,
     model::{clock, content_of, own_tag, place, source_tag, Inner, Place, Style, World, NOON},
+    repr_digest::is_digest_of,
     script::{content, frames, read, run, Step},
 };
 
@@ -79,7 +80,7 @@ pub fn holds(input: &[u8]) -> usize {
 struct Settings {
     weak: bool,
     head_as_get: bool,
-    trailer_tags: bool,
+    repr_digest: bool,
     ranges: bool,
 }
 
@@ -87,7 +88,9 @@ impl Settings {
     fn choose(input: &mut Input<'_>, stack: usize) -> Self {
         // A source's tags are not made weak by a layer further in.
         let weak = stack == 0 && input.one_in(4);
-        Self { weak, head_as_get: input.flag(), trailer_tags: input.flag(), ranges: input.flag() }
+        // Where the bytes may change outside, there is no digest.
+        let repr_digest = input.flag() && !weak;
+        Self { weak, head_as_get: input.flag(), repr_digest, ranges: input.flag() }
     }
 
     fn layer(&self, input: &mut Input<'_>, world: &World) -> ConditionalLayer {
@@ -99,7 +102,7 @@ impl Settings {
                     .known_size(input.pick(&[Duration::from_millis(500), Duration::ZERO])),
             )
             .head_as_get(self.head_as_get)
-            .trailer_tags(self.trailer_tags)
+            .repr_digest(self.repr_digest)
             .ranges(self.ranges)
             .add_last_modified(input.pick(&[
                 AddLastModified::WithNoCache,
@@ -208,6 +211,7 @@ impl Client {
         // Somebody else may have written meanwhile.
         let before = content_of(self.world.number_for(&sent.request));
         let claim = Claim { client: self, sent, head: &head, before: &before };
+        claim.digest_is_true(&events);
         match head.status.as_u16() {
             304 => claim.client_holds_it(&events, is_end),
             412 if plan.status != 412 => claim.something_fails(&events, is_end),
@@ -231,7 +235,7 @@ impl Client {
                 if is_head && self.settings.head_as_get {
                     assert_eq!(events, []);
                 } else {
-                    is_as_it_was(&events, &expected, is_whole, self.settings.trailer_tags);
+                    is_as_it_was(&events, &expected, is_whole, self.settings.repr_digest);
                 }
                 let is_get = sent.request.method() == Method::GET;
                 if status == 200 && is_whole && is_get && got == before {
@@ -480,6 +484,19 @@ impl Claim<'_> {
             && length.is_none_or(|(_, length)| *length == HeaderValue::from(self.before.len()))
     }
 
+    /// A digest in head or trailers is that of the whole content.
+    fn digest_is_true(&self, events: &[Step]) {
+        let trailers = events.iter().filter_map(|event| match event {
+            Step::Trailers(trailers) => trailers.get("repr-digest"),
+            _ => None,
+        });
+        for value in self.head.headers.get("repr-digest").into_iter().chain(trailers) {
+            assert!(self.client.settings.repr_digest);
+            assert!(is_digest_of(value.to_str().unwrap(), self.before), "{:?}", self.head);
+            assert!(matches!(self.head.status.as_u16(), 200 | 206), "{:?}", self.head);
+        }
+    }
+
     /// Tags in head and trailers are those of the content, or the inner service's own.
     fn validators_are_true(&self, events: &[Step]) {
         let trailers = events.iter().filter_map(|event| match event {
@@ -502,11 +519,12 @@ impl Claim<'_> {
     }
 }
 
-/// Nothing is lost or made up; a tag in the trailers aside.
-fn is_as_it_was(events: &[Step], expected: &[Step], is_whole: bool, trailer_tags: bool) {
+/// Nothing is lost or made up; a tag and a digest in the trailers aside.
+fn is_as_it_was(events: &[Step], expected: &[Step], is_whole: bool, repr_digest: bool) {
     let mut events = events.to_vec();
-    if let Some(Step::Trailers(trailers)) = events.last_mut().filter(|_| trailer_tags) {
+    if let Some(Step::Trailers(trailers)) = events.last_mut().filter(|_| repr_digest) {
         trailers.remove(ETAG);
+        trailers.remove("repr-digest");
         if trailers.is_empty() {
             events.pop();
         }

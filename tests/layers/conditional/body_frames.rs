@@ -190,7 +190,7 @@ proptest! {
         let own = if tagged { &[("etag", OWN)][..] } else { &[] };
         let inner_tags = if learns { InnerTags::replace() } else { InnerTags::keep() };
         let site = Site::new(|layer| {
-            layer.inner_tags(inner_tags).trailer_tags(true).buffer_limit(limit)
+            layer.inner_tags(inner_tags).repr_digest(true).buffer_limit(limit)
         });
         for _ in 0..2 {
             site.answers(own, &steps, size);
@@ -239,7 +239,7 @@ proptest::proptest! {
         let all = content(&steps);
         let inner_tags = if replaces { InnerTags::replace() } else { InnerTags::learn() };
         let site = Site::new(|layer| {
-            layer.inner_tags(inner_tags).trailer_tags(true).ranges(ranges).buffer_limit(limit)
+            layer.inner_tags(inner_tags).repr_digest(true).ranges(ranges).buffer_limit(limit)
         });
         site.origin.borrow_mut().tells_end = tells_end;
         for _ in 0..2 {

@@ -528,7 +528,7 @@ fn nothing_is_learned_of_content_that_is_encoded_on_the_fly() {
 #[test]
 fn no_tag_of_the_plain_content_follows_encoded_content() {
     let big = || streamed(futures_util::stream::iter([Ok(Frame::data(TEXT.into()))]));
-    let layer = layer().0.trailer_tags(true).buffer_limit(1);
+    let layer = layer().0.repr_digest(true).buffer_limit(1);
     let app = boxed(
         layer
             .compress_with(CompressionLayer::new())

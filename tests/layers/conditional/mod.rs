@@ -10,7 +10,7 @@ mod manifest;
 mod outer_compression;
 mod problem_details;
 mod read_ahead;
+mod repr_digest;
 mod response_fields;
 pub(crate) mod service;
 mod stats;
-mod trailer_tags;

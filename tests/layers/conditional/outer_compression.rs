@@ -1,12 +1,11 @@
 //! The setting `outer_compression`: proxies that leave tags as they are, or append to
 //! them.
 
-use http::Version;
 use tower_conditional::{InnerTags, OuterCompression};
 
 use crate::support::{
     harness::{self, ask, get, layer, reply, send, tag, Lines, IM, INM},
-    origin::{one, tag_of, Site},
+    origin::Site,
 };
 
 #[test]
@@ -21,16 +20,6 @@ fn outer_compression_that_keeps_tags_weakens_every_tag_that_leaves() {
         assert_eq!([INM, IM].map(|name| ask(&[(name, strong)]).status()), [304, 412], "{own:?}");
     }
     assert_eq!(send(&layer, get(&[]), reply(200, &[("etag", "a")], "")).line("etag"), Some("a"));
-}
-
-#[test]
-fn outer_compression_that_keeps_tags_weakens_tags_in_trailers_too() {
-    let site = Site::new(|layer| {
-        layer.trailer_tags(true).outer_compression(OuterCompression::new().keeps_tags(true))
-    });
-    site.answers(&[], &one(), None);
-    let seen = site.ask_over(Version::HTTP_2, "GET", &[]);
-    assert_eq!(seen.trailer(), Some(&*format!("W/{}", tag_of(&one()))));
 }
 
 #[test]

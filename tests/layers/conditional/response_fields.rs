@@ -19,7 +19,7 @@ fn response_fields_are_left_out_of_a_head_that_takes_no_more() {
     };
     for layer in [
         layer().0,
-        layer().0.ranges(true).trailer_tags(true),
+        layer().0.ranges(true).repr_digest(true),
         layer().0.outer_compression(OuterCompression::new().keeps_tags(true)),
     ] {
         for (lines, status) in [

@@ -39,7 +39,7 @@ async fn grpc_passes_untouched_and_its_neighbours_are_tagged() {
     );
     let (listener, layered) = listen().await;
     let server =
-        Server::builder().layer(ConditionalLayer::new().trailer_tags(true)).add_routes(routes());
+        Server::builder().layer(ConditionalLayer::new().repr_digest(true)).add_routes(routes());
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
 
     for (path, messages) in

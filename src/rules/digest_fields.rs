@@ -1,0 +1,90 @@
+//! Digest fields ([RFC 9530](https://www.rfc-editor.org/rfc/rfc9530.html)): what they
+//! are called, and which digests a client wants.
+
+use http::{HeaderMap, HeaderName};
+
+use super::{list::members, range::number, trim_ows};
+
+/// The digest of the selected representation: all of it, in its content coding.
+pub(crate) const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+
+pub(crate) const WANT_REPR_DIGEST: HeaderName = HeaderName::from_static("want-repr-digest");
+
+/// Returns true if this is a digest of the bytes that one message carries.
+pub(crate) fn is_content_digest(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "content-digest" | "content-md5")
+}
+
+/// Returns true if this is a digest of a message or of the selected representation.
+pub(crate) fn is_digest(name: &HeaderName) -> bool {
+    is_content_digest(name) || *name == REPR_DIGEST || name.as_str() == "digest"
+}
+
+/// Returns true if `Want-Repr-Digest` says that a digest made with this algorithm is of
+/// no use to the client (section 4): its weight is 0, or only others are wanted.
+///
+/// The field is a hint. A member that has no weight from 0 to 10 is ignored, and of two
+/// for one algorithm the last counts.
+pub(crate) fn refuses_digest(headers: &HeaderMap, algorithm: &str) -> bool {
+    let (mut own, mut wants_another) = (None, false);
+    let lines = headers.get_all(WANT_REPR_DIGEST).iter();
+    for (name, weight) in lines.flat_map(members).filter_map(preference) {
+        if name == algorithm.as_bytes() {
+            own = Some(weight);
+        } else {
+            wants_another |= weight > 0;
+        }
+    }
+    own.map_or(wants_another, |weight| weight == 0)
+}
+
+/// Reads a member: an algorithm and its weight.
+fn preference(member: &[u8]) -> Option<(&[u8], u64)> {
+    let equals = member.iter().position(|&byte| byte == b'=')?;
+    let (name, value) = (member.get(..equals)?, member.get(equals + 1..)?);
+    // Parameters may follow, but none is defined.
+    let weight = number(trim_ows(value.split(|&byte| byte == b';').next()?))?;
+    (weight <= 10).then_some((name, weight))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_digest_is_refused_by_weight_0_or_where_only_others_are_wanted() {
+        for (lines, expected) in [
+            (&[][..], false),
+            (&[""], false),
+            (&["sha-256=1"], false),
+            (&["sha-256=10, sha-512=3"], false),
+            (&["sha-512=10, sha-256=1, unixsum=0"], false),
+            (&["sha-256=0"], true),
+            (&["sha-512=5, sha-256=0"], true),
+            (&["sha-512=5", "sha-256=0"], true),
+            (&["sha-512=5"], true),
+            (&["md5=1", "sha-512=0"], true),
+            // Nothing else is wanted either.
+            (&["sha-512=0"], false),
+            // The last member of a name counts (RFC 9651, 4.2.2).
+            (&["sha-256=0, sha-256=1"], false),
+            (&["sha-256=1", "sha-256=0"], true),
+            (&["sha-256=0;x=1"], true),
+            // What is not a weight says nothing.
+            (&["sha-256=11"], false),
+            (&["sha-256=-1, sha-512=99"], false),
+            (&["sha-256, sha-512"], false),
+            (&["sha-512=0.5, sha-256=?0"], false),
+            // Names are lower-case.
+            (&["SHA-256=0"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(WANT_REPR_DIGEST, HeaderValue::from_static(line));
+            }
+            assert_eq!(refuses_digest(&headers, "sha-256"), expected, "{lines:?}");
+        }
+    }
+}
