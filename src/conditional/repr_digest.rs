@@ -18,7 +18,7 @@ impl ResponseContext<'_> {
     /// Sets `Repr-Digest`.
     ///
     /// `tag` is that of the selected representation, and was made of its content here.
-    #[inline(never)]
+    #[cold]
     pub(super) fn set_repr_digest(&mut self, tag: &EntityTag, decision: Decision) {
         // Whether a GET would get it encoded, the compression does not say on a HEAD.
         let is_unknown = self.request.is_head() && self.may_be_encoded();

@@ -1,5 +1,6 @@
-//! Chromium loads a compressed page twice. It seeks in a sound: it plays on, also where
-//! the file was replaced meanwhile, and never one version and the other.
+//! Chromium loads a compressed page twice, and finds digests right by its own hash. It
+//! seeks in a sound: it plays on, also where the file was replaced meanwhile, and never
+//! one version and the other.
 
 use std::{
     fs, mem,
@@ -17,12 +18,15 @@ use axum::{
     Router,
 };
 use tokio::{process, sync::mpsc, time::timeout};
-use tower_conditional::ConditionalLayer;
+use tower_conditional::{ConditionalLayer, InnerTags};
 use tower_http::compression::CompressionLayer;
 
 use crate::{
-    site::{ago, Daemon, Site},
-    support::wire::{axum, within, Folder},
+    site::{ago, Daemon, Site, LARGE},
+    support::{
+        file_server::content,
+        wire::{axum, within, Folder},
+    },
 };
 
 /// What the browser asked by and got, a line each.
@@ -78,6 +82,69 @@ async fn note(State(log): State<Log>, request: Request, next: Next) -> Response 
     }
     response
 }
+
+pub(crate) async fn chromium_agrees_with_each_digest() {
+    let (said, mut says) = mpsc::unbounded_channel();
+    let layer = || ConditionalLayer::new().repr_digest(true);
+    let text = || async { "a page, ".repeat(100) };
+    let plain = Router::new().route("/plain", get(text)).layer(layer());
+    let compressed = layer().compress_with(CompressionLayer::new());
+    let compressed = Router::new().route("/compressed", get(text)).layer(compressed);
+    let routes = Router::new()
+        .route("/page", get(async || Html(DIGESTS)))
+        .route("/said", post(move |line: String| async move { said.send(line).unwrap() }))
+        .merge(plain)
+        .merge(compressed);
+    let site = Site::serving("chromium-digests", |files| {
+        files.layer(layer().inner_tags(InnerTags::Replace)).merge(routes)
+    });
+    let site = site.await;
+    site.put("/file.bin", &content(1, LARGE), ago(3_600, 0));
+    let _chromium = browse(&site);
+    let lines = within(says.recv()).await.unwrap();
+    let expected = [
+        "/plain 200 right",
+        // It shows the content decoded: a digest of the plain text would seem right.
+        "/compressed 200 none",
+        // Trailers are not shown.
+        "/file.bin 200 none",
+        "/file.bin 200 right",
+        "parts 206 206 206 right",
+    ];
+    assert_eq!(lines.lines().collect::<Vec<_>>(), expected);
+}
+
+/// Hashes what it fetches, and says whether that is what `Repr-Digest` says.
+const DIGESTS: &str = "<!doctype html><script>
+const take = async (path, headers) => {
+  const response = await fetch(path, { cache: 'no-store', headers })
+  const digest = response.headers.get('repr-digest')
+  return { status: response.status, digest, content: await response.arrayBuffer() }
+}
+const verdict = async (digest, content) => {
+  if (digest === null) return 'none'
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', content))
+  return digest === `sha-256=:${btoa(String.fromCharCode(...hash))}:` ? 'right' : 'wrong'
+}
+const run = async () => {
+  const lines = []
+  for (const path of ['/plain', '/compressed', '/file.bin', '/file.bin']) {
+    const { status, digest, content } = await take(path)
+    lines.push(`${path} ${status} ${await verdict(digest, content)}`)
+  }
+  const parts = []
+  for (const range of ['0-999999', '1000000-1999999', '2000000-']) {
+    parts.push(await take('/file.bin', { range: `bytes=${range}` }))
+  }
+  const whole = await new Blob(parts.map((part) => part.content)).arrayBuffer()
+  const verdicts = await Promise.all(parts.map((part) => verdict(part.digest, whole)))
+  const all = new Set(verdicts)
+  lines.push(`parts ${parts.map((part) => part.status).join(' ')} ${[...all].join(' ')}`)
+  return lines.join('\\n')
+}
+const say = (body) => fetch('/said', { method: 'POST', body })
+run().then(say, (error) => say(`fails: ${error}`))
+</script>";
 
 pub(crate) async fn chromium_seeks_and_plays_on_when_the_file_is_replaced() {
     for (case, age, seconds) in [

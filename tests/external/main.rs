@@ -15,6 +15,8 @@ mod apache;
 mod chromium;
 mod curl;
 #[cfg(unix)]
+mod digests;
+#[cfg(unix)]
 mod downloads;
 #[cfg(unix)]
 mod if_modified_since;
@@ -60,6 +62,9 @@ fn main() -> ExitCode {
             &Program::find("python3", "--version"),
             pip_resumes_a_wheel_and_never_with_another_version,
         ]);
+        let sha256sum = Program::find("sha256sum", "--version");
+        let both = if curl.is_missing { &curl } else { &sha256sum };
+        trials.extend(tests![digests, both, sha256sum_agrees_with_each_digest_that_curl_gets,]);
         let apt = Program::find("apt-get", "--version");
         trials.extend(tests![
             downloads,
@@ -81,6 +86,7 @@ fn main() -> ExitCode {
         trials.extend(tests![
             chromium,
             &chromium,
+            chromium_agrees_with_each_digest,
             chromium_revalidates_a_page_by_the_tag_of_its_coding,
             chromium_seeks_and_plays_on_when_the_file_is_replaced,
         ]);

@@ -7,6 +7,7 @@ mod client;
 #[cfg(feature = "client")]
 mod client_lies;
 mod codings;
+mod digests;
 mod downloads;
 mod files;
 mod http1;

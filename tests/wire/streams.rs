@@ -42,6 +42,7 @@ use tower_conditional::{BodyTimeout, ConditionalLayer, EntityTag, InnerTags};
 use crate::support::{
     file_server::{assert_whole, content, tag, write, Kind, LENGTH, LIMIT, PATH},
     harness::INM,
+    repr_digest::is_digest_of,
     server::VERSIONS,
     slow_peer::{self, leave, watched, Answer, Fields, Log},
     wire::{
@@ -281,9 +282,10 @@ async fn trailers_bring_a_tag_by_which_the_client_revalidates() {
             (Some(tag.clone()), Some("7".to_owned())),
             "{name} {version:?}"
         );
+        assert!(is_digest_of(&trailers("repr-digest").unwrap(), &whole), "{name} {version:?}");
         let lines: Vec<_> =
             answer.headers.get_all("trailer").iter().map(|line| line.to_str().unwrap()).collect();
-        assert_eq!(lines.join(", "), "x-sum, etag", "{name} {version:?}");
+        assert_eq!(lines.join(", "), "x-sum, etag, repr-digest", "{name} {version:?}");
 
         let again =
             slow_peer::get(version, address, PATH, &[(INM, &trailers("etag").unwrap())]).await;
