@@ -96,7 +96,7 @@ pub(crate) async fn chromium_agrees_with_each_digest() {
         .merge(plain)
         .merge(compressed);
     let site = Site::serving("chromium-digests", |files| {
-        files.layer(layer().inner_tags(InnerTags::Replace)).merge(routes)
+        files.layer(layer().inner_tags(InnerTags::replace())).merge(routes)
     });
     let site = site.await;
     site.put("/file.bin", &content(1, LARGE), ago(3_600, 0));

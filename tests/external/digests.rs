@@ -26,7 +26,7 @@ const CHECK: &str = r#"
 const FILE: &str = "/file.bin";
 
 pub(crate) async fn sha256sum_agrees_with_each_digest_that_curl_gets() {
-    let layer = || ConditionalLayer::new().repr_digest(true).inner_tags(InnerTags::Replace);
+    let layer = || ConditionalLayer::new().repr_digest(true).inner_tags(InnerTags::replace());
     let site = Site::serving("digests", |files| files.layer(layer())).await;
     site.put(FILE, &content(1, LARGE), ago(3_600, 0));
     let (head, file) = (site.own("head"), site.own("file"));

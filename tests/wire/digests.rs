@@ -23,7 +23,7 @@ fn digest(answer: &Answer) -> Option<&str> {
 async fn digests_of_a_file_are_in_the_trailers_first_and_in_the_head_from_then_on() {
     for (kind, first) in kinds_and_versions() {
         let site = Site::new(kind, "digests", |layer| {
-            layer.inner_tags(InnerTags::Replace).ranges(true).repr_digest(true)
+            layer.inner_tags(InnerTags::replace()).ranges(true).repr_digest(true)
         });
         let site = site.await;
         site.put(1, 0);
