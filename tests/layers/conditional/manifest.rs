@@ -74,6 +74,18 @@ fn a_manifest_is_compared_with_the_first_content_that_is_sent() {
     assert_eq!(site.layer.stats().manifest_mismatches, 0);
 }
 
+/// A digest is of content that was hashed here. What a manifest says is only believed.
+#[test]
+fn a_manifest_gives_no_digest_before_its_content_was_hashed() {
+    let tags = InnerTags::replace().manifest(listed());
+    let site = Site::new(|layer| layer.inner_tags(tags).repr_digest(true));
+    for is_hashed in [false, true] {
+        let seen = site.ask("GET", &[]);
+        assert_eq!(seen.line("etag"), Some(&*ours()));
+        assert_eq!(seen.line("repr-digest").is_some(), is_hashed);
+    }
+}
+
 #[test]
 fn a_manifest_makes_the_tags_that_hashing_makes() {
     for lines in [
