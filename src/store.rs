@@ -28,7 +28,7 @@ mod unfinished;
 pub(crate) use self::evicting_cache::{evicting_cache, EvictingCache, SHARDS};
 pub(crate) use self::{
     content_cache::{CachedContent, ContentCache, ContentTag, Frames, HashedTag, Match},
-    dates::{DateOfResponse, Dates, Observation, ResponseKind, SentDate},
+    dates::{Dates, Observation},
     inner_validators::{InnerValidator, InnerValidators, WholeTag},
     learned_tags::{fingerprint, LearnedTags},
     listed_files::{is_settled, FileFacts, FileList, ListedFile, ListedFiles, Trust},

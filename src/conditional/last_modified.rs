@@ -1,16 +1,53 @@
 //! Decides which Last-Modified a response carries: the inner service's, a generated
 //! one, or none.
 
-use http::{header::CONTENT_RANGE, StatusCode};
+use http::{header::CONTENT_RANGE, HeaderMap, StatusCode};
 
 use super::{request::ReadMethod, respond::ResponseContext};
 use crate::{
-    exchange::{GeneratedDate, KnownValidators},
-    rules::{complete_length, ContentCoding, DateEvidence, EntityTag, SingleField},
-    store::{
-        DateOfResponse, Dates, HashedTag, InnerValidator, Observation, ResponseKind, WholeTag,
-    },
+    exchange::{insert_last_modified, remove_last_modified, GeneratedDate, KnownValidators},
+    rules::{complete_length, ContentCoding, DateEvidence, EntityTag, HttpDate, SingleField},
+    store::{date_text, Dates, HashedTag, InnerValidator, Observation, WholeTag},
+    trace::date_not_sent,
 };
+
+/// What to do with the date of a response, and what a client's date proves about it.
+#[derive(Clone, Copy)]
+pub(super) struct DateOfResponse {
+    pub(super) sent: SentDate,
+    pub(super) evidence: DateEvidence,
+}
+
+/// The Last-Modified that is sent.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum SentDate {
+    /// The inner service's, or none if it gave none.
+    AsGiven,
+    /// This one, in place of the inner service's.
+    Generated(HttpDate),
+    /// None: the inner service's, if it gave one, must be removed.
+    Removed,
+}
+
+impl DateOfResponse {
+    /// The response shows no content that a client could hold.
+    const UNCOUNTED: Self = Self { sent: SentDate::AsGiven, evidence: DateEvidence::DOUBT };
+}
+
+impl SentDate {
+    /// Sets the `Last-Modified` to send.
+    #[inline]
+    pub(super) fn set(self, headers: &mut HeaderMap, given: &SingleField<HttpDate>) {
+        if self != SentDate::AsGiven && given.is_present() {
+            date_not_sent!(given.value().map(ToString::to_string));
+        }
+        match self {
+            SentDate::AsGiven => {}
+            SentDate::Generated(date) => insert_last_modified(headers, date_text(date)),
+            SentDate::Removed => remove_last_modified(headers, given),
+        }
+    }
+}
 
 impl ResponseContext<'_> {
     /// Returns what is done with the date of this response, and what a client's date
@@ -29,7 +66,7 @@ impl ResponseContext<'_> {
         }
         // The application states the date of a source. It is believed as it is.
         if let Some(evidence) = self.stated_date() {
-            return DateOfResponse { evidence, ..DateOfResponse::UNCOUNTED };
+            return DateOfResponse { sent: SentDate::AsGiven, evidence };
         }
         let given = fields.last_modified.value().copied();
         let dates = match config.dates.get() {
@@ -38,20 +75,42 @@ impl ResponseContext<'_> {
             None if given.is_none() => return DateOfResponse::UNCOUNTED,
             None => config.dates.get_or_init(|| Dates::new(config.now())),
         };
-        let learnable = self.learnable.as_ref().and_then(|learnable| learnable.identity());
-        let observation = Observation {
-            kind: self.kind(),
-            tag: learnable.or_else(|| Some(tag?.id(&config.keys))),
-            given,
-            may_generate,
-            varied: fields.varied,
+        let Some(shown) = self.observation(tag, given) else { return DateOfResponse::UNCOUNTED };
+        let mut evidence = dates.record(shown, || config.now());
+        let sent = match evidence.date() {
+            Some(date) if given == Some(date) => SentDate::AsGiven,
+            Some(date) if may_generate => SentDate::Generated(date),
+            _ => SentDate::Removed,
         };
-        let mut date = dates.observe(&request.key, observation, || config.now());
         let has_date = request.preconditions.has_if_unmodified_since();
         if has_date && self.head.extensions.get::<GeneratedDate>().is_some() {
-            date.evidence = date.evidence.without_change();
+            evidence = evidence.without_change();
         }
-        date
+        DateOfResponse { sent, evidence }
+    }
+
+    /// Returns what the response shows of the content that clients hold; `None` if it
+    /// has no content that a client could hold.
+    #[inline]
+    fn observation(
+        &self,
+        tag: Option<&HashedTag>,
+        given: Option<HttpDate>,
+    ) -> Option<Observation<'_>> {
+        let (request, fields, status) = (self.request, self.fields, self.head.status);
+        let learnable = self.learnable.as_ref().and_then(|learnable| learnable.identity());
+        let tag = learnable.or_else(|| Some(tag?.id(&request.config.keys)));
+        let is_head = request.is_head();
+        let has_known_content = match status {
+            StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => return None,
+            // The inner service made it for what it compared.
+            StatusCode::NOT_MODIFIED => tag.is_some(),
+            _ if is_head && (tag.is_none() || !status.is_success()) => return None,
+            _ => status.is_success() && !fields.is_private,
+        };
+        let varied = if has_known_content { fields.varied } else { None };
+        let shows_date = status.is_success() && !is_head;
+        Some(Observation { request: &request.key, tag, given, shows_date, varied })
     }
 
     /// Returns true if a date may be generated for this response.
@@ -70,22 +129,6 @@ impl ResponseContext<'_> {
             // The outer layer that evaluates writes does not know a date generated
             // here, and would ignore it when it comes back.
             && request.has_no_known_validators(self.head)
-    }
-
-    /// Returns what kind of answer this response is, as far as dates are concerned.
-    fn kind(&self) -> ResponseKind {
-        let is_head = self.request.is_head();
-        match self.head.status {
-            StatusCode::NOT_MODIFIED => ResponseKind::NotModified,
-            StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => {
-                ResponseKind::Uncounted
-            }
-            status if status.is_success() && self.fields.is_private => ResponseKind::Private,
-            status if status.is_success() && is_head => ResponseKind::Head,
-            status if status.is_success() => ResponseKind::Content,
-            _ if is_head => ResponseKind::Uncounted,
-            _ => ResponseKind::Failure,
-        }
     }
 
     /// Remembers which validators the inner service gave, if clients may send them in

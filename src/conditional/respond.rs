@@ -6,25 +6,24 @@
 
 use http::{
     header::{CONTENT_LENGTH, ETAG, TRANSFER_ENCODING},
-    response, HeaderMap, StatusCode,
+    response, StatusCode,
 };
 use http_body::Body;
 
 use super::{
+    last_modified::SentDate,
     learning::LearnableContent,
     request::{ReadMethod, RequestContext},
 };
 use crate::{
     body::ResponseBody,
     exchange::{
-        apply_decision, insert_etag, insert_last_modified, refuse_part, remove_last_modified,
-        write_failed_read, GeneratedDate, PartRefusal,
+        apply_decision, insert_etag, refuse_part, write_failed_read, GeneratedDate, PartRefusal,
     },
     fields::insert_field,
     outcome::{Outcome, Reason},
-    rules::{Current, Decision, HttpDate, SingleField},
-    store::{date_text, length_text, ContentTag, InnerValidator, SentDate},
-    trace::date_not_sent,
+    rules::{Current, Decision, SingleField},
+    store::{length_text, ContentTag, InnerValidator},
     validators::{add_no_cache, Digest, ResponseFields},
 };
 
@@ -125,12 +124,12 @@ impl ResponseContext<'_> {
         if let (Some(tag), true) = (tag, is_set && !is_coded) {
             insert_etag(headers, tag.into_value());
         }
-        set_last_modified(headers, &self.fields.last_modified, date.last_modified);
+        date.sent.set(headers, &self.fields.last_modified);
         let is_refusal = decision == Decision::PreconditionFailed;
         if may_generate && !is_refusal && self.asks_each_time() {
             add_no_cache(&mut self.head.headers);
         }
-        let is_generated = matches!(date.last_modified, SentDate::Generated(_));
+        let is_generated = matches!(date.sent, SentDate::Generated(_));
         if is_generated && self.request.extras().is_date_withheld {
             self.head.extensions.insert(GeneratedDate);
         }
@@ -342,19 +341,6 @@ impl ResponseContext<'_> {
             (SingleField::Absent, exact) => exact,
             (SingleField::Invalid, _) => None,
         }
-    }
-}
-
-/// Sets the `Last-Modified` to send.
-#[inline]
-fn set_last_modified(headers: &mut HeaderMap, given: &SingleField<HttpDate>, sent: SentDate) {
-    if sent != SentDate::AsGiven && given.is_present() {
-        date_not_sent!(given.value().map(ToString::to_string));
-    }
-    match sent {
-        SentDate::AsGiven => {}
-        SentDate::Generated(date) => insert_last_modified(headers, date_text(date)),
-        SentDate::Removed => remove_last_modified(headers, given),
     }
 }
 

@@ -37,7 +37,7 @@
 //!    the content of that entry. Otherwise the content is unknown.
 //! 3. A handler's date is believed if it is from 1990 on, not after now, and either
 //!    greater than `floor` (raised by rule 4), or, if the key has no entry, earlier
-//!    than anything that this process sent.
+//!    than anything that was sent from the bucket.
 //! 4. New content raises `floor` above the old `seen`. Its date is the believed one,
 //!    otherwise one is generated: now, or the first second above `floor`, which rises
 //!    to it. The same content keeps its date.
@@ -48,7 +48,7 @@
 //! 6. A date is sent from its second on; where the handler gave one, from the second
 //!    after.
 //! 7. A HEAD whose content has no tag, 412 and 416 send no content that a client could
-//!    hold: they are not counted. A 304 counts by its tag; without one it is unknown
+//!    hold: they are not recorded. A 304 counts by its tag; without one it is unknown
 //!    content.
 //!
 //! Most responses change nothing, or only `seen`: they are answered under the shared
@@ -77,106 +77,41 @@ use crate::rules::{DateEvidence, HttpDate};
 pub(crate) struct Dates {
     /// The second in which this memory was made.
     start: u32,
-    /// The earliest second that the clock ever showed.
-    earliest: AtomicU32,
-    /// The bits of the hash that select a bucket.
-    mask: u64,
     groups: Box<[OnceLock<Box<[Bucket]>>]>,
 }
 
 /// What a response shows about its resource.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Observation {
-    pub(crate) kind: ResponseKind,
+#[derive(Clone, Copy)]
+pub(crate) struct Observation<'a> {
+    pub(crate) request: &'a RequestKey,
     /// The hash of the content's tag, if it is known.
     pub(crate) tag: Option<u64>,
     /// The date that the handler gave. Where the layer is applied twice, it may be one
     /// that the inner one generated.
     pub(crate) given: Option<HttpDate>,
-    /// Whether a date may be generated and sent, also in place of the handler's.
-    pub(crate) may_generate: bool,
-    /// The fields in `Vary`; `None` if they cannot be known.
+    /// It is a success to a GET: a handler that knows the date gives it.
+    pub(crate) shows_date: bool,
+    /// The fields in `Vary`; `None` if they cannot be known, and for content that has
+    /// no date: of failures and private answers.
     pub(crate) varied: Option<Fields>,
-}
-
-/// What kind of answer a response is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum ResponseKind {
-    /// A success to a GET, for all users.
-    Content,
-    /// A success to a HEAD, for all users.
-    Head,
-    /// A 304 of the inner service.
-    NotModified,
-    /// An answer without content that a client could hold: 412, 416, a failure to HEAD.
-    Uncounted,
-    /// Any other answer to a GET that is not a success.
-    Failure,
-    /// `Cache-Control: private`, `Set-Cookie`, or `Vary` with Cookie or Authorization.
-    Private,
-}
-
-/// What to do with the date of a response, and what a client's date proves about it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct DateOfResponse {
-    pub(crate) last_modified: SentDate,
-    pub(crate) evidence: DateEvidence,
-}
-
-/// The Last-Modified that is sent.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum SentDate {
-    /// The handler's, or none if it gave none.
-    AsGiven,
-    /// This one, in place of the handler's.
-    Generated(HttpDate),
-    /// None: the handler's, if it gave one, must be removed.
-    Removed,
-}
-
-impl DateOfResponse {
-    const DOUBT: Self = Self { last_modified: SentDate::Removed, evidence: DateEvidence::DOUBT };
-
-    /// The response shows no content that a client could hold.
-    pub(crate) const UNCOUNTED: Self =
-        Self { last_modified: SentDate::AsGiven, evidence: DateEvidence::DOUBT };
 }
 
 impl Dates {
     /// Makes an empty memory; `now` is the second before which it knows nothing.
     pub(crate) fn new(now: HttpDate) -> Self {
-        Self::with_buckets(BUCKETS, now)
+        let groups = (0..BUCKETS / GROUP).map(|_| OnceLock::new()).collect();
+        Self { start: seconds(now), groups }
     }
 
-    /// `buckets` is a power of two.
-    fn with_buckets(buckets: u64, now: HttpDate) -> Self {
-        let start = seconds(now);
-        let groups = (0..buckets.div_ceil(GROUP)).map(|_| OnceLock::new()).collect();
-        Self { start, earliest: AtomicU32::new(start), mask: buckets - 1, groups }
-    }
-
-    /// Observes a response; returns which date it carries, and what a client's date
-    /// proves.
+    /// Remembers a response; returns what a client's date proves about it. The date that
+    /// proves "unchanged" is the one to send.
     #[inline]
-    pub(crate) fn observe(
-        &self,
-        request: &RequestKey,
-        seen: Observation,
-        now: impl Fn() -> HttpDate,
-    ) -> DateOfResponse {
-        if seen.kind == ResponseKind::Uncounted
-            || seen.kind == ResponseKind::Head && seen.tag.is_none()
-        {
-            return DateOfResponse::UNCOUNTED;
-        }
-        let lock = self.bucket(request);
-        let bucket = lock.read().unwrap_or_else(PoisonError::into_inner);
-        let unchanged = bucket.repeat(&self.response(request, seen, now()));
-        drop(bucket);
-        unchanged.unwrap_or_else(|| {
-            let mut bucket = lock.write().unwrap_or_else(PoisonError::into_inner);
-            bucket.change(&self.response(request, seen, now()))
-        })
+    pub(crate) fn record(&self, seen: Observation<'_>, now: impl Fn() -> HttpDate) -> DateEvidence {
+        let lock = self.bucket(seen.request);
+        // Called while the lock is held.
+        let seen = || Response::new(seen, now());
+        let same = lock.read().unwrap_or_else(PoisonError::into_inner).repeat(&seen());
+        same.unwrap_or_else(|| lock.write().unwrap_or_else(PoisonError::into_inner).change(&seen()))
     }
 
     /// Returns true if a write must not depend on `date`: it was generated here for its
@@ -195,42 +130,17 @@ impl Dates {
         let date = seconds(date);
         let is_sent = self.start.saturating_add(1) < date && date <= bucket.floor.0;
         let own = || bucket.entries.iter().filter(|entry| entry.is_of(request));
-        let is_generated = |entry: &Entry| !entry.is_known() && entry.date == date;
-        let is_handlers = || own().any(|entry| entry.is_known() && entry.date == date);
-        let may_be = || is_sent && !is_handlers() || own().any(|entry| !entry.is_known());
-        own().any(is_generated) || may_be() && serves_reads()
-    }
-
-    /// Prepares what the rules need. The lock of the bucket must be held.
-    fn response<'a>(
-        &self,
-        request: &'a RequestKey,
-        seen: Observation,
-        now: HttpDate,
-    ) -> Response<'a> {
-        let now = seconds(now);
-        // Rarely written. The lock makes it visible to later responses of the bucket.
-        if now < self.earliest.load(Ordering::Relaxed) {
-            self.earliest.fetch_min(now, Ordering::Relaxed);
-        }
-        let given = seen.given.map(seconds).filter(|given| (YEAR_1990..=now).contains(given));
-        let name = match (seen.kind, seen.tag, given) {
-            (ResponseKind::Failure | ResponseKind::Private, ..)
-            | (ResponseKind::NotModified, None, _) => None,
-            (_, Some(tag), _) => Some(tag & !FLAGS | TAGGED),
-            (_, None, Some(given)) if given.saturating_add(2) <= now => Some(named(given)),
-            (_, None, _) => None,
-        };
-        let earliest = self.earliest.load(Ordering::Relaxed);
-        Response { request, seen, given, name: name.and(seen.varied).and(name), now, earliest }
+        let dated = |known| own().any(|entry| entry.is_known() == known && entry.date == date);
+        let may_be = is_sent && !dated(true) || own().any(|entry| !entry.is_known());
+        dated(false) || may_be && serves_reads()
     }
 
     /// Returns the bucket of a resource.
     #[expect(clippy::indexing_slicing, reason = "a remainder is less than its divisor")]
     fn bucket(&self, request: &RequestKey) -> &RwLock<Entries> {
-        let place = request.resource & self.mask;
-        let floor = || Floor(self.start.saturating_add(1));
-        let new = || Bucket(RwLock::new(Entries { floor: floor(), ..Entries::default() }));
+        let place = request.resource % BUCKETS;
+        let (floor, earliest) = (Floor(self.start.saturating_add(1)), self.start);
+        let new = || Bucket(RwLock::new(Entries { floor, earliest, ..Entries::default() }));
         let make = || (0..GROUP).map(|_| new()).collect();
         &self.groups[(place / GROUP) as usize].get_or_init(make)[(place % GROUP) as usize].0
     }
@@ -238,14 +148,25 @@ impl Dates {
 
 /// A response in the second in which it is evaluated.
 struct Response<'a> {
-    request: &'a RequestKey,
-    seen: Observation,
+    seen: Observation<'a>,
     /// The handler's date, if it can be one: from 1990 on, and not after now.
     given: Option<u32>,
     /// What names its content (rule 2); `None` where it is unknown, failed or private.
     name: Option<u64>,
+    /// The fields in `Vary`, where the content has a name.
+    fields: Fields,
     now: u32,
-    earliest: u32,
+}
+
+impl<'a> Response<'a> {
+    fn new(seen: Observation<'a>, now: HttpDate) -> Self {
+        let now = seconds(now);
+        let given = seen.given.map(seconds).filter(|given| (YEAR_1990..=now).contains(given));
+        let dated = given.filter(|given| given.saturating_add(2) <= now).map(named);
+        let name = seen.varied.and(seen.tag.map(|tag| tag & !FLAGS | TAGGED).or(dated));
+        let fields = name.and(seen.varied).unwrap_or_default();
+        Self { seen, given, name, fields, now }
+    }
 }
 
 /// Aligned to cache lines, so that two buckets share none.
@@ -255,6 +176,8 @@ struct Bucket(RwLock<Entries>);
 #[derive(Default)]
 struct Entries {
     floor: Floor,
+    /// The earliest second that the clock showed, here or at the start.
+    earliest: u32,
     /// All fields that responses of this bucket named in `Vary`.
     fields: Fields,
     entries: [Entry; 8],
@@ -262,48 +185,45 @@ struct Entries {
 
 impl Entries {
     /// Answers a response that changes nothing but `seen`.
-    fn repeat(&self, response: &Response<'_>) -> Option<DateOfResponse> {
-        if self.new_fields(response) != 0 {
+    fn repeat(&self, response: &Response<'_>) -> Option<DateEvidence> {
+        if response.fields & !self.fields != 0 || response.now < self.earliest {
             return None;
         }
-        let Some((key, name)) = self.known(response) else {
+        let Some((key, name)) = response.seen.request.content(self.fields).zip(response.name)
+        else {
             let is_any_near = self.entries.iter().any(|entry| entry.is_near(response));
-            let is_counted = response.now < self.floor.0 && !is_any_near;
-            return is_counted.then_some(DateOfResponse::DOUBT);
+            return (response.now < self.floor.0 && !is_any_near).then_some(DateEvidence::DOUBT);
         };
-        let entry = self.entries.iter().find(|entry| entry.key == key)?;
-        let is_same = entry.holds(name, response) && entry.is_as_given(response);
-        is_same.then(|| entry.send(response))
+        let entry = self.entries.iter().find(|entry| entry.holds(key, name))?;
+        entry.is_as_given(response).then(|| entry.send(response))
     }
 
     /// Observes a response that may change anything.
-    fn change(&mut self, response: &Response<'_>) -> DateOfResponse {
-        let (new_fields, now) = (self.new_fields(response), response.now);
-        if new_fields != 0 {
+    fn change(&mut self, response: &Response<'_>) -> DateEvidence {
+        let (Self { floor, earliest, fields, entries }, now) = (self, response.now);
+        *earliest = now.min(*earliest);
+        if response.fields & !*fields != 0 {
             // To which of the new keys an old entry belongs is not known.
-            self.fields |= new_fields;
-            let forgotten = std::mem::take(&mut self.entries);
-            forgotten.iter().for_each(|entry| self.floor.raise(entry.last_seen()));
+            *fields |= response.fields;
+            std::mem::take(entries).iter().for_each(|entry| floor.raise(entry.last_seen()));
         }
-        let known = self.known(response);
-        let Self { floor, entries, .. } = self;
-        let Some((key, name)) = known else {
+        let Some((key, name)) = response.seen.request.content(*fields).zip(response.name) else {
             floor.raise(now);
             for entry in entries.iter_mut().filter(|entry| entry.is_near(response)) {
                 (entry.date, entry.name) = (floor.generate(now), entry.name & !FLAGS);
             }
-            return DateOfResponse::DOUBT;
+            return DateEvidence::DOUBT;
         };
         // The entry of this key; if there is none, the one that was sent longest ago.
         let place = entries.iter_mut().min_by_key(|entry| (entry.key != key, entry.last_seen()));
-        let Some(entry) = place else { return DateOfResponse::DOUBT };
+        let Some(entry) = place else { return DateEvidence::DOUBT };
         let is_present = entry.key == key;
-        if is_present && response.given.is_some_and(|given| entry.is_named(named(given))) {
+        if is_present && response.given.is_some_and(|given| entry.name & !FLAGS == named(given)) {
             // A tag becomes known for content that had none.
             entry.name = name | entry.name & FLAGS;
-        } else if !is_present || !entry.holds(name, response) {
+        } else if !entry.holds(key, name) {
             floor.raise(entry.last_seen());
-            let is_older = |given: u32| !is_present && given.saturating_add(1) < response.earliest;
+            let is_older = |given: u32| !is_present && given.saturating_add(1) < *earliest;
             let believed = response.given.filter(|given| floor.0 < *given || is_older(*given));
             entry.name = if believed.is_some() { name | HANDLERS } else { name };
             entry.date = believed.unwrap_or_else(|| floor.generate(now));
@@ -315,20 +235,9 @@ impl Entries {
         }
         entry.send(response)
     }
-
-    /// Returns the key of a response and the name of its content; `None` if rule 5
-    /// applies.
-    fn known(&self, response: &Response<'_>) -> Option<(u64, u64)> {
-        let variant = response.request.variant(self.fields)?;
-        Some((response.request.resource & URI | (variant ^ variant >> 32) & !URI, response.name?))
-    }
-
-    fn new_fields(&self, response: &Response<'_>) -> Fields {
-        response.name.and(response.seen.varied).unwrap_or_default() & !self.fields
-    }
 }
 
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Floor(u32);
 
 impl Floor {
@@ -355,7 +264,7 @@ impl Floor {
 /// The present content of one key.
 #[derive(Default)]
 struct Entry {
-    /// The URI in the upper half, the variant in the lower.
+    /// The upper half names the URI, the lower one the variant, too.
     key: u64,
     /// The hash of the tag with [`TAGGED`], or a date; and [`HANDLERS`].
     name: u64,
@@ -377,63 +286,48 @@ impl Entry {
     /// Returns true if the time of receipt of this response may be the date of this
     /// entry.
     fn is_near(&self, response: &Response<'_>) -> bool {
-        self.is_of(response.request) && self.date.abs_diff(response.now) <= 1
-    }
-
-    fn is_handlers(&self) -> bool {
-        self.name & HANDLERS != 0
+        self.is_of(response.seen.request) && self.date.abs_diff(response.now) <= 1
     }
 
     /// Returns false if the handler has stopped or begun to give the date.
     fn is_as_given(&self, response: &Response<'_>) -> bool {
         let is_given = response.seen.given.is_some();
-        let is_content = response.seen.kind == ResponseKind::Content;
-        !(self.is_handlers() && is_content) || is_given == (self.name & UNKNOWN == 0)
+        self.name & HANDLERS == 0 || !response.seen.shows_date || is_given == self.is_known()
     }
 
     /// Returns true if the handler knows the date.
     fn is_known(&self) -> bool {
-        self.is_handlers() && self.name & UNKNOWN == 0
+        self.name & FLAGS == HANDLERS
     }
 
-    fn is_named(&self, name: u64) -> bool {
-        self.name & !FLAGS == name
-    }
-
-    /// Returns true if the response shows its content.
-    fn holds(&self, name: u64, response: &Response<'_>) -> bool {
+    /// Returns true if it is the content with this name.
+    fn holds(&self, key: u64, name: u64) -> bool {
         // It was sent when its date was old enough to name one content.
-        let is_its_name = || self.is_handlers() && self.date.saturating_add(2) <= self.last_seen();
-        let is_dated = response.seen.tag.is_none() && response.given == Some(self.date);
-        self.is_named(name) || is_dated && is_its_name()
+        let is_name = self.name & HANDLERS != 0 && self.date.saturating_add(2) <= self.last_seen();
+        self.key == key && (self.name & !FLAGS == name || is_name && named(self.date) == name)
     }
 
     /// Sends its content.
-    fn send(&self, response: &Response<'_>) -> DateOfResponse {
-        let &Response { seen, given, now, .. } = response;
+    fn send(&self, response: &Response<'_>) -> DateEvidence {
+        let (given, now) = (response.seen.given, response.now);
         if self.last_seen() < now {
             self.seen.fetch_max(now, Ordering::Relaxed);
         }
         // Within the second of a handler's date the content may change again and keep
         // the date.
-        let may_change = seen.given.is_some() || self.is_handlers();
+        let is_handlers = self.name & HANDLERS != 0;
         // The last second that an entry can hold stands for all later ones: it names
         // nothing.
-        let is_due = (self.date < now || self.date == now && !may_change) && self.date < u32::MAX;
-        let own_date = HttpDate::from_unix_seconds(self.date.into());
-        let date = if is_due { own_date } else { None };
-        let last_modified = match date {
-            Some(_) if given == Some(self.date) => SentDate::AsGiven,
-            Some(date) if seen.may_generate => SentDate::Generated(date),
-            _ => SentDate::Removed,
-        };
+        let may_change = given.is_some() || is_handlers;
+        let is_due = self.date.saturating_add(may_change.into()) < now.saturating_add(1);
+        let date = HttpDate::from_unix_seconds(self.date.into());
         // If the layer is applied twice, the inner one's generated date is not the
         // handler's.
-        let is_handlers = |given: &HttpDate| self.is_handlers() || seconds(*given) != self.date;
-        let changed_before =
-            seen.given.filter(|given| seconds(*given) <= now && is_handlers(given));
-        let evidence = DateEvidence::Observed { unchanged_at: date, changed_before };
-        DateOfResponse { last_modified, evidence }
+        let is_own = |given: u32| given <= now && (is_handlers || given != self.date);
+        DateEvidence::Observed {
+            unchanged_at: if is_due { date } else { None },
+            changed_before: given.filter(|given| is_own(seconds(*given))),
+        }
     }
 }
 

@@ -88,9 +88,10 @@ impl RequestKey {
     }
 
     /// Returns a key for the content of a response that varies by `fields`; `None` if
-    /// one of the fields was not known in time.
+    /// one of the fields was not known in time. The upper half is that of the resource.
     pub(crate) fn content(&self, fields: Fields) -> Option<u64> {
-        self.variant(fields).map(|variant| self.resource ^ variant)
+        let lower_half = |hash: u64| hash & u64::from(u32::MAX);
+        self.variant(fields).map(|hash| self.resource ^ lower_half(hash ^ hash >> 32))
     }
 }
 

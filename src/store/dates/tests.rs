@@ -16,7 +16,77 @@ use super::{
 };
 use crate::rules::DateComparison;
 
+/// A response, as the layer sees it.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    kind: Kind,
+    tag: Option<u64>,
+    given: Option<HttpDate>,
+    /// Whether the layer may send a date of its own.
+    may_generate: bool,
+    varied: Option<Fields>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    /// A success to a GET, for all users.
+    Content,
+    /// A success to a HEAD, for all users.
+    Head,
+    NotModified,
+    /// 412, 416, a failure to a HEAD.
+    Uncounted,
+    /// Any other failure.
+    Failure,
+    Private,
+}
+
+/// What the layer does with the date.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct DateOfResponse {
+    sent: Sent,
+    evidence: DateEvidence,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Sent {
+    AsGiven,
+    Generated(HttpDate),
+    Removed,
+}
+
+impl Dates {
+    /// Records a response as the layer does.
+    fn observe(
+        &self,
+        request: &RequestKey,
+        shown: Shown,
+        now: impl Fn() -> HttpDate,
+    ) -> DateOfResponse {
+        let Shown { kind, tag, given, may_generate, varied } = shown;
+        let has_known_content = match kind {
+            Kind::Uncounted => return DateOfResponse::UNCOUNTED,
+            Kind::Head if tag.is_none() => return DateOfResponse::UNCOUNTED,
+            Kind::Content | Kind::Head => true,
+            Kind::NotModified => tag.is_some(),
+            Kind::Failure | Kind::Private => false,
+        };
+        let varied = if has_known_content { varied } else { None };
+        let shows_date = kind == Kind::Content;
+        let evidence = self.record(Observation { request, tag, given, shows_date, varied }, now);
+        let sent = match evidence.date() {
+            Some(date) if given == Some(date) => Sent::AsGiven,
+            Some(date) if may_generate => Sent::Generated(date),
+            _ => Sent::Removed,
+        };
+        DateOfResponse { sent, evidence }
+    }
+}
+
 impl DateOfResponse {
+    const DOUBT: Self = Self { sent: Sent::Removed, evidence: DateEvidence::DOUBT };
+    const UNCOUNTED: Self = Self { sent: Sent::AsGiven, evidence: DateEvidence::DOUBT };
+
     fn is_unchanged(&self, date: HttpDate) -> bool {
         self.evidence.compare(date) == DateComparison::Unchanged
     }
@@ -36,7 +106,8 @@ fn requests(resource: u64) -> [RequestKey; 3] {
     ["a", "b", "c"].map(|accept| {
         let request = Request::get("/").header("accept", accept).body(()).unwrap();
         let mut key = request_key(&keys, &request.into_parts().0);
-        key.resource = resource << 32 | resource;
+        // All of one bucket.
+        key.resource = resource << 32;
         key
     })
 }
@@ -55,47 +126,42 @@ struct Seen {
 const START: i64 = 1_000_000_000;
 const ACCEPT: Option<Fields> = Some(1);
 
-const PLAIN: Observation = Observation {
-    kind: ResponseKind::Content,
-    tag: None,
-    given: None,
-    may_generate: true,
-    varied: Some(0),
-};
+const PLAIN: Shown =
+    Shown { kind: Kind::Content, tag: None, given: None, may_generate: true, varied: Some(0) };
 
-fn tagged(tag: u64) -> Observation {
-    Observation { tag: Some(tag << 8), ..PLAIN }
+fn tagged(tag: u64) -> Shown {
+    Shown { tag: Some(tag << 8), ..PLAIN }
 }
 
-fn dated(given: i64) -> Observation {
-    Observation { given: Some(at(START + given)), ..PLAIN }
+fn dated(given: i64) -> Shown {
+    Shown { given: Some(at(START + given)), ..PLAIN }
 }
 
-fn both(tag: u64, given: i64) -> Observation {
-    Observation { given: Some(at(START + given)), ..tagged(tag) }
+fn both(tag: u64, given: i64) -> Shown {
+    Shown { given: Some(at(START + given)), ..tagged(tag) }
 }
 
-fn failure() -> Observation {
-    Observation { kind: ResponseKind::Failure, ..PLAIN }
+fn failure() -> Shown {
+    Shown { kind: Kind::Failure, ..PLAIN }
 }
 
 impl Seen {
     fn new() -> Self {
-        Self { dates: Dates::with_buckets(1, at(START)), request: requests(1)[0] }
+        Self { dates: Dates::new(at(START)), request: requests(1)[0] }
     }
 
-    fn observe(&self, now: i64, seen: Observation) -> DateOfResponse {
+    fn observe(&self, now: i64, seen: Shown) -> DateOfResponse {
         self.dates.observe(&self.request, seen, || at(START + now))
     }
 
     /// Returns the date that is sent, which is also the one that proves "unchanged".
     #[track_caller]
-    fn sends(&self, now: i64, seen: Observation) -> Option<i64> {
+    fn sends(&self, now: i64, seen: Shown) -> Option<i64> {
         let date = self.observe(now, seen);
-        let sent = match date.last_modified {
-            SentDate::AsGiven => seen.given,
-            SentDate::Generated(date) => Some(date),
-            SentDate::Removed => None,
+        let sent = match date.sent {
+            Sent::AsGiven => seen.given,
+            Sent::Generated(date) => Some(date),
+            Sent::Removed => None,
         };
         assert_eq!(date.unchanged_at(), sent);
         sent.map(|date| date.unix_seconds() - START)
@@ -180,10 +246,10 @@ fn rule_3_a_date_is_believed_if_it_cannot_have_stood_for_other_content() {
         let seen = Seen::new();
         seen.observe(10, both(1, given));
         assert_eq!(seen.sends(11, both(1, given)), expected.or(Some(10)), "{given}: {why}");
-        let keep = Observation { may_generate: false, ..both(1, given) };
+        let keep = Shown { may_generate: false, ..both(1, given) };
         let date = Seen::new().observe(11, keep);
         let is_kept = expected == Some(given);
-        assert_eq!(date.last_modified == SentDate::AsGiven, is_kept, "{given}: {why}");
+        assert_eq!(date.sent == Sent::AsGiven, is_kept, "{given}: {why}");
     }
     // With an entry, a date from before the start is a rollback, or a file that was
     // moved here.
@@ -237,15 +303,10 @@ fn rule_4_content_that_changes_all_the_time_does_not_use_up_the_future() {
 
 #[test]
 fn rule_5_what_is_unknown_failed_or_private_has_no_date_and_leaves_none() {
-    let private = Observation { kind: ResponseKind::Private, varied: Some(8), ..both(7, -9) };
-    let any = Observation { varied: None, ..both(7, -9) };
-    for unknown in [
-        PLAIN,
-        failure(),
-        private,
-        any,
-        Observation { kind: ResponseKind::NotModified, ..dated(-9) },
-    ] {
+    let private = Shown { kind: Kind::Private, varied: Some(8), ..both(7, -9) };
+    let any = Shown { varied: None, ..both(7, -9) };
+    for unknown in [PLAIN, failure(), private, any, Shown { kind: Kind::NotModified, ..dated(-9) }]
+    {
         let seen = Seen::new();
         let nothing = DateOfResponse::DOUBT;
         assert_eq!(seen.observe(10, unknown), nothing, "{unknown:?}");
@@ -275,7 +336,7 @@ fn rule_5_what_is_unknown_failed_or_private_has_no_date_and_leaves_none() {
 #[test]
 fn rule_5_a_new_field_forgets_all_entries_and_another_variant_is_another_key() {
     let [a, b, _] = requests(1);
-    let vary = |tag| Observation { varied: ACCEPT, ..tagged(tag) };
+    let vary = |tag| Shown { varied: ACCEPT, ..tagged(tag) };
     let seen = Seen { request: a, ..Seen::new() };
     assert_eq!(seen.sends(10, tagged(1)), Some(10));
     assert_eq!(seen.sends(20, vary(1)), Some(20), "it has another key now");
@@ -295,13 +356,13 @@ fn rule_5_a_new_field_forgets_all_entries_and_another_variant_is_another_key() {
     );
     assert_eq!(other.sends(12, vary(2)), Some(12));
     // A field that was not known when the request came.
-    let late = Observation { varied: Some(1 << 12), ..tagged(1) };
+    let late = Shown { varied: Some(1 << 12), ..tagged(1) };
     assert_eq!(seen.sends(32, late), None);
     assert_eq!(seen.sends(33, vary(1)), None, "nor is the key of any later such request");
     // A private answer's or a failure's fields do not count.
     let seen = Seen { request: a, ..Seen::new() };
-    for kind in [ResponseKind::Private, ResponseKind::Failure] {
-        seen.observe(9, Observation { kind, varied: Some(1 << 12), ..PLAIN });
+    for kind in [Kind::Private, Kind::Failure] {
+        seen.observe(9, Shown { kind, varied: Some(1 << 12), ..PLAIN });
     }
     assert_eq!(seen.sends(12, tagged(1)), Some(12));
 }
@@ -323,9 +384,9 @@ fn rule_6_a_date_is_sent_from_its_second_on_and_the_handlers_from_the_second_aft
         "the handler gave one, so the date's second must be over"
     );
     assert_eq!(seen.sends(13, both(2, 10)), Some(12));
-    assert_eq!(seen.observe(14, both(2, 10)).last_modified, SentDate::Generated(at(START + 12)));
-    let keep = Observation { may_generate: false, ..both(2, 10) };
-    assert_eq!(seen.observe(15, keep).last_modified, SentDate::Removed);
+    assert_eq!(seen.observe(14, both(2, 10)).sent, Sent::Generated(at(START + 12)));
+    let keep = Shown { may_generate: false, ..both(2, 10) };
+    assert_eq!(seen.observe(15, keep).sent, Sent::Removed);
 }
 
 #[test]
@@ -333,19 +394,18 @@ fn rule_7_what_sends_no_content_is_not_counted_and_a_304_counts_by_its_tag() {
     let seen = Seen::new();
     assert_eq!(seen.sends(10, tagged(1)), Some(10));
     for passes in [
-        Observation { kind: ResponseKind::Head, ..dated(10) },
-        Observation { kind: ResponseKind::Head, varied: None, ..PLAIN },
-        Observation { kind: ResponseKind::Uncounted, ..both(9, 9) },
+        Shown { kind: Kind::Head, ..dated(10) },
+        Shown { kind: Kind::Head, varied: None, ..PLAIN },
+        Shown { kind: Kind::Uncounted, ..both(9, 9) },
     ] {
-        let untouched =
-            DateOfResponse { last_modified: SentDate::AsGiven, ..DateOfResponse::DOUBT };
+        let untouched = DateOfResponse::UNCOUNTED;
         assert_eq!(seen.observe(10, passes), untouched, "{passes:?}");
     }
     assert_eq!(seen.sends(11, tagged(1)), Some(10));
-    let head = |tag| Observation { kind: ResponseKind::Head, ..tagged(tag) };
+    let head = |tag| Shown { kind: Kind::Head, ..tagged(tag) };
     assert_eq!(seen.sends(12, head(1)), Some(10));
     assert_eq!(seen.sends(20, head(2)), Some(20), "a HEAD with a tag counts");
-    let not_modified = |tag| Observation { kind: ResponseKind::NotModified, ..tagged(tag) };
+    let not_modified = |tag| Shown { kind: Kind::NotModified, ..tagged(tag) };
     assert_eq!(seen.sends(21, not_modified(2)), Some(20));
     assert_eq!(seen.sends(30, not_modified(3)), Some(30));
     assert_eq!(seen.sends(31, tagged(3)), Some(30));
@@ -357,12 +417,12 @@ fn a_date_proves_unchanged_by_equality_and_changed_only_by_the_handlers_word() {
         (both(1, -50), Some(-50), -50),
         // Not believed, and still the handler's word that it changed since.
         (both(1, 1), Some(20), 1),
-        (Observation { given: Some(at(0)), ..tagged(1) }, Some(20), -START),
+        (Shown { given: Some(at(0)), ..tagged(1) }, Some(20), -START),
         // From the future, or none.
         (both(1, 70), Some(20), i64::MIN),
         (tagged(1), Some(20), i64::MIN),
         (failure(), None, i64::MIN),
-        (Observation { varied: None, ..both(1, -50) }, None, i64::MIN),
+        (Shown { varied: None, ..both(1, -50) }, None, i64::MIN),
     ] {
         let memory = Seen::new();
         memory.observe(20, seen);
@@ -424,7 +484,7 @@ fn a_write_must_not_depend_on_a_date_that_may_have_been_generated_here() {
     // A write may send other fields than the reads.
     let [a, b, _] = requests(3);
     let seen = Seen { request: a, ..Seen::new() };
-    seen.observe(10, Observation { varied: ACCEPT, ..tagged(1) });
+    seen.observe(10, Shown { varied: ACCEPT, ..tagged(1) });
     assert!(seen.dates.may_have_generated(&b, at(START - 50), || true));
     assert!(!seen.dates.may_have_generated(&requests(4)[0], at(START - 50), || true));
 }
@@ -512,7 +572,7 @@ fn the_second_is_read_while_the_bucket_is_held() {
 /// Threads that send contents which change all the time, and ask with what they got.
 #[test]
 fn threads_get_no_wrong_304() {
-    let dates = Dates::with_buckets(1, at(START));
+    let dates = Dates::new(at(START));
     let clock = AtomicI64::new(START + 2);
     let content = AtomicI64::new(0);
     let is_over = AtomicBool::new(false);
@@ -542,8 +602,8 @@ fn threads_get_no_wrong_304() {
                         );
                     }
                 }
-                let sent = match date.last_modified {
-                    SentDate::Generated(date) => Some(date),
+                let sent = match date.sent {
+                    Sent::Generated(date) => Some(date),
                     _ => None,
                 };
                 assert!(sent.is_none_or(|sent| sent <= at(evaluated.get())));

@@ -169,8 +169,8 @@ impl Model {
             now: CLOCK,
             latest: CLOCK,
             process: 0,
-            inner: Dates::with_buckets(1, at(CLOCK)),
-            outer: Dates::with_buckets(1, at(CLOCK)),
+            inner: Dates::new(at(CLOCK)),
+            outer: Dates::new(at(CLOCK)),
             contents: BTreeMap::new(),
             gave: HashMap::new(),
             unique: HashSet::new(),
@@ -245,8 +245,8 @@ impl Model {
                 // A clock that is set back over a restart is beyond what anything here
                 // can know.
                 self.now = self.now.max(self.latest);
-                self.inner = Dates::with_buckets(1, at(self.now));
-                self.outer = Dates::with_buckets(1, at(self.now));
+                self.inner = Dates::new(at(self.now));
+                self.outer = Dates::new(at(self.now));
             }
             10 if !self.slow.is_empty() => {
                 let which = self.random.below(self.slow.len() as u64) as usize;
@@ -293,19 +293,19 @@ impl Model {
             && (content.id.is_multiple_of(4) || content.id % 4 == 1 && self.random.one_in(2)));
         let mut tag = is_known.then_some(content.id << 8);
         let kind = match self.random.below(20) {
-            _ if !self.world.answers => ResponseKind::Content,
-            0 => ResponseKind::Failure,
-            1 => ResponseKind::Private,
-            2 => ResponseKind::NotModified,
-            3 => ResponseKind::Uncounted,
-            4 | 5 => ResponseKind::Head,
-            _ => ResponseKind::Content,
+            _ if !self.world.answers => Kind::Content,
+            0 => Kind::Failure,
+            1 => Kind::Private,
+            2 => Kind::NotModified,
+            3 => Kind::Uncounted,
+            4 | 5 => Kind::Head,
+            _ => Kind::Content,
         };
-        if matches!(kind, ResponseKind::Failure | ResponseKind::Private) {
+        if matches!(kind, Kind::Failure | Kind::Private) {
             // Content of its own, and nothing that holds for the next.
             content.id = self.next;
             self.next += 1;
-            (tag, given) = (None, given.filter(|_| kind == ResponseKind::Private));
+            (tag, given) = (None, given.filter(|_| kind == Kind::Private));
         }
         let varied = match self.random.below(8) {
             _ if !self.world.varies || name.0 == 0 => Some(0),
@@ -318,7 +318,7 @@ impl Model {
             let last = self.gave.entry((content.id, given)).or_insert(self.now);
             *last = self.now.max(*last);
         }
-        let mut seen = Observation {
+        let mut seen = Shown {
             kind,
             tag,
             given: given.map(at),
@@ -331,28 +331,27 @@ impl Model {
         if self.world.stacked {
             // What the inner layer generated is marked, and does not count as the
             // handler's.
-            if date.last_modified != SentDate::AsGiven {
+            if date.sent != Sent::AsGiven {
                 seen.given = None;
             }
             seen.may_generate = self.world.generates;
             date = self.outer.observe(&request, seen, || now);
         }
-        let (last_modified, is_generated) = match date.last_modified {
-            SentDate::AsGiven => (seen.given, false),
-            SentDate::Generated(date) => (Some(date), true),
-            SentDate::Removed => (None, false),
+        let (last_modified, is_generated) = match date.sent {
+            Sent::AsGiven => (seen.given, false),
+            Sent::Generated(date) => (Some(date), true),
+            Sent::Removed => (None, false),
         };
         let last_modified = last_modified.map(HttpDate::unix_seconds);
         self.totals.generated += u64::from(is_generated);
         if let Some(date) = last_modified.filter(|_| is_generated && self.sent.len() < 200) {
             self.sent.push((name.0, date));
         }
-        let is_content =
-            matches!(kind, ResponseKind::Content | ResponseKind::Private | ResponseKind::Failure);
+        let is_content = matches!(kind, Kind::Content | Kind::Private | Kind::Failure);
         if is_content {
             let latest = if is_generated { self.now } else { self.now - 1 };
             self.totals.early += u64::from(last_modified > Some(latest));
-            let is_dated = kind == ResponseKind::Content && varied.is_some();
+            let is_dated = kind == Kind::Content && varied.is_some();
             self.totals.early += u64::from(!is_dated && last_modified.is_some());
         }
         let answer = (name, accept, content, tag, given);
@@ -361,7 +360,7 @@ impl Model {
         for _ in 0..if count > 0 { 2 } else { 0 } {
             let which = self.random.below(count) as usize;
             if self.copies[which].name.0 == name.0 {
-                self.ask(which, answer, &date, kind == ResponseKind::Content);
+                self.ask(which, answer, &date, kind == Kind::Content);
             }
         }
         // A 304 of the inner service is no new copy: the client holds that content
@@ -466,7 +465,8 @@ fn run(worlds: u64, steps: u64, seed: u64) -> (Totals, BTreeMap<String, Totals>,
             ["a", "b", "c"].map(|accept| {
                 let request = Request::get("/").header("accept", accept).body(()).unwrap();
                 let mut key = request_key(&keys, &request.into_parts().0);
-                key.resource = resource << 32 | resource;
+                // All of one bucket.
+                key.resource = resource << 32;
                 key
             })
         };
