@@ -183,6 +183,23 @@ fn if_unmodified_since_with_a_date_of_another_layer_is_412_once_the_resource_was
     }
 }
 
+/// The handler compares its own dates. A HEAD or a 304 without a date does not say that
+/// it no longer does.
+#[test]
+fn if_unmodified_since_with_the_handlers_date_passes_whatever_head_and_304_leave_out() {
+    let (dated, undated) = ([(LM, &*date(-60)), ("etag", "\"a\"")], [("etag", "\"a\"")]);
+    for (method, status, expected) in [("HEAD", 200, 204), ("GET", 304, 204), ("GET", 200, 412)] {
+        let (layer, _clock) = layer();
+        send(&layer, request("GET", "/note", &[]), reply(200, &dated, "old"));
+        send(&layer, request(method, "/note", &[]), reply(status, &undated, ""));
+        let inner = service_fn(|_: Request<Body>| {
+            ready(Ok::<_, Infallible>(reply(204, &[], Body::empty())))
+        });
+        let write = put(&[(IUS, &date(-60))], "mine");
+        assert_eq!(run(status_of(layer.layer(inner), write)), expected, "{method} {status}");
+    }
+}
+
 /// A write has other fields than a read. What was generated for the read is known all
 /// the same.
 #[test]

@@ -45,6 +45,17 @@ fn last_modified_is_the_second_in_which_content_was_first_seen() {
     assert_eq!(send(&layer, get(&[]), reply(200, &[], "one")).line(LM), None);
 }
 
+/// The inner service made it for what it compared, which may be another state.
+#[test]
+fn last_modified_of_a_304_is_not_sent_unless_a_tag_says_of_what_it_is() {
+    let own = date(-60);
+    for (lines, expected) in
+        [(&[(LM, &*own)][..], None), (&[(LM, &*own), ("etag", "\"a\"")], Some(&*own))]
+    {
+        assert_eq!(send(&layer().0, get(&[]), reply(304, lines, "")).line(LM), expected);
+    }
+}
+
 #[test]
 fn last_modified_stays_when_the_tag_is_learned() {
     let site = Site::new(|layer| layer.inner_tags(InnerTags::learn()));

@@ -440,6 +440,11 @@ fn a_date_proves_unchanged_by_equality_and_changed_only_by_the_handlers_word() {
             );
         }
     }
+    // Where the layer is applied twice, the inner one may generate the same date.
+    let memory = Seen::new();
+    memory.observe(20, tagged(1));
+    let date = memory.observe(30, both(1, 20));
+    assert!(date.is_unchanged(at(START + 20)) && !date.is_changed(at(START + 10)));
     // A handler that touches its file: what was sent with this content is no older
     // version.
     let memory = Seen::new();
