@@ -153,15 +153,35 @@ impl<B: Body, D: Digest> PendingResponse<B, D> {
 }
 
 /// Sends a response as it is.
-#[inline]
+// Always inlined, and the rare case apart: otherwise each response is moved once more.
+#[inline(always)]
 fn leave_alone<B: Body>(
-    mut response: Response<B>,
+    response: Response<B>,
     reason: Reason,
     config: &Config,
 ) -> Response<ResponseBody<B>> {
     if reason == Reason::Request && config.is_compressed {
-        prepare_left_alone(&mut response);
+        return leave_alone_before_compression(response, config);
     }
+    pass_left_alone(response, reason, config)
+}
+
+/// Sends a response as it is to the outer half of `compress_with`.
+#[cold]
+fn leave_alone_before_compression<B: Body>(
+    mut response: Response<B>,
+    config: &Config,
+) -> Response<ResponseBody<B>> {
+    prepare_left_alone(&mut response);
+    pass_left_alone(response, Reason::Request, config)
+}
+
+#[inline(always)]
+fn pass_left_alone<B: Body>(
+    response: Response<B>,
+    reason: Reason,
+    config: &Config,
+) -> Response<ResponseBody<B>> {
     let (mut head, body) = response.into_parts();
     let outcome = Outcome::LeftAlone(reason);
     // Deliberately not `pass_on`, which reads the outcome back from the body: that is

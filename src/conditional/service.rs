@@ -102,8 +102,10 @@ where
         }
         let mut context = RequestContext::read(&head, &self.config);
         context.edit(&mut request);
-        let state = ResponseState::Waiting(context);
-        ResponseFuture { future: Some(self.inner.call(request)), state }
+        ResponseFuture {
+            future: Some(self.inner.call(request)),
+            state: ResponseState::Waiting(context),
+        }
     }
 }
 
@@ -125,8 +127,10 @@ impl<S, D> Conditional<S, D> {
         let mut context = RequestContext::read(&head, &self.config);
         let mut request = Request::from_parts(parts, body);
         context.edit(&mut request);
-        let state = ResponseState::Waiting(context);
-        ResponseFuture { future: Some(self.inner.call(request)), state }
+        ResponseFuture {
+            future: Some(self.inner.call(request)),
+            state: ResponseState::Waiting(context),
+        }
     }
 
     /// Forwards a request that the layer does not handle, unless it must not run.
@@ -140,12 +144,15 @@ impl<S, D> Conditional<S, D> {
         S: Service<Request<ReqBody>, Response = Response<B>>,
     {
         let config = Arc::clone(&self.config);
-        let (future, state) = match bypass {
-            Bypass::Reject => (None, ResponseState::Rejected(config)),
-            Bypass::Skip(reason) => {
-                (Some(self.inner.call(request)), ResponseState::Skipped(reason, config))
+        // Each is made in its place: the inner future may be large to move.
+        match bypass {
+            Bypass::Reject => {
+                ResponseFuture { future: None, state: ResponseState::Rejected(config) }
             }
-        };
-        ResponseFuture { future, state }
+            Bypass::Skip(reason) => ResponseFuture {
+                future: Some(self.inner.call(request)),
+                state: ResponseState::Skipped(reason, config),
+            },
+        }
     }
 }
