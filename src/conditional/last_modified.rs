@@ -38,13 +38,13 @@ impl SentDate {
     /// Sets the `Last-Modified` to send.
     #[inline]
     pub(super) fn set(self, headers: &mut HeaderMap, given: &SingleField<HttpDate>) {
-        if self != SentDate::AsGiven && given.is_present() {
+        if self != Self::AsGiven && given.is_present() {
             date_not_sent!(given.value().map(ToString::to_string));
         }
         match self {
-            SentDate::AsGiven => {}
-            SentDate::Generated(date) => insert_last_modified(headers, date_text(date)),
-            SentDate::Removed => remove_last_modified(headers, given),
+            Self::AsGiven => {}
+            Self::Generated(date) => insert_last_modified(headers, date_text(date)),
+            Self::Removed => remove_last_modified(headers, given),
         }
     }
 }
