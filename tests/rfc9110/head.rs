@@ -114,6 +114,13 @@ fn head_as_get_puts_no_length_beside_another_framing() {
 }
 
 #[test]
+fn head_as_get_puts_no_length_on_a_204() {
+    // 8.6.
+    let seen = send(&layer().0.head_as_get(true), request("HEAD", "/", &[]), reply(204, &[], ""));
+    assert_eq!((seen.status(), seen.line("content-length")), (204, None));
+}
+
+#[test]
 fn head_as_get_asks_for_no_part() {
     // 14.2: Range is for GET.
     let layer = layer().0.head_as_get(true);

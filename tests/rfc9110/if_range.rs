@@ -51,6 +51,24 @@ fn if_range_with_a_validator_of_the_layer_gets_the_whole() {
 }
 
 #[test]
+fn if_range_without_range_is_ignored() {
+    // 13.1.5.
+    let current = tag("whole");
+    for layer in [layer().0, layer().0.ranges(true)] {
+        let ask = |lines: &[(&'static str, &str)]| {
+            let seen = send(&layer, get(lines), reply(200, &[], "whole"));
+            (seen.status(), seen.content, seen.head.headers)
+        };
+        let plain = ask(&[]);
+        for validator in [&*current, "\"stale\"", "W/\"x\"", &*date(5), "stale", ""] {
+            assert_eq!(ask(&[("if-range", validator)]), plain, "{validator}");
+        }
+        let both = [("if-range", "\"stale\""), ("if-none-match", &*current)];
+        assert_eq!(ask(&both).0, 304);
+    }
+}
+
+#[test]
 fn if_range_of_a_browser_is_refused_by_a_redirect_to_the_same_uri() {
     let part = |etag| {
         let fields = [

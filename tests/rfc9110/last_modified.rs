@@ -57,6 +57,22 @@ fn last_modified_of_a_304_is_not_sent_unless_a_tag_says_of_what_it_is() {
 }
 
 #[test]
+fn last_modified_of_the_future_is_not_sent() {
+    // 8.8.2.1. The date of the message would be of a second in which content may still
+    // change.
+    let (layer, clock) = layer();
+    let ask = |given: i64, content: &'static str| {
+        send(&layer, get(&[]), reply(200, &[(LM, &*date(given))], content))
+    };
+    for ahead in [1, 60, 31_536_000] {
+        let seen = ask(10 + ahead, "one");
+        assert!(seen.line(LM).is_none_or(|sent| *sent == *date(10)), "{ahead}");
+    }
+    clock.set(30);
+    assert_eq!(ask(25, "two").line(LM), Some(&*date(25)), "it is over");
+}
+
+#[test]
 fn last_modified_stays_when_the_tag_is_learned() {
     let site = Site::new(|layer| layer.inner_tags(InnerTags::learn()));
     site.ask("GET", &[]);

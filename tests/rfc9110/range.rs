@@ -227,6 +227,33 @@ fn range_is_served_by_the_layer_if_it_is_one_and_the_content_has_a_tag() {
 }
 
 #[test]
+fn range_that_the_layer_cuts_has_the_fields_of_the_200() {
+    // 15.3.7. With If-Range it could do without some, and has them all the same.
+    let layer = layer().0.ranges(true);
+    let own = [
+        ("cache-control", "max-age=9"),
+        ("content-language", "en"),
+        ("content-location", "/news.en"),
+        ("content-type", "text/plain"),
+        ("date", &*date(10)),
+        ("expires", &*date(19)),
+        ("vary", "accept"),
+        ("vary", "accept-language"),
+        ("x-request-id", "7"),
+    ];
+    let ask = |lines: Lines<'_>| send(&layer, get(lines), reply(200, &own, "the news"));
+    let whole = ask(&[]);
+    let current = whole.line("etag").unwrap();
+    for lines in [&[("range", "bytes=4-")][..], &[("range", "bytes=4-"), ("if-range", current)]] {
+        let part = ask(lines);
+        assert_eq!((part.status(), &*part.content), (206, &b"news"[..]));
+        for name in whole.head.headers.keys() {
+            assert_eq!(part.lines(name.as_str()), whole.lines(name.as_str()), "{name}: {lines:?}");
+        }
+    }
+}
+
+#[test]
 fn range_of_chunked_content_has_one_framing() {
     let site = Site::new(|layer| layer.ranges(true).buffer_limit(100));
     site.answers(&[("transfer-encoding", "chunked")], &one(), None);
