@@ -29,6 +29,10 @@ pub mod migrating {}
 #[doc = include_str!("guide/design.md")]
 pub mod design {}
 
+/// Each MUST, SHOULD and MAY of the RFCs: where it is kept, and what shows it.
+#[doc = include_str!("guide/rfc_coverage.md")]
+pub mod rfc_coverage {}
+
 /// What it costs.
 #[doc = include_str!("guide/benchmarks.md")]
 pub mod benchmarks {}

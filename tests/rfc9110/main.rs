@@ -5,6 +5,7 @@
 //! what comes out. Numbers in comments are sections of RFC 9110.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+mod coverage;
 mod etag;
 mod freshness;
 mod head;
