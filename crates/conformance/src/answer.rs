@@ -111,9 +111,14 @@ impl Answer {
         !self.content.bytes.is_empty()
     }
 
+    /// Returns the content, if all of it was seen.
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        matches!(self.content.end, ReadEnd::Whole).then_some(&self.content.bytes)
+    }
+
     /// Returns the number of bytes of content, if all were seen.
     pub(crate) fn length(&self) -> Option<u64> {
-        matches!(self.content.end, ReadEnd::Whole).then_some(self.content.bytes.len() as u64)
+        self.bytes().map(|bytes| bytes.len() as u64)
     }
 
     /// Returns true if it is known that the content differs from that of another

@@ -18,8 +18,10 @@ pub(crate) struct Baseline {
     /// An error answer, and its URI.
     pub(crate) error: Option<(Uri, Answer)>,
     pub(crate) encodings: Vec<HeaderValue>,
+    pub(crate) query: Option<Request<Bytes>>,
     pub(crate) write: Option<Request<Bytes>>,
     pub(crate) can_change: bool,
+    pub(crate) can_restore: bool,
 }
 
 /// Why a check is not applicable.
@@ -50,6 +52,10 @@ impl Baseline {
 
     pub(crate) fn encoded(&self) -> Result<&(HeaderValue, Answer), Why> {
         self.encoded.as_ref().ok_or("no encoding is offered")
+    }
+
+    pub(crate) fn query(&self) -> Result<&Request<Bytes>, Why> {
+        self.query.as_ref().ok_or("no query was given (`Check::queries`)")
     }
 
     pub(crate) fn write(&self) -> Result<&Request<Bytes>, Why> {

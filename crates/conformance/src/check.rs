@@ -81,8 +81,11 @@ where
             left_out: Vec::new(),
             encodings: ["gzip", "br", "zstd", "deflate"].map(HeaderValue::from_static).into(),
             error_uri: Uri::from_static("/there-is-no-such-page"),
+            expected: Vec::new(),
+            query: None,
             write: None,
             change: None,
+            restore: None,
             custom: Vec::new(),
             timeout: Duration::from_secs(10),
             may_be_endless: false,
@@ -163,8 +166,30 @@ impl<'a> Check<'a> {
         self
     }
 
+    /// Says that a check fails, and why that is accepted. The name may be that of a
+    /// group.
+    ///
+    /// Then it is no [failure](Report::failures), and does not stop
+    /// [`assert_ok`](Report::assert_ok). If it passes one day, *that* is a failure, so
+    /// that the list stays true. A group is not failed by checks that pass.
+    ///
+    /// ```
+    /// # fn with(check: tower_conditional_conformance::Check<'_>) {
+    /// let check = check.expect("304/fields", "the proxy in front adds `Vary`");
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such check.
+    pub fn expect(mut self, name: &str, why: impl Into<String>) -> Self {
+        assert!(checks::all().any(|rule| rule.is_named(name)), "there is no check `{name}`");
+        self.session.expected.push((name.to_owned(), why.into()));
+        self
+    }
+
     /// Sets how to change the resource, so that its content differs afterwards. The
-    /// function is called three times at most.
+    /// function is called six times at most.
     ///
     /// Without it the group `change` is not applicable.
     ///
@@ -190,6 +215,45 @@ impl<'a> Check<'a> {
     /// ```
     pub fn changes(mut self, change: impl AsyncFnMut() + 'a) -> Self {
         self.session.change = Some(Box::new(change));
+        self
+    }
+
+    /// Sets how to bring an older content back, with the date that it had: as a
+    /// deployment does that is rolled back.
+    ///
+    /// The function is called once, behind a [change](Self::changes). Without it the
+    /// check `change/rollback` is not applicable.
+    ///
+    /// ```
+    /// # fn with(check: tower_conditional_conformance::Check<'_>) {
+    /// # fn copy(_: &str) {}
+    /// let check = check
+    ///     .changes(async || copy("releases/2/feed.txt"))
+    ///     .restores(async || copy("releases/1/feed.txt"));
+    /// # }
+    /// ```
+    pub fn restores(mut self, restore: impl AsyncFnMut() + 'a) -> Self {
+        self.session.restore = Some(Box::new(restore));
+        self
+    }
+
+    /// Sets a QUERY ([RFC 10008](https://www.rfc-editor.org/rfc/rfc10008.html)) that
+    /// succeeds. The method of `query` is not looked at.
+    ///
+    /// It is sent with preconditions, to its own URI. Without it the group `query` is
+    /// not applicable.
+    ///
+    /// ```
+    /// # use http::Request;
+    /// # fn with(check: tower_conditional_conformance::Check<'_>) {
+    /// let query = Request::post("/notes").header("content-type", "application/json");
+    /// let check = check.queries(query.body(r#"{"title":"news"}"#).unwrap());
+    /// # }
+    /// ```
+    pub fn queries(mut self, query: Request<impl Into<Bytes>>) -> Self {
+        let mut query = query.map(Into::into);
+        *query.method_mut() = crate::step::query_method();
+        self.session.query = Some(query);
         self
     }
 

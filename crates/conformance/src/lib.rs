@@ -121,6 +121,7 @@ mod check;
 mod checks;
 mod content;
 mod fields;
+mod format;
 mod report;
 mod rule;
 mod run;

@@ -37,7 +37,7 @@ impl Report {
     /// ```
     #[must_use]
     pub fn is_ok(&self) -> bool {
-        self.failures().all(|finding| finding.severity == Severity::Should)
+        self.failures().all(|finding| finding.severity != Severity::Must)
     }
 
     /// Panics, and so fails the test, unless the report [is ok](Self::is_ok).
@@ -52,13 +52,31 @@ impl Report {
 
     /// Returns the checks that failed, [`Should`](Severity::Should) included.
     ///
+    /// [Advice](Self::advice) is not among them, and nor is what was
+    /// [expected](super::Check::expect) to fail. So a service that does all that the
+    /// RFCs ask has none:
+    ///
     /// ```
     /// # async fn read(report: tower_conditional_conformance::Report) {
     /// assert_eq!(report.failures().count(), 0, "{report}");
     /// # }
     /// ```
     pub fn failures(&self) -> impl Iterator<Item = &Finding> {
+        self.failed().filter(|finding| finding.severity != Severity::Advice)
+    }
+
+    /// Returns the checks of severity [`Advice`](Severity::Advice) that failed.
+    pub fn advice(&self) -> impl Iterator<Item = &Finding> {
+        self.failed().filter(|finding| finding.severity == Severity::Advice)
+    }
+
+    fn failed(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| matches!(finding.verdict, Verdict::Failed(_)))
+    }
+
+    /// Returns how many checks have such a verdict.
+    fn count(&self, is_it: impl Fn(&Finding) -> bool) -> usize {
+        self.findings.iter().filter(|finding| is_it(finding)).count()
     }
 
     /// Returns all findings, in the order in which the checks were made.
@@ -87,18 +105,8 @@ impl<'a> IntoIterator for &'a Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |is_it: fn(&Verdict) -> bool| {
-            self.findings.iter().filter(|found| is_it(&found.verdict)).count()
-        };
-        let passed = count(|verdict| matches!(verdict, Verdict::Passed));
-        let failed = count(|verdict| matches!(verdict, Verdict::Failed(_)));
-        let moot = count(|verdict| matches!(verdict, Verdict::NotApplicable(_)));
-        writeln!(
-            f,
-            "{}: {passed} checks passed, {failed} failed, {moot} not applicable",
-            self.subject
-        )?;
-        for finding in self.failures() {
+        writeln!(f, "{}: {}", self.subject, self.summary())?;
+        for finding in self.failed() {
             write!(f, "\n{finding}")?;
         }
         if f.alternate() {
@@ -109,7 +117,7 @@ impl fmt::Display for Report {
             }
             return Ok(());
         }
-        if moot > 0 {
+        if self.count(|found| matches!(found.verdict, Verdict::NotApplicable(_))) > 0 {
             writeln!(f, "\nnot applicable:")?;
         }
         let mut said: Vec<&str> = Vec::new();
@@ -127,6 +135,21 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    /// Returns the counts, as words.
+    pub(crate) fn summary(&self) -> String {
+        let (failed, advice) = (self.failures().count(), self.advice().count());
+        let passed = self.count(|found| found.verdict == Verdict::Passed);
+        let expected = self.count(|found| matches!(found.verdict, Verdict::Expected(_)));
+        let moot = self.count(|found| matches!(found.verdict, Verdict::NotApplicable(_)));
+        let mut summary = format!("{passed} checks passed, {failed} failed");
+        for (count, what) in [(advice, "against advice"), (expected, "failed as expected")] {
+            if count > 0 {
+                summary += &format!(", {count} {what}");
+            }
+        }
+        summary + &format!(", {moot} not applicable")
+    }
+
     /// Returns the names of the checks that are not applicable for one reason; the name
     /// of the group, if the reason is that of all its checks.
     fn names_without(&self, why: &str) -> Vec<String> {
@@ -171,7 +194,10 @@ impl Finding {
         if self.section.is_empty() {
             String::new()
         } else {
-            format!("RFC 9110, {}", self.section)
+            // Most sections are of this RFC; others say theirs.
+            let is_number = self.section.starts_with(|c: char| c.is_ascii_digit());
+            let rfc = if is_number { "RFC 9110, " } else { "" };
+            format!("{rfc}{}", self.section)
         }
     }
 
@@ -217,7 +243,9 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = match &self.verdict {
             Verdict::Passed => "passed",
+            Verdict::Failed(_) if self.severity == Severity::Advice => "ADVICE",
             Verdict::Failed(_) => "FAILED",
+            Verdict::Expected(_) => "failed as expected",
             Verdict::NotApplicable(_) => "not applicable",
         };
         write!(f, "{verdict}  {} ({}", self.name, self.severity)?;
@@ -233,7 +261,9 @@ impl fmt::Display for Finding {
         }
         match &self.verdict {
             Verdict::Passed => Ok(()),
-            Verdict::NotApplicable(why) => writeln!(f, "  because {why}"),
+            Verdict::NotApplicable(why) | Verdict::Expected(why) => {
+                writeln!(f, "  because {why}")
+            }
             Verdict::Failed(wanted) => {
                 writeln!(f, "  wanted: {wanted}")?;
                 if self.hint.is_empty() {
@@ -249,11 +279,14 @@ impl fmt::Display for Finding {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Severity {
-    /// RFC 9110 demands it, or nothing can be revalidated without it: clients may get
+    /// An RFC demands it, or nothing can be revalidated without it: clients may get
     /// wrong content.
     Must,
-    /// RFC 9110 recommends it, or others have had trouble without it.
+    /// An RFC recommends it.
     Should,
+    /// The RFCs leave it open, and clients have had trouble without it. It is no
+    /// [failure](Report::failures).
+    Advice,
 }
 
 impl fmt::Display for Severity {
@@ -261,6 +294,7 @@ impl fmt::Display for Severity {
         f.pad(match self {
             Self::Must => "MUST",
             Self::Should => "SHOULD",
+            Self::Advice => "ADVICE",
         })
     }
 }
@@ -273,6 +307,8 @@ pub enum Verdict {
     Passed,
     /// It is not; this was expected in place of what was received.
     Failed(String),
+    /// It is not, as was [expected](super::Check::expect), for this reason.
+    Expected(String),
     /// There was nothing to check, for this reason.
     NotApplicable(String),
 }

@@ -10,7 +10,7 @@ use crate::{
 pub(crate) struct Rule {
     /// A group and a name in it.
     pub(crate) name: &'static str,
-    /// The section of RFC 9110.
+    /// The section of RFC 9110, or `RFC NUMBER, SECTION`.
     pub(crate) section: &'static str,
     pub(crate) severity: Severity,
     pub(crate) claim: &'static str,

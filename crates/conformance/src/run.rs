@@ -15,7 +15,7 @@ use crate::{
     content::Content,
     report::{Finding, Report, Severity, Verdict},
     rule::Rule,
-    step::{anything, show_answer, show_request, Fault, Step},
+    step::{anything, show_answer, show_request, Alteration, Fault, Step},
     target::{Change, ReadLimits, Target},
 };
 
@@ -27,8 +27,12 @@ pub(crate) struct Session<'a> {
     pub(crate) left_out: Vec<String>,
     pub(crate) encodings: Vec<HeaderValue>,
     pub(crate) error_uri: Uri,
+    /// Names of checks that fail, and why.
+    pub(crate) expected: Vec<(String, String)>,
+    pub(crate) query: Option<Request<Bytes>>,
     pub(crate) write: Option<Request<Bytes>>,
     pub(crate) change: Option<Box<dyn Change + 'a>>,
+    pub(crate) restore: Option<Box<dyn Change + 'a>>,
     pub(crate) custom: Vec<CustomCheck<'a>>,
     pub(crate) timeout: Duration,
     pub(crate) may_be_endless: bool,
@@ -74,6 +78,7 @@ impl Session<'_> {
             if let Verdict::Failed(_) = verdict {
                 in_vain.insert(rule.name, format!("`{}` failed", rule.name));
             }
+            let verdict = self.expect(rule, verdict);
             let Rule { name, section, severity, claim, hint, .. } = *rule;
             findings.push(Finding {
                 name: name.into(),
@@ -121,8 +126,10 @@ impl Session<'_> {
             encoded,
             error: error.filter(is_error).map(|answer| (uri, answer)),
             encodings: self.encodings.clone(),
+            query: self.query.clone(),
             write: self.write.clone(),
             can_change: self.change.is_some(),
+            can_restore: self.restore.is_some(),
         })
     }
 
@@ -143,13 +150,12 @@ impl Session<'_> {
         };
         let mut answers = Vec::new();
         for step in &steps {
-            if step.after_change {
-                log.push("(the resource is changed)".to_owned());
-                if let Some(change) = &mut self.change {
-                    change.change().await;
-                }
-            }
-            let answer = match self.exchange(step, log).await {
+            self.alter(step.after, log).await;
+            let step = match step.filled(&answers) {
+                Ok(step) => step,
+                Err(Fault::Moot(why) | Fault::Wrong(why)) => return not_applicable(why),
+            };
+            let answer = match self.exchange(&step, log).await {
                 Ok(answer) => answer,
                 Err(why) => return Verdict::Failed(format!("an answer; {why}")),
             };
@@ -160,6 +166,31 @@ impl Session<'_> {
             }
         }
         Verdict::Passed
+    }
+
+    /// Does to the resource what a step asks for.
+    async fn alter(&mut self, what: Option<Alteration>, log: &mut Vec<String>) {
+        let (said, change) = match what {
+            Some(Alteration::Change) => ("(the resource is changed)", &mut self.change),
+            Some(Alteration::Restore) => ("(older content is restored)", &mut self.restore),
+            None => return,
+        };
+        log.push(said.to_owned());
+        if let Some(change) = change {
+            change.change().await;
+        }
+    }
+
+    /// Compares a verdict with what the user expects.
+    fn expect(&self, rule: &Rule, verdict: Verdict) -> Verdict {
+        let expected = self.expected.iter().find(|(name, _)| rule.is_named(name));
+        match (verdict, expected) {
+            (Verdict::Failed(_), Some((_, why))) => Verdict::Expected(why.clone()),
+            (Verdict::Passed, Some((name, _))) if name == rule.name => {
+                Verdict::Failed("a failure, as expected; do not expect it any more".to_owned())
+            }
+            (verdict, _) => verdict,
+        }
     }
 
     /// Checks a service that does not answer: the first check fails, and the others
@@ -212,8 +243,14 @@ fn lacks(baseline: &Baseline, rule: &Rule) -> Option<Why> {
     if rule.is_named("change") && !baseline.can_change {
         return Some("it was not said how to change the resource (`Check::changes`)");
     }
+    if rule.is_named("change/rollback") && !baseline.can_restore {
+        return Some("it was not said how to restore older content (`Check::restores`)");
+    }
     if rule.is_named("write") {
         return baseline.write().err();
+    }
+    if rule.is_named("query") {
+        return baseline.query().err();
     }
     None
 }

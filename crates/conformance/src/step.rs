@@ -6,7 +6,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
 };
 
-use crate::{answer::Answer, baseline::Baseline};
+use crate::{answer::Answer, baseline::Baseline, fields::single_line};
 
 /// One request of a check.
 #[derive(Clone)]
@@ -16,9 +16,27 @@ pub(crate) struct Step {
     pub(crate) uri: Option<Uri>,
     pub(crate) fields: HeaderMap,
     pub(crate) content: Bytes,
-    /// Change the resource before sending it.
-    pub(crate) after_change: bool,
+    /// What is done to the resource before this is sent.
+    pub(crate) after: Option<Alteration>,
+    /// A field that is sent with what the last answer says in another.
+    pub(crate) echo: Option<Echo>,
     pub(crate) expect: Expect,
+}
+
+/// A field of the request, and that of the last answer whose value it gets.
+#[derive(Clone)]
+pub(crate) struct Echo {
+    name: HeaderName,
+    of: HeaderName,
+}
+
+/// What the user can do to the resource.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Alteration {
+    /// Other content.
+    Change,
+    /// Older content, with its date.
+    Restore,
 }
 
 /// Checks the last answer, knowing the baseline and the answers before.
@@ -34,8 +52,15 @@ pub(crate) enum Fault {
 
 impl Step {
     pub(crate) fn get(expect: Expect) -> Self {
-        let (method, fields) = (Method::GET, HeaderMap::new());
-        Self { method, uri: None, fields, content: Bytes::new(), after_change: false, expect }
+        Self {
+            method: Method::GET,
+            uri: None,
+            fields: HeaderMap::new(),
+            content: Bytes::new(),
+            after: None,
+            echo: None,
+            expect,
+        }
     }
 
     pub(crate) fn head(expect: Expect) -> Self {
@@ -58,7 +83,27 @@ impl Step {
     }
 
     pub(crate) fn after_change(self) -> Self {
-        Self { after_change: true, ..self }
+        Self { after: Some(Alteration::Change), ..self }
+    }
+
+    pub(crate) fn after_restore(self) -> Self {
+        Self { after: Some(Alteration::Restore), ..self }
+    }
+
+    /// Sends in `name` what the last answer said in `of`.
+    pub(crate) fn echoing(self, name: HeaderName, of: HeaderName) -> Self {
+        Self { echo: Some(Echo { name, of }), ..self }
+    }
+
+    /// Returns the step with the field that it echoes.
+    pub(crate) fn filled(&self, before: &[Answer]) -> Result<Self, Fault> {
+        let mut step = self.clone();
+        let Some(Echo { name, of }) = step.echo.take() else { return Ok(step) };
+        let value = before.last().and_then(|answer| single_line(answer.headers(), &of));
+        match value {
+            Some(value) => Ok(step.with(name, value.clone())),
+            None => moot(format!("the answer has no {of}")),
+        }
     }
 
     /// Adds a field line.
@@ -66,6 +111,11 @@ impl Step {
         self.fields.append(name, value.into());
         self
     }
+}
+
+/// Returns the method of RFC 10008.
+pub(crate) fn query_method() -> Method {
+    Method::from_bytes(b"QUERY").expect("a token")
 }
 
 /// Makes a field value of parts without control characters.

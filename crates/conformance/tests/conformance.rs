@@ -63,28 +63,32 @@ async fn what_is_right_passes_all() {
         .iter()
         .filter(|finding| *finding.verdict() != Verdict::Passed)
         .map(|finding| finding.name());
-    assert_eq!(moot.collect::<Vec<_>>(), ["if-unmodified-since/without-date"], "{report}");
+    let expected = ["if-unmodified-since/without-date", "change/second"];
+    assert_eq!(moot.collect::<Vec<_>>(), expected, "{report}");
 }
 
 #[tokio::test]
 async fn each_fault_is_named_by_the_check_for_it_and_by_no_other() {
+    let mut wrong = Vec::new();
     for (name, fault, serve) in broken::all() {
         let report = checked(serve).await;
-        assert_eq!(names_of_failures(&report), [name], "{fault}: {report}");
+        if names_of_failures(&report) != [name] {
+            wrong.push(format!("{name} is not the only one that names it: {fault}: {report}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Services that differ from the one without a fault in what the RFC leaves open.
 #[tokio::test]
 async fn what_is_allowed_passes_too() {
     let allowed: [(&str, Serve); 8] = [
-        ("compares dates for equality", |store, mut asked| {
-            let is_equal =
-                line(&asked, &header::IF_MODIFIED_SINCE) == Some(&store.changed().to_string());
-            let is_old_form = line(&asked, &header::IF_MODIFIED_SINCE)
-                .is_some_and(|date| !date.contains("Nov 1994"));
-            if !is_equal && !is_old_form || is_future(&asked) {
-                asked.headers_mut().remove(header::IF_MODIFIED_SINCE);
+        ("compares dates by their order", |store, mut asked| {
+            let lines: Vec<_> = asked.headers().get_all(header::IF_MODIFIED_SINCE).iter().collect();
+            if let [date] = lines[..] {
+                if HttpDate::parse(date, now()).is_some_and(|date| date > store.changed()) {
+                    asked.headers_mut().insert(header::IF_MODIFIED_SINCE, store.changed().into());
+                }
             }
             right(store, asked)
         }),
@@ -158,12 +162,8 @@ async fn what_is_allowed_passes_too() {
     ];
     for (what, serve) in allowed {
         let report = checked(serve).await;
-        assert_eq!(names_of_failures(&report), [""; 0], "{what}: {report}");
+        assert_eq!(report.failures().count(), 0, "{what}: {report}");
     }
-}
-
-fn is_future(asked: &Asked) -> bool {
-    line(asked, &header::IF_MODIFIED_SINCE).is_some_and(|date| date.contains("9999"))
 }
 
 fn without(mut asked: Asked, name: &header::HeaderName) -> Asked {
@@ -825,7 +825,10 @@ async fn only_the_encodings_that_were_named_are_asked_for() {
         "{shown}"
     );
     let report = check(service(), "/feed").encodings([""; 0]).await;
-    assert!(report.to_string().contains("\n  encoding: no encoding is offered\n"), "{report}");
+    assert!(
+        report.to_string().contains("\n  encoding, digest/encoded: no encoding is offered\n"),
+        "{report}"
+    );
 }
 
 #[tokio::test]
@@ -863,7 +866,7 @@ async fn the_report_says_what_was_sent_and_seen_and_how_to_fix_it() {
     assert_eq!(
         first,
         "\
-GET /feed: 20 checks passed, 3 failed, 47 not applicable
+GET /feed: 20 checks passed, 3 failed, 66 not applicable
 
 FAILED  if-none-match/weak (MUST, RFC 9110, 13.1.2)
   If-None-Match compares weakly: W/\"v1\" and \"v1\" are the same to it.

@@ -1,7 +1,7 @@
 //! Is a change seen?
 
 use http::{
-    header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE},
+    header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED},
     HeaderValue, StatusCode,
 };
 
@@ -9,7 +9,7 @@ use super::ranges::range;
 use crate::{
     answer::Answer,
     baseline::Baseline,
-    report::Severity::Must,
+    report::Severity::{Advice, Must},
     rule::Rule,
     step::{anything, moot, part, want, wrong, Expect, Fault, Step},
 };
@@ -61,6 +61,38 @@ pub(super) const RULES: &[Rule] = &[
         },
     },
     Rule {
+        name: "change/second",
+        section: "8.8.2.2",
+        severity: Advice,
+        claim: "Of two changes within one second, the second is seen by those who have the date \
+                of the first.",
+        hint: "Send no Last-Modified in the second of a change, as `ConditionalLayer` does, or \
+               answer no date with 304 that is of the present second.",
+        needs: &["change/date"],
+        steps: |_| {
+            Ok(vec![
+                Step::get(anything).after_change(),
+                Step::get(anything).echoing(IF_MODIFIED_SINCE, LAST_MODIFIED).after_change(),
+                Step::get(was_not_stale_within_second),
+            ])
+        },
+    },
+    Rule {
+        name: "change/rollback",
+        section: "13.1.3",
+        severity: Advice,
+        claim: "After a rollback to an older file, the date of the newer one is not answered 304.",
+        hint: "Compare dates for equality, as the section allows: `ConditionalLayer` and nginx do.",
+        needs: &["change/second"],
+        steps: |_| {
+            Ok(vec![
+                Step::get(anything).after_change(),
+                Step::get(anything).echoing(IF_MODIFIED_SINCE, LAST_MODIFIED).after_restore(),
+                Step::get(was_not_stale),
+            ])
+        },
+    },
+    Rule {
         name: "change/if-range",
         section: "13.1.5",
         severity: Must,
@@ -94,7 +126,7 @@ fn changed(before: &Answer, after: &Answer) -> Result<(), Fault> {
 fn was_not_stale(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let [old, asked] = before else { return Ok(()) };
     changed(old, seen)?;
-    want(asked.status().is_success(), "200 (OK) with the new content, for the old tag")
+    want(asked.status().is_success(), "200 (OK) with the new content, for the old validator")
 }
 
 fn was_not_stale_by_date(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
@@ -104,6 +136,19 @@ fn was_not_stale_by_date(_: &Baseline, before: &[Answer], seen: &Answer) -> Resu
         return moot("the change did not move Last-Modified on: dates are whole seconds");
     }
     want(asked.status().is_success(), "200 (OK) with the new content, for the old date")
+}
+
+fn was_not_stale_within_second(
+    baseline: &Baseline,
+    before: &[Answer],
+    seen: &Answer,
+) -> Result<(), Fault> {
+    let is_same = |old: &Answer| old.last_modified() == seen.last_modified();
+    if before.first().is_some_and(is_same) {
+        was_not_stale(baseline, before, seen)
+    } else {
+        moot("the changes were not within one second")
+    }
 }
 
 /// Asks for a part of what was there before a change, twice, and then for what is there

@@ -12,7 +12,7 @@ use crate::{
     fields::members,
     report::Severity::{Must, Should},
     rule::Rule,
-    step::{anything, not_modified, wrong, Expect, Fault, Step},
+    step::{anything, not_modified, whole, wrong, Expect, Fault, Step},
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -51,6 +51,25 @@ pub(super) const RULES: &[Rule] = &[
             Ok(vec![Step::get(not_modified)
                 .with(ACCEPT_ENCODING, encoding.clone())
                 .with(IF_NONE_MATCH, tag)])
+        },
+    },
+    Rule {
+        name: "encoding/other-tag",
+        section: "13.1.2",
+        severity: Must,
+        claim: "The tag of an encoded answer is not answered 304 where the plain one is asked \
+                for.",
+        hint: "Compare with the tag of the encoding that would be sent: the client that holds \
+               gzip asks for what it can read now.",
+        needs: &["encoding/304"],
+        steps: |baseline| {
+            let (_, answer) = baseline.encoded()?;
+            let tag = answer.tag().ok_or("the encoded answer has no valid entity tag")?;
+            if baseline.tag()?.weak_eq(&tag) {
+                return Err("all encodings have one tag");
+            }
+            let identity = HeaderValue::from_static("identity");
+            Ok(vec![Step::get(whole).with(ACCEPT_ENCODING, identity).with(IF_NONE_MATCH, tag)])
         },
     },
     Rule {

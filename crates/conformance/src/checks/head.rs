@@ -5,10 +5,11 @@ use http::{
     StatusCode,
 };
 
+use super::not_modified::has_length_of_whole;
 use crate::{
     answer::Answer,
     baseline::Baseline,
-    report::Severity::{Must, Should},
+    report::Severity::{Advice, Must},
     rule::Rule,
     step::{anything, moot, not_modified, want, wrong, Fault, Step},
 };
@@ -59,7 +60,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "head/has-etag",
         section: "9.3.2",
-        severity: Should,
+        // 9.3.2 lets HEAD lack what is known only from the content.
+        severity: Advice,
         claim: "HEAD has an ETag if GET has one.",
         hint: "Put the layer inside the Router, where HEAD still has its content, or use \
                `head_as_get(true)`.",
@@ -77,6 +79,20 @@ pub(super) const RULES: &[Rule] = &[
             baseline.tag()?;
             let (name, value) = baseline.revalidation()?;
             Ok(vec![Step::head(not_modified).with(name, value)])
+        },
+    },
+    Rule {
+        name: "head/304-length",
+        section: "8.6",
+        severity: Must,
+        claim: "Content-Length on the 304 of a HEAD is that of the 200, or is not there.",
+        hint: "Axum adds 0 to an empty body that leaves a Router, and over HTTP/1.1 it is sent \
+               with HEAD alone: set the length of the 200, or send an empty body whose size is \
+               not exact.",
+        needs: &["head/304", "304/length", "304/zero-length"],
+        steps: |baseline| {
+            let (name, value) = baseline.revalidation()?;
+            Ok(vec![Step::get(anything), Step::head(has_length_of_whole).with(name, value)])
         },
     },
 ];

@@ -5,7 +5,7 @@ use http::{header::IF_MATCH, HeaderValue};
 use super::if_none_match::current;
 use crate::{
     baseline::{Baseline, Why},
-    report::Severity::{Must, Should},
+    report::Severity::{Advice, Must},
     rule::Rule,
     step::{refused, refused_or_bad_request, value, whole, Expect, Step},
 };
@@ -84,7 +84,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "if-match/malformed",
         section: "13.1.1",
-        severity: Should,
+        severity: Advice,
         claim: "What cannot be read in If-Match does not match.",
         hint: "Answer 412 or 400. What is read as \"no condition\" lets writes through.",
         needs: &["if-match/miss"],

@@ -5,7 +5,7 @@ use tower_conditional::EntityTag;
 
 use crate::{
     baseline::{Baseline, Why},
-    report::Severity::{Must, Should},
+    report::Severity::{Advice, Must},
     rule::Rule,
     step::{not_modified, value, whole, whole_or_bad_request, Expect, Step},
 };
@@ -132,7 +132,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "if-none-match/unquoted",
         section: "8.8.3",
-        severity: Should,
+        severity: Advice,
         claim: "A tag without its quotes is no tag, and matches nothing.",
         hint: "Compare with the quotes on. What is harmless here lets writes through in If-Match.",
         needs: &["if-none-match/miss"],

@@ -11,7 +11,7 @@ use crate::{
     answer::Answer,
     baseline::{Baseline, Why},
     fields::members,
-    report::Severity::{Must, Should},
+    report::Severity::{Advice, Must, Should},
     rule::Rule,
     step::{anything, moot, want, wrong, Expect, Fault, Step},
 };
@@ -71,7 +71,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "304/nothing-lost",
         section: "15.4.5",
-        severity: Should,
+        severity: Advice,
         claim: "A 304 keeps the other fields of the 200: cookies, CORS, security, tracing.",
         hint: "Remove what describes content by name; a list of what may stay breaks CORS and \
                policies.",

@@ -1,18 +1,19 @@
 //! Do parts belong to the whole that the client has begun to fetch?
 
 use http::{
-    header::{ETAG, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE},
+    header::{CONTENT_RANGE, ETAG, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE},
     HeaderValue, StatusCode,
 };
 
 use crate::{
     answer::{last_date, now, Answer},
     baseline::{seconds_after, Baseline},
+    fields::single_line,
     report::Severity::{Must, Should},
     rule::Rule,
     step::{
-        part, refused_or_whole, value, want, whole, whole_or_bad_request, wrong, Expect, Fault,
-        Step,
+        anything, moot, part, refused_or_whole, value, want, whole, whole_or_bad_request, wrong,
+        Expect, Fault, Step,
     },
 };
 
@@ -25,6 +26,37 @@ pub(super) const RULES: &[Rule] = &[
         hint: "Keep the tag of the whole on a 206, and hash no part.",
         needs: &["validator/stable"],
         steps: |baseline| baseline.tag().map(|_| vec![range(part), range(has_tag_of_whole)]),
+    },
+    Rule {
+        name: "range/content",
+        section: "15.3.7.1",
+        severity: Must,
+        claim: "A part has the bytes of the whole that its Content-Range names.",
+        hint: "Count the first and the last byte in, and cut from the content that a plain GET \
+               brings: a part of an encoded form is another one.",
+        needs: &["validator/stable", "validator/one-content"],
+        steps: |baseline| {
+            baseline.plain.bytes().ok_or("the content was not read to its end")?;
+            let last =
+                Step::get(is_part_of_whole).with(RANGE, HeaderValue::from_static("bytes=-1"));
+            Ok([Step::get(anything), range(part), Step::get(anything), range(is_part_of_whole)]
+                .into_iter()
+                .chain([Step::get(anything), last])
+                .collect())
+        },
+    },
+    Rule {
+        name: "range/unsatisfiable",
+        section: "15.5.17",
+        severity: Should,
+        claim: "A range behind the end is answered 416, with the length in Content-Range.",
+        hint: "Send `Content-Range: bytes */LENGTH`: a client that holds all of it sees so.",
+        needs: &["range/content"],
+        steps: |baseline| {
+            let length = baseline.plain.length().ok_or("the content was not read to its end")?;
+            let behind = value(&[format!("bytes={length}-").as_bytes()]);
+            Ok(after_part([Step::get(is_unsatisfiable).with(RANGE, behind)]))
+        },
     },
     Rule {
         name: "range/if-range-stale",
@@ -203,6 +235,42 @@ fn refused_or_later(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fau
     let is_refused =
         matches!(seen.status(), StatusCode::PRECONDITION_FAILED | StatusCode::SERVICE_UNAVAILABLE);
     want(is_refused, "412 (Precondition Failed)")
+}
+
+/// Compares a part with the answer before.
+fn is_part_of_whole(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    if seen.status() != StatusCode::PARTIAL_CONTENT {
+        return moot("not all ranges are served");
+    }
+    let whole = before.last().and_then(Answer::bytes);
+    let (Some(whole), Some(bytes)) = (whole, seen.bytes()) else {
+        return moot("the content was not read to its end");
+    };
+    let Some((first, last, length)) = content_range(seen) else {
+        return wrong("a Content-Range with the first and the last byte, and the length");
+    };
+    let named = whole.get(first..last.saturating_add(1));
+    let is_right = named == Some(bytes) && length.is_none_or(|length| length == whole.len());
+    want(is_right, "the bytes that Content-Range names")
+}
+
+/// Reads `bytes 0-4/9`; the length may be `*`.
+fn content_range(answer: &Answer) -> Option<(usize, usize, Option<usize>)> {
+    let text = single_line(answer.headers(), CONTENT_RANGE)?.to_str().ok()?;
+    let (range, length) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let length = if length == "*" { None } else { Some(length.parse().ok()?) };
+    Some((first.parse().ok()?, last.parse().ok()?, length))
+}
+
+fn is_unsatisfiable(baseline: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    let length = baseline.plain.length().unwrap_or_default();
+    let said = single_line(seen.headers(), CONTENT_RANGE).map(HeaderValue::as_bytes);
+    let wanted = format!("bytes */{length}");
+    want(
+        seen.status() == StatusCode::RANGE_NOT_SATISFIABLE && said == Some(wanted.as_bytes()),
+        "416 (Range Not Satisfiable), with the length of the content in Content-Range",
+    )
 }
 
 fn is_part(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {

@@ -1,14 +1,16 @@
 //! Are writes refused that should be, and no others?
 
 use http::{
-    header::{ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},
+    header::{
+        ACCEPT_ENCODING, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE,
+    },
     HeaderName, HeaderValue, StatusCode,
 };
 
 use crate::{
     answer::Answer,
     baseline::{seconds_after, Baseline, Why},
-    report::Severity::Must,
+    report::Severity::{Advice, Must},
     rule::Rule,
     step::{self, anything, moot, want, Expect, Fault, Step},
 };
@@ -113,6 +115,25 @@ pub(super) const RULES: &[Rule] = &[
                same tag.",
         needs: &["validator/stable"],
         steps: |baseline| write(baseline, performed, IF_MATCH, baseline.strong_tag()?),
+    },
+    Rule {
+        name: "write/encoded-tag",
+        section: "13.1.1",
+        severity: Advice,
+        claim: "A write with the tag that came with encoded content is done: browsers and most \
+                clients know no other.",
+        hint: "Take what the compressor added off the tag in If-Match: \
+               `ConditionalLayer::compress_with` does. Else each edit of a client that takes gzip \
+               is refused.",
+        needs: &["write/if-match-current", "encoding/tags"],
+        steps: |baseline| {
+            let (encoding, answer) = baseline.encoded()?;
+            if answer.tag().is_none_or(|tag| tag.is_weak()) {
+                return Err("the encoded answer has no strong entity tag");
+            }
+            let read = Step::get(anything).with(ACCEPT_ENCODING, encoding.clone());
+            Ok(vec![read, Step::given(baseline.write()?, performed).echoing(IF_MATCH, ETAG)])
+        },
     },
     Rule {
         name: "write/if-match-over-date",

@@ -4,15 +4,15 @@
 use http::{
     header::{
         ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING,
-        CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-        IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, VARY,
+        CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, IF_MATCH, IF_MODIFIED_SINCE,
+        IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, VARY,
     },
     HeaderName, Method, StatusCode,
 };
 use http_body_util::Full;
 use tower_conditional::{Decision, HttpDate};
 
-use super::Fault;
+use super::{others::is_query, Fault};
 use crate::served::{
     decide, line, may_be_ranged, not_modified, now, part, plain, reply, right, right_but,
     right_without, value, Asked, Reply, Store,
@@ -23,8 +23,9 @@ pub(crate) fn faults() -> Vec<Fault> {
         ("answer/get", "says 502 to what it cannot buffer", |_, _| {
             reply(StatusCode::BAD_GATEWAY, "")
         }),
-        ("validator/present", "a bare handler", |_, asked| match *asked.method() {
+        ("validator/present", "a bare handler", |store, asked| match *asked.method() {
             _ if !is_feed(&asked) => reply(StatusCode::NOT_FOUND, ""),
+            _ if is_query(&asked) => right(store, asked),
             Method::GET => reply(StatusCode::OK, "news"),
             Method::HEAD => reply(StatusCode::OK, ""),
             _ => reply(StatusCode::METHOD_NOT_ALLOWED, ""),
@@ -117,6 +118,23 @@ pub(crate) fn faults() -> Vec<Fault> {
             }
             right(store, asked)
         }),
+        ("change/second", "keeps the date of its first version", |store, asked| {
+            if asked.method() == Method::PUT {
+                return right(store, asked);
+            }
+            let mut plain = plain(store, &asked);
+            plain.headers_mut().insert(LAST_MODIFIED, Store::new().changed().into());
+            respond(store, asked, plain)
+        }),
+        ("change/rollback", "takes each later date for the newest", |store, asked| {
+            let since =
+                line(&asked, &IF_MODIFIED_SINCE).and_then(|date| HttpDate::parse(date, now()));
+            let is_alone = asked.headers().len() == 1 && asked.method() == Method::GET;
+            if is_alone && is_feed(&asked) && since.is_some_and(|date| date >= store.changed()) {
+                return not_modified(plain(store, &asked));
+            }
+            right(store, asked)
+        }),
         // ----- 304 -----
         ("304/no-content", "sends the content with the 304", |store, asked| {
             on_304(store, asked, |reply| *reply.body_mut() = Full::from("the news"))
@@ -185,6 +203,14 @@ pub(crate) fn faults() -> Vec<Fault> {
                 right(store, asked)
             }
         }),
+        ("head/304-length", "says that the 304 of a HEAD has no content", |store, asked| {
+            let is_head = asked.method() == Method::HEAD;
+            on_304(store, asked, |reply| {
+                if is_head {
+                    reply.headers_mut().insert(CONTENT_LENGTH, value(0));
+                }
+            })
+        }),
         // ----- Encodings -----
         ("encoding/tags", "has one strong tag for all encodings", |store, mut asked| {
             let is_zipped = asked
@@ -208,6 +234,14 @@ pub(crate) fn faults() -> Vec<Fault> {
             } else {
                 right(store, asked)
             }
+        }),
+        ("encoding/other-tag", "takes the tag of any encoding", |store, asked| {
+            let is_other = line(&asked, &IF_NONE_MATCH) == Some("\"z1\"")
+                && line(&asked, &ACCEPT_ENCODING) != Some("gzip");
+            if is_other {
+                return not_modified(plain(store, &asked));
+            }
+            right(store, asked)
         }),
         ("encoding/304-length", "says the length before compression", |store, asked| {
             let (is_zipped, length) =
@@ -256,6 +290,18 @@ pub(crate) fn faults() -> Vec<Fault> {
             right_but(store, asked, |reply| {
                 if reply.status() == StatusCode::PARTIAL_CONTENT {
                     edit(reply, ETAG, |_| "\"ba7816bf\"".into());
+                }
+            })
+        }),
+        ("range/content", "counts from one", |store, asked| {
+            right_but(store, asked, |reply| {
+                edit(reply, CONTENT_RANGE, |range| range.replace("bytes 0-0", "bytes 1-1"));
+            })
+        }),
+        ("range/unsatisfiable", "does not say how long it is", |store, asked| {
+            right_but(store, asked, |reply| {
+                if reply.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+                    reply.headers_mut().remove(CONTENT_RANGE);
                 }
             })
         }),
@@ -392,15 +438,23 @@ pub(super) fn exchange(mut asked: Asked, old: &str, new: &str) -> Asked {
 fn dated(store: &mut Store, asked: Asked) -> Reply {
     let mut plain = plain(store, &asked);
     plain.headers_mut().remove(ETAG);
+    let is_write = asked.method() == Method::PUT;
+    let mut reply = respond(store, asked, plain);
+    if is_write {
+        reply.headers_mut().remove(ETAG);
+    }
+    reply
+}
+
+/// Serves with other validators.
+fn respond(store: &mut Store, asked: Asked, plain: Reply) -> Reply {
     if !is_feed(&asked) {
         return plain;
     }
     match decide(&asked, &plain) {
         Decision::NotModified => not_modified(plain),
         Decision::PreconditionFailed => reply(StatusCode::PRECONDITION_FAILED, ""),
-        _ if asked.method() == Method::PUT => {
-            right_but(store, asked, |reply| drop(reply.headers_mut().remove(ETAG)))
-        }
+        _ if asked.method() == Method::PUT => right(store, asked),
         _ if may_be_ranged(&asked, &plain) => part(store, &asked, plain),
         _ => plain,
     }

@@ -3,6 +3,7 @@
 
 pub(crate) mod conditions;
 pub(crate) mod content;
+pub(crate) mod others;
 pub(crate) mod writes;
 
 use crate::served::Serve;
@@ -17,6 +18,9 @@ pub(crate) fn all() -> Vec<Fault> {
         conditions::dates(),
         conditions::order(),
         writes::faults(),
+        others::queries(),
+        others::cors(),
+        others::digests(),
     ]
     .concat()
 }

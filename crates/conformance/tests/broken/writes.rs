@@ -63,6 +63,12 @@ pub(crate) fn faults() -> Vec<Fault> {
                 }
             })
         }),
+        ("write/encoded-tag", "knows no encoded tag on writes", |store, asked| {
+            on_write(store, asked, |store, asked| match line(&asked, &IF_MATCH) {
+                Some(text) if text.starts_with("\"z") => reply(StatusCode::PRECONDITION_FAILED, ""),
+                _ => right(store, asked),
+            })
+        }),
         (
             "write/if-match-over-date",
             "evaluates If-Unmodified-Since beside If-Match",

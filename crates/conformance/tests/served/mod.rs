@@ -7,15 +7,17 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use base64::{engine::general_purpose::STANDARD, Engine};
 use bytes::Bytes;
 use http::{
     header::{self, HeaderName},
     HeaderValue, Method, Request, Response, StatusCode,
 };
 use http_body_util::Full;
+use sha2::{Digest, Sha256};
 use tower::Service;
 use tower_conditional::{Decision, EntityTag, HttpDate, Preconditions, Representation, Validators};
-use tower_conditional_conformance::{check, Check, Content, Report};
+use tower_conditional_conformance::{check, Check, Content, Finding, Report, Verdict};
 
 pub(crate) type Asked = Request<Bytes>;
 pub(crate) type Reply = Response<Full<Bytes>>;
@@ -73,13 +75,25 @@ pub(crate) fn plain(store: &Store, asked: &Asked) -> Reply {
     }
     let is_zipped =
         asked.headers().get(header::ACCEPT_ENCODING).is_some_and(|codings| codings == "gzip");
-    let content = if is_zipped { Bytes::from("zipped") } else { store.content.clone() };
-    let length = content.len();
+    let content = match asked.method().as_str() {
+        "QUERY" => [b"found: ", &asked.body()[..]].concat().into(),
+        _ if is_zipped => Bytes::from("zipped"),
+        _ => store.content.clone(),
+    };
+    let (length, digest) = (content.len(), digest(&content));
     let mut reply =
         reply(StatusCode::OK, if asked.method() == Method::HEAD { Bytes::new() } else { content });
     let headers = reply.headers_mut();
-    let tag = store.tag();
-    headers.insert(header::ETAG, value(if is_zipped { tag.replace('v', "z") } else { tag }));
+    let tag = match asked.method().as_str() {
+        "QUERY" => "\"q1\"".to_owned(),
+        _ if is_zipped => store.tag().replace('v', "z"),
+        _ => store.tag(),
+    };
+    headers.insert(header::ETAG, value(tag));
+    headers.insert("repr-digest", value(&digest));
+    if asked.method() != Method::HEAD {
+        headers.insert("content-digest", value(digest));
+    }
     headers.insert(header::LAST_MODIFIED, store.changed().into());
     headers.insert(header::DATE, HttpDate::from_unix_seconds(1_795_348_800).unwrap().into());
     headers.insert(header::CONTENT_LENGTH, length.into());
@@ -92,6 +106,7 @@ pub(crate) fn plain(store: &Store, asked: &Asked) -> Reply {
         (header::CACHE_CONTROL, "max-age=60"),
         (header::CACHE_CONTROL, "private"),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "link, ETag"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'"),
         (header::SET_COOKIE, "secret=1"),
     ] {
@@ -109,14 +124,32 @@ pub(crate) fn part(store: &Store, asked: &Asked, mut whole: Reply) -> Reply {
         && asked.method() == Method::GET
         && asked.headers().contains_key(header::RANGE)
     {
+        // Only these are asked for: the first byte, the last one, and those behind it.
+        let length = store.content.len();
+        let first = match line(asked, &header::RANGE) {
+            Some("bytes=0-0") => 0,
+            Some("bytes=-1") => length - 1,
+            _ => {
+                let mut behind = reply(StatusCode::RANGE_NOT_SATISFIABLE, "");
+                let range = value(format!("bytes */{length}"));
+                behind.headers_mut().insert(header::CONTENT_RANGE, range);
+                return behind;
+            }
+        };
+        let part = store.content.slice(first..=first);
         *whole.status_mut() = StatusCode::PARTIAL_CONTENT;
-        *whole.body_mut() = store.content.slice(..1).into();
         whole.headers_mut().insert(header::CONTENT_LENGTH, value(1));
-        whole
-            .headers_mut()
-            .insert(header::CONTENT_RANGE, value(format!("bytes 0-0/{}", store.content.len())));
+        whole.headers_mut().insert("content-digest", value(digest(&part)));
+        let range = value(format!("bytes {first}-{first}/{length}"));
+        whole.headers_mut().insert(header::CONTENT_RANGE, range);
+        *whole.body_mut() = part.into();
     }
     whole
+}
+
+/// Returns the digest of content, as in RFC 9530.
+pub(crate) fn digest(content: &[u8]) -> String {
+    format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(content)))
 }
 
 pub(crate) fn validators(reply: &Reply) -> Validators {
@@ -136,7 +169,7 @@ pub(crate) fn now() -> HttpDate {
 pub(crate) fn not_modified(mut whole: Reply) -> Reply {
     *whole.status_mut() = StatusCode::NOT_MODIFIED;
     *whole.body_mut() = Full::default();
-    for name in [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING] {
+    for name in ["content-length", "content-type", "content-encoding", "content-digest"] {
         whole.headers_mut().remove(name);
     }
     whole
@@ -144,8 +177,14 @@ pub(crate) fn not_modified(mut whole: Reply) -> Reply {
 
 /// Evaluates the preconditions of a request by what would be answered.
 pub(crate) fn decide(asked: &Asked, plain: &Reply) -> Decision {
-    let current = Representation::Exists(validators(plain));
-    Preconditions::new(asked.method(), asked.headers()).evaluate(&current)
+    let current = validators(plain);
+    let mut fields = asked.headers().clone();
+    let since = fields.get(header::IF_MODIFIED_SINCE).map(|date| HttpDate::parse(date, now()));
+    if since.is_some() && since.flatten().map(Into::into) != current.last_modified {
+        // Dates are compared for equality.
+        fields.remove(header::IF_MODIFIED_SINCE);
+    }
+    Preconditions::new(asked.method(), &fields).evaluate(current)
 }
 
 pub(crate) fn may_be_ranged(asked: &Asked, plain: &Reply) -> bool {
@@ -154,7 +193,12 @@ pub(crate) fn may_be_ranged(asked: &Asked, plain: &Reply) -> bool {
 }
 
 /// Answers without a fault.
-pub(crate) fn right(store: &mut Store, asked: Asked) -> Reply {
+pub(crate) fn right(store: &mut Store, mut asked: Asked) -> Reply {
+    if let (&Method::PUT, Some(tag)) = (&asked.method().clone(), line(&asked, &header::IF_MATCH)) {
+        // The tag that came with encoded content names the same state.
+        let plain = value(tag.replace("\"z", "\"v"));
+        asked.headers_mut().insert(header::IF_MATCH, plain);
+    }
     let plain = plain(store, &asked);
     if !plain.status().is_success() {
         return plain;
@@ -194,13 +238,19 @@ pub(crate) fn right_but(store: &mut Store, asked: Asked, edit: impl FnOnce(&mut 
 /// Makes all checks of a way to serve.
 pub(crate) fn checked(serve: Serve) -> Check<'static> {
     let store = Arc::new(Mutex::new(Store::new()));
-    let stored = Arc::clone(&store);
+    let (stored, older) = (Arc::clone(&store), Arc::clone(&store));
     check(service(stored, serve), "/feed")
         .changes(async move || {
             let mut store = store.lock().unwrap();
             let content = format!("news after {}", store.version);
             store.write(content.into());
         })
+        .restores(async move || {
+            let mut store = older.lock().unwrap();
+            store.content = "the news".into();
+            store.version -= 1;
+        })
+        .queries(Request::post("/feed").body("news").unwrap())
         .writes(Request::put("/feed").body("written").unwrap())
 }
 
@@ -214,5 +264,6 @@ fn service(
 }
 
 pub(crate) fn names_of_failures(report: &Report) -> Vec<&str> {
-    report.failures().map(|finding| finding.name()).collect()
+    let failed = |finding: &&Finding| matches!(finding.verdict(), Verdict::Failed(_));
+    report.iter().filter(failed).map(|finding| finding.name()).collect()
 }
