@@ -161,7 +161,7 @@ impl<'a> Check<'a> {
     ///
     /// Panics if there is no such check.
     pub fn without(mut self, name: &str) -> Self {
-        assert!(checks::all().any(|rule| rule.is_named(name)), "there is no check `{name}`");
+        assert!(checks::rules().any(|rule| rule.is_named(name)), "there is no check `{name}`");
         self.session.left_out.push(name.to_owned());
         self
     }
@@ -183,13 +183,13 @@ impl<'a> Check<'a> {
     ///
     /// Panics if there is no such check.
     pub fn expect(mut self, name: &str, why: impl Into<String>) -> Self {
-        assert!(checks::all().any(|rule| rule.is_named(name)), "there is no check `{name}`");
+        assert!(checks::rules().any(|rule| rule.is_named(name)), "there is no check `{name}`");
         self.session.expected.push((name.to_owned(), why.into()));
         self
     }
 
     /// Sets how to change the resource, so that its content differs afterwards. The
-    /// function is called six times at most.
+    /// function is called eight times at most.
     ///
     /// Without it the group `change` is not applicable.
     ///

@@ -18,9 +18,15 @@ mod writes;
 
 use crate::rule::Rule;
 
-/// Returns all checks: those that need others after these, and those that change the
-/// resource last.
-pub(crate) fn all() -> impl Iterator<Item = &'static Rule> {
+/// Returns all checks, in the order in which they are made.
+///
+/// Those that need others come after these, and those that change the resource last.
+///
+/// ```
+/// let names = tower_conditional_conformance::rules().map(|rule| rule.name());
+/// assert!(names.into_iter().any(|name| name == "if-match/star"));
+/// ```
+pub fn rules() -> impl Iterator<Item = &'static Rule> {
     [
         validators::RULES,
         if_none_match::RULES,
@@ -51,7 +57,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_what_is_needed_comes_before() {
         let mut known = HashSet::new();
-        for rule in all() {
+        for rule in rules() {
             for need in rule.needs {
                 assert!(known.contains(need), "{} needs {need}", rule.name);
             }
@@ -62,7 +68,7 @@ mod tests {
 
     #[test]
     fn every_check_says_what_it_claims_and_how_to_fix_it() {
-        for rule in all() {
+        for rule in rules() {
             for text in [rule.claim, rule.hint] {
                 assert!(text.ends_with('.') && !text.contains('\n'), "{}: {text}", rule.name);
             }
@@ -73,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_name_stands_for_a_check_or_its_group() {
-        let rule = all().find(|rule| rule.name == "if-match/star").unwrap();
+        let rule = rules().find(|rule| rule.name == "if-match/star").unwrap();
         assert!(rule.is_named("if-match") && rule.is_named("if-match/star"));
         assert!(!rule.is_named("if") && !rule.is_named("if-match/") && !rule.is_named("star"));
     }

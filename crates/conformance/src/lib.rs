@@ -131,6 +131,8 @@ mod timeout;
 
 pub use self::{
     check::{check, check_with, Check},
+    checks::rules,
     content::Content,
     report::{Finding, Report, Severity, Verdict},
+    rule::Rule,
 };

@@ -172,7 +172,7 @@ impl Report {
 #[derive(Clone, Debug)]
 pub struct Finding {
     pub(crate) name: Cow<'static, str>,
-    pub(crate) section: &'static str,
+    pub(crate) clause: String,
     pub(crate) severity: Severity,
     pub(crate) claim: &'static str,
     pub(crate) hint: &'static str,
@@ -191,14 +191,7 @@ impl Finding {
     /// for a check of your own.
     #[must_use]
     pub fn clause(&self) -> String {
-        if self.section.is_empty() {
-            String::new()
-        } else {
-            // Most sections are of this RFC; others say theirs.
-            let is_number = self.section.starts_with(|c: char| c.is_ascii_digit());
-            let rfc = if is_number { "RFC 9110, " } else { "" };
-            format!("{rfc}{}", self.section)
-        }
+        self.clause.clone()
     }
 
     /// Returns how much it matters.
@@ -249,8 +242,8 @@ impl fmt::Display for Finding {
             Verdict::NotApplicable(_) => "not applicable",
         };
         write!(f, "{verdict}  {} ({}", self.name, self.severity)?;
-        if !self.section.is_empty() {
-            write!(f, ", {}", self.clause())?;
+        if !self.clause.is_empty() {
+            write!(f, ", {}", self.clause)?;
         }
         writeln!(f, ")")?;
         if !self.claim.is_empty() {

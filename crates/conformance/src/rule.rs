@@ -6,8 +6,9 @@ use crate::{
     step::Step,
 };
 
-/// One check.
-pub(crate) struct Rule {
+/// A check, as [`rules`](super::rules) lists them.
+#[derive(Debug)]
+pub struct Rule {
     /// A group and a name in it.
     pub(crate) name: &'static str,
     /// The section of RFC 9110, or `RFC NUMBER, SECTION`.
@@ -22,8 +23,36 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// Returns true if `name` names this check or its group.
-    pub(crate) fn is_named(&self, name: &str) -> bool {
+    /// Returns the name: a group, and a name in it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns the clause that it is about, such as `RFC 9110, 13.1.2`.
+    #[must_use]
+    pub fn clause(&self) -> String {
+        // Most sections are of this RFC; others say theirs.
+        let is_number = self.section.starts_with(|c: char| c.is_ascii_digit());
+        let rfc = if is_number { "RFC 9110, " } else { "" };
+        format!("{rfc}{}", self.section)
+    }
+
+    /// Returns how much it matters.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        self.severity
+    }
+
+    /// Returns what must be true, as a sentence.
+    #[must_use]
+    pub fn claim(&self) -> &'static str {
+        self.claim
+    }
+
+    /// Returns true if `name` is that of this check or of its group.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
         self.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 

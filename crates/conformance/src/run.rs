@@ -54,7 +54,8 @@ impl Session<'_> {
         let mut in_vain: HashMap<&str, String> = HashMap::new();
         let mut baseline = self.scout().await;
         let left_out = mem::take(&mut self.left_out);
-        for rule in checks::all().filter(|rule| !left_out.iter().any(|name| rule.is_named(name))) {
+        for rule in checks::rules().filter(|rule| !left_out.iter().any(|name| rule.is_named(name)))
+        {
             let mut log = Vec::new();
             let verdict = match (
                 &mut baseline,
@@ -79,10 +80,10 @@ impl Session<'_> {
                 in_vain.insert(rule.name, format!("`{}` failed", rule.name));
             }
             let verdict = self.expect(rule, verdict);
-            let Rule { name, section, severity, claim, hint, .. } = *rule;
+            let Rule { name, severity, claim, hint, .. } = *rule;
             findings.push(Finding {
                 name: name.into(),
-                section,
+                clause: rule.clause(),
                 severity,
                 claim,
                 hint,
@@ -213,7 +214,7 @@ impl Session<'_> {
             Err(why) => Verdict::Failed(format!("an answer; {why}")),
         };
         let (name, severity) = (custom.name.into(), Severity::Must);
-        Finding { name, section: "", severity, claim: "", hint: "", log, verdict }
+        Finding { name, clause: String::new(), severity, claim: "", hint: "", log, verdict }
     }
 
     /// Sends a request, and logs what was sent and received.

@@ -23,7 +23,13 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use axum::{body::Body, extract::State, response::Html, routing::get, Json, Router};
+use axum::{
+    body::Body,
+    extract::State,
+    response::{Html, IntoResponse},
+    routing::get,
+    Json, Router,
+};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{header, request::Parts, HeaderValue, Method, Request, Response, StatusCode};
@@ -35,12 +41,15 @@ use tower_conditional::{
     AddLastModified, ConditionalLayer, EntityTag, HttpDate, InnerTags, OuterCompression,
     PreconditionLayer, Preconditions, Representation, RequestBody, WriteGuard,
 };
-use tower_conditional_conformance::{check, check_with, Content, Report, Severity, Verdict};
+use tower_conditional_conformance::{check, check_with, rules, Content, Report, Severity, Verdict};
 use tower_http::{compression::CompressionLayer, services::ServeDir};
 
-use self::served::{
-    checked, line, names_of_failures, now, reply, right, right_but, right_without, value, Asked,
-    Serve,
+use self::{
+    command::settings::Settings,
+    served::{
+        checked, line, names_of_failures, now, reply, right, right_but, right_without, value,
+        Asked, Serve,
+    },
 };
 
 #[expect(dead_code, unreachable_pub, reason = "its `main` is not run here")]
@@ -904,6 +913,57 @@ async fn a_failed_should_is_no_reason_to_fail_a_test() {
     assert!(report.is_ok(), "{report}");
 }
 
+#[tokio::test]
+async fn a_check_that_is_expected_to_fail_must_fail() {
+    let app = || page().layer(CompressionLayer::new()).layer(layer());
+    let known = |name| check(layer().layer(page()), "/feed").expect(name, "no content here");
+    let report = known("head/has-etag").await;
+    assert_eq!(names_of_failures(&report), [""; 0], "{report}");
+    let shown = report.to_string();
+    assert!(shown.contains("1 failed as expected"), "{shown}");
+    // A group is a wider net, and not an exact claim.
+    assert_eq!(names_of_failures(&known("head").await), [""; 0]);
+    let report = check(app(), "/feed").expect("head/has-etag", "it was so").await;
+    assert_eq!(names_of_failures(&report), ["head/has-etag"], "{report}");
+    let must = check(page(), "/feed").expect("validator/present", "a page of counters").await;
+    assert!(must.is_ok() && must.failures().next().is_none(), "{must}");
+}
+
+#[tokio::test]
+async fn advice_is_no_failure() {
+    let report = check(layer().layer(page()), "/feed").await;
+    let advice: Vec<_> = report.advice().map(|finding| finding.name()).collect();
+    assert_eq!((report.failures().count(), advice), (0, vec!["head/has-etag"]), "{report}");
+    assert!(report.to_string().contains("\nADVICE  head/has-etag (ADVICE, "), "{report}");
+}
+
+#[tokio::test]
+async fn reports_are_read_by_other_programs() {
+    let report = check(layer().layer(page()), "/feed")
+        .without("change")
+        .expect("if-match", "to see \"quotes\" & <marks>")
+        .also("it is \\private\\", Request::get("/feed").body("").unwrap(), |_| false)
+        .await;
+    let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+    assert_eq!((&json["subject"], &json["ok"]), (&json!("GET /feed"), &json!(false)));
+    let findings = json["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), report.iter().len());
+    for (read, finding) in findings.iter().zip(&report) {
+        assert_eq!(read["name"], finding.name());
+        assert_eq!(read["clause"], finding.clause());
+        assert_eq!(read["transcript"].as_array().unwrap().len(), finding.transcript().len());
+    }
+    let verdicts: BTreeSet<_> = findings.iter().filter_map(|it| it["verdict"].as_str()).collect();
+    assert_eq!(verdicts.into_iter().collect::<Vec<_>>(), ["failed", "not applicable", "passed"]);
+
+    let xml = report.to_junit();
+    assert_eq!(xml.matches("<testcase ").count(), report.iter().len(), "{xml}");
+    assert_eq!(xml.matches("</testcase>").count(), report.iter().len(), "{xml}");
+    assert!(xml.contains(" failures=\"1\" errors=\"0\" skipped=\""), "{xml}");
+    assert!(xml.contains("name=\"it is \\private\\\""), "{xml}");
+    assert!(xml.contains("<skipped message=\"advice: the ETag of GET\"/>"), "{xml}");
+}
+
 // ----- The command -----
 
 /// Serves on loopback, runs the command, and returns what it prints and its exit
@@ -914,8 +974,8 @@ async fn run(app: Router, path: &str, arguments: &[&str], has_colours: bool) -> 
     let server = tokio::spawn(axum::serve(listener, app).into_future());
     let arguments = arguments.iter().map(ToString::to_string).chain([url]);
     let mut out = Vec::new();
-    let status =
-        command::Settings::read(arguments).unwrap().check(&mut out, has_colours).await.unwrap();
+    let settings = Settings::read(arguments).unwrap();
+    let status = command::check(&settings, &mut out, has_colours).await.unwrap();
     server.abort();
     (String::from_utf8(out).unwrap(), status)
 }
@@ -935,9 +995,7 @@ async fn the_command_checks_servers() {
 
 #[tokio::test]
 async fn the_command_says_what_it_cannot_do() {
-    let read = |arguments: &[&str]| {
-        command::Settings::read(arguments.iter().map(ToString::to_string)).err()
-    };
+    let read = |arguments: &[&str]| Settings::read(arguments.iter().map(ToString::to_string)).err();
     for arguments in [
         &[][..],
         &["https://localhost/"],
@@ -945,9 +1003,107 @@ async fn the_command_says_what_it_cannot_do() {
         &["-H"],
         &["-H", "x", "http://localhost/"],
         &["-H", "a b: c", "http://localhost/"],
+        &["--format", "html", "http://localhost/"],
+        &["--put"],
     ] {
         assert!(read(arguments).is_some(), "{arguments:?}");
     }
-    let unreachable = command::Settings::read(["http://127.0.0.1:1/".to_owned()]).unwrap();
-    assert_eq!(unreachable.check(&mut Vec::new(), false).await.unwrap(), 2);
+    for arguments in [
+        &["http://127.0.0.1:1/"][..],
+        &["--without", "if-none-math", "http://127.0.0.1:1/"],
+        &["--expect", "if-none-math", "http://127.0.0.1:1/"],
+    ] {
+        let settings = Settings::read(arguments.iter().map(ToString::to_string)).unwrap();
+        assert_eq!(command::check(&settings, &mut Vec::new(), false).await.unwrap(), 2);
+    }
+}
+
+#[tokio::test]
+async fn the_command_prints_what_it_is_asked_for() {
+    let (out, status) = run(page(), "/feed", &["--format", "json"], false).await;
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((status, &json["ok"]), (1, &json!(false)));
+    let expected = ["--format", "junit", "--expect", "validator/present"];
+    let (out, status) = run(page(), "/feed", &expected, false).await;
+    assert!(
+        status == 0 && out.starts_with("<?xml ") && out.contains("failed as expected"),
+        "{out}"
+    );
+    let mut list = Vec::new();
+    command::list(&mut list).unwrap();
+    let list = String::from_utf8(list).unwrap();
+    assert_eq!(list.lines().count(), rules().count());
+    assert!(
+        list.contains("\nif-match/star ") && list.contains(" MUST   RFC 9110, 13.1.1 "),
+        "{list}"
+    );
+}
+
+#[tokio::test]
+async fn the_command_is_strict_if_asked() {
+    let dated = || {
+        let read = || ready(([(header::LAST_MODIFIED, "Sun, 06 Nov 1994 08:49:37 GMT")], "news"));
+        Router::new().route("/feed", get(read))
+    };
+    let other_groups = ["if-modified-since", "if-unmodified-since", "precedence", "304", "range"];
+    let more: Vec<_> = other_groups.iter().flat_map(|group| ["--without", group]).collect();
+    assert_eq!(run(dated(), "/feed", &more, false).await.1, 0);
+    let (out, status) = run(dated(), "/feed", &[&more[..], &["--strict"]].concat(), false).await;
+    assert!(status == 1 && out.contains("fail validator/has-etag"), "{out}");
+}
+
+#[tokio::test]
+async fn the_command_changes_what_it_is_told_to() {
+    let folder = Folder::modified(DAY);
+    let file = folder.path.join("feed.txt").display().to_string();
+    let change = format!("date +%s%N >> {file}; touch -d '5 minutes ago' {file}");
+    let restore = format!("echo restored > {file}; touch -d '1 hour ago' {file}");
+    let arguments = ["--change", &change, "--restore", &restore];
+    let files = Router::new().fallback_service(ConditionalLayer::new().layer(folder.serve()));
+    let (out, status) = run(files, "/feed.txt", &arguments, false).await;
+    assert!(status == 0 && out.contains("pass change/if-range "), "{out}");
+    let files = Router::new().fallback_service(folder.serve());
+    let (out, _) = run(files, "/feed.txt", &arguments, false).await;
+    assert!(out.contains("note change/rollback ") || out.contains("note change/second "), "{out}");
+
+    let write = ["--put", "overwritten", "-H", "content-type: text/plain"];
+    let (out, status) = run(note(layer()).1, "/note", &write, false).await;
+    assert!(status == 1 && out.contains("FAIL write/if-match-miss"), "{out}");
+    let (out, _) = run(application(layer()), "/feed", &["--query", "news"], false).await;
+    assert!(out.contains("FAIL query/answers"), "{out}");
+}
+
+/// Over HTTP/2 an empty body is sent as it says itself: a 304 with `content-length: 0`
+/// would be seen.
+#[tokio::test]
+async fn our_layer_is_right_over_http2() {
+    let mut failed = Vec::new();
+    let folder = Folder::modified(DAY);
+    let files = ConditionalLayer::new().layer(folder.serve());
+    let compressed = page().layer(layer().compress_with(CompressionLayer::new()));
+    for (what, app, path) in [
+        ("files", Router::new().fallback_service(files), "/feed.txt"),
+        ("JSON", json_app(layer()), "/feed"),
+        ("HTML", html_app(layer()), "/feed"),
+        ("compressed", compressed, "/feed"),
+    ] {
+        let (out, status) = run(app, path, &["--http2", "--strict"], false).await;
+        if status != 0 {
+            failed.push(format!("{what}: {out}"));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    let zero = || async { (StatusCode::NOT_MODIFIED, [(header::ETAG, "\"v1\"")]).into_response() };
+    let bare = || async { ([(header::ETAG, "\"v1\"")], "news").into_response() };
+    let read = move |parts: Parts| async move {
+        let hits = parts.headers.get(header::IF_NONE_MATCH).is_some_and(|tag| tag == "\"v1\"");
+        if hits {
+            zero().await
+        } else {
+            bare().await
+        }
+    };
+    let app = Router::new().route("/feed", get(read));
+    let (out, status) = run(app, "/feed", &["--http2"], false).await;
+    assert!(status == 1 && out.contains("FAIL 304/zero-length"), "{out}");
 }
