@@ -21,6 +21,10 @@ pub mod client {}
 #[doc = include_str!("guide/compare.md")]
 pub mod compare {}
 
+/// nginx, Caddy, Express, Django, actix-files and `ServeDir`, by the conformance suite.
+#[doc = include_str!("guide/peers.md")]
+pub mod peers {}
+
 /// From other layers to this one.
 #[doc = include_str!("guide/migrating.md")]
 pub mod migrating {}

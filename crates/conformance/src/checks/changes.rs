@@ -83,12 +83,12 @@ pub(super) const RULES: &[Rule] = &[
         severity: Advice,
         claim: "After a rollback to an older file, the date of the newer one is not answered 304.",
         hint: "Compare dates for equality, as the section allows: `ConditionalLayer` and nginx do.",
-        needs: &["change/second"],
+        needs: &["change/date"],
         steps: |_| {
             Ok(vec![
                 Step::get(anything).after_change(),
                 Step::get(anything).echoing(IF_MODIFIED_SINCE, LAST_MODIFIED).after_restore(),
-                Step::get(was_not_stale),
+                Step::get(was_not_stale_by_date),
             ])
         },
     },
@@ -133,7 +133,7 @@ fn was_not_stale_by_date(_: &Baseline, before: &[Answer], seen: &Answer) -> Resu
     let [old, asked] = before else { return Ok(()) };
     changed(old, seen)?;
     if old.last_modified() == seen.last_modified() {
-        return moot("the change did not move Last-Modified on: dates are whole seconds");
+        return moot("Last-Modified is the same: dates are whole seconds");
     }
     want(asked.status().is_success(), "200 (OK) with the new content, for the old date")
 }
@@ -176,7 +176,7 @@ fn sent_no_stale_part_by_date(
     let [_, old, ..] = before else { return Ok(()) };
     changed(old, seen)?;
     if old.last_modified() == seen.last_modified() {
-        return moot("the change did not move Last-Modified on: dates are whole seconds");
+        return moot("Last-Modified is the same: dates are whole seconds");
     }
     sent_no_stale_part(baseline, before, seen)
 }
