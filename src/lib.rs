@@ -63,10 +63,9 @@
 //! Longer pages: [something looks wrong](guide::troubleshooting) · [edits that are not
 //! lost](guide::writes) · [calling an API](guide::client) · [nginx and other
 //! proxies](guide::proxies) · [compared with others](guide::compare) · [other
-//! servers, checked](guide::peers) ·
-//! [migrating](guide::migrating) · [design](guide::design) · [the RFCs, sentence by
-//! sentence](guide::rfc_coverage) · [what it costs](guide::benchmarks) · [what
-//! changed](guide::changelog)
+//! servers, checked](guide::peers) · [migrating](guide::migrating) ·
+//! [design](guide::design) · [the RFCs, sentence by sentence](guide::rfc_coverage) ·
+//! [what it costs](guide::benchmarks) · [what changed](guide::changelog)
 //!
 //! # What the layer does
 //!
