@@ -1,26 +1,28 @@
-//! What the layer did, as Prometheus text: `cargo run --example metrics`, then `curl
-//! http://127.0.0.1:3000/metrics`.
+//! What the layer did: counted for Prometheus, and told request by request.
 
-use std::{env, fmt::Write, io};
+use std::fmt::Write;
 
 use axum::{http::header::CONTENT_TYPE, response::IntoResponse, routing::get, Router};
 use tokio::net::TcpListener;
 use tower_conditional::{ConditionalLayer, Stats};
+use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
-async fn main() -> io::Result<()> {
-    let address = env::var("ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
-    let listener = TcpListener::bind(&address).await?;
-    eprintln!("listening on http://{}", listener.local_addr()?);
+async fn main() -> std::io::Result<()> {
+    // `RUST_LOG=tower_conditional=debug` tells of each decision.
+    tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).init();
+    let listener = TcpListener::bind("127.0.0.1:3000").await?;
     axum::serve(listener, app()).await
 }
 
 /// A page with the layer, and its figures without.
 pub fn app() -> Router {
     let layer = ConditionalLayer::new();
-    let page =
-        Router::new().route("/", get(|| async { "The same every time.\n" })).layer(layer.clone());
-    page.route("/metrics", get(move || async move { metrics(&layer.stats()) }))
+    Router::new()
+        .route("/", get(|| async { "The same every time.\n" }))
+        .layer(layer.clone())
+        // Clones share their figures.
+        .route("/metrics", get(move || async move { metrics(&layer.stats()) }))
 }
 
 fn metrics(stats: &Stats) -> impl IntoResponse {
@@ -38,17 +40,15 @@ fn text(stats: &Stats) -> String {
         ("bytes_not_sent_total", "counter", stats.bytes_not_sent),
         ("bytes_hashed_total", "counter", stats.bytes_hashed),
         ("bytes_compared_total", "counter", stats.bytes_compared),
-        ("bytes_remembered", "gauge", stats.bytes_kept),
+        ("bytes_kept", "gauge", stats.bytes_kept),
     ] {
-        let _ = writeln!(
-            text,
-            "# TYPE http_conditional_{name} {kind}\nhttp_conditional_{name} {value}"
-        );
+        let name = format!("http_conditional_{name}");
+        let _ = writeln!(text, "# TYPE {name} {kind}\n{name} {value}");
     }
-    text.push_str("# TYPE http_conditional_left_alone_total counter\n");
+    let name = "http_conditional_left_alone_total";
+    let _ = writeln!(text, "# TYPE {name} counter");
     for (reason, count) in stats.left_alone() {
-        let _ =
-            writeln!(text, "http_conditional_left_alone_total{{reason=\"{reason:?}\"}} {count}");
+        let _ = writeln!(text, "{name}{{reason=\"{reason:?}\"}} {count}");
     }
     text
 }

@@ -1,0 +1,121 @@
+//! The table of notes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::{
+    http::{Method, StatusCode},
+    response::{ErrorResponse, Result},
+};
+use rusqlite::{
+    params, Connection, OptionalExtension, Transaction, TransactionBehavior,
+};
+use tower_conditional::{EntityTag, Preconditions, Rejection, Representation};
+
+/// One counter for all versions of all notes. So a version never comes back, though
+/// notes are deleted and created again.
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS counter (version INTEGER NOT NULL);
+INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT * FROM counter);
+CREATE TABLE IF NOT EXISTS note
+    (name TEXT PRIMARY KEY, version INTEGER NOT NULL, json TEXT NOT NULL);";
+
+#[derive(Clone)]
+pub(crate) struct Notes(Arc<Mutex<Connection>>);
+
+pub(crate) struct Note {
+    pub(crate) tag: EntityTag,
+    pub(crate) json: String,
+}
+
+impl Notes {
+    pub(crate) fn open(file: &str) -> rusqlite::Result<Self> {
+        let db = Connection::open(file)?;
+        db.execute_batch(SCHEMA)?;
+        Ok(Self(Arc::new(Mutex::new(db))))
+    }
+
+    pub(crate) async fn names(&self, after: String) -> Result<Vec<String>> {
+        self.with(move |db| names(db, &after).map_err(failed)).await
+    }
+
+    pub(crate) async fn find(&self, name: String) -> Result<Option<Note>> {
+        self.with(move |db| find(db, &name).map_err(failed)).await
+    }
+
+    /// Changes a note if the preconditions hold, and returns the tag of the new
+    /// version. `change` gets the note, and returns what it shall be.
+    pub(crate) async fn edit(
+        &self,
+        name: String,
+        method: Method,
+        preconditions: Preconditions,
+        change: impl FnOnce(Option<String>) -> Result<Option<String>> + Send + 'static,
+    ) -> Result<EntityTag> {
+        self.with(move |db| {
+            // No other process writes from here on, so what is checked stays true.
+            let transaction = db
+                .transaction_with_behavior(TransactionBehavior::Immediate)
+                .map_err(failed)?;
+            let note = find(&transaction, &name).map_err(failed)?;
+            let state = match &note {
+                Some(note) => Representation::from(&note.tag),
+                None => Representation::Missing,
+            };
+            // 412, or 428 if there is no precondition. `?` rolls the transaction back.
+            let checked = preconditions.check_required(&method, state);
+            checked.map_err(Rejection::problem_details)?;
+            let json = change(note.map(|note| note.json))?;
+            commit(transaction, &name, json).map_err(failed)
+        })
+        .await
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let db = Arc::clone(&self.0);
+        let work = move || work(&mut db.lock().unwrap_or_else(PoisonError::into_inner));
+        tokio::task::spawn_blocking(work).await.expect("the work does not panic")
+    }
+}
+
+fn names(db: &Connection, after: &str) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT name FROM note WHERE name > ?1 ORDER BY name LIMIT 100";
+    db.prepare(sql)?.query_map([after], |row| row.get(0))?.collect()
+}
+
+fn find(db: &Connection, name: &str) -> rusqlite::Result<Option<Note>> {
+    let sql = "SELECT version, json FROM note WHERE name = ?1";
+    db.query_row(sql, [name], |row| {
+        Ok(Note { tag: tag(row.get(0)?), json: row.get(1)? })
+    })
+    .optional()
+}
+
+fn commit(
+    transaction: Transaction<'_>,
+    name: &str,
+    json: Option<String>,
+) -> rusqlite::Result<EntityTag> {
+    let sql = "UPDATE counter SET version = version + 1 RETURNING version";
+    let version = transaction.query_row(sql, [], |row| row.get(0))?;
+    match json {
+        Some(json) => {
+            let sql = "REPLACE INTO note VALUES (?1, ?2, ?3)";
+            transaction.execute(sql, params![name, version, json])?
+        }
+        None => transaction.execute("DELETE FROM note WHERE name = ?1", [name])?,
+    };
+    transaction.commit()?;
+    Ok(tag(version))
+}
+
+fn tag(version: i64) -> EntityTag {
+    EntityTag::from(version.unsigned_abs())
+}
+
+fn failed(error: rusqlite::Error) -> ErrorResponse {
+    eprintln!("{error}");
+    StatusCode::INTERNAL_SERVER_ERROR.into()
+}

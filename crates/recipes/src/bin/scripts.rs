@@ -1,0 +1,43 @@
+//! Pages with inline scripts: a hash in the policy can be revalidated, a nonce not.
+
+use axum::{
+    http::header::CONTENT_SECURITY_POLICY,
+    response::{Html, IntoResponse},
+    routing::get,
+    Router,
+};
+use base64::{prelude::BASE64_STANDARD, Engine};
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+use tower_conditional::ConditionalLayer;
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    axum::serve(listener, app()).await
+}
+
+/// The same layer is around both.
+pub fn app() -> Router {
+    Router::new()
+        .route("/hash", get(hash))
+        .route("/nonce", get(nonce))
+        .layer(ConditionalLayer::new())
+}
+
+const SCRIPT: &str = "document.title = 'It runs';";
+
+/// The policy stays as long as the script does. So a 304 fits the stored page.
+async fn hash() -> impl IntoResponse {
+    let hash = BASE64_STANDARD.encode(Sha256::digest(SCRIPT));
+    let policy = format!("script-src 'sha256-{hash}'");
+    ([(CONTENT_SECURITY_POLICY, policy)], Html(format!("<script>{SCRIPT}</script>")))
+}
+
+/// A 304 would bring a new nonce for the stored page, whose scripts have the old one.
+/// So the layer leaves the page alone.
+async fn nonce() -> impl IntoResponse {
+    let nonce = BASE64_STANDARD.encode(rand::random::<[u8; 16]>());
+    let page = format!("<script nonce=\"{nonce}\">{SCRIPT}</script>");
+    ([(CONTENT_SECURITY_POLICY, format!("script-src 'nonce-{nonce}'"))], Html(page))
+}

@@ -1,0 +1,50 @@
+//! The files of a site, on any number of servers.
+
+use std::path::Path;
+
+use axum::{
+    http::{header::CACHE_CONTROL, HeaderValue, Response, StatusCode},
+    Router,
+};
+use tokio::net::TcpListener;
+use tower::ServiceBuilder;
+use tower_conditional::{ConditionalLayer, InnerTags};
+use tower_http::{
+    services::{ServeDir, ServeFile},
+    set_header::SetResponseHeaderLayer,
+};
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    axum::serve(listener, app(Path::new("dist"))).await
+}
+
+/// `/assets/app-5f2a.js` never changes: its name has a hash. Everything else can
+/// change with each deploy; paths that are no file are routes of the page's script.
+pub fn app(dist: &Path) -> Router {
+    let assets = ServiceBuilder::new()
+        .layer(SetResponseHeaderLayer::overriding(CACHE_CONTROL, immutable))
+        .service(ServeDir::new(dist.join("assets")));
+    let pages = ServiceBuilder::new()
+        .layer(SetResponseHeaderLayer::overriding(
+            CACHE_CONTROL,
+            // A browser stores the page, and asks each time whether it has changed.
+            HeaderValue::from_static("no-cache"),
+        ))
+        .service(ServeDir::new(dist).fallback(ServeFile::new(dist.join("index.html"))));
+    Router::new()
+        .nest_service("/assets", assets)
+        .fallback_service(pages)
+        // The tag of the content in place of that of the file's date, which differs on
+        // each server.
+        .layer(ConditionalLayer::new().inner_tags(InnerTags::Replace).ranges(true))
+}
+
+/// Not for a 404: while a deploy is under way, one server has the file and another has
+/// not.
+fn immutable<B>(response: &Response<B>) -> Option<HeaderValue> {
+    let is_there =
+        response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED;
+    is_there.then(|| HeaderValue::from_static("public, max-age=31536000, immutable"))
+}
