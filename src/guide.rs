@@ -1,5 +1,9 @@
 //! The longer pages, beside the [crate docs](crate).
 
+/// Whole programs to copy from.
+#[doc = include_str!("guide/recipes.md")]
+pub mod recipes {}
+
 /// What to do when something looks wrong.
 #[doc = include_str!("guide/troubleshooting.md")]
 pub mod troubleshooting {}

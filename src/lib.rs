@@ -60,12 +60,13 @@
 //! does not do](#what-it-does-not-do) · [tests](#tests) · [in
 //! production](#in-production) · [features](#features) · [versions](#versions)
 //!
-//! Longer pages: [something looks wrong](guide::troubleshooting) · [edits that are not
-//! lost](guide::writes) · [calling an API](guide::client) · [nginx and other
-//! proxies](guide::proxies) · [compared with others](guide::compare) · [other
-//! servers, checked](guide::peers) · [migrating](guide::migrating) ·
-//! [design](guide::design) · [the RFCs, sentence by sentence](guide::rfc_coverage) ·
-//! [what it costs](guide::benchmarks) · [what changed](guide::changelog)
+//! Longer pages: [recipes](guide::recipes) · [edits that are not lost](guide::writes) ·
+//! [calling an API](guide::client) · [nginx and other proxies](guide::proxies) ·
+//! [something looks wrong](guide::troubleshooting) · [compared with
+//! others](guide::compare) · [other servers, checked](guide::peers) ·
+//! [migrating](guide::migrating) · [design](guide::design) · [the RFCs, sentence by
+//! sentence](guide::rfc_coverage) · [what it costs](guide::benchmarks) · [what
+//! changed](guide::changelog)
 //!
 //! # What the layer does
 //!
@@ -241,9 +242,9 @@
 //! second also spares the handler the reads that are answered with
 //! 304. All can insist on a precondition, and answer 428 (Precondition Required), and
 //! all can say to programs what is wrong, and what to send
-//! ([`problem_details`](Rejection::problem_details)). The example `axum` and the
-//! packages `lost-update` (SQLite) and `postgres-notes` (several processes) show the
-//! first. [A page of the guide](guide::writes) compares the three.
+//! ([`problem_details`](Rejection::problem_details)). [A
+//! recipe](guide::recipes#notes-that-lose-no-edit) shows the first as a whole program.
+//! [A page of the guide](guide::writes) compares the three.
 //!
 //! Put a `PreconditionLayer` where authorization has been seen to: what it answers
 //! tells of the resource. Around a `WriteGuard` nothing need be: its GET goes through
@@ -351,8 +352,8 @@
 //! # In production
 //!
 //! [`ConditionalLayer::stats`] counts the answers, the reasons why responses were left
-//! alone, and the bytes that were not sent, hashed, compared, kept and buffered; the
-//! example `metrics` shows it as Prometheus text. Feature `tracing` gives an event for
+//! alone, and the bytes that were not sent, hashed, compared, kept and buffered; [a
+//! recipe](guide::recipes#in-production) shows it as Prometheus text. Feature `tracing` gives an event for
 //! each decision. [`OuterCompression::adds_suffixes`] is for proxies that append `-gzip`
 //! to tags.
 //!

@@ -608,8 +608,8 @@ impl<D> ConditionalLayer<D> {
 
     /// Returns what the layer has done so far, all its clones and services included.
     ///
-    /// Counting costs a few nanoseconds a request, and no lock. The example `metrics`
-    /// shows it as Prometheus text.
+    /// Counting costs a few nanoseconds a request, and no lock. [A
+    /// recipe](crate::guide::recipes#in-production) shows it as Prometheus text.
     ///
     /// # Examples
     ///

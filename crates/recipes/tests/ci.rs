@@ -2,12 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::{
-    extract::State,
-    http::{Method, Request},
-    routing::get,
-    Router,
-};
+use axum::{extract::State, http::Request, routing::get, Router};
 use tower_conditional::{ConditionalLayer, EntityTag, Preconditions, Rejection};
 use tower_conditional_conformance::check;
 
@@ -31,7 +26,7 @@ async fn write(
     text: String,
 ) -> Result<(), Rejection> {
     let mut note = note.lock().unwrap_or_else(PoisonError::into_inner);
-    preconditions.check_required(&Method::PUT, EntityTag::of(note.as_bytes()))?;
+    preconditions.check_required(EntityTag::of(note.as_bytes()))?;
     *note = format!("{text}, after {} bytes", note.len());
     Ok(())
 }

@@ -1,8 +1,11 @@
 //! An API that compresses.
 
-use super::support::{assert_conforms, assert_revalidates, Server};
+use super::{
+    page::assert_shown,
+    support::{assert_conforms, assert_revalidates, Server},
+};
 
-#[path = "../../src/bin/compression.rs"]
+#[path = "../../examples/compression.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod compression;
 
@@ -25,5 +28,6 @@ async fn compression_has_a_strong_tag_for_each_coding() {
 #[tokio::test]
 async fn compression_conforms() {
     let server = Server::new(compression::app()).await;
+    assert_shown(&server, "Compression").await;
     assert_conforms(&server.check("/numbers").await, &[]);
 }

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 
-use super::support::{assert_conforms, Server};
+use super::{
+    page::assert_shown,
+    support::{assert_conforms, Server},
+};
 
-#[path = "../../src/bin/events.rs"]
+#[path = "../../examples/events.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod events;
 
@@ -36,6 +39,7 @@ async fn events_come_at_once_with_the_tag_of_the_content() {
 #[tokio::test]
 async fn events_conform() {
     let server = Server::new(events::app()).await;
+    assert_shown(&server, "Events beside the content").await;
     let write = http::Request::put("/news").body("changed").unwrap();
     assert_conforms(&server.check("/news").writes(write).await, &[]);
 }

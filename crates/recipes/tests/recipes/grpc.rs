@@ -2,9 +2,12 @@
 
 use tonic_health::pb::{health_client::HealthClient, HealthCheckRequest};
 
-use super::support::{assert_conforms, assert_revalidates, Server};
+use super::{
+    page::assert_shown,
+    support::{assert_conforms, assert_revalidates, Server},
+};
 
-#[path = "../../src/bin/grpc.rs"]
+#[path = "../../examples/grpc.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod grpc;
 
@@ -22,6 +25,7 @@ async fn grpc_is_answered_beside_rest() {
         client.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     assert_eq!(watch.message().await.unwrap().unwrap().status, 1);
 
+    assert_shown(&server, "gRPC beside REST").await;
     assert_revalidates(&server, "/flags", &[]).await;
     assert_conforms(&server.check("/flags").await, &[]);
 }

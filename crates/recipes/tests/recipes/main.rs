@@ -8,6 +8,7 @@ mod events;
 mod grpc;
 mod metrics;
 mod notes;
+mod page;
 mod plain_hyper;
 mod proxies;
 mod report;

@@ -1,8 +1,11 @@
 //! What the layer did, as Prometheus reads it.
 
-use super::support::{assert_conforms, assert_revalidates, Server};
+use super::{
+    page::assert_shown,
+    support::{assert_conforms, assert_revalidates, Server},
+};
 
-#[path = "../../src/bin/metrics.rs"]
+#[path = "../../examples/metrics.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod metrics;
 
@@ -24,5 +27,6 @@ async fn metrics_count_what_was_done() {
             text.text()
         );
     }
+    assert_shown(&server, "In production").await;
     assert_conforms(&server.check("/").await, &[]);
 }

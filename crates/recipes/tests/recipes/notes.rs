@@ -5,9 +5,12 @@ use std::{env, fs, path::PathBuf, process, sync::atomic};
 use http::Request;
 use serde_json::{json, Value};
 
-use super::support::{assert_conforms, assert_revalidates, Server};
+use super::{
+    page::assert_shown,
+    support::{assert_conforms, assert_revalidates, Server},
+};
 
-#[path = "../../src/bin/notes/main.rs"]
+#[path = "../../examples/notes/main.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod notes;
 
@@ -70,7 +73,7 @@ async fn notes_are_not_overwritten_by_the_second_editor() {
 async fn notes_tell_a_program_what_to_send() {
     let file = File::new();
     let server = file.serve().await;
-    server.ask("PUT", "/api/notes/one", &[ANY], "{}").await;
+    assert_shown(&server, "Notes that lose no edit").await;
     for (fields, status, failed) in [
         (&[][..], 428, Value::Null),
         (&[("if-match", "\"0\"")], 412, json!("if-match")),
@@ -80,7 +83,7 @@ async fn notes_tell_a_program_what_to_send() {
         let problem: Value = serde_json::from_slice(&reply.content).unwrap();
         assert_eq!(problem["status"], status);
         assert_eq!(problem["failed_field"], failed);
-        assert_eq!(problem["current_etag"], "\"1\"");
+        assert_eq!(problem["current_etag"], "\"2\"");
     }
 }
 

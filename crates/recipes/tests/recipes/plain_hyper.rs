@@ -1,8 +1,11 @@
 //! Hyper, and no framework.
 
-use super::support::{assert_conforms, assert_revalidates, Server};
+use super::{
+    page::assert_shown,
+    support::{assert_conforms, assert_revalidates, Server},
+};
 
-#[path = "../../src/bin/plain_hyper.rs"]
+#[path = "../../examples/plain_hyper.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod plain_hyper;
 
@@ -10,6 +13,7 @@ mod plain_hyper;
 async fn plain_hyper_revalidates_and_conforms() {
     let server = Server::of(plain_hyper::serve).await;
     assert_revalidates(&server, "/flags", &[]).await;
+    assert_shown(&server, "Plain Hyper").await;
     let (get, head) =
         (server.get("/flags", &[]).await, server.ask("HEAD", "/flags", &[], "").await);
     assert_eq!((head.status, head.tag(), head.text()), (200, get.tag(), ""));

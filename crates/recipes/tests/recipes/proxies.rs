@@ -12,15 +12,18 @@ use axum::{
 };
 use tower_conditional::ConditionalLayer;
 
-use super::support::{assert_conforms, assert_revalidates, Server};
+use super::{
+    page::assert_shown,
+    support::{assert_conforms, assert_revalidates, Server},
+};
 
-#[path = "../../src/bin/behind_cdn.rs"]
+#[path = "../../examples/behind_cdn.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod behind_cdn;
-#[path = "../../src/bin/client_cache.rs"]
+#[path = "../../examples/client_cache.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod client_cache;
-#[path = "../../src/bin/reverse_proxy.rs"]
+#[path = "../../examples/reverse_proxy.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod reverse_proxy;
 
@@ -54,7 +57,12 @@ async fn reverse_proxy_tags_what_the_upstream_does_not() {
         Router::new().route(
             "/flags",
             get(|request: Request| async move {
-                format!("for {:?}", request.headers()[HOST])
+                let host = request.headers()[HOST].to_str().unwrap().to_owned();
+                if host == "site.example" {
+                    host
+                } else {
+                    "dark-mode".to_owned()
+                }
             })
             .put(|| async { "written" }),
         ),
@@ -64,7 +72,8 @@ async fn reverse_proxy_tags_what_the_upstream_does_not() {
     assert_revalidates(&server, "/flags", &[]).await;
     assert_eq!(taken(&log), ["GET 200", "GET 200"]);
     let host = server.get("/flags", &[("host", "site.example")]).await;
-    assert_eq!(host.text(), "for \"site.example\"");
+    assert_eq!(host.text(), "site.example");
+    assert_shown(&server, "A reverse proxy").await;
     let (head, get) =
         (server.ask("HEAD", "/flags", &[], "").await, server.get("/flags", &[]).await);
     assert_eq!((head.status, head.tag(), head.text()), (200, get.tag(), ""));
@@ -101,6 +110,7 @@ async fn client_cache_shows_200_and_gets_304() {
 #[tokio::test]
 async fn behind_cdn_says_who_may_store_what() {
     let server = Server::new(behind_cdn::app()).await;
+    assert_shown(&server, "Behind nginx or a CDN").await;
     for (path, freshness) in [
         ("/items/1", "public, max-age=0, s-maxage=60, stale-if-error=3600"),
         ("/basket", "private, no-cache"),

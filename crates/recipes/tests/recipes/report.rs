@@ -9,9 +9,12 @@ use std::{
 use tokio::time::Instant;
 use tower_conditional_conformance::check;
 
-use super::support::{assert_conforms, oneshot};
+use super::{
+    page::assert_shown,
+    support::{assert_conforms, oneshot, Server},
+};
 
-#[path = "../../src/bin/report.rs"]
+#[path = "../../examples/report.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod report;
 
@@ -38,6 +41,8 @@ async fn report_is_not_made_for_a_304() {
         let slack = start.elapsed().saturating_sub(time);
         assert!(slack < Duration::from_millis(10), "{path} {fields:?}: {slack:?}");
     }
+    tokio::time::resume();
+    assert_shown(&Server::new(app.clone()).await, "A 304 that makes no report").await;
     versions.lock().unwrap().insert(2025, 8);
     let changed = oneshot(&app, "/reports/2025", &[OLD]).await;
     assert_eq!((changed.status, changed.tag()), (200, "\"8:0.0.0\""));

@@ -5,9 +5,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tower_conditional_conformance::check;
 
-use super::support::{assert_conforms, oneshot};
+use super::{
+    page::assert_shown,
+    support::{assert_conforms, oneshot, Server},
+};
 
-#[path = "../../src/bin/response_cache.rs"]
+#[path = "../../examples/response_cache.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod response_cache;
 
@@ -29,5 +32,7 @@ async fn response_cache_makes_the_report_once() {
         assert_eq!((reply.status, reply.tag()), (status, whole.tag()), "{fields:?}");
     }
     assert!(start.elapsed() < Duration::from_millis(1100), "the handler ran once");
+    tokio::time::resume();
+    assert_shown(&Server::new(app.clone()).await, "A cache of responses inside").await;
     assert_conforms(&check(app, "/report").await, &[]);
 }

@@ -1,8 +1,11 @@
 //! Pages with inline scripts.
 
-use super::support::{assert_conforms, assert_revalidates, Server};
+use super::{
+    page::assert_shown,
+    support::{assert_conforms, assert_revalidates, Server},
+};
 
-#[path = "../../src/bin/scripts.rs"]
+#[path = "../../examples/scripts.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod scripts;
 
@@ -34,5 +37,6 @@ async fn scripts_with_a_nonce_are_sent_each_time() {
 #[tokio::test]
 async fn scripts_conform() {
     let server = Server::new(scripts::app()).await;
+    assert_shown(&server, "Hashes and nonces").await;
     assert_conforms(&server.check("/hash").await, &[]);
 }

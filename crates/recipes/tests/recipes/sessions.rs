@@ -1,8 +1,11 @@
 //! Sessions, for scripts of another origin.
 
-use super::support::{assert_conforms, Server};
+use super::{
+    page::assert_shown,
+    support::{assert_conforms, Server},
+};
 
-#[path = "../../src/bin/sessions.rs"]
+#[path = "../../examples/sessions.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod sessions;
 
@@ -54,5 +57,6 @@ async fn sessions_allow_scripts_to_send_the_tag() {
 #[tokio::test]
 async fn sessions_conform() {
     let server = Server::new(sessions::app()).await;
+    assert_shown(&server, "Sessions and CORS").await;
     assert_conforms(&server.check("/profile").header(ADA.0, ADA.1).await, &[]);
 }

@@ -8,9 +8,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::support::{assert_conforms, assert_revalidates, Server};
+use super::{
+    page::assert_shown,
+    support::{assert_conforms, assert_revalidates, Server},
+};
 
-#[path = "../../src/bin/site.rs"]
+#[path = "../../examples/site.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod site;
 
@@ -131,6 +134,7 @@ async fn site_resumes_a_download_on_another_server() {
 async fn site_conforms() {
     let dist = Dist::new("<h1>One</h1>", 900);
     let server = dist.serve().await;
+    assert_shown(&server, "Files on three servers").await;
     for path in ["/index.html", "/assets/app-5f2a.js"] {
         let check = server.check(path).error_at("/assets/app-0000.js");
         assert_conforms(&check.await, &[]);

@@ -2,9 +2,12 @@
 
 use axum::{extract::Request, ServiceExt};
 
-use super::support::{assert_conforms, assert_revalidates, Server};
+use super::{
+    page::assert_shown,
+    support::{assert_conforms, assert_revalidates, Server},
+};
 
-#[path = "../../src/bin/whole_router.rs"]
+#[path = "../../examples/whole_router.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod whole_router;
 
@@ -15,6 +18,7 @@ async fn whole_router_has_one_tag_with_and_without_slash() {
         axum::serve(listener, app).await
     })
     .await;
+    assert_shown(&server, "Around the whole router").await;
     for path in ["/notes/7", "/notes/7/"] {
         assert_revalidates(&server, path, &[]).await;
         assert_eq!(server.get(path, &[]).await.text(), "the text of note 7");

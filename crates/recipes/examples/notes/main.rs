@@ -4,7 +4,7 @@ mod store;
 
 use axum::{
     extract::{Path, Query, State},
-    http::{header::CONTENT_TYPE, Method, StatusCode},
+    http::{header::CONTENT_TYPE, StatusCode},
     response::{IntoResponse, Result},
     routing::get,
     Json, Router,
@@ -58,7 +58,7 @@ async fn replace(
     json: String,
 ) -> Result<(EntityTag, StatusCode)> {
     serde_json::from_str::<Map<_, _>>(&json).map_err(|_| StatusCode::BAD_REQUEST)?;
-    let tag = notes.edit(name, Method::PUT, preconditions, |_| Ok(Some(json))).await?;
+    let tag = notes.edit(name, preconditions, |_| Ok(Some(json))).await?;
     Ok((tag, StatusCode::NO_CONTENT))
 }
 
@@ -76,7 +76,7 @@ async fn amend(
         note.retain(|_, value| !value.is_null());
         Ok(Some(Value::Object(note).to_string()))
     };
-    let tag = notes.edit(name, Method::PATCH, preconditions, change).await?;
+    let tag = notes.edit(name, preconditions, change).await?;
     Ok((tag, StatusCode::NO_CONTENT))
 }
 
@@ -87,6 +87,6 @@ async fn delete(
 ) -> Result<StatusCode> {
     let change =
         |json: Option<_>| Ok(json.map(|_| None).ok_or(StatusCode::NOT_FOUND)?);
-    notes.edit(name, Method::DELETE, preconditions, change).await?;
+    notes.edit(name, preconditions, change).await?;
     Ok(StatusCode::NO_CONTENT)
 }

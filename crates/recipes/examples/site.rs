@@ -38,7 +38,7 @@ pub fn app(dist: &Path) -> Router {
         .fallback_service(pages)
         // The tag of the content in place of that of the file's date, which differs on
         // each server.
-        .layer(ConditionalLayer::new().inner_tags(InnerTags::Replace).ranges(true))
+        .layer(ConditionalLayer::new().inner_tags(InnerTags::replace()).ranges(true))
 }
 
 /// Not for a 404: while a deploy is under way, one server has the file and another has

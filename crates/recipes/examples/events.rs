@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use axum::{
     extract::State,
-    http::{Method, StatusCode},
+    http::StatusCode,
     response::sse::{Event, Sse},
     routing::get,
     Router,
@@ -44,7 +44,7 @@ async fn write(
     let mut checked = Ok(());
     news.send_if_modified(|current| {
         let tag = EntityTag::of(current.as_bytes());
-        checked = preconditions.check_required(&Method::PUT, &tag);
+        checked = preconditions.check_required(&tag);
         if checked.is_ok() {
             *current = text;
         }

@@ -2,14 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::{
-    http::{Method, StatusCode},
-    response::{ErrorResponse, Result},
-};
+use axum::{http::StatusCode, response::Result};
 use rusqlite::{
-    params, Connection, OptionalExtension, Transaction, TransactionBehavior,
+    params, Connection, OptionalExtension, Row, Transaction, TransactionBehavior,
 };
-use tower_conditional::{EntityTag, Preconditions, Rejection, Representation};
+use tower_conditional::{EntityTag, Preconditions, Representation};
 
 /// One counter for all versions of all notes. So a version never comes back, though
 /// notes are deleted and created again.
@@ -35,11 +32,11 @@ impl Notes {
     }
 
     pub(crate) async fn names(&self, after: String) -> Result<Vec<String>> {
-        self.with(move |db| names(db, &after).map_err(failed)).await
+        self.with(move |db| names(db, &after)).await
     }
 
     pub(crate) async fn find(&self, name: String) -> Result<Option<Note>> {
-        self.with(move |db| find(db, &name).map_err(failed)).await
+        self.with(move |db| find(db, &name)).await
     }
 
     /// Changes a note if the preconditions hold, and returns the tag of the new
@@ -47,36 +44,41 @@ impl Notes {
     pub(crate) async fn edit(
         &self,
         name: String,
-        method: Method,
         preconditions: Preconditions,
         change: impl FnOnce(Option<String>) -> Result<Option<String>> + Send + 'static,
     ) -> Result<EntityTag> {
         self.with(move |db| {
             // No other process writes from here on, so what is checked stays true.
-            let transaction = db
-                .transaction_with_behavior(TransactionBehavior::Immediate)
-                .map_err(failed)?;
-            let note = find(&transaction, &name).map_err(failed)?;
+            let transaction =
+                db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let note = find(&transaction, &name)?;
             let state = match &note {
                 Some(note) => Representation::from(&note.tag),
                 None => Representation::Missing,
             };
-            // 412, or 428 if there is no precondition. `?` rolls the transaction back.
-            let checked = preconditions.check_required(&method, state);
-            checked.map_err(Rejection::problem_details)?;
-            let json = change(note.map(|note| note.json))?;
-            commit(transaction, &name, json).map_err(failed)
+            // 412, or 428 if there is no precondition.
+            let checked = preconditions.check_required(state);
+            let checked = checked.map_err(|refusal| refusal.problem_details().into());
+            match checked.and_then(|()| change(note.map(|note| note.json))) {
+                Ok(json) => commit(transaction, &name, json).map(Ok),
+                // The transaction is dropped, and so rolled back.
+                Err(refusal) => Ok(Err(refusal)),
+            }
         })
-        .await
+        .await?
     }
 
     async fn with<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         let db = Arc::clone(&self.0);
         let work = move || work(&mut db.lock().unwrap_or_else(PoisonError::into_inner));
-        tokio::task::spawn_blocking(work).await.expect("the work does not panic")
+        let done = tokio::task::spawn_blocking(work).await;
+        done.expect("the work does not panic").map_err(|error| {
+            eprintln!("{error}");
+            StatusCode::INTERNAL_SERVER_ERROR.into()
+        })
     }
 }
 
@@ -87,10 +89,8 @@ fn names(db: &Connection, after: &str) -> rusqlite::Result<Vec<String>> {
 
 fn find(db: &Connection, name: &str) -> rusqlite::Result<Option<Note>> {
     let sql = "SELECT version, json FROM note WHERE name = ?1";
-    db.query_row(sql, [name], |row| {
-        Ok(Note { tag: tag(row.get(0)?), json: row.get(1)? })
-    })
-    .optional()
+    let note = |row: &Row<'_>| Ok(Note { tag: tag(row.get(0)?), json: row.get(1)? });
+    db.query_row(sql, [name], note).optional()
 }
 
 fn commit(
@@ -113,9 +113,4 @@ fn commit(
 
 fn tag(version: i64) -> EntityTag {
     EntityTag::from(version.unsigned_abs())
-}
-
-fn failed(error: rusqlite::Error) -> ErrorResponse {
-    eprintln!("{error}");
-    StatusCode::INTERNAL_SERVER_ERROR.into()
 }
