@@ -194,6 +194,8 @@ pub(crate) async fn nginx_stores_what_is_said_to_be_fresh() {
     for (head, is_stored) in [
         (&[("cache-control", "max-age=60")][..], true),
         (&[("cache-control", "max-age=0, s-maxage=60")], true),
+        // As the recipe says.
+        (&[("cache-control", "public, max-age=0, s-maxage=60, stale-if-error=3600")], true),
         (&[("cache-control", "no-cache, s-maxage=60")], false),
         (&[("cache-control", "no-cache")], false),
         (&[("cache-control", "max-age=0")], false),

@@ -1,6 +1,8 @@
 //! A client with a cache, which asks whether what it has is still good.
 
-use http_cache_reqwest::{Cache, CacheMode, HttpCache, HttpCacheOptions, MokaManager};
+use http_cache_reqwest::{
+    Cache, CacheMode, CacheOptions, HttpCache, HttpCacheOptions, MokaManager,
+};
 use reqwest::Client;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 
@@ -15,12 +17,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// A private cache in memory, by RFC 9111. Its users see a 200 in place of each 304.
-pub fn client() -> ClientWithMiddleware {
+/// A cache in memory, for one user: a shared one stores nothing that is private.
+pub(crate) fn client() -> ClientWithMiddleware {
+    let private = CacheOptions { shared: false, ..CacheOptions::default() };
     let cache = HttpCache {
         mode: CacheMode::Default,
         manager: MokaManager::default(),
-        options: HttpCacheOptions::default(),
+        options: HttpCacheOptions {
+            cache_options: Some(private),
+            ..HttpCacheOptions::default()
+        },
     };
     ClientBuilder::new(Client::new()).with(Cache(cache)).build()
 }

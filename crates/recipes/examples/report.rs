@@ -10,7 +10,7 @@ use axum::{extract::Path, http::StatusCode, routing::get, Router};
 use tokio::net::TcpListener;
 use tower_conditional::{EntityTag, PreconditionLayer, Representation};
 
-/// The versions of the data of each year. In earnest they are in a database.
+/// The versions of the data of each year. In production they are in a database.
 pub type Versions = Arc<Mutex<HashMap<u32, u64>>>;
 
 #[tokio::main]
@@ -20,7 +20,7 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, app(versions)).await
 }
 
-/// The layer asks for the version first. If that is what the client has, no handler runs.
+/// The layer asks for the version first. No handler runs if the client has that one.
 pub fn app(versions: Versions) -> Router {
     let layer = PreconditionLayer::from_extractor(move |Path(year): Path<u32>| {
         let versions = versions.lock().unwrap_or_else(PoisonError::into_inner);

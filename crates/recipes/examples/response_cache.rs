@@ -22,7 +22,7 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, app()).await
 }
 
-/// The layer is outside of the cache, so what comes out of the cache becomes a 304, too.
+/// The layer is outside of the cache. So what comes out of the cache becomes a 304.
 pub fn app() -> Router {
     // Its key is the path and the query. So it is only around what is the same for all
     // users, in all languages; and it keeps no errors.

@@ -5,7 +5,8 @@ use axum::{
     extract::{Request, State},
     http::{
         header::{CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
-        HeaderMap, StatusCode, Version,
+        uri::{Authority, Scheme},
+        HeaderMap, StatusCode, Uri, Version,
     },
     response::Response,
     Router,
@@ -20,21 +21,21 @@ use tower_conditional::ConditionalLayer;
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
-    axum::serve(listener, app("http://127.0.0.1:4000".to_owned())).await
+    axum::serve(listener, app(Authority::from_static("127.0.0.1:4000"))).await
 }
 
 #[derive(Clone)]
 struct Upstream {
     client: Client<HttpConnector, Body>,
-    origin: String,
+    authority: Authority,
 }
 
-/// Forwards everything to `origin`, such as `http://127.0.0.1:4000`.
-pub fn app(origin: String) -> Router {
+/// Forwards everything to one host.
+pub fn app(authority: Authority) -> Router {
     let client = Client::builder(TokioExecutor::new()).build_http();
     Router::new()
         .fallback(forward)
-        .with_state(Upstream { client, origin })
+        .with_state(Upstream { client, authority })
         // HEAD reaches the upstream as GET, because there is no tag without content.
         .layer(ConditionalLayer::new().head_as_get(true))
 }
@@ -44,9 +45,10 @@ async fn forward(
     State(upstream): State<Upstream>,
     mut request: Request,
 ) -> Result<Response, StatusCode> {
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let uri = format!("{}{path}", upstream.origin);
-    *request.uri_mut() = uri.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
+    let mut uri = request.uri().clone().into_parts();
+    uri.scheme = Some(Scheme::HTTP);
+    uri.authority = Some(upstream.authority);
+    *request.uri_mut() = Uri::from_parts(uri).map_err(|_| StatusCode::BAD_REQUEST)?;
     *request.version_mut() = Version::HTTP_11;
     remove_connection_fields(request.headers_mut());
     let response = upstream.client.request(request).await;
@@ -55,10 +57,16 @@ async fn forward(
     Ok(response)
 }
 
-/// Removes what is between two hops only (RFC 9110, section 7.6.1).
+/// Removes the fields of one connection (RFC 9110, section 7.6.1).
 fn remove_connection_fields(headers: &mut HeaderMap) {
+    let lines =
+        headers.get_all(CONNECTION).iter().filter_map(|line| line.to_str().ok());
+    let named =
+        lines.flat_map(|line| line.split(',')).map(|name| name.trim().to_owned());
+    for name in named.collect::<Vec<_>>() {
+        headers.remove(name);
+    }
     for name in [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {
         headers.remove(name);
     }
-    headers.remove("keep-alive");
 }

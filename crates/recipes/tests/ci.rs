@@ -6,7 +6,7 @@ use axum::{extract::State, http::Request, routing::get, Router};
 use tower_conditional::{ConditionalLayer, EntityTag, Preconditions, Rejection};
 use tower_conditional_conformance::check;
 
-/// The application, which is elsewhere in earnest.
+/// The application: yours, in place of this one.
 fn app() -> Router {
     Router::new()
         .route("/note", get(read).put(write))

@@ -85,8 +85,7 @@ async fn delete(
     Path(name): Path<String>,
     preconditions: Preconditions,
 ) -> Result<StatusCode> {
-    let change =
-        |json: Option<_>| Ok(json.map(|_| None).ok_or(StatusCode::NOT_FOUND)?);
+    let change = |json: Option<_>| json.map(|_| None).ok_or(StatusCode::NOT_FOUND);
     notes.edit(name, preconditions, change).await?;
     Ok(StatusCode::NO_CONTENT)
 }

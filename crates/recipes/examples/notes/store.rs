@@ -45,7 +45,9 @@ impl Notes {
         &self,
         name: String,
         preconditions: Preconditions,
-        change: impl FnOnce(Option<String>) -> Result<Option<String>> + Send + 'static,
+        change: impl FnOnce(Option<String>) -> Result<Option<String>, StatusCode>
+            + Send
+            + 'static,
     ) -> Result<EntityTag> {
         self.with(move |db| {
             // No other process writes from here on, so what is checked stays true.
@@ -56,13 +58,13 @@ impl Notes {
                 Some(note) => Representation::from(&note.tag),
                 None => Representation::Missing,
             };
-            // 412, or 428 if there is no precondition.
-            let checked = preconditions.check_required(state);
-            let checked = checked.map_err(|refusal| refusal.problem_details().into());
-            match checked.and_then(|()| change(note.map(|note| note.json))) {
+            // 412, or 428 if there is no precondition. The transaction is rolled back.
+            if let Err(refusal) = preconditions.check_required(state) {
+                return Ok(Err(refusal.problem_details().into()));
+            }
+            match change(note.map(|note| note.json)) {
                 Ok(json) => commit(transaction, &name, json).map(Ok),
-                // The transaction is dropped, and so rolled back.
-                Err(refusal) => Ok(Err(refusal)),
+                Err(status) => Ok(Err(status.into())),
             }
         })
         .await?

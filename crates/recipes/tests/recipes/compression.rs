@@ -7,11 +7,11 @@ use super::{
 
 #[path = "../../examples/compression.rs"]
 #[allow(dead_code, unreachable_pub)]
-mod compression;
+mod program;
 
 #[tokio::test]
 async fn compression_has_a_strong_tag_for_each_coding() {
-    let server = Server::new(compression::app()).await;
+    let server = Server::new(program::app()).await;
     let plain = server.get("/numbers", &[]).await;
     assert_eq!((plain.status, plain.field("content-encoding")), (200, ""));
     for coding in ["gzip", "br"] {
@@ -27,7 +27,7 @@ async fn compression_has_a_strong_tag_for_each_coding() {
 
 #[tokio::test]
 async fn compression_conforms() {
-    let server = Server::new(compression::app()).await;
+    let server = Server::new(program::app()).await;
     assert_shown(&server, "Compression").await;
     assert_conforms(&server.check("/numbers").await, &[]);
 }

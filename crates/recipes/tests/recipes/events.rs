@@ -11,11 +11,11 @@ use super::{
 
 #[path = "../../examples/events.rs"]
 #[allow(dead_code, unreachable_pub)]
-mod events;
+mod program;
 
 #[tokio::test]
 async fn events_come_at_once_with_the_tag_of_the_content() {
-    let server = Server::new(events::app()).await;
+    let server = Server::new(program::app()).await;
     let mut stream = server.send("GET", "/events", &[], "").await;
     assert!(!stream.headers().contains_key("etag"));
     for text in ["nothing new", "something", "more"] {
@@ -38,7 +38,7 @@ async fn events_come_at_once_with_the_tag_of_the_content() {
 
 #[tokio::test]
 async fn events_conform() {
-    let server = Server::new(events::app()).await;
+    let server = Server::new(program::app()).await;
     assert_shown(&server, "Events beside the content").await;
     let write = http::Request::put("/news").body("changed").unwrap();
     assert_conforms(&server.check("/news").writes(write).await, &[]);

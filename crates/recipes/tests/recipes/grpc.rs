@@ -9,11 +9,11 @@ use super::{
 
 #[path = "../../examples/grpc.rs"]
 #[allow(dead_code, unreachable_pub)]
-mod grpc;
+mod program;
 
 #[tokio::test]
 async fn grpc_is_answered_beside_rest() {
-    let server = Server::new(grpc::app()).await;
+    let server = Server::new(program::app()).await;
     let channel = tonic::transport::Channel::from_shared(server.url.clone()).unwrap();
     let mut client = HealthClient::new(channel.connect().await.unwrap());
     for _ in 0..2 {

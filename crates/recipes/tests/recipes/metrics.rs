@@ -7,11 +7,11 @@ use super::{
 
 #[path = "../../examples/metrics.rs"]
 #[allow(dead_code, unreachable_pub)]
-mod metrics;
+mod program;
 
 #[tokio::test]
 async fn metrics_count_what_was_done() {
-    let server = Server::new(metrics::app()).await;
+    let server = Server::new(program::app()).await;
     assert_revalidates(&server, "/", &[]).await;
     let text = server.get("/metrics", &[]).await;
     assert_eq!(text.tag(), "", "it is not of the layer");

@@ -12,7 +12,7 @@ use super::{
 
 #[path = "../../examples/notes/main.rs"]
 #[allow(dead_code, unreachable_pub)]
-mod notes;
+mod program;
 
 /// A database of its own for each test.
 struct File(PathBuf);
@@ -25,7 +25,7 @@ impl File {
     }
 
     async fn serve(&self) -> Server {
-        Server::new(notes::app(self.0.to_str().unwrap()).unwrap()).await
+        Server::new(program::app(self.0.to_str().unwrap()).unwrap()).await
     }
 }
 

@@ -7,11 +7,11 @@ use super::{
 
 #[path = "../../examples/plain_hyper.rs"]
 #[allow(dead_code, unreachable_pub)]
-mod plain_hyper;
+mod program;
 
 #[tokio::test]
 async fn plain_hyper_revalidates_and_conforms() {
-    let server = Server::of(plain_hyper::serve).await;
+    let server = Server::of(program::serve).await;
     assert_revalidates(&server, "/flags", &[]).await;
     assert_shown(&server, "Plain Hyper").await;
     let (get, head) =

@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use axum::{
     extract::{Request, State},
-    http::header::HOST,
+    http::{header::HOST, uri::Authority},
     middleware::{from_fn_with_state, Next},
     response::Response,
     routing::get,
     Router,
 };
+use http_cache_reqwest::{Cache, CacheMode, HttpCache, HttpCacheOptions, MokaManager};
+use reqwest_middleware::ClientBuilder;
 use tower_conditional::ConditionalLayer;
 
 use super::{
@@ -68,7 +70,7 @@ async fn reverse_proxy_tags_what_the_upstream_does_not() {
         ),
     );
     let upstream = Server::new(upstream).await;
-    let server = Server::new(reverse_proxy::app(upstream.url)).await;
+    let server = Server::new(reverse_proxy::app(upstream.authority())).await;
     assert_revalidates(&server, "/flags", &[]).await;
     assert_eq!(taken(&log), ["GET 200", "GET 200"]);
     let host = server.get("/flags", &[("host", "site.example")]).await;
@@ -86,7 +88,8 @@ async fn reverse_proxy_tags_what_the_upstream_does_not() {
 
 #[tokio::test]
 async fn reverse_proxy_says_when_the_upstream_is_gone() {
-    let server = Server::new(reverse_proxy::app("http://127.0.0.1:9".to_owned())).await;
+    let server =
+        Server::new(reverse_proxy::app(Authority::from_static("127.0.0.1:9"))).await;
     let reply = server.get("/flags", &[("if-none-match", "*")]).await;
     assert_eq!((reply.status, reply.tag()), (502, ""));
 }
@@ -132,21 +135,50 @@ async fn behind_cdn_says_who_may_store_what() {
     }
 }
 
-/// A shared cache by RFC 9111, in place of the CDN.
+/// By RFC 9111, with a shared cache in place of the CDN, and with a browser's.
 #[tokio::test]
 async fn behind_cdn_is_asked_once_a_minute() {
     let (app, log) = logged(behind_cdn::app());
     let server = Server::new(app).await;
-    let cdn = client_cache::client();
-    for (path, said) in [
-        ("/items/1", &["GET 200"][..]),
-        ("/basket", &["GET 200", "GET 200", "GET 200"]),
+    // Shared is what it is by default.
+    let cdn = HttpCache {
+        mode: CacheMode::Default,
+        manager: MokaManager::default(),
+        options: HttpCacheOptions::default(),
+    };
+    let cdn = ClientBuilder::new(reqwest::Client::new()).with(Cache(cdn)).build();
+    let browser = client_cache::client();
+    let again = &["GET 200", "GET 304", "GET 304"][..];
+    for (client, path, said) in [
+        (&cdn, "/items/1", &["GET 200"][..]),
+        (&cdn, "/basket", &["GET 200", "GET 200", "GET 200"]),
+        (&browser, "/items/1", again),
+        (&browser, "/basket", again),
     ] {
         for _ in 0..3 {
             let response =
-                cdn.get(format!("{}{path}", server.url)).send().await.unwrap();
+                client.get(format!("{}{path}", server.url)).send().await.unwrap();
             assert_eq!(response.status(), 200);
         }
         assert_eq!(taken(&log), said, "{path}");
     }
+}
+
+#[tokio::test]
+async fn reverse_proxy_keeps_the_fields_of_a_connection() {
+    let fields = |request: Request| async move {
+        let names = request.headers().keys().map(|name| name.as_str().to_owned());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names.join(" ")
+    };
+    let upstream = Server::new(Router::new().fallback(fields)).await;
+    let server = Server::new(reverse_proxy::app(upstream.authority())).await;
+    let sent = [
+        ("connection", "x-hop, close"),
+        ("x-hop", "1"),
+        ("te", "trailers"),
+        ("x-end", "1"),
+    ];
+    assert_eq!(server.get("/", &sent).await.text(), "accept host x-end");
 }

@@ -16,16 +16,16 @@ use super::{
 
 #[path = "../../examples/report.rs"]
 #[allow(dead_code, unreachable_pub)]
-mod report;
+mod program;
 
-fn versions() -> report::Versions {
+fn versions() -> program::Versions {
     Arc::new(Mutex::new(HashMap::from([(2025, 7)])))
 }
 
 #[tokio::test(start_paused = true)]
 async fn report_is_not_made_for_a_304() {
     let versions = versions();
-    let app = report::app(Arc::clone(&versions));
+    let app = program::app(Arc::clone(&versions));
     let second = Duration::from_secs(1);
     for (path, fields, status, tag, time) in [
         ("/reports/2025", &[][..], 200, "\"7:0.0.0\"", second),
@@ -52,5 +52,5 @@ const OLD: (&str, &str) = ("if-none-match", "\"7:0.0.0\"");
 
 #[tokio::test(start_paused = true)]
 async fn report_conforms() {
-    assert_conforms(&check(report::app(versions()), "/reports/2025").await, &[]);
+    assert_conforms(&check(program::app(versions()), "/reports/2025").await, &[]);
 }

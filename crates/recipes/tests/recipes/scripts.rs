@@ -7,11 +7,11 @@ use super::{
 
 #[path = "../../examples/scripts.rs"]
 #[allow(dead_code, unreachable_pub)]
-mod scripts;
+mod program;
 
 #[tokio::test]
 async fn scripts_with_a_hash_are_revalidated() {
-    let server = Server::new(scripts::app()).await;
+    let server = Server::new(program::app()).await;
     assert_revalidates(&server, "/hash", &[]).await;
     let page = server.get("/hash", &[]).await;
     // As `printf .. | openssl dgst -sha256 -binary | base64` prints it.
@@ -21,7 +21,7 @@ async fn scripts_with_a_hash_are_revalidated() {
 
 #[tokio::test]
 async fn scripts_with_a_nonce_are_sent_each_time() {
-    let server = Server::new(scripts::app()).await;
+    let server = Server::new(program::app()).await;
     let mut policies = Vec::new();
     for fields in [&[][..], &[("if-none-match", "*")]] {
         let page = server.get("/nonce", fields).await;
@@ -36,7 +36,7 @@ async fn scripts_with_a_nonce_are_sent_each_time() {
 
 #[tokio::test]
 async fn scripts_conform() {
-    let server = Server::new(scripts::app()).await;
+    let server = Server::new(program::app()).await;
     assert_shown(&server, "Hashes and nonces").await;
     assert_conforms(&server.check("/hash").await, &[]);
 }

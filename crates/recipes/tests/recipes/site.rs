@@ -15,7 +15,7 @@ use super::{
 
 #[path = "../../examples/site.rs"]
 #[allow(dead_code, unreachable_pub)]
-mod site;
+mod program;
 
 /// The files of one server.
 struct Dist(PathBuf);
@@ -48,7 +48,7 @@ impl Dist {
     }
 
     async fn serve(&self) -> Server {
-        Server::new(site::app(Path::new(&self.0))).await
+        Server::new(program::app(Path::new(&self.0))).await
     }
 }
 

@@ -6,7 +6,7 @@ use axum::{
     body::{Bytes, HttpBody},
     Router,
 };
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{uri::Authority, HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use reqwest::{redirect::Policy, Body, Client};
 use tokio::net::TcpListener;
@@ -37,6 +37,10 @@ impl Server {
             url,
             client: Client::builder().redirect(Policy::none()).build().unwrap(),
         }
+    }
+
+    pub(crate) fn authority(&self) -> Authority {
+        self.url.trim_start_matches("http://").parse().unwrap()
     }
 
     pub(crate) async fn get(&self, path: &str, fields: &[(&str, &str)]) -> Reply {

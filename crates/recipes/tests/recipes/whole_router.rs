@@ -9,12 +9,12 @@ use super::{
 
 #[path = "../../examples/whole_router.rs"]
 #[allow(dead_code, unreachable_pub)]
-mod whole_router;
+mod program;
 
 #[tokio::test]
 async fn whole_router_has_one_tag_with_and_without_slash() {
     let server = Server::of(|listener| async {
-        let app = ServiceExt::<Request>::into_make_service(whole_router::app());
+        let app = ServiceExt::<Request>::into_make_service(program::app());
         axum::serve(listener, app).await
     })
     .await;
