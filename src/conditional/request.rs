@@ -15,8 +15,7 @@ use crate::{
     outcome::Reason,
     rules::{
         is_query, is_read, is_write, refuses_digest, requested_file, single_line, AcceptedCodings,
-        ByteRange,
-        EntityTag, HttpDate, PreconditionFields, TakesTrailers,
+        ByteRange, EntityTag, HttpDate, PreconditionFields, TakesTrailers,
     },
     store::{InnerValidator, Key, KeyReader, ListedFile, Name, RequestKey, Trust},
     validators::{plain_tag, AddLastModified},

@@ -35,9 +35,10 @@ use http::{
 };
 use http_body_util::{BodyExt, Full};
 use http_cache::{
-    url_parse, CacheMode, CacheOptions, CachePolicy, HttpCache, HttpCacheOptions, HttpResponse,
-    Middleware, MokaManager, Url,
+    url_parse, CacheMode, CacheOptions, HttpCache, HttpCacheOptions, HttpResponse, Middleware,
+    MokaManager, Url,
 };
+use http_cache_semantics::CachePolicy;
 use serde_json::Value;
 use support::{allocations, interleaved, nanoseconds, Case};
 use tower::{service_fn, Layer, Service};
