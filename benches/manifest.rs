@@ -37,7 +37,7 @@ fn main() {
 fn write_files(folder: &Path) {
     let (mut list, long_ago) = (String::new(), SystemTime::now() - Duration::from_secs(86_400));
     for number in 0..FILES {
-        let (name, content) = (name(number), format!("{number:0$}", BYTES));
+        let (name, content) = (name(number), format!("{number:BYTES$}"));
         let path = folder.join(&name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, &content).unwrap();

@@ -16,6 +16,10 @@ pub mod proxies {}
 #[doc = include_str!("guide/writes.md")]
 pub mod writes {}
 
+/// What replicas agree on, and what they can share.
+#[doc = include_str!("guide/several_servers.md")]
+pub mod several_servers {}
+
 /// The client's side: polling an API, and editing through it.
 #[cfg(feature = "client")]
 #[doc = include_str!("guide/client.md")]

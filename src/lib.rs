@@ -62,7 +62,7 @@
 //!
 //! Longer pages: [recipes](guide::recipes) · [edits that are not lost](guide::writes) ·
 //! [calling an API](guide::client) · [nginx and other proxies](guide::proxies) ·
-//! [something looks wrong](guide::troubleshooting) · [compared with
+//! [several servers](guide::several_servers) · [something looks wrong](guide::troubleshooting) · [compared with
 //! others](guide::compare) · [other servers, checked](guide::peers) ·
 //! [migrating](guide::migrating) · [design](guide::design) · [the RFCs, sentence by
 //! sentence](guide::rfc_coverage) · [what it costs](guide::benchmarks) · [what
@@ -275,6 +275,10 @@
 //! first saw the content. A client that knows tags never notices. One that sends dates
 //! only gets fewer 304s when it changes replicas; see [what remains](#dates).
 //!
+//! Tags of large files are learned by each server for itself. A [`Manifest`], such as
+//! `SHA256SUMS`, gives them their tags from the first request on: see the page [several
+//! servers](guide::several_servers).
+//!
 //! # Dates
 //!
 //! A date is compared **by equality**, like a tag, whether the layer generated it or
@@ -319,6 +323,7 @@
 //! | dates | 65,536 contents, 2 MiB |
 //! | inner validators, for If-Range | 8,192 resources |
 //! | [learned tags](ConditionalLayer::inner_tags) | 16,384, of some 200 bytes |
+//! | files of a [`Manifest`] | all of them, some 400 bytes each |
 //!
 //! What is forgotten costs a hash, a date or a part, never a wrong answer. Beyond 64
 //! MiB, large responses pass without a tag ([`Reason::Busy`]). [`Stats`] has the

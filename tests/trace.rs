@@ -10,6 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use tower_conditional::{InnerTags, Manifest};
 use tracing::{
     field::{Field, Visit},
     span::{Attributes, Id, Record},
@@ -35,8 +36,10 @@ impl Subscriber for Log {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        assert_eq!(*event.metadata().level(), Level::DEBUG);
-        let mut line = Line(String::new());
+        let mut line = Line(match *event.metadata().level() {
+            Level::DEBUG => String::new(),
+            level => format!("{level} "),
+        });
         event.record(&mut line);
         self.0.lock().unwrap().push(line.0);
     }
@@ -65,6 +68,9 @@ fn tracing_tells_every_decision_once() {
         let now = &*date(10);
         // Dated in the second of its change: not believed before the next one.
         send(&layer, get(&[]), reply(200, &[(LM, now)], "more"));
+        let wrong = Manifest::from_pairs([("index.html", [0; 32])]).unwrap();
+        let layer = layer.inner_tags(InnerTags::replace().manifest(wrong));
+        send(&layer, get(&[]), reply(200, &[("etag", "\"v1\"")], "listed"));
     });
     let lines = log.0.lock().unwrap();
     let told =
@@ -75,6 +81,10 @@ fn tracing_tells_every_decision_once() {
         told("left alone: method", 201),
         format!("message=date of the inner service not sent last_modified=Some(\"{}\") ", date(10)),
         told("tagged", 200),
+        told("tagged", 200),
+        "WARN message=the manifest names another hash than the content of the file has \
+         file=\"index.html\" "
+            .to_owned(),
     ];
     assert_eq!(lines[..], expected);
 }
