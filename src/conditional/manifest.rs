@@ -212,10 +212,14 @@ impl Manifest {
     ///
     /// A file does not agree with the list, or cannot be read: the error names it.
     pub fn verify(self, root: impl AsRef<Path>) -> Result<Self, ManifestError> {
-        self.compare(root.as_ref(), |path, facts, _| {
-            let hash = hash_of(path).map_err(|error| ManifestError::io(path, error))?;
+        self.compare(root.as_ref(), |path, facts, before| {
+            let hash_between = || Ok((hash_of(path)?, settled(path)?));
+            let (hash, after) = hash_between().map_err(|error| ManifestError::io(path, error))?;
             if hash != facts.hash {
                 return Err(ManifestError::of(path, "its content has another hash"));
+            }
+            if before.len() != after.len() || before.modified().ok() != after.modified().ok() {
+                return Err(ManifestError::of(path, "it is being changed"));
             }
             facts.trust = Trust::Verified;
             Ok(())
@@ -238,10 +242,6 @@ impl Manifest {
                 return Err(ManifestError::of(&path, "its length is not that of the list"));
             }
             agrees(&path, facts, &metadata)?;
-            let now = settled(&path).map_err(|error| ManifestError::io(&path, error))?;
-            if now.len() != metadata.len() || now.modified().ok() != metadata.modified().ok() {
-                return Err(ManifestError::of(&path, "it is being changed"));
-            }
             facts.length = Some(metadata.len());
             facts.modified = metadata.modified().ok().map(HttpDate::nearest);
         }
