@@ -5,7 +5,7 @@ use super::file_name;
 /// A line of a list.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Checksum {
-    /// The path of the file below the root, as [`file_name`] spells it.
+    /// The path of the file below the root, as [`file_name()`] spells it.
     pub(crate) name: String,
     pub(crate) hash: [u8; 32],
     /// The length of the file in bytes, if the list says it.
