@@ -235,6 +235,18 @@ fn a_manifest_beside_inner_tags_that_are_learned_or_kept() {
     assert_eq!(site.ask("GET", &[]).line("etag"), Some(OWN), "nothing is learned");
 }
 
+#[test]
+fn a_manifest_gives_no_repr_digest_before_its_hash_was_compared() {
+    let site = Site::new(|layer| {
+        layer.inner_tags(InnerTags::replace().manifest(listed())).repr_digest(true)
+    });
+    for compared in [false, true] {
+        let seen = site.ask("GET", &[]);
+        assert_eq!(seen.line("etag"), Some(&*ours()));
+        assert_eq!(seen.line("repr-digest").is_some(), compared);
+    }
+}
+
 #[derive(Default)]
 struct Other;
 
