@@ -22,7 +22,7 @@ use crate::{
 
 /// The response to a request whose method must not run: 304, 412 or 428.
 ///
-/// [`Preconditions::check`] fails with it. With feature `axum` it is an `IntoResponse`;
+/// [`Preconditions::check`](crate::Preconditions::check) fails with it. With feature `axum` it is an `IntoResponse`;
 /// elsewhere convert it into an `http::Response` of any body that a `String` converts
 /// into.
 ///

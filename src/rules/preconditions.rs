@@ -2,7 +2,7 @@
 //! ([RFC 9110, section 13](https://www.rfc-editor.org/rfc/rfc9110.html#section-13)).
 //!
 //! Each field has one function that says whether its condition is ignored, holds or
-//! fails; [`Preconditions::evaluate`] is the list of section 13.2.2.
+//! fails; [`PreconditionFields::evaluate`] is the list of section 13.2.2.
 
 use http::{
     header::{IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},
