@@ -298,6 +298,5 @@ fn learning_from_parts_takes_little_memory_and_not_for_many() {
     begin(0..1);
     let kept = |numbers| allocation_counter::measure(|| begin(numbers)).bytes_current;
     let (first, more) = (kept(1..1024), kept(1024..3000));
-    println!("{} bytes each", first / 1023);
     assert!(first / 1023 < 400 && more < 1000, "{first} bytes, then {more}");
 }
