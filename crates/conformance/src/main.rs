@@ -75,8 +75,12 @@ pub(crate) async fn check(
         writeln!(io::stderr(), "there is no check {name}; --list shows them")?;
         return Ok(NOTHING_CHECKED);
     }
-    let client =
-        Client::builder(TokioExecutor::new()).http2_only(settings.is_http2).build_http::<Content>();
+    // A connection for each request: some servers close one behind an answer, and what
+    // is sent on it then fails.
+    let client = Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(0)
+        .http2_only(settings.is_http2)
+        .build_http::<Content>();
     let why = match tokio::time::timeout(TIMEOUT, client.get(settings.origin.clone())).await {
         Ok(Ok(_)) => None,
         Ok(Err(error)) => Some(format!("{error:?}")),
