@@ -27,7 +27,7 @@ use axum::{
     body::Body,
     extract::State,
     response::{Html, IntoResponse},
-    routing::get,
+    routing::{any, get},
     Json, Router,
 };
 use bytes::Bytes;
@@ -323,6 +323,19 @@ fn document() -> (Arc<Mutex<u32>>, Router) {
     };
     let app = Router::new().route("/document", get(read).put(write));
     (Arc::clone(&version), app.with_state(version))
+}
+
+#[tokio::test]
+async fn our_layer_has_right_digests_and_answers_queries() {
+    let layer = layer().repr_digest(true).ranges(true);
+    let read = || ready("the news, ".repeat(100));
+    let app = Router::new().route("/feed", any(read)).layer(layer);
+    let query = Request::post("/feed").header("content-type", "text/plain");
+    let report = check(app, "/feed").queries(query.body("news").unwrap()).await;
+    assert_eq!(report.failures().count(), 0, "{report}");
+    assert_passed(&report, &["digest/repr", "digest/part", "digest/head"]);
+    assert_passed(&report, &["range/content", "range/unsatisfiable", "head/304-length"]);
+    assert_passed(&report, &["query/etag", "query/304", "query/miss", "query/if-match-miss"]);
 }
 
 #[tokio::test]
