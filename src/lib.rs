@@ -62,11 +62,10 @@
 //!
 //! Longer pages: [recipes](guide::recipes) · [edits that are not lost](guide::writes) ·
 //! [calling an API](guide::client) · [nginx and other proxies](guide::proxies) ·
-//! [several servers](guide::several_servers) · [something looks
-//! wrong](guide::troubleshooting) · [compared with others](guide::compare) · [other
-//! servers, checked](guide::peers) · [migrating](guide::migrating) ·
-//! [design](guide::design) · [the RFCs, sentence by sentence](guide::rfc_coverage) ·
-//! [what it costs](guide::benchmarks) · [what changed](guide::changelog)
+//! [something looks wrong](guide::troubleshooting) · [migrating](guide::migrating) ·
+//! [compared with others](guide::compare) · [other servers, checked](guide::peers) ·
+//! [what it costs](guide::benchmarks) · [design](guide::design) · [the RFCs, sentence by
+//! sentence](guide::rfc_coverage) · [what changed](guide::changelog)
 //!
 //! # What the layer does
 //!
