@@ -1,7 +1,8 @@
 //! The longer pages, beside the [crate docs](crate).
 //!
 //! By task: [recipes] · [edits that are not lost](writes) · [calling an API](client) ·
-//! [nginx and other proxies](proxies) · [troubleshooting] · [migrating].
+//! [several servers](several_servers) · [nginx and other proxies](proxies) ·
+//! [troubleshooting] · [migrating].
 //!
 //! For comparison: [other layers](compare) · [other servers](peers) · [benchmarks].
 //!
@@ -15,6 +16,10 @@ pub mod recipes {}
 /// Edits that are not lost: a check in the transaction, a guard, or a layer.
 #[doc = include_str!("guide/writes.md")]
 pub mod writes {}
+
+/// What replicas agree on, and what they can share.
+#[doc = include_str!("guide/several_servers.md")]
+pub mod several_servers {}
 
 /// Calling an API: polling it, and editing through it.
 #[cfg(feature = "client")]

@@ -61,11 +61,12 @@
 //! production](#in-production) · [features](#features) · [versions](#versions)
 //!
 //! Longer pages: [recipes](guide::recipes) · [edits that are not lost](guide::writes) ·
-//! [calling an API](guide::client) · [nginx and other proxies](guide::proxies) ·
-//! [something looks wrong](guide::troubleshooting) · [migrating](guide::migrating) ·
-//! [compared with others](guide::compare) · [other servers, checked](guide::peers) ·
-//! [what it costs](guide::benchmarks) · [design](guide::design) · [the RFCs, sentence by
-//! sentence](guide::rfc_coverage) · [what changed](guide::changelog)
+//! [calling an API](guide::client) · [several servers](guide::several_servers) · [nginx
+//! and other proxies](guide::proxies) · [something looks wrong](guide::troubleshooting)
+//! · [migrating](guide::migrating) · [compared with others](guide::compare) · [other
+//! servers, checked](guide::peers) · [what it costs](guide::benchmarks) ·
+//! [design](guide::design) · [the RFCs, sentence by sentence](guide::rfc_coverage) ·
+//! [what changed](guide::changelog)
 //!
 //! # What the layer does
 //!
