@@ -20,6 +20,8 @@ mod repr_digest;
 mod request;
 mod respond;
 mod service;
+#[cfg(feature = "shared-tags")]
+mod sharing;
 
 pub use self::{
     body_timeout::BodyTimeout,

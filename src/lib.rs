@@ -276,7 +276,8 @@
 //! only gets fewer 304s when it changes replicas; see [what remains](#dates).
 //!
 //! Tags of large files are learned by each server for itself. A [`Manifest`], such as
-//! `SHA256SUMS`, gives them their tags from the first request on: see the page [several
+//! `SHA256SUMS`, gives them their tags from the first request on, and a store
+//! ([`InnerTags::store`]) shares what one server has learned: see the page [several
 //! servers](guide::several_servers).
 //!
 //! # Dates
@@ -381,8 +382,11 @@
 //!   an edit that overwrites no other ([`Update`](client::Update)), and the rules alone
 //!   for other clients ([`StoredHead`](client::StoredHead)). It adds no dependency. See
 //!   [its page](guide::client).
+//! - `shared-tags`: [`SharedTags`], for [`InnerTags::store`]: servers share the tags of
+//!   large content that one of them has hashed.
 //! - `tracing`: one event for each decision, at level DEBUG, with outcome and status,
-//!   and one for each `Last-Modified` of the inner service that is not sent; target
+//!   and one for each `Last-Modified` of the inner service that is not sent; one at
+//!   level WARN for each shared tag that no server of ours made; target
 //!   `tower_conditional`.
 //!
 //! # Versions
@@ -425,6 +429,8 @@ mod timer;
 mod trace;
 mod validators;
 
+#[cfg(feature = "shared-tags")]
+pub use self::store::{SecretTooShort, SharedTags, TagAnswer, TagStore};
 #[cfg(feature = "blake3")]
 pub use self::validators::Blake3;
 pub use self::{

@@ -67,6 +67,16 @@ pub struct Stats {
     pub unknown_vary: u64,
     /// Files whose content had another hash than the [manifest](crate::Manifest) says.
     pub manifest_mismatches: u64,
+    /// How often the store of [shared tags](crate::InnerTags::store) was asked.
+    pub shared_asked: u64,
+    /// How many tags were found there.
+    pub shared_found: u64,
+    /// How many values found there were dropped, because they were not made with our
+    /// secret, or not for their key. More than 0 says that somebody else writes there,
+    /// or that servers have different secrets.
+    pub shared_rejected: u64,
+    /// How many tags were published there.
+    pub shared_published: u64,
     left_alone: [u64; Reason::ALL.len()],
 }
 
@@ -100,7 +110,11 @@ impl fmt::Debug for Stats {
             .field("bytes_kept", &self.bytes_kept)
             .field("bytes_buffered", &self.bytes_buffered)
             .field("unknown_vary", &self.unknown_vary)
-            .field("manifest_mismatches", &self.manifest_mismatches);
+            .field("manifest_mismatches", &self.manifest_mismatches)
+            .field("shared_asked", &self.shared_asked)
+            .field("shared_found", &self.shared_found)
+            .field("shared_rejected", &self.shared_rejected)
+            .field("shared_published", &self.shared_published);
         let met = self.left_alone().filter(|(_, count)| *count > 0);
         stats
             .field(

@@ -7,6 +7,7 @@
 //! | `learned_tags` | 16,384 tags | least used, likewise |
 //! | `listed_files` | the list, some 300 bytes a file | none |
 //! | `inner_validators` | 8,192 resources of 4 variants | least used, likewise |
+//! | `shared_tags` | 1,024 questions | none: no more are asked |
 //! | `unfinished` | 1,024 contents | last part sent longest ago |
 //! | `text_cache` | 64 dates and lengths a thread | replaced by the next in its place |
 //!
@@ -21,11 +22,17 @@ mod inner_validators;
 mod learned_tags;
 mod listed_files;
 mod resource_key;
+#[cfg(feature = "shared-tags")]
+mod shared_tags;
 mod text_cache;
 mod unfinished;
 
+#[cfg(feature = "shared-tags")]
+pub(crate) use self::dates::YEAR_1990;
 #[cfg(feature = "client")]
 pub(crate) use self::evicting_cache::{evicting_cache, EvictingCache, SHARDS};
+#[cfg(feature = "shared-tags")]
+pub use self::shared_tags::{SecretTooShort, SharedTags, TagAnswer, TagStore};
 pub(crate) use self::{
     content_cache::{CachedContent, ContentCache, ContentTag, Frames, HashedTag, Match},
     dates::{Dates, Observation},

@@ -61,4 +61,24 @@ macro_rules! wrong_manifest {
     };
 }
 
+/// Reports a value in the store of shared tags that was not made with our secret, as
+/// one event at level WARN.
+#[cfg(all(feature = "shared-tags", feature = "tracing"))]
+macro_rules! shared_tag_found {
+    ($is_ours:expr) => {
+        if !$is_ours {
+            tracing::warn!(target: "tower_conditional", "shared tag was not made with our secret");
+        }
+    };
+}
+
+#[cfg(all(feature = "shared-tags", not(feature = "tracing")))]
+macro_rules! shared_tag_found {
+    ($is_ours:expr) => {
+        let _ = $is_ours;
+    };
+}
+
+#[cfg(feature = "shared-tags")]
+pub(crate) use shared_tag_found;
 pub(crate) use {date_not_sent, decided, wrong_manifest};

@@ -8,6 +8,8 @@ mod eligibility;
 mod freshness;
 mod response_fields;
 
+#[cfg(feature = "shared-tags")]
+pub(crate) use self::digest::hash_of_nothing;
 #[cfg(feature = "blake3")]
 pub use self::digest::Blake3;
 #[cfg(feature = "client")]

@@ -88,3 +88,33 @@ fn tracing_tells_every_decision_once() {
     ];
     assert_eq!(lines[..], expected);
 }
+
+#[cfg(feature = "shared-tags")]
+#[test]
+fn tracing_tells_of_a_shared_tag_that_was_not_made_with_the_secret() {
+    use tower_conditional::{InnerTags, SharedTags, TagAnswer, TagStore};
+
+    struct Forged;
+
+    impl TagStore for Forged {
+        fn ask(&self, _: [u8; 32], answer: TagAnswer) {
+            answer.found(b"forged");
+        }
+
+        fn publish(&self, _: [u8; 32], _: Vec<u8>) {}
+    }
+
+    let log = Log::default();
+    let (layer, _clock) = layer();
+    let tags = SharedTags::new("files", [7; 32], Forged).unwrap();
+    let layer = layer.buffer_limit(7).inner_tags(InnerTags::replace().store(tags));
+    tracing::subscriber::with_default(log.clone(), || {
+        send(&layer, get(&[]), reply(200, &[("etag", "\"own\"")], "much content"));
+    });
+    let lines = log.0.lock().unwrap();
+    let expected = [
+        "WARN message=shared tag was not made with our secret ",
+        "message=conditional request outcome=left alone: too large status=200 ",
+    ];
+    assert_eq!(lines[..], expected);
+}

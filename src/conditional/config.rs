@@ -52,6 +52,9 @@ pub(super) struct Config {
     pub(super) content_cache: Option<Arc<ContentCache>>,
     pub(super) timer: Arc<Timer>,
     pub(super) tag_format: TagFormat,
+    /// The hash of no content, which tells hash functions apart.
+    #[cfg(feature = "shared-tags")]
+    pub(super) hash_of_nothing: Arc<[u8]>,
     /// Tags learned while content was sent; `None` if nothing is learned.
     pub(super) learned: Option<Arc<LearnedTags>>,
     /// The files of the manifest, if there is one.
@@ -85,6 +88,8 @@ impl Default for Config {
             content_cache: Some(Arc::new(ContentCache::new(16 << 20))),
             timer: Arc::default(),
             tag_format: TagFormat::of::<Sha256>(),
+            #[cfg(feature = "shared-tags")]
+            hash_of_nothing: crate::validators::hash_of_nothing::<Sha256>(),
             learned: None,
             listed: None,
             inner_tags: InnerTags::keep(),

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::manifest::Manifest;
 use crate::store::ListedFiles;
+#[cfg(feature = "shared-tags")]
+use crate::{stats::Stats, store::SharedTags};
 
 /// What becomes of the strong tags that the inner service gives: see
 /// [`ConditionalLayer::inner_tags`](crate::ConditionalLayer::inner_tags).
@@ -22,6 +24,8 @@ pub struct InnerTags {
     policy: Policy,
     trusts_dates: bool,
     manifest: Option<Manifest>,
+    #[cfg(feature = "shared-tags")]
+    shared: Option<SharedTags>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -98,6 +102,54 @@ impl InnerTags {
     pub(super) fn listed_files(&self) -> Option<Arc<ListedFiles>> {
         let manifest = if self.learns() { self.manifest.as_ref() } else { None };
         manifest.map(|manifest| Arc::new(manifest.listed_files()))
+    }
+
+    /// Shares the tags that are learned of large content with other servers.
+    ///
+    /// What one server has hashed once, none of the others need hash again: they have
+    /// the tag from their second request on, and resume downloads by it. Content within
+    /// the [`buffer_limit`](crate::ConditionalLayer::buffer_limit) needs no store: all
+    /// servers make its tag at once, and it is the same everywhere.
+    ///
+    /// **No request waits for the store.** A tag that is not known here is asked for
+    /// while the response is sent without it, once in five seconds at most. A store
+    /// that is slow, down or empty costs tags and nothing else.
+    ///
+    /// Shared is what has a strong inner tag; with [`trust_dates`](Self::trust_dates)
+    /// also what has a date, and no `Vary`. Not shared is what changed within the last
+    /// two seconds, and what says to be from before 1990: such a date was set for all
+    /// files alike. The inner service is trusted as always, and on all servers: if two
+    /// of them have different content of one URI under one inner tag, they will have
+    /// one tag. See [`SharedTags::new`] for the namespace, which keeps them apart.
+    ///
+    /// The [`key`](crate::ConditionalLayer::key) names the authority by default. So
+    /// servers that are addressed by different names share nothing, unless `Host` is
+    /// the same behind the balancer. With [`keep`](Self::keep) this has no effect.
+    ///
+    /// # Examples
+    ///
+    /// See [`SharedTags::new`], and the page [several
+    /// servers](crate::guide::several_servers).
+    #[cfg(feature = "shared-tags")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "shared-tags")))]
+    pub fn store(self, store: SharedTags) -> Self {
+        Self { shared: Some(store), ..self }
+    }
+
+    #[cfg(feature = "shared-tags")]
+    pub(super) fn shared(&self) -> Option<&SharedTags> {
+        self.shared.as_ref()
+    }
+
+    /// Sets the counters of the store.
+    #[cfg(feature = "shared-tags")]
+    pub(super) fn count_shared(&self, stats: &mut Stats) {
+        if let Some(counts) = self.shared.as_ref().map(SharedTags::counts) {
+            stats.shared_asked = counts.asked;
+            stats.shared_found = counts.found;
+            stats.shared_rejected = counts.rejected;
+            stats.shared_published = counts.published;
+        }
     }
 
     /// Returns true if the layer learns its own tags of the content.

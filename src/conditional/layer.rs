@@ -277,6 +277,10 @@ impl<D> ConditionalLayer<D> {
     pub fn digest<E: Digest>(self) -> ConditionalLayer<E> {
         let Self { config, .. } = self.set(|config| {
             config.tag_format = TagFormat::of::<E>();
+            #[cfg(feature = "shared-tags")]
+            {
+                config.hash_of_nothing = crate::validators::hash_of_nothing::<E>();
+            }
             config.forget_tags();
         });
         ConditionalLayer { config, digest: PhantomData }
@@ -372,6 +376,10 @@ impl<D> ConditionalLayer<D> {
     /// and the layer has another [`digest`](Self::digest).
     pub fn inner_tags(self, inner_tags: InnerTags) -> Self {
         self.set(|config| {
+            #[cfg(feature = "shared-tags")]
+            if let Some(shared) = inner_tags.shared() {
+                config.keys = Arc::new(shared.keys());
+            }
             config.inner_tags = inner_tags;
             config.forget_learned();
         })
@@ -628,6 +636,8 @@ impl<D> ConditionalLayer<D> {
         stats.bytes_buffered = config.budget.used();
         stats.unknown_vary = config.keys.unlisted_fields();
         stats.manifest_mismatches = config.listed.as_ref().map_or(0, |files| files.mismatches());
+        #[cfg(feature = "shared-tags")]
+        config.inner_tags.count_shared(&mut stats);
         stats
     }
 

@@ -9,6 +9,7 @@ use http::{
 use http_body::Body;
 
 use super::{
+    config::Config,
     request::{ReadMethod, RequestContext},
     respond::ResponseContext,
 };
@@ -26,7 +27,7 @@ use crate::{
 pub(super) struct LearnableContent {
     /// The resource and variant.
     key: Key,
-    fingerprint: Key,
+    pub(super) fingerprint: Key,
     /// The fingerprint is made of a tag.
     by_tag: bool,
     /// The tag may be stored: it names the content well enough, and the content did not
@@ -37,6 +38,37 @@ pub(super) struct LearnableContent {
     /// The entry of a manifest that holds for the content, and whose hash was not
     /// compared with it yet.
     listed: Option<Arc<ListedFile>>,
+    /// Servers may share the tag.
+    #[cfg(feature = "shared-tags")]
+    pub(super) is_shared: bool,
+}
+
+/// Stores the tag of one content once it is known, which may be when its response is
+/// gone.
+pub(super) struct Learner {
+    pub(super) config: Arc<Config>,
+    key: Key,
+    pub(super) fingerprint: Key,
+    noted: Option<Noted>,
+}
+
+/// A strong tag of the inner service, as it was noted for If-Range.
+struct Noted {
+    resource: u64,
+    variant: u64,
+    tag: Box<[u8]>,
+}
+
+impl Learner {
+    pub(super) fn learn(&self, tag: &EntityTag) {
+        let config = &self.config;
+        let Some(learned) = &config.learned else { return };
+        learned.insert(self.key, self.fingerprint, tag.clone());
+        // A client may ask for a part by it from now on.
+        if let Some(Noted { resource, variant, tag: inner }) = &self.noted {
+            config.inner_validators.learn((*resource, *variant), inner, tag, &config.keys);
+        }
+    }
 }
 
 impl LearnableContent {
@@ -92,8 +124,16 @@ impl LearnableContent {
         let key = request.extras().learned_key?;
         let key = key.of_variant(request.key.variant(fields.varied?)?);
         let may_store = is_evident && is_settled;
-        let mut content =
-            Self { key, fingerprint, by_tag: is_strong, may_store, known: None, listed: None };
+        let mut content = Self {
+            key,
+            fingerprint,
+            by_tag: is_strong,
+            may_store,
+            known: None,
+            listed: None,
+            #[cfg(feature = "shared-tags")]
+            is_shared: may_store && context.may_share(length),
+        };
         if is_evident {
             content.known = config.learned.as_ref()?.lookup(key, fingerprint);
         }
@@ -115,6 +155,12 @@ impl LearnableContent {
         if !file.is_at_least(Trust::Verified) {
             self.listed = Some(Arc::clone(file));
         }
+    }
+
+    /// Returns true if nothing says which tag the content has.
+    #[cfg(feature = "shared-tags")]
+    pub(super) fn is_unknown(&self) -> bool {
+        self.known.is_none()
     }
 
     /// Returns true if parts of the content may have its tag.
@@ -159,14 +205,14 @@ impl LearnableContent {
     }
 
     /// Returns the function that stores the tag once all content was sent.
-    fn store_when_sent(&self, request: &RequestContext) -> Option<OnComplete> {
-        let config = &request.config;
-        let learned = if self.may_store { config.learned.clone() } else { None };
-        let listed = self.listed.clone().zip(config.listed.clone());
-        if learned.is_none() && listed.is_none() {
+    fn store_when_sent(&self, context: &ResponseContext<'_>) -> Option<OnComplete> {
+        let learner = self.may_store.then(|| self.learner(context));
+        let listed = self.listed.clone().zip(context.request.config.listed.clone());
+        if learner.is_none() && listed.is_none() {
             return None;
         }
-        let Self { key, fingerprint, .. } = *self;
+        #[cfg(feature = "shared-tags")]
+        let resource = context.request.extras().learned_key.filter(|_| self.is_shared);
         Some(OnComplete::Learn(Box::new(move |tag| {
             if let Some((file, listed)) = listed {
                 let is_right = tag.opaque().starts_with(plain_tag(file.hash()).opaque());
@@ -174,10 +220,27 @@ impl LearnableContent {
                     wrong_manifest!(file.name());
                 }
             }
-            if let Some(learned) = learned {
-                learned.insert(key, fingerprint, tag);
+            if let Some(learner) = learner {
+                learner.learn(&tag);
+                #[cfg(feature = "shared-tags")]
+                learner.publish(resource, &tag);
             }
         })))
+    }
+
+    pub(super) fn learner(&self, context: &ResponseContext<'_>) -> Learner {
+        let ResponseContext { request, fields, .. } = context;
+        let config = &request.config;
+        // A weak tag is none for If-Range.
+        let is_sent_strong = self.by_tag && !config.outer_compression.keeps_tags;
+        let inner = fields.etag.value().filter(|_| is_sent_strong);
+        let noted = inner.and_then(|inner| {
+            let variant = request.key.variant(fields.varied?)?;
+            let (resource, tag) = (request.key.resource(), inner.as_bytes().into());
+            Some(Noted { resource, variant, tag })
+        });
+        let Self { key, fingerprint, .. } = *self;
+        Learner { config: Arc::clone(config), key, fingerprint, noted }
     }
 
     /// Returns the function that keeps the hash of the parts up to `next` once they
@@ -228,8 +291,7 @@ impl ResponseContext<'_> {
         let length = self.length(body);
         let is_unread =
             matches!(reason, Some(Reason::TooLarge | Reason::TooManyFrames | Reason::NotReady));
-        let learn =
-            self.learnable.as_ref().and_then(|learnable| learnable.store_when_sent(self.request));
+        let learn = self.learnable.as_ref().and_then(|learnable| learnable.store_when_sent(self));
         let may_follow = learn.is_some() || is_unread;
         let trailer = if may_follow { self.trailer_fields(length) } else { None };
         if learn.is_none() && trailer.is_none() {
@@ -251,7 +313,7 @@ impl ResponseContext<'_> {
         let part = self.head.headers.get(CONTENT_RANGE).and_then(content_range);
         let Some((range, length)) = part else { return };
         let on_complete = if range.end == length {
-            learnable.store_when_sent(request)
+            learnable.store_when_sent(self)
         } else {
             let is_wanted = learnable.may_store || learnable.is_unverified();
             is_wanted.then(|| learnable.keep_when_sent(request, range.end))

@@ -54,7 +54,12 @@ impl ResponseContext<'_> {
         let untagged = tag.as_ref().err().copied();
         let has_content = !(self.request.is_head() && body.is_end_stream());
         let is_encoded = self.is_encoded_on_the_fly(body);
-        match self.evaluate(tag, has_content, is_encoded) {
+        let action = self.evaluate(tag, has_content, is_encoded);
+        #[cfg(feature = "shared-tags")]
+        if untagged.is_some() {
+            self.ask_store();
+        }
+        match action {
             Action::NotModified { is_part } => self.end_not_modified(is_part, body),
             Action::PreconditionFailed => self.end_precondition_failed(body),
             Action::RefusePart => body.end(Outcome::PartRefused),

@@ -343,7 +343,7 @@ fn seconds(date: HttpDate) -> u32 {
 }
 
 /// Nix dates its files 1970, zip 1980, npm 1985: earlier dates say nothing.
-const YEAR_1990: u32 = 631_152_000;
+pub(crate) const YEAR_1990: u32 = 631_152_000;
 /// Room for 65,536 entries.
 const BUCKETS: u64 = 1 << 13;
 /// Buckets that are allocated together.

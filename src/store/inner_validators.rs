@@ -63,7 +63,7 @@ impl InnerValidator {
     }
 
     fn is_empty(&self) -> bool {
-        self.tag == WholeTag::None && self.date.is_none()
+        self.tag == WholeTag::None && self.date.is_none() && self.inner.is_none()
     }
 }
 
@@ -92,6 +92,26 @@ impl InnerValidators {
         let others = variants.iter().filter(|known| known.variant != new.variant);
         let others: Vec<_> = others.take(VARIANTS - 1).cloned().collect();
         self.cache.insert(resource, [new].into_iter().chain(others).collect());
+    }
+
+    /// Adds the tag that was learned for content that has the tag `inner` inside, if
+    /// that is still the last that was noted there: a resource and a variant.
+    pub(crate) fn learn(
+        &self,
+        (resource, variant): (u64, u64),
+        inner: &[u8],
+        tag: &EntityTag,
+        keys: &Keys,
+    ) {
+        let is_last = |known: &InnerValidator| {
+            known.variant == variant
+                && (known.inner.as_deref() == Some(inner)
+                    || known.tag == WholeTag::Known(keys.bytes(inner)))
+        };
+        if let Some(known) = self.find(resource, is_last) {
+            let tag = WholeTag::Known(keys.bytes(tag.as_bytes()));
+            self.note(resource, InnerValidator { tag, inner: Some(inner.into()), ..known });
+        }
     }
 
     /// Returns what the inner service said last about a variant for which `claim` is
@@ -137,6 +157,35 @@ mod tests {
     fn of(variant: u64, tag: u64) -> InnerValidator {
         let tag = WholeTag::Known(tag);
         InnerValidator { variant, tag, inner: None, date: None, length: None }
+    }
+
+    #[test]
+    fn a_learned_tag_is_added_to_the_inner_one_that_it_stands_for() {
+        let keys = Keys::new();
+        let hash = |tag: &EntityTag| keys.bytes(tag.as_bytes());
+        let tag = |text: &str| EntityTag::strong(text).unwrap();
+        let (own, other, ours) = (tag("own"), tag("other"), tag("ours"));
+        let replaced = |inner: &EntityTag| InnerValidator {
+            inner: Some(inner.as_bytes().into()),
+            tag: WholeTag::None,
+            ..of(1, 0)
+        };
+        for (noted, is_known) in [
+            (replaced(&own), true),
+            (of(1, hash(&own)), true),
+            (replaced(&other), false),
+            (of(1, hash(&other)), false),
+            (of(2, hash(&own)), false),
+        ] {
+            let known = InnerValidators::default();
+            known.note(1, noted.clone());
+            known.learn((1, 1), own.as_bytes(), &ours, &keys);
+            let found = known.find(1, |one| one.is_tag(&ours, &keys));
+            assert_eq!(found.is_some(), is_known, "{noted:?}");
+            if let Some(found) = found {
+                assert!(found.is_tag(&own, &keys) && !found.is_tag(&other, &keys));
+            }
+        }
     }
 
     #[test]

@@ -148,8 +148,14 @@ pub(crate) struct Keys {
 impl Keys {
     pub(crate) fn new() -> Self {
         let random = RandomState::new();
+        Self::with_secret((random.hash_one(0), random.hash_one(1)))
+    }
+
+    /// Makes keys with a secret that other layers have, too.
+    pub(crate) fn with_secret(secret: (u64, u64)) -> Self {
+        let random = RandomState::new();
         let keys = Self {
-            secret: (random.hash_one(0), random.hash_one(1)),
+            secret,
             plain: SeedableRandomState::with_seed(random.hash_one(2), SharedSeed::global_random()),
             varied: [const { OnceLock::new() }; SLOTS],
             count: AtomicU8::new(0),

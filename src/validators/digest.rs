@@ -279,6 +279,12 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// Returns the hash of no bytes, which tells hash functions apart.
+#[cfg(feature = "shared-tags")]
+pub(crate) fn hash_of_nothing<D: Digest>() -> std::sync::Arc<[u8]> {
+    D::default().finish().as_ref().into()
+}
+
 const VARIANT_BYTES: usize = 4;
 
 #[cfg(test)]

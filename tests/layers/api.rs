@@ -206,6 +206,14 @@ fn api_settings_take_what_they_say() {
     let none = OuterCompression::new().adds_suffixes(vec![String::new()]);
     let stats: Stats = ConditionalLayer::new().outer_compression(none).stats();
     assert_eq!(stats.left_alone().map(|(_, count): (Reason, u64)| count).sum::<u64>(), 0);
+    #[cfg(feature = "shared-tags")]
+    {
+        use tower_conditional::{SecretTooShort, SharedTags, TagAnswer, TagStore};
+        has!(SharedTags: Send + Sync + Unpin + Clone + Debug);
+        has!(TagAnswer: Send + Sync + Unpin + Debug + 'static);
+        has!(SecretTooShort: Error + Send + Sync + Clone + Eq + 'static);
+        let _: Option<Box<dyn TagStore>> = None;
+    }
     has!(Stats: Send + Sync + Unpin + Copy + Debug + Default);
 }
 

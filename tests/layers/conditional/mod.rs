@@ -13,4 +13,6 @@ mod read_ahead;
 mod repr_digest;
 mod response_fields;
 pub(crate) mod service;
+#[cfg(feature = "shared-tags")]
+mod shared_tags;
 mod stats;

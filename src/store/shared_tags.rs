@@ -1,0 +1,437 @@
+//! Learned tags that replicas share: under which keys, how they are sealed, and what
+//! was asked already.
+//!
+//! The hashes by which a layer recognises content are keyed with a secret. Replicas
+//! that share tags derive that key from a secret of the application, in place of one at
+//! random, and so recognise content alike without any further work. The keys in the
+//! store are an HMAC of these hashes: they tell nothing about the resource, and nobody
+//! without the secret can make one, nor a value that is accepted.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        atomic::{AtomicU64, Ordering::Relaxed},
+        Arc, Mutex, MutexGuard, PoisonError,
+    },
+};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::resource_key::{Key, Keys};
+use crate::rules::{EntityTag, HttpDate};
+
+/// A store of small values that several servers reach, for [`SharedTags`].
+///
+/// **No function may block, and none may wait**: requests call them. Hand the work to a
+/// task or thread, through a queue that is bounded; if it is full, drop the work. A
+/// question that is not answered and a value that is lost cost a tag, never a wrong
+/// answer. So a store may be slow, be empty after a restart, and forget what it likes.
+///
+/// The crate `tower-conditional-redis` keeps them in Redis. Feature `shared-tags`.
+///
+/// # Examples
+///
+/// A store for tests, in memory:
+///
+/// ```
+/// use std::{collections::HashMap, sync::Mutex};
+///
+/// use tower_conditional::{TagAnswer, TagStore};
+///
+/// #[derive(Default)]
+/// struct InMemory(Mutex<HashMap<[u8; 32], Vec<u8>>>);
+///
+/// impl TagStore for InMemory {
+///     fn ask(&self, key: [u8; 32], answer: TagAnswer) {
+///         if let Some(value) = self.0.lock().unwrap().get(&key) {
+///             answer.found(value);
+///         }
+///     }
+///
+///     fn publish(&self, key: [u8; 32], value: Vec<u8>) {
+///         self.0.lock().unwrap().insert(key, value);
+///     }
+/// }
+/// ```
+#[cfg_attr(docsrs, doc(cfg(feature = "shared-tags")))]
+pub trait TagStore: Send + Sync + 'static {
+    /// Asks for the value stored under `key`.
+    ///
+    /// The answer may come at any time, from any thread. If there is none, or the store
+    /// cannot be reached, drop `answer`; the layer asks again after five seconds at the
+    /// earliest. At most 1,024 questions are open at a time.
+    fn ask(&self, key: [u8; 32], answer: TagAnswer);
+
+    /// Stores a value, of at most 256 bytes, under `key`.
+    ///
+    /// A key has only ever one value, but may be published by several servers. Let
+    /// values expire: no key says when it is no longer needed.
+    fn publish(&self, key: [u8; 32], value: Vec<u8>);
+}
+
+/// Where a [`TagStore`] puts what it found.
+#[cfg_attr(docsrs, doc(cfg(feature = "shared-tags")))]
+#[must_use = "an answer that is dropped says that nothing was found"]
+pub struct TagAnswer {
+    question: Question,
+    entry: [u8; 32],
+    learn: Box<Learn>,
+}
+
+/// Called with the tag that was found; with `None` if the value was not made by a
+/// replica.
+type Learn = dyn FnOnce(Option<EntityTag>) + Send + Sync;
+
+impl TagAnswer {
+    /// Gives the value that was stored under the key.
+    ///
+    /// It is checked: what no replica has published under this very key is dropped and
+    /// counted in [`Stats::shared_rejected`](crate::Stats::shared_rejected).
+    pub fn found(mut self, value: &[u8]) {
+        let counts = &self.question.shared.counts;
+        let tag = self.question.shared.open(&self.entry, value);
+        let counter = if tag.is_some() { &counts.found } else { &counts.rejected };
+        counter.fetch_add(1, Relaxed);
+        self.question.is_answered = tag.is_some();
+        (self.learn)(tag);
+    }
+}
+
+impl fmt::Debug for TagAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TagAnswer").finish_non_exhaustive()
+    }
+}
+
+/// Learned tags that servers share through a [`TagStore`]: for
+/// [`InnerTags::store`](crate::InnerTags::store). Feature `shared-tags`.
+///
+/// Values are sealed with HMAC-SHA-256. Whoever can write to the store, but does not
+/// know the secret, can make clients download again; he cannot make a tag. Who can read
+/// it sees tags, which are hashes of content, but not of which resource.
+#[cfg_attr(docsrs, doc(cfg(feature = "shared-tags")))]
+#[derive(Clone)]
+pub struct SharedTags(Arc<Shared>);
+
+struct Shared {
+    store: Box<dyn TagStore>,
+    /// The key of the hashes that all replicas make alike.
+    hash_key: (u64, u64),
+    naming: Hmac<Sha256>,
+    sealing: Hmac<Sha256>,
+    asked: Mutex<HashMap<Content, Asked>>,
+    counts: Counts,
+}
+
+/// A content as a layer recognises it: where it is, and what the inner service says of
+/// it.
+pub(crate) type Content = (Key, Key);
+
+/// When a content was asked for last.
+#[derive(Clone, Copy)]
+struct Asked {
+    second: i64,
+    is_open: bool,
+}
+
+#[derive(Default)]
+struct Counts {
+    asked: AtomicU64,
+    found: AtomicU64,
+    rejected: AtomicU64,
+    published: AtomicU64,
+}
+
+/// How often each thing happened, as [`Stats`](crate::Stats) says it.
+pub(crate) struct SharedCounts {
+    pub(crate) asked: u64,
+    pub(crate) found: u64,
+    pub(crate) rejected: u64,
+    pub(crate) published: u64,
+}
+
+impl SharedTags {
+    /// Shares tags through `store`.
+    ///
+    /// All servers with the same namespace and secret share their tags. They must be
+    /// built alike: with the same [`digest`](crate::ConditionalLayer::digest) and
+    /// [`key`](crate::ConditionalLayer::key). Where they are not, they share nothing.
+    ///
+    /// The namespace is any text that says what these servers serve. Let it name the
+    /// release, too, if a deploy may give other content the same inner tag: `ServeDir`
+    /// makes its tags of size and modification time, and container images and build
+    /// tools often set one time for all files.
+    ///
+    /// The secret is at least 32 bytes that cannot be guessed, such as the output of
+    /// `openssl rand -hex 32`. Take it from where your other secrets are. A new secret
+    /// starts with nothing shared.
+    ///
+    /// # Errors
+    ///
+    /// If the secret is shorter than 32 bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{collections::HashMap, sync::Mutex};
+    /// # use tower_conditional::{TagAnswer, TagStore};
+    /// # struct Redis;
+    /// # impl TagStore for Redis {
+    /// #     fn ask(&self, _: [u8; 32], _: TagAnswer) {}
+    /// #     fn publish(&self, _: [u8; 32], _: Vec<u8>) {}
+    /// # }
+    /// use tower_conditional::{ConditionalLayer, InnerTags, SharedTags};
+    ///
+    /// # let secret = "0123456789abcdef0123456789abcdef";
+    /// let tags = SharedTags::new("downloads", secret, Redis)?;
+    /// let layer = ConditionalLayer::new().inner_tags(InnerTags::replace().store(tags));
+    /// # drop(layer);
+    /// # Ok::<(), tower_conditional::SecretTooShort>(())
+    /// ```
+    pub fn new(
+        namespace: &str,
+        secret: impl AsRef<[u8]>,
+        store: impl TagStore,
+    ) -> Result<Self, SecretTooShort> {
+        let secret = secret.as_ref();
+        if secret.len() < LEAST_SECRET {
+            return Err(SecretTooShort { length: secret.len() });
+        }
+        // Each use has a key of its own, so that the output of one says nothing about
+        // another.
+        let derive = |purpose: &str| {
+            let mut mac = keyed(secret);
+            for part in [DOMAIN, purpose, namespace] {
+                mac.update(&(part.len() as u64).to_le_bytes());
+                mac.update(part.as_bytes());
+            }
+            <[u8; 32]>::from(mac.finalize().into_bytes())
+        };
+        let hash_key = derive("hash");
+        let word = |at: usize| {
+            let bytes = hash_key.get(at..).and_then(<[u8]>::first_chunk);
+            u64::from_le_bytes(*bytes.unwrap_or(&[0; 8]))
+        };
+        Ok(Self(Arc::new(Shared {
+            store: Box::new(store),
+            hash_key: (word(0), word(8)),
+            naming: keyed(&derive("name")),
+            sealing: keyed(&derive("seal")),
+            asked: Mutex::default(),
+            counts: Counts::default(),
+        })))
+    }
+
+    /// Makes the keys of a layer that recognises content as its replicas do.
+    pub(crate) fn keys(&self) -> Keys {
+        Keys::with_secret(self.0.hash_key)
+    }
+
+    /// Returns a question about `content`, unless it was asked in the last five
+    /// seconds, is open, or too many are.
+    pub(crate) fn question(&self, content: Content, now: HttpDate) -> Option<Question> {
+        let second = now.unix_seconds();
+        // A clock that was set back does not silence it.
+        let is_pending = |asked: &Asked| asked.is_open || asked.is_recent(second);
+        let mut asked = self.0.asked();
+        if asked.get(&content).is_some_and(is_pending) {
+            return None;
+        }
+        if asked.len() >= MOST_ASKED {
+            asked.retain(|_, asked| is_pending(asked));
+            if asked.len() >= MOST_ASKED {
+                return None;
+            }
+        }
+        asked.insert(content, Asked { second, is_open: true });
+        Some(Question { shared: Arc::clone(&self.0), content, is_answered: false })
+    }
+
+    /// Gives a tag to the other replicas. `hash_of_nothing` tells hash functions apart.
+    pub(crate) fn publish(&self, content: Content, hash_of_nothing: &[u8], tag: &EntityTag) {
+        let entry = self.0.entry(content, hash_of_nothing);
+        self.0.counts.published.fetch_add(1, Relaxed);
+        self.0.store.publish(entry, self.0.seal(&entry, tag));
+    }
+
+    pub(crate) fn counts(&self) -> SharedCounts {
+        let counts = &self.0.counts;
+        SharedCounts {
+            asked: counts.asked.load(Relaxed),
+            found: counts.found.load(Relaxed),
+            rejected: counts.rejected.load(Relaxed),
+            published: counts.published.load(Relaxed),
+        }
+    }
+}
+
+impl fmt::Debug for SharedTags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedTags").finish_non_exhaustive()
+    }
+}
+
+/// A question that is open until it is dropped.
+pub(crate) struct Question {
+    shared: Arc<Shared>,
+    content: Content,
+    is_answered: bool,
+}
+
+impl Question {
+    /// Asks the store. `learn` is called if it finds something.
+    pub(crate) fn ask(
+        self,
+        hash_of_nothing: &[u8],
+        learn: impl FnOnce(Option<EntityTag>) + Send + Sync + 'static,
+    ) {
+        let shared = Arc::clone(&self.shared);
+        let entry = shared.entry(self.content, hash_of_nothing);
+        shared.counts.asked.fetch_add(1, Relaxed);
+        shared.store.ask(entry, TagAnswer { question: self, entry, learn: Box::new(learn) });
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        let mut asked = self.shared.asked();
+        if self.is_answered {
+            // The tag is learned now. Once it is forgotten, it can be asked for again.
+            asked.remove(&self.content);
+        } else if let Some(asked) = asked.get_mut(&self.content) {
+            asked.is_open = false;
+        }
+    }
+}
+
+impl Asked {
+    fn is_recent(&self, second: i64) -> bool {
+        (0..PAUSE).contains(&(second - self.second))
+    }
+}
+
+impl Shared {
+    /// Returns the key of a content in the store.
+    fn entry(&self, (resource, fingerprint): Content, hash_of_nothing: &[u8]) -> [u8; 32] {
+        let mut mac = self.naming.clone();
+        mac.update(&resource.0.to_le_bytes());
+        mac.update(&fingerprint.0.to_le_bytes());
+        mac.update(hash_of_nothing);
+        mac.finalize().into_bytes().into()
+    }
+
+    /// Makes the value of a tag: version, HMAC, and what is between the quotes.
+    fn seal(&self, entry: &[u8; 32], tag: &EntityTag) -> Vec<u8> {
+        let mac = self.seal_of(entry, tag.opaque()).finalize().into_bytes();
+        [&[VERSION], &*mac, tag.opaque()].concat()
+    }
+
+    /// Returns the tag in a value, if a replica has made it for this entry.
+    fn open(&self, entry: &[u8; 32], value: &[u8]) -> Option<EntityTag> {
+        if value.len() > LARGEST {
+            return None;
+        }
+        let (mac, opaque) = value.strip_prefix(&[VERSION])?.split_at_checked(MAC_LENGTH)?;
+        // In constant time.
+        self.seal_of(entry, opaque).verify_slice(mac).ok()?;
+        EntityTag::strong(opaque).ok()
+    }
+
+    fn seal_of(&self, entry: &[u8; 32], opaque: &[u8]) -> Hmac<Sha256> {
+        let mut mac = self.sealing.clone();
+        mac.update(&[VERSION]);
+        mac.update(entry);
+        mac.update(opaque);
+        mac
+    }
+
+    fn asked(&self) -> MutexGuard<'_, HashMap<Content, Asked>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
+/// The secret for [`SharedTags`] is shorter than 32 bytes.
+#[cfg_attr(docsrs, doc(cfg(feature = "shared-tags")))]
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SecretTooShort {
+    length: usize,
+}
+
+impl fmt::Display for SecretTooShort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the secret has {} bytes, and must have at least {LEAST_SECRET}", self.length)
+    }
+}
+
+impl std::error::Error for SecretTooShort {}
+
+const DOMAIN: &str = "tower-conditional shared tags";
+const VERSION: u8 = 1;
+const LEAST_SECRET: usize = 32;
+const MAC_LENGTH: usize = 32;
+/// In bytes. A tag with a hash of 512 bits and a variant has 171 bytes here.
+const LARGEST: usize = 256;
+/// In seconds.
+const PAUSE: i64 = 5;
+const MOST_ASKED: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nowhere;
+
+    impl TagStore for Nowhere {
+        fn ask(&self, _: [u8; 32], _: TagAnswer) {}
+
+        fn publish(&self, _: [u8; 32], _: Vec<u8>) {}
+    }
+
+    fn tags() -> SharedTags {
+        SharedTags::new("files", [7; 32], Nowhere).unwrap()
+    }
+
+    fn second(second: i64) -> HttpDate {
+        HttpDate::from_unix_seconds(1_795_348_800 + second).unwrap()
+    }
+
+    fn content(number: u128) -> Content {
+        (Key(number), Key(1))
+    }
+
+    #[test]
+    fn no_more_than_1024_questions_are_remembered_and_none_is_asked_beyond() {
+        let tags = tags();
+        let open: Vec<_> = (0..1024).map(|i| tags.question(content(i), second(0))).collect();
+        assert!(open.iter().all(Option::is_some));
+        // However long it takes, and whether it is open itself or not.
+        for (number, now) in [(0, 0), (0, 60), (5000, 0), (5000, 60)] {
+            assert!(tags.question(content(number), second(now)).is_none(), "{number} {now}");
+        }
+        drop(open);
+        assert!(tags.question(content(5000), second(4)).is_none(), "all were asked just now");
+        assert!(tags.question(content(5000), second(5)).is_some(), "and forgotten");
+        assert_eq!(tags.0.asked().len(), 1);
+    }
+
+    #[test]
+    fn the_form_of_keys_and_values_stays() {
+        // Changing these makes servers of two releases share nothing: a new version.
+        let tags = tags();
+        let entry = tags.0.entry(content(3), b"hash");
+        let value = tags.0.seal(&entry, &EntityTag::strong("tag").unwrap());
+        assert_eq!(tags.0.hash_key, HASH_KEY);
+        assert_eq!(EntityTag::of(&[&entry[..], &value].concat()).opaque(), SEALED);
+        assert_eq!(value.len(), 36);
+    }
+
+    /// Computed by another program, as are the bytes of the next.
+    const HASH_KEY: (u64, u64) = (4_535_748_475_661_413_714, 6_262_840_333_555_967_374);
+    const SEALED: &[u8] = b"1376e97a36344c4cf9dfcea21007160eca8d31cf5e9d7ba1996b30ebac1a0323";
+}
