@@ -1,0 +1,200 @@
+//! Redis as the store in which servers share the tags of large files, for
+//! [`InnerTags::store`] of [`tower_conditional`].
+//!
+//! ```no_run
+//! use tower_conditional::{ConditionalLayer, InnerTags, SharedTags};
+//! use tower_conditional_redis::RedisTags;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let secret = std::env::var("TAG_SECRET")?;
+//! let store = RedisTags::connect("redis://tags.internal/")?;
+//! let tags = SharedTags::new("downloads", secret, store)?;
+//! let layer = ConditionalLayer::new().inner_tags(InnerTags::replace().store(tags));
+//! # drop(layer);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A task asks Redis, in batches, and connects anew when the connection is lost. What
+//! comes while its queue is full is dropped. So a Redis that is slow or down costs
+//! tags, and no request waits for it or fails because of it.
+//!
+//! With feature `tracing`, an event at level WARN says that Redis cannot be reached,
+//! once until it can be again; target `tower_conditional_redis`.
+//!
+//! [`InnerTags::store`]: tower_conditional::InnerTags::store
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod task;
+
+use std::{
+    fmt,
+    sync::{
+        atomic::{AtomicU64, Ordering::Relaxed},
+        Arc,
+    },
+    time::Duration,
+};
+
+use redis::{Client, RedisResult};
+use tokio::sync::mpsc;
+use tower_conditional::{TagAnswer, TagStore};
+
+use self::task::{Job, Task};
+
+/// Tags in Redis. Clones share one connection.
+///
+/// See the [crate docs](crate) for an example.
+#[derive(Clone)]
+pub struct RedisTags {
+    queue: mpsc::Sender<Job>,
+    counters: Arc<Counters>,
+}
+
+#[derive(Default)]
+struct Counters {
+    dropped: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl RedisTags {
+    /// Uses the Redis at `url`, such as `redis://user:password@host:6379/0` or
+    /// `redis+unix:///run/redis.sock`, with the default [`Options`].
+    ///
+    /// It returns at once, whether Redis can be reached or not. Call it within the
+    /// Tokio runtime that is to run the task; the task ends with the last clone.
+    ///
+    /// # Errors
+    ///
+    /// If the URL cannot be parsed.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime.
+    pub fn connect(url: &str) -> RedisResult<Self> {
+        Options::new().connect(url)
+    }
+
+    /// Returns how many questions and tags were dropped because the queue was full.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.counters.dropped.load(Relaxed)
+    }
+
+    /// Returns how many questions and tags came to nothing because Redis could not be
+    /// reached, did not answer in time, or refused.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.counters.failed.load(Relaxed)
+    }
+
+    fn send(&self, job: Job) {
+        // Deliberately never waits: the caller answers a request.
+        if self.queue.try_send(job).is_err() {
+            self.counters.dropped.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl TagStore for RedisTags {
+    fn ask(&self, key: [u8; 32], answer: TagAnswer) {
+        self.send(Job::Ask(key, answer));
+    }
+
+    fn publish(&self, key: [u8; 32], value: Vec<u8>) {
+        self.send(Job::Publish(key, value));
+    }
+}
+
+impl fmt::Debug for RedisTags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisTags")
+            .field("dropped", &self.dropped())
+            .field("failed", &self.failed())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How Redis is used.
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use tower_conditional_redis::Options;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> redis::RedisResult<()> {
+/// let week = Duration::from_secs(7 * 24 * 3600);
+/// let store = Options::new().prefix("shop:tags:").expiry(week).connect("redis://localhost")?;
+/// # drop(store);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Options {
+    prefix: String,
+    expiry: Duration,
+    timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            prefix: "tower-conditional:".to_owned(),
+            expiry: Duration::from_secs(30 * 24 * 3600),
+            timeout: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Options {
+    /// Makes options with the defaults named at each of them.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets what all keys begin with. Default: `tower-conditional:`. 64 hex digits
+    /// follow.
+    pub fn prefix(self, prefix: impl Into<String>) -> Self {
+        Self { prefix: prefix.into(), ..self }
+    }
+
+    /// Sets after how long an entry expires, in whole seconds, and at least one.
+    /// Default: 30 days.
+    ///
+    /// Servers that know a tag do not ask for it again. So this is for how long a tag
+    /// is there for servers that start.
+    pub fn expiry(self, expiry: Duration) -> Self {
+        Self { expiry, ..self }
+    }
+
+    /// Sets how long the task waits for a connection, and for an answer. Default: 1
+    /// second. No request waits, whatever it is.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// Uses the Redis at `url`: see [`RedisTags::connect`].
+    ///
+    /// # Errors
+    ///
+    /// If the URL cannot be parsed.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime.
+    pub fn connect(self, url: &str) -> RedisResult<RedisTags> {
+        let client = Client::open(url)?;
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let counters = Arc::<Counters>::default();
+        tokio::spawn(Task::new(client, self, Arc::clone(&counters)).run(jobs));
+        Ok(RedisTags { queue, counters })
+    }
+}
+
+/// How many questions and tags wait.
+const QUEUE: usize = 1024;

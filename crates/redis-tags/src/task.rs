@@ -1,0 +1,137 @@
+//! The task that talks to Redis.
+
+use std::{
+    fmt::Write,
+    io, mem,
+    sync::{atomic::Ordering::Relaxed, Arc},
+    time::Duration,
+};
+
+use redis::{
+    aio::MultiplexedConnection, AsyncConnectionConfig, Client, Pipeline, RedisError, RedisResult,
+    Value,
+};
+use tokio::{
+    sync::mpsc::Receiver,
+    time::{sleep, timeout},
+};
+use tower_conditional::TagAnswer;
+
+use crate::{Counters, Options};
+
+/// What a request leaves to be done.
+pub(crate) enum Job {
+    Ask([u8; 32], TagAnswer),
+    Publish([u8; 32], Vec<u8>),
+}
+
+/// Deliberately not the `ConnectionManager` of `redis`: once a server has refused a
+/// connection, with a wrong password or while it is loading, that never tries again.
+pub(crate) struct Task {
+    client: Client,
+    options: Options,
+    counters: Arc<Counters>,
+    connection: Option<MultiplexedConnection>,
+    is_failing: bool,
+}
+
+impl Task {
+    pub(crate) fn new(client: Client, options: Options, counters: Arc<Counters>) -> Self {
+        Self { client, options, counters, connection: None, is_failing: false }
+    }
+
+    /// Works until the last sender is gone.
+    pub(crate) async fn run(mut self, mut jobs: Receiver<Job>) {
+        let mut batch = Vec::new();
+        while jobs.recv_many(&mut batch, BATCH).await > 0 {
+            // Connecting takes as long, and then there is the answer.
+            let limit = 2 * self.options.timeout;
+            let results = timeout(limit, self.send(&batch)).await;
+            match results.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
+                Ok(results) => {
+                    self.is_failing = false;
+                    batch.drain(..).zip(results).for_each(|(job, value)| self.finish(job, value));
+                }
+                Err(failure) => {
+                    self.counters.failed.fetch_add(batch.len() as u64, Relaxed);
+                    // Questions are answered by dropping them.
+                    batch.clear();
+                    self.connection = None;
+                    self.report(&failure);
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Sends a batch, and returns a value for each job.
+    async fn send(&mut self, batch: &[Job]) -> RedisResult<Vec<RedisResult<Value>>> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(connect(&self.client, self.options.timeout).await?),
+        };
+        pipeline(batch, &self.options).query_async(connection).await
+    }
+
+    fn finish(&self, job: Job, value: RedisResult<Value>) {
+        match (job, value) {
+            // A key that is missing has an empty value.
+            (Job::Ask(_, answer), Ok(Value::BulkString(value))) if !value.is_empty() => {
+                answer.found(&value);
+            }
+            (_, Ok(_)) => {}
+            (_, Err(_)) => drop(self.counters.failed.fetch_add(1, Relaxed)),
+        }
+    }
+
+    /// Says that Redis cannot be reached, the first time.
+    fn report(&mut self, failure: &RedisError) {
+        if !mem::replace(&mut self.is_failing, true) {
+            #[cfg(feature = "tracing")]
+            tracing::warn!(target: "tower_conditional_redis", %failure, "no tags are shared");
+            #[cfg(not(feature = "tracing"))]
+            let _ = failure;
+        }
+    }
+}
+
+async fn connect(client: &Client, limit: Duration) -> RedisResult<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(limit))
+        .set_response_timeout(Some(limit));
+    client.get_multiplexed_async_connection_with_config(&config).await
+}
+
+fn pipeline(batch: &[Job], options: &Options) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(batch.len());
+    pipeline.ignore_errors();
+    for job in batch {
+        match job {
+            // Not all of what a stranger may have put there: one byte more than a value
+            // may have shows that it is too long.
+            Job::Ask(key, _) => {
+                pipeline.cmd("GETRANGE").arg(name(options, key)).arg(0).arg(MOST_BYTES);
+            }
+            Job::Publish(key, value) => {
+                let seconds = options.expiry.as_secs().max(1);
+                pipeline.cmd("SET").arg(name(options, key)).arg(&**value).arg("EX").arg(seconds);
+            }
+        }
+    }
+    pipeline
+}
+
+fn name(options: &Options, key: &[u8; 32]) -> String {
+    key.iter().fold(options.prefix.clone(), |mut name, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(name, "{byte:02x}");
+        name
+    })
+}
+
+/// How many jobs are sent at once.
+const BATCH: usize = 256;
+/// How many bytes a value has at most, as `TagStore::publish` says.
+const MOST_BYTES: usize = 256;
+/// How long the task rests when Redis cannot be reached.
+const PAUSE: Duration = Duration::from_millis(100);
