@@ -10,6 +10,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
     sync::{
         atomic::{AtomicU64, Ordering::Relaxed},
         Arc, Mutex, MutexGuard, PoisonError,
@@ -266,6 +267,10 @@ impl SharedTags {
         }
     }
 }
+
+// A store that panics leaves nothing half done here.
+impl UnwindSafe for SharedTags {}
+impl RefUnwindSafe for SharedTags {}
 
 impl fmt::Debug for SharedTags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
