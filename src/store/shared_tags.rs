@@ -187,7 +187,8 @@ impl SharedTags {
     ///
     /// # let secret = "0123456789abcdef0123456789abcdef";
     /// let tags = SharedTags::new("downloads", secret, Redis)?;
-    /// let layer = ConditionalLayer::new().inner_tags(InnerTags::replace().store(tags));
+    /// let inner_tags = InnerTags::replace().store(tags);
+    /// let layer = ConditionalLayer::new().inner_tags(inner_tags);
     /// # drop(layer);
     /// # Ok::<(), tower_conditional::SecretTooShort>(())
     /// ```

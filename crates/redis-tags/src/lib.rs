@@ -128,7 +128,8 @@ impl fmt::Debug for RedisTags {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> redis::RedisResult<()> {
 /// let week = Duration::from_secs(7 * 24 * 3600);
-/// let store = Options::new().prefix("shop:tags:").expiry(week).connect("redis://localhost")?;
+/// let options = Options::new().prefix("shop:tags:").expiry(week);
+/// let store = options.connect("redis://localhost")?;
 /// # drop(store);
 /// # Ok(())
 /// # }

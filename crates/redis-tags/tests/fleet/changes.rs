@@ -65,7 +65,7 @@ impl Run {
 }
 
 pub(crate) async fn no_answer_is_wrong_whatever_happens_to_the_store() -> Completion {
-    let total = env::var("FLEET").map_or(4_000, |total| total.parse().unwrap());
+    let total = env::var("FLEET").map_or(3_000, |total| total.parse().unwrap());
     let fleet = Fleet::start("changes", 1 << 10).await;
     let run = Arc::new(Run {
         world: World::new(&fleet),
