@@ -324,6 +324,7 @@
 //! | dates | 65,536 contents, 2 MiB |
 //! | inner validators, for If-Range | 8,192 resources |
 //! | [learned tags](ConditionalLayer::inner_tags) | 16,384, of some 200 bytes |
+//! | questions to the [store of tags](InnerTags::store) | 1,024, of some 300 bytes |
 //! | files of a [`Manifest`] | all of them, some 400 bytes each |
 //!
 //! What is forgotten costs a hash, a date or a part, never a wrong answer. Beyond 64
