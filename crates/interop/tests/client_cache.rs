@@ -48,15 +48,14 @@ type Log = Arc<Mutex<Vec<String>>>;
 async fn a_stock_cache_revalidates_and_gets_304s() {
     let (url, log) = serve(axum_example::app()).await;
     let client = cached();
-    let flags = [
-        r#"{"dark-mode":true,"new-checkout":false}"#,
-        r#"{"dark-mode":false,"new-checkout":false}"#,
-    ];
+    let before = read(&client, &url).await;
+    let after = before.replace(r#""dark-mode":true"#, r#""dark-mode":false"#);
+    assert_ne!(before, after);
 
     // The user of the cache gets a 200 and the content each time, wherever they came
     // from.
-    for _ in 0..4 {
-        assert_eq!(read(&client, &url).await, flags[0]);
+    for _ in 0..3 {
+        assert_eq!(read(&client, &url).await, before);
     }
     assert_eq!(
         taken(&log),
@@ -64,11 +63,11 @@ async fn a_stock_cache_revalidates_and_gets_304s() {
     );
 
     for (claim, content) in
-        [("a change is seen at once", flags[1]), ("and so is its rollback", flags[0])]
+        [("a change is seen at once", &after), ("and so is its rollback", &before)]
     {
         write(&url, content).await;
         for _ in 0..2 {
-            assert_eq!(read(&client, &url).await, content, "{claim}");
+            assert_eq!(read(&client, &url).await, *content, "{claim}");
         }
         assert_eq!(
             taken(&log),
@@ -262,7 +261,7 @@ fn taken(log: &Log) -> Vec<String> {
     std::mem::take(&mut log.lock().unwrap())
 }
 
-/// A client with a private cache that works by RFC 9111.
+/// A client with a cache that works by RFC 9111. It is a shared one, by default.
 fn cached() -> ClientWithMiddleware {
     let cache = HttpCache {
         mode: CacheMode::Default,
@@ -278,8 +277,8 @@ async fn read(client: &ClientWithMiddleware, url: &str) -> String {
     response.text().await.unwrap()
 }
 
-async fn write(url: &str, content: &'static str) {
+async fn write(url: &str, content: &str) {
     let request =
-        Client::new().put(url).header(header::CONTENT_TYPE, "application/json").body(content);
+        Client::new().put(url).header(header::CONTENT_TYPE, "application/json").body(content.to_owned());
     assert_eq!(request.send().await.unwrap().status(), StatusCode::NO_CONTENT);
 }
