@@ -1,4 +1,4 @@
-//! `ConditionalLayer`: takes the validators from the response, and evaluates the
+//! `ConditionalLayer` takes the validators from the response, and evaluates the
 //! preconditions after the handler has run.
 
 mod body_plan;

@@ -1,4 +1,4 @@
-//! The layer and how it is set.
+//! The layer and its settings.
 
 use std::{
     fmt,
@@ -25,17 +25,38 @@ use crate::{
     validators::{AddLastModified, Digest, Predicate, Sha256, TagFormat},
 };
 
-/// Makes conditional requests work for the service it wraps.
+/// Evaluates conditional requests for the service it wraps.
 ///
-/// When the inner service answers a GET, HEAD or QUERY with 200, the layer makes sure
-/// that the response has a strong `ETag` and, where a date is safe, a `Last-Modified`.
-/// It evaluates the client's preconditions against them, and answers 304 (Not
-/// Modified), 412 (Precondition Failed), or the response itself.
+/// When the inner service answers a GET, HEAD or QUERY with 200, the layer adds a
+/// strong `ETag` if the response has no tag, and a `Last-Modified` where a date is
+/// safe. It then evaluates the client's preconditions against these validators. The
+/// answer is 304 (Not Modified), 412 (Precondition Failed), or the response itself.
 ///
-/// A clone shares the memory of its original: it is the same layer, applied in another
-/// place.
+/// A clone shares the memory of the original layer.
 ///
-/// See the [crate docs](crate) for an example and for where to put the layer.
+/// See the [crate docs](crate) for where to put the layer.
+///
+/// # Examples
+///
+/// ```
+/// use axum::{body::Body, routing::get, Router};
+/// use http::{Request, StatusCode};
+/// use tower::ServiceExt;
+/// use tower_conditional::{ConditionalLayer, EntityTag};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let app = Router::new()
+///     .route("/", get(|| async { "page" }))
+///     .layer(ConditionalLayer::new());
+///
+/// let tag = EntityTag::of(b"page").to_string();
+/// let poll = Request::get("/").header("if-none-match", tag).body(Body::empty())?;
+/// let poll = app.oneshot(poll).await?;
+/// assert_eq!(poll.status(), StatusCode::NOT_MODIFIED);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub struct ConditionalLayer<D = Sha256> {
     config: Arc<Config>,
@@ -43,7 +64,7 @@ pub struct ConditionalLayer<D = Sha256> {
 }
 
 impl ConditionalLayer {
-    /// Makes a layer with the defaults named at each setting.
+    /// Makes a layer with the default of each setting.
     pub fn new() -> Self {
         Self { config: Arc::new(Config::default()), digest: PhantomData }
     }
@@ -53,17 +74,17 @@ impl<D> ConditionalLayer<D> {
     /// Sets how many bytes of one response the layer may hold in memory to tag it.
     /// Default: 1 MiB.
     ///
-    /// Content known to be larger is not touched; content that turns out to be larger
-    /// is sent on as it comes. Either way it gets no tag. With 0, only empty content
-    /// and responses with a tag of their own have one.
+    /// Content that is known to be larger is passed through unread. Content that turns
+    /// out to be larger is sent on as it comes. In both cases the layer adds no tag.
+    /// With 0, it tags only empty content.
     ///
     /// All responses of the layer together hold at most 64 MiB. Beyond that, a new
-    /// response that comes in several frames and has more than 64 KiB passes without a
-    /// tag ([`Reason::Busy`](crate::Reason::Busy)). Content that comes in one frame is
-    /// not counted: the inner service holds it anyway.
+    /// response of more than 64 KiB in several frames passes through without a tag
+    /// ([`Reason::Busy`](crate::Reason::Busy)). Content in a single frame does not
+    /// count, because the inner service holds it anyway.
     ///
-    /// Raising the limit delays the first byte of larger responses until all of the
-    /// content was read. For files and downloads, prefer
+    /// A higher limit delays the first byte of larger responses until all of the
+    /// content has been read. For files and downloads, prefer
     /// [`inner_tags`](Self::inner_tags).
     ///
     /// # Examples
@@ -78,16 +99,17 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.buffer_limit = bytes.try_into().unwrap_or(u64::MAX))
     }
 
-    /// Sets how long content may keep the client waiting. Default:
-    /// [`BodyTimeout::new`], 500 ms for content of known size, and no time for other
-    /// content.
+    /// Sets how long the layer waits for content. Default: [`BodyTimeout::new`], which
+    /// is 500 ms for content of known size, and zero for other content.
     ///
-    /// The time counts from the first moment that the content is not ready. When it is
-    /// over, what was read is sent, the rest follows as it comes, and there is no tag.
+    /// The time starts when the content is not ready for the first time. When it is
+    /// over, the layer sends what it has read, and the rest follows as it comes. Such a
+    /// response has no tag.
     ///
-    /// Waiting takes a Tokio timer. On other runtimes nothing waits. In a Tokio runtime
-    /// without timers the first wait panics, and the layer catches that; a program that
-    /// aborts on panics must set both timeouts to zero there.
+    /// Waiting needs a Tokio timer. On other runtimes the layer does not wait. In a
+    /// Tokio runtime without timers the first wait panics inside Tokio, and the layer
+    /// catches the panic. A program that aborts on panics must set both timeouts to
+    /// zero there.
     ///
     /// # Examples
     ///
@@ -104,16 +126,20 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.body_timeout = timeout)
     }
 
-    /// Says what compression outside of the layer, a proxy's or another layer's, does to
-    /// tags. Default: [`OuterCompression::new`], it needs nothing.
+    /// Sets what compression outside of the layer does to tags. Default:
+    /// [`OuterCompression::new`], for no compression, or one that weakens tags.
     ///
-    /// Proxies that compress and leave tags as they are would send one strong tag with
-    /// different bytes: for these, the layer sends weak tags. Others append a suffix to
-    /// tags (Apache's httpd), which comes back in If-None-Match and matches nothing:
-    /// for these, it ignores the suffix. Proxies that weaken tags (nginx) need nothing.
+    /// The compression may be that of a proxy or of an outer layer.
     ///
-    /// For compression in the application there is
-    /// [`compress_with`](Self::compress_with), which has strong tags.
+    /// Some proxies compress and leave the tag unchanged, so that one strong tag would
+    /// name different bytes. For these, [`keeps_tags`](OuterCompression::keeps_tags)
+    /// makes the layer send weak tags. Other proxies (Apache's httpd) append a suffix
+    /// to the tag. It comes back in If-None-Match, and the tag would match nothing. For
+    /// these, [`adds_suffixes`](OuterCompression::adds_suffixes) makes the layer ignore
+    /// the suffix. Proxies that weaken tags (nginx) need no setting.
+    ///
+    /// For compression in the application use [`compress_with`](Self::compress_with)
+    /// instead, which keeps tags strong.
     ///
     /// # Examples
     ///
@@ -133,13 +159,15 @@ impl<D> ConditionalLayer<D> {
         })
     }
 
-    /// Sets whether a HEAD is forwarded as a GET, and its content dropped. Default:
-    /// false.
+    /// Sets whether a HEAD is forwarded as a GET. Default: false.
     ///
-    /// By default a HEAD has a tag only if the inner service answers it with the
-    /// content, as Axum does inside a `Router`, or with a tag. Set it around services
-    /// that answer a HEAD without content, such as `ServeDir` or a whole `Router`, if
-    /// clients revalidate with HEAD. It costs the inner service the work of a GET.
+    /// With true, the layer drops the content of the response.
+    ///
+    /// By default the response to a HEAD has a tag only if the inner service sends the
+    /// content, as Axum does inside a `Router`, or sets a tag. Some services answer a
+    /// HEAD without content, such as `ServeDir` or a whole `Router`. Set it around
+    /// these if clients revalidate with HEAD. It costs the inner service the work of a
+    /// GET.
     ///
     /// # Examples
     ///
@@ -156,21 +184,22 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.head_as_get = head_as_get)
     }
 
-    /// Sets which responses with a tag and without `Last-Modified` get one. Default:
+    /// Sets which responses get a generated `Last-Modified`. Default:
     /// [`AddLastModified::WithNoCache`].
     ///
+    /// Only a response that has a tag and no `Last-Modified` gets one.
+    ///
     /// The date is the second in which the layer first saw this content. It helps old
-    /// clients and crawlers that know no tags. Dates that the inner service gives are
-    /// sent and compared in the same way with all values; see [dates](crate#dates).
+    /// clients and crawlers that do not support tags. This setting does not affect
+    /// dates that the inner service gives; see [dates](crate#dates).
     ///
     /// Choose [`AddLastModified::Never`] where several replicas serve clients that send
-    /// dates only: each replica generates dates of its own, which cost such clients
+    /// dates only. Each replica generates its own dates, so such clients get fewer
     /// 304s, and two replicas can by chance use the same second for different content.
     ///
     /// # Examples
     ///
-    /// Behind a proxy that gives responses a lifetime by its own configuration where
-    /// they state none:
+    /// Behind a proxy that is configured to assign a lifetime to responses without one:
     ///
     /// ```
     /// use tower_conditional::{AddLastModified, ConditionalLayer};
@@ -192,15 +221,14 @@ impl<D> ConditionalLayer<D> {
     /// Sets which responses may be tagged. Default:
     /// [`DefaultPredicate`](crate::predicate::DefaultPredicate).
     ///
-    /// A predicate replaces the default one. To add a condition, join the two, as in
-    /// the example of [`Predicate`]. A response that may not be tagged is still
-    /// evaluated by the validators that it has.
+    /// The given predicate replaces the default one. To add a condition to the default,
+    /// combine both, as in the example of [`Predicate`]. A response that may not be
+    /// tagged is still evaluated by the validators that it has.
     ///
     /// # Examples
     ///
-    /// Pages whose `Content-Security-Policy` has a nonce are left alone by default.
-    /// Where the nonce is the same for as long as the content is, tag them all the
-    /// same:
+    /// By default, pages whose `Content-Security-Policy` has a nonce are not tagged. If
+    /// the nonce changes only when the content changes, tag these pages, too:
     ///
     /// ```
     /// use http::{Extensions, HeaderMap, StatusCode, Version};
@@ -216,9 +244,10 @@ impl<D> ConditionalLayer<D> {
 
     /// Sets which requests the layer handles. Default: every GET, HEAD and QUERY.
     ///
-    /// Other requests pass, and the layer does not see their responses. So say the same
-    /// for all requests to one resource: a client that got content past the layer and
-    /// sends its date through it could be told that other content has not changed.
+    /// Other requests pass through, and the layer does not see their responses. The
+    /// predicate must give the same result for all requests to one resource. Otherwise
+    /// a client could get content that the layer has not seen, send its date through
+    /// the layer, and get a 304 for different content.
     ///
     /// # Examples
     ///
@@ -236,22 +265,24 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.handle_when = Some(Arc::new(predicate)))
     }
 
-    /// Sets what names a resource in the layer's memory. Default: the authority and the
-    /// URI as the client sent it (with feature `axum` also below `nest`).
+    /// Sets the key of a resource in the layer's memory. Default: the authority and the
+    /// URI as the client sent it.
     ///
-    /// Two resources under one name get no wrong answer. They look like one that
-    /// changes back and forth, so their dates change without need. One exception: where
-    /// tags are [learned](Self::inner_tags), what is learned of one holds for the
-    /// other.
+    /// With feature `axum` the default also holds below `nest`.
     ///
-    /// The request fields that a response names in `Vary` are always added. The
-    /// function returns a value of its own, not a borrow of the request. It replaces
-    /// authority and URI both: below `nest`, `parts.uri` lacks the prefix, and Axum's
-    /// `OriginalUri` in `parts.extensions` has it.
+    /// Two resources with the same key do not get wrong answers. They look like one
+    /// resource that changes back and forth, so their dates change more often than
+    /// necessary. One exception: where tags are [learned](Self::inner_tags), a tag
+    /// learned for one resource is also used for the other.
+    ///
+    /// The layer always adds the request fields that a response names in `Vary`. The
+    /// function must return an owned value, not a borrow of the request. Its value
+    /// replaces both authority and URI. Below `nest`, `parts.uri` lacks the prefix;
+    /// Axum's `OriginalUri` in `parts.extensions` has it.
     ///
     /// # Examples
     ///
-    /// A query that does not change the content:
+    /// The query string does not change the content:
     ///
     /// ```
     /// use tower_conditional::ConditionalLayer;
@@ -265,15 +296,15 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.key = Some(Arc::new(hash_key)))
     }
 
-    /// Sets the hash that tags are made with. Default: [`Sha256`].
+    /// Sets the hash from which tags are made. Default: [`Sha256`].
     ///
-    /// Another hash changes all tags: clients fetch everything once more. See
-    /// [`Digest`] for which hashes will do, and for an example.
+    /// Another hash changes all tags, so clients fetch everything once more. See
+    /// [`Digest`] for the requirements on a hash, and for an example.
     ///
     /// # Panics
     ///
-    /// Panics if there is a [manifest](crate::InnerTags::manifest), whose hashes are
-    /// SHA-256, and this is another hash.
+    /// Panics if a [manifest](crate::InnerTags::manifest) is set and this is not
+    /// SHA-256, because the hashes of a manifest are SHA-256.
     pub fn digest<E: Digest>(self) -> ConditionalLayer<E> {
         let Self { config, .. } = self.set(|config| {
             config.tag_format = TagFormat::of::<E>();
@@ -289,24 +320,26 @@ impl<D> ConditionalLayer<D> {
     /// Sets how many bytes of content the layer may keep to avoid hashing it again.
     /// Default: 16 MiB.
     ///
-    /// The content that a resource had last is compared with the next: byte by byte, or
-    /// by its address where the application sends the same `Bytes` again. If it is the
-    /// same, so is the tag. The comparison is exact: the cache saves work and cannot
-    /// make a tag wrong. With 0 nothing is kept, and all content is hashed each time.
+    /// The layer compares the content of a response with the last content of that
+    /// resource: byte by byte, or by address if the application sends the same `Bytes`
+    /// again. If both are equal, the tag is the same. The comparison is exact, so the
+    /// cache cannot make a tag wrong. With 0 nothing is kept, and all content is hashed
+    /// each time.
     ///
-    /// Content is kept from the second time that it is sent until other content takes
-    /// its room; one response takes up to an eighth of the whole. What the application
-    /// keeps itself and sends from the same address each time is not copied, from 1 KiB
-    /// on. If it is a part of a larger buffer, that whole buffer stays in memory: at
-    /// most 4 such, each for ten seconds, or until there is new content after that. To
-    /// find them, the last 4 contents are held as long, an eighth of the whole at most.
-    /// Content of more than 4 MiB is kept in no other way.
-    /// The cache belongs to the layer, all its clones included.
+    /// Content is kept once it has been sent twice, until other content needs its room.
+    /// One response takes at most an eighth of the cache.
     ///
-    /// Choose 0 where private content must not stay in memory longer than its response,
-    /// or where content rarely repeats. With a cache, never send `Bytes` over memory
-    /// that is edited in place, such as a mapped file: the same address is taken for
-    /// the same content.
+    /// Content of 1 KiB or more that the application sends from the same address each
+    /// time is not copied. If it is a part of a larger buffer, that whole buffer stays
+    /// in memory. At most 4 such buffers are held, each for ten seconds, and then until
+    /// there is new content. To detect such content, the layer also holds the last 4
+    /// contents for as long, up to an eighth of the cache. Content of more than 4 MiB
+    /// is kept only in this way. The layer and its clones share one cache.
+    ///
+    /// Choose 0 if private content must not stay in memory longer than its response, or
+    /// if content rarely repeats. With a cache, never send `Bytes` over memory that is
+    /// edited in place, such as a mapped file: the layer assumes that the same address
+    /// has the same content.
     ///
     /// # Examples
     ///
@@ -323,42 +356,43 @@ impl<D> ConditionalLayer<D> {
         })
     }
 
-    /// Sets what becomes of the strong tags that the inner service gives. Default:
-    /// [`InnerTags::keep`], they are sent as they are.
+    /// Sets what happens to strong tags of the inner service. Default:
+    /// [`InnerTags::keep`], which sends them unchanged.
     ///
-    /// With [`InnerTags::learn`], a 200 above the [`buffer_limit`](Self::buffer_limit)
-    /// that has a strong tag is sent as it comes, with that tag, and hashed while it is
-    /// sent. After that the layer knows which tag of its own the inner tag stands for.
-    /// As long as the inner service gives the same tag, length, type, encoding and
-    /// language, the response carries the layer's tag at once, and a 304 reads nothing
-    /// of the content. A client that still holds the inner tag is answered by that one.
-    /// Parts (206) that follow one another without a gap teach the tag, too. Content
-    /// that breaks off, or that changed less than two seconds ago, teaches nothing.
+    /// With [`InnerTags::learn`], the layer learns the hash of large content. A 200
+    /// above the [`buffer_limit`](Self::buffer_limit) that has a strong tag is sent as
+    /// it comes, with that tag, and is hashed while it is sent. After that the layer
+    /// knows the content tag that belongs to the inner tag. As long as the inner
+    /// service gives the same tag, length, type, encoding and language, the response
+    /// carries the content tag, and a 304 reads no content. If a client still sends the
+    /// inner tag, it is compared with the inner tag. The layer also learns from parts
+    /// (206) that follow one another without a gap. It learns nothing from content that
+    /// breaks off, or that changed less than two seconds ago.
     ///
     /// [`InnerTags::replace`] does the same, and never sends an inner tag. File servers
-    /// make tags of date and size, so that each replica and each deploy gives the same
-    /// file another tag, and every cache fetches it again; the tag of its content is
-    /// the same everywhere. Content within the limit is read and hashed where its tag
-    /// is not known yet. Larger content has no tag until it was sent once, and what may
-    /// not be tagged ([`tag_when`](Self::tag_when)) has none.
+    /// make tags from date and size, so each replica and each deploy gives the same
+    /// file another tag, and every cache fetches it again. The content tag is the same
+    /// everywhere. Content within the limit is read and hashed if its tag is not known
+    /// yet. Larger content has no tag until it has been sent once. Content that
+    /// [`tag_when`](Self::tag_when) excludes has no tag.
     ///
-    /// Both trust the inner service: if it gives two contents one strong tag, so will
-    /// the layer. And they trust the [`key`](Self::key): where the same URI means
-    /// something else for each tenant, and no `Vary` says so, name the tenant there. At
-    /// most 16,384 tags are kept, each of some 200 bytes.
+    /// Both trust the inner service: if it gives two contents one strong tag, so does
+    /// the layer. Both also trust the [`key`](Self::key): if one URI has different
+    /// content for each tenant, and `Vary` does not show it, include the tenant in the
+    /// key. At most 16,384 tags are kept, each of about 200 bytes.
     ///
-    /// Tags of files that are known before the first request are given by
-    /// [`InnerTags::manifest`].
+    /// [`InnerTags::manifest`] gives the layer the tags of files before the first
+    /// request.
     ///
-    /// The inner service does not see the preconditions then: it knows only one of the
-    /// two tags, or only dates. A write is never evaluated by a learned tag: behind
-    /// a [`WriteGuard`](crate::WriteGuard), If-Match
-    /// with one fails.
+    /// With either setting the inner service does not see the preconditions, because it
+    /// knows only one of the two tags, or only dates. A write is never evaluated by a
+    /// learned tag: inside a [`WriteGuard`](crate::WriteGuard), an If-Match with a
+    /// learned tag fails.
     ///
     /// # Examples
     ///
-    /// Files that have the same tags on every server. Downloads resume where they broke
-    /// off, on another server too:
+    /// Files have the same tags on every server. Downloads resume where they broke off,
+    /// on another server too:
     ///
     /// ```
     /// use tower::Layer;
@@ -372,8 +406,9 @@ impl<D> ConditionalLayer<D> {
     ///
     /// # Panics
     ///
-    /// Panics if there is a [manifest](InnerTags::manifest), whose hashes are SHA-256,
-    /// and the layer has another [`digest`](Self::digest).
+    /// Panics if a [manifest](InnerTags::manifest) is set and the layer's
+    /// [`digest`](Self::digest) is not SHA-256, because the hashes of a manifest are
+    /// SHA-256.
     pub fn inner_tags(self, inner_tags: InnerTags) -> Self {
         self.set(|config| {
             #[cfg(feature = "shared-tags")]
@@ -389,35 +424,38 @@ impl<D> ConditionalLayer<D> {
     /// false.
     ///
     /// With true, content that the layer hashes for its tag also gets `Repr-Digest:
-    /// sha-256=:..:`, by which a client can tell whether all bytes came as they left:
-    /// in a 200, in the answer to a HEAD, and in a 206, where it is the digest of the
-    /// whole. It costs no second hash. A 304, 412 or 416 has none.
+    /// sha-256=:..:`. A client can verify with it that all bytes arrived unchanged. The
+    /// field is in a 200, in the answer to a HEAD, and in a 206, where it is the digest
+    /// of the whole content. The digest needs no second hash. A 304, 412 or 416 has no
+    /// digest.
     ///
     /// Content that is too large to be read ahead, or not ready in time, is hashed
-    /// while it is sent, and the digest follows it in the trailer section ([RFC 9110,
-    /// section 6.5]), with the `ETag` if the head has none: over HTTP/2 always, over
-    /// HTTP/1.1 after content of unknown length if the request says `TE: trailers`.
-    /// Once the tag of a file [is learned](Self::inner_tags), both are in the head.
+    /// while it is sent. The digest follows it in the trailer section ([RFC 9110,
+    /// section 6.5]), together with the `ETag` if the head has none. Over HTTP/2 it is
+    /// always sent. Over HTTP/1.1 it is sent only after content of unknown length, and
+    /// only if the request has `TE: trailers`. Once the tag of a file [is
+    /// learned](Self::inner_tags), digest and tag are in the head.
     ///
-    /// Content with a tag of the application's own is not hashed, and gets no digest. A
-    /// `Repr-Digest` that the application sets is kept. A client that refuses it
-    /// (`Want-Repr-Digest: sha-256=0`, or only other algorithms) gets none, and `Vary`
-    /// says so, so that no cache gives that response to another client. The reverse may
-    /// happen, and does no harm: the field is a hint.
+    /// Content with a tag that the application sets is not hashed, and gets no digest.
+    /// A `Repr-Digest` that the application sets is kept. A client can refuse the
+    /// digest (`Want-Repr-Digest: sha-256=0`, or only other algorithms). Its response
+    /// has no digest, and names the field in `Vary`, so that no cache gives that
+    /// response to another client. A cache may give a response with a digest to a
+    /// client that refuses it. That is harmless, because the field is a hint.
     ///
-    /// A digest is of the content in its coding (`Content-Encoding`). So what
-    /// [`compress_with`](Self::compress_with) encodes loses it, the application's own
-    /// included, and a HEAD of what may be encoded gets none. No other layer or proxy
-    /// outside of this one may change the bytes. `Content-Digest`, which is of the bytes
-    /// of one message, is left to the application: on a 206 that this layer cuts, and
-    /// on what `compress_with` encodes, it is removed.
+    /// A digest describes the content in its coding (`Content-Encoding`). So a response
+    /// that [`compress_with`](Self::compress_with) encodes loses its digest, even one
+    /// that the application sets, and a HEAD whose GET may be encoded gets none. No
+    /// outer layer or proxy may change the bytes. `Content-Digest` describes the bytes
+    /// of one message, and only the application sets it. The layer removes it from a
+    /// 206 that it cuts, and from responses that `compress_with` encodes.
     ///
     /// # Panics
     ///
-    /// `Layer::layer` panics if this is true together with an
-    /// [`outer_compression`](Self::outer_compression) that keeps tags or adds suffixes,
-    /// or with a [`digest`](Self::digest) that has no
-    /// [`ALGORITHM_KEY`](Digest::ALGORITHM_KEY), such as `Blake3`.
+    /// With true, `Layer::layer` panics if
+    /// [`outer_compression`](Self::outer_compression) keeps tags or adds suffixes, or
+    /// if the [`digest`](Self::digest) has no [`ALGORITHM_KEY`](Digest::ALGORITHM_KEY),
+    /// such as `Blake3`.
     ///
     /// # Examples
     ///
@@ -448,19 +486,19 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.repr_digest = repr_digest)
     }
 
-    /// Sets whether the layer serves parts of content. Default: false.
+    /// Sets whether the layer answers range requests. Default: false.
     ///
-    /// A GET for one range of bytes ([RFC 9110, section 14]) of a 200 with a strong tag
-    /// and a known length is answered with 206 (Partial Content), or 416 if there is
-    /// nothing in the range. If-Range is evaluated by the response's own validators.
-    /// Several ranges at once are answered with the whole. An inner service that cuts
-    /// parts itself goes on doing so where that is safe, see
-    /// [`forward`](Self::forward).
+    /// The layer answers a GET for one range of bytes ([RFC 9110, section 14]) with 206
+    /// (Partial Content), or with 416 if the range is outside the content. The inner
+    /// service's 200 must have a strong tag and a known length. If-Range is evaluated
+    /// against the validators of that response. Several ranges in one request are
+    /// answered with the whole content. An inner service that serves ranges itself
+    /// continues to do so where that is safe; see [`forward`](Self::forward).
     ///
-    /// Where the layer cuts, the inner service makes all of the content, and what lies
-    /// before the range is thrown away. So a range that starts behind the first 8 MiB
-    /// is answered with the whole: one byte of a large file would cost reading all of
-    /// it. Content without a strong tag is never cut.
+    /// The inner service always generates all of the content, and the layer discards
+    /// the bytes before the range. So a range that starts after the first 8 MiB is
+    /// answered with the whole content: otherwise one byte of a large file would cost
+    /// reading all of it. Content without a strong tag is never cut.
     ///
     /// # Examples
     ///
@@ -489,30 +527,33 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.ranges = ranges)
     }
 
-    /// Sets which conditional fields of a GET or HEAD the inner service sees. Default:
+    /// Sets which conditional fields of a GET or HEAD are forwarded. Default:
     /// [`ForwardedFields::Tags`].
     ///
-    /// **Dates.** By default the layer alone compares dates. `ServeDir` and others
-    /// answer 304 by a date that is *later* than theirs: after a rollback to an older
-    /// file, or two changes in one second, their clients keep the wrong content for
-    /// ever. With [`ForwardedFields::Dates`] such a wrong 304 is possible again. Choose
-    /// it only where the inner service's dates always grow with its content, and its
-    /// 200s are expensive. With If-Unmodified-Since, `Range` is never forwarded.
+    /// **Dates.** By default only the layer compares dates. `ServeDir` and others
+    /// answer 304 to a date that is *later* than theirs. After a rollback to an older
+    /// file, or two changes in one second, their clients keep the wrong content
+    /// forever. [`ForwardedFields::Dates`] makes such a wrong 304 possible again.
+    /// Choose it only if each change of the content has a later date, and if the 200s
+    /// of the inner service are expensive. If a request has If-Unmodified-Since, its
+    /// `Range` is never forwarded.
     ///
-    /// **If-Range.** By default it is forwarded, with `Range`, if it names the
-    /// validator that the inner service gave this resource last. In all other cases
-    /// both are removed, and the client gets the whole content. Remembered are 8,192
-    /// resources. With [`ForwardedFields::IfRange`] both are also forwarded for
-    /// resources of which it remembers nothing, as after a restart. Choose it for an
-    /// upstream that evaluates If-Range itself (nginx, S3). `ServeDir` does not.
+    /// **If-Range.** By default If-Range and `Range` are forwarded if If-Range names
+    /// the validator that the inner service gave this resource last. Otherwise both are
+    /// removed, and the client gets the whole content. The layer remembers the
+    /// validators of 8,192 resources. With [`ForwardedFields::IfRange`] it also
+    /// forwards both fields for resources that it does not remember, for example after
+    /// a restart. Choose it for an upstream that evaluates If-Range itself (nginx, S3).
+    /// `ServeDir` does not.
     ///
-    /// Either way a part is checked before it is sent: it must carry the very validator
-    /// of If-Range. If not, the content changed meanwhile: the answer is 503 (Service
-    /// Unavailable) with `Retry-After: 1`, and the retry gets the whole. A browser (a
-    /// client that sends `Sec-Fetch-Dest`) gets 307 (Temporary Redirect) to the same
-    /// URI in its place, and so the whole at once: on a 503 it would end the playback
-    /// of a sound or video. Clients that resume without If-Range (`curl -C -`, `wget
-    /// -c`) cannot be helped.
+    /// In both cases the layer checks a part before it sends it: the part must carry
+    /// the validator that If-Range names. If it does not, the content has changed
+    /// meanwhile. The answer is then 503 (Service Unavailable) with `Retry-After: 1`,
+    /// and the retry gets the whole content. A browser (a client that sends
+    /// `Sec-Fetch-Dest`) gets 307 (Temporary Redirect) to the same URI instead, and so
+    /// the whole content at once, because a 503 would end the playback of audio or
+    /// video. The layer cannot protect clients that resume without If-Range (`curl -C
+    /// -`, `wget -c`).
     ///
     /// # Examples
     ///
@@ -526,24 +567,34 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.forwarded = fields)
     }
 
-    /// Sets whether a 412 has content for programs: `application/problem+json` ([RFC
-    /// 9457]). Default: false.
+    /// Sets whether a 412 has a problem document as content. Default: false.
     ///
-    /// It says the field that failed, the current tag, and what to send; see
-    /// [`Rejection::problem_details`](crate::Rejection::problem_details). Without it a
+    /// The media type is `application/problem+json` ([RFC 9457]).
+    ///
+    /// The document names the field that failed, the current tag, and what to send; see
+    /// [`Rejection::problem_details`](crate::Rejection::problem_details). With false a
     /// 412 has no content.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_conditional::ConditionalLayer;
+    ///
+    /// let layer = ConditionalLayer::new().problem_details(true);
+    /// # drop(layer);
+    /// ```
     ///
     /// [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457.html
     pub fn problem_details(self, problem_details: bool) -> Self {
         self.set(|config| config.problem_details = problem_details)
     }
 
-    /// Sets whether each response carries an [`Outcome`](crate::Outcome) in its
-    /// extensions. Default: false.
+    /// Sets whether each response has an [`Outcome`](crate::Outcome) extension.
+    /// Default: false.
     ///
-    /// For outer layers that see another body type than
-    /// [`ResponseBody`](crate::ResponseBody), such as Axum's. It may cost an
-    /// allocation.
+    /// Outer layers that see a body type other than
+    /// [`ResponseBody`](crate::ResponseBody), such as Axum's, can read the outcome
+    /// there. The extension may cost an allocation.
     ///
     /// # Examples
     ///
@@ -567,35 +618,36 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.reporter.in_extensions = report_outcome)
     }
 
-    /// Compresses the responses with another layer, and has tags name the coding. The
-    /// last call of the chain.
+    /// Compresses responses with another layer, and names the coding in their tags.
+    /// This must be the last call of the chain.
     ///
     /// `compression` is any `tower::Layer` that encodes responses, such as tower-http's
-    /// `CompressionLayer`, or a tuple of layers. It stands outside of this layer, so
-    /// that a 304 costs no compression.
+    /// `CompressionLayer`, or a tuple of layers. It wraps this layer, so a 304 costs no
+    /// compression.
     ///
-    /// A strong tag names bytes, and gzip has other bytes than what was compressed. So
-    /// the tag of an encoded response has the coding behind it: `"v1"` becomes
-    /// `"v1~gzip"`. It is weak (`W/"v1~gzip"`) where the content was not whole in
-    /// memory, because files and streams are encoded differently from time to time. All
-    /// else knows what such a tag stands for:
+    /// A strong tag names exact bytes, and the gzip form of the content has different
+    /// bytes. So the tag of an encoded response ends with the coding: `"v1"` becomes
+    /// `"v1~gzip"`. It is weak (`W/"v1~gzip"`) if the content was not whole in memory,
+    /// because the encoded bytes of files and streams may differ from one response to
+    /// the next. The whole crate understands such tags:
     ///
-    /// - A write whose If-Match names `"v1~gzip"` is an edit of `"v1"`: in
+    /// - A write whose If-Match names `"v1~gzip"` counts as an edit of `"v1"`, in
     ///   [`Preconditions::check`](crate::Preconditions::check), in
     ///   [`PreconditionLayer`](crate::PreconditionLayer) and in
     ///   [`WriteGuard`](crate::WriteGuard).
-    /// - A read whose If-None-Match names it is answered with 304 if the client accepts
-    ///   gzip.
+    /// - A read whose If-None-Match names `"v1~gzip"` is answered with 304 if the
+    ///   client accepts gzip.
     /// - A part of encoded content is never sent.
     ///
-    /// Every 200 and 304 that could have been encoded says `Vary: accept-encoding`, and
-    /// no 304 has a `Content-Length`. Content that the inner service encoded itself is
-    /// not touched. A HEAD that is answered without content, as `ServeDir` does, has the
-    /// plain tag: what a GET would get is not known. Where tags cannot name a coding (two
-    /// at once, or one that is not gzip, br, zstd, deflate or compress), there is no tag.
+    /// Every 200 and 304 that could have been encoded has `Vary: accept-encoding`, and
+    /// no 304 has a `Content-Length`. Content that the inner service has already
+    /// encoded is not changed. A HEAD that is answered without content, as `ServeDir`
+    /// does, has the plain tag, because the coding of the GET is not known. A response
+    /// has no tag if a tag cannot name its coding: two codings at once, or one other
+    /// than gzip, br, zstd, deflate or compress.
     ///
-    /// The 304 of a read that a [`PreconditionLayer`](crate::PreconditionLayer) outside
-    /// answers has no `Vary` of this layer: put it inside, or set the field there.
+    /// An outer [`PreconditionLayer`](crate::PreconditionLayer) does not add this
+    /// `Vary` to its own 304s. Put it inside this layer, or set the field there.
     ///
     /// # Examples
     ///
@@ -614,10 +666,11 @@ impl<D> ConditionalLayer<D> {
         ConditionalCompressionLayer::new(inner, compression)
     }
 
-    /// Returns what the layer has done so far, all its clones and services included.
+    /// Returns the counters of the layer, its clones and its services.
     ///
-    /// Counting costs a few nanoseconds a request, and no lock. [A
-    /// recipe](crate::guide::recipes#in-production) shows it as Prometheus text.
+    /// Counting costs a few nanoseconds per request, and no lock. [A
+    /// recipe](crate::guide::recipes#in-production) writes the counters as Prometheus
+    /// text.
     ///
     /// # Examples
     ///
@@ -643,8 +696,8 @@ impl<D> ConditionalLayer<D> {
 
     /// Sets the clock, and empties the memory of dates. Default: the system's clock.
     ///
-    /// For tests of dates. On `wasm32-unknown-unknown`, which has no clock that the
-    /// standard library can read, no date is generated without one.
+    /// Use it to test dates. On `wasm32-unknown-unknown` the standard library cannot
+    /// read a clock, so no date is generated there unless you set a clock.
     ///
     /// # Examples
     ///
@@ -665,7 +718,7 @@ impl<D> ConditionalLayer<D> {
     ///     move || UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::Relaxed))
     /// };
     /// let layer = ConditionalLayer::new().clock(clock);
-    /// // No date is sent in the first two seconds of a layer's life.
+    /// // The layer sends no date in the first two seconds.
     /// seconds.fetch_add(2, Ordering::Relaxed);
     /// # drop(layer);
     /// ```
