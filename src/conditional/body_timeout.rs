@@ -1,4 +1,4 @@
-//! Limits how long a body may keep the client waiting.
+//! Limits how long the layer waits for a body.
 
 use std::{
     future::Future,
@@ -11,12 +11,13 @@ use tokio::time::Sleep;
 
 use crate::timer::Timer;
 
-/// How long content may keep the client waiting: see
-/// [`ConditionalLayer::body_timeout`](crate::ConditionalLayer::body_timeout).
+/// How long the layer waits for content before it sends the response.
+///
+/// See [`ConditionalLayer::body_timeout`](crate::ConditionalLayer::body_timeout).
 ///
 /// # Examples
 ///
-/// Pages that are rendered in steps, and end soon:
+/// For pages that are rendered in several steps within a short time:
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,24 +36,25 @@ pub struct BodyTimeout {
 }
 
 impl BodyTimeout {
-    /// Makes the timeouts with the defaults named at each.
+    /// Makes the timeouts with their defaults.
     pub fn new() -> Self {
         Self { known_size: Duration::from_millis(500), unknown_size: Duration::ZERO }
     }
 
-    /// Sets the timeout for content of known size: it has a `Content-Length`, or its
-    /// body says how long it is. Default: 500 ms. With zero, content must be ready at
-    /// once.
+    /// Sets the timeout for content of known size. Default: 500 ms.
+    ///
+    /// The size is known if there is a `Content-Length`, or if the body's size hint is
+    /// exact. With zero, content must be ready at once.
     pub fn known_size(self, timeout: Duration) -> Self {
         Self { known_size: timeout, ..self }
     }
 
     /// Sets the timeout for content of unknown size. Default: zero.
     ///
-    /// Set it for content that ends soon but is made in steps, such as a page that is
-    /// compressed or rendered from a channel. Leave it at zero where the inner service
-    /// may stream: a wait delays the first event of an event stream that does not say
-    /// `text/event-stream`.
+    /// Set it for content that is generated in several steps within a short time, such
+    /// as a page that is compressed or rendered from a channel. Leave it at zero if the
+    /// inner service may stream: the wait would delay the first event of an event
+    /// stream whose type is not `text/event-stream`.
     pub fn unknown_size(self, timeout: Duration) -> Self {
         Self { unknown_size: timeout, ..self }
     }
@@ -73,11 +75,11 @@ impl Default for BodyTimeout {
     }
 }
 
-/// The wait with one body.
+/// The wait for one body.
 ///
 /// The first time a body is not ready, the task wakes itself once: a body that yields,
-/// or has used up Tokio's cooperative budget, is not waiting for I/O. If it is still
-/// not ready, a timer starts, if waiting is allowed at all.
+/// or has used up Tokio's cooperative budget, is not waiting for I/O. If the body is
+/// still not ready, a timer starts, unless the timeout is zero.
 #[derive(Debug, Default)]
 pub(super) struct BodyWait {
     woken: bool,
@@ -90,8 +92,9 @@ impl BodyWait {
         self.woken = false;
     }
 
-    /// Returns true if the task should keep waiting for a body that is not ready; it
-    /// will be woken.
+    /// Returns true if the task should keep waiting for a body that is not ready.
+    ///
+    /// The task is then woken again.
     pub(super) fn waits(&mut self, timeout: Duration, timer: &Timer, cx: &mut Context<'_>) -> bool {
         if self.sleep.is_none() {
             if !self.woken {

@@ -1,4 +1,4 @@
-//! The layer together with the compression outside of it, and the outer half, which
+//! The layer together with compression outside of it. The outer half, in this file,
 //! names the coding in the tag.
 
 use std::{
@@ -24,8 +24,9 @@ use crate::{
     validators::Sha256,
 };
 
-/// A [`ConditionalLayer`] with compression outside of it: see
-/// [`ConditionalLayer::compress_with`].
+/// A [`ConditionalLayer`] with compression outside of it.
+///
+/// See [`ConditionalLayer::compress_with`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ConditionalCompressionLayer<C, D = Sha256> {
@@ -38,7 +39,7 @@ impl<C, D> ConditionalCompressionLayer<C, D> {
         Self { inner, compression }
     }
 
-    /// Returns what the layer has done so far, as [`ConditionalLayer::stats`] does.
+    /// Returns the counters of the layer, as [`ConditionalLayer::stats`] does.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.inner.stats()
@@ -56,25 +57,26 @@ where
     }
 }
 
-/// The service that [`ConditionalCompressionLayer`] makes: compression around a
-/// [`Conditional`].
+/// The service of [`ConditionalCompressionLayer`].
+///
+/// It is compression around a [`Conditional`].
 #[derive(Clone, Debug)]
 pub struct ConditionalCompression<S> {
     inner: S,
 }
 
 impl<S> ConditionalCompression<S> {
-    /// Returns the service that compresses.
+    /// Returns the compression service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// Returns a mutable reference to the service that compresses.
+    /// Returns a mutable reference to the compression service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// Unwraps the service that compresses.
+    /// Unwraps the compression service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -129,8 +131,7 @@ impl<F> fmt::Debug for CompressionFuture<F> {
     }
 }
 
-/// Names the coding in the tag, if the response was encoded since the inner half saw
-/// it.
+/// Names the coding in the tag, if the response was encoded after the inner half.
 fn name_coding(head: &mut response::Parts, before: &MayBeEncoded) {
     if let Some(latch) = &before.latch {
         latch.release();
@@ -139,9 +140,10 @@ fn name_coding(head: &mut response::Parts, before: &MayBeEncoded) {
         return;
     }
     vary_by(&mut head.headers, ACCEPT_ENCODING);
-    // A part of it would be a part of other bytes the next time.
+    // The next response may be encoded to other bytes, so parts must not be offered.
     head.headers.remove(ACCEPT_RANGES);
-    // They are of the plain bytes, and a digest is of the encoded ones (RFC 9530, 3).
+    // These digests describe the plain bytes. A digest must describe the encoded bytes
+    // (RFC 9530, 3).
     remove_fields(&mut head.headers, is_digest);
     let encoded = EncodedOnTheFly { is_weak: !before.is_whole };
     head.extensions.insert(encoded);

@@ -1,4 +1,4 @@
-//! The settings of a layer, with all defaults in one place.
+//! All settings of a layer, with their defaults.
 
 use std::{
     fmt,
@@ -20,7 +20,7 @@ use crate::{
     validators::{AddLastModified, Digest, Predicate, Sha256, TagFormat},
 };
 
-/// All settings of a layer, and what its services share.
+/// All settings of a layer, and the memory that its services share.
 // Aligned to 128 bytes so that it does not share a cache line with the `Arc`'s
 // reference count, which every request updates.
 #[repr(align(128))]
@@ -28,7 +28,7 @@ use crate::{
 pub(super) struct Config {
     pub(super) buffer_limit: u64,
     pub(super) body_timeout: BodyTimeout,
-    /// A 412 says why in `application/problem+json`.
+    /// A 412 has an `application/problem+json` document.
     pub(super) problem_details: bool,
     pub(super) outer_compression: OuterCompression,
     /// This is the inner half of
@@ -41,9 +41,9 @@ pub(super) struct Config {
     pub(super) key: Option<Arc<KeyFn>>,
     pub(super) clock: Arc<Clock>,
     pub(super) keys: Arc<Keys>,
-    /// Where no dates are generated, empty until the inner service gives one.
+    /// If no dates are generated, this is empty until the inner service gives one.
     pub(super) dates: Arc<OnceLock<Dates>>,
-    /// Hashes of content whose tag is learned part by part.
+    /// The unfinished hashes of content whose tag is learned part by part.
     pub(super) unfinished: Arc<Unfinished<Box<dyn DynTagHasher>>>,
     /// The bytes that all responses together may hold while they are read ahead.
     pub(super) budget: Arc<Budget>,
@@ -105,8 +105,8 @@ impl Config {
         HttpDate::nearest((self.clock)())
     }
 
-    /// Starts without dates. Where none are generated, no memory is allocated until the
-    /// inner service gives one.
+    /// Empties the memory of dates. If no dates are generated, no memory is allocated
+    /// until the inner service gives one.
     pub(super) fn forget_dates(&mut self) {
         let dates = match self.add_last_modified {
             AddLastModified::Never => OnceLock::new(),
@@ -115,7 +115,7 @@ impl Config {
         self.dates = Arc::new(dates);
     }
 
-    /// Starts without tags: those made with the settings before would be wrong.
+    /// Forgets all tags, because those of the previous settings would be wrong.
     pub(super) fn forget_tags(&mut self) {
         self.content_cache = self
             .content_cache
@@ -124,13 +124,13 @@ impl Config {
         self.forget_learned();
     }
 
-    /// Starts without tags of content that the inner service names.
+    /// Forgets the learned tags and the state of the manifest.
     pub(super) fn forget_learned(&mut self) {
         self.learned = self.inner_tags.learns().then(Arc::default);
         self.listed = self.inner_tags.listed_files();
         assert!(
             self.listed.is_none() || self.tag_format.algorithm_key == Sha256::ALGORITHM_KEY,
-            "a manifest lists SHA-256 hashes, and the layer has another digest",
+            "a manifest needs the digest SHA-256, and this layer has another digest",
         );
     }
 
@@ -140,12 +140,12 @@ impl Config {
         self.tag_when.as_deref()
     }
 
-    /// Returns true if a function of the user's must see the heads of requests.
+    /// Returns true if a function of the user must see the heads of requests.
     pub(super) fn shows_parts(&self) -> bool {
         self.handle_when.is_some() || self.key.is_some()
     }
 
-    /// Checks what the order of the calls that set it does not matter for.
+    /// Checks combinations of settings, whatever the order in which they were set.
     ///
     /// # Panics
     ///
@@ -154,16 +154,16 @@ impl Config {
         if self.repr_digest {
             assert!(
                 !self.outer_compression.is_named(),
-                "repr_digest: outer_compression says that the bytes change outside"
+                "repr_digest cannot be combined with this outer_compression, which changes the bytes"
             );
             assert!(
                 self.tag_format.algorithm_key.is_some(),
-                "repr_digest: the hash has no ALGORITHM_KEY, see `Digest`"
+                "repr_digest needs a digest that has an ALGORITHM_KEY, see `Digest`"
             );
         }
     }
 
-    /// Returns true if a layer or proxy outside may encode the responses.
+    /// Returns true if an outer layer or proxy may encode the responses.
     pub(super) fn encodes_outside(&self) -> bool {
         self.outer_compression.keeps_tags || self.is_compressed
     }
@@ -188,21 +188,23 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Which conditional fields of a GET or HEAD the inner service sees: see
-/// [`ConditionalLayer::forward`](crate::ConditionalLayer::forward).
+/// Which conditional fields of a GET or HEAD the inner service sees.
+///
+/// See [`ConditionalLayer::forward`](crate::ConditionalLayer::forward).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ForwardedFields {
-    /// If-Match and If-None-Match; If-Range only if it names the validator that the
-    /// inner service gave last. The default.
+    /// Forwards If-Match and If-None-Match. This is the default.
+    ///
+    /// If-Range is forwarded only if it names the validator that the inner service gave
+    /// last.
     #[default]
     Tags,
-    /// If-Modified-Since and If-Unmodified-Since, too.
+    /// Also forwards If-Modified-Since and If-Unmodified-Since.
     Dates,
-    /// If-Range, too, where the layer does not know which validator the inner service
-    /// gave last.
+    /// Also forwards If-Range for a resource whose last validator is not known.
     IfRange,
-    /// All of them.
+    /// Forwards all of these fields.
     All,
 }
 

@@ -1,4 +1,4 @@
-//! The setting for the tags that the inner service gives.
+//! The setting for the tags of the inner service.
 
 use std::sync::Arc;
 
@@ -7,8 +7,10 @@ use crate::store::ListedFiles;
 #[cfg(feature = "shared-tags")]
 use crate::{stats::Stats, store::SharedTags};
 
-/// What becomes of the strong tags that the inner service gives: see
-/// [`ConditionalLayer::inner_tags`](crate::ConditionalLayer::inner_tags).
+/// What happens to the strong tags of the inner service.
+///
+/// See [`ConditionalLayer::inner_tags`](crate::ConditionalLayer::inner_tags) for the
+/// three policies.
 ///
 /// # Examples
 ///
@@ -37,32 +39,33 @@ enum Policy {
 }
 
 impl InnerTags {
-    /// Sends them as they are. The default.
+    /// Sends inner tags unchanged. This is the default.
     pub fn keep() -> Self {
         Self::default()
     }
 
-    /// Learns which tag of the layer's each of them stands for, and leaves them valid.
+    /// Learns the content tag for each inner tag, and leaves inner tags valid.
     pub fn learn() -> Self {
         Self { policy: Policy::Learn, ..Self::default() }
     }
 
-    /// Learns which tag of the layer's each of them stands for, and never sends them.
+    /// Learns the content tag for each inner tag, and never sends inner tags.
     pub fn replace() -> Self {
         Self { policy: Policy::Replace, ..Self::default() }
     }
 
-    /// Sets whether the layer also learns by date and length, where the inner service
-    /// gives no strong tag. Default: false.
+    /// Sets whether the layer also learns tags by date and length. Default: false.
     ///
-    /// Set it only if you control how the files' modification times are set. Dates
-    /// prove little: `rsync`, `tar`, container images and `cp -p` keep or normalise
-    /// them, and two contents with one date and one length would share a tag. With
-    /// [`keep`](Self::keep) nothing is learned, and it has no effect.
+    /// With true, it uses date and length where the inner service gives no strong tag.
+    ///
+    /// Set it only if you control how the files' modification times are set. `rsync`,
+    /// `tar`, container images and `cp -p` keep or normalise these times, and two
+    /// contents with the same date and length would share a tag. With
+    /// [`keep`](Self::keep) it has no effect, because nothing is learned.
     ///
     /// # Examples
     ///
-    /// `ServeDir` of tower-http 0.6 gives dates, and no tags:
+    /// `ServeDir` of tower-http 0.6 sends dates but no tags:
     ///
     /// ```
     /// use tower_conditional::{ConditionalLayer, InnerTags};
@@ -75,21 +78,22 @@ impl InnerTags {
         Self { trusts_dates: trust_dates, ..self }
     }
 
-    /// Sets the tags of files that are known beforehand. Default: none.
+    /// Sets a list of files whose tags are known before the first request. Default:
+    /// none.
     ///
-    /// The files of a [`Manifest`] have the tags of their contents from the first
-    /// request on, on all servers, and their content need not be read for a 304. It is
-    /// for services that send files, such as `ServeDir`; the layer should stand around
-    /// nothing else. A response is that of the file which the path of the request
-    /// names: a file in that folder, `index.html` where the path ends with a slash, and
-    /// the file with `.gz`, `.br`, `.zst` or `.zz` behind its name where the response
-    /// has that `Content-Encoding`. The tags are those that the layer would make by
-    /// hashing, so servers with and without a manifest agree.
+    /// The files of a [`Manifest`] have their content tags from the first request on,
+    /// on all servers, and a 304 reads no content. Use it for services that send files,
+    /// such as `ServeDir`, and wrap only such a service in the layer.
     ///
-    /// The response must have a length, and a strong tag or a date. Dates need not be
-    /// trusted otherwise: that is for files that are not listed. [`Manifest`] says how
-    /// far it is trusted, and why to call [`check`](Manifest::check). With
-    /// [`keep`](Self::keep) it has no effect.
+    /// The path of the request names the file. If the path ends with a slash, the file
+    /// is `index.html` in that folder. If the response has a `Content-Encoding`, the
+    /// file name also ends with `.gz`, `.br`, `.zst` or `.zz`. The tags equal those
+    /// that the layer makes by hashing, so servers with and without a manifest agree.
+    ///
+    /// The response must have a length, and a strong tag or a date.
+    /// [`trust_dates`](Self::trust_dates) is not needed for listed files. [`Manifest`]
+    /// explains how far a list is trusted, and why to call [`check`](Manifest::check).
+    /// With [`keep`](Self::keep) it has no effect.
     ///
     /// # Examples
     ///
@@ -98,33 +102,35 @@ impl InnerTags {
         Self { manifest: Some(manifest), ..self }
     }
 
-    /// Returns the files of the manifest, of which nothing was seen yet.
+    /// Returns the files of the manifest, none of which has been seen yet.
     pub(super) fn listed_files(&self) -> Option<Arc<ListedFiles>> {
         let manifest = if self.learns() { self.manifest.as_ref() } else { None };
         manifest.map(|manifest| Arc::new(manifest.listed_files()))
     }
 
-    /// Shares the tags that are learned of large content with other servers.
+    /// Shares the learned tags of large content with other servers.
     ///
-    /// What one server has hashed once, none of the others need hash again: they have
-    /// the tag from their second request on, and resume downloads by it. Content within
-    /// the [`buffer_limit`](crate::ConditionalLayer::buffer_limit) needs no store: all
-    /// servers make its tag at once, and it is the same everywhere.
+    /// If one server has hashed a file, the others have its tag from their second
+    /// request on, and resume downloads by it. Content within the
+    /// [`buffer_limit`](crate::ConditionalLayer::buffer_limit) needs no store: each
+    /// server makes its tag at once, and the tag is the same on all of them.
     ///
-    /// **No request waits for the store.** A tag that is not known here is asked for
-    /// while the response is sent without it, once in five seconds at most. A store
-    /// that is slow, down or empty costs tags and nothing else.
+    /// **No request waits for the store.** If a tag is not known here, the response is
+    /// sent without it, and the layer asks the store in the background, at most once in
+    /// five seconds. If the store is slow, down or empty, responses lack tags, and
+    /// nothing else happens.
     ///
-    /// Shared is what has a strong inner tag; with [`trust_dates`](Self::trust_dates)
-    /// also what has a date, and no `Vary`. Not shared is what changed within the last
-    /// two seconds, and what says to be from before 1990: such a date was set for all
-    /// files alike. The inner service is trusted as always, and on all servers: if two
-    /// of them have different content of one URI under one inner tag, they will have
-    /// one tag. See [`SharedTags::new`] for the namespace, which keeps them apart.
+    /// The tags of content with a strong inner tag are shared. With
+    /// [`trust_dates`](Self::trust_dates), so are those of content with a date, if the
+    /// response has no `Vary`. Not shared is content that changed within the last two
+    /// seconds, or with a date before 1990, because such a date was set for many files
+    /// at once. If two servers have different content of one URI under one inner tag,
+    /// both will send the same tag: see [`SharedTags::new`] for the namespace, which
+    /// keeps them apart.
     ///
-    /// The [`key`](crate::ConditionalLayer::key) names the authority by default. So
-    /// servers that are addressed by different names share nothing, unless `Host` is
-    /// the same behind the balancer. With [`keep`](Self::keep) this has no effect.
+    /// The [`key`](crate::ConditionalLayer::key) contains the authority by default.
+    /// Servers with different names share nothing, unless `Host` is the same behind the
+    /// balancer. With [`keep`](Self::keep) this setting has no effect.
     ///
     /// # Examples
     ///
@@ -152,13 +158,12 @@ impl InnerTags {
         }
     }
 
-    /// Returns true if the layer learns its own tags of the content.
+    /// Returns true if the layer learns content tags.
     pub(super) fn learns(&self) -> bool {
         self.policy != Policy::Keep
     }
 
-    /// Returns true if a tag of the inner service stays valid where its content has one
-    /// of the layer's, too.
+    /// Returns true if an inner tag stays valid after its content tag was learned.
     pub(super) fn keeps_learned(&self) -> bool {
         self.policy == Policy::Learn
     }

@@ -1,4 +1,4 @@
-//! A list of files with the hashes of their contents: tags that are known beforehand.
+//! A list of files with the hashes of their contents.
 
 use std::{
     collections::hash_map::Entry,
@@ -18,50 +18,52 @@ use crate::{
     validators::{Digest, Sha256},
 };
 
-/// The SHA-256 hashes of files, known before the first request: see
-/// [`InnerTags::manifest`](crate::InnerTags::manifest).
+/// A list of files with their SHA-256 hashes, made before the first request.
+///
+/// See [`InnerTags::manifest`](crate::InnerTags::manifest).
 ///
 /// # The list
 ///
-/// [`read`](Self::read) and `str::parse` take what `sha256sum` writes, a line for each
-/// file. A column between hash and name may say the length in bytes; one space stands
-/// before it, and two behind it:
+/// [`read`](Self::read) and `str::parse` take the output of `sha256sum`, one line for
+/// each file. A column between hash and name may give the length in bytes, with one
+/// space before it and two after it:
 ///
 /// ```text
 /// 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08  index.html
 /// 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752 4096  app.js.gz
 /// ```
 ///
-/// Names are relative to the root of the file server. Binary mode (`*` before the
-/// name), escaped names, `./`, empty lines and comments (`#`) are understood. A name
-/// that is absolute, has a component `..`, or is not UTF-8 is an error, and so are two
-/// hashes of one file. To make a list:
+/// Names are relative to the root of the file server. A list may have binary mode (`*`
+/// before the name), escaped names, `./`, empty lines and comments (`#`). A name that
+/// is absolute, has a component `..`, or is not UTF-8 is an error. Two hashes for one
+/// file are an error, too. To make a list:
 ///
 /// ```text
 /// cd files && find . -type f ! -name SHA256SUMS -exec sha256sum {} + > SHA256SUMS
 /// ```
 ///
-/// # How far it is trusted
+/// # How far the list is trusted
 ///
-/// A wrong hash would be a wrong tag, so each entry holds for one content only: that
-/// which the inner service names by the validators that it gives first for the file (a
-/// strong tag, or its date and length). Other validators say that the file was changed.
-/// Then the entry ends, and the tag is learned as for any other file.
+/// A wrong hash would be a wrong tag, so each entry is valid for one content only. The
+/// layer remembers the validators that the inner service gives first for the file: a
+/// strong tag, or date and length. If it gives other validators later, the file was
+/// changed. The entry is then dropped, and the tag is learned as for a file that is not
+/// listed.
 ///
-/// | | before the content was hashed |
+/// | | what the entry is used for before the content has been hashed |
 /// |---|---|
-/// | not checked | 304 and whole content; no parts |
-/// | [`check`](Self::check) | all, for the date and the length that the file had then |
-/// | [`verify`](Self::verify) | it was hashed at the start |
+/// | not checked | 304s and whole content, no parts |
+/// | [`check`](Self::check) | everything, while date and length are those of the check |
+/// | [`verify`](Self::verify) | everything: the content was hashed by `verify` |
 ///
 /// The content is hashed once, when it is first sent as a whole, or in parts without a
-/// gap. After that nothing is hashed. If the hash is another one, the entry ends, with
-/// an event at level WARN (feature `tracing`), and
+/// gap. If the hash differs from the list, the entry is dropped, an event at level WARN
+/// is emitted (feature `tracing`), and
 /// [`Stats::manifest_mismatches`](crate::Stats::manifest_mismatches) counts it. That
-/// response had the wrong tag: only `verify` keeps a wrong list from being used at all.
+/// response had a wrong tag. Only `verify` detects a wrong list before it is used.
 ///
-/// A change that leaves both length and modification time as they were is not seen,
-/// unless the inner service gives another tag. Deploy into a new folder, or restart.
+/// A change that keeps both length and modification time is not detected, unless the
+/// inner service gives another tag. Deploy into a new folder, or restart.
 ///
 /// # Examples
 ///
@@ -90,9 +92,9 @@ use crate::{
 #[must_use]
 pub struct Manifest {
     files: Arc<FileList>,
-    /// What the paths of requests start with, with a slash behind it.
+    /// The prefix of request paths, with a slash at the end.
     prefix: Arc<str>,
-    /// When the list was made, if that is known.
+    /// When the list was made, if known.
     made: Option<SystemTime>,
 }
 
@@ -101,7 +103,8 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or a line of it is wrong: the error names both.
+    /// Fails if the file cannot be read, or if a line is invalid. The error names the
+    /// file and the line.
     pub fn read(list: impl AsRef<Path>) -> Result<Self, ManifestError> {
         let list = list.as_ref();
         let read = || Ok((fs::metadata(list)?.modified().ok(), fs::read(list)?));
@@ -109,11 +112,11 @@ impl Manifest {
         Ok(Self { made, ..Self::parse(&text, &format!("{}:", list.display()))? })
     }
 
-    /// Takes names and hashes, such as those of `rust_embed` or a build script.
+    /// Makes a list from names and hashes, such as those of `rust_embed`.
     ///
     /// # Errors
     ///
-    /// A name is not that of a file below the root, or has two hashes.
+    /// Fails if a name is not that of a file below the root, or if it has two hashes.
     ///
     /// # Examples
     ///
@@ -142,13 +145,12 @@ impl Manifest {
 
     /// Sets the prefix under which the files are served. Default: none.
     ///
-    /// The names of the list are compared with the path that comes to the layer. If the
-    /// layer stands outside of the router or the `nest` that removes a prefix, name the
-    /// prefix here.
+    /// The layer compares the names in the list with the path that it sees. If it is
+    /// outside of the router or the `nest` that removes a prefix, set the prefix here.
     ///
     /// # Errors
     ///
-    /// The prefix has a component `..`.
+    /// Fails if the prefix has a component `..`.
     ///
     /// # Examples
     ///
@@ -175,19 +177,22 @@ impl Manifest {
         Ok(Self { prefix: prefix.into(), ..self })
     }
 
-    /// Compares the list with the files below `root`, without reading them: each must be
-    /// there, have the length that the list says, if it says one, and be no newer than
-    /// the list. Remembers the length and the date of each.
+    /// Compares the list with the metadata of the files below `root`.
     ///
-    /// Files that were changed within the last two seconds are waited for, because
-    /// another change within the same second could not be told from it. It blocks the
-    /// thread: call it before the server starts.
+    /// Each file must exist, must have the length in the list if there is one, and must
+    /// not be newer than the list. The length and the date of each file are remembered.
     ///
-    /// A list that was parsed or made of pairs has no date, and none is compared.
+    /// If a file was changed within the last two seconds, this waits, because another
+    /// change within the same second could not be detected. It blocks the thread, so
+    /// call it before the server starts.
+    ///
+    /// A list that was parsed or made from pairs has no date, so the age of the files
+    /// is not compared.
     ///
     /// # Errors
     ///
-    /// A file does not agree with the list, or cannot be looked at: the error names it.
+    /// Fails if a file does not agree with the list, or if its metadata cannot be read.
+    /// The error names the file.
     pub fn check(self, root: impl AsRef<Path>) -> Result<Self, ManifestError> {
         let made = self.made;
         self.compare(root.as_ref(), |path, facts, metadata| {
@@ -201,22 +206,25 @@ impl Manifest {
         })
     }
 
-    /// Hashes the files below `root` and compares them with the list. Remembers the
-    /// length and the date of each, so that nothing is hashed later.
+    /// Hashes the files below `root` and compares them with the list.
     ///
-    /// It takes the time to read all of the files, and blocks the thread: call it
-    /// before the server starts. Otherwise it is as [`check`](Self::check), but a file
-    /// may be newer than the list.
+    /// The length and the date of each file are remembered, so that nothing is hashed
+    /// later.
+    ///
+    /// It reads all of the files and blocks the thread, so call it before the server
+    /// starts. It also does what [`check`](Self::check) does, except that a file may be
+    /// newer than the list.
     ///
     /// # Errors
     ///
-    /// A file does not agree with the list, or cannot be read: the error names it.
+    /// Fails if a file does not agree with the list, or cannot be read. The error names
+    /// the file.
     pub fn verify(self, root: impl AsRef<Path>) -> Result<Self, ManifestError> {
         self.compare(root.as_ref(), |path, facts, before| {
             let hash_between = || Ok((hash_of(path)?, settled(path)?));
             let (hash, after) = hash_between().map_err(|error| ManifestError::io(path, error))?;
             if hash != facts.hash {
-                return Err(ManifestError::of(path, "its content has another hash"));
+                return Err(ManifestError::of(path, "its hash differs from the list"));
             }
             if before.len() != after.len() || before.modified().ok() != after.modified().ok() {
                 return Err(ManifestError::of(path, "it is being changed"));
@@ -226,7 +234,7 @@ impl Manifest {
         })
     }
 
-    /// Compares each file with what the list says of it.
+    /// Compares each file with its entry in the list.
     fn compare(
         mut self,
         root: &Path,
@@ -239,7 +247,7 @@ impl Manifest {
                 return Err(ManifestError::of(&path, "it is not a file"));
             }
             if facts.length.is_some_and(|length| length != metadata.len()) {
-                return Err(ManifestError::of(&path, "its length is not that of the list"));
+                return Err(ManifestError::of(&path, "its length differs from the list"));
             }
             agrees(&path, facts, &metadata)?;
             facts.length = Some(metadata.len());
@@ -248,12 +256,12 @@ impl Manifest {
         Ok(self)
     }
 
-    /// Returns what a layer keeps of the list.
+    /// Returns the form of the list that a layer keeps.
     pub(super) fn listed_files(&self) -> ListedFiles {
         ListedFiles::new(&self.files, &self.prefix)
     }
 
-    /// `origin` is what an error says before the number of the line.
+    /// Parses a list. In errors, `origin` precedes the number of the line.
     fn parse(text: &[u8], origin: &str) -> Result<Self, ManifestError> {
         let mut files = FileList::new();
         for (number, checksum) in checksums(text) {
@@ -268,7 +276,7 @@ impl Manifest {
 impl FromStr for Manifest {
     type Err = ManifestError;
 
-    /// Reads a list from its text, such as that of `include_str!`.
+    /// Parses the text of a list, such as that of `include_str!`.
     fn from_str(text: &str) -> Result<Self, ManifestError> {
         Self::parse(text.as_bytes(), "line ")
     }
@@ -283,7 +291,9 @@ impl fmt::Debug for Manifest {
     }
 }
 
-/// Why a [`Manifest`] cannot be used. `Display` says it, with the file and the line.
+/// The error for a [`Manifest`] that cannot be used.
+///
+/// The message names the file and the line.
 #[derive(Debug)]
 pub struct ManifestError {
     message: String,
@@ -317,21 +327,22 @@ impl error::Error for ManifestError {
     }
 }
 
-/// Adds a line of a list. The same line twice is no error.
+/// Adds a line of a list. A repeated line is not an error.
 fn add(files: &mut FileList, checksum: Checksum) -> Result<(), &'static str> {
     let Checksum { name, hash, length } = checksum;
     let facts = FileFacts { hash, length, modified: None, trust: Trust::Claimed };
     match files.entry(name.into()) {
         Entry::Vacant(entry) => drop(entry.insert(facts)),
         Entry::Occupied(entry) if *entry.get() == facts => {}
-        Entry::Occupied(_) => return Err("the file is listed before, with another hash or length"),
+        Entry::Occupied(_) => return Err("the file is already listed with another hash or length"),
     }
     Ok(())
 }
 
 /// Returns the metadata of a file once its last change is two seconds old.
 ///
-/// One that is dated in the future is not waited for: a change would set another date.
+/// This does not wait for a file with a date in the future: a change would set another
+/// date.
 fn settled(path: &Path) -> io::Result<fs::Metadata> {
     loop {
         let metadata = fs::metadata(path)?;
@@ -356,6 +367,6 @@ fn hash_of(path: &Path) -> io::Result<[u8; 32]> {
     }
 }
 
-/// The date of a file names one content only if no other can have been written in the
-/// same second.
+/// How old the last change of a file must be. Before that, other content may still be
+/// written with the same date.
 const SETTLED: Duration = Duration::from_secs(2);

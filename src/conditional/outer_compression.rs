@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-/// What compression outside of the layer does to tags: see
+/// What compression outside of the layer does to tags.
+///
+/// See
 /// [`ConditionalLayer::outer_compression`](crate::ConditionalLayer::outer_compression).
 ///
 /// # Examples
 ///
-/// Apache's `mod_deflate`:
+/// For Apache's `mod_deflate`:
 ///
 /// ```
 /// use tower_conditional::{ConditionalLayer, OuterCompression};
@@ -24,39 +26,41 @@ pub struct OuterCompression {
 }
 
 impl OuterCompression {
-    /// Compression that weakens or removes tags, as nginx's does, or none.
+    /// Makes the setting for compression that weakens or removes tags, or for none.
+    ///
+    /// nginx weakens tags.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets whether it leaves tags as they are. Default: false.
+    /// Sets whether the compression leaves tags unchanged. Default: false.
     ///
-    /// A strong tag names bytes, and all encodings would share one. So with true, all
-    /// tags are weak, those of the inner service too, and every 200 and 304 says
-    /// `Vary: accept-encoding`.
+    /// If it does, all encodings share one strong tag, although their bytes differ. So
+    /// with true, all tags are sent as weak tags, including those of the inner service,
+    /// and every 200 and 304 has `Vary: accept-encoding`.
     ///
-    /// Weak tags still make 304s. In If-Match and If-Range they never match, so clients
-    /// can neither guard their writes with them nor resume a download.
+    /// Weak tags still give 304s. They never match in If-Match and If-Range, so clients
+    /// can neither protect their writes nor resume a download with them.
     pub fn keeps_tags(self, keeps_tags: bool) -> Self {
         Self { keeps_tags, ..self }
     }
 
-    /// Sets the suffixes that it may append to tags. Default: none.
+    /// Sets the suffixes that the compression may append to tags. Default: none.
     ///
     /// Some proxies turn `"abc"` into `"abc-gzip"` (Apache's httpd), `"abc;gzip"` or
-    /// `"abc--gzip"` (Jetty), and clients send that back. With these suffixes named,
-    /// such a tag in If-None-Match is taken for the one that was sent, and answered
-    /// with a 304 that carries the tag without the suffix.
+    /// `"abc--gzip"` (Jetty), and clients send that tag back. With the suffix set here,
+    /// such a tag in If-None-Match matches `"abc"`. The 304 has the tag without the
+    /// suffix.
     ///
-    /// This is for If-None-Match alone, where the meaning counts: If-Match and If-Range
-    /// are about bytes, and never match such a tag.
+    /// This affects only If-None-Match, which compares weakly. If-Match and If-Range
+    /// compare strongly, and never match a tag with a suffix.
     pub fn adds_suffixes<T: AsRef<str>>(self, suffixes: impl IntoIterator<Item = T>) -> Self {
         let suffixes = suffixes.into_iter().filter(|suffix| !suffix.as_ref().is_empty());
         let suffixes = suffixes.map(|suffix| suffix.as_ref().as_bytes().into()).collect();
         Self { suffixes, ..self }
     }
 
-    /// Returns true if there is compression outside, as far as is said.
+    /// Returns true if this names compression outside of the layer.
     pub(super) fn is_named(&self) -> bool {
         self.keeps_tags || !self.suffixes.is_empty()
     }

@@ -1,4 +1,4 @@
-//! The service: reads the request, and calls the inner service.
+//! The service. It reads the request, and calls the inner service.
 
 use std::{
     fmt,
@@ -24,11 +24,11 @@ use crate::{
 
 /// The service that [`ConditionalLayer`] makes.
 ///
-/// A [write](crate#writes) that is refused leaves the inner service ready for the next
-/// call. What it reserved to be ready, such as a permit of `ConcurrencyLimit`, is given
-/// back by that call, or when the service is dropped.
+/// If a [write](crate#writes) is refused, the inner service is not called and stays
+/// ready. A resource that it reserved in `poll_ready`, such as a permit of
+/// `ConcurrencyLimit`, is released by the next call, or when the service is dropped.
 ///
-/// See the [crate docs](crate) for an example.
+/// See [`ConditionalLayer`] for an example.
 pub struct Conditional<S, D = Sha256> {
     inner: S,
     config: Arc<Config>,
@@ -110,7 +110,7 @@ where
 }
 
 impl<S, D> Conditional<S, D> {
-    /// Does what `call` does, where functions of the user's see the head as one value.
+    /// Does what `call` does, if the user's functions need the head as one value.
     #[inline(never)]
     fn call_shown<ReqBody, B>(
         &mut self,
@@ -144,7 +144,7 @@ impl<S, D> Conditional<S, D> {
         S: Service<Request<ReqBody>, Response = Response<B>>,
     {
         let config = Arc::clone(&self.config);
-        // Each is made in its place: the inner future may be large to move.
+        // Each future is built in place, because the inner future may be large to move.
         match bypass {
             Bypass::Reject => {
                 ResponseFuture { future: None, state: ResponseState::Rejected(config) }

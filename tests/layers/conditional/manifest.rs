@@ -302,7 +302,7 @@ fn a_manifest_that_cannot_be_read_says_where() {
     let error = "wrong".parse::<Manifest>().unwrap_err().to_string();
     assert!(error.starts_with("manifest: line 1: "), "{error}");
     let error = Manifest::from_pairs([("a", [0; 32]), ("./a", [1; 32])]).unwrap_err().to_string();
-    assert!(error.starts_with("manifest: \"./a\": the file is listed before"), "{error}");
+    assert!(error.starts_with("manifest: \"./a\": the file is already listed"), "{error}");
 }
 
 #[test]
@@ -324,7 +324,7 @@ fn a_manifest_is_checked_against_its_files() {
     for (text, seconds, checked, verified) in [
         (text.replace("  ", " 6  "), later, "its length is not", "its length is not"),
         (text.replace("hello", "other"), later, "No such file", "No such file"),
-        (text.replace("2cf", "2cd"), later, "", "its content has another hash"),
+        (text.replace("2cf", "2cd"), later, "", "its hash differs from the list"),
         (text.clone(), 999_999_999, "it is newer than the list", ""),
     ] {
         for (result, expected) in [
