@@ -322,7 +322,7 @@ fn a_manifest_is_checked_against_its_files() {
     assert_eq!(problem(write(&text, later).verify(&folder.0)), "");
     assert_eq!(problem(write(&text.replace("  ", " 5  "), later).check(&folder.0)), "");
     for (text, seconds, checked, verified) in [
-        (text.replace("  ", " 6  "), later, "its length is not", "its length is not"),
+        (text.replace("  ", " 6  "), later, "its length differs", "its length differs"),
         (text.replace("hello", "other"), later, "No such file", "No such file"),
         (text.replace("2cf", "2cd"), later, "", "its hash differs from the list"),
         (text.clone(), 999_999_999, "it is newer than the list", ""),
