@@ -1,5 +1,4 @@
-//! `PreconditionLayer` and `WriteGuard`: preconditions evaluated before the handler
-//! runs.
+//! `PreconditionLayer` and `WriteGuard` evaluate preconditions before the handler runs.
 
 mod config;
 #[cfg(feature = "axum")]

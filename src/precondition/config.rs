@@ -1,4 +1,4 @@
-//! The settings of the layer, and those that the write guard has, too.
+//! The settings of the layer, and those that it shares with the write guard.
 
 use std::{fmt, sync::Arc};
 
@@ -19,20 +19,19 @@ use crate::{
     validators::AddLastModified,
 };
 
-/// The kind of [`PreconditionLayer`](crate::PreconditionLayer) that asks a
-/// [`StateSource`].
+/// The kind of [`PreconditionLayer`](crate::PreconditionLayer) with a [`StateSource`].
 pub struct FromSource<F: StateSource> {
     pub(super) source: Arc<F>,
     pub(super) on_error: Option<Arc<ErrorAnswer<F::Error>>>,
     pub(super) on_not_modified: Option<Arc<HeadEdit>>,
     pub(super) add_validators: bool,
-    /// The source is asked for a QUERY, too.
+    /// Whether the source is also called for a QUERY.
     pub(super) query: bool,
     pub(super) add_last_modified: AddLastModified,
 }
 
 impl<F: StateSource> FromSource<F> {
-    /// Returns what the inner and outer layers are told about the target of a request.
+    /// Returns what other layers are told about the target of a request.
     pub(super) fn known(&self, parts: &request::Parts, validators: Validators) -> KnownValidators {
         let validators = if self.add_validators { validators } else { Validators::new() };
         KnownValidators::new(&parts.uri, &parts.extensions, validators, self.add_last_modified)
@@ -59,12 +58,12 @@ impl<F: StateSource> fmt::Debug for FromSource<F> {
     }
 }
 
-/// The settings that all kinds of middleware here have.
+/// The settings that the layer and the write guard share.
 #[derive(Clone)]
 pub(super) struct PreconditionConfig {
     pub(super) required: Option<Arc<RequestPredicate>>,
     pub(super) weak_if_match: bool,
-    /// What is refused says why in `application/problem+json`.
+    /// Whether a refusal has an `application/problem+json` document.
     pub(super) problem_details: bool,
     pub(super) clock: Arc<Clock>,
     pub(super) reporter: Reporter,
@@ -99,8 +98,8 @@ impl PreconditionConfig {
 
     /// Makes the response to a request that cannot be evaluated: 503.
     pub(super) fn state_unavailable<B: Body>(&self) -> Response<ResponseBody<B>> {
-        let detail = "The state of the resource could not be found out, so that the \
-            preconditions could not be evaluated.";
+        let detail = "The preconditions could not be evaluated, because the \
+            state of the resource is not known.";
         self.refuse(StatusCode::SERVICE_UNAVAILABLE, detail, Outcome::StateUnavailable)
     }
 

@@ -1,4 +1,4 @@
-//! A source that takes what it needs from the request with Axum's extractors.
+//! A source that takes its input from the request with Axum's extractors.
 
 use std::{fmt, future::Future, marker::PhantomData, pin::Pin, sync::Arc};
 
@@ -11,8 +11,9 @@ use super::{
     source::{IntoRepresentation, NoState, StateOrAnswer, StateSource},
 };
 
-/// A [`StateSource`] that gets what an extractor of Axum's takes from the request; see
-/// [`PreconditionLayer::from_extractor`].
+/// A [`StateSource`] whose closure takes an Axum extractor.
+///
+/// See [`PreconditionLayer::from_extractor`].
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub struct ExtractorSource<E, F> {
     state: Arc<F>,
@@ -25,15 +26,17 @@ where
     F: Fn(E) -> Fut + Send + Sync + 'static,
     Fut: Future<Output: IntoRepresentation<Error: Send>> + Send + 'static,
 {
-    /// Makes a layer as [`new`](PreconditionLayer::new) does, from a closure that takes
-    /// an extractor of Axum's, or a tuple of them: the parameters of the path, say.
+    /// Makes a layer from a closure that takes an Axum extractor, or a tuple of them.
     ///
-    /// It has to be inside the router, as `Router::layer` or `route_layer`, so that the
-    /// path has been matched by then. `nest` may be around it.
+    /// The extractor can be `Path`, for the parameters of the path. The layer is
+    /// otherwise like that of [`new`](PreconditionLayer::new).
+    ///
+    /// Add it with `Router::layer` or `route_layer`, so that the path is matched before
+    /// the layer runs. The router may be nested.
     ///
     /// If the extractor rejects the request, its rejection is the answer, as it would
-    /// be that of the handler: 400 (Bad Request) where the path has no number in it,
-    /// and not the 503 of a source that fails.
+    /// be in the handler. In this example that is 400 (Bad Request) for a path without
+    /// a number. It is not the 503 of a failing source.
     ///
     /// # Examples
     ///

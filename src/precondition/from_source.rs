@@ -1,5 +1,5 @@
-//! The kind that asks a source: waits for the state, evaluates, calls the inner service
-//! if it may run, and asks the source again before it adds a tag.
+//! The kind with a source. It waits for the state, evaluates the preconditions, calls
+//! the inner service if they hold, and calls the source again before it adds a tag.
 
 use std::{
     fmt,
@@ -57,8 +57,7 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let config = Arc::clone(&self.config);
         let (mut parts, body) = request.into_parts();
-        // The content of a QUERY says what is asked for, and the source does not see
-        // it.
+        // The query is in the content of the request, which the source does not see.
         let is_unknown_query = is_query(&parts.method) && !self.kind.query;
         if ignores_preconditions(&parts.method) || is_unknown_query {
             let future = self.inner.call(Request::from_parts(parts, body));
@@ -86,8 +85,8 @@ where
             return PreconditionFuture::passing(future, passing, config);
         }
         let state = self.kind.source.state(&parts);
-        // Deliberately swapped: the service that is ready is the one that must be
-        // called.
+        // Deliberately swapped: only the service that `poll_ready` was called on is
+        // ready.
         let another = self.inner.clone();
         let inner = mem::replace(&mut self.inner, another);
         let waiting =
@@ -152,27 +151,27 @@ pin_project! {
     }
 }
 
-/// What to do with the response of a request that runs.
+/// What to do with the response of the inner service.
 pub(super) struct Passing<F> {
     known: Option<KnownValidators>,
     outcome: Outcome,
-    /// Asks the source again; `None` if it said nothing.
+    /// Calls the source again. `None` if the source gave no validators.
     check: Option<Box<SecondLook<F>>>,
 }
 
-/// Asks the source again, when the handler has answered: a tag is put on content only
-/// if it is known to be of that content.
+/// Calls the source again when the handler has answered. A tag is added to content only
+/// if it is certain that the tag belongs to that content.
 struct SecondLook<F> {
     source: Arc<F>,
     parts: request::Parts,
-    /// What the source said before the handler ran.
+    /// The validators from before the handler ran.
     stated: Validators,
     /// The handler was asked for a part of this state (If-Range).
     is_part_bound: bool,
 }
 
 impl<F> Passing<F> {
-    /// Returns true if the source must be asked again before this response is sent.
+    /// Returns true if the source must be called again before this response is sent.
     fn is_checked(&self, head: &response::Parts) -> bool {
         let (Some(known), Some(check)) = (&self.known, &self.check) else { return false };
         let is_part = head.status == StatusCode::PARTIAL_CONTENT;
@@ -186,8 +185,8 @@ impl<F> Passing<F> {
 }
 
 impl<F: StateSource> Passing<F> {
-    /// Takes the response of the handler. `Continue` says that the source is asked
-    /// again before it is sent.
+    /// Takes the response of the handler. With `Continue`, the source is called again
+    /// before the response is sent.
     fn look_again<S, ReqBody, B>(
         self,
         mut head: response::Parts,
@@ -214,8 +213,7 @@ impl<F: StateSource> Passing<F> {
                     }),
                 });
             }
-            // What is not added here may still be known to an outer layer of this
-            // crate.
+            // An outer layer of this crate may still use these validators.
             (Some(known), _) => drop(head.extensions.insert(known)),
             (None, _) => {}
         }
@@ -223,19 +221,19 @@ impl<F: StateSource> Passing<F> {
     }
 }
 
-/// A response of the handler, while the source is asked again.
+/// A response of the handler, while the source is called again.
 struct UnverifiedResponse<R> {
     response: R,
     outcome: Outcome,
     known: KnownValidators,
     stated: Validators,
-    /// How the response is refused if the state has changed; `None` if it is no part
-    /// that is bound to it.
+    /// How the response is refused if the state has changed. `None` if the response is
+    /// not a part, or if the request has no If-Range.
     part_refusal: Option<PartRefusal>,
 }
 
 impl<B: Body> UnverifiedResponse<Response<B>> {
-    /// Adds the validators if the state is still the same, and refuses a part if not.
+    /// Adds the validators if the state is still the same. Otherwise refuses a part.
     fn verify(
         self,
         current: Option<&Representation>,
@@ -258,7 +256,7 @@ impl<B: Body> UnverifiedResponse<Response<B>> {
     }
 }
 
-/// A request that waits for the state of what it is about.
+/// A request that waits for the state of its target resource.
 pub(super) struct PendingRequest<S, F: StateSource, ReqBody> {
     pub(super) inner: S,
     pub(super) kind: FromSource<F>,
@@ -343,18 +341,19 @@ where
     }
 }
 
-/// What becomes of a request once the source has answered.
+/// What to do with a request once the source has answered.
 enum SourceDecision<F> {
     Run(Passing<F>),
     Reject(Rejection),
     /// The request cannot be evaluated: 503.
     Unavailable,
-    /// As the application says.
+    /// The answer that the application gives.
     Answer(Response<Bytes>, Outcome),
 }
 
 impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
-    /// Evaluates the request, and removes what the inner service must not see.
+    /// Evaluates the request, and removes the fields that the inner service must not
+    /// see.
     fn evaluate(
         &mut self,
         current: Result<Representation, NoState<F::Error>>,
@@ -372,8 +371,8 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         }
         if matches!(current, Representation::Unknown) {
             if self.required {
-                // Deliberately refused: where a precondition is required, a write must
-                // not run because it cannot be evaluated.
+                // Deliberately refused: where a precondition is required, a write that
+                // cannot be evaluated must not run.
                 return SourceDecision::Unavailable;
             }
             let outcome = Outcome::LeftAlone(Reason::UnknownState);
@@ -394,7 +393,7 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         self.run(validators, Outcome::Proceeded, is_part_bound)
     }
 
-    /// Says what becomes of a request whose state could not be found out.
+    /// Decides what to do with a request whose state is not known.
     fn without_state(&mut self, reason: NoState<F::Error>) -> SourceDecision<F> {
         if let Some((response, outcome)) = reason.answer(self.kind.on_error.as_deref()) {
             return SourceDecision::Answer(response, outcome);
@@ -404,14 +403,14 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         }
         let preconditions = &self.preconditions;
         let mut forward = Forward::new(preconditions);
-        // Nothing shows which version a part would be of.
+        // The version of a part cannot be verified without the state.
         forward.range = !preconditions.binds_range();
         forward.apply(preconditions, &mut self.parts.headers);
         let outcome = Outcome::LeftAlone(Reason::StateUnavailable);
         self.run(Validators::new(), outcome, false)
     }
 
-    /// Lets the request go on, and tells the inner layers what is known of its target.
+    /// Lets the request run, and tells the inner layers what is known about its target.
     fn run(
         &mut self,
         validators: Validators,
@@ -433,8 +432,8 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
             self.parts.extensions.insert(known.clone());
             passing.known = Some(known);
         } else if is_dated {
-            // The date was evaluated here. An inner `ConditionalLayer` need not refuse
-            // it.
+            // The date has been evaluated here, so an inner `ConditionalLayer` need not
+            // refuse it.
             self.parts.extensions.insert(known);
         }
         SourceDecision::Run(passing)
@@ -461,7 +460,7 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         response
     }
 
-    /// Makes the response that the application gives in place of that of the handler.
+    /// Makes the response that the application gives instead of calling the handler.
     fn answer<B: Body>(
         self,
         response: Response<Bytes>,
@@ -473,14 +472,14 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         pass_on(head, ResponseBody::whole(content, outcome), reporter)
     }
 
-    /// Completes a 304 with what the 200 of the handler would carry.
+    /// Completes a 304 with the fields that the 200 of the handler would have.
     fn complete<B>(&self, response: &mut Response<B>) {
         if response.status() != StatusCode::NOT_MODIFIED {
             return;
         }
         if !self.kind.add_last_modified.adds_date(true) {
-            // The client would add it to its copy, which would become heuristically
-            // fresh.
+            // The client would store the date with its copy, which would become
+            // heuristically fresh.
             response.headers_mut().remove(LAST_MODIFIED);
         }
         if let Some(edit) = &self.kind.on_not_modified {

@@ -1,4 +1,4 @@
-//! The layer, its settings and their defaults.
+//! The layer and its settings.
 
 use std::{fmt, future::Future, sync::Arc, time::SystemTime};
 
@@ -13,20 +13,21 @@ use super::{
 };
 use crate::{stats::Stats, validators::AddLastModified};
 
-/// Evaluates preconditions before the service it wraps is called, by validators that
-/// are known by then.
+/// Evaluates preconditions before it calls the service that it wraps.
 ///
-/// A [`ConditionalLayer`](crate::ConditionalLayer) sees only responses. This layer can
-/// refuse a write before it runs, spare the handler the reads that end in a 304, and
-/// decide in time whether a part may be sent. The two go together in any order; see
-/// [the crate docs](crate#writes).
+/// A [`ConditionalLayer`](crate::ConditionalLayer) decides only when it has the
+/// response. This layer decides before the handler runs: it refuses writes, answers
+/// reads with 304, and decides whether a part may be sent. Both layers can be combined
+/// in any order; see [the crate docs](crate#writes).
 ///
-/// It takes the validators from a [`StateSource`]: the version in a database, say. A
-/// [`WriteGuard`](crate::WriteGuard) takes them from the service itself, which it asks
+/// It takes the validators from a [`StateSource`], for example from a version column in
+/// a database. A [`WriteGuard`](crate::WriteGuard) takes them from the service itself,
 /// with a GET.
 ///
-/// The service is cloned for each request that takes more than one step. Axum clones
-/// its services anyway.
+/// The layer clones the service for each request for which it calls the source. Axum
+/// clones its services anyway.
+///
+/// See [`new`](Self::new) for an example.
 #[derive(Clone)]
 #[must_use]
 pub struct PreconditionLayer<K> {
@@ -35,68 +36,71 @@ pub struct PreconditionLayer<K> {
 }
 
 impl<F: StateSource> PreconditionLayer<FromSource<F>> {
-    /// Makes a layer that asks a closure for the current state of the resource that a
-    /// request is about.
+    /// Makes a layer that calls a closure for the current state of a resource.
     ///
-    /// - GET and HEAD: if a precondition says so, the answer is 304 (Not Modified) or
-    ///   412 (Precondition Failed), and the handler does not run. An If-Range that does
-    ///   not name the current state is removed together with `Range`. A response that
-    ///   passes gets the validators that it lacks.
-    /// - Writes: if a precondition fails, the answer is 412, and nothing runs. So
-    ///   `If-None-Match: *` lets a PUT only create. The closure is called only if there
-    ///   is a precondition.
-    /// - OPTIONS, TRACE and CONNECT pass, and so does QUERY unless
+    /// - GET and HEAD: if a precondition fails, the answer is 304 (Not Modified) or 412
+    ///   (Precondition Failed), and the handler does not run. An If-Range that does not
+    ///   name the current state is removed together with `Range`. The response of the
+    ///   handler gets the validators that it lacks.
+    /// - Writes: if a precondition fails, the answer is 412, and the handler does not
+    ///   run. So a PUT with `If-None-Match: *` can only create a resource. The closure
+    ///   is called only if there is a precondition.
+    /// - OPTIONS, TRACE and CONNECT pass through, and so does QUERY unless
     ///   [`query`](Self::query) is set.
     ///
     /// # What the tag must be
     ///
-    /// **A version must never come back.** If a resource is deleted and created again,
-    /// or rolled back, its version must be one that it never had. Otherwise a client
-    /// that holds the old content gets a 304 for the new one, and its If-Match lets it
-    /// overwrite a state that it has not seen. A counter that starts at 1 again is the
-    /// usual mistake: use a sequence of the whole table, a random id, or a hash.
+    /// **A version must never be used twice.** If a resource is deleted and created
+    /// again, or rolled back, it must get a version that it never had. Otherwise a
+    /// client with the old content gets a 304 for the new content, and its If-Match can
+    /// overwrite a state that it has not seen. The usual mistake is a counter that
+    /// starts at 1 again. Use a sequence of the whole table, a random id, or a hash.
     ///
-    /// **A tag made of data says nothing about the template.** After a deploy that
-    /// renders the same row in another way, the tag must be another one, too:
-    /// [`EntityTag::of_parts([version, build])`](crate::EntityTag::of_parts). Where the
-    /// handler negotiates, the tag of the JSON must not be that of the HTML.
+    /// **The tag must also change with the template.** If a deploy renders the same row
+    /// differently, the tag must change, too: [`EntityTag::of_parts([version,
+    /// build])`](crate::EntityTag::of_parts). If the handler negotiates, JSON and HTML
+    /// must have different tags.
     ///
-    /// **The state must not be newer than what the handler reads.** A new tag on old
-    /// content, from a replica that lags behind, keeps that content alive at clients
-    /// until the next change.
+    /// **The state must not be newer than what the handler reads.** If the handler
+    /// reads from a replica that lags behind, old content gets a new tag. Clients then
+    /// keep that old content until the next change.
     ///
-    /// # The source is asked again
+    /// # The second call of the source
     ///
-    /// A tag is added to a response only if it is known to be the tag of that content.
-    /// So the closure is called again once the handler has answered with a 200 or 206
-    /// that lacks a validator. If the state is still the same, the validators are
-    /// added; if not, the response goes without. A part that the client asked for with
-    /// If-Range is refused then: 503 (Service Unavailable) with `Retry-After: 1`,
-    /// because the client would glue two versions together. The retry gets the whole.
+    /// The layer adds a tag to a response only if it is certain that the tag belongs to
+    /// that content. So it calls the closure again if the handler answers with a 200 or
+    /// 206 that lacks a validator. If the state is the same, the layer adds the
+    /// validators. Otherwise the response is sent without them. If the client asked for
+    /// a part with If-Range, a changed state is answered with 503 (Service Unavailable)
+    /// and `Retry-After: 1`, because the client would join parts of two versions. The
+    /// retry gets the whole content.
     ///
-    /// That costs a second call for each response whose handler sets no tag. A handler
-    /// that sets its own spares it; see [`add_validators`](Self::add_validators).
+    /// That costs a second call for each response to which the handler sets no tag. A
+    /// handler that sets its own tag avoids this call; see
+    /// [`add_validators`](Self::add_validators).
     ///
     /// # What it does not do
     ///
-    /// Between the check and the write, another writer may come.
-    /// [`Preconditions::check`](crate::Preconditions::check) inside the transaction
-    /// loses no edit. This layer in front of it spares the handler the work for writes
-    /// that fail anyway.
+    /// The check and the write are not atomic: another write may come in between. To
+    /// lose no edit, also call [`Preconditions::check`](crate::Preconditions::check)
+    /// inside the transaction. The layer then refuses most failing writes before the
+    /// handler runs.
     ///
-    /// [`Representation::Unknown`](crate::Representation::Unknown) leaves the request
-    /// to the handler, with one exception: where a precondition is
+    /// If the closure returns
+    /// [`Representation::Unknown`](crate::Representation::Unknown), the layer leaves
+    /// the request to the handler. One exception: where a precondition is
     /// [required](Self::require_preconditions), a write that cannot be evaluated is
     /// refused with 503 (Service Unavailable).
     ///
-    /// A refused upload is not read. Over HTTP/1.1 the server then closes the
-    /// connection, and a client that sends before it reads may see a reset in place of
-    /// the 412. `Expect: 100-continue` in the client, HTTP/2, or a
-    /// [`WriteGuard`](crate::WriteGuard), which reads a little away, are cures.
+    /// The content of a refused upload is not read. Over HTTP/1.1 the server then
+    /// closes the connection, and a client that sends before it reads may see a reset
+    /// instead of the 412. To avoid that, use `Expect: 100-continue` in the client,
+    /// HTTP/2, or a [`WriteGuard`](crate::WriteGuard), which reads and discards up to 1
+    /// MiB.
     ///
     /// As in Tower's `AsyncFilter`, the inner service is ready while the closure runs.
-    /// So the closure must not wait for what that holds, such as a permit of the same
-    /// `ConcurrencyLimit`.
+    /// So the closure must not wait for a resource that a ready service holds, such as
+    /// a permit of the same `ConcurrencyLimit`.
     ///
     /// # Examples
     ///
@@ -146,8 +150,9 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
         Self::from_source(state)
     }
 
-    /// Makes a layer as [`new`](Self::new) does, from a [`StateSource`] that is not a
-    /// closure.
+    /// Makes a layer from a [`StateSource`] that is not a closure.
+    ///
+    /// It is otherwise like [`new`](Self::new).
     pub fn from_source(source: F) -> Self {
         let kind = FromSource {
             source: Arc::new(source),
@@ -160,15 +165,18 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
         Self { kind, config: Arc::default() }
     }
 
-    /// Sets the answer to a request for which the source failed. Default: 503 (Service
-    /// Unavailable) for a write; other requests go on as if nothing were known.
+    /// Sets the answer to a request for which the source fails. Default: see below.
     ///
-    /// A write that cannot be evaluated must not run: it may be the lost edit. A read
-    /// that goes on costs a transfer; a part that it asks for with If-Range, If-Match
-    /// or If-Unmodified-Since becomes the whole. With this set, reads fail as well.
+    /// By default a write gets 503 (Service Unavailable), and other requests are
+    /// forwarded to the inner service.
     ///
-    /// [`Unknown`](crate::Representation::Unknown) is not a failure, and does not get
-    /// this answer.
+    /// A write that cannot be evaluated must not run, because an edit could be lost. A
+    /// read may run: it costs only a transfer. If it asks for a part with If-Range,
+    /// If-Match or If-Unmodified-Since, it gets the whole content. With `on_error`,
+    /// reads get the answer, too.
+    ///
+    /// A state of [`Unknown`](crate::Representation::Unknown) is not a failure, and
+    /// does not get this answer.
     ///
     /// # Examples
     ///
@@ -194,11 +202,14 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
         self
     }
 
-    /// Sets what else a 304 of this layer carries. Default: nothing but the validators.
+    /// Sets a function that adds fields to a 304 of this layer. Default: none.
+    ///
+    /// Without it a 304 has only the validators.
     ///
     /// A 304 must carry the `Cache-Control`, `Content-Location`, `Expires` and `Vary`
-    /// of the 200 ([RFC 9110, section 15.4.5]), but the handler that knows them did not
-    /// run. Set it if the handler sets any of these.
+    /// of the 200 ([RFC 9110, section 15.4.5]). The layer does not know these fields,
+    /// because the handler did not run. Set the function if the handler sets any of
+    /// them.
     ///
     /// # Examples
     ///
@@ -225,9 +236,9 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// Sets whether responses to GET and HEAD get the validators that they lack.
     /// Default: true.
     ///
-    /// With true, the source is asked for each GET and HEAD, and again after the
-    /// handler if its response lacks a validator. With false it is asked only if there
-    /// is a precondition or an If-Range. Set false where the handler sets its own
+    /// With true, the source is called for each GET and HEAD, and again after the
+    /// handler if its response lacks a validator. With false it is called only if there
+    /// is a precondition or an If-Range. Set it to false if the handler sets its own
     /// validators.
     ///
     /// # Examples
@@ -243,12 +254,13 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
         self
     }
 
-    /// Sets whether the source is asked for a QUERY ([RFC 10008]), too. Default: false.
+    /// Sets whether the source is also called for a QUERY ([RFC 10008]). Default:
+    /// false.
     ///
-    /// The content of a QUERY says what it asks for, and the source does not see that.
-    /// So set it only where one tag stands for all results at that URI, such as the
-    /// version of the whole data set. The preconditions of a QUERY are then answered as
-    /// those of a GET, with 304 or 412; its responses get no validators.
+    /// The query is in the content, which the source does not see. So set it only if
+    /// one tag is valid for all results at that URI, such as the version of the whole
+    /// data set. The preconditions of a QUERY are then answered as those of a GET, with
+    /// 304 or 412. Its responses get no validators.
     ///
     /// # Examples
     ///
@@ -265,12 +277,26 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
         self
     }
 
-    /// Sets which responses to GET and HEAD get the date of the source as their
-    /// `Last-Modified`, if they have none. Default: [`AddLastModified::WithNoCache`].
+    /// Sets which responses get the date of the source as `Last-Modified`. Default:
+    /// [`AddLastModified::WithNoCache`].
     ///
-    /// A 304 of this layer counts as a response that does not state its freshness. A
-    /// 412 has the date in any case. Preconditions are compared with it in any case,
-    /// too.
+    /// Only responses to GET and HEAD without a `Last-Modified` get one.
+    ///
+    /// A 304 of this layer counts as a response that does not state its freshness. The
+    /// setting does not affect a 412, which always has the date, or the evaluation of
+    /// preconditions, which always uses the date.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_conditional::{AddLastModified, PreconditionLayer};
+    ///
+    /// # use tower_conditional::Representation;
+    /// # let state = |_: &http::request::Parts| async { Representation::Unknown };
+    /// let layer = PreconditionLayer::new(state)
+    ///     .add_last_modified(AddLastModified::Never);
+    /// # drop(layer);
+    /// ```
     pub fn add_last_modified(mut self, add: AddLastModified) -> Self {
         self.kind.add_last_modified = add;
         self
@@ -280,16 +306,17 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
 impl<K> PreconditionLayer<K> {
     /// Sets which writes must have a precondition. Default: none.
     ///
-    /// A write for which `required` returns true and that has no precondition is
-    /// answered with 428 (Precondition Required; RFC 6585, section 3). The content says
-    /// what to send. See
-    /// [`Preconditions::check_required`](crate::Preconditions::check_required) for what
-    /// counts. `required` is not called for requests with a safe method.
+    /// If `required` returns true for a write that has no precondition, the answer is
+    /// 428 (Precondition Required; RFC 6585, section 3). Its content says what to send.
+    /// See [`Preconditions::check_required`](crate::Preconditions::check_required) for
+    /// the fields that count as a precondition. `required` is not called for safe
+    /// methods.
     ///
-    /// Where it returns true, a write whose state is
-    /// [`Unknown`](crate::Representation::Unknown) is refused with 503 (Service
-    /// Unavailable), because its precondition cannot be evaluated. Clients that send no
-    /// preconditions cannot write any more: do not require what they do not know.
+    /// If `required` returns true and the state is
+    /// [`Unknown`](crate::Representation::Unknown), the write is refused with 503
+    /// (Service Unavailable), because its precondition cannot be evaluated. Clients
+    /// that send no preconditions can no longer write, so do not set it for such
+    /// clients.
     ///
     /// # Examples
     ///
@@ -310,38 +337,44 @@ impl<K> PreconditionLayer<K> {
         self.set(|config| config.required = Some(Arc::new(required)))
     }
 
-    /// Sets whether If-Match is compared weakly. Default: false. See
-    /// [`Preconditions::weak_if_match`](crate::Preconditions::weak_if_match) for when
-    /// that is safe.
+    /// Sets whether If-Match is compared weakly. Default: false.
+    ///
+    /// See [`Preconditions::weak_if_match`](crate::Preconditions::weak_if_match) for
+    /// when that is safe.
     pub fn weak_if_match(self, weak_if_match: bool) -> Self {
         self.set(|config| config.weak_if_match = weak_if_match)
     }
 
-    /// Sets whether refused requests are answered with content for programs:
-    /// `application/problem+json` ([RFC 9457]). Default: false.
+    /// Sets whether a refusal has a problem document as content. Default: false.
+    ///
+    /// The media type is `application/problem+json` ([RFC 9457]).
     ///
     /// See [`Rejection::problem_details`](crate::Rejection::problem_details) for its
-    /// members. Without it a 428 has plain text, and the others have no content.
+    /// members. With false a 428 has plain text, and the other refusals have no
+    /// content.
     ///
     /// [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457.html
     pub fn problem_details(self, problem_details: bool) -> Self {
         self.set(|config| config.problem_details = problem_details)
     }
 
-    /// Sets whether each response carries an [`Outcome`](crate::Outcome) in its
-    /// extensions. Default: false.
+    /// Sets whether each response has an [`Outcome`](crate::Outcome) extension.
+    /// Default: false.
     ///
-    /// If a request only passed, the outcome of an inner layer of this crate stays.
+    /// If a request only passes through, the outcome of an inner layer of this crate is
+    /// kept.
     pub fn report_outcome(self, report_outcome: bool) -> Self {
         self.set(|config| config.reporter.in_extensions = report_outcome)
     }
 
-    /// Sets the clock, for tests of dates. Default: the system's clock.
+    /// Sets the clock. Default: the system's clock.
+    ///
+    /// Use it to test dates.
     pub fn clock(self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.set(|config| config.clock = Arc::new(clock))
     }
 
-    /// Returns what the layer has done so far, all its clones and services included.
+    /// Returns the counters of the layer, its clones and its services.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! The service that the layer makes: what both kinds share.
+//! The service of the layer.
 
 use std::{fmt, sync::Arc};
 

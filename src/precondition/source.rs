@@ -1,4 +1,4 @@
-//! The source of the validators that are known before the inner service runs.
+//! The source of the validators, which is called before the inner service.
 
 use std::{convert::Infallible, future::Future};
 
@@ -11,33 +11,34 @@ use crate::{
     rules::{EntityTag, Representation, Validators},
 };
 
-/// Knows the current state of the resource that a request is about.
+/// Returns the current state of the target resource of a request.
 ///
-/// A closure is a source if it returns a future of a [`Representation`], of what becomes
-/// one (an [`EntityTag`], [`Validators`]), or of a `Result` with one of these. The future owns what it needs: it cannot borrow the request,
-/// because stable Rust has no way to say that such a future is `Send`. Nothing is
-/// boxed.
+/// A closure is a source if it returns a future of a [`Representation`], an
+/// [`EntityTag`], [`Validators`], or a `Result` with one of these. The future cannot
+/// borrow the request, because stable Rust cannot express that such a future is `Send`.
+/// So copy what it needs before the `async` block. The future is not boxed.
 ///
-/// It may be called twice for one request: before the handler runs, and after it has
-/// answered, to verify that the state is still the same. **A version must never come
-/// back**, or the two answers can be equal with a change in between. See
+/// The source may be called twice for one request: before the handler runs, and after
+/// the handler has answered, to verify that the state is still the same. **A version
+/// must never be used twice.** Otherwise both calls can return the same version
+/// although the state changed in between. See
 /// [`PreconditionLayer::new`](crate::PreconditionLayer::new) for more, and for an
 /// example.
 ///
-/// Implement this trait for a source that has a name, with a boxed future or
+/// Implement this trait for a named type of source, with a boxed future or
 /// `std::future::Ready`. With Axum,
 /// [`from_extractor`](crate::PreconditionLayer::from_extractor) takes the parameters of
 /// the path.
 pub trait StateSource {
-    /// Why the state is not known.
+    /// The error of a source that fails.
     type Error;
 
     /// The future of the state.
     type Future: Future<Output: IntoRepresentation<Error = Self::Error>>;
 
-    /// Returns the state of the resource that the request with this head is about.
+    /// Returns the state of the target resource of the request with this head.
     ///
-    /// The body of the request is not polled before this is done.
+    /// The body of the request is not polled until the future is done.
     fn state(&self, parts: &request::Parts) -> Self::Future;
 }
 
@@ -54,39 +55,42 @@ where
     }
 }
 
-/// What the future of a [`StateSource`] yields: a [`Representation`], an [`EntityTag`],
-/// [`Validators`], or a `Result` with one of these.
+/// The output of the future of a [`StateSource`].
 ///
-/// An `Option` is none of them: say whether there is no such thing
-/// ([`Representation::Missing`]) or whether that is not known
-/// ([`Representation::Unknown`]).
+/// It is a [`Representation`], an [`EntityTag`], [`Validators`], or a `Result` with one
+/// of these.
+///
+/// An `Option` is not allowed, because `None` has two meanings. Return
+/// [`Representation::Missing`] if the resource does not exist, and
+/// [`Representation::Unknown`] if its state is not known.
 #[diagnostic::on_unimplemented(
-    message = "a source of validators does not yield `{Self}`",
-    label = "yields `{Self}`",
-    note = "it yields a `Representation`, an `EntityTag`, `Validators`, or a `Result` with one",
-    note = "for an `Option`, say what `None` is: `Representation::Missing` or `::Unknown`"
+    message = "a source of validators cannot return `{Self}`",
+    label = "returns `{Self}`",
+    note = "return a `Representation`, an `EntityTag`, `Validators`, or a `Result` with one",
+    note = "replace an `Option`'s `None` by `Representation::Missing` or `::Unknown`"
 )]
 pub trait IntoRepresentation: sealed::Sealed {
-    /// Why the state is not known.
+    /// The error of a source that fails.
     type Error;
 
     #[doc(hidden)]
     fn into_result(self) -> Result<Representation, NoState<Self::Error>>;
 }
 
-/// Why there is no state.
+/// The reason why there is no state.
 #[derive(Debug)]
 #[expect(unnameable_types, reason = "only this crate makes it")]
 pub enum NoState<E> {
     /// The source failed.
     Failed(E),
-    /// The request itself is at fault, and gets this answer.
+    /// The request itself is wrong, and gets this answer.
     Answered(Box<Response<Bytes>>),
 }
 
 impl<E> NoState<E> {
-    /// Returns the response in place of that of the inner service, if there is one: the
-    /// error of a source becomes what `on_error` makes of it.
+    /// Returns the response to send instead of calling the inner service, if any.
+    ///
+    /// `on_error` makes the response from the error of a source.
     pub(super) fn answer(
         self,
         on_error: Option<&ErrorAnswer<E>>,
@@ -130,7 +134,7 @@ impl<T: Into<Representation>, E> IntoRepresentation for Result<T, E> {
     }
 }
 
-/// What a source of this crate yields that may answer a request by itself.
+/// The output of a source of this crate that may also answer the request.
 #[cfg(feature = "axum")]
 #[derive(Debug)]
 #[expect(unnameable_types, reason = "only this crate makes it")]

@@ -47,7 +47,7 @@ fn problem_details_say_which_field_failed_and_what_to_send() {
         ("PUT", &[(IUS, "x")], &tagged, 428, None, "send If-Match"),
         ("DELETE", &[], &tagged, 428, None, "version of it: send If-Match"),
         ("PATCH", &[], &tagged, 428, None, "which version of it: send If-Match"),
-        ("PUT", &[(IM, "*")], &Representation::Unknown, 503, None, "could not be found out"),
+        ("PUT", &[(IM, "*")], &Representation::Unknown, 503, None, "is not known"),
     ] {
         let layer = known(current.clone()).require_preconditions(|_| true).problem_details(true);
         let seen = handler::send(layer, method, lines);
