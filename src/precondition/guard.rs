@@ -1,5 +1,5 @@
-//! `WriteGuard`: asks the service itself, with a GET, for the state that a write would
-//! change, and holds the resource's lock meanwhile.
+//! `WriteGuard` sends the service a GET for the state that a write would change, and
+//! holds a lock for the resource from the check to the end of the write.
 
 use std::{
     any::type_name,
@@ -42,22 +42,24 @@ use crate::{
     validators::AddLastModified,
 };
 
-/// Protects any service that has GET and its writes on the same URIs from lost edits.
+/// Prevents lost edits in a service that has GET and writes on the same URIs.
 ///
-/// Before a write with preconditions (If-Match, If-None-Match, If-Unmodified-Since) it
-/// asks the service with a GET: same URI, same header fields but for those about
-/// content, ranges and preconditions, same extensions. The write is evaluated by the
-/// validators of that response, and runs only if it may; if not, the answer is 412
-/// (Precondition Failed). A [`ConditionalLayer`](crate::ConditionalLayer) inside makes
-/// the validators if the service has none.
+/// Before a write with preconditions (If-Match, If-None-Match, If-Unmodified-Since),
+/// the guard sends the service a GET. This GET has the same URI, the same extensions,
+/// and the same header fields, except for fields about content, ranges and
+/// preconditions. The guard evaluates the write against the validators of that
+/// response. If a precondition fails, the answer is 412 (Precondition Failed), and the
+/// write does not run. If the service has no validators, put a
+/// [`ConditionalLayer`](crate::ConditionalLayer) inside the guard to generate them.
 ///
-/// The check and the write are one step: while a write with preconditions runs, no
-/// other write to the same resource does. Writes without preconditions run side by
-/// side, and wait only for one with preconditions that runs. Reads wait for nothing.
+/// The check and the write are atomic within this guard: while a write with
+/// preconditions runs, no other write to the same resource runs. Writes without
+/// preconditions run concurrently. They wait only for a running write with
+/// preconditions. Reads never wait.
 ///
 /// # Examples
 ///
-/// With Axum: authorization, traces and metrics by route stand inside, as
+/// With Axum, add authorization, traces and metrics by route inside the guard, with
 /// `Router::layer`. See [`new`](Self::new) for other services.
 ///
 /// ```no_run
@@ -98,82 +100,86 @@ use crate::{
 /// # }
 /// ```
 ///
-/// # What is asked, and what is read
+/// # The steps of a write
 ///
 /// A write with preconditions goes through these steps:
 ///
-/// 1. The service is asked with a GET, without a lock, and what fails is refused. This
-///    step is left out if the content is there already and the lock is free.
-/// 2. The content is read, up to [`body_limit`](Self::body_limit). All requests
-///    together may hold 64 MiB; those of up to 64 KiB do not count. Beyond that the
+/// 1. The guard sends the GET without a lock. If a precondition fails, it refuses the
+///    write. This step is skipped if all of the content has arrived and the lock is
+///    free.
+/// 2. It reads the content, up to [`body_limit`](Self::body_limit). All requests
+///    together may hold 64 MiB, not counting those of up to 64 KiB. Beyond that the
 ///    answer is 503 (Service Unavailable).
-/// 3. The lock is taken. After [`lock_timeout`](Self::lock_timeout) the answer is 503,
-///    with `Retry-After`.
-/// 4. The service is asked once more, and then runs the write.
-/// 5. The lock is given back with the head of the response.
+/// 3. It takes the lock. If that takes longer than
+///    [`lock_timeout`](Self::lock_timeout), the answer is 503 with `Retry-After`.
+/// 4. It sends the GET again, and then runs the write.
+/// 5. It releases the lock when it returns the head of the response.
 ///
-/// So nothing that a client can be slow with is waited for under the lock. Writes
-/// without preconditions are not read ahead, but for DELETE. Their content is passed on
-/// as it comes, but for its end: that is held back until the lock is held, so that a
-/// write that never ends holds nothing. A handler that changes something before the
-/// content has come to its end, or without looking at it, is not covered while it
-/// streams.
+/// So the guard never waits for a client while it holds the lock. Of the writes without
+/// preconditions, only a DELETE is read ahead. For the others, the guard forwards the
+/// content as it comes. It takes the lock before it forwards the end of the content, so
+/// an upload that never ends holds no lock. A handler that changes the resource before
+/// the content has ended, or without reading it, is not protected while the content is
+/// streamed.
 ///
-/// While content is read ahead, 10 KiB have to come within ten seconds. Slower content
-/// is answered with 408 (Request Timeout), so that silent clients do not keep the 64
-/// MiB. Where there are no Tokio timers, it is waited for.
+/// While content is read ahead, at least 10 KiB must arrive in each ten seconds. Slower
+/// content is answered with 408 (Request Timeout), so that idle clients do not use up
+/// the 64 MiB. Without Tokio timers there is no such limit.
 ///
-/// A server resets the connection, or the stream over HTTP/2, if content is left behind
-/// a response, and some clients then never see the response. So up to 1 MiB of refused
-/// content is read away before the answer, for at most a second. No lock is held
-/// meanwhile. Content that is known to be longer is not read away, and a client that
-/// sends `Expect: 100-continue` is answered at once: large uploads should send it.
+/// If a server responds before it has read all of the content, it resets the
+/// connection, or the stream over HTTP/2. Some clients then never see the response. So
+/// the guard reads and discards up to 1 MiB of refused content before it answers, for
+/// at most a second. It holds no lock meanwhile. If the content is known to be longer,
+/// or if the client sends `Expect: 100-continue`, the guard answers at once. Large
+/// uploads should send that field.
 ///
-/// A GET answered 404 or 410 says that there is no representation, and so do 405 and
-/// 501: `If-None-Match: *` then lets the write through, and If-Match does not. Any
-/// other 4xx or 5xx is the answer to the write. Deliberately, a failed precondition is
-/// 412 also where the write without it would be 404 or 405: the guard cannot know that
-/// without running it ([RFC 9110, section 13.2.1]). A response without a tag (content
-/// too large, say) matches no tag, so that the write is refused.
+/// A GET that is answered with 404, 410, 405 or 501 shows that there is no
+/// representation: `If-None-Match: *` then holds, and If-Match fails. Any other 4xx or
+/// 5xx becomes the answer to the write. A response without a tag, for example because
+/// its content is too large, matches no tag, so a write that names a tag is refused.
+/// Deliberately, a failed precondition is answered with 412 even if the write alone
+/// would be answered with 404 or 405: the guard cannot know that without running the
+/// write ([RFC 9110, section 13.2.1]).
 ///
-/// The GET has no content, and reading its body is an error. So a service that takes
-/// it for a write by mistake stores nothing.
+/// The GET has no content, and reading its body is an error. So if a service handles it
+/// as a write by mistake, it stores nothing.
 ///
 /// # The new tag
 ///
 /// If the content of a PUT with preconditions was stored exactly as it was sent, the
 /// response carries the new `ETag`, and the next edit needs no GET ([section 9.3.4]).
-/// For that the guard asks with one more GET under the lock, where tags are hashes as a
-/// [`ConditionalLayer`](crate::ConditionalLayer) makes them, and compares. A handler's
-/// own `ETag` stands.
+/// The guard finds this out with one more GET under the lock, if tags are hashes like
+/// those of a [`ConditionalLayer`](crate::ConditionalLayer). If the handler sets an
+/// `ETag`, that one is sent.
 ///
 /// # What it does not cover
 ///
-/// Other processes, other guards, and whatever changes the resource without a request
-/// to its URI through this guard: a batch job, a write to the collection above, a task
-/// that a handler left behind. What covers these is
+/// The guard does not cover other processes, other guards, or changes without a request
+/// to the URI of the resource through this guard: a batch job, a write to the parent
+/// collection, a background task of a handler. For these use
 /// [`Preconditions::check`](crate::Preconditions::check) inside the transaction.
 ///
-/// **Writes within writes.** A handler may send further writes through the guard, with
-/// the extensions of the request that it got. Each is evaluated for itself. One to the
-/// same resource does not wait for the one around it; two that a handler sends side by
-/// side do not wait for each other either. A write without preconditions that sends one
-/// with them to the same resource leaves the lock to it, and should not go on writing
-/// itself. A handler keeps its own resource while it waits for another: if two wait for
-/// each other's, [`lock_timeout`](Self::lock_timeout) ends that.
+/// **Nested writes.** A handler may send more writes through the guard, with the
+/// extensions of its own request. Each nested write is evaluated separately. A nested
+/// write to the same resource does not wait for the outer write. Two concurrent nested
+/// writes to that resource do not wait for each other either. If the outer write has no
+/// preconditions and the nested write to the same resource has some, the nested write
+/// gets the lock. The handler should then not continue to write itself. A handler keeps
+/// the lock of its own resource while a nested write waits for another resource. If two
+/// handlers wait for each other, [`lock_timeout`](Self::lock_timeout) ends the wait.
 ///
-/// **Another method inside.** The guard goes by the method that it sees. Middleware
-/// that takes the method from a field (`X-HTTP-Method-Override`) has to stand outside
-/// of it: inside, a GET that becomes a DELETE is not evaluated. The guard's own GET
-/// goes without such fields.
+/// **Method override.** The guard uses the method that it sees. Put middleware that
+/// takes the method from a field (`X-HTTP-Method-Override`) outside of the guard.
+/// Inside the guard, a GET that becomes a DELETE is not evaluated. The guard's own GET
+/// does not have such fields.
 ///
-/// **Content without a length.** Over HTTP/2, Hyper takes a stream that the client
-/// resets with `NO_ERROR` for one that has ended. Where a `Content-Length` says that
-/// something is missing, the write is refused with 400 (Bad Request), or its content
-/// ends in an error; where there is none, the two cannot be told apart.
+/// **Content without a length.** Over HTTP/2, Hyper treats a stream that the client
+/// resets with `NO_ERROR` as complete. If the content is shorter than its
+/// `Content-Length`, the write is refused with 400 (Bad Request), or its content ends
+/// in an error. Without a `Content-Length` the guard cannot detect missing content.
 ///
-/// **Limits inside.** A `ConcurrencyLimit` inside the guard counts writes whose content
-/// is still being streamed. Where it is small, put it outside.
+/// **Concurrency limits.** A `ConcurrencyLimit` inside the guard also counts writes
+/// whose content is still being streamed. If the limit is small, put it outside.
 ///
 /// [RFC 9110, section 13.2.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.2.1
 /// [section 9.3.4]: https://www.rfc-editor.org/rfc/rfc9110.html#section-9.3.4
@@ -185,17 +191,19 @@ pub struct WriteGuard<S> {
 }
 
 impl<S> WriteGuard<S> {
-    /// Guards a service. The service must be `Clone`, and gets
-    /// `Request<RequestBody<B>>` where the guard gets `Request<B>`.
+    /// Guards a service.
     ///
-    /// Deliberately there is no `tower::Layer`: a guard must stand around the service
-    /// that has both GET and the writes, and `Router::layer` would put it around the
-    /// handler of each method.
+    /// The service must be `Clone`. It gets a `Request<RequestBody<B>>` if the guard
+    /// gets a `Request<B>`.
+    ///
+    /// Deliberately there is no `tower::Layer`: a guard must wrap a service that has
+    /// both GET and the writes, but `Router::layer` would wrap the handler of each
+    /// method separately.
     ///
     /// # Panics
     ///
-    /// Panics if it is given a service for one method, as Axum's `Router::layer` does
-    /// with a `tower::layer::layer_fn` of this constructor.
+    /// Panics if the service handles only one method. That happens if you pass
+    /// `tower::layer::layer_fn` with this constructor to Axum's `Router::layer`.
     ///
     /// # Examples
     ///
@@ -238,10 +246,22 @@ impl<S> WriteGuard<S> {
 
     /// Sets which writes must have a precondition. Default: none.
     ///
-    /// A write of which `required` says true, and that has none, is answered with 428
-    /// (Precondition Required; RFC 6585, section 3); the content says what to send.
-    /// What counts as one is said at
-    /// [`Preconditions::check_required`](crate::Preconditions::check_required).
+    /// If `required` returns true for a write that has no precondition, the answer is
+    /// 428 (Precondition Required; RFC 6585, section 3). Its content says what to send.
+    /// See [`Preconditions::check_required`](crate::Preconditions::check_required) for
+    /// the fields that count as a precondition.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::Method;
+    /// # use tower_conditional::WriteGuard;
+    /// # let service = ();
+    ///
+    /// let guard = WriteGuard::new(service)
+    ///     .require_preconditions(|parts| parts.method != Method::POST);
+    /// # drop(guard);
+    /// ```
     pub fn require_preconditions(
         self,
         required: impl Fn(&request::Parts) -> bool + Send + Sync + 'static,
@@ -249,16 +269,17 @@ impl<S> WriteGuard<S> {
         self.set(|config| config.base.required = Some(Arc::new(required)))
     }
 
-    /// Sets what names a resource, and with it which writes wait for each other.
-    /// Default: the path as the client sent it.
+    /// Sets the key of a resource. Default: the path as the client sent it.
     ///
-    /// `/%6eote` and `/note/` are the resource `/note`, and so is `/note?draft=1`: two
-    /// resources under one name wait for each other, while one under two names would
-    /// not be protected.
+    /// Writes with the same key wait for each other.
+    ///
+    /// By default `/%6eote`, `/note/` and `/note?draft=1` all have the key of `/note`.
+    /// Two resources with one key only wait for each other, but one resource with two
+    /// keys would not be protected.
     ///
     /// # Examples
     ///
-    /// Where the host names the tenant:
+    /// If the host names the tenant:
     ///
     /// ```
     /// # use tower_conditional::WriteGuard;
@@ -274,88 +295,110 @@ impl<S> WriteGuard<S> {
         self.set(|config| config.key = Some(Arc::new(hash_key)))
     }
 
-    /// Sets how many bytes the content of a write with preconditions, or of a DELETE,
-    /// may have. Default: 2 MiB.
+    /// Sets how many bytes of content a write may have. Default: 2 MiB.
     ///
-    /// Longer content is answered with 413 (Content Too Large), once the preconditions
-    /// were found to hold; if they fail, with 412. See
-    /// [`stream_uploads`](Self::stream_uploads) for uploads that are not to be held in
-    /// memory.
+    /// The limit is for writes with preconditions, and for DELETE.
+    ///
+    /// Longer content is answered with 413 (Content Too Large) if the preconditions
+    /// hold, and with 412 if they fail. For uploads that should not be held in memory,
+    /// see [`stream_uploads`](Self::stream_uploads).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower_conditional::WriteGuard;
+    /// # let service = ();
+    /// let guard = WriteGuard::new(service).body_limit(16 << 20);
+    /// # drop(guard);
+    /// ```
     pub fn body_limit(self, bytes: u64) -> Self {
         self.set(|config| config.body_limit = bytes)
     }
 
-    /// Sets how long a write waits for others at most. Default: 10 seconds.
+    /// Sets how long a write waits for other writes. Default: 10 seconds.
     ///
-    /// After that it is answered with 503 (Service Unavailable) and `Retry-After`. The
-    /// GET for the new tag may take as long; if it takes longer, the response goes
-    /// without. Where there are no Tokio timers, it waits on.
+    /// After that the answer is 503 (Service Unavailable) with `Retry-After`. The GET
+    /// for the new tag has the same timeout. If it takes longer, the response has no
+    /// new tag. Without Tokio timers there is no timeout.
     pub fn lock_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.lock_timeout = timeout)
     }
 
-    /// Sets whether the content of a write with preconditions is passed on while it
-    /// comes, in place of being read first. Default: false.
+    /// Sets whether the content of a write with preconditions is streamed. Default:
+    /// false.
     ///
-    /// For large uploads. The end of the content is held back until the lock is held
-    /// and the preconditions were found to hold once more. If they do not, the content
-    /// ends in an error and the answer is 412, whatever the handler says. **Only if
-    /// handlers change nothing before the content has ended**: write to a temporary
-    /// file, and rename it then. A DELETE is read first all the same: its handler
-    /// seldom looks at the content. And a handler that answers before has the rest of
-    /// its content end in an error. The response has no new tag.
+    /// Set it for large uploads. The guard forwards the content as it comes. Before it
+    /// forwards the end, it takes the lock and evaluates the preconditions again. If
+    /// one fails now, the content ends in an error and the answer is 412, whatever the
+    /// handler answers.
+    ///
+    /// **Set it only if handlers change nothing before the content has ended.** A
+    /// handler should write to a temporary file, and rename it then. If a handler
+    /// answers before the end of the content, the rest of its content ends in an error.
+    /// The content of a DELETE is always read first, because its handler rarely reads
+    /// it. With streaming, the response has no new tag.
     pub fn stream_uploads(self, stream_uploads: bool) -> Self {
         self.set(|config| config.stream_uploads = stream_uploads)
     }
 
-    /// Sets whether a PUT whose If-Match fails is answered with 204 (No Content) if its
-    /// content is what is stored already. Default: false.
+    /// Sets whether a PUT that stores what is already stored succeeds. Default: false.
+    ///
+    /// With true, a PUT whose If-Match fails is answered with 204 (No Content) if its
+    /// content equals the stored content.
     ///
     /// So a client that got no answer can send the same PUT again ([RFC 9110, section
-    /// 13.1.1]). The content has to be read for that, up to
-    /// [`body_limit`](Self::body_limit), and tags have to be hashes of the content, as
-    /// a [`ConditionalLayer`](crate::ConditionalLayer) makes them. It never applies to
-    /// If-None-Match. **Not for resources whose writes count or lock something**: of
-    /// two clients that send the same, both would be told that they succeeded.
+    /// 13.1.1]). The guard has to read the content for that, up to
+    /// [`body_limit`](Self::body_limit). Tags must be hashes of the content, like those
+    /// of a [`ConditionalLayer`](crate::ConditionalLayer). The setting does not apply
+    /// to If-None-Match. **Do not set it if writes count or lock something**: if two
+    /// clients send the same content, both are told that they succeeded.
     ///
-    /// The handler is not called for it, and neither is middleware inside the guard that
-    /// says who may PUT: it has to refuse the GET, too, or to stand outside.
+    /// The handler is not called for such a PUT, and neither is middleware inside the
+    /// guard. Middleware that decides who may PUT must also refuse the GET, or must be
+    /// outside of the guard.
     ///
     /// [RFC 9110, section 13.1.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.1.1
     pub fn idempotent_puts(self, idempotent_puts: bool) -> Self {
         self.set(|config| config.idempotent_puts = idempotent_puts)
     }
 
-    /// Sets whether If-Match is compared weakly. Default: false. See
-    /// [`Preconditions::weak_if_match`](crate::Preconditions::weak_if_match) for when
-    /// that is safe.
+    /// Sets whether If-Match is compared weakly. Default: false.
+    ///
+    /// See [`Preconditions::weak_if_match`](crate::Preconditions::weak_if_match) for
+    /// when that is safe.
     pub fn weak_if_match(self, weak_if_match: bool) -> Self {
         self.set(|config| config.base.weak_if_match = weak_if_match)
     }
 
-    /// Sets whether refused requests are answered with content for programs:
-    /// `application/problem+json` ([RFC 9457]). Default: false.
+    /// Sets whether a refusal has a problem document as content. Default: false.
+    ///
+    /// The media type is `application/problem+json` ([RFC 9457]).
     ///
     /// See [`Rejection::problem_details`](crate::Rejection::problem_details) for its
-    /// members. Without it a 428 has plain text, and the others have no content.
+    /// members. With false a 428 has plain text, and the other refusals have no
+    /// content.
     ///
     /// [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457.html
     pub fn problem_details(self, problem_details: bool) -> Self {
         self.set(|config| config.base.problem_details = problem_details)
     }
 
-    /// Sets whether an [`Outcome`](crate::Outcome) is put into the response's
-    /// extensions, unless an inner layer put one there. Default: false.
+    /// Sets whether each response has an [`Outcome`](crate::Outcome) extension.
+    /// Default: false.
+    ///
+    /// An outcome that an inner layer has put there is kept.
     pub fn report_outcome(self, report_outcome: bool) -> Self {
         self.set(|config| config.base.reporter.in_extensions = report_outcome)
     }
 
-    /// Sets the clock. Default: the system's. For tests of dates.
+    /// Sets the clock. Default: the system's clock.
+    ///
+    /// Use it to test dates.
     pub fn clock(self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.set(|config| config.base.clock = Arc::new(clock))
     }
 
-    /// Returns what the guard and its clones did since it was made.
+    /// Returns the counters of the guard and its clones.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = self.config.base.reporter.stats(0);
@@ -368,12 +411,12 @@ impl<S> WriteGuard<S> {
         &self.inner
     }
 
-    /// Returns the guarded service, to change it.
+    /// Returns a mutable reference to the guarded service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// Unwraps the service.
+    /// Unwraps the guarded service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -415,7 +458,7 @@ where
     if !is_write(&parts.method) {
         let known = is_read(&parts.method).then(|| nothing_known(&parts));
         if cfg!(feature = "axum") {
-            // Its handler may send a write with these extensions.
+            // The handler of this request may send a write with these extensions.
             config.mark(&mut parts, None);
         }
         let request = Request::from_parts(parts, RequestBody::new(body));
@@ -423,7 +466,7 @@ where
     }
     let preconditions = read_preconditions(&parts, config.base.now());
     let preconditions = preconditions.weak_if_match(config.base.weak_if_match);
-    // A plain write, without preconditions, runs beside others and is not evaluated.
+    // A write without preconditions is not evaluated, and shares the lock with others.
     let is_guarded = !preconditions.is_empty();
     let is_required = config.base.requires(&parts);
     if is_required && !is_guarded {
@@ -433,7 +476,7 @@ where
     }
     let access = if is_guarded { Access::Exclusive } else { Access::Shared };
     let lock = config.lock_for(&mut parts, access);
-    // The service that is ready is the one to call; another takes its place.
+    // Call the service that is ready, and keep a clone in its place.
     let another = inner.clone();
     let inner = std::mem::replace(inner, another);
     GuardFuture::writing(PendingWrite {
@@ -452,14 +495,13 @@ where
     })
 }
 
-/// Tells other layers that writes are evaluated by a guard which does not know the
-/// validators that they make.
+/// Tells other layers that a guard evaluates writes, and that it knows no validators.
 fn nothing_known(parts: &request::Parts) -> KnownValidators {
     let add = AddLastModified::WithNoCache;
     KnownValidators::new(&parts.uri, &parts.extensions, Validators::new(), add)
 }
 
-/// The settings of a guard, and what its clones share.
+/// The settings of a guard, and the state that its clones share.
 #[derive(Clone)]
 struct GuardConfig {
     base: PreconditionConfig,
@@ -468,7 +510,7 @@ struct GuardConfig {
     lock_timeout: Duration,
     stream_uploads: bool,
     idempotent_puts: bool,
-    /// The bytes of requests that are read ahead, all together.
+    /// The bytes that all requests together may hold while they are read ahead.
     budget: Arc<Budget>,
     hash: RandomState,
     locks: Arc<Locks>,
@@ -493,7 +535,8 @@ impl Default for GuardConfig {
 }
 
 impl GuardConfig {
-    /// Makes a lock to write what a request is about, and notes it in the extensions.
+    /// Makes the lock for the target resource of a request, and adds it to the
+    /// extensions.
     fn lock_for(&self, parts: &mut request::Parts, access: Access) -> WriteLock {
         let marks = parts.extensions.get::<Marks>();
         let mut hasher = self.hash.build_hasher();
@@ -509,8 +552,8 @@ impl GuardConfig {
         lock
     }
 
-    /// Notes in the extensions of a request that it went through this guard, and which
-    /// lock it holds.
+    /// Adds a mark to the extensions of a request: it went through this guard, and
+    /// holds this lock.
     fn mark(&self, parts: &mut request::Parts, lock: Option<&WriteLock>) {
         let marks = parts.extensions.get::<Marks>();
         let marked = marks.and_then(|marks| marks.prefix(&self.locks));
@@ -540,8 +583,8 @@ impl<S: fmt::Debug> fmt::Debug for WriteGuard<S> {
     }
 }
 
-/// Returns true if the name of a type has in it a service that answers whatever it gets
-/// with the handler of one method: a GET would run the write.
+/// Returns true if the name of a type contains a service that calls one handler for
+/// every method. With such a service, a GET would run the write.
 fn names_one_method(name: &str) -> bool {
     ONE_METHOD.iter().flat_map(|one| name.match_indices(one)).any(|(start, one)| {
         // `RouteFuture` is the future of a whole router, too.
@@ -553,6 +596,6 @@ fn names_one_method(name: &str) -> bool {
 const ONE_METHOD: [&str; 2] =
     ["axum::routing::route::Route", "axum::handler::service::HandlerService"];
 
-const GUARD_THE_ROUTER: &str = "a WriteGuard asks the service that it guards with a GET, and \
-    Axum's `Router::layer` wraps the handler of each method by itself. Guard the whole router: \
+const GUARD_THE_ROUTER: &str = "a WriteGuard sends the service that it guards a GET, but \
+    Axum's `Router::layer` wraps the handler of each method separately. Guard the whole router: \
     `WriteGuard::axum(router)`";
