@@ -1,4 +1,4 @@
-//! Axum: preconditions as an extractor, validators and rejections as responses.
+//! The integration with Axum: an extractor, and conversions into responses.
 
 use std::convert::Infallible;
 
@@ -19,13 +19,15 @@ use crate::{
     rules::{EntityTag, HttpDate, Validators},
 };
 
-/// Takes the preconditions of a request, its method included. This never fails: a
-/// request without any has empty ones.
+/// Extracts the preconditions of a request, including its method.
+///
+/// This never fails. A request without preconditions gives empty ones.
 ///
 /// # Examples
 ///
-/// A handler that loses no edit: [`check`](Preconditions::check) fails with a 412, and
-/// `?` sends it. The answer carries the tag of what was stored, exactly as it was sent.
+/// A handler that loses no edit. [`check`](Preconditions::check) fails with a 412, and
+/// `?` returns it. The handler stores the content exactly as it was sent, so the answer
+/// may carry its tag.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -69,13 +71,13 @@ impl IntoResponse for Rejection {
     }
 }
 
-/// Sets `ETag`: a handler answers `(tag, Json(item))`.
+/// Sets `ETag`, so that a handler can return `(tag, Json(item))`.
 ///
-/// In the answer to a PUT it is the tag of the new state, so that the next edit needs
-/// no GET. **It must not be sent if the content was stored in any other form than it
-/// was sent in** ([RFC 9110, section 9.3.4]): parsed and written anew, trimmed, or with
-/// a date put in. The client would take what it sent for what has this tag. Where an
-/// `Option<EntityTag>` is `None`, no field is set.
+/// In the answer to a PUT this is the tag of the new state, so that the next edit needs
+/// no GET. **Do not send it if the content was not stored exactly as it was sent**
+/// ([RFC 9110, section 9.3.4]), for example if it was parsed and serialized again,
+/// trimmed, or completed with a date. The client would assume that its own content has
+/// this tag. An `Option<EntityTag>` that is `None` sets no field.
 ///
 /// # Examples
 ///
@@ -85,7 +87,7 @@ impl IntoResponse for Rejection {
 ///
 /// async fn write(sent: String) -> impl IntoResponse {
 ///     let stored = sent.trim_end();
-///     // .. stores it, and then:
+///     // Store the content here.
 ///     let tag = (stored == sent).then(|| EntityTag::of(stored.as_bytes()));
 ///     (tag, StatusCode::NO_CONTENT)
 /// }
@@ -104,7 +106,9 @@ impl IntoResponseParts for EntityTag {
     }
 }
 
-/// A response without content that has this `ETag`: `(StatusCode::NO_CONTENT, tag)`.
+/// Makes a response without content that has this `ETag`.
+///
+/// A handler can return `(StatusCode::NO_CONTENT, tag)`.
 impl IntoResponse for EntityTag {
     fn into_response(self) -> Response {
         (self, ()).into_response()
@@ -121,7 +125,7 @@ impl IntoResponseParts for HttpDate {
     }
 }
 
-/// Sets `ETag` and `Last-Modified`, where there are any.
+/// Sets `ETag` and `Last-Modified`, if there are any.
 impl IntoResponseParts for Validators {
     type Error = Infallible;
 

@@ -1,5 +1,4 @@
-//! What all middlewares of this crate do in the same way with a request and its
-//! response.
+//! The handling of requests and responses that all middlewares of this crate share.
 
 mod coded_tag;
 mod forward;
@@ -28,5 +27,5 @@ pub(crate) use self::{
 };
 pub use self::{preconditions::Preconditions, rejection::Rejection};
 
-/// A function of the user's that decides by the head of a request.
+/// A function of the user that decides by the head of a request.
 pub(crate) type RequestPredicate = dyn Fn(&request::Parts) -> bool + Send + Sync;

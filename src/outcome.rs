@@ -1,10 +1,10 @@
-//! What a layer did with one request, and why.
+//! What a layer did with a request, and the reasons.
 
 use std::fmt;
 
-/// What the layer did with one request.
+/// What a layer did with one request.
 ///
-/// It is about the layer's own answers: a 304 from the inner service is
+/// The outcome describes the layer's own answers: a 304 from the inner service is
 /// `LeftAlone(Reason::Status)`.
 ///
 /// Read it from [`ResponseBody::outcome`](crate::ResponseBody::outcome), or, with
@@ -13,7 +13,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The response is sent with a tag that the layer made from its content.
+    /// The layer sent the response with a tag that it made from the content.
     Tagged,
     /// The layer answered 304 (Not Modified).
     NotModified,
@@ -22,34 +22,42 @@ pub enum Outcome {
     /// The layer answered a write without a precondition with 428 (Precondition
     /// Required).
     PreconditionRequired,
-    /// The state of the resource is not known, so the request was refused: with 503, or
-    /// as [`on_error`](crate::PreconditionLayer::on_error) says.
+    /// The layer refused the request, because the state of the resource is not known.
+    ///
+    /// The answer is 503 (Service Unavailable), or that of
+    /// [`on_error`](crate::PreconditionLayer::on_error).
     StateUnavailable,
-    /// A part was not sent, because it may be of another version than If-Range names.
-    /// The answer is 503 with `Retry-After: 1`, or 307 to the same URI for a browser,
-    /// and the next try gets the whole.
+    /// The layer did not send a part, because its version may differ from If-Range.
+    ///
+    /// The answer is 503 with `Retry-After: 1`, or 307 to the same URI for a browser.
+    /// The next try gets the whole content.
     PartRefused,
-    /// A write with preconditions was answered with 413 (Content Too Large): its
-    /// content is larger than
-    /// [`WriteGuard::body_limit`](crate::WriteGuard::body_limit).
+    /// A [`WriteGuard`](crate::WriteGuard) answered a write with 413 (Content Too
+    /// Large).
+    ///
+    /// Its content is larger than [`body_limit`](crate::WriteGuard::body_limit).
     ContentTooLarge,
-    /// A write was answered with 408 (Request Timeout): its content came more slowly
-    /// than a [`WriteGuard`](crate::WriteGuard) holds what has come.
+    /// A [`WriteGuard`](crate::WriteGuard) answered a write with 408 (Request Timeout).
+    ///
+    /// Its content arrived too slowly.
     ContentTooSlow,
-    /// A write was answered with 503 (Service Unavailable): it waited longer than
-    /// [`WriteGuard::lock_timeout`](crate::WriteGuard::lock_timeout), or too much
-    /// content of other requests is held.
+    /// A [`WriteGuard`](crate::WriteGuard) answered a write with 503 (Service
+    /// Unavailable).
+    ///
+    /// The write waited longer than [`lock_timeout`](crate::WriteGuard::lock_timeout),
+    /// or too much content of other requests is held in memory.
     Busy,
-    /// A PUT whose If-Match failed was answered with 204 (No Content), because what it
-    /// sent is there already; see
+    /// A PUT whose If-Match failed was answered with 204 (No Content).
+    ///
+    /// Its content is already stored; see
     /// [`WriteGuard::idempotent_puts`](crate::WriteGuard::idempotent_puts).
     AlreadyStored,
-    /// A [`PreconditionLayer`](crate::PreconditionLayer) or a
-    /// [`WriteGuard`](crate::WriteGuard) let the request through: its preconditions
-    /// hold, or it has none.
+    /// The request was forwarded: its preconditions hold, or it has none.
+    ///
+    /// This is an outcome of a [`PreconditionLayer`](crate::PreconditionLayer) or a
+    /// [`WriteGuard`](crate::WriteGuard).
     Proceeded,
-    /// The layer made no tag for the response, or did not evaluate the request, for
-    /// this reason.
+    /// The layer made no tag, or did not evaluate the request, for this reason.
     LeftAlone(Reason),
 }
 
@@ -57,65 +65,80 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The method is not GET, HEAD or QUERY; for a
-    /// [`PreconditionLayer`](crate::PreconditionLayer), it is OPTIONS, TRACE or
-    /// CONNECT, or a QUERY that its source is [not asked
-    /// for](crate::PreconditionLayer::query).
+    /// The method is not GET, HEAD or QUERY.
+    ///
+    /// For a [`PreconditionLayer`](crate::PreconditionLayer), the method is OPTIONS,
+    /// TRACE or CONNECT, or it is QUERY and [`query`](crate::PreconditionLayer::query)
+    /// is not set.
     Method,
-    /// The predicate given to [`handle_when`](crate::ConditionalLayer::handle_when)
-    /// said no.
+    /// [`handle_when`](crate::ConditionalLayer::handle_when) returned false.
     Request,
     /// The response is not a 200.
     Status,
-    /// The response has an entity tag of its own. It is kept, and preconditions are
-    /// evaluated by it.
+    /// The inner service set an entity tag.
+    ///
+    /// The tag is kept, and preconditions are evaluated against it.
     OwnTag,
-    /// The response has an `ETag` field that is not an entity tag (quotes missing?). It
-    /// is sent as it is, and never matches.
+    /// The response has an `ETag` that is not a valid entity tag.
+    ///
+    /// Often the quotes are missing. The field is sent unchanged, and never matches.
     InvalidTag,
-    /// The response carries [`Untagged`](crate::Untagged).
+    /// The response has the extension [`Untagged`](crate::Untagged).
     Untagged,
-    /// The response says `Cache-Control: no-store`.
+    /// The response has `Cache-Control: no-store`.
     NoStore,
-    /// The media type is one of a stream: `text/event-stream`,
-    /// `multipart/x-mixed-replace`, gRPC.
+    /// The media type is that of a stream.
+    ///
+    /// These are `text/event-stream`, `multipart/x-mixed-replace` and gRPC.
     Streaming,
-    /// The response has a `Content-Range`: its content is a part, not the whole.
+    /// The response has a `Content-Range`, so its content is only a part.
     Partial,
-    /// The `Content-Security-Policy` has a nonce, which the content repeats: it differs
-    /// each time.
+    /// The `Content-Security-Policy` has a nonce.
+    ///
+    /// The content contains the nonce, so it differs each time.
     Nonce,
-    /// An outer [`PreconditionLayer`](crate::PreconditionLayer) knows the tag, and adds
-    /// it, or a [`WriteGuard`](crate::WriteGuard) did not ask for it.
+    /// An outer layer does not need a tag from this layer.
+    ///
+    /// An outer [`PreconditionLayer`](crate::PreconditionLayer) knows the tag and adds
+    /// it, or a [`WriteGuard`](crate::WriteGuard) needs only to know whether the
+    /// resource exists, or its date.
     KnownState,
-    /// The layer already holds as many bytes of responses as it may, 64 MiB; see
-    /// [`buffer_limit`](crate::ConditionalLayer::buffer_limit).
+    /// The layer already holds 64 MiB of responses.
+    ///
+    /// See [`buffer_limit`](crate::ConditionalLayer::buffer_limit).
     Busy,
-    /// The predicate given to [`tag_when`](crate::ConditionalLayer::tag_when) said no.
+    /// [`tag_when`](crate::ConditionalLayer::tag_when) returned false.
     Predicate,
-    /// A HEAD was answered without the content that a GET would get; see
-    /// [`head_as_get`](crate::ConditionalLayer::head_as_get).
+    /// A HEAD was answered without content, so there is nothing to hash.
+    ///
+    /// See [`head_as_get`](crate::ConditionalLayer::head_as_get).
     EmptyHead,
     /// The content is larger than
     /// [`buffer_limit`](crate::ConditionalLayer::buffer_limit).
     TooLarge,
-    /// The content came in so many small frames that keeping them would take more
-    /// memory than the limit allows.
+    /// The content has too many small frames.
+    ///
+    /// Keeping them would take more memory than the limit allows.
     TooManyFrames,
     /// The content was not ready in time.
     NotReady,
-    /// The body ended with an error; for a [`WriteGuard`](crate::WriteGuard), that of a
-    /// request, which is answered with 400 (Bad Request).
+    /// The body ended with an error.
+    ///
+    /// For a [`WriteGuard`](crate::WriteGuard) it is the body of the request, which is
+    /// answered with 400 (Bad Request).
     BodyError,
-    /// The content was longer or shorter than the response said, or went on after its
-    /// trailers.
+    /// The content was longer or shorter than announced, or continued after trailers.
     WrongLength,
-    /// The source of a [`PreconditionLayer`](crate::PreconditionLayer) said
-    /// [`Unknown`](crate::Representation::Unknown), and no precondition was required;
-    /// or what the source takes from the request was rejected.
+    /// The source of a [`PreconditionLayer`](crate::PreconditionLayer) does not know
+    /// the state.
+    ///
+    /// It returned [`Unknown`](crate::Representation::Unknown), and no precondition was
+    /// required. Or the extractor of `PreconditionLayer::from_extractor` rejected the
+    /// request.
     UnknownState,
-    /// The source of a [`PreconditionLayer`](crate::PreconditionLayer) failed for a
-    /// request that does not write.
+    /// The source of a [`PreconditionLayer`](crate::PreconditionLayer) failed.
+    ///
+    /// The request is not a write, so it was forwarded.
     StateUnavailable,
 }
 
@@ -195,9 +218,9 @@ impl Reason {
         Self::StateUnavailable,
     ];
 
-    /// Returns true if the content may have a tag that was not computed.
+    /// Returns true if the content may have a tag that the layer did not compute.
     ///
-    /// If-Match does not fail then: the content may well have the tag that it names.
+    /// If-Match does not fail then, because it may name that tag.
     pub(crate) fn leaves_tag_unknown(self) -> bool {
         match self {
             Self::EmptyHead

@@ -1,4 +1,4 @@
-//! What a layer did, in numbers.
+//! Counters of what a layer did.
 
 use std::{
     cell::Cell,
@@ -9,19 +9,20 @@ use std::{
 
 use crate::outcome::{Outcome, Reason};
 
-/// What a layer has done so far: see
-/// [`ConditionalLayer::stats`](crate::ConditionalLayer::stats) and
+/// Counters of what a layer has done so far.
+///
+/// See [`ConditionalLayer::stats`](crate::ConditionalLayer::stats) and
 /// [`PreconditionLayer::stats`](crate::PreconditionLayer::stats).
 ///
-/// All numbers only grow, but for [`bytes_kept`](Self::bytes_kept) and
-/// [`bytes_buffered`](Self::bytes_buffered). Bytes are bytes of content, without heads.
-/// For a `PreconditionLayer`, those of bytes are 0.
+/// All counters only grow, except [`bytes_kept`](Self::bytes_kept) and
+/// [`bytes_buffered`](Self::bytes_buffered), which are current values. Bytes are bytes
+/// of content, without heads. For a `PreconditionLayer`, all counters of bytes are 0.
 #[derive(Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct Stats {
     /// Requests that were answered, with any answer.
     pub served: u64,
-    /// Responses that were sent with a tag that the layer made.
+    /// Responses that were sent with a tag from the layer.
     pub tagged: u64,
     /// Answers with 304 (Not Modified).
     pub not_modified: u64,
@@ -32,8 +33,10 @@ pub struct Stats {
     pub precondition_required: u64,
     /// Requests that were refused because the state of the resource is not known.
     pub state_unavailable: u64,
-    /// Parts that were not sent, because they may be of another version than If-Range
-    /// names: 503 (Service Unavailable), or 307 (Temporary Redirect) for a browser.
+    /// Parts that were not sent, because their version may differ from If-Range.
+    ///
+    /// The answer is 503 (Service Unavailable), or 307 (Temporary Redirect) for a
+    /// browser.
     pub parts_refused: u64,
     /// Writes that were refused because of the size of their content: 413 (Content Too
     /// Large).
@@ -41,31 +44,37 @@ pub struct Stats {
     /// Writes that were refused because their content came too slowly: 408 (Request
     /// Timeout).
     pub content_too_slow: u64,
-    /// Writes that were refused because they would have had to wait too long, or
-    /// because too much content is held: 503 (Service Unavailable).
+    /// Writes that were refused with 503 (Service Unavailable).
+    ///
+    /// They waited too long for other writes, or too much content was held in memory.
     pub busy: u64,
-    /// PUTs that were not run because what they sent was there already.
+    /// PUTs that were not run because their content was already stored.
     pub already_stored: u64,
-    /// Requests that a [`PreconditionLayer`](crate::PreconditionLayer) or a
-    /// [`WriteGuard`](crate::WriteGuard) let through.
+    /// Requests that were forwarded by a
+    /// [`PreconditionLayer`](crate::PreconditionLayer) or a
+    /// [`WriteGuard`](crate::WriteGuard).
     pub proceeded: u64,
     /// Bytes of content that were not sent because of a 304. Content of unknown length
     /// counts as 0.
     pub bytes_not_sent: u64,
     /// Bytes that were hashed to make tags.
     pub bytes_hashed: u64,
-    /// Bytes that were the same as last time, and so were not hashed.
+    /// Bytes that were not hashed, because they equal the last content.
     pub bytes_compared: u64,
-    /// Bytes in the [content cache](crate::ConditionalLayer::content_cache) at the
-    /// moment, counted with 512 for each entry.
+    /// Bytes in the [content cache](crate::ConditionalLayer::content_cache) now.
+    ///
+    /// Each entry counts 512 bytes in addition to its content.
     pub bytes_kept: u64,
-    /// Bytes that are held at the moment of responses above 64 KiB that came in several
-    /// frames, because they are read ahead or not sent yet: at most 64 MiB.
+    /// Bytes of responses that are held in memory now: at most 64 MiB.
+    ///
+    /// The layer holds a response while it reads ahead and until it has sent it. Only
+    /// responses above 64 KiB in several frames count.
     pub bytes_buffered: u64,
-    /// How often a response named a field in `Vary` for which the layer has no room: it
-    /// knows 16 names. Such responses get no date.
+    /// Responses whose `Vary` names a field that the layer cannot remember.
+    ///
+    /// The layer remembers 16 names. Such responses get no date.
     pub unknown_vary: u64,
-    /// Files whose content had another hash than the [manifest](crate::Manifest) says.
+    /// Files whose hash differs from the [manifest](crate::Manifest).
     pub manifest_mismatches: u64,
     /// How often the store of [shared tags](crate::InnerTags::store) was asked.
     pub shared_asked: u64,
@@ -81,14 +90,14 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Returns how many requests were left alone, by reason.
+    /// Returns the number of requests that were left alone, for each reason.
     pub fn left_alone(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
         Reason::ALL.into_iter().zip(self.left_alone)
     }
 }
 
 impl fmt::Debug for Stats {
-    /// Writes the counters with their names, and the reasons that occurred.
+    /// Writes the counters, and the reasons that occurred.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut stats = f.debug_struct("Stats");
         stats
@@ -125,8 +134,8 @@ impl fmt::Debug for Stats {
     }
 }
 
-/// Counts without locks. Threads have their own slots, so that they do not share cache
-/// lines.
+/// The counters, without locks. Each thread uses one slot, so that threads rarely share
+/// cache lines.
 #[derive(Default)]
 pub(crate) struct Counters {
     slots: [Slot; SLOTS],
@@ -191,7 +200,7 @@ impl Counters {
         self.slot().bytes_compared.fetch_add(bytes, Relaxed);
     }
 
-    /// Adds up what was counted.
+    /// Adds up the counters of all slots.
     pub(crate) fn sum(&self, bytes_kept: u64) -> Stats {
         let mut stats = Stats { bytes_kept, ..Stats::default() };
         for slot in &self.slots {

@@ -12,17 +12,19 @@ use crate::{
     rules::{Decision, EntityTag, HttpDate, PreconditionFields, Representation, State},
 };
 
-/// The preconditions of one request: its method, and If-Match, If-None-Match,
-/// If-Modified-Since, If-Unmodified-Since and If-Range.
+/// The preconditions of one request.
 ///
-/// A tag from a client may have a content coding behind it, `"v1~gzip"`: that is how
-/// [`compress_with`](crate::ConditionalLayer::compress_with) sends `"v1"` with an
-/// encoded response. On writes it counts as `"v1"`. In If-None-Match of reads it does
-/// if the `Accept-Encoding` of the request accepts that coding. In If-Range it matches
-/// nothing.
+/// They are the method, and the fields If-Match, If-None-Match, If-Modified-Since,
+/// If-Unmodified-Since and If-Range.
 ///
-/// With feature `axum` this is an extractor: a handler takes `preconditions:
-/// Preconditions` as one of its arguments.
+/// A tag from a client may end with a content coding:
+/// [`compress_with`](crate::ConditionalLayer::compress_with) sends `"v1"` as
+/// `"v1~gzip"` with an encoded response. On writes such a tag counts as `"v1"`. In
+/// If-None-Match of reads it also does, if the request's `Accept-Encoding` accepts that
+/// coding. In If-Range it never matches.
+///
+/// With feature `axum` this is an extractor: a handler can take an argument
+/// `preconditions: Preconditions`.
 ///
 /// # Examples
 ///
@@ -47,18 +49,18 @@ pub struct Preconditions {
 }
 
 impl Preconditions {
-    /// Takes the preconditions from the method and the header fields of a request, all
-    /// lines of each.
+    /// Reads the preconditions from the method and the header fields of a request.
     ///
-    /// The system's clock is read only to place a date with a two-digit year.
+    /// All lines of each field are read. The system's clock is used only to complete a
+    /// date with a two-digit year.
     #[must_use]
     pub fn new(method: &Method, headers: &HeaderMap) -> Self {
         let fields = PreconditionFields::from_headers_at(headers, clock::now);
         Self { method: method.clone(), fields }
     }
 
-    /// Takes the preconditions of a request, including those that a layer outside
-    /// withholds.
+    /// Reads the preconditions of a request, including those that an outer layer
+    /// removed.
     #[cfg(feature = "axum")]
     pub(crate) fn of(parts: &request::Parts) -> Self {
         let fields = read_preconditions(parts, clock::now());
@@ -67,58 +69,72 @@ impl Preconditions {
 
     /// Evaluates the preconditions against the current state of the resource.
     ///
-    /// Call it for a request that would succeed (2xx) without preconditions (section
-    /// 13.2.1). For a read of something missing the decision is therefore always
-    /// [`Decision::Proceed`]: its 404 stays a 404.
+    /// Call it only if the request would succeed (2xx) without preconditions (section
+    /// 13.2.1). If a read finds no resource, the decision is therefore always
+    /// [`Decision::Proceed`], and the 404 stays a 404.
     ///
-    /// A field that cannot be parsed never helps the request. A list without a valid
-    /// member makes If-Match fail, and If-None-Match still switches If-Modified-Since
-    /// off. In If-None-Match of a write, a member that cannot be parsed fails too,
-    /// since it may have named the current state. A date that is not exactly one HTTP
-    /// date is ignored, as RFC 9110 demands.
+    /// Invalid fields are handled so that no edit is lost. If-Match without a valid
+    /// member fails. If-None-Match without a valid member still makes the evaluation
+    /// ignore If-Modified-Since. On a write, an invalid member of If-None-Match makes
+    /// the field fail, because it may have named the current state. A date field that
+    /// is not exactly one HTTP date is ignored, as RFC 9110 requires.
     #[must_use]
     pub fn evaluate(&self, current: impl Into<Representation>) -> Decision {
         self.fields.evaluate(&self.method, State::from(&current.into()))
     }
 
-    /// Evaluates the preconditions as [`evaluate`](Self::evaluate) does, and fails with
-    /// the response to send if the method must not run.
+    /// Evaluates the preconditions, and fails if the method must not run.
     ///
-    /// Call it where the state cannot change until the write is done: inside the
-    /// transaction.
+    /// The error is the response to send. Call it where the state cannot change until
+    /// the write is done, for example inside the transaction.
     ///
     /// # Errors
     ///
-    /// Fails if the answer is 304 or 412.
+    /// Fails if [`evaluate`](Self::evaluate) decides for a 304 or a 412.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::{header::IF_MATCH, HeaderMap, Method, StatusCode};
+    /// use tower_conditional::{EntityTag, Preconditions};
+    ///
+    /// let headers = HeaderMap::from_iter([(IF_MATCH, "\"v6\"".parse()?)]);
+    /// let preconditions = Preconditions::new(&Method::PUT, &headers);
+    /// assert!(preconditions.check(&EntityTag::strong("v6")?).is_ok());
+    /// let rejection = preconditions.check(&EntityTag::strong("v7")?).unwrap_err();
+    /// assert_eq!(rejection.status(), StatusCode::PRECONDITION_FAILED);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn check(&self, current: impl Into<Representation>) -> Result<(), Rejection> {
         self.fields.check(false, &self.method, State::from(&current.into()))
     }
 
-    /// Evaluates the preconditions as [`check`](Self::check) does, and requires that a
-    /// write has one.
+    /// Evaluates the preconditions, and also fails if a write has none.
     ///
-    /// If-Match and `If-None-Match: *` count, and If-Unmodified-Since if it is a valid
-    /// date and the current state has a date, too: these keep an edit from being lost.
-    /// A request with a safe method needs none.
+    /// Only fields that prevent a lost edit count: If-Match, `If-None-Match: *`, and
+    /// If-Unmodified-Since if it is a valid date and the current state has a date. A
+    /// request with a safe method needs no precondition.
     ///
     /// # Errors
     ///
-    /// Fails if the answer is 304, 412, or 428 ([RFC 6585, section 3]). The content of
-    /// the 428 says what to send.
+    /// Fails as [`check`](Self::check) does, or with 428 ([RFC 6585, section 3]) if a
+    /// write has no precondition. The content of the 428 says what to send.
     ///
     /// [RFC 6585, section 3]: https://www.rfc-editor.org/rfc/rfc6585.html#section-3
     pub fn check_required(&self, current: impl Into<Representation>) -> Result<(), Rejection> {
         self.fields.check(true, &self.method, State::from(&current.into()))
     }
 
-    /// Returns true if `Range` may be honoured: there is no If-Range, or it names the
-    /// current representation.
+    /// Returns true if the `Range` of the request may be used.
     ///
-    /// If not, ignore `Range` and send the whole representation ([RFC 9110, section
-    /// 13.1.5]). A tag must match strongly. A date must be equal, and strong in the
-    /// sense of section 8.8.2.2: a [`FirstSeen`](crate::LastModified::FirstSeen) date
-    /// names one content only; a [`Given`](crate::LastModified::Given) one counts if it
-    /// is at least a second before `now`.
+    /// That is so if there is no If-Range, or if it names the current representation.
+    ///
+    /// If this returns false, ignore `Range` and send the whole representation ([RFC
+    /// 9110, section 13.1.5]). A tag must match strongly. A date must be equal, and
+    /// must be a strong validator (section 8.8.2.2). A
+    /// [`FirstSeen`](crate::LastModified::FirstSeen) date is always strong. A
+    /// [`Given`](crate::LastModified::Given) date is strong if it is at least a second
+    /// before `now`.
     ///
     /// # Examples
     ///
@@ -139,22 +155,22 @@ impl Preconditions {
         self.fields.allows_range(&current.into(), now)
     }
 
-    /// Returns true if If-Match is `*`: any representation will do, if there is one.
+    /// Returns true if If-Match is `*`, which holds if any representation exists.
     #[must_use]
     pub fn is_if_match_any(&self) -> bool {
         self.fields.is_if_match_any()
     }
 
-    /// Returns true if If-None-Match is `*`: there must be no representation.
+    /// Returns true if If-None-Match is `*`, which holds if no representation exists.
     #[must_use]
     pub fn is_if_none_match_any(&self) -> bool {
         self.fields.is_if_none_match_any()
     }
 
-    /// Returns the tags of If-Match that can be parsed.
+    /// Returns the valid tags of If-Match.
     ///
-    /// For what [`check`](Self::check) does not do: to look for the version that a
-    /// client edited, say, and to merge.
+    /// Use them to find the version that a client edited, for example to merge its
+    /// edit.
     ///
     /// # Examples
     ///
@@ -172,18 +188,20 @@ impl Preconditions {
         self.fields.if_match_tags()
     }
 
-    /// Returns the tags of If-None-Match that can be parsed.
+    /// Returns the valid tags of If-None-Match.
     pub fn if_none_match_tags(&self) -> impl Iterator<Item = EntityTag> + '_ {
         self.fields.if_none_match_tags()
     }
 
-    /// Sets whether If-Match is compared weakly, so that `W/"3"` matches `"3"` and
-    /// `W/"3"`. Default: false, as the RFC asks ([section 13.1.1]).
+    /// Sets whether If-Match is compared weakly. Default: false, see [section 13.1.1].
     ///
-    /// For APIs whose tags are weak by agreement, as FHIR's are, and for clients behind
-    /// a proxy that weakens tags. It is safe where a weak tag names one state of the
-    /// resource: a version, or a hash of it. It is not where several states share one
-    /// (a modification time, say): an edit of one of them can overwrite another.
+    /// With true, `W/"3"` matches `"3"` and `W/"3"`.
+    ///
+    /// Set it for APIs that specify weak tags, such as FHIR, and for clients behind a
+    /// proxy that weakens tags. It is safe if each weak tag names one state of the
+    /// resource, such as a version or a hash. It is not safe if several states can
+    /// share a weak tag, such as a modification time: an edit of one state could
+    /// overwrite another.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! The response in place of the one that a request asked for: 304, 412 or 428.
+//! The response to a request whose method must not run: 304, 412 or 428.
 
 use std::{error, fmt};
 
@@ -22,14 +22,14 @@ use crate::{
 
 /// The response to a request whose method must not run: 304, 412 or 428.
 ///
-/// [`Preconditions::check`](crate::Preconditions::check) fails with it. With feature `axum` it is an `IntoResponse`;
-/// elsewhere convert it into an `http::Response` of any body that a `String` converts
-/// into.
+/// [`Preconditions::check`](crate::Preconditions::check) fails with it. With feature
+/// `axum` it is an `IntoResponse`. Without it, convert it into an `http::Response`,
+/// whose body can be any type that implements `From<String>`.
 ///
-/// It carries the validators of the current state, so that the client learns which tag
-/// it should have sent. A 304 must also carry the `Cache-Control`, `Content-Location`,
-/// `Expires` and `Vary` of the 200 ([RFC 9110, section 15.4.5]): where the 200 has any,
-/// add them to both.
+/// The response carries the validators of the current state, so that the client learns
+/// the current tag. A 304 must also carry the `Cache-Control`, `Content-Location`,
+/// `Expires` and `Vary` of the 200 ([RFC 9110, section 15.4.5]). If the 200 has any of
+/// these fields, add them to the 304 yourself.
 ///
 /// # Examples
 ///
@@ -53,19 +53,21 @@ use crate::{
 pub struct Rejection {
     status: StatusCode,
     current: Validators,
-    /// The tag to send, if it is not that of `current` as it is: it names a coding. In
-    /// a box, as below, because it is rare, and a `Result` with this should be small.
+    /// The tag to send, if it names a coding and so differs from that of `current`.
+    /// Boxed, like the next field, because it is rare and a `Result` with this type
+    /// should be small.
     coded: Option<Box<EntityTag>>,
-    /// The field that failed.
+    /// The field that failed, for a 412.
     failed_field: Option<Box<HeaderName>>,
-    /// What to do about it; empty for a 304.
+    /// The text that tells the client what to do. Empty for a 304.
     advice: &'static str,
     is_problem: bool,
 }
 
 impl Rejection {
-    /// Returns 304 (Not Modified), 412 (Precondition Failed) or 428 (Precondition
-    /// Required).
+    /// Returns the status: 304, 412 or 428.
+    ///
+    /// These are Not Modified, Precondition Failed and Precondition Required.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
@@ -82,13 +84,16 @@ impl Rejection {
         self.failed_field.as_deref()
     }
 
-    /// Gives the response content for programs: `application/problem+json` ([RFC
-    /// 9457]). By default a 412 has no content, and a 428 plain text.
+    /// Makes the content of the response a problem document ([RFC 9457]).
+    ///
+    /// The media type is `application/problem+json`. By default a 412 has no content,
+    /// and a 428 has plain text.
     ///
     /// The members are `title`, `status`, `detail` (which says what to send),
-    /// `failed_field`, `current_etag` and `current_last_modified`, as far as they are
-    /// known. All is ASCII; a byte of a tag above 0x7F becomes the character of that
-    /// number, as scripts in browsers see it. A 304 has no content.
+    /// `failed_field`, `current_etag` and `current_last_modified`. A member is left out
+    /// if its value is not known. The document is ASCII. A byte of a tag above 0x7F
+    /// becomes the character with that number, as in scripts in browsers. A 304 has no
+    /// content.
     ///
     /// # Examples
     ///
@@ -120,13 +125,13 @@ impl Rejection {
         self
     }
 
-    /// Asks for the precondition that a method has to have.
+    /// Makes the 428 that asks for a precondition.
     pub(crate) fn required(method: &Method, current: State<'_>) -> Self {
         let advice = text_of_428(method, current);
         Self { advice, ..Self::new(StatusCode::PRECONDITION_REQUIRED, current) }
     }
 
-    /// Says that a field failed.
+    /// Makes the 412 for a field that failed.
     pub(crate) fn failed(method: &Method, field: HeaderName, current: State<'_>) -> Self {
         let advice = text_of_412(method, &field, current);
         let failed_field = Some(Box::new(field));
@@ -173,7 +178,7 @@ impl Rejection {
         let (Some(plain), Some(coded)) = (&self.current.etag, &self.coded) else { return };
         CodedTag::insert(head, plain, EntityTag::clone(coded));
         if self.status == StatusCode::NOT_MODIFIED && **coded != *plain {
-            // The 200 was chosen by it.
+            // The 200 was selected by `Accept-Encoding`.
             vary_by(&mut head.headers, ACCEPT_ENCODING);
         }
     }
@@ -185,7 +190,7 @@ impl<B: From<String>> From<Rejection> for Response<B> {
     }
 }
 
-/// Turns a head into that of a 412. Each of them passes here.
+/// Turns a head into that of a 412. Every 412 of this crate is made here.
 pub(crate) fn make_precondition_failed(head: &mut response::Parts) {
     head.status = StatusCode::PRECONDITION_FAILED;
     retain_for_precondition_failed(&mut head.headers);
@@ -203,8 +208,10 @@ impl fmt::Display for Rejection {
 
 impl error::Error for Rejection {}
 
-/// The status code alone, for handlers that fail with one. The client does not get the
-/// fields that a [`Rejection`] carries: the current tag, and what else a 304 needs.
+/// Returns the status code alone, for handlers whose error type is `StatusCode`.
+///
+/// The client then does not get the fields of the [`Rejection`]: the current tag, and
+/// the fields that a 304 needs.
 impl From<Rejection> for StatusCode {
     fn from(rejection: Rejection) -> Self {
         rejection.status
@@ -219,7 +226,7 @@ impl PreconditionFields {
             Decision::NotModified => {
                 let mut rejection = Rejection::new(StatusCode::NOT_MODIFIED, current);
                 let plain = rejection.current.etag.as_ref();
-                // The client knows its copy by this tag.
+                // The client stored its copy under this tag, so the 304 must name it.
                 if let Some(matched) = plain.and_then(|tag| self.matched_tag(tag)) {
                     rejection.coded = Some(Box::new(matched));
                 }
@@ -231,7 +238,7 @@ impl PreconditionFields {
         }
     }
 
-    /// Evaluates the preconditions; if `required` is true, a write must have one.
+    /// Evaluates the preconditions. If `required` is true, a write must have one.
     pub(crate) fn check(
         &self,
         required: bool,
