@@ -1,6 +1,6 @@
-//! What RFC 9110 says: bytes and values in, a decision out.
+//! The rules of RFC 9110, as pure functions.
 //!
-//! Nothing here reads a clock, waits, or depends on Tower.
+//! This module reads no clock, never waits, and does not depend on Tower.
 
 mod checksum_list;
 mod content_coding;

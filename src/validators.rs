@@ -1,7 +1,8 @@
-//! How one response gets its validators: which may be tagged, how the tag is made, and
-//! what the head says.
+//! The validators of a response: which responses may be tagged, how a tag is made, and
+//! which fields of the head matter.
 //!
-//! Nothing here waits, reads a clock, or depends on Tower: time is an argument.
+//! This module reads no clock, never waits, and does not depend on Tower. Time is an
+//! argument.
 
 mod digest;
 mod eligibility;

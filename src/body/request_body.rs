@@ -1,4 +1,4 @@
-//! The body of the requests that a write guard passes inward.
+//! The body of the requests that a write guard sends to the inner service.
 
 use std::{
     error, fmt,
@@ -12,20 +12,20 @@ use pin_project_lite::pin_project;
 
 use super::{response_body::poll_bytes, Content, GatedBody};
 
-/// Any error, as the client's body has it, or one of the guard's own.
+/// Any error: that of the client's body, or one of the guard.
 pub(crate) type BoxError = Box<dyn error::Error + Send + Sync>;
 
 pin_project! {
-    /// The body of a request that a [`WriteGuard`](crate::WriteGuard) passes inward:
-    /// the content that the client sends.
+    /// The body of a request that a [`WriteGuard`](crate::WriteGuard) forwards.
     ///
-    /// - A write with preconditions was read already.
-    /// - The end of other writes is held back until the resource may be written. If it
-    ///   may not, the content ends in an error, and must not be stored.
-    /// - The GET by which the guard asks for the validators has no content. Reading it
-    ///   is an error, so that a service which takes the GET for a write stores nothing.
+    /// - The content of a write with preconditions has already been read.
+    /// - The content of other writes is forwarded as it comes. Its end is held back
+    ///   until the write may run. If the write may not run, the content ends in an
+    ///   error, and must not be stored.
+    /// - The GET of the guard has no content. Reading its body is an error, so that a
+    ///   service that handles the GET as a write stores nothing.
     ///
-    /// `Default` makes an empty one.
+    /// `Default` makes an empty body.
     #[must_use = "bodies do nothing unless polled"]
     pub struct RequestBody<B> {
         #[pin]
@@ -56,12 +56,12 @@ pin_project! {
 }
 
 impl<B> RequestBody<B> {
-    /// Makes a body that is the client's, as it comes.
+    /// Makes a body from the client's body.
     pub fn new(body: B) -> Self {
         Self { kind: Kind::Client { body } }
     }
 
-    /// Returns the client's body, if it is passed on as it comes.
+    /// Returns the client's body, if it is forwarded as it comes.
     #[cfg(feature = "axum")]
     pub(crate) fn into_client(self) -> Result<B, Self> {
         match self.kind {
@@ -70,12 +70,12 @@ impl<B> RequestBody<B> {
         }
     }
 
-    /// Makes the body of a question which has no content.
+    /// Makes the body of the guard's GET.
     pub(crate) fn probe() -> Self {
         Self { kind: Kind::Probe }
     }
 
-    /// Gives content back that was read whole.
+    /// Makes a body from content that was read to its end.
     pub(crate) fn buffered(content: Content) -> Self {
         Self { kind: Kind::Buffered { content } }
     }
@@ -109,7 +109,7 @@ where
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            // Who sends the request on must send no content with it.
+            // So that a proxy that forwards the GET sends no content.
             Kind::Empty | Kind::Probe => true,
             Kind::Client { body } => body.is_end_stream(),
             Kind::Buffered { content } => content.is_empty(),
@@ -146,7 +146,7 @@ impl<B> fmt::Debug for RequestBody<B> {
     }
 }
 
-/// Why a body ended that a guard passed inward.
+/// Why a body of a guard ended early.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RequestBodyError {
     Probe,
@@ -157,8 +157,8 @@ pub(crate) enum RequestBodyError {
 impl fmt::Display for RequestBodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Probe => "this GET asks for the validators, and has no content to store",
-            Self::Refused => "the resource must not be written",
+            Self::Probe => "this GET of a WriteGuard has no content",
+            Self::Refused => "the write is refused, so the content must not be stored",
             Self::Cut => "the content ended before its length was reached",
         })
     }

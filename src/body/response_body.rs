@@ -1,4 +1,4 @@
-//! The body of every response that leaves the layer.
+//! The body of every response of the layer.
 
 use std::{
     fmt,
@@ -17,12 +17,13 @@ use super::{
 use crate::outcome::Outcome;
 
 pin_project! {
-    /// The body of a response that went through the layer.
+    /// The body of a response of the layer.
     ///
-    /// It yields what the inner body yields: all frames in order, trailers, errors. On
-    /// a 304 and a 412 it is empty. It is fused: polled after its end, it ends again.
+    /// It yields the frames of the inner body in order, with its trailers and errors. A
+    /// 304 and a 412 have no content. The body is fused: after its end it always yields
+    /// `None`.
     ///
-    /// `Default` makes an empty one.
+    /// `Default` makes an empty body.
     #[must_use = "bodies do nothing unless polled"]
     pub struct ResponseBody<B>
     where

@@ -1,4 +1,4 @@
-//! One entity tag: its grammar, its text and the two comparisons ([RFC 9110, section
+//! An entity tag: its grammar, its text and the two comparisons ([RFC 9110, section
 //! 8.8.3](https://www.rfc-editor.org/rfc/rfc9110.html#section-8.8.3)).
 //!
 //! ```text
@@ -15,9 +15,9 @@ use memchr::memchr;
 
 /// An entity tag: the name of one representation of a resource.
 ///
-/// Holding one means that the grammar held. A tag is made of bytes, not of text: a
-/// comma and a byte above 0x7F are legal inside it; a space, a quote and a control
-/// character are not. The empty tag `""` is legal, too.
+/// A value of this type is always a valid tag. A tag consists of bytes, not of text. It
+/// may contain a comma and bytes above 0x7F, but no space, quote or control character.
+/// The empty tag `""` is valid.
 ///
 /// Two tags are compared in one of two ways ([RFC 9110, section 8.8.3.2]):
 ///
@@ -30,13 +30,14 @@ use memchr::memchr;
 ///
 /// `==` is true if two tags have the same text.
 ///
-/// A tag is about bytes, not about media types: `"1"` as JSON and `"1"` as HTML of one
-/// resource would be one tag for two contents.
+/// A strong tag must name one sequence of bytes. So a resource must not have the tag
+/// `"1"` both for its JSON and for its HTML.
 ///
-/// Do not end a tag of your own in `~` and the name of a content coding (`~gzip`): that
-/// is how [`compress_with`](crate::ConditionalLayer::compress_with) names the coding of
-/// an encoded response. [`Preconditions`](crate::Preconditions) take `"v1~gzip"` from a
-/// client for `"v1"` in gzip, and the layers send such a tag as `"v1~gzip~identity"`.
+/// Your own tags should not end with `~` and the name of a content coding (`~gzip`),
+/// because [`compress_with`](crate::ConditionalLayer::compress_with) names the coding
+/// of an encoded response in this way. [`Preconditions`](crate::Preconditions) read a
+/// client's `"v1~gzip"` as `"v1"` in gzip. If your own tag is `"v1~gzip"`, the layers
+/// send it as `"v1~gzip~identity"`.
 ///
 /// # Examples
 ///
@@ -77,15 +78,15 @@ impl EntityTag {
         Self::quote(b"W/\"", opaque.as_ref())
     }
 
-    /// Makes a strong tag of several values, such as the version of the data and that
-    /// of the program that renders it.
+    /// Makes a strong tag from several values, such as a version and a build number.
     ///
-    /// Two different lists never give the same tag: the parts are joined with `:`, and
-    /// in each of them `:`, `%` and everything but visible ASCII is percent-encoded.
-    /// There is nothing that can fail, so any bytes will do.
+    /// Two different lists never give the same tag. The parts are joined with `:`. In
+    /// each part, `:`, `%`, `"` and all bytes other than visible ASCII are
+    /// percent-encoded. So this accepts any bytes and cannot fail.
     ///
-    /// A tag that is made of the data alone says nothing about the template: after a
-    /// deploy, clients would keep the page that the old one made.
+    /// Add the build of the program that renders the data. With a tag made from the
+    /// data alone, clients would keep the old page after a deploy that changes the
+    /// template.
     ///
     /// # Examples
     ///
@@ -96,7 +97,7 @@ impl EntityTag {
     /// let tag = EntityTag::of_parts([version, build]);
     /// assert_eq!(tag.to_string(), "\"7:build-12\"");
     ///
-    /// // Where a part ends is part of the tag.
+    /// // The boundaries between parts matter.
     /// assert_ne!(EntityTag::of_parts(["a", "b"]), EntityTag::of_parts(["a:b"]));
     /// assert_ne!(EntityTag::of_parts(["a", ""]), EntityTag::of_parts(["a"]));
     /// ```
@@ -112,16 +113,17 @@ impl EntityTag {
             part.as_ref().iter().for_each(|byte| push_encoded(&mut text, *byte));
         }
         if is_first {
-            // No part at all is not one empty part. A `%` without digits is never the
-            // code of a byte.
+            // An empty list differs from a list with one empty part. A `%` without
+            // digits never encodes a byte.
             text.push(b'%');
         }
         text.push(b'"');
         Self::from_quoted(text)
     }
 
-    /// Returns true if the tag is weak: the same tag may stand for other bytes that
-    /// mean the same.
+    /// Returns true if the tag is weak.
+    ///
+    /// A weak tag may name several sequences of bytes with the same meaning.
     #[must_use]
     pub fn is_weak(&self) -> bool {
         self.text.as_bytes().first() == Some(&b'W')
@@ -133,27 +135,30 @@ impl EntityTag {
         self.as_member().opaque
     }
 
-    /// Returns the tag as a field shows it: with its quotes and, if it is weak, its
-    /// `W/`.
+    /// Returns the tag as in a field, with its quotes and, if weak, its `W/`.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.text.as_bytes()
     }
 
-    /// Compares strongly, as If-Match and If-Range do: both tags are strong, and the
-    /// bytes between the quotes are equal.
+    /// Compares strongly, as If-Match and If-Range do.
+    ///
+    /// Returns true if both tags are strong, and the bytes between the quotes are
+    /// equal.
     #[must_use]
     pub fn strong_eq(&self, other: &Self) -> bool {
         self.as_member().strong_eq(other.as_member())
     }
 
-    /// Compares weakly, as If-None-Match does: the bytes between the quotes are equal.
+    /// Compares weakly, as If-None-Match does.
+    ///
+    /// Returns true if the bytes between the quotes are equal.
     #[must_use]
     pub fn weak_eq(&self, other: &Self) -> bool {
         self.as_member().weak_eq(other.as_member())
     }
 
-    /// Returns the same tag, weak.
+    /// Returns the tag as a weak tag.
     #[must_use]
     pub fn into_weak(self) -> Self {
         if self.is_weak() {
@@ -163,7 +168,7 @@ impl EntityTag {
         }
     }
 
-    /// Takes text that is known to be a whole tag.
+    /// Makes a tag from text that is known to be a valid tag.
     pub(crate) fn from_quoted(text: Vec<u8>) -> Self {
         debug_assert!(
             matches!(Member::split_from(&text), Some((_, []))),
@@ -205,7 +210,7 @@ impl EntityTag {
 impl TryFrom<&HeaderValue> for EntityTag {
     type Error = InvalidEntityTag;
 
-    /// Reads a whole field value; white space around the tag is not part of it.
+    /// Parses a field value. White space around the tag is removed.
     fn try_from(value: &HeaderValue) -> Result<Self, Self::Error> {
         let text = super::trim_ows(value.as_bytes());
         let member = Member::whole(text).ok_or_else(|| InvalidEntityTag::in_text(text))?;
@@ -229,7 +234,7 @@ impl FromStr for EntityTag {
 
 macro_rules! from_number {
     ($($number:ty),*) => {$(
-        /// Makes the strong tag of a version that is a number: `7` becomes `"7"`.
+        /// Makes a strong tag from a version number: `7` becomes `"7"`.
         impl From<$number> for EntityTag {
             fn from(version: $number) -> Self {
                 Self::from_quoted(format!("\"{version}\"").into_bytes())
@@ -253,7 +258,7 @@ impl From<&EntityTag> for HeaderValue {
 }
 
 impl fmt::Display for EntityTag {
-    /// Writes the tag as a field shows it; bytes that are not UTF-8 are replaced.
+    /// Writes the tag as in a field. Bytes that are not UTF-8 are replaced.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(self.as_bytes()))
     }
@@ -265,7 +270,9 @@ impl fmt::Debug for EntityTag {
     }
 }
 
-/// The given bytes are not an entity tag; `Display` says why.
+/// The error for bytes that are not an entity tag.
+///
+/// The message says what is wrong.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct InvalidEntityTag {
     problem: Problem,
@@ -274,16 +281,16 @@ pub struct InvalidEntityTag {
 /// What is wrong with a tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Problem {
-    /// Bytes for between the quotes already have quotes.
+    /// The bytes to be quoted already have quotes.
     Quoted,
-    /// A whole tag has no quotes.
+    /// The tag has no quotes.
     NotQuoted,
     /// This byte is not legal in a tag.
     Byte(u8),
 }
 
 impl InvalidEntityTag {
-    /// Says what is wrong with the bytes between the quotes.
+    /// Finds the problem in the bytes between the quotes.
     fn in_opaque(opaque: &[u8]) -> Self {
         let quoted = opaque.strip_prefix(b"W/").unwrap_or(opaque);
         let is_quoted = quoted.len() > 1 && quoted.starts_with(b"\"") && quoted.ends_with(b"\"");
@@ -295,7 +302,7 @@ impl InvalidEntityTag {
         Self { problem }
     }
 
-    /// Says what is wrong with a whole tag.
+    /// Finds the problem in a tag with quotes.
     fn in_text(text: &[u8]) -> Self {
         let inside = open(text).and_then(|(_, inside)| inside.strip_suffix(b"\""));
         let wrong = inside.and_then(|inside| inside.iter().find(|byte| !are_etagc(&[**byte])));
@@ -307,12 +314,12 @@ impl fmt::Display for InvalidEntityTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.problem {
             Problem::Quoted => f.write_str(
-                "the tag is quoted already: give only what stands between the quotes, \
-                 or read it with `parse`",
+                "the tag is already quoted: pass only the text between the quotes, \
+                 or use `parse`",
             ),
-            Problem::NotQuoted => f.write_str("an entity tag stands in double quotes"),
+            Problem::NotQuoted => f.write_str("an entity tag must be in double quotes"),
             Problem::Byte(byte) => {
-                write!(f, "no entity tag holds the byte `{}`", byte.escape_ascii())
+                write!(f, "an entity tag cannot contain the byte `{}`", byte.escape_ascii())
             }
         }
     }
@@ -320,7 +327,7 @@ impl fmt::Display for InvalidEntityTag {
 
 impl std::error::Error for InvalidEntityTag {}
 
-/// A tag, borrowed from the field that it was read from.
+/// A tag that borrows its bytes from a field.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Member<'a> {
     pub(super) weak: bool,
@@ -328,7 +335,7 @@ pub(super) struct Member<'a> {
 }
 
 impl<'a> Member<'a> {
-    /// Reads the tag that `input` starts with, and returns it with what follows.
+    /// Reads the tag at the start of `input`, and returns it with the rest.
     pub(super) fn split_from(input: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (weak, inside) = open(input)?;
         let (opaque, after) = inside.split_at_checked(memchr(b'"', inside)?)?;
@@ -359,7 +366,8 @@ impl<'a> Member<'a> {
     }
 }
 
-/// Reads the start of a tag up to its first quote, and says whether it is weak.
+/// Reads the start of a tag up to its first quote. Returns whether it is weak, and the
+/// rest.
 fn open(input: &[u8]) -> Option<(bool, &[u8])> {
     let (weak, quoted) = match input.strip_prefix(b"W/") {
         Some(quoted) => (true, quoted),
@@ -368,14 +376,15 @@ fn open(input: &[u8]) -> Option<(bool, &[u8])> {
     Some((weak, quoted.strip_prefix(b"\"")?))
 }
 
-/// Stands between the parts of a tag. Deliberately no comma, at which some software
-/// splits a list of tags, and no `-`, `;` or `~`, behind which some append a coding.
+/// The separator between the parts of a tag. Deliberately not a comma, at which some
+/// software splits a list of tags, and not `-`, `;` or `~`, after which some software
+/// appends a coding.
 const PART_SEPARATOR: u8 = b':';
 
-/// Appends a byte of a part, percent-encoded if it is not plain.
+/// Appends a byte of a part, percent-encoded if necessary.
 ///
-/// Bytes above 0x7F are legal in a tag. Deliberately encoded all the same: not all
-/// clients give them back as they got them.
+/// Bytes above 0x7F are valid in a tag. Deliberately they are encoded, too, because
+/// some clients do not send them back unchanged.
 fn push_encoded(text: &mut Vec<u8>, byte: u8) {
     let is_plain = byte.is_ascii_graphic() && !matches!(byte, b'"' | b'%' | PART_SEPARATOR);
     if is_plain {
@@ -385,8 +394,8 @@ fn push_encoded(text: &mut Vec<u8>, byte: u8) {
     }
 }
 
-/// Returns true if all bytes are legal in a tag. To look at each is faster than to stop
-/// at the first that is not.
+/// Returns true if all bytes are valid in a tag. Checking all of them is faster than
+/// stopping at the first invalid one.
 fn are_etagc(bytes: &[u8]) -> bool {
     bytes.iter().fold(true, |valid, &byte| valid & (byte > 0x20) & (byte != b'"') & (byte != 0x7F))
 }
@@ -441,13 +450,13 @@ mod tests {
     #[test]
     fn an_error_says_what_is_wrong_with_a_tag() {
         for (result, expected) in [
-            (EntityTag::strong("\"v1\""), "the tag is quoted already"),
-            (EntityTag::weak("W/\"v1\""), "the tag is quoted already"),
-            (EntityTag::strong("two words"), "no entity tag holds the byte ` `"),
-            (EntityTag::strong("a\"b"), "no entity tag holds the byte `\\\"`"),
-            (EntityTag::strong("a\n"), "no entity tag holds the byte `\\n`"),
-            ("v1".parse(), "an entity tag stands in double quotes"),
-            ("\"two words\"".parse(), "no entity tag holds the byte ` `"),
+            (EntityTag::strong("\"v1\""), "the tag is already quoted"),
+            (EntityTag::weak("W/\"v1\""), "the tag is already quoted"),
+            (EntityTag::strong("two words"), "an entity tag cannot contain the byte ` `"),
+            (EntityTag::strong("a\"b"), "an entity tag cannot contain the byte `\\\"`"),
+            (EntityTag::strong("a\n"), "an entity tag cannot contain the byte `\\n`"),
+            ("v1".parse(), "an entity tag must be in double quotes"),
+            ("\"two words\"".parse(), "an entity tag cannot contain the byte ` `"),
         ] {
             let error = result.unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");

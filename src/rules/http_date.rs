@@ -1,4 +1,4 @@
-//! HTTP dates: whole seconds, three forms to read, one to write ([RFC 9110, section
+//! HTTP dates: three forms are read, and one is written ([RFC 9110, section
 //! 5.6.7](https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.7)).
 //!
 //! ```text
@@ -11,11 +11,11 @@
 //! time-of-day  = hour ":" minute ":" second    ; 00:00:00 - 23:59:60
 //! ```
 //!
-//! Refusing a valid date is not the safe side: a valid If-Unmodified-Since that is
-//! ignored lets a write through. So the grammar is taken to the letter: second 60 and
-//! all years from 0 to 9999 are valid, and so is a day name that does not fit its date
-//! (the grammar does not tie them). Everything else is refused. The crate `httpdate`
-//! refuses some of these valid dates, so parsing is done here.
+//! The parser follows the grammar exactly. To reject a valid date would not be safe: if
+//! If-Unmodified-Since is ignored, the write runs. Second 60 and all years from 0 to
+//! 9999 are valid. A day name that does not fit its date is valid, too, because the
+//! grammar does not forbid it. Everything else is rejected. The crate `httpdate`
+//! rejects some of these valid dates, so this crate has its own parser.
 
 use std::{
     fmt,
@@ -25,7 +25,7 @@ use std::{
 
 use http::HeaderValue;
 
-/// An HTTP date: whole seconds, from year 0 to year 9999.
+/// An HTTP date, in whole seconds, from year 0 to year 9999.
 ///
 /// # Examples
 ///
@@ -41,8 +41,8 @@ use http::HeaderValue;
 /// ```
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct HttpDate {
-    /// The seconds since year 0, counted from 1, so that an `Option` of a date is as
-    /// small as a date.
+    /// The seconds since the start of year 0, plus 1. It is never zero, so
+    /// `Option<HttpDate>` has the size of `HttpDate`.
     place: NonZeroU64,
 }
 
@@ -52,8 +52,9 @@ impl HttpDate {
     /// The last second of year 9999.
     pub(crate) const MAX: Self = Self { place: NonZeroU64::MIN.saturating_add(315_569_519_999) };
 
-    /// Makes a date from seconds since 1970, negative before; `None` outside the years
-    /// 0 to 9999.
+    /// Makes a date from seconds since 1970. Seconds before 1970 are negative.
+    ///
+    /// Returns `None` outside of the years 0 to 9999.
     #[must_use]
     pub fn from_unix_seconds(seconds: i64) -> Option<Self> {
         let since_year_0 = seconds.checked_add(YEAR_0)?;
@@ -61,8 +62,8 @@ impl HttpDate {
         (date <= Self::MAX).then_some(date)
     }
 
-    /// Returns `time` as a date; a time outside the years 0 to 9999 becomes their
-    /// nearer end.
+    /// Returns `time` as a date. A time outside of the years 0 to 9999 becomes the
+    /// first or the last date.
     pub(crate) fn nearest(time: SystemTime) -> Self {
         match time.duration_since(UNIX_EPOCH) {
             Ok(after) => Self { place: EPOCH.place.saturating_add(after.as_secs()) }.min(Self::MAX),
@@ -70,21 +71,22 @@ impl HttpDate {
         }
     }
 
-    /// Returns the seconds since 1970, negative before.
+    /// Returns the seconds since 1970. Seconds before 1970 are negative.
     #[must_use]
     pub fn unix_seconds(self) -> i64 {
         self.place.get().cast_signed() - 1 - YEAR_0
     }
 
-    /// Reads one date, in any of the three forms of HTTP; `None` for anything else.
+    /// Parses one date, in any of the three forms of HTTP.
     ///
-    /// `now` places the two-digit year of the second form: at most 50 years ahead.
+    /// Returns `None` for anything else. The second form has a two-digit year, and
+    /// `now` completes it: the date is at most 50 years in the future.
     #[must_use]
     pub fn parse(value: impl AsRef<[u8]>, now: Self) -> Option<Self> {
         Self::parse_with(value.as_ref(), || now)
     }
 
-    /// Reads one date, and calls `now` only for a two-digit year.
+    /// Parses one date. `now` is called only for a two-digit year.
     pub(crate) fn parse_with(value: &[u8], now: impl FnOnce() -> Self) -> Option<Self> {
         imf_fixdate(value).or_else(|| {
             let value = super::trim_ows(value);
@@ -97,7 +99,7 @@ impl HttpDate {
         })
     }
 
-    /// Returns the next second, or this one at the end of time.
+    /// Returns the next second. The last date returns itself.
     pub(crate) fn next_second(self) -> Self {
         Self { place: self.place.saturating_add(1) }.min(Self::MAX)
     }
@@ -108,15 +110,14 @@ impl HttpDate {
             return None;
         }
         let seconds = days_before(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
-        // A leap second becomes the second after it; the last one of year 9999 stays
-        // inside.
+        // A leap second becomes the second after it, except at the end of year 9999.
         Self::from_unix_seconds(seconds.min(Self::MAX.unix_seconds()))
     }
 
     fn civil(self) -> Civil {
         let days = self.unix_seconds().div_euclid(86_400);
         let time = self.unix_seconds().rem_euclid(86_400);
-        // At most two years early.
+        // The first guess is at most two years too early.
         let (mut year, mut month) = (1969 + (days * 400).div_euclid(146_097), 12);
         while days_before(year + 1, 1, 1) <= days {
             year += 1;
@@ -132,7 +133,7 @@ impl HttpDate {
 impl TryFrom<SystemTime> for HttpDate {
     type Error = HttpDateOutOfRange;
 
-    /// Rounds down to whole seconds, towards the past.
+    /// Rounds down to whole seconds.
     fn try_from(time: SystemTime) -> Result<Self, Self::Error> {
         let seconds = match time.duration_since(UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_secs()).ok(),
@@ -147,7 +148,7 @@ impl TryFrom<SystemTime> for HttpDate {
 }
 
 impl fmt::Display for HttpDate {
-    /// Writes the preferred form, as in `Sun, 06 Nov 1994 08:49:37 GMT`.
+    /// Writes the preferred form, such as `Sun, 06 Nov 1994 08:49:37 GMT`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Civil { year, month, day, hour, minute, second } = self.civil();
         let weekday = usize::try_from((self.unix_seconds().div_euclid(86_400) + 4).rem_euclid(7));
@@ -173,19 +174,19 @@ impl From<HttpDate> for HeaderValue {
     }
 }
 
-/// The time lies outside the years 0 to 9999.
+/// The error for a time outside of the years 0 to 9999.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct HttpDateOutOfRange(());
 
 impl fmt::Display for HttpDateOutOfRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an HTTP date lies in the years 0 to 9999")
+        f.write_str("an HTTP date must be in the years 0 to 9999")
     }
 }
 
 impl std::error::Error for HttpDateOutOfRange {}
 
-/// The text is not an HTTP date in any of the three forms.
+/// The error for text that is not an HTTP date in any of the three forms.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct InvalidHttpDate(());
 
@@ -203,8 +204,8 @@ impl fmt::Display for InvalidHttpDate {
 
 impl std::error::Error for InvalidHttpDate {}
 
-/// A date and time of day, field by field. Deliberately from large to small, so that
-/// the derived order is that of time.
+/// The fields of a date and time of day. Deliberately from large to small, so that the
+/// derived order is chronological.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Civil {
     year: i64,
@@ -215,7 +216,7 @@ struct Civil {
     second: i64,
 }
 
-/// Reads the form that nearly all dates have: all its parts have fixed places.
+/// Reads the preferred form, in which all parts have fixed positions.
 #[rustfmt::skip]
 fn imf_fixdate(value: &[u8]) -> Option<HttpDate> {
     let [
@@ -240,8 +241,8 @@ fn imf_fixdate(value: &[u8]) -> Option<HttpDate> {
     HttpDate::from_civil(Civil { year, month, day, hour, minute, second })
 }
 
-/// Reads a date of another form from front to back; its methods return `None` at the
-/// first byte that does not fit.
+/// Reads a date of another form. The methods return `None` at the first byte that does
+/// not fit.
 struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -311,8 +312,8 @@ impl Reader<'_> {
         digits.iter().try_fold(0, value)
     }
 
-    /// Reads one of `names`, as `form` writes it, and returns its place, counted from
-    /// 1.
+    /// Reads one of `names`, as `form` writes it, and returns its position, starting
+    /// with 1.
     fn one_of(
         &mut self,
         names: &[&'static str],
@@ -331,12 +332,12 @@ impl Reader<'_> {
     }
 }
 
-/// Counts the days from 1970-01-01 to the given day of the proleptic Gregorian
-/// calendar, from year 0 on.
+/// Returns the days from 1970-01-01 to the given day of the proleptic Gregorian
+/// calendar, for year 0 and later.
 fn days_before(year: i64, month: i64, day: i64) -> i64 {
-    // Years begin in March here, so that the leap day is their last day: from there on,
-    // months repeat 31, 30, 31, 30 and 31 days, 153 in all. They are counted from the
-    // year -400, so that none is negative.
+    // Here a year starts in March, so that the leap day is its last day. From March on,
+    // months repeat 31, 30, 31, 30 and 31 days, 153 in total. Years are counted from
+    // -400, so that none is negative.
     let (year, month) = if month < 3 { (year + 399, month + 9) } else { (year + 400, month - 3) };
     let years = year * 365 + year / 4 - year / 100 + year / 400;
     let months = (month * 153 + 2) / 5;

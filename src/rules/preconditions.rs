@@ -1,8 +1,8 @@
 //! The preconditions of a request, and the order in which they are evaluated
 //! ([RFC 9110, section 13](https://www.rfc-editor.org/rfc/rfc9110.html#section-13)).
 //!
-//! Each field has one function that says whether its condition is ignored, holds or
-//! fails; [`PreconditionFields::evaluate`] is the list of section 13.2.2.
+//! One function for each field decides whether its condition is ignored, holds or
+//! fails. [`PreconditionFields::evaluate`] follows the steps of section 13.2.2.
 
 use http::{
     header::{IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},
@@ -17,7 +17,7 @@ use super::{
     DateComparison, DateEvidence, EntityTag, HttpDate, Representation, SingleField, Validators,
 };
 
-/// What to do with a request, once its preconditions were evaluated.
+/// What to do with a request after its preconditions were evaluated.
 ///
 /// A write never gets `NotModified`. In a handler that writes, refuse everything but
 /// `Proceed`:
@@ -34,7 +34,7 @@ use super::{
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Decision {
-    /// Go on as if there were no preconditions.
+    /// Run the method as if there were no preconditions.
     Proceed,
     /// Answer 304 (Not Modified), without content.
     NotModified,

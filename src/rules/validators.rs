@@ -8,10 +8,10 @@ use http::{
 
 use super::{single_line, EntityTag, HttpDate};
 
-/// The current state of the resource that a request is about.
+/// The current state of the target resource of a request.
 ///
-/// A representation that `Exists` may have no tag: `*` in If-Match and If-None-Match
-/// means "there is a representation".
+/// The validators of `Exists` may be empty. Only `*` in If-Match and If-None-Match then
+/// has a meaning: a representation exists.
 ///
 /// # Examples
 ///
@@ -31,11 +31,11 @@ use super::{single_line, EntityTag, HttpDate};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Representation {
-    /// There is none: a read would be answered 404, a PUT would create it.
+    /// The resource does not exist: a read would get 404, and a PUT would create it.
     Missing,
-    /// There is one, with these validators.
+    /// The resource exists and has these validators.
     Exists(Validators),
-    /// Nothing is known: all preconditions are left to the handler.
+    /// The state is not known, so all preconditions are left to the handler.
     Unknown,
 }
 
@@ -69,7 +69,9 @@ impl From<&EntityTag> for Representation {
     }
 }
 
-/// The validators of a representation; either may be absent.
+/// The validators of a representation: an entity tag and a date.
+///
+/// Both are optional.
 ///
 /// # Examples
 ///
@@ -86,20 +88,21 @@ impl From<&EntityTag> for Representation {
 #[must_use]
 #[non_exhaustive]
 pub struct Validators {
-    /// The entity tag; `None` if the representation has none, so that only `*` matches.
+    /// The entity tag. If it is `None`, only `*` matches.
     pub etag: Option<EntityTag>,
-    /// When it last changed; `None` if that is not known, so that dates in
-    /// preconditions are ignored.
+    /// The date of the last change. If it is `None`, dates in preconditions are
+    /// ignored.
     pub last_modified: Option<LastModified>,
 }
 
 impl Validators {
-    /// Makes validators without tag and date.
+    /// Makes validators without a tag and without a date.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes them from the head of a response; `now` places a two-digit year.
+    /// Reads the validators from the head of a response. `now` completes a two-digit
+    /// year.
     pub(crate) fn from_headers_at(headers: &HeaderMap, now: impl FnOnce() -> HttpDate) -> Self {
         let date = single_line(headers, LAST_MODIFIED)
             .and_then(|line| HttpDate::parse_with(line.as_bytes(), now));
@@ -115,7 +118,7 @@ impl Validators {
         self
     }
 
-    /// Sets the modification date; an [`HttpDate`] becomes [`LastModified::Given`].
+    /// Sets the modification date. An [`HttpDate`] becomes [`LastModified::Given`].
     pub fn last_modified(mut self, date: impl Into<LastModified>) -> Self {
         self.last_modified = Some(date.into());
         self
@@ -128,7 +131,7 @@ impl From<EntityTag> for Validators {
     }
 }
 
-/// A modification date, and what it proves.
+/// A modification date, with the way to compare a client's date with it.
 ///
 /// | the client's date is | `Given`     | `FirstSeen` |
 /// |----------------------|-------------|-------------|
@@ -138,15 +141,17 @@ impl From<EntityTag> for Validators {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum LastModified {
-    /// The second in which the representation really changed: it has not changed since
-    /// any later date, either.
+    /// The second in which the representation changed.
     ///
-    /// Use it only if dates never go back: after a rollback to an older version, a
-    /// client with the newer one would get a 304.
+    /// It has not changed since this date, or since any later date.
+    ///
+    /// Use it only if dates never go back. After a rollback to an older version with
+    /// its old date, a client with the newer version would get a 304.
     Given(HttpDate),
-    /// The second in which the present content was first seen. It names that content as
-    /// a tag does, so only the very same date proves that it is unchanged: another
-    /// server may have seen other content later.
+    /// The second in which the current content was first seen.
+    ///
+    /// The date identifies that content, like a tag. Only an equal date proves that the
+    /// content is unchanged, because another server may have seen other content later.
     FirstSeen(HttpDate),
 }
 
@@ -165,14 +170,14 @@ impl From<HttpDate> for LastModified {
     }
 }
 
-/// What is known about when a representation changed, to compare a client's date with.
+/// What is known about the changes of a representation, to compare a client's date.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum DateEvidence {
     /// The application states the date.
     Stated(LastModified),
     /// A layer has observed the dates that it sent.
     Observed {
-        /// This date was sent with the present content, and with no other.
+        /// This date was sent with the current content, and with no other content.
         unchanged_at: Option<HttpDate>,
         /// The content has changed since each date that is earlier than this one.
         changed_before: Option<HttpDate>,
@@ -184,12 +189,12 @@ pub(crate) enum DateEvidence {
 pub(crate) enum DateComparison {
     Unchanged,
     Changed,
-    /// Neither is certain.
+    /// Neither `Unchanged` nor `Changed` is certain.
     Unknown,
 }
 
 impl DateEvidence {
-    /// No date proves anything.
+    /// The evidence with which no date proves anything.
     pub(crate) const DOUBT: Self = Self::Observed { unchanged_at: None, changed_before: None };
 
     /// Compares a client's date.
@@ -214,8 +219,9 @@ impl DateEvidence {
 
     /// Returns true if a part may be sent to a client whose If-Range is this date.
     ///
-    /// The date must be equal, and a strong validator (RFC 9110, sections 13.1.5 and
-    /// 8.8.2.2): a stated one counts if it is at least a second before `now`.
+    /// The date must be equal, and must be a strong validator (RFC 9110, sections
+    /// 13.1.5 and 8.8.2.2). A stated date is strong if it is at least a second before
+    /// `now`.
     pub(crate) fn allows_range(self, date: HttpDate, now: HttpDate) -> bool {
         match self {
             Self::Stated(LastModified::Given(changed)) => changed == date && changed < now,
@@ -224,7 +230,7 @@ impl DateEvidence {
         }
     }
 
-    /// Returns the same, but that no date proves a change.
+    /// Returns the same evidence, except that no date proves a change.
     pub(crate) fn without_change(self) -> Self {
         match self {
             Self::Observed { unchanged_at, .. } => {
@@ -234,7 +240,7 @@ impl DateEvidence {
         }
     }
 
-    /// Returns the date that stands for the representation, if there is one.
+    /// Returns the date that identifies the representation, if there is one.
     pub(crate) fn date(self) -> Option<HttpDate> {
         match self {
             Self::Stated(stated) => Some(stated.date()),

@@ -1,31 +1,31 @@
-//! Makes the tag of content: the lower-case hex of its hash, in quotes.
+//! Makes the tag of content, which is the lower-case hex of its hash, in quotes.
 //!
-//! By default that is what `sha256sum` prints, so that anyone can check it and every
-//! replica agrees. A strong tag must differ among all representations of a resource,
-//! and two of them can have equal bytes: the empty list as CSV and as JSON. Where a
-//! response shows that it was negotiated (`Vary`, `Content-Encoding` or
-//! `Content-Language`), `-` and eight hex digits of a hash of its type, encoding and
-//! language follow.
+//! By default that is the output of `sha256sum`, so anyone can check it, and all
+//! replicas agree. Each representation of a resource must have another strong tag, even
+//! if two of them have equal bytes, such as an empty list as CSV and as JSON. So if a
+//! response was negotiated (it has `Vary`, `Content-Encoding` or `Content-Language`),
+//! the tag also has `-` and eight hex digits of a hash of its type, encoding and
+//! language.
 
 use http::{HeaderMap, HeaderValue};
 use sha2::Digest as _;
 
 use crate::{fields::NEGOTIATED_FIELDS, rules::EntityTag};
 
-/// A hash of content that strong tags are made with.
+/// A hash of content, from which strong tags are made.
 ///
-/// A strong tag promises that two contents with the same tag are the same byte by byte:
-/// for all versions of a resource, on all its servers, for as long as clients keep them
-/// (RFC 9110, section 8.8.1). A hash keeps that promise if contents do not collide.
-/// Where anyone but you can influence the content, use a cryptographic hash of 256
-/// bits: for 128 bits, a collision can be found in 2^64 steps. Where all content is
-/// your own, a faster hash of 128 bits will do. It must be the same on every replica
-/// and after each deploy: no random seeds, no versions.
+/// Two contents with the same strong tag must have the same bytes, for all versions of
+/// a resource, on all its servers, as long as clients keep them (RFC 9110, section
+/// 8.8.1). So the hash must not have collisions. If others can influence the content,
+/// use a cryptographic hash of 256 bits: with 128 bits, a collision can be found in
+/// 2^64 steps. If all content is your own, a faster hash of 128 bits is sufficient. The
+/// hash must be the same on every replica and after each deploy, so it must have no
+/// random seed, and must not change with a version.
 ///
-/// [`Sha256`] is the default; `Blake3` comes with the feature of that name.
+/// [`Sha256`] is the default. `Blake3` is available with the feature `blake3`.
 ///
-/// `update` is called with the content in order, cut at arbitrary places; the result
-/// must not depend on the cuts. Content is hashed in slices of at most 64 KiB a poll.
+/// `update` is called with the slices of the content, in order. The result must not
+/// depend on where the slices end. At most 64 KiB are hashed in each poll.
 ///
 /// # Examples
 ///
@@ -62,12 +62,12 @@ use crate::{fields::NEGOTIATED_FIELDS, rules::EntityTag};
 /// # drop(layer);
 /// ```
 pub trait Digest: Default + Send + Sync + 'static {
-    /// The hash, as bytes. All hashes must have the same length.
+    /// The type of the hash, as bytes. All hashes must have the same length.
     type Output: AsRef<[u8]>;
 
-    /// The name of the hash in the [registry of hash algorithms for digest fields], if
-    /// it has one: `sha-256` or `sha-512`. Default: none.
+    /// The name of the hash in digest fields: `sha-256` or `sha-512`. Default: none.
     ///
+    /// It is the key in the [registry of hash algorithms for digest fields].
     /// [`repr_digest`](crate::ConditionalLayer::repr_digest) needs it.
     ///
     /// [registry of hash algorithms for digest fields]: https://www.iana.org/assignments/http-digest-hash-alg
@@ -98,12 +98,13 @@ impl Digest for Sha256 {
     }
 }
 
-/// BLAKE3, a cryptographic [`Digest`] that is faster than SHA-256 on all but small
-/// content. Feature `blake3`.
+/// BLAKE3, a cryptographic [`Digest`] that is faster than SHA-256 on large content.
+///
+/// It needs the feature `blake3`.
 ///
 /// On a processor with SHA extensions and AVX2 it took 0.4 times the time of [`Sha256`]
-/// from 64 KiB on, and 1.7 times at 1 KiB; the processor decides. It costs an
-/// allocation of 2 KiB for each content that is hashed. The tag is what `b3sum` prints.
+/// for 64 KiB and more, and 1.7 times at 1 KiB. Other processors give other results.
+/// Each hashed content costs an allocation of 2 KiB. The tag is the output of `b3sum`.
 ///
 /// # Examples
 ///
@@ -137,8 +138,8 @@ impl Digest for Blake3 {
 impl EntityTag {
     /// Makes the strong tag of `content`: the lower-case hex of its SHA-256.
     ///
-    /// The layer makes the same tag, unless the response shows negotiation (`Vary`,
-    /// `Content-Encoding`, `Content-Language`): then it appends eight digits.
+    /// The layer makes the same tag. If the response was negotiated (it has `Vary`,
+    /// `Content-Encoding` or `Content-Language`), the layer appends eight digits.
     ///
     /// # Examples
     ///
@@ -168,8 +169,8 @@ pub(crate) fn tag<D: Digest>(digest: D, is_negotiated: bool, headers: &HeaderMap
     tag_of_hash::<D>(digest.finish().as_ref(), is_negotiated, headers)
 }
 
-/// Makes the strong tag of content with this SHA-256, for a response that does not show
-/// negotiation.
+/// Makes the strong tag of content with this SHA-256, for a response that was not
+/// negotiated.
 pub(crate) fn plain_tag(hash: &[u8; 32]) -> EntityTag {
     tag_of_hash::<Sha256>(hash, false, &HeaderMap::new())
 }
@@ -180,7 +181,7 @@ pub(crate) fn tag_of_hash<D: Digest>(
     is_negotiated: bool,
     headers: &HeaderMap,
 ) -> EntityTag {
-    // The exact length, so that the text becomes a field value without a copy.
+    // With the exact capacity, the text becomes a field value without a copy.
     let suffix = if is_negotiated { 1 + 2 * VARIANT_BYTES.min(hash.len()) } else { 0 };
     let mut text = Vec::with_capacity(2 + 2 * hash.len() + suffix);
     text.push(b'"');
@@ -190,8 +191,8 @@ pub(crate) fn tag_of_hash<D: Digest>(
         for name in &NEGOTIATED_FIELDS {
             variant.update(name.as_str().as_bytes());
             for line in headers.get_all(name) {
-                // A field value never contains these bytes, so no two sets of fields
-                // are hashed alike.
+                // A field value never contains these bytes, so different fields give
+                // different hashes.
                 variant.update(b"\0");
                 variant.update(line.as_bytes());
             }
@@ -208,7 +209,7 @@ pub(crate) fn tag_of_hash<D: Digest>(
 fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
     let start = text.len();
     text.resize(start + bytes.len() * 2, 0);
-    // Without a table and a branch, compilers make many digits at once.
+    // Without a table and a branch, the compiler vectorizes this loop.
     let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
     for (digits, byte) in
         text.get_mut(start..).unwrap_or_default().as_chunks_mut().0.iter_mut().zip(bytes)
@@ -217,10 +218,10 @@ fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// How the tags of a hash are written, and how its digests are called.
+/// The form of the tags of a hash, and its name in digest fields.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TagFormat {
-    /// How many hex digits a hash has.
+    /// The number of hex digits of a hash.
     pub(crate) digits: usize,
     /// See [`Digest::ALGORITHM_KEY`].
     pub(crate) algorithm_key: Option<&'static str>,
@@ -244,7 +245,8 @@ impl TagFormat {
     /// Returns the value of `Repr-Digest` for the content that `tag` was made of (RFC
     /// 9530, section 3).
     ///
-    /// The caller knows that the layer made the tag: another may look the same.
+    /// The caller must know that the layer made the tag, because other tags may look
+    /// the same.
     pub(crate) fn repr_digest(self, tag: &EntityTag) -> Option<HeaderValue> {
         let key = self.algorithm_key?;
         let hash = from_hex(tag.opaque().get(..self.digits)?)?;
@@ -258,10 +260,10 @@ fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
     pairs.map(|[high, low]| Some(half(*high)? << 4 | half(*low)?)).collect()
 }
 
-/// Encodes bytes as a structured field does ([RFC 9651, section 4.1.8]).
+/// Encodes bytes in base64, as in a structured field ([RFC 9651, section 4.1.8]).
 ///
-/// Deliberately by hand: a hash is all that is ever encoded, and no other crate in the
-/// tree of this one does it.
+/// Deliberately without a crate: only a hash is encoded, and no dependency of this
+/// crate has base64.
 ///
 /// [RFC 9651, section 4.1.8]: https://www.rfc-editor.org/rfc/rfc9651.html#section-4.1.8
 fn base64(bytes: &[u8]) -> String {

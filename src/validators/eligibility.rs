@@ -1,8 +1,9 @@
 //! Which responses may be tagged.
 //!
-//! There are two kinds of reason not to. Some make a tag wrong, and no setting lifts
-//! them: the response is not a 200, has a tag already, or is a part of the content. The
-//! others make it useless: they are a [`Predicate`], which the user can replace.
+//! There are two kinds of reasons not to tag a response. With some a tag would be
+//! wrong, and no setting changes that: the response is not a 200, has a tag already, or
+//! is a part of the content. With the others a tag would be useless. These are in a
+//! [`Predicate`], which the user can replace.
 
 use http::{
     header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
@@ -17,13 +18,13 @@ use crate::outcome::Reason;
 
 /// Decides which responses may be tagged.
 ///
-/// A closure is a predicate, and [`and`](Self::and) joins two. It is called only for
-/// 200 responses without `Content-Range` and without the extension [`Untagged`]: others
-/// are never tagged.
+/// A closure is a predicate, and [`and`](Self::and) combines two. A predicate is called
+/// only for a 200 without `Content-Range` and without the extension [`Untagged`]. Other
+/// responses are never tagged.
 ///
 /// # Examples
 ///
-/// Pages that hold a CSRF token never match. Tag JSON only, and hash nothing else:
+/// Pages that contain a CSRF token never match. So tag and hash only JSON:
 ///
 /// ```
 /// use http::{
@@ -50,7 +51,7 @@ pub trait Predicate {
         extensions: &Extensions,
     ) -> bool;
 
-    /// Joins two predicates: both must return true.
+    /// Combines two predicates: both must return true.
     fn and<P: Predicate>(self, other: P) -> And<Self, P>
     where
         Self: Sized,
@@ -74,7 +75,9 @@ where
     }
 }
 
-/// Two predicates that must both return true; made by [`Predicate::and`].
+/// Two predicates that must both return true.
+///
+/// [`Predicate::and`] makes it.
 #[derive(Clone, Copy, Debug)]
 pub struct And<A, B> {
     first: A,
@@ -96,12 +99,12 @@ impl<A: Predicate, B: Predicate> Predicate for And<A, B> {
 
 /// The default predicate of a layer.
 ///
-/// It returns false for
+/// It returns false for:
 ///
-/// - `Cache-Control: no-store`: clients may not keep a copy to revalidate;
-/// - `text/event-stream`, `multipart/x-mixed-replace` and `application/grpc*`:
-///   messages, not a representation;
-/// - a `Content-Security-Policy` with a nonce: the content repeats the nonce, and so
+/// - `Cache-Control: no-store`: clients may not keep a copy that they could revalidate.
+/// - `text/event-stream`, `multipart/x-mixed-replace` and `application/grpc*`: these
+///   are streams of messages.
+/// - A `Content-Security-Policy` with a nonce: the content contains the nonce, so it
 ///   differs each time.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
@@ -124,7 +127,7 @@ impl Predicate for DefaultPredicate {
     }
 }
 
-/// A response extension that keeps the layer from tagging this response.
+/// A response extension that excludes the response from tagging.
 ///
 /// # Examples
 ///
@@ -140,7 +143,7 @@ impl Predicate for DefaultPredicate {
 #[allow(clippy::exhaustive_structs)] // A marker: it will never have a field.
 pub struct Untagged;
 
-/// Returns why a 200 may not be tagged; `None` if it may. `custom` replaces the default
+/// Returns the reason why a 200 may not be tagged. `custom` replaces the default
 /// predicate.
 #[inline]
 pub(crate) fn ineligible(

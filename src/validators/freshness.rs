@@ -1,6 +1,6 @@
-//! What a response says about its freshness ([RFC 9111, section
-//! 4.2](https://www.rfc-editor.org/rfc/rfc9111.html#section-4.2)), and what is added to
-//! it: `no-cache`, so that a date does not make it fresh.
+//! The freshness of a response ([RFC 9111, section
+//! 4.2](https://www.rfc-editor.org/rfc/rfc9111.html#section-4.2)), and the `no-cache`
+//! that is added so that a date does not make the response fresh.
 
 #[cfg(feature = "client")]
 use http::header::AGE;
@@ -11,14 +11,13 @@ use http::{
 
 use crate::{fields::append_field, rules::trim_ows};
 
-/// Which responses get a `Last-Modified` that they lack, and what else they get with
-/// it.
+/// Which responses get a `Last-Modified`, and whether they also get `no-cache`.
 ///
-/// A response with a date that says nothing about its freshness is *heuristically
+/// If a response has a date and does not state its freshness, it is *heuristically
 /// fresh* ([RFC 9111, section 4.2.2]): a browser that sees an old `Last-Modified` and
-/// neither `max-age` nor `no-cache` may use its copy for a while without asking. So
-/// adding the date alone would switch revalidation off for clients that asked every
-/// time before.
+/// neither `max-age` nor `no-cache` may use its copy for a while without a request. So
+/// a date alone would turn off revalidation in clients that revalidated each time
+/// before.
 ///
 /// A response states its freshness with `max-age`, `s-maxage`, `no-cache` or
 /// `no-store` in `Cache-Control`, or with `Expires`. `private` alone does not.
@@ -27,27 +26,33 @@ use crate::{fields::append_field, rules::trim_ows};
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum AddLastModified {
-    /// All, and those that do not state their freshness get `Cache-Control: no-cache`,
-    /// too: caches may store them, and ask every time, which is what a 304 is for. The
-    /// default.
+    /// All responses get a date. This is the default.
     ///
-    /// A shared cache whose own configuration gives silent responses a lifetime
-    /// (nginx's `proxy_cache_valid`, stock Varnish) stops storing them then. Behind
-    /// such a proxy, state `Cache-Control` in the application or choose
+    /// Responses that do not state their freshness also get `Cache-Control: no-cache`:
+    /// caches may store them, but must revalidate them each time.
+    ///
+    /// Some shared caches are configured to assign a lifetime to responses that do not
+    /// state their freshness (`proxy_cache_valid` of nginx, the default of Varnish).
+    /// Because of `no-cache` they stop storing these responses. Behind such a cache,
+    /// set `Cache-Control` in the application or choose
     /// [`IfFreshnessStated`](Self::IfFreshnessStated).
     #[default]
     WithNoCache,
-    /// Only those that state their freshness: a tag alone makes nothing fresh.
+    /// Only responses that state their freshness get a date.
+    ///
+    /// A response with only a tag is not heuristically fresh.
     IfFreshnessStated,
-    /// All, and nothing else is added. Only if you know all clients and caches.
+    /// All responses get a date, and `no-cache` is not added.
+    ///
+    /// Choose it only if you know all clients and caches.
     Alone,
-    /// None.
+    /// No response gets a date.
     Never,
 }
 
 impl AddLastModified {
-    /// Returns true if a response gets a date; `is_silent` if it does not state its
-    /// freshness.
+    /// Returns true if a response gets a date. `is_silent` is true if the response does
+    /// not state its freshness.
     pub(crate) fn adds_date(self, is_silent: bool) -> bool {
         match self {
             Self::WithNoCache | Self::Alone => true,
@@ -56,7 +61,7 @@ impl AddLastModified {
         }
     }
 
-    /// Returns true if a response that gets a date gets `no-cache`, too.
+    /// Returns true if a response that gets a date also gets `no-cache`.
     pub(crate) fn adds_no_cache(self, is_silent: bool) -> bool {
         self == Self::WithNoCache && is_silent
     }
@@ -69,18 +74,18 @@ pub(crate) fn add_no_cache(headers: &mut HeaderMap) {
     append_field(headers, CACHE_CONTROL, HeaderValue::from_static("no-cache"));
 }
 
-/// What a line of `Cache-Control` says.
+/// The directives in a line of `Cache-Control` that matter here.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CacheControl {
-    /// It says `no-store`.
+    /// There is `no-store`.
     pub(super) no_store: bool,
-    /// It says `private`, of the whole response.
+    /// There is `private`, for the whole response.
     pub(super) private: bool,
-    /// It says how long the response is fresh.
+    /// The line states the freshness of the response.
     pub(super) freshness: bool,
 }
 
-/// Returns true if nothing in a head says how long the response is fresh.
+/// Returns true if the response does not state its freshness.
 pub(crate) fn are_silent(headers: &HeaderMap) -> bool {
     !headers.contains_key(EXPIRES)
         && !headers.get_all(CACHE_CONTROL).iter().any(|line| read(line).freshness)
@@ -93,7 +98,7 @@ pub(super) fn read(line: &HeaderValue) -> CacheControl {
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         said.private |= is(b"private") && argument.is_none();
         said.no_store |= is(b"no-store");
-        // With a list of fields, `no-cache` is about those only.
+        // With a list of fields, `no-cache` applies only to those fields.
         said.freshness |= is(b"max-age")
             || is(b"s-maxage")
             || is(b"no-store")
@@ -102,17 +107,18 @@ pub(super) fn read(line: &HeaderValue) -> CacheControl {
     said
 }
 
-/// Returns true if a message says `no-store`.
+/// Returns true if a message has `no-store`.
 #[cfg(feature = "client")]
 pub(crate) fn forbids_storing(headers: &HeaderMap) -> bool {
     headers.get_all(CACHE_CONTROL).iter().any(|line| read(line).no_store)
 }
 
-/// Returns for how many seconds a private cache may use a response without asking: its
-/// `max-age`, less the `Age` of the message that brought or confirmed it.
+/// Returns for how many seconds a private cache may use a response without a request.
+/// That is `max-age` minus the `Age` of the message that brought or confirmed the
+/// response.
 ///
-/// It is 0 if the response says nothing, or `no-cache` or `no-store`. Deliberately,
-/// `Expires` is not read: it needs clocks that agree.
+/// It is 0 without `max-age`, and with `no-cache` or `no-store`. Deliberately,
+/// `Expires` is not read, because it depends on both clocks.
 #[cfg(feature = "client")]
 pub(crate) fn fresh_seconds(headers: &HeaderMap, message: &HeaderMap) -> u32 {
     let mut max_age = None;
@@ -122,7 +128,7 @@ pub(crate) fn fresh_seconds(headers: &HeaderMap, message: &HeaderMap) -> u32 {
             return 0;
         }
         if is(b"max-age") {
-            // Of several, the shortest counts (RFC 9111, 4.2.1).
+            // The shortest of several `max-age` is used (RFC 9111, 4.2.1).
             let seconds = argument.and_then(seconds).unwrap_or(0);
             max_age = Some(max_age.unwrap_or(seconds).min(seconds));
         }
@@ -131,8 +137,8 @@ pub(crate) fn fresh_seconds(headers: &HeaderMap, message: &HeaderMap) -> u32 {
     max_age.unwrap_or(0).saturating_sub(age.unwrap_or(0))
 }
 
-/// Reads a number of seconds; one that is too large is the largest ([RFC 9111, section
-/// 1.2.2](https://www.rfc-editor.org/rfc/rfc9111.html#section-1.2.2)).
+/// Reads a number of seconds. A number that is too large becomes the maximum ([RFC
+/// 9111, section 1.2.2](https://www.rfc-editor.org/rfc/rfc9111.html#section-1.2.2)).
 #[cfg(feature = "client")]
 pub(crate) fn seconds(text: &[u8]) -> Option<u32> {
     let text = trim_ows(text);

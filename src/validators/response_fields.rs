@@ -1,5 +1,4 @@
-//! What the head of a response says, read in one pass: most of these fields are absent
-//! from most responses.
+//! The fields of a response's head that matter, read in one pass.
 
 use http::{HeaderMap, HeaderValue};
 use memchr::memmem;
@@ -17,28 +16,28 @@ pub(crate) struct ResponseFields {
     pub(crate) last_modified: SingleField<HttpDate>,
     /// The value of `Content-Length`, in bytes.
     pub(crate) content_length: SingleField<u64>,
-    /// By which request fields the response varies; `None` if they cannot be known.
+    /// The request fields by which the response varies. `None` if they are not known.
     pub(crate) varied: Option<Fields>,
     pub(crate) has_content_range: bool,
     /// The response has `Content-Encoding`.
     pub(crate) has_content_encoding: bool,
-    /// The response has `Transfer-Encoding`, as one from an upstream may.
+    /// The response has `Transfer-Encoding`, for example from an upstream.
     pub(crate) has_transfer_encoding: bool,
     /// The response has `Accept-Ranges`.
     pub(crate) has_accept_ranges: bool,
-    /// Other representations of the resource may have the same bytes: there is `Vary`,
-    /// `Content-Encoding` or `Content-Language`.
+    /// The response has `Vary`, `Content-Encoding` or `Content-Language`, so other
+    /// representations may have the same bytes.
     pub(crate) is_negotiated: bool,
-    /// The media type is one of a stream without end.
+    /// The media type is that of a stream.
     pub(crate) is_streaming: bool,
-    /// `Cache-Control` says `no-store`.
+    /// `Cache-Control` has `no-store`.
     pub(crate) is_no_store: bool,
-    /// It is for one user: `Cache-Control` says `private`, there is a `Set-Cookie`, or
-    /// it varies by Cookie or Authorization.
+    /// The response is for one user: it has `Cache-Control: private` or `Set-Cookie`,
+    /// or it varies by Cookie or Authorization.
     pub(crate) is_private: bool,
-    /// `Content-Security-Policy` names a nonce, which the content must repeat.
+    /// `Content-Security-Policy` has a nonce, which the content contains.
     pub(crate) has_nonce: bool,
-    /// No field says how long the response is fresh.
+    /// The response does not state its freshness.
     pub(crate) is_silent: bool,
 }
 
@@ -105,12 +104,12 @@ impl ResponseFields {
     }
 }
 
-/// Returns true if a line of `Content-Security-Policy` names a nonce.
+/// Returns true if a line of `Content-Security-Policy` has a nonce.
 pub(super) fn has_nonce(value: &HeaderValue) -> bool {
     memmem::find(value.as_bytes(), b"'nonce-").is_some()
 }
 
-/// Returns true if a request field tells users apart.
+/// Returns true if a request field identifies a user.
 fn is_personal(field: &[u8]) -> bool {
     field.eq_ignore_ascii_case(b"cookie") || field.eq_ignore_ascii_case(b"authorization")
 }
