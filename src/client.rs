@@ -1,20 +1,21 @@
-//! The client's half: ask again cheaply, use again what was received, lose no edit.
+//! Types for programs that call HTTP services: revalidation, and edits that are not
+//! lost.
 //!
-//! For programs that call HTTP services. All of it works over any Tower service that
-//! takes `http::Request`, such as the client of `hyper-util`; [`StoredHead`] works with
-//! every client that has a [`HeaderMap`](http::HeaderMap). [A page of the
-//! guide](crate::guide::client) shows the whole, with `reqwest` too.
+//! Most types work over any Tower service that takes `http::Request`, such as the
+//! client of `hyper-util`. [`StoredHead`] works with every client that has a
+//! [`HeaderMap`](http::HeaderMap). [A page of the guide](crate::guide::client) shows
+//! whole programs, also with `reqwest`.
 //!
-//! | you have | take |
+//! | you have | use |
 //! |---|---|
-//! | a document that is read again and again, and parsed | [`Polled`] |
-//! | many resources, and code that should not change | [`RevalidateLayer`] |
-//! | something to change without losing the edits of others | [`Update`] |
+//! | a document that is read and parsed repeatedly | [`Polled`] |
+//! | many resources, and client code that should not change | [`RevalidateLayer`] |
+//! | a resource that several clients edit | [`Update`] |
 //! | another HTTP client | [`StoredHead`] |
 //!
-//! Nothing here uses content without asking: freshness is no part of it, so nothing is
-//! stale. Where answers from memory without asking are wanted, take a cache such as
-//! `http-cache`.
+//! These types ask the server each time, whatever the freshness of a response, so they
+//! never return stale content. If you want answers from memory without a request, use a
+//! cache such as `http-cache`.
 
 mod content;
 mod error;

@@ -1,4 +1,4 @@
-//! Content that is received, up to a limit, and as long as it said.
+//! Received content, with checks of its limit and of its length.
 
 use std::{
     future::{poll_fn, Future},
@@ -16,7 +16,7 @@ use tower_service::Service;
 use super::error::{ContentError, Error};
 use crate::{body::BoxError, rules::SingleField};
 
-/// Content that is copied while it comes.
+/// Content that is copied while it is received.
 #[derive(Debug)]
 pub(super) struct Recorder {
     content: Vec<u8>,
@@ -25,21 +25,22 @@ pub(super) struct Recorder {
     end: End,
 }
 
-/// How the end of content is told from a connection that broke.
+/// How the end of content is distinguished from a broken connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum End {
-    /// By its length, or by its chunks: anything else is an error.
+    /// By the length or the chunks. Any other end is an error.
     Framed,
-    /// By what the body says of itself. Hyper ends the body of an HTTP/2 stream that was
-    /// reset with NO_ERROR as if it were whole, but it does not say `is_end_stream`.
+    /// By `is_end_stream` of the body. Hyper ends the body of an HTTP/2 stream that was
+    /// reset with NO_ERROR as if it were complete, but `is_end_stream` is false then.
     Stream,
-    /// Not at all: HTTP/1 content without either goes on until the connection closes,
-    /// whatever closed it.
+    /// Not possible. HTTP/1 content with neither a length nor chunks continues until
+    /// the connection closes, for any reason.
     Unknown,
 }
 
 impl Recorder {
-    /// Starts with the head of a response; fails if the content is too long.
+    /// Starts with the head of a response. Fails if the content is known to be too
+    /// long.
     pub(super) fn new(
         head: &response::Parts,
         hint: &SizeHint,
@@ -80,7 +81,7 @@ impl Recorder {
         self.end
     }
 
-    /// Returns the content, which has ended, in memory of just its size.
+    /// Returns the content, which has ended. Its memory has exactly its size.
     pub(super) fn finish(self, is_end_stream: bool) -> Result<Content, Error> {
         let len = self.content.len() as u64;
         if self.length.is_some_and(|length| length != len) {
@@ -95,7 +96,7 @@ impl Recorder {
 #[derive(Debug)]
 pub(super) struct Content {
     pub(super) bytes: Bytes,
-    /// That it broke off can be ruled out.
+    /// The content certainly did not break off.
     pub(super) is_whole: bool,
 }
 
@@ -154,7 +155,7 @@ where
     future.await.map_err(|error| Error::Service(error.into()))
 }
 
-/// How much content is read at most, unless set otherwise: 16 MiB.
+/// The default limit of content: 16 MiB.
 pub(super) const CONTENT_LIMIT: usize = 16 << 20;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Why a value could not be read or changed.
+//! The errors of reading and changing a value.
 
 use std::{error, fmt, time::Duration};
 
@@ -6,28 +6,33 @@ use http::StatusCode;
 
 use crate::body::BoxError;
 
-/// Why [`Polled::refresh`](super::Polled::refresh) or
-/// [`Update::run`](super::Update::run) failed.
+/// The error of [`Polled::refresh`](super::Polled::refresh) and
+/// [`Update::run`](super::Update::run).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The service failed: there was no answer.
+    /// The service failed, so there was no answer.
     Service(BoxError),
-    /// The answer has this status, which is none that can be used.
+    /// The answer has this status, which cannot be used.
     Status(StatusCode),
-    /// The content broke off, or was not as long as it said.
+    /// The content broke off, or its length differs from the announced length.
     Content(BoxError),
     /// The content is longer than the limit that was set.
     TooLarge,
-    /// The closure that makes the value of the content failed.
+    /// The closure that parses or edits the content failed.
     Value(BoxError),
-    /// The response has no strong tag, so that a write could not be guarded. Nothing
-    /// was written.
+    /// The response has no strong tag, so a write could not be protected.
+    ///
+    /// Nothing was written.
     NoStrongTag,
-    /// Other writes came in between each time. Nothing was written.
+    /// Other writes came in between at each attempt.
+    ///
+    /// Nothing was written.
     Conflict,
-    /// Whether the write was done is not known: its answer was lost, and the resource
-    /// has neither the old nor the new content. The source says what happened last.
+    /// It is not known whether the write was done.
+    ///
+    /// Its answer was lost, and the resource has neither the old nor the new content.
+    /// `source` returns the last error.
     InDoubt(Box<Self>),
 }
 
@@ -40,10 +45,10 @@ impl fmt::Display for Error {
             Self::TooLarge => f.write_str("the content is longer than the limit"),
             Self::Value(_) => f.write_str("the content could not be used"),
             Self::NoStrongTag => {
-                f.write_str("the resource has no strong tag, so a write could not be guarded")
+                f.write_str("the resource has no strong tag, so a write could not be protected")
             }
-            Self::Conflict => f.write_str("other writes came in between each time"),
-            Self::InDoubt(_) => f.write_str("whether the write was done is not known"),
+            Self::Conflict => f.write_str("other writes came in between at each attempt"),
+            Self::InDoubt(_) => f.write_str("it is not known whether the write was done"),
         }
     }
 }
@@ -58,14 +63,15 @@ impl error::Error for Error {
     }
 }
 
-/// A refresh failed. The value from before is still there.
+/// The error of a failed refresh. The previous value is kept.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct RefreshError {
     /// What failed.
     pub error: Error,
-    /// How long ago the value that is held was current for certain; `None` if there is
-    /// none.
+    /// How long ago the kept value was certainly current.
+    ///
+    /// `None` if there is no value.
     pub age: Option<Duration>,
 }
 
@@ -84,20 +90,22 @@ impl error::Error for RefreshError {
     }
 }
 
-/// Why content that came cannot be used.
+/// Why received content cannot be used.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ContentError {
-    /// It ended early, or went on behind its end.
+    /// The content is shorter or longer than its `Content-Length`.
     WrongLength,
-    /// Nothing tells its end from a connection that broke.
+    /// The end of the content cannot be distinguished from a broken connection.
     UnknownEnd,
 }
 
 impl fmt::Display for ContentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::WrongLength => "the content is not as long as its Content-Length says",
-            Self::UnknownEnd => "the end of the content cannot be told from a broken connection",
+            Self::WrongLength => "the length of the content differs from its Content-Length",
+            Self::UnknownEnd => {
+                "the end of the content cannot be distinguished from a broken connection"
+            }
         })
     }
 }

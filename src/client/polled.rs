@@ -1,4 +1,4 @@
-//! A value that is kept up to date by asking whether it has changed.
+//! A value that is kept up to date with conditional requests.
 
 use std::{
     fmt,
@@ -29,11 +29,14 @@ use crate::{
     validators::{fresh_seconds, seconds},
 };
 
-/// The last value of a resource, with its validators: a refresh asks whether it has
-/// changed, and reads and parses content only if it has.
+/// The last value of a resource, with its validators.
+///
+/// A refresh asks the server whether the value has changed. It reads and parses the
+/// content only if it has.
 ///
 /// Clones share the value, and [`get`](Self::get) never waits for a refresh. Any task
-/// may refresh; of two refreshes at once, the one that began later counts.
+/// may refresh. If two refreshes run concurrently, the result of the one that began
+/// later is kept.
 ///
 /// # Examples
 ///
@@ -56,12 +59,12 @@ use crate::{
 /// let flags: Polled<serde_json::Value> = Polled::new();
 /// let request = Request::get("http://localhost/flags").body(())?;
 ///
-/// // Whenever it may have changed; a 304 costs neither content nor parsing.
+/// // Refresh it when it may have changed. A 304 costs neither content nor parsing.
 /// for _ in 0..2 {
 ///     flags.refresh(&mut client, &request, |json| serde_json::from_slice(json)).await?;
 /// }
 ///
-/// // Wherever it is needed.
+/// // Use it where it is needed.
 /// assert_eq!(flags.get().unwrap()["dark-mode"], true);
 /// # Ok(())
 /// # }
@@ -72,14 +75,14 @@ pub struct Polled<T> {
 
 struct Shared<T> {
     content_limit: usize,
-    /// How many refreshes have begun.
+    /// The number of refreshes that have begun.
     refreshes: AtomicU64,
     held: Mutex<Held<T>>,
 }
 
 struct Held<T> {
     current: Option<Current<T>>,
-    /// The refresh that brought or confirmed it.
+    /// The refresh that brought or confirmed the value.
     refresh: u64,
     /// When the server expects the next request.
     next: Option<Instant>,
@@ -88,21 +91,24 @@ struct Held<T> {
 struct Current<T> {
     value: Arc<T>,
     head: Arc<StoredHead>,
-    /// What selected it.
+    /// The request that selected the value.
     request: Arc<Request<()>>,
-    /// When it was last known to be current.
+    /// When the value was last known to be current.
     confirmed: Instant,
 }
 
 impl<T> Polled<T> {
-    /// Holds no value yet.
+    /// Makes a `Polled` without a value.
+    ///
+    /// It reads at most 16 MiB of content.
     #[must_use]
     pub fn new() -> Self {
         Self::with_content_limit(CONTENT_LIMIT)
     }
 
-    /// Holds no value yet, and reads at most so many bytes of content; 16 MiB unless
-    /// set.
+    /// Makes a `Polled` without a value, which reads at most `bytes` of content.
+    ///
+    /// A refresh fails with [`Error::TooLarge`] if the content is longer.
     #[must_use]
     pub fn with_content_limit(bytes: usize) -> Self {
         let held = Mutex::new(Held { current: None, refresh: 0, next: None });
@@ -110,27 +116,26 @@ impl<T> Polled<T> {
         Self { shared: Arc::new(Shared { content_limit: bytes, refreshes, held }) }
     }
 
-    /// Returns the value that came last; `None` if none has come yet.
+    /// Returns the last value, or `None` before the first successful refresh.
     #[must_use]
     pub fn get(&self) -> Option<Arc<T>> {
         self.held().current.as_ref().map(|current| Arc::clone(&current.value))
     }
 
-    /// Returns how long ago the value was current for certain; `None` if there is none.
+    /// Returns how long ago the value was certainly current.
     ///
-    /// That was when the request was sent that brought or confirmed it, less the `Age`
-    /// that a cache on the way gave to the answer.
+    /// Returns `None` if there is no value. The time is counted from the request that
+    /// brought or confirmed the value. The `Age` of its answer, from a cache on the
+    /// way, is added.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         self.held().current.as_ref().map(|current| current.confirmed.elapsed())
     }
 
-    /// Returns how long to wait for the next refresh: as long as the last answer says,
-    /// within the given bounds.
+    /// Returns how long to wait before the next refresh, within `bounds`.
     ///
-    /// An answer says so with `max-age` in `Cache-Control`, from which `Age` is taken
-    /// off, and an error with `Retry-After`. If it says nothing, this is the lower
-    /// bound.
+    /// The time comes from the last answer: `max-age` in `Cache-Control` minus `Age`,
+    /// or `Retry-After` of an error. Without these fields this returns the lower bound.
     ///
     /// # Examples
     ///
@@ -148,27 +153,27 @@ impl<T> Polled<T> {
         said.max(*bounds.start()).min(*bounds.end())
     }
 
-    /// Asks whether the value has changed, reads it if it has, and returns it.
+    /// Asks the server whether the value has changed, and returns the current value.
     ///
     /// `request` is a GET with the fields that the server needs, such as
-    /// `Authorization`, and is sent with an empty body. `parse` makes the value of new
-    /// content. If a 304 turns out to be about other content, the request is sent again
-    /// without a question.
+    /// `Authorization`. It is sent with an empty body. `parse` makes the value from new
+    /// content. If a 304 is about other content, the request is sent again without
+    /// preconditions.
     ///
-    /// The server is asked about the value only if the request has the same URI, `Host`,
-    /// `Authorization`, Cookie, and fields that `Vary` names as the one that brought it,
-    /// and only if it was certain that its content had not broken off (it is not with
-    /// HTTP/1 and neither `Content-Length` nor chunks). Else it is read anew.
+    /// The request is made conditional only if its URI, `Host`, `Authorization`,
+    /// Cookie, and the fields that `Vary` names are those of the request that brought
+    /// the value. It is not made conditional either if the content may have broken off,
+    /// which is not detectable with HTTP/1 and neither `Content-Length` nor chunks. In
+    /// these cases the value is read again.
     ///
-    /// Redirects are an error here. A client that follows them by itself should not
-    /// follow them to other places from one time to the next: a tag is valid for one
-    /// resource only.
+    /// A redirect is an error. If the client follows redirects itself, they should
+    /// always lead to the same resource, because a tag is valid for one resource only.
     ///
     /// # Errors
     ///
-    /// Fails if there is no answer, if its status is neither 200, 203 nor the 304 that
-    /// was asked for, if the content breaks off or is too long, or if `parse` fails.
-    /// The value from before is kept, and the error says how old it is.
+    /// Fails if there is no answer, if its status is not 200, 203 or the expected 304,
+    /// if the content breaks off or is too long, or if `parse` fails. The previous
+    /// value is kept, and the error has its age.
     pub async fn refresh<S, B, R, P, E>(
         &self,
         mut service: S,
@@ -193,7 +198,7 @@ impl<T> Polled<T> {
         self.held().finish(refresh, result)
     }
 
-    /// Sends the request until the answer can be used: twice at most.
+    /// Sends the request until the answer can be used, at most twice.
     async fn ask<S, B, R>(
         &self,
         service: &mut S,
@@ -221,7 +226,8 @@ impl<T> Polled<T> {
                         let pace = in_seconds(fresh_seconds(head, response.headers()));
                         return Ok(Answer::Current(current, pace));
                     }
-                    // It is about other content: ask for the whole.
+                    // The 304 is about other content, so send the request without
+                    // preconditions.
                 }
                 (status, _) => return Err((Error::Status(status), retry_at(response.headers()))),
             }
@@ -249,7 +255,7 @@ impl<T> Polled<T> {
         let content = content.map_err(|error| (error, None))?;
         let value = parse(&content.bytes).map_err(|error| (Error::Value(error.into()), None))?;
         if !content.is_whole {
-            // A 304 would make it last.
+            // Content that may be incomplete must not be confirmed by a 304.
             head.headers.remove(ETAG);
             head.headers.remove(LAST_MODIFIED);
         }
@@ -264,7 +270,7 @@ impl<T> Polled<T> {
 }
 
 impl<T> Held<T> {
-    /// Takes what came of a refresh, unless one that began later has brought its own.
+    /// Takes the result of a refresh, unless a later refresh has already finished.
     fn finish(
         &mut self,
         refresh: u64,
@@ -294,15 +300,15 @@ impl<T> Held<T> {
     }
 }
 
-/// What can be used of what the server answered.
+/// An answer of the server that can be used.
 enum Answer<T, R> {
-    /// What is held is current.
+    /// The kept value is current.
     Current(Current<T>, Option<Instant>),
-    /// There is new content, to a request of that time.
+    /// There is new content. The request was sent at this time.
     New(Response<R>, Instant),
 }
 
-/// What failed, and when the server expects the next request.
+/// The error, and when the server expects the next request.
 type Failure = (Error, Option<Instant>);
 
 impl<T> Current<T> {
@@ -315,7 +321,7 @@ impl<T> Current<T> {
         selection::is_same(&self.request, request, self.head.headers())
     }
 
-    /// Takes over a 304; returns false if it is not about this value.
+    /// Updates the head from a 304. Returns false if the 304 is not about this value.
     fn confirm(&mut self, not_modified: &HeaderMap, sent: Instant) -> bool {
         let merged = self.head.merged(not_modified);
         let is_confirmed = merged.is_some();
@@ -327,8 +333,8 @@ impl<T> Current<T> {
     }
 }
 
-/// Returns when the answer to a request of this time was current for certain: an origin
-/// server may have read its state at once, and caches say how old it is.
+/// Returns when an answer was certainly current, for a request that was sent at this
+/// time. An origin server may have read its state at once. A cache adds `Age`.
 fn confirmed(answer: &HeaderMap, sent: Instant) -> Instant {
     let age = answer.get(AGE).and_then(|line| seconds(line.as_bytes())).unwrap_or(0);
     sent.checked_sub(Duration::from_secs(age.into())).unwrap_or(sent)

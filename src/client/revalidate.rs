@@ -1,4 +1,4 @@
-//! `RevalidateLayer`: a client's memory of responses, each used only after the server
+//! `RevalidateLayer` keeps responses for a client, and uses each only after the server
 //! has confirmed it.
 
 mod body;

@@ -1,4 +1,4 @@
-//! Which request fields select a response ([RFC 9111, section
+//! The request fields that select a response ([RFC 9111, section
 //! 4.1](https://www.rfc-editor.org/rfc/rfc9111.html#section-4.1)).
 
 use http::{
@@ -8,19 +8,19 @@ use http::{
 
 use crate::rules::members;
 
-/// Tells resources and their users apart, beside the URI: `Host` is the target of a
-/// request in origin form (RFC 9110, section 7.1).
+/// The fields that, with the URI, identify a resource and its user. `Host` names the
+/// target of a request in origin form (RFC 9110, section 7.1).
 pub(super) const ALWAYS: [HeaderName; 3] = [HOST, AUTHORIZATION, COOKIE];
 
-/// Returns the request fields that a response varies by, in order; `None` if they
-/// cannot be known.
+/// Returns the request fields by which a response varies, sorted. `None` if they are
+/// not known.
 ///
-/// Encoded content varies by `Accept-Encoding`, whether the response says so or not.
-/// nginx does not, unless `gzip_vary` is on, and has one tag for both forms.
+/// Encoded content always varies by `Accept-Encoding`, even if `Vary` does not name it.
+/// nginx names it only with `gzip_vary on`, and has one tag for both forms.
 pub(super) fn varied(response: &HeaderMap) -> Option<Vec<HeaderName>> {
     let lines = response.get_all(VARY).iter();
     let names = lines.flat_map(members).map(|member| match member {
-        // The parser takes it for a name.
+        // The parser would accept it as a name.
         b"*" => None,
         member => HeaderName::from_bytes(member).ok(),
     });
@@ -39,7 +39,7 @@ pub(super) fn is_same(one: &Request<()>, other: &Request<()>, response: &HeaderM
         let lines = one.headers().get_all(name).iter();
         lines.eq(other.headers().get_all(name).iter())
     };
-    // With `Vary: *`, only the server knows; it does by the tag.
+    // With `Vary: *`, only the server can decide, and it does so by the tag.
     let varied = varied(response).unwrap_or_default();
     one.uri() == other.uri() && ALWAYS.iter().chain(&varied).all(same)
 }

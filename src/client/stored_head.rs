@@ -1,8 +1,8 @@
-//! What a client keeps of the head of a response, how it asks with it, and what a 304
-//! changes ([RFC 9111, section
+//! The head of a response that a client keeps, conditional requests from it, and
+//! updates by a 304 ([RFC 9111, section
 //! 4.3](https://www.rfc-editor.org/rfc/rfc9111.html#section-4.3)).
 //!
-//! No I/O, no Tower: this part serves every HTTP client that has a [`HeaderMap`].
+//! This module does no I/O and does not depend on Tower.
 
 use http::{
     header::{
@@ -20,17 +20,16 @@ use crate::{
     rules::{members, single_line, EntityTag, HttpDate, Validators},
 };
 
-/// The head of a response that a client keeps beside the content, to ask later whether
-/// the content is still current.
+/// The head of a response, which a client keeps to revalidate the content later.
 ///
-/// It is for every client that has a [`HeaderMap`]: keep it beside what was made of the
-/// content, [`ask`](Self::ask) before the next request, and [`merge`](Self::merge) if
+/// Use it with any client that has a [`HeaderMap`]. Keep it together with the content,
+/// call [`ask`](Self::ask) before the next request, and call [`merge`](Self::merge) if
 /// the answer is 304 (Not Modified). [`Polled`](super::Polled) and
 /// [`RevalidateLayer`](super::RevalidateLayer) do that for Tower clients.
 ///
-/// All fields are kept, copied into memory of their own, except those that are about
-/// one message or one connection: `Set-Cookie`, `Age`, `Connection` and what it names,
-/// `Transfer-Encoding` and the like ([RFC 9111, section 3.1]).
+/// All fields are copied and kept, except those about one message or one connection,
+/// such as `Set-Cookie`, `Age`, `Connection` with the fields that it names, and
+/// `Transfer-Encoding` ([RFC 9111, section 3.1]).
 ///
 /// # Examples
 ///
@@ -38,17 +37,17 @@ use crate::{
 /// use http::{header, HeaderMap};
 /// use tower_conditional::client::StoredHead;
 ///
-/// // A 200 came, with these fields.
+/// // The first answer is a 200 with these fields.
 /// let mut response = HeaderMap::new();
 /// response.insert(header::ETAG, "\"v1\"".parse().unwrap());
 /// let mut stored = StoredHead::new(&response);
 ///
-/// // The next request asks whether that is still current.
+/// // The next request asks whether the content is still current.
 /// let mut request = HeaderMap::new();
 /// stored.ask(&mut request);
 /// assert_eq!(request[header::IF_NONE_MATCH], "\"v1\"");
 ///
-/// // The answer is 304. If it is about this response, the content is current.
+/// // The answer is a 304. If it is about this response, the content is current.
 /// assert!(stored.merge(&response));
 /// response.insert(header::ETAG, "\"v2\"".parse().unwrap());
 /// assert!(!stored.merge(&response));
@@ -62,7 +61,7 @@ pub struct StoredHead {
 }
 
 impl StoredHead {
-    /// Keeps the head of a response with content, such as a 200.
+    /// Copies the head of a response with content, such as a 200.
     #[must_use]
     pub fn new(response: &HeaderMap) -> Self {
         let mut headers = HeaderMap::with_capacity(response.keys_len());
@@ -72,27 +71,28 @@ impl StoredHead {
         Self { validators: Validators::from_headers(&headers), headers }
     }
 
-    /// Returns the fields that are kept.
+    /// Returns the kept fields.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// Returns the tag and the date of the content, as far as they are valid.
+    /// Returns the tag and the date of the content, if they are valid.
     pub fn validators(&self) -> &Validators {
         &self.validators
     }
 
-    /// Makes a read conditional; returns false if that is not possible.
+    /// Makes a read conditional. Returns false if that is not possible.
     ///
-    /// Adds If-None-Match with the tag. Without one, it adds If-Modified-Since, if
-    /// `Last-Modified` is two seconds or more before `Date`: content that changed in the
-    /// second in which it was received may have changed again in it (RFC 9110, section
-    /// 8.8.2.2; it asks for one second, the other is what may pass between the making of
-    /// the content and that of `Date`).
+    /// Adds If-None-Match with the tag. If there is no tag, this adds
+    /// If-Modified-Since, but only if `Last-Modified` is at least two seconds before
+    /// `Date`. Content that changed in the second in which it was received may have
+    /// changed again in the same second. RFC 9110, section 8.8.2.2, requires a distance
+    /// of one second. The other second may pass between the generation of the content
+    /// and that of `Date`.
     ///
-    /// A request that has preconditions or a `Range` of its own is left as it is. A tag of
-    /// more than 1 KiB is not sent: many servers would refuse the request.
+    /// A request that already has preconditions or a `Range` is not changed. A tag of
+    /// more than 1 KiB is not sent, because many servers would refuse the request.
     pub fn ask(&self, request: &mut HeaderMap) -> bool {
         if OWN_QUESTIONS.iter().any(|name| request.contains_key(name)) {
             return false;
@@ -114,16 +114,17 @@ impl StoredHead {
         match &self.validators.etag {
             Some(tag) if tag.opaque().len() > TAG_LIMIT => None,
             Some(tag) => Some((IF_NONE_MATCH, tag.into())),
-            // The very text that was received (RFC 9110, 13.1.3).
+            // The text exactly as it was received (RFC 9110, 13.1.3).
             None => self.strong_date().map(|date| (IF_MODIFIED_SINCE, date.clone())),
         }
     }
 
-    /// Makes a write conditional, with If-Match; returns false if there is no strong
-    /// tag, so that nothing guards the write.
+    /// Makes a write conditional, with If-Match.
     ///
-    /// A weak tag never matches in If-Match (RFC 9110, section 13.1.1), and a date is
-    /// not used: two edits in one second have the same.
+    /// Returns false if there is no strong tag. The write is then not protected.
+    ///
+    /// A weak tag never matches in If-Match (RFC 9110, section 13.1.1). A date is not
+    /// used, because two edits within one second have the same date.
     ///
     /// # Examples
     ///
@@ -137,7 +138,7 @@ impl StoredHead {
     /// assert!(StoredHead::new(&response).guard(&mut put));
     /// assert_eq!(put[header::IF_MATCH], "\"v1\"");
     /// ```
-    #[must_use = "without a strong tag the write is not guarded"]
+    #[must_use = "without a strong tag the write is not protected"]
     pub fn guard(&self, request: &mut HeaderMap) -> bool {
         let tag = self.strong_tag();
         if let Some(tag) = tag {
@@ -146,30 +147,36 @@ impl StoredHead {
         tag.is_some()
     }
 
-    /// Takes over the fields of a 304 that answered [`ask`](Self::ask); returns false,
-    /// and changes nothing, if the 304 is not about this response.
+    /// Updates the fields from a 304 that answers [`ask`](Self::ask).
+    ///
+    /// Returns false, and changes nothing, if the 304 is not about this response.
     ///
     /// | the 304 has | it confirms this response if |
     /// |---|---|
-    /// | a tag | this response has it, compared weakly; or has none, and the same date |
+    /// | a tag | this response has the same tag (compared weakly), or no tag and the same date |
     /// | only a date | this response has the same date |
-    /// | neither | always: it was asked about one response only |
-    /// | a tag that cannot be parsed, or several | never |
+    /// | neither | always, because the request named only this response |
+    /// | an invalid tag, or several tags | never |
     ///
-    /// That is [RFC 9111, section 4.3.4], with two deviations, because servers do so:
-    /// some answer without any validator, and nginx weakens the tag of a 200 that it
-    /// compresses, but not that of the 304.
+    /// That follows [RFC 9111, section 4.3.4], with two deviations for existing
+    /// servers. Some send a 304 without any validator. nginx weakens the tag of a 200
+    /// that it compresses, but not that of the 304.
     ///
-    /// Each field of the 304 replaces the stored one with its name ([section 3.2]),
-    /// except what describes the content (`Content-Length`, `Content-Type`,
-    /// `Content-Encoding`, `Content-Range`, digests of it), what is never kept, and a
-    /// tag that this response has: it stays as strong or weak as it came with the
-    /// content. A head that would grow beyond 64 KiB is not confirmed, so that a server
+    /// Each field of the 304 replaces the stored field with its name ([section 3.2]),
+    /// with these exceptions:
+    ///
+    /// - Fields that describe the content are not replaced: `Content-Length`,
+    ///   `Content-Type`, `Content-Encoding`, `Content-Range`, and digests.
+    /// - Fields that are never kept are ignored.
+    /// - The tag of this response is not replaced, so it stays as strong or as weak as
+    ///   it was.
+    ///
+    /// If the head would grow beyond 64 KiB, this returns false, so that a server
     /// cannot make it grow with each 304.
     ///
     /// [RFC 9111, section 4.3.4]: https://www.rfc-editor.org/rfc/rfc9111.html#section-4.3.4
     /// [section 3.2]: https://www.rfc-editor.org/rfc/rfc9111.html#section-3.2
-    #[must_use = "a 304 that is about another response says nothing about this one"]
+    #[must_use = "the content is current only if this returns true"]
     pub fn merge(&mut self, not_modified: &HeaderMap) -> bool {
         let merged = self.merged(not_modified);
         let is_confirmed = merged.is_some();
@@ -179,7 +186,7 @@ impl StoredHead {
         is_confirmed
     }
 
-    /// Returns what [`merge`](Self::merge) makes of this; `None` if the 304 is not about
+    /// Returns the result of [`merge`](Self::merge). `None` if the 304 is not about
     /// this response.
     pub(super) fn merged(&self, not_modified: &HeaderMap) -> Option<Self> {
         if !self.is_confirmed_by(not_modified) {
@@ -204,12 +211,12 @@ impl StoredHead {
         self.validators.etag.as_ref().filter(|tag| !tag.is_weak())
     }
 
-    /// Returns how many bytes the fields have.
+    /// Returns the number of bytes of the fields.
     pub(super) fn bytes(&self) -> usize {
         bytes(&self.headers)
     }
 
-    /// Returns the date to ask with, if it is a strong validator.
+    /// Returns the date for If-Modified-Since, if it is a strong validator.
     fn strong_date(&self) -> Option<&HeaderValue> {
         let modified = self.validators.last_modified?.date();
         let sent = single_line(&self.headers, DATE)?;
@@ -234,7 +241,7 @@ impl StoredHead {
     }
 }
 
-/// Returns the lines that are kept of a response.
+/// Returns the lines of a response that are kept.
 fn kept(response: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
     let is_named = |name: &HeaderName| {
         let mut named = response.get_all(CONNECTION).iter().flat_map(members);
@@ -244,10 +251,10 @@ fn kept(response: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue
     response.iter().filter(move |(name, _)| is_kept(name))
 }
 
-/// Returns true for fields that are about one message, or the connection it came by.
+/// Returns true for fields about one message or one connection.
 ///
-/// `Set-Cookie` is among them: a cookie that is handed out again with each 304 would
-/// undo what the server has set since.
+/// `Set-Cookie` is one of them: a cookie that is repeated with each 304 would overwrite
+/// a later cookie of the server.
 pub(super) fn is_about_the_message(name: &HeaderName) -> bool {
     const FIELDS: [HeaderName; 9] = [
         AGE,
@@ -270,8 +277,8 @@ fn describes_content(name: &HeaderName) -> bool {
     FIELDS.contains(name) || matches!(name.as_str(), "content-digest" | "content-md5")
 }
 
-/// Copies a value: it may be a few bytes of the buffer that the whole response was
-/// received in, and would keep all of it in memory.
+/// Copies a value. The original may be a few bytes of the buffer in which the whole
+/// response was received, and would keep all of that buffer in memory.
 fn copied(value: &HeaderValue) -> HeaderValue {
     let copy = HeaderValue::from_bytes(value.as_bytes());
     copy.map_or_else(
@@ -287,15 +294,15 @@ fn bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
-/// With one of these, a request asks for itself.
+/// The fields with which a request is already conditional, or asks for a part.
 pub(super) const OWN_QUESTIONS: [HeaderName; 6] =
     [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
 
-/// How many bytes a tag may have to be asked about. Servers refuse requests whose fields
-/// are too large, mostly beyond 8 KiB in all.
+/// The most bytes of a tag that is sent. Servers refuse requests with large fields,
+/// usually above 8 KiB in total.
 const TAG_LIMIT: usize = 1 << 10;
 
-/// How many bytes a head may have after a 304.
+/// The most bytes of a head after a 304.
 const HEAD_LIMIT: usize = 64 << 10;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! An edit that overwrites no other: GET, edit, PUT with If-Match.
+//! An edit that does not overwrite other edits: GET, edit, PUT with If-Match.
 
 use std::{
     collections::hash_map::RandomState, hash::BuildHasher, ops::RangeInclusive, time::Duration,
@@ -21,22 +21,25 @@ use super::{
 };
 use crate::{body::BoxError, fields::insert_field, rules::EntityTag, timer::Timer};
 
-/// An edit of one resource that loses no edit of others: it reads with GET, and writes
-/// with a PUT that names in If-Match what was read.
+/// An edit of one resource that does not overwrite the edits of others.
 ///
-/// If another write came in between (412), it reads again and edits again.
+/// It reads the resource with a GET, and writes it with a PUT that has the tag of the
+/// GET in If-Match. If another write came in between (412), it reads and edits again.
 ///
-/// If the answer to the write is lost (the service fails, or the answer is a 5xx that may
-/// come after the write, which all are but 501, 505, 507, 511, and 503 with
-/// `Retry-After`), it reads before anything else. If the resource has
-/// what was sent, the write was done. If it has its old tag, the same write is sent
-/// again. If it has neither, [`Error::InDoubt`] is returned: editing again might do the
-/// same thing twice.
+/// If the answer to the write is lost, the update first reads the resource again. The
+/// answer counts as lost if the service fails, or with any 5xx except 501, 505, 507,
+/// 511, and 503 with `Retry-After`, because the write may have been done before such an
+/// answer.
 ///
-/// **Equal content counts as the own write only after a lost answer.** Another client
-/// may have written the same. That is no matter for a document, but it is for a
-/// counter: there, give each write something of its own, such as an identifier. For the
-/// same reason, do not use
+/// - If the resource has the content that was sent, the write was done.
+/// - If it still has its old tag, the same write is sent again.
+/// - Otherwise the update fails with [`Error::InDoubt`], because a second edit might
+///   repeat the first.
+///
+/// **After a lost answer, equal content counts as the own write.** But another client
+/// may have written the same content. That does not matter for a document, but it does
+/// for a counter: add a unique identifier to each write of a counter. For the same
+/// reason, do not use
 /// [`WriteGuard::idempotent_puts`](crate::WriteGuard::idempotent_puts) on the server
 /// for counters.
 ///
@@ -80,12 +83,15 @@ pub struct Update {
 }
 
 impl Update {
-    /// Takes the URI of the resource, and the fields that both requests need, such as
-    /// `Authorization`. The method, preconditions and `Range` are ignored.
+    /// Makes an update from the URI of the resource, and the fields of both requests.
     ///
-    /// The PUT has the `Content-Type` of what was read, unless the request has one. The
-    /// GET has `Cache-Control: no-cache`, unless the request says something else there:
-    /// after a conflict, a cache on the way would give the same old content again.
+    /// The fields are those that the server needs, such as `Authorization`. The method,
+    /// preconditions and `Range` of `request` are ignored.
+    ///
+    /// The PUT has the `Content-Type` of the content that was read, unless `request`
+    /// has one. The GET has `Cache-Control: no-cache`, unless `request` has a
+    /// `Cache-Control`. Without it, a cache on the way would give the same old content
+    /// again after a conflict.
     pub fn new(mut request: Request<()>) -> Self {
         for name in &OWN_QUESTIONS {
             request.headers_mut().remove(name);
@@ -94,41 +100,57 @@ impl Update {
         Self { request, attempts: 5, backoff, content_limit: CONTENT_LIMIT }
     }
 
-    /// Sets how often the resource is read at most; 5 unless set, and once at least.
+    /// Sets how often the resource is read at most. Default: 5.
     ///
-    /// Many editors of one resource need as many attempts as there are of them.
+    /// It is always read at least once.
+    ///
+    /// If many clients edit one resource concurrently, set it to the number of clients.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_conditional::client::Update;
+    ///
+    /// let request = http::Request::get("http://localhost/visits").body(())?;
+    /// let update = Update::new(request).attempts(20);
+    /// # drop(update);
+    /// # Ok::<(), http::Error>(())
+    /// ```
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
     }
 
-    /// Sets how long to wait before another attempt; 50 ms to 2 s unless set.
+    /// Sets how long to wait before another attempt. Default: 50 ms to 2 s.
     ///
-    /// The wait is random, from the lower bound to a limit that doubles with each
-    /// attempt up to the upper bound. A `Retry-After` is kept up to the upper bound.
-    /// Outside of a Tokio runtime with timers there is no wait.
+    /// The wait is random, between the lower bound and a limit that doubles with each
+    /// attempt, up to the upper bound. A `Retry-After` is observed up to the upper
+    /// bound. Outside of a Tokio runtime with timers there is no wait.
     pub fn backoff(mut self, bounds: RangeInclusive<Duration>) -> Self {
         self.backoff = bounds;
         self
     }
 
-    /// Sets how many bytes of content are read at most; 16 MiB unless set.
+    /// Sets how many bytes of content are read at most. Default: 16 MiB.
+    ///
+    /// If the content is longer, the update fails with [`Error::TooLarge`].
     pub fn content_limit(mut self, bytes: usize) -> Self {
         self.content_limit = bytes;
         self
     }
 
-    /// Reads, edits and writes, until the edit is written; returns what was written.
+    /// Reads, edits and writes the resource, and returns the written content.
     ///
-    /// `edit` makes the new content of the present one. It is called again after a
-    /// conflict.
+    /// `edit` makes the new content from the current content. It is called again after
+    /// a conflict.
     ///
     /// # Errors
     ///
-    /// Fails if the resource cannot be read, has no strong tag, or if the write is
-    /// refused for another reason than a conflict; if `edit` fails; with
-    /// [`Error::Conflict`] after the last attempt; and with [`Error::InDoubt`] if it is
-    /// not known whether the write was done. In all other cases nothing was written.
+    /// Fails if the resource cannot be read or has no strong tag, if `edit` fails, or
+    /// if the write is refused for a reason other than a conflict. Fails with
+    /// [`Error::Conflict`] after the last attempt, and with [`Error::InDoubt`] if it is
+    /// not known whether the write was done. With all errors except `InDoubt` nothing
+    /// was written.
     pub async fn run<S, B, R, C, E>(
         &self,
         mut service: S,
@@ -182,7 +204,7 @@ impl Update {
         R::Error: Into<BoxError>,
     {
         let (head, content) = match self.read(service).await {
-            // The write may have been done: only a look can tell.
+            // The write may have been done, so read again until the state is known.
             Err(error) if lost.is_some() && is_passing(&error) => {
                 return Err(Failed::Again(error, Duration::ZERO));
             }
@@ -198,7 +220,7 @@ impl Update {
             None => edit(&content)?,
         };
         let request = self.put(&head, &content).ok_or(Error::NoStrongTag)?;
-        // Nothing was sent if this fails.
+        // If this fails, nothing was sent.
         content::ready(service).await?;
         match content::answer(service.call(request)).await {
             Ok(response) if response.status().is_success() => Ok(content),
@@ -227,7 +249,7 @@ impl Update {
     {
         let mut request = self.request.clone().map(|()| B::from(Bytes::new()));
         *request.method_mut() = Method::GET;
-        // A cache on the way would give what was refused before.
+        // A cache on the way would give the content whose tag was refused before.
         if !request.headers().contains_key(CACHE_CONTROL) {
             insert_field(
                 request.headers_mut(),
@@ -240,14 +262,14 @@ impl Update {
             return Err(Error::Status(head.status));
         }
         let content = content::read(&head, body, self.content_limit).await?;
-        // An edit of what is left of it would be written over the whole.
+        // An edit of incomplete content would overwrite the whole content.
         if !content.is_whole {
             return Err(ContentError::UnknownEnd.into());
         }
         Ok((StoredHead::new(&head.headers), content.bytes))
     }
 
-    /// Makes the write; `None` if nothing would guard it.
+    /// Makes the write. `None` if there is no strong tag for If-Match.
     fn put<B: From<Bytes>>(&self, head: &StoredHead, content: &Bytes) -> Option<Request<B>> {
         let mut request = self.request.clone().map(|()| B::from(content.clone()));
         *request.method_mut() = Method::PUT;
@@ -266,7 +288,8 @@ impl Update {
         let (start, end) = (*self.backoff.start(), *self.backoff.end());
         let factor = 2_u32.saturating_pow(attempt.saturating_add(1));
         let limit = start.saturating_mul(factor).min(end).max(start);
-        // A number of 16 random bits, so that clients that met once do not meet again.
+        // 16 random bits, so that two clients in conflict do not retry at the same
+        // time.
         let random = (RandomState::new().hash_one(attempt) >> 48) as u32;
         start + (limit - start).mul_f64(f64::from(random) / 65_536.0)
     }
@@ -275,7 +298,7 @@ impl Update {
 /// A write whose answer was lost.
 #[derive(Debug)]
 struct Write {
-    /// What it replaces.
+    /// The tag of the content that the write replaces.
     tag: EntityTag,
     content: Bytes,
 }
@@ -288,7 +311,7 @@ impl Write {
 
 /// Why an attempt failed.
 enum Failed {
-    /// Another one may succeed, after this time.
+    /// Another attempt may succeed after this time.
     Again(Error, Duration),
     Stop(Error),
 }
@@ -313,9 +336,9 @@ impl From<Error> for Failed {
     }
 }
 
-/// Returns true if a write with this answer may have been done: a gateway does not
-/// know, and a handler may fail after it. A server that says when to come back, or that
-/// it cannot do such things, has refused it.
+/// Returns true if a write with this answer may have been done. A gateway does not know
+/// whether it was, and a handler may fail after it. A server that sends `Retry-After`,
+/// or that does not support the request, has refused the write.
 fn is_lost(status: StatusCode, headers: &HeaderMap) -> bool {
     let is_refusal = match status {
         StatusCode::SERVICE_UNAVAILABLE => headers.contains_key(RETRY_AFTER),

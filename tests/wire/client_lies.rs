@@ -360,5 +360,5 @@ async fn client_writes_no_edit_of_a_stream_that_was_reset() {
     assert_eq!(error.to_string(), "the content could not be read to its end");
     let source: BoxError = error.into();
     let source = source.source().unwrap().to_string();
-    assert_eq!(source, "the end of the content cannot be told from a broken connection");
+    assert_eq!(source, "the end of the content cannot be distinguished from a broken connection");
 }

@@ -1,4 +1,4 @@
-//! The body of a response that went through the layer.
+//! The body of a response of the layer.
 
 use std::{
     fmt,
@@ -19,9 +19,10 @@ use crate::{
 };
 
 pin_project! {
-    /// The body of a response that went through a
-    /// [`RevalidateLayer`](super::RevalidateLayer): that of the server, frame by frame,
-    /// or content from memory, in one frame.
+    /// The body of a response of a [`RevalidateLayer`](super::RevalidateLayer).
+    ///
+    /// It is the body of the server, frame by frame, or content from memory, in one
+    /// frame.
     #[must_use = "bodies do nothing unless polled"]
     pub struct RevalidateBody<B> {
         #[pin]
@@ -32,7 +33,7 @@ pin_project! {
 pin_project! {
     #[project = KindProj]
     enum Kind<B> {
-        /// What is left of content from memory.
+        /// The rest of content from memory.
         Whole {
             content: Bytes,
         },
@@ -58,7 +59,7 @@ impl<B> RevalidateBody<B> {
 impl<B: Body> RevalidateBody<B> {
     pub(super) fn record(body: B, recording: Recording) -> Self {
         let mut recording = Some(Box::new(recording));
-        // It may never be polled.
+        // A body that has already ended may never be polled.
         if body.is_end_stream() {
             recording.take().into_iter().for_each(|recording| recording.finish(true));
         }
@@ -86,14 +87,14 @@ impl<B: Body> Body for RevalidateBody<B> {
             match &frame {
                 None => kept.finish(body.is_end_stream()),
                 Some(Ok(frame)) if frame.data_ref().is_some_and(|data| kept.push(data)) => {
-                    // A client that knows the length may not ask for the end.
+                    // A caller that knows the length may not poll for the end.
                     if body.is_end_stream() {
                         kept.finish(true);
                     } else {
                         *recording = Some(kept);
                     }
                 }
-                // It broke off, has trailers, or is too long: it is not kept.
+                // Content that breaks off, has trailers, or is too long is not kept.
                 Some(_) => {}
             }
         }
@@ -126,7 +127,7 @@ impl<B> fmt::Debug for RevalidateBody<B> {
     }
 }
 
-/// A response that is kept once its content has come.
+/// A response that is kept once its content has been received.
 #[derive(Debug)]
 pub(super) struct Recording {
     memory: Arc<Memory>,
@@ -138,7 +139,7 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// Begins with what is to be kept beside the content.
+    /// Starts with the data to keep in addition to the content.
     pub(super) fn new(
         memory: &Arc<Memory>,
         key: Key,
@@ -150,13 +151,13 @@ impl Recording {
         Self { memory: Arc::clone(memory), key, request, head, recorder, reservation }
     }
 
-    /// Copies the next bytes; returns false if they are too many.
+    /// Copies the next bytes. Returns false if they exceed the limit.
     fn push(&mut self, data: &Bytes) -> bool {
         let is_taken = self.recorder.push(&**data).is_ok();
         is_taken && self.reservation.grow(self.recorder.len() as u64)
     }
 
-    /// Keeps the response, if its content is whole.
+    /// Keeps the response, if its content is complete.
     fn finish(self, is_end_stream: bool) {
         let content = self.recorder.finish(is_end_stream);
         if let Some(content) = content.ok().filter(|content| content.is_whole) {

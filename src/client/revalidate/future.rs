@@ -40,7 +40,7 @@ pin_project! {
         // `None` while the service is not ready for the second request.
         #[pin]
         future: Option<S::Future>,
-        // `None` if the response passes unchanged.
+        // `None` if the response is returned unchanged.
         exchange: Option<Exchange<S>>,
         again: Option<S>,
     }
@@ -51,9 +51,9 @@ pin_project! {
 pub(super) struct Exchange<S> {
     pub(super) memory: Arc<Memory>,
     pub(super) key: Key,
-    /// The request as it came.
+    /// The request as the caller sent it.
     pub(super) original: Request<()>,
-    /// What the server was asked about, and the service to ask once more.
+    /// The response that the request asks about, and the service for a second request.
     pub(super) asked: Option<(Arc<Stored>, S)>,
 }
 
@@ -137,7 +137,7 @@ impl<S> Exchange<S> {
         updated: StoredHead,
     ) -> Response<RevalidateBody<B>> {
         let mut headers = updated.headers().clone();
-        // These are about this message, and so are not kept.
+        // These fields are about this message, so they come from the 304.
         for name in [AGE, SET_COOKIE] {
             for line in head.headers.get_all(&name) {
                 append_field(&mut headers, name.clone(), line.clone());
@@ -153,7 +153,7 @@ impl<S> Exchange<S> {
         Response::from_parts(head, RevalidateBody::whole(content))
     }
 
-    /// Has the content of a 200 kept, if it may be.
+    /// Records the content of a 200, if it may be kept.
     fn record<B: Body>(&mut self, head: &response::Parts, body: B) -> RevalidateBody<B> {
         match self.recording(head, &body.size_hint()) {
             Some(recording) => RevalidateBody::record(body, recording),

@@ -1,4 +1,4 @@
-//! The layer and its service: reads the request, and makes it conditional.
+//! The layer and its service, which makes requests conditional.
 
 use std::{
     fmt,
@@ -18,36 +18,38 @@ use super::{
 };
 use crate::{client::stored_head::OWN_QUESTIONS, validators::forbids_storing};
 
-/// Remembers responses for a Tower client, and asks the server each time whether they
-/// are current.
+/// Keeps responses for a Tower client, and revalidates them at each request.
 ///
-/// A response to GET that has a tag, or a date that is safe to ask by, is kept in
-/// bounded memory. The next such request is made conditional. If the answer is a 304
-/// (Not Modified) that is about the kept response, that one is returned: a 200 with its
-/// content, and with its head as the 304 has updated it. There is no freshness, so
-/// nothing that is returned is stale, and callers need not know of the layer.
+/// The layer keeps responses to GET that have a tag, or a date that is safe to compare,
+/// in bounded memory. It makes the next request for the same resource conditional. If
+/// the answer is a 304 (Not Modified) about the kept response, the layer returns a 200
+/// with the kept content, and with the head as the 304 has updated it. It asks the
+/// server each time, whatever the freshness, so it never returns stale content. Callers
+/// need no change.
 ///
-/// - **The key** is the URI with the values of `Host`, `Authorization`, Cookie, and the
-///   request fields that `Vary` names; for encoded content, of `Accept-Encoding`, too. It
-///   is a hash: credentials are not kept. If something else tells users apart, such as
-///   `X-Api-Key`, and `Vary` does not name it, give each user a layer.
-/// - **Kept** is a 200 whose content came to its end. Not kept is one with `no-store`,
-///   `Vary: *` or trailers, one that is longer than [the limit](Self::content_limit), and
-///   one whose end cannot be told from a broken connection: without `Content-Length`,
-///   HTTP/1.1 that is not chunked, and HTTP/2 whose body does not say `is_end_stream`.
-/// - **Passed unchanged** are other methods, and requests with content, a precondition,
-///   a `Range` or `no-store` of their own.
-/// - **Streamed** is new content, while it is copied. What comes from memory is one
-///   frame. `Set-Cookie` is never repeated from memory.
+/// - **The key** is a hash of the URI and the values of `Host`, `Authorization`,
+///   Cookie, and the request fields that `Vary` names. For encoded content it includes
+///   `Accept-Encoding`. Credentials are not stored. If another field identifies users,
+///   such as `X-Api-Key`, and `Vary` does not name it, use one layer for each user.
+/// - **Kept responses** are 200s whose content was received to its end. A response is
+///   not kept if it has `no-store`, `Vary: *` or trailers, or if it is longer than [the
+///   limit](Self::content_limit). It is not kept either if its end cannot be
+///   distinguished from a broken connection. That is so without `Content-Length`, if
+///   HTTP/1.1 is not chunked, or if the body over HTTP/2 does not end with
+///   `is_end_stream`.
+/// - **Other requests** pass through unchanged: other methods, and requests that have
+///   content, a precondition, a `Range` or `no-store`.
+/// - **New content** is streamed to the caller while it is copied. Content from memory
+///   is one frame. `Set-Cookie` is never repeated from memory.
 ///
-/// If a 304 is about other content, the kept response is dropped, and the request is
-/// sent once more without a question. That needs a body of requests that has a
-/// `Default`, and an inner service that can be cloned, as clients can. A 304 that was
-/// not asked for is returned as it is.
+/// If a 304 is about other content, the layer drops the kept response and sends the
+/// request again without preconditions. So the body of requests must implement
+/// `Default`, and the inner service must be `Clone`, as clients are. If a request was
+/// not made conditional, a 304 is returned unchanged.
 ///
-/// **Put it inside** whatever follows redirects, because a tag is valid for one
-/// resource only, and inside whatever decodes `Content-Encoding`, because the tag is
-/// about the content as it is sent.
+/// **Where to put it.** Put it inside a layer that follows redirects, because a tag is
+/// valid for one resource only. Put it inside a layer that decodes `Content-Encoding`,
+/// because the tag names the encoded content.
 ///
 /// # Examples
 ///
@@ -71,7 +73,7 @@ use crate::{client::stored_head::OWN_QUESTIONS, validators::forbids_storing};
 ///     .layer(RevalidateLayer::new(64 << 20))
 ///     .service(http_client);
 ///
-/// // The second answer of the server is a 304; the caller sees a 200 again.
+/// // The second answer of the server is a 304. The caller gets a 200 again.
 /// for _ in 0..2 {
 ///     let request = Request::get("http://localhost/").body(Full::<Bytes>::default())?;
 ///     let response = client.ready().await?.call(request).await?;
@@ -88,24 +90,35 @@ pub struct RevalidateLayer {
 }
 
 impl RevalidateLayer {
-    /// Makes a layer that keeps at most so many bytes, heads and bookkeeping included.
-    /// As many again may be held of responses that are being received.
+    /// Makes a layer that keeps at most `bytes`, including heads and bookkeeping.
     ///
-    /// All services that this layer and its clones make share the memory.
+    /// Responses that are being received may use the same amount in addition.
+    ///
+    /// All services of this layer and its clones share the memory.
     pub fn new(bytes: usize) -> Self {
         Self { memory: Arc::new(Memory::new(bytes)) }
     }
 
-    /// Sets how long the content of a response may be that is kept, in bytes; longer
-    /// content streams through. The default is 1 MiB. An eighth of the memory is the
-    /// most that one response may take.
+    /// Sets how many bytes of content a kept response may have. Default: 1 MiB.
     ///
-    /// It begins with an empty memory.
+    /// Longer content is streamed through and not kept. One response may use at most an
+    /// eighth of the memory.
+    ///
+    /// This empties the memory.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_conditional::client::RevalidateLayer;
+    ///
+    /// let layer = RevalidateLayer::new(64 << 20).content_limit(4 << 20);
+    /// # drop(layer);
+    /// ```
     pub fn content_limit(self, bytes: usize) -> Self {
         Self { memory: Arc::new(self.memory.with_content_limit(bytes)) }
     }
 
-    /// Returns how many bytes are kept.
+    /// Returns the number of bytes that are kept.
     #[must_use]
     pub fn bytes_kept(&self) -> u64 {
         self.memory.bytes()
@@ -120,7 +133,7 @@ impl<S> Layer<S> for RevalidateLayer {
     }
 }
 
-/// The service that [`RevalidateLayer`] makes; see there for an example.
+/// The service of a [`RevalidateLayer`]; see there for an example.
 #[derive(Clone)]
 pub struct Revalidate<S> {
     inner: S,
@@ -159,14 +172,14 @@ where
         let stored = self.memory.find(key, original.headers());
         let asked = stored.filter(|stored| stored.head.ask(request.headers_mut()));
         let future = self.inner.call(request);
-        // The service is called once more if the answer is about other content.
+        // The service is called again if the answer is about other content.
         let asked = asked.map(|stored| (stored, self.inner.clone()));
         let memory = Arc::clone(&self.memory);
         RevalidateFuture::new(future, Exchange { memory, key, original, asked })
     }
 }
 
-/// Returns true if the answer to a request may be kept, and come from memory.
+/// Returns true if the answer to a request may be kept, and may come from memory.
 fn is_handled<B: Body>(request: &Request<B>) -> bool {
     *request.method() == Method::GET
         && request.body().is_end_stream()

@@ -1,4 +1,4 @@
-//! The responses that a client keeps, in bounded memory.
+//! The kept responses of a client, in bounded memory.
 
 use std::{
     collections::hash_map::RandomState,
@@ -25,12 +25,12 @@ use crate::{
     validators::forbids_storing,
 };
 
-/// The kept responses of one layer with all its clones.
+/// The kept responses of one layer and its clones.
 pub(super) struct Memory {
     entries: EvictingCache<u128, Entry, Weight>,
-    /// Of the keys' hash: no two resources can be made to have the same key.
+    /// The secret of the keys' hash, so that an attacker cannot make two keys equal.
     secret: (u64, u64),
-    /// The bytes that are being received.
+    /// The bytes of responses that are being received.
     pub(super) receiving: Arc<Budget>,
     bytes: usize,
     content_limit: usize,
@@ -43,13 +43,13 @@ pub(super) struct Stored {
     pub(super) content: Bytes,
 }
 
-/// What names a resource and its user, hashed.
+/// The hash that identifies a resource and its user.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Key(u128);
 
 #[derive(Clone)]
 enum Entry {
-    /// The resource has variants, under keys of their own, by these request fields.
+    /// The resource varies by these request fields. Each variant has its own key.
     Varies(Arc<[HeaderName]>),
     Response(Arc<Stored>),
 }
@@ -71,12 +71,12 @@ impl Memory {
         Self { content_limit: bytes, ..Self::new(self.bytes) }
     }
 
-    /// Returns how many bytes are kept.
+    /// Returns the number of bytes that are kept.
     pub(super) fn bytes(&self) -> u64 {
         self.entries.weight()
     }
 
-    /// Returns how much content of one response is kept at most.
+    /// Returns the most bytes of content that one kept response may have.
     pub(super) fn content_limit(&self) -> usize {
         self.content_limit.min(self.bytes / SHARDS / 2)
     }
@@ -92,7 +92,7 @@ impl Memory {
         Key(hasher.finish128().as_u128())
     }
 
-    /// Returns the response that is kept for a request.
+    /// Returns the kept response for a request.
     pub(super) fn find(&self, key: Key, request: &HeaderMap) -> Option<Arc<Stored>> {
         let entry = match self.entries.get(&key.0)? {
             Entry::Varies(names) => self.entries.get(&self.variant(key, &names, request))?,
@@ -104,7 +104,7 @@ impl Memory {
         }
     }
 
-    /// Keeps a response to a request, in place of what was kept before, unless its head
+    /// Keeps a response to a request instead of the previous one, unless its head
     /// forbids that.
     pub(super) fn put(&self, key: Key, request: &HeaderMap, stored: Stored) {
         let headers = stored.head.headers();
@@ -122,7 +122,7 @@ impl Memory {
         self.entries.insert(key.0, Entry::Response(Arc::new(stored)));
     }
 
-    /// Drops what is kept for a request.
+    /// Drops the kept response for a request.
     pub(super) fn forget(&self, key: Key, request: &HeaderMap) {
         match self.entries.get(&key.0) {
             Some(Entry::Varies(names)) => {
@@ -132,7 +132,7 @@ impl Memory {
         }
     }
 
-    /// Returns true if a response may be kept once its content has come.
+    /// Returns true if a response may be kept once its content has been received.
     pub(super) fn may_keep(head: &response::Parts) -> bool {
         head.status == StatusCode::OK
             && !head.headers.contains_key(CONTENT_RANGE)
@@ -170,13 +170,13 @@ fn write_field(hasher: &mut SipHasher13, name: &HeaderName, headers: &HeaderMap)
     lines.for_each(|line| write(hasher, line.as_bytes()));
 }
 
-/// Adds bytes to a key, so that it shows where they end.
+/// Adds bytes to a key, with their length, so that boundaries matter.
 fn write(hasher: &mut SipHasher13, bytes: &[u8]) {
     hasher.write_usize(bytes.len());
     hasher.write(bytes);
 }
 
-/// How many bytes an entry takes, with its bookkeeping.
+/// Computes the bytes of an entry, including its bookkeeping.
 #[derive(Clone, Debug)]
 struct Weight;
 
@@ -193,14 +193,14 @@ impl Weighter<u128, Entry> for Weight {
     }
 }
 
-/// How much content of one response is kept, unless set otherwise: 1 MiB.
+/// The default limit of content of one response: 1 MiB.
 const CONTENT_LIMIT: usize = 1 << 20;
 
-/// What an entry takes beside its content and its lines, and a line beside its text.
+/// The bookkeeping of an entry, and of a line, in bytes.
 const PER_ENTRY: usize = 512;
 const PER_LINE: usize = 128;
 
-/// How large entries are taken to be when their table is made.
+/// The assumed size of an entry when the table is made.
 const USUAL_ENTRY: usize = 4 << 10;
 
 #[cfg(test)]

@@ -204,11 +204,11 @@ async fn update_looks_first_whether_a_write_without_an_answer_was_done() {
             // The look fails at first.
             (vec![Answer::Lost, status(503), read("\"v2\"", "42")], 1, Ok("42")),
             // It may have been done before another one, or not at all.
-            (vec![read("\"v3\"", "43")], 1, Err("other writes came in between each time")),
+            (vec![read("\"v3\"", "43")], 1, Err("other writes came in between at each attempt")),
             (
                 vec![tagged("W/\"v1\"", "40").into()],
                 1,
-                Err("other writes came in between each time"),
+                Err("other writes came in between at each attempt"),
             ),
             (vec![status(404)], 1, Err("the answer was 404 Not Found")),
             (vec![status(500)], 1, Err("the answer was 500 Internal Server Error")),
