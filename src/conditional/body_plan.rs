@@ -10,21 +10,21 @@ use crate::{
 
 /// What to do with the content of a response.
 pub(super) enum BodyPlan {
-    /// Send it as it comes. It gets no tag from the layer, for this reason.
+    /// Send the content as it comes, without a tag from the layer, for this reason.
     PassThrough(Reason),
-    /// Send it as it comes. It has no tag from the layer yet, for this reason, but may
-    /// get one while it is sent.
+    /// Send the content as it comes. It has no tag from the layer yet, for this reason,
+    /// but its tag may be learned while it is sent.
     Stream(Reason),
-    /// Send it as it comes: its tag was learned.
+    /// Send the content as it comes, with its learned tag.
     UseLearnedTag(HashedTag),
     /// There is no content: the tag is that of zero bytes.
     Empty,
-    /// Read it. The number of bytes is given if it is known.
+    /// Read the content. The number of bytes is given if it is known.
     ReadAhead(Option<u64>),
 }
 
 impl ResponseContext<'_> {
-    /// Says what to do with the content of this response.
+    /// Decides what to do with the content of this response.
     #[inline]
     pub(super) fn plan(&mut self, body: &impl Body) -> BodyPlan {
         let plan = self.plan_body(body);
@@ -51,7 +51,8 @@ impl ResponseContext<'_> {
                 BodyPlan::PassThrough(Reason::Status)
             };
         }
-        // The outer layer adds the tag of its source once it has verified it.
+        // The outer layer knows the tag. It adds the tag once its source has confirmed
+        // it.
         let known = request.extras().known.as_ref();
         let is_absent = matches!(fields.etag, SingleField::Absent);
         if is_absent && known.is_some_and(|known| known.etag.is_some()) {
@@ -61,8 +62,7 @@ impl ResponseContext<'_> {
         if is_absent && is_dated && request.extras().probe == Some(Probe::Date) {
             return BodyPlan::PassThrough(Reason::KnownState);
         }
-        // A tag of the inner service is kept, and the content need not be read for
-        // another.
+        // The tag of the inner service is kept, so the content need not be read.
         let inner_tag = match fields.etag {
             SingleField::Value(_) => Some(Reason::OwnTag),
             SingleField::Invalid => Some(Reason::InvalidTag),
@@ -73,7 +73,7 @@ impl ResponseContext<'_> {
             if let Some(reason) = inner_tag {
                 return BodyPlan::PassThrough(reason);
             }
-            // For learnable content, `LearnableContent::of` has asked this.
+            // For learnable content, `LearnableContent::of` has already checked this.
             if let Some(reason) = ineligible(fields, self.head, request.config.tag_when()) {
                 return BodyPlan::PassThrough(reason);
             }
@@ -81,13 +81,13 @@ impl ResponseContext<'_> {
         self.plan_reading(body, inner_tag)
     }
 
-    /// Says what to do with content that may be tagged; `inner_tag` says why it is not
-    /// read all the same.
+    /// Decides what to do with content that may be tagged. `inner_tag` is a reason not
+    /// to read it.
     #[inline]
     fn plan_reading(&self, body: &impl Body, inner_tag: Option<Reason>) -> BodyPlan {
         let (request, fields) = (self.request, self.fields);
         let hint = body.size_hint();
-        // A HEAD without content does not show what a GET would get.
+        // Without content, the tag of the GET cannot be computed for a HEAD.
         if request.is_head() && (body.is_end_stream() || hint.exact() == Some(0)) {
             return BodyPlan::PassThrough(Reason::EmptyHead);
         }
@@ -103,7 +103,7 @@ impl ResponseContext<'_> {
         if at_least > request.config.buffer_limit {
             return BodyPlan::Stream(inner_tag.unwrap_or(Reason::TooLarge));
         }
-        // Learnable content that is small keeps the tag of the inner service.
+        // Learnable content within the limit keeps the tag of the inner service.
         if let Some(reason) = inner_tag {
             return BodyPlan::PassThrough(reason);
         }

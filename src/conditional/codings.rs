@@ -1,5 +1,5 @@
-//! Content codings: tags that name one, and what the layer does for the compression
-//! that stands outside of it.
+//! Content codings: tags that name a coding, and the work that the layer does for
+//! compression outside of it.
 
 use http::{
     header::{
@@ -26,10 +26,10 @@ impl ResponseContext<'_> {
         Some(self.request.outgoing_tag(plain.clone()))
     }
 
-    /// Returns true if the content was encoded on the fly inside of this layer, while
-    /// its strong tag is that of the plain content.
+    /// Returns true if the content was encoded on the fly inside of this layer, and its
+    /// strong tag is that of the plain content.
     ///
-    /// What has a length was stored in its coding, with a tag of its own.
+    /// Content with a length was stored in its coding, and has its own tag.
     #[inline]
     pub(super) fn is_encoded_on_the_fly(&self, body: &impl Body) -> bool {
         let fields = self.fields;
@@ -37,7 +37,7 @@ impl ResponseContext<'_> {
             && !fields.has_content_range
             && matches!(fields.content_length, SingleField::Absent)
             && fields.etag.value().is_some_and(|etag| !etag.is_weak())
-            // The body of a HEAD has no size of the content.
+            // The body of a HEAD does not show the size of the content.
             && (body.size_hint().exact().is_none()
                 || self.request.is_head() && body.is_end_stream())
     }
@@ -53,8 +53,9 @@ impl ResponseContext<'_> {
             && self.head.status.is_success()
     }
 
-    /// Returns true if content with a strong tag that the layer does not compute may be
-    /// whole in memory: then it is encoded alike each time, and its tag stays strong.
+    /// Returns true if content whose strong tag the layer does not compute may be whole
+    /// in memory. Such content is encoded to the same bytes each time, so its tag stays
+    /// strong.
     #[inline]
     pub(super) fn is_peeked(&self, reason: Reason, body: &impl Body) -> bool {
         let has_tag = || match reason {
@@ -65,10 +66,10 @@ impl ResponseContext<'_> {
         self.may_be_encoded() && has_tag() && body.size_hint().exact().is_some_and(|size| size > 0)
     }
 
-    /// Adds `Vary: accept-encoding` where the coding may be chosen outside.
+    /// Adds `Vary: accept-encoding` if an outer layer may choose the coding.
     ///
-    /// A layer that compresses says so itself where it has the choice. It has none if
-    /// the client accepts no coding, or on responses without content.
+    /// A compression layer adds the field itself if it can choose a coding. It cannot
+    /// choose if the client accepts no coding, or if the response has no content.
     pub(super) fn vary_by_coding(&mut self, is_not_modified: bool) {
         let (request, status) = (self.request, self.head.status);
         let is_not_modified = is_not_modified || status == StatusCode::NOT_MODIFIED;
@@ -81,9 +82,10 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Sets `ETag` where it is another than the plain tag; returns false if it is not.
+    /// Sets `ETag` if it differs from the plain tag. Returns false if it does not
+    /// differ.
     ///
-    /// `is_own` is true if the tag is not the layer's.
+    /// `is_own` is true if the inner service set the tag.
     #[inline]
     pub(super) fn set_coded_tag(
         &mut self,
@@ -121,7 +123,7 @@ impl ResponseContext<'_> {
                 && CodedTag::plain_of(&self.head.extensions, etag).is_some()
         });
         if is_matched {
-            // An inner layer of this crate, or the handler's own check, has seen to it.
+            // An inner layer of this crate, or the handler's check, has set the tag.
             return true;
         }
         if let Some(plain) = plain {
@@ -133,8 +135,8 @@ impl ResponseContext<'_> {
             insert_etag(&mut self.head.headers, (&sent).into());
             return true;
         }
-        // It matched by a date, or by `*`. In which coding the client holds the content
-        // is not known.
+        // The 304 is by a date, or by `*`, so the coding of the client's copy is not
+        // known.
         if request.config.is_compressed && request.accepts_coding {
             self.head.headers.remove(ETAG);
             return true;
@@ -142,12 +144,12 @@ impl ResponseContext<'_> {
         false
     }
 
-    /// Sets `ETag` to the tag of the inner service with the coding behind it.
+    /// Sets `ETag` to the tag of the inner service, followed by the coding.
     #[inline(never)]
     fn set_own_tag(&mut self, plain: &EntityTag, is_encoded: bool) {
         let sent = self.fields.etag.value();
         match sent.filter(|sent| CodedTag::plain_of(&self.head.extensions, sent).is_some()) {
-            // An inner layer of this crate has named it.
+            // An inner layer of this crate has already named the coding.
             Some(sent) if plain.is_weak() => {
                 CodedTag::insert(self.head, plain, sent.clone().into_weak());
             }
@@ -157,12 +159,12 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Tells the outer half of `compress_with` what it must know.
+    /// Prepares the response for the outer half of `compress_with`.
     pub(super) fn prepare_for_compression<B: Body>(&mut self, body: &mut ResponseBody<B>) {
         let accepts_coding = self.request.accepts_coding;
         let mut latch = None;
         if self.head.status == StatusCode::NOT_MODIFIED {
-            // The inner service may have made this one.
+            // The inner service may have answered 304 with a length.
             self.head.headers.remove(CONTENT_LENGTH);
             if accepts_coding {
                 latch = Some(body.end_of_latched_size());
@@ -179,8 +181,8 @@ impl ResponseContext<'_> {
     }
 }
 
-/// Tells the outer half of `compress_with` that a read which the layer left alone may
-/// be encoded: a tag of the inner service must name the coding all the same.
+/// Tells the outer half of `compress_with` that a read which this layer does not handle
+/// may be encoded. A tag of the inner service must then name the coding, too.
 #[cold]
 pub(super) fn prepare_left_alone<B>(response: &mut Response<B>) {
     let headers = response.headers();

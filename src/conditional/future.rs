@@ -1,4 +1,5 @@
-//! The future: waits for the head, reads the content if it may be tagged, and responds.
+//! The future. It waits for the head, reads the content if it may be tagged, and
+//! responds.
 
 use std::{
     fmt,
@@ -56,14 +57,14 @@ pin_project! {
 
 /// What to do with a response.
 pub(super) enum ResponseState<B, D> {
-    /// The request must not run: there is no inner response.
+    /// The request must not run, so there is no inner response.
     Rejected(Arc<Config>),
-    /// Send it as it is, for this reason.
+    /// Send the response unchanged, for this reason.
     Skipped(Reason, Arc<Config>),
-    /// Wait for it, and evaluate it by this.
+    /// Wait for the response, and evaluate this request against it.
     Waiting(RequestContext),
-    /// Its content is being read; `None` once that is done. Boxed, so that the many
-    /// futures that never wait stay small.
+    /// The content of the response is being read. `None` once that is done. Boxed, so
+    /// that the many futures that never wait stay small.
     Reading(Option<Box<PendingResponse<B, D>>>),
 }
 
@@ -132,7 +133,7 @@ where
     }
 }
 
-/// Refuses a write that depends on a date which only a layer can have made.
+/// Refuses a write that depends on a generated date.
 #[cold]
 fn reject_write<B: Body>(config: &Config) -> Response<ResponseBody<B>> {
     let rejection = Rejection::failed(&Method::PUT, IF_UNMODIFIED_SINCE, State::Unknown)
@@ -141,7 +142,7 @@ fn reject_write<B: Body>(config: &Config) -> Response<ResponseBody<B>> {
 }
 
 impl<B: Body, D: Digest> PendingResponse<B, D> {
-    /// Reads on, and then responds: returns the body to send with the head.
+    /// Continues to read, and then returns the body to send with the head.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ResponseBody<B>> {
         let Self { request, head, fields, learnable, read_ahead } = self;
         let mut context = ResponseContext { request, head, fields, learnable };
@@ -152,8 +153,9 @@ impl<B: Body, D: Digest> PendingResponse<B, D> {
     }
 }
 
-/// Sends a response as it is.
-// Always inlined, and the rare case apart: otherwise each response is moved once more.
+/// Sends a response unchanged.
+// Always inlined, with the rare case in its own function: otherwise each response is
+// moved once more.
 #[inline(always)]
 fn leave_alone<B: Body>(
     response: Response<B>,
@@ -166,7 +168,7 @@ fn leave_alone<B: Body>(
     pass_left_alone(response, reason, config)
 }
 
-/// Sends a response as it is to the outer half of `compress_with`.
+/// Sends a response unchanged to the outer half of `compress_with`.
 #[cold]
 fn leave_alone_before_compression<B: Body>(
     mut response: Response<B>,
@@ -194,7 +196,7 @@ fn pass_left_alone<B: Body>(
 type Tagged<B> = (Result<ContentTag, Reason>, ResponseBody<B>);
 
 impl ResponseContext<'_> {
-    /// Reads the content if it may be tagged. `Continue` says that it is not ready.
+    /// Reads the content if it may be tagged. Returns `Continue` if it is not ready.
     #[inline(always)]
     fn start<D: Digest, B: Body>(
         &mut self,

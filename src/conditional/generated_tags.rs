@@ -1,5 +1,4 @@
-//! What a tag of this layer looks like, and how it is recognised when a client sends it
-//! back.
+//! The tags of this layer, and how they are recognised when a client sends them back.
 
 use http::response;
 
@@ -12,7 +11,7 @@ use crate::{
 };
 
 impl RequestContext {
-    /// Makes a tag the one to send: weak, if the layer sends weak tags.
+    /// Returns the tag to send, which is weak if the layer sends weak tags.
     pub(super) fn outgoing_tag(&self, tag: EntityTag) -> HashedTag {
         let is_weak = self.config.outer_compression.keeps_tags;
         HashedTag::from(if is_weak { tag.into_weak() } else { tag })
@@ -30,14 +29,13 @@ impl RequestContext {
         self.extras().known.is_none() && head.extensions.get::<KnownValidators>().is_none()
     }
 
-    /// Returns true if the request names the tag, as it is or with a suffix that a
-    /// proxy appends.
+    /// Returns true if the request names the tag, with or without a suffix that a proxy
+    /// appends.
     pub(super) fn lists_tag(&self, etag: &EntityTag) -> bool {
         self.preconditions.lists_tag(etag) || self.lists_tag_with_suffix(etag)
     }
 
-    /// Returns true if If-None-Match names the tag with a suffix that a proxy is known
-    /// to append.
+    /// Returns true if If-None-Match names the tag with a configured suffix.
     pub(super) fn lists_tag_with_suffix(&self, etag: &EntityTag) -> bool {
         let mut suffixes = self.config.outer_compression.suffixes();
         suffixes.any(|suffix| self.preconditions.lists_tag_with_suffix(etag, suffix))
@@ -49,14 +47,13 @@ impl RequestContext {
         tags.any(|tag| !tag.is_weak() && self.looks_generated(split_coding(tag.opaque()).0))
     }
 
-    /// Returns true if the bytes between the quotes of a tag look like what the layer
-    /// generates.
+    /// Returns true if the bytes between the quotes of a tag look like a generated tag.
     fn looks_generated(&self, opaque: &[u8]) -> bool {
         self.config.tag_format.looks_generated(opaque)
     }
 
-    /// Returns true if the bytes between the quotes of a tag look like what the layer
-    /// generates, as they are or with a suffix that a proxy is known to append.
+    /// Returns true if the bytes between the quotes of a tag look like a generated tag,
+    /// with or without a configured suffix.
     pub(super) fn may_be_generated(&self, opaque: &[u8]) -> bool {
         let mut suffixes = self.config.outer_compression.suffixes();
         self.looks_generated(opaque)
@@ -74,7 +71,7 @@ impl RequestContext {
         self.key.content(fields.varied?)
     }
 
-    /// Returns what an outer layer needs to evaluate a write.
+    /// Returns the validators that an outer layer needs to evaluate a write.
     pub(super) fn answer_probe(&self, current: Current<'_>) -> KnownValidators {
         // Without a date the outer layer would ignore If-Unmodified-Since. But the
         // client may hold a date that was generated here and forgotten since.

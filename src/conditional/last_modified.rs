@@ -1,5 +1,5 @@
-//! Decides which Last-Modified a response carries: the inner service's, a generated
-//! one, or none.
+//! Decides which Last-Modified a response carries: that of the inner service, a
+//! generated one, or none.
 
 use http::{header::CONTENT_RANGE, HeaderMap, StatusCode};
 
@@ -11,7 +11,7 @@ use crate::{
     trace::date_not_sent,
 };
 
-/// What to do with the date of a response, and what a client's date proves about it.
+/// What to do with the date of a response, and the evidence for a client's date.
 #[derive(Clone, Copy)]
 pub(super) struct DateOfResponse {
     pub(super) sent: SentDate,
@@ -21,16 +21,16 @@ pub(super) struct DateOfResponse {
 /// The Last-Modified that is sent.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(super) enum SentDate {
-    /// The inner service's, or none if it gave none.
+    /// The date of the inner service, or none if it gave none.
     AsGiven,
-    /// This one, in place of the inner service's.
+    /// This date, instead of that of the inner service.
     Generated(HttpDate),
-    /// None: the inner service's, if it gave one, must be removed.
+    /// None. A date of the inner service is removed.
     Removed,
 }
 
 impl DateOfResponse {
-    /// The response shows no content that a client could hold.
+    /// The result for a response that shows no content that a client could hold.
     const UNCOUNTED: Self = Self { sent: SentDate::AsGiven, evidence: DateEvidence::DOUBT };
 }
 
@@ -50,8 +50,8 @@ impl SentDate {
 }
 
 impl ResponseContext<'_> {
-    /// Returns what is done with the date of this response, and what a client's date
-    /// proves about it.
+    /// Returns what to do with the date of this response, and the evidence for a
+    /// client's date.
     #[inline]
     pub(super) fn last_modified(
         &self,
@@ -64,14 +64,15 @@ impl ResponseContext<'_> {
         if request.method == ReadMethod::Query {
             return DateOfResponse::UNCOUNTED;
         }
-        // The application states the date of a source. It is believed as it is.
+        // A source of the application states this date, so it is not compared with what
+        // was seen.
         if let Some(evidence) = self.stated_date() {
             return DateOfResponse { sent: SentDate::AsGiven, evidence };
         }
         let given = fields.last_modified.value().copied();
         let dates = match config.dates.get() {
             Some(dates) => dates,
-            // Where no dates are generated or given, no memory is allocated.
+            // If dates are neither generated nor given, no memory is allocated.
             None if given.is_none() => return DateOfResponse::UNCOUNTED,
             None => config.dates.get_or_init(|| Dates::new(config.now())),
         };
@@ -89,8 +90,8 @@ impl ResponseContext<'_> {
         DateOfResponse { sent, evidence }
     }
 
-    /// Returns what the response shows of the content that clients hold; `None` if it
-    /// has no content that a client could hold.
+    /// Returns what the response shows about the content that clients hold. `None` if
+    /// it has no content that a client could hold.
     #[inline]
     fn observation(
         &self,
@@ -103,7 +104,7 @@ impl ResponseContext<'_> {
         let is_head = request.is_head();
         let has_known_content = match status {
             StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => return None,
-            // The inner service made it for what it compared.
+            // The content is known only if the inner service's 304 names its tag.
             StatusCode::NOT_MODIFIED => tag.is_some(),
             _ if is_head && (tag.is_none() || !status.is_success()) => return None,
             _ => status.is_success() && !fields.is_private,
@@ -123,7 +124,7 @@ impl ResponseContext<'_> {
             && tag.is_some()
             && has_content
             && !fields.is_no_store
-            // It would tell one user in which second another was there.
+            // The date would tell one user when another user sent a request.
             && !fields.is_private
             && !matches!(fields.last_modified, SingleField::Invalid)
             // The outer layer that evaluates writes does not know a date generated
@@ -131,7 +132,7 @@ impl ResponseContext<'_> {
             && request.has_no_known_validators(self.head)
     }
 
-    /// Remembers which validators the inner service gave, if clients may send them in
+    /// Remembers the validators of the inner service, if clients may send them in
     /// If-Range.
     pub(super) fn note_inner_validators(&self, tag: Option<&HashedTag>, date: DateEvidence) {
         let status = self.head.status;
@@ -140,7 +141,7 @@ impl ResponseContext<'_> {
             return;
         }
         let (request, fields) = (self.request, self.fields);
-        // The content of a QUERY is part of the question, and not of the key.
+        // The result of a QUERY depends on its content, which is not part of the key.
         if request.method == ReadMethod::Query {
             return;
         }
@@ -149,7 +150,7 @@ impl ResponseContext<'_> {
         };
         let inner = fields.etag.value().filter(|tag| !tag.is_weak());
         let tag = tag.filter(|tag| !tag.tag.is_weak() && self.allows_parts());
-        // As the client got it.
+        // The tag as it was sent to the client.
         let spelled = tag.filter(|tag| tag.tag.needs_identity());
         let spelled = spelled.map(|tag| tag.tag.with_coding(ContentCoding::Identity));
         let keys = &request.config.keys;
@@ -172,7 +173,7 @@ impl ResponseContext<'_> {
             (false, _) => None,
         };
         let date = given.filter(|given| date.date() == Some(*given));
-        // A HEAD may be answered with less than the GET.
+        // The answer to a HEAD may have fewer validators than that to the GET.
         if request.is_head() && whole == WholeTag::None && date.is_none() {
             return;
         }
@@ -180,12 +181,12 @@ impl ResponseContext<'_> {
         request.config.inner_validators.note(request.key.resource(), new);
     }
 
-    /// Returns the date that a source stated, if it did.
+    /// Returns the date that a source stated, if any.
     fn stated_date(&self) -> Option<DateEvidence> {
         if let Some(known) = self.head.extensions.get::<KnownValidators>() {
             return known.date;
         }
-        // The outer layer has compared it already.
+        // The outer layer has already compared the date.
         let known = self.request.extras().known.as_ref();
         known.is_some_and(|known| known.date.is_some()).then_some(DateEvidence::DOUBT)
     }

@@ -1,4 +1,5 @@
-//! Large content: learns its tag while it is sent, and looks it up from then on.
+//! Large content: its tag is learned while it is sent, and looked up for later
+//! responses.
 
 use std::sync::Arc;
 
@@ -22,21 +23,21 @@ use crate::{
     validators::{ineligible, plain_tag, tag_of_hash, Digest, ResponseFields, Sha256},
 };
 
-/// What the inner service says about its content, to look up the tag of that content.
+/// The validators and fields by which the tag of some content is looked up.
 #[derive(Debug)]
 pub(super) struct LearnableContent {
     /// The resource and variant.
     key: Key,
     pub(super) fingerprint: Key,
-    /// The fingerprint is made of a tag.
+    /// The fingerprint is made from a tag.
     by_tag: bool,
-    /// The tag may be stored: it names the content well enough, and the content did not
-    /// change within the last two seconds.
+    /// The tag may be stored: the fingerprint identifies the content, and the content
+    /// did not change within the last two seconds.
     may_store: bool,
     /// The tag of the content, if it was learned or a manifest lists it.
     known: Option<EntityTag>,
-    /// The entry of a manifest that holds for the content, and whose hash was not
-    /// compared with it yet.
+    /// The entry of a manifest for the content, if its hash has not been compared with
+    /// the content yet.
     listed: Option<Arc<ListedFile>>,
     /// Servers may share the tag.
     #[cfg(feature = "shared-tags")]
@@ -72,7 +73,7 @@ impl Learner {
 }
 
 impl LearnableContent {
-    /// Reads the head of a response; `None` if nothing can be learned.
+    /// Reads the head of a response. `None` if nothing can be learned.
     ///
     /// Boxed, because few layers learn.
     #[inline]
@@ -84,15 +85,15 @@ impl LearnableContent {
     fn read(context: &ResponseContext<'_>, body: &impl Body) -> Option<Self> {
         let ResponseContext { request, head, fields, .. } = context;
         let config = &request.config;
-        // The validators of a source stand for the representation, whatever its
-        // content.
+        // If a source states the validators, a hash of the content is not used.
         if request.extras().probe.is_some()
             || request.method == ReadMethod::Query
             || !request.has_no_known_validators(head)
         {
             return None;
         }
-        // Its bytes differ from time to time, whatever the tag says.
+        // Content that is encoded on the fly may have other bytes each time, with the
+        // same tag.
         if context.is_encoded_on_the_fly(body) {
             return None;
         }
@@ -113,7 +114,7 @@ impl LearnableContent {
         let evident_date = if is_strong { None } else { date };
         let is_dated = date.is_some() && length.is_some();
         let is_evident = is_strong || config.inner_tags.trusts_dates() && is_dated;
-        // An inner tag is often made of a date.
+        // This also applies to inner tags, which are often made from a date.
         let is_settled = date.is_none_or(|date| is_settled(date, config.now()));
         let length_listed = if is_settled && (is_strong || is_dated) { length } else { None };
         let listed = length_listed.and_then(|length| context.listed_file(length));
@@ -145,7 +146,8 @@ impl LearnableContent {
     }
 
     /// Takes the tag from a manifest. Parts get it only if the list was compared with
-    /// the file: a wrong part would be glued to the right one of another server.
+    /// the file: otherwise a client could join a wrong part with a right part of
+    /// another server.
     fn take_listed(&mut self, file: &Arc<ListedFile>, context: &ResponseContext<'_>) {
         let ResponseContext { head, fields, .. } = context;
         if head.status == StatusCode::OK || file.is_at_least(Trust::Checked) {
@@ -168,7 +170,8 @@ impl LearnableContent {
         self.listed.as_ref().is_none_or(|file| file.is_at_least(Trust::Checked))
     }
 
-    /// Returns true if the hash in a manifest was not compared with the content yet.
+    /// Returns true if the hash in a manifest has not been compared with the content
+    /// yet.
     pub(super) fn is_unverified(&self) -> bool {
         self.listed.is_some()
     }
@@ -181,7 +184,8 @@ impl LearnableContent {
     ) -> Option<HashedTag> {
         let tag = self.known.clone()?;
         match &fields.etag {
-            // The client holds the inner tag, which stands for the same content.
+            // The client holds the inner tag of the same content, so the inner tag is
+            // compared.
             SingleField::Value(inner)
                 if request.config.inner_tags.keeps_learned() && request.lists_tag(inner) =>
             {
@@ -191,8 +195,8 @@ impl LearnableContent {
         }
     }
 
-    /// Returns what identifies this content to the memory of dates, before its tag is
-    /// known and after, where the inner service gives a tag.
+    /// Returns the identity of this content for the memory of dates, if the inner
+    /// service gives a tag. It is the same before and after the content tag is known.
     pub(super) fn identity(&self) -> Option<u64> {
         self.by_tag.then(|| self.fingerprint.short())
     }
@@ -204,7 +208,7 @@ impl LearnableContent {
         }
     }
 
-    /// Returns the function that stores the tag once all content was sent.
+    /// Returns the function that stores the tag once all content has been sent.
     fn store_when_sent(&self, context: &ResponseContext<'_>) -> Option<OnComplete> {
         let learner = self.may_store.then(|| self.learner(context));
         let listed = self.listed.clone().zip(context.request.config.listed.clone());
@@ -244,7 +248,7 @@ impl LearnableContent {
     }
 
     /// Returns the function that keeps the hash of the parts up to `next` once they
-    /// were sent.
+    /// have been sent.
     fn keep_when_sent(&self, request: &RequestContext, next: u64) -> OnComplete {
         let unfinished = Arc::clone(&request.config.unfinished);
         let content = (self.key, self.fingerprint);
@@ -253,7 +257,7 @@ impl LearnableContent {
 }
 
 impl ResponseContext<'_> {
-    /// Returns the entry of a manifest that holds for this content.
+    /// Returns the valid entry of a manifest for this content.
     fn listed_file(&self, length: u64) -> Option<&Arc<ListedFile>> {
         let Self { request, head, fields, .. } = self;
         let config = &request.config;
@@ -265,14 +269,15 @@ impl ResponseContext<'_> {
         let file = files.find(name, coding)?;
         let (tag, date) = (fields.etag.value(), fields.last_modified.value().copied());
         let evident_date = if tag.is_some_and(|tag| !tag.is_weak()) { None } else { date };
-        // Not the type and the coding: a file can be sent by itself and as a variant.
+        // Without the type and the coding: a file can be sent both by itself and as a
+        // variant.
         let none = HeaderMap::new();
         let validators = fingerprint(&config.keys, tag, evident_date, Some(length), &none);
         file.holds_for(validators, date, length).then_some(file)
     }
 
-    /// Hashes content while it is sent, if its tag can be learned, or its digest sent
-    /// after it.
+    /// Hashes content while it is sent, if its tag can be learned, or if its digest can
+    /// be sent as a trailer.
     pub(super) fn hash_while_sent<D: Digest, B: Body>(
         &mut self,
         reason: Option<Reason>,
@@ -304,10 +309,10 @@ impl ResponseContext<'_> {
         body.hash(hasher.with_trailer(trailer));
     }
 
-    /// Hashes a part while it is sent, if it is the first, or follows the previous one
-    /// without a gap.
+    /// Hashes a part while it is sent, if it is the first part, or follows the previous
+    /// one without a gap.
     ///
-    /// So the tag of a file is learned even if clients ask for it only in parts.
+    /// So the tag of a file is learned even if clients request it only in parts.
     fn hash_part_while_sent<D: Digest, B: Body>(&mut self, body: &mut ResponseBody<B>) {
         let (request, Some(learnable)) = (self.request, &*self.learnable) else { return };
         let part = self.head.headers.get(CONTENT_RANGE).and_then(content_range);

@@ -1,6 +1,6 @@
-//! Cuts parts: 206 and 416, for content of a strong tag
-//! ([RFC 9110, section 14](https://www.rfc-editor.org/rfc/rfc9110.html#section-14)).
-//! Parts that the inner service cuts are checked in `respond`.
+//! Cuts parts (206 and 416) of content with a strong tag ([RFC 9110, section
+//! 14](https://www.rfc-editor.org/rfc/rfc9110.html#section-14)). Parts that the inner
+//! service cuts are checked in `respond`.
 
 use http::{
     header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, TRAILER, TRANSFER_ENCODING},
@@ -16,8 +16,8 @@ use crate::{
 };
 
 impl ResponseContext<'_> {
-    /// Sends the part of the content that was asked for, and sets `Accept-Ranges` (RFC
-    /// 9110, sections 14 and 13.2.2, step 5).
+    /// Sends the requested part of the content, and sets `Accept-Ranges` (RFC 9110,
+    /// sections 14 and 13.2.2, step 5).
     ///
     /// `is_allowed` is true if If-Range holds, or if there is none.
     pub(super) fn serve_range<B: Body>(&mut self, is_allowed: bool, body: &mut ResponseBody<B>) {
@@ -26,17 +26,18 @@ impl ResponseContext<'_> {
         match headers.get(ACCEPT_RANGES) {
             None => insert_field(headers, ACCEPT_RANGES, HeaderValue::from_static("bytes")),
             Some(units) if units == "bytes" => {}
-            // The inner service takes other units, or says `none`.
+            // The inner service supports other units, or sends `none`.
             Some(_) => return,
         }
-        // Empty content has no parts. Sending it whole is as good as an error.
+        // Empty content has no parts, so it is sent whole.
         if !is_allowed || length == 0 {
             return;
         }
         let Some(range) = &self.request.extras().range else { return };
         match range.within(length) {
-            // The inner service makes what is thrown away, too: one byte of a large
-            // file would cost it the whole file. So the client gets the whole.
+            // The inner service also generates the bytes that are discarded. One byte
+            // of a large file would cost reading all of it, so the client gets the
+            // whole content.
             Some(range) if range.start > MOST_SKIPPED => {}
             Some(range) => {
                 let (first, last) = (range.start, range.end - 1);
@@ -44,9 +45,9 @@ impl ResponseContext<'_> {
                     return;
                 }
                 self.head.status = StatusCode::PARTIAL_CONTENT;
-                // These describe the bytes of the whole.
+                // These digests describe the whole content.
                 remove_fields(headers, is_content_digest);
-                // A part has a known length, and the trailers describe the whole.
+                // A part has a known length, and trailers describe the whole content.
                 headers.remove(TRANSFER_ENCODING);
                 headers.remove(TRAILER);
                 insert_field(headers, CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
@@ -62,10 +63,10 @@ impl ResponseContext<'_> {
     }
 }
 
-/// How many bytes before a part may be thrown away.
+/// How many bytes before a part may be discarded.
 const MOST_SKIPPED: u64 = 8 << 20;
 
-/// Sets `Content-Range`; returns false if the head has no room for it.
+/// Sets `Content-Range`. Returns false if the head has no room for it.
 fn insert_content_range(headers: &mut HeaderMap, text: String) -> bool {
     if let Ok(value) = HeaderValue::try_from(text) {
         insert_field(headers, CONTENT_RANGE, value);

@@ -1,4 +1,4 @@
-//! Reads a body ahead within the limits, and hashes it, a slice at a time.
+//! Reads a body ahead within the limits, and hashes it in slices.
 
 use std::{
     pin::Pin,
@@ -19,10 +19,10 @@ use crate::{
 
 /// A body that is being read and hashed.
 pub(super) struct ReadAhead<B, D> {
-    /// Boxed, because the response continues with it if the reading is abandoned, and a
-    /// body must not move once it was polled. `None` once it has ended.
+    /// Boxed, because the response continues with this body if reading is abandoned,
+    /// and a body must not move once it was polled. `None` once it has ended.
     body: Option<Pin<Box<B>>>,
-    /// What was read so far.
+    /// The content that was read so far.
     buffer: Buffer,
     /// The size hint of the body before it was read.
     hint: SizeHint,
@@ -34,15 +34,16 @@ pub(super) struct ReadAhead<B, D> {
 /// Content that was read, and is being hashed.
 struct Hashing<D> {
     progress: HashProgress<D>,
-    /// The content that is cached for this resource, if it differs.
+    /// The cached content of this resource, if it differs.
     previous: Option<Arc<CachedContent>>,
 }
 
-/// Why a body was not read to its end, or its content has no tag. Boxed, because it is
-/// rare and large.
+/// Why a body was not read to its end, or why its content has no tag. Boxed, because it
+/// is rare and large.
 pub(super) struct Abandoned<E> {
     reason: Reason,
-    /// The frame or error after those in the buffer, if one ended the reading.
+    /// The frame or error that ended the reading, if any. It follows the frames in the
+    /// buffer.
     last: Option<Result<Frame<Bytes>, E>>,
 }
 
@@ -56,7 +57,7 @@ impl<E> Abandoned<E> {
 pub(super) type ReadAheadResult<E> = Result<ContentTag, Box<Abandoned<E>>>;
 
 impl<B: Body, D: Digest> ReadAhead<B, D> {
-    /// Starts to read a body, which must have `bytes` bytes if that is known.
+    /// Starts to read a body. `bytes` is its expected length, if known.
     #[inline(always)]
     pub(super) fn new(body: B, bytes: Option<u64>, context: &ResponseContext<'_>) -> Self {
         let hint = body.size_hint();
@@ -65,7 +66,7 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         Self { body: Some(Box::pin(body)), buffer, hint, wait, hashing: None }
     }
 
-    /// Reads, compares and hashes; ready with the tag, or once it is certain that there
+    /// Reads, compares and hashes the content. Returns the tag, or the reason why there
     /// is none.
     #[inline(always)]
     pub(super) fn poll(
@@ -113,7 +114,7 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
 
     /// Returns the tag and the body to send, and stores what was learned.
     ///
-    /// Must be called once, after `poll` was ready.
+    /// Must be called once, after `poll` has returned `Ready`.
     #[inline(always)]
     pub(super) fn finish(
         &mut self,
@@ -133,7 +134,7 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         }
     }
 
-    /// Makes the body to send from what was read and what is still to come.
+    /// Makes the body to send from the content that was read and the rest of the body.
     fn replay(&mut self, Abandoned { reason, last }: Abandoned<B::Error>) -> ResponseBody<B> {
         let (read, rest) = (self.buffer.take_content(), self.body.take());
         let hint = std::mem::take(&mut self.hint);
@@ -147,7 +148,8 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         context: &ResponseContext<'_>,
     ) -> Poll<Result<(), Box<Abandoned<B::Error>>>> {
         let mut slice = PollBudget::new();
-        // The evaluation of a write must not depend on how busy the layer is.
+        // The evaluation of a write must not depend on the load, so a probe needs no
+        // budget.
         let request = context.request;
         let budget =
             if request.extras().probe.is_some() { None } else { Some(&request.config.budget) };
@@ -182,7 +184,7 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         Poll::Pending
     }
 
-    /// Waits for a body that is not ready; ready when the time is over.
+    /// Waits for a body that is not ready. Returns `Ready` when the timeout is over.
     fn poll_wait(&mut self, cx: &mut Context<'_>, config: &Config) -> Poll<()> {
         let timeout = config.body_timeout.of(self.buffer.promised().is_some());
         if self.wait.waits(timeout, &config.timer, cx) {
@@ -191,12 +193,13 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         Poll::Ready(())
     }
 
-    /// Checks that a body that has ended had as many bytes as it promised.
+    /// Checks that a body that has ended had the announced length.
     #[inline]
     fn check_length(&self, is_head: bool) -> Result<(), Reason> {
         let len = self.buffer.content().len();
         if is_head && len == 0 {
-            // The tag of zero bytes is not that of the GET.
+            // The content of the GET is not known, so the tag of zero bytes would be
+            // wrong.
             return Err(Reason::EmptyHead);
         }
         let is_too_long = self.hint.upper().is_some_and(|upper| len > upper);
@@ -207,7 +210,7 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
     }
 }
 
-/// Returns the cache, and the key of this response in it.
+/// Returns the cache, and the key of this response.
 fn cache_entry<'a>(context: &ResponseContext<'a>) -> Option<(&'a ContentCache, u64)> {
     let cache = context.request.config.content_cache.as_deref()?;
     Some((cache, context.request.content_key(context.fields)?))

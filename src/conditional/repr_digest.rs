@@ -1,5 +1,5 @@
-//! The digest of the content, for content that was hashed to make its tag ([RFC 9530,
-//! section 3](https://www.rfc-editor.org/rfc/rfc9530.html#section-3)).
+//! The digest of content that was hashed for its tag ([RFC 9530, section
+//! 3](https://www.rfc-editor.org/rfc/rfc9530.html#section-3)).
 
 use http::{
     header::{ETAG, TRAILER},
@@ -17,10 +17,11 @@ use crate::{
 impl ResponseContext<'_> {
     /// Sets `Repr-Digest`.
     ///
-    /// `tag` is that of the selected representation, and was made of its content here.
+    /// `tag` is that of the selected representation. The layer made it from the
+    /// content.
     #[cold]
     pub(super) fn set_repr_digest(&mut self, tag: &EntityTag, decision: Decision) {
-        // Whether a GET would get it encoded, the compression does not say on a HEAD.
+        // On a HEAD it is not known whether the content of the GET would be encoded.
         let is_unknown = self.request.is_head() && self.may_be_encoded();
         if is_unknown || !self.wants_digest() || decision != Decision::Proceed {
             return;
@@ -30,11 +31,12 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Returns what follows content of this length that is hashed while it is sent, and
-    /// announces it; `None` if nothing does.
+    /// Returns the trailers of content that is hashed while it is sent, and announces
+    /// them. `None` if there are none.
     pub(super) fn trailer_fields(&mut self, length: Option<u64>) -> Option<TrailerFields> {
         let request = self.request;
-        // Outside, the content may become other bytes than those that are hashed.
+        // If an outer layer encodes the content, the hash does not describe the sent
+        // bytes.
         let is_possible = request.extras().takes_trailers.allows(length) && !self.may_be_encoded();
         if !is_possible || !self.wants_digest() {
             return None;
@@ -45,11 +47,12 @@ impl ResponseContext<'_> {
         Some(TrailerFields { with_tag, format: request.config.tag_format })
     }
 
-    /// Returns true if the response lacks a digest, and the client does not refuse it.
+    /// Returns true if the response has no digest, and the client does not refuse one.
     ///
-    /// `Vary` says so if it does, on a 304 as on the 200. Deliberately only then: to a
-    /// client that refuses it a cache may give a response with a digest, which costs a
-    /// few bytes; and with `Vary` on all responses caches would keep them twice.
+    /// If the client refuses the digest, this adds `Vary`, on a 304 as on the 200.
+    /// Deliberately only then: with `Vary` on all responses, caches would keep them
+    /// twice. Without it, a cache may give a response with a digest to a client that
+    /// refuses it, which costs only a few bytes.
     fn wants_digest(&mut self) -> bool {
         let headers = &mut self.head.headers;
         if headers.contains_key(REPR_DIGEST) {
