@@ -1,5 +1,5 @@
-//! Reads a GET, HEAD or QUERY, keeps what its response needs, and removes what the
-//! inner service must not see.
+//! Reads a GET, HEAD or QUERY, keeps the data to evaluate its response, and removes the
+//! fields that the inner service must not see.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(super) struct RequestHead<'a> {
     headers: &'a HeaderMap,
     uri: &'a Uri,
     extensions: &'a Extensions,
-    /// The same as one value, for functions of the user's.
+    /// The head as one value, for functions of the user.
     parts: Option<&'a request::Parts>,
 }
 
@@ -54,7 +54,7 @@ impl<'a> From<&'a request::Parts> for RequestHead<'a> {
 }
 
 impl<'a> RequestHead<'a> {
-    /// Returns what names the resource.
+    /// Returns the name of the resource.
     fn name(&self, config: &'a Config) -> Name<'a> {
         match (&config.key, self.parts) {
             (Some(custom), Some(parts)) => Name::Custom(&**custom, parts),
@@ -62,7 +62,7 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Returns why the response will not be evaluated; `None` if it will.
+    /// Returns the reason why the response will not be evaluated. `None` if it will be.
     #[inline]
     pub(super) fn bypass(&self, config: &Arc<Config>) -> Option<Bypass> {
         if !is_read(self.method) && !is_query(self.method) {
@@ -78,13 +78,14 @@ impl<'a> RequestHead<'a> {
             }
             _ => {}
         }
-        // Deliberately not even counted: no client sees this answer, and content
-        // without a tag would make the dates of this resource doubtful.
+        // Deliberately not evaluated: no client sees this answer, and content without a
+        // tag would make the dates of this resource uncertain.
         let is_of_existence = self.extensions.get() == Some(&Probe::Existence);
         is_of_existence.then_some(Bypass::Skip(Reason::KnownState))
     }
 
-    /// Returns true if a guard evaluates this write by what this layer knows.
+    /// Returns true if a guard evaluates this write against the validators of this
+    /// layer.
     fn is_guarded(&self) -> bool {
         let guarded = self.extensions.get::<GuardedWrite>();
         guarded.is_some_and(|guarded| guarded.0.is(self.uri, self.extensions))
@@ -130,7 +131,7 @@ impl<'a> RequestHead<'a> {
         known.is_about(self.uri, self.extensions).then_some(known)
     }
 
-    /// Returns the range that is asked for, if it is a single one.
+    /// Returns the requested range, if it is a single one.
     fn range(&self) -> Option<ByteRange> {
         if *self.method != Method::GET {
             // Range is ignored on other methods (RFC 9110, 14.2).
@@ -140,17 +141,17 @@ impl<'a> RequestHead<'a> {
     }
 }
 
-/// Why a response will not be evaluated.
+/// The reason why a response will not be evaluated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Bypass {
-    /// The request must not run: it is a write that depends on a date that the inner
+    /// The request must not run. It is a write that depends on a date that the inner
     /// service does not know.
     Reject,
     /// The layer does not handle the request.
     Skip(Reason),
 }
 
-/// What is kept of a request until its response comes.
+/// The data of a request that is kept until its response comes.
 #[derive(Debug)]
 pub(super) struct RequestContext {
     pub(super) config: Arc<Config>,
@@ -159,10 +160,10 @@ pub(super) struct RequestContext {
     pub(super) method: ReadMethod,
     /// An outer layer or a proxy may compress the response.
     pub(super) accepts_coding: bool,
-    /// There is a `Range` field.
+    /// The request has a `Range` field.
     has_range: bool,
-    /// How a part of another version is refused; `None` if the inner service was not
-    /// asked for a part that is bound to a validator.
+    /// How a part of another version is refused. `None` if no `Range` with If-Range was
+    /// forwarded.
     pub(super) part_refusal: Option<PartRefusal>,
     /// Boxed, because most requests have none of these, and every request is moved.
     extras: Option<Box<RequestExtras>>,
@@ -173,28 +174,29 @@ pub(super) struct RequestContext {
 pub(super) enum ReadMethod {
     Get,
     Head,
-    /// Its response depends on its content, so nothing is remembered by the URI.
+    /// The response depends on the content of the request, so nothing is remembered by
+    /// the URI.
     Query,
 }
 
-/// What few requests have, and few layers need.
+/// The data that few requests have, and few layers need.
 #[derive(Debug, Default)]
 pub(super) struct RequestExtras {
     /// The validators that an outer layer knows for the representation.
     pub(super) known: Option<KnownValidators>,
-    /// An outer layer asks for the validators, to evaluate a write by them.
+    /// An outer layer needs the validators to evaluate a write.
     pub(super) probe: Option<Probe>,
-    /// The part that is wanted, where the layer serves parts.
+    /// The requested range, if the layer serves ranges.
     pub(super) range: Option<ByteRange>,
-    /// Whether a digest can follow the content, where the layer sends digests.
+    /// Whether a digest can follow the content, if the layer sends digests.
     pub(super) takes_trailers: TakesTrailers,
-    /// The client wants no digest, where the layer sends digests.
+    /// The client refuses digests, and the layer sends digests.
     pub(super) refuses_digest: bool,
     /// An outer layer of this crate compares the dates of the request.
     pub(super) is_date_withheld: bool,
-    /// The resource, where tags are learned.
+    /// The key of the resource, if tags are learned.
     pub(super) learned_key: Option<Key>,
-    /// The file that the path names, where there is a manifest.
+    /// The file that the path names, if there is a manifest.
     pub(super) file: Option<String>,
 }
 
@@ -295,7 +297,7 @@ impl RequestContext {
         self.method == ReadMethod::Head
     }
 
-    /// Returns what few requests have.
+    /// Returns the data that few requests have.
     #[inline]
     pub(super) fn extras(&self) -> &RequestExtras {
         static NONE: RequestExtras = RequestExtras::NONE;
@@ -307,7 +309,7 @@ impl RequestContext {
         self.is_head() && self.config.head_as_get
     }
 
-    /// Removes from a request what the inner service must not see.
+    /// Removes the fields that the inner service must not see.
     #[inline]
     pub(super) fn edit<B>(&mut self, request: &mut Request<B>) {
         let is_learning = self.config.learned.is_some();
@@ -334,8 +336,8 @@ impl RequestContext {
             forward.if_unmodified_since = false;
         }
         if self.config.learned.is_some() && self.extras().known.is_none() {
-            // Two tags may stand for the same content. This layer knows both, the inner
-            // service only its own.
+            // The same content may have two tags. This layer knows both, but the inner
+            // service knows only its own.
             forward.tags = false;
             forward.if_modified_since = false;
             forward.if_unmodified_since = false;
@@ -357,8 +359,8 @@ impl RequestContext {
         }
     }
 
-    /// Returns true if If-Match or If-None-Match may list a tag of the layer's: a part
-    /// may have no tag, and only the whole can be compared with it.
+    /// Returns true if If-Match or If-None-Match may list a generated tag. A part may
+    /// have no tag, so only the whole content can be compared with it.
     fn needs_whole_for_tags(&self) -> bool {
         let (preconditions, config) = (&self.preconditions, &self.config);
         let is_inner = |tag: &EntityTag| {
@@ -373,31 +375,33 @@ impl RequestContext {
         lists_no_inner || preconditions.any_if_none_match(|opaque| self.may_be_generated(opaque))
     }
 
-    /// Says whether the inner service is asked for the part that the client wants, and
-    /// with which If-Range if it is another than the client's.
+    /// Returns whether `Range` is forwarded, and the If-Range to send with it if that
+    /// differs from the client's.
     ///
-    /// If not, the inner service is asked for the whole, which is always right: the
-    /// layer cuts the part, or the client gets all of the content.
+    /// Without `Range` the inner service sends the whole content, which is always
+    /// correct: the layer cuts the part, or the client gets all of the content.
     fn forwards_range(&self, headers: &HeaderMap) -> (bool, Option<HeaderValue>) {
         const WHOLE: (bool, Option<HeaderValue>) = (false, None);
         let (preconditions, config) = (&self.preconditions, &self.config);
-        // Range is ignored on HEAD, so a HEAD that is forwarded as a GET has none. And
-        // a part has no date of the whole to compare If-Unmodified-Since with.
+        // Range is ignored on HEAD, so a HEAD that is forwarded as a GET must not have
+        // one. A part does not show the date of the whole content, so
+        // If-Unmodified-Since could not be compared.
         if self.asks_as_get() || preconditions.has_if_unmodified_since() {
             return WHOLE;
         }
-        // Where the layer serves parts, several ranges at once get the whole.
+        // If the layer serves ranges, several ranges in one request get the whole
+        // content.
         let is_single = || single_line(headers, RANGE).and_then(ByteRange::parse).is_some();
         if config.ranges && !is_single() {
             return WHOLE;
         }
-        // The client holds a part of encoded content, and would add plain bytes to it.
+        // The client holds a part of encoded content, and would join plain bytes to it.
         if preconditions.binds_coding() || self.needs_whole_for_tags() {
             return WHOLE;
         }
         if !preconditions.has_if_range() {
-            // Where two tags stand for one content, a part does not show which whole it
-            // is of.
+            // If the same content may have two tags, a part does not show which of them
+            // the client means.
             let is_ambiguous = config.learned.is_some() && !preconditions.is_empty();
             return (!is_ambiguous, None);
         }
@@ -405,7 +409,7 @@ impl RequestContext {
         let is_named =
             |known: &InnerValidator| known.is_named_by(value, &config.keys, config.now());
         match config.inner_validators.find(self.key.resource(), is_named) {
-            // The inner service knows its own tag.
+            // The client sent the layer's tag. The inner service knows only its own.
             Some(InnerValidator { inner: Some(inner), .. })
                 if EntityTag::try_from(value).is_ok() =>
             {
@@ -419,7 +423,7 @@ impl RequestContext {
     /// Returns true if a value of If-Range is the tag that a manifest gives to the file.
     ///
     /// The part is checked before it is sent. If it is refused, the next try gets the
-    /// whole.
+    /// whole content.
     fn is_listed(&self, value: &HeaderValue) -> bool {
         let (Some(listed), Some(name)) = (&self.config.listed, &self.extras().file) else {
             return false;
@@ -435,10 +439,12 @@ impl RequestContext {
             && listed.variants(name).any(may_be_this)
     }
 
-    /// Returns true if the inner service may evaluate a value of If-Range that names
-    /// nothing known: only where it is said to, and nothing is known of the resource.
-    /// Otherwise a service that ignores If-Range would send a part of another version,
-    /// and be refused, at each try.
+    /// Returns true if the inner service may evaluate an If-Range whose value the layer
+    /// does not know. That needs
+    /// [`ForwardedFields::IfRange`](super::ForwardedFields::IfRange), and a resource
+    /// about which nothing is known. Otherwise, if the service ignores If-Range, it
+    /// would send a part of another version at each try, and each part would be
+    /// refused.
     fn may_be_inner_validator(&self, value: &HeaderValue) -> bool {
         let config = &self.config;
         config.forwarded.if_range()

@@ -1,7 +1,7 @@
 //! Turns the inner response into the one that is sent.
 //!
 //! 1. [`ResponseContext::plan`] decides whether the content is read to make a tag.
-//! 2. [`ResponseContext::respond`] gives the head its validators, evaluates the
+//! 2. [`ResponseContext::respond`] adds the validators to the head, evaluates the
 //!    preconditions against them, and sends 304, 412 or the response.
 
 use http::{
@@ -32,14 +32,14 @@ pub(super) struct ResponseContext<'a> {
     pub(super) request: &'a RequestContext,
     pub(super) head: &'a mut response::Parts,
     pub(super) fields: &'a ResponseFields,
-    /// What the content is looked up by, if its tag is to be learned.
+    /// The data by which the content is looked up, if its tag can be learned.
     pub(super) learnable: &'a mut Option<Box<LearnableContent>>,
 }
 
 impl ResponseContext<'_> {
     /// Turns the head and the body into those to send.
     ///
-    /// `tag` is that of the content, or the reason why there is none.
+    /// `tag` is the tag of the content, or the reason why there is none.
     #[inline(always)]
     pub(super) fn respond<D: Digest, B: Body>(
         &mut self,
@@ -47,8 +47,8 @@ impl ResponseContext<'_> {
         body: &mut ResponseBody<B>,
     ) {
         if self.fields.has_transfer_encoding && tag.is_ok() && body.size_hint().exact().is_some() {
-            // It came in chunks from an upstream, and has a length now. A message has
-            // one framing.
+            // An upstream sent the content in chunks, and now it has a length. A
+            // message must not have both.
             self.head.headers.remove(TRANSFER_ENCODING);
         }
         let untagged = tag.as_ref().err().copied();
@@ -84,8 +84,8 @@ impl ResponseContext<'_> {
         reporter.report(body.outcome(), head.status, &mut head.extensions);
     }
 
-    /// Evaluates the preconditions against what is known of the response, and turns its
-    /// head into the one to send.
+    /// Evaluates the preconditions against the validators of the response, and turns
+    /// its head into the one to send.
     #[inline]
     fn evaluate(
         &mut self,
@@ -106,7 +106,8 @@ impl ResponseContext<'_> {
             return Action::RefusePart;
         }
         let decision = self.decide(current, untagged);
-        // The bytes of content that is encoded on the fly differ from time to time.
+        // Content that is encoded on the fly may have other bytes each time, so it has
+        // no parts.
         let range_allowed = if is_encoded { None } else { self.range_allowed(current) };
         let config = &self.request.config;
         let is_not_modified = decision == Decision::NotModified;
@@ -114,8 +115,8 @@ impl ResponseContext<'_> {
             self.vary_by_coding(is_not_modified);
         }
         let is_part = self.head.status == StatusCode::PARTIAL_CONTENT;
-        // Only what the layer hashed has a digest: an inner tag may look the same, and a
-        // manifest may be wrong.
+        // Only content that the layer hashed has a digest: an inner tag may look like a
+        // hash, and a manifest may be wrong.
         if let (true, Some(etag), None) = (config.repr_digest, etag, untagged) {
             if self.learnable.as_ref().is_none_or(|learnable| !learnable.is_unverified()) {
                 self.set_repr_digest(etag, decision);
@@ -145,20 +146,20 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Returns how the response is refused, if it may be a part of another version than
-    /// If-Range names.
+    /// Returns how the response is refused, if it may be a part of a version other than
+    /// that of If-Range.
     #[inline]
     fn refused_part(&self, current: Current<'_>) -> Option<PartRefusal> {
         let refusal = self.request.part_refusal?;
         if !self.is_other_part(current) {
             return None;
         }
-        // So that the client gets the whole when it tries again.
+        // Remembered, so that the retry gets the whole content.
         self.request.config.inner_validators.refuse_part(self.request.key.resource());
         Some(refusal)
     }
 
-    /// Tells an outer layer what it needs to evaluate a write.
+    /// Gives an outer layer the validators to evaluate a write.
     #[inline]
     fn answer_probe(&mut self, current: Current<'_>) {
         if self.request.extras().probe.is_some() {
@@ -168,21 +169,23 @@ impl ResponseContext<'_> {
 
     /// Returns true if a generated date would make the response heuristically fresh.
     ///
-    /// Deliberately also before the date is sent, so that the response says the same in
-    /// every second.
+    /// Deliberately also before the date is sent, so that `Cache-Control` is the same
+    /// in every second.
     #[inline]
     fn asks_each_time(&self) -> bool {
         matches!(self.fields.last_modified, SingleField::Absent)
             && self.request.config.add_last_modified.adds_no_cache(self.fields.is_silent)
     }
 
-    /// Returns true if this part, or this refusal of one, may be of another version
-    /// than the one that If-Range names.
+    /// Returns true if this part, or this 416, may be of a version other than that of
+    /// If-Range.
     fn is_other_part(&self, current: Current<'_>) -> bool {
         let RequestContext { config, preconditions, key, .. } = self.request;
         match self.head.status {
             StatusCode::PARTIAL_CONTENT => !preconditions.allows_range_of(current, config.now()),
-            // Either the client has all of the content, or the content is shorter now.
+            // A 416 means that the client already has all of the content, or that the
+            // content is shorter now. Only the first is an answer about the version of
+            // If-Range.
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 let length = self.complete_length();
                 let is_same = |known: &InnerValidator| {
@@ -197,8 +200,8 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Returns the tag to evaluate and to send, and the reason why it is not the
-    /// layer's.
+    /// Returns the tag to evaluate and to send, and the reason if the layer did not
+    /// make it.
     fn outgoing_tag(
         &mut self,
         tag: Result<ContentTag, Reason>,
@@ -213,26 +216,26 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Decides what to send, by the preconditions.
+    /// Decides by the preconditions what to send.
     #[inline]
     fn decide(&self, current: Current<'_>, untagged: Option<Reason>) -> Decision {
         let (preconditions, status) = (&self.request.preconditions, self.head.status);
-        // Preconditions are ignored where the response without them is not a success
-        // (RFC 9110, 13.2.1).
+        // Preconditions are ignored if the response without them is not a success (RFC
+        // 9110, 13.2.1).
         if preconditions.is_empty() || !status.is_success() {
             return Decision::Proceed;
         }
         // A 203 is a 200 that an inner proxy has transformed.
         let is_whole = matches!(status, StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION);
         let is_partial = status == StatusCode::PARTIAL_CONTENT;
-        // A part without a tag may be of any version. If-Match fails on it, unless it
-        // names a tag that the layer may have generated for the whole.
+        // A part without a tag may be of any version. If-Match fails for it, unless it
+        // names a tag that the layer may have generated for the whole content.
         let is_known = if is_partial { !self.request.if_match_may_hold() } else { is_whole };
         let has_unknown_tag = current.etag.is_none()
             && (!is_known || untagged.is_some_and(Reason::leaves_tag_unknown));
         let is_broken = matches!(untagged, Some(Reason::BodyError | Reason::WrongLength));
-        // The content may well have the tag that If-Match names; the layer did not
-        // compute it.
+        // If the layer did not compute the tag, the content may have the tag that
+        // If-Match names, so If-Match must not fail.
         if is_broken || has_unknown_tag && preconditions.has_if_match() {
             return Decision::Proceed;
         }
@@ -246,10 +249,11 @@ impl ResponseContext<'_> {
         if decision != Decision::NotModified {
             return decision;
         }
-        // Other successes are not a representation that a client could hold.
+        // Only a 200, a 203, or a part with validators shows a representation that a
+        // client could hold.
         let is_dated = current.date.is_some_and(|date| date.date().is_some());
         let is_validated = current.etag.is_some() || is_dated;
-        // The 304 would carry a new nonce, and the client's copy has the old one.
+        // The 304 would carry a new nonce, but the client's copy contains the old one.
         let is_stale_nonce = self.fields.has_nonce && self.request.config.tag_when.is_none();
         if is_stale_nonce || !(is_whole || is_partial && is_validated) {
             return Decision::Proceed;
@@ -257,8 +261,8 @@ impl ResponseContext<'_> {
         decision
     }
 
-    /// Returns whether If-Range allows to send a part; `None` if the layer does not
-    /// serve parts of this content.
+    /// Returns whether If-Range allows a part. `None` if the layer does not serve parts
+    /// of this content.
     fn range_allowed(&self, current: Current<'_>) -> Option<bool> {
         let config = &self.request.config;
         let is_whole = self.head.status == StatusCode::OK;
@@ -281,10 +285,10 @@ impl ResponseContext<'_> {
     /// Ends the body of a 304, and sets the `Content-Length` of the 200 if it is known
     /// (RFC 9110, 8.6).
     ///
-    /// If it is not known, 0 would be wrong, but Axum adds it to a body of exactly zero
-    /// bytes: so the body gets an unknown size. Deliberately not where the client
-    /// accepts a coding: `CompressionLayer` outside leaves only bodies of exactly zero
-    /// bytes alone, and a coding on a 304 breaks HTTP/2.
+    /// If the length is not known, 0 would be wrong. Axum adds it to a body of exactly
+    /// zero bytes, so the body gets an unknown size. Deliberately not if the client
+    /// accepts a coding: an outer `CompressionLayer` would encode a body of unknown
+    /// size, and a coding on a 304 breaks HTTP/2.
     fn end_not_modified<B: Body>(&mut self, is_part: bool, body: &mut ResponseBody<B>) {
         let config = &self.request.config;
         let length = self.length(body);
@@ -292,14 +296,13 @@ impl ResponseContext<'_> {
             config.reporter.counters.not_sent(length.unwrap_or(0));
         }
         body.end(Outcome::NotModified);
-        // The length of a part is not that of the whole.
+        // The length of a part is not that of the whole content.
         let length = if is_part { None } else { length };
         match length {
             _ if !self.request.accepts_coding && (length.is_none() || config.encodes_outside()) => {
                 body.end_of_unknown_size(Outcome::NotModified);
             }
-            // The length is that of the content without the coding that is put on
-            // outside.
+            // The known length is that of the content before an outer layer encodes it.
             _ if config.encodes_outside() => {}
             Some(length) => {
                 insert_field(&mut self.head.headers, CONTENT_LENGTH, length_text(length));
@@ -308,7 +311,7 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Ends the body of a 412, or has it say why.
+    /// Ends the body of a 412, or makes it a problem document.
     #[cold]
     fn end_precondition_failed<B: Body>(&mut self, body: &mut ResponseBody<B>) {
         let outcome = Outcome::PreconditionFailed;
@@ -319,7 +322,7 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Sets the `Content-Length` of the content that a HEAD does not get.
+    /// Sets the `Content-Length` of the content that is dropped on a HEAD.
     fn keep_length(&mut self, body: &impl Body) {
         let head = &mut *self.head;
         let Some(length) = body.size_hint().exact() else { return };
@@ -332,8 +335,8 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Returns how many bytes the content has, if the response says so and does not
-    /// contradict itself.
+    /// Returns the length of the content, if the response states it without
+    /// contradiction.
     pub(super) fn length(&self, body: &impl Body) -> Option<u64> {
         let is_head = self.request.is_head();
         match (&self.fields.content_length, body.size_hint().exact()) {
@@ -341,7 +344,7 @@ impl ResponseContext<'_> {
                 (is_head || *length == exact).then_some(*length)
             }
             (SingleField::Value(length), None) => Some(*length),
-            // A HEAD without content does not show the length of the GET's.
+            // On a HEAD without content, the length of the content is not known.
             (SingleField::Absent, Some(0)) if is_head && !self.request.asks_as_get() => None,
             (SingleField::Absent, exact) => exact,
             (SingleField::Invalid, _) => None,
@@ -351,12 +354,12 @@ impl ResponseContext<'_> {
 
 /// What to do with a response.
 enum Action {
-    /// `is_part`: the response is a part of the content.
+    /// `is_part` is true if the response is a part of the content.
     NotModified {
         is_part: bool,
     },
     PreconditionFailed,
-    /// Do not send the part: it may be of another version.
+    /// Do not send the part, because it may be of another version.
     RefusePart,
     /// `range_allowed` is as [`ResponseContext::range_allowed`] returns it.
     Send {

@@ -1,5 +1,4 @@
-//! A write on its way: what is done step by step, and what follows from what the inner
-//! service answers.
+//! The steps of a write, and the next step after each answer of the inner service.
 
 use std::{
     future::Future,
@@ -33,35 +32,36 @@ use crate::{
     POLLED_AGAIN,
 };
 
-/// A write, with what is known of it.
+/// A write and its state.
 pub(super) struct PendingWrite<S, B>
 where
     S: Service<Request<RequestBody<B>>>,
 {
     pub(super) config: Arc<GuardConfig>,
     pub(super) inner: S,
-    /// The inner service is ready, and may hold a permit for it.
+    /// The inner service is ready, and may hold a permit for this call.
     pub(super) is_ready: bool,
     pub(super) parts: request::Parts,
     pub(super) content: WriteContent<B>,
     pub(super) preconditions: PreconditionFields,
-    /// It has preconditions; without any it is a plain write.
+    /// The write has preconditions.
     pub(super) is_guarded: bool,
     pub(super) is_required: bool,
     pub(super) lock: WriteLock,
-    /// Runs while the lock is waited for, and again while the new tag is.
+    /// The timer of the wait for the lock, and then of the wait for the new tag.
     pub(super) timeout: Option<Pin<Box<Sleep>>>,
-    /// The hash of what was sent, if it may be the new tag.
+    /// The hash of the content that was sent, if it may be the new tag.
     pub(super) sent: Option<EntityTag>,
-    /// The response to the write, while its new tag is looked for.
+    /// The response to the write, during the request for its new tag.
     pub(super) response: Option<S::Response>,
 }
 
-/// What is to be done next with a write.
+/// The next step of a write.
 pub(super) enum Step {
     Look,
     EarlyProbe,
-    /// If-Match may have failed already, and the content be there: a retry.
+    /// With a rejection, If-Match has failed, but the content may already be stored:
+    /// the write may be a retry.
     Read {
         rejection: Option<Rejection>,
     },
@@ -76,15 +76,15 @@ pub(super) enum Step {
     NewTag,
 }
 
-/// What content is hashed for.
+/// The purpose for which content is hashed.
 pub(super) enum Purpose {
     /// The write runs, and may get a new tag.
     Run,
-    /// If-Match failed, and the content may be what has this tag.
+    /// If-Match failed, but this may be the tag of the content.
     Compare(EntityTag, Rejection),
 }
 
-/// What the inner service is asked.
+/// A call of the inner service.
 #[derive(Clone, Copy)]
 pub(super) enum Call {
     EarlyProbe,
@@ -93,7 +93,7 @@ pub(super) enum Call {
     NewTag,
 }
 
-/// What follows.
+/// What to do next.
 pub(super) enum Next<F, R> {
     Step(Step),
     Call(F, Call),
@@ -101,13 +101,13 @@ pub(super) enum Next<F, R> {
     Respond(R),
 }
 
-/// What follows, or what ends the write.
+/// What to do next, or the reason why the write ends.
 pub(super) type NextResult<S, B, ResBody> = Result<
     Next<<S as Service<Request<RequestBody<B>>>>::Future, Response<ResponseBody<ResBody>>>,
     Stop<<S as Service<Request<RequestBody<B>>>>::Error>,
 >;
 
-/// What the answer to a probe says of the preconditions.
+/// The result of evaluating the preconditions against the answer to a probe.
 pub(super) enum Evaluation<R> {
     Holds(ProbedState),
     Fails {
@@ -115,7 +115,7 @@ pub(super) enum Evaluation<R> {
         /// The tag of the state, if the write may be a retry that has stored it.
         retry: Option<EntityTag>,
     },
-    /// The answer tells of no state: it is that of the write, too.
+    /// The answer shows no state, so it becomes the answer to the write.
     NoState(R),
 }
 
@@ -138,7 +138,7 @@ where
     B::Error: Into<BoxError>,
     ResBody: Body,
 {
-    /// Does a step, and says what follows.
+    /// Runs a step, and returns the next one.
     pub(super) fn poll_step(
         &mut self,
         step: &mut Step,
@@ -175,7 +175,7 @@ where
                 ready!(self.poll_inner_ready(cx))?;
                 Next::Stream(self.stream())
             }
-            // The write is done, whatever comes of the question.
+            // The write is done, so its response is sent even if this probe fails.
             Step::NewTag => match self.inner.poll_ready(cx) {
                 Poll::Ready(Ok(())) => {
                     self.timeout = None;
@@ -186,7 +186,7 @@ where
         }))
     }
 
-    /// Waits for an answer of the inner service, and says what follows.
+    /// Waits for an answer of the inner service, and returns the next step.
     pub(super) fn poll_call(
         &mut self,
         future: Pin<&mut S::Future>,
@@ -195,7 +195,7 @@ where
     ) -> Poll<NextResult<S, B, ResBody>> {
         let answer = match future.poll(cx) {
             Poll::Ready(answer) => answer.map_err(Stop::Failed),
-            // The write is done, and its client need not wait long for the tag.
+            // The write is done, so the client must not wait long for the tag.
             Poll::Pending if matches!(call, Call::NewTag) => {
                 ready!(self.poll_timeout(cx));
                 return Poll::Ready(Ok(self.respond(None)));
@@ -210,9 +210,10 @@ where
         })
     }
 
-    /// Looks what is there of the content, and says what is done then.
+    /// Checks how much content has arrived, and returns the next step.
     fn look(&mut self, cx: &mut Context<'_>) -> Step {
-        // Reading would ask for content that the client keeps back until then.
+        // Reading the body would send 100 (Continue), and the client would send its
+        // content.
         if !self.parts.headers.contains_key(EXPECT) {
             self.content.look(cx);
         }
@@ -299,8 +300,7 @@ where
         self.respond(tag)
     }
 
-    /// Makes the response to the write that was kept, with its new tag if that is
-    /// known.
+    /// Returns the kept response to the write, with its new tag if that is known.
     fn respond(
         &mut self,
         tag: Option<EntityTag>,
@@ -312,7 +312,7 @@ where
         Next::Respond(self.config.respond(response, Outcome::Proceeded))
     }
 
-    /// Makes the response of an answer to a probe that tells of no state.
+    /// Makes the response from an answer to a probe that shows no state.
     fn pass_on(
         &self,
         answer: Response<ResBody>,
@@ -322,7 +322,7 @@ where
         Next::Respond(pass_on(head, body, &self.config.base.reporter))
     }
 
-    /// Evaluates the preconditions by the answer to a probe.
+    /// Evaluates the preconditions against the answer to a probe.
     pub(super) fn evaluate(&self, answer: Response<ResBody>) -> Evaluation<Response<ResBody>> {
         let (head, body) = answer.into_parts();
         let Some(current) = ProbedState::of(&head, self.config.base.now()) else {
@@ -330,7 +330,7 @@ where
         };
         let (state, preconditions) = (current.state(), &self.preconditions);
         let checked = preconditions.check(self.is_required, &self.parts.method, state);
-        // The list may name the tag that was not found out.
+        // If-None-Match may name the current tag, which is not known.
         let lists_tags = preconditions.has_if_none_match() && !preconditions.is_if_none_match_any();
         let rejection = match checked {
             Ok(()) if current.is_tag_unknown && lists_tags => {
@@ -339,7 +339,7 @@ where
             Ok(()) => return Evaluation::Holds(current),
             Err(rejection) => rejection,
         };
-        // A second "create" is a conflict, though it would create the same.
+        // A repeated "create" is a conflict, even with the same content.
         let may_be_retry = self.config.idempotent_puts
             && self.parts.method == Method::PUT
             && preconditions.has_if_match()
@@ -348,14 +348,14 @@ where
         Evaluation::Fails { rejection, retry }
     }
 
-    /// Returns true if the content is read before the handler runs, whatever the
-    /// settings. Most handlers of DELETE do not look at the content, so that its end
-    /// cannot hold them back.
+    /// Returns true if the content is always read before the handler runs. Most
+    /// handlers of DELETE do not read the content, so holding back its end would not
+    /// stop them.
     fn is_read_first(&self) -> bool {
         self.parts.method == Method::DELETE
     }
 
-    /// Returns true if all content is there, and not more than it may be.
+    /// Returns true if all content has arrived, and is within the limit.
     fn is_in_hand(&self) -> bool {
         let config = &self.config;
         let is_allowed = config.stream_uploads || self.content.len() <= config.body_limit;
@@ -373,13 +373,13 @@ where
             return Poll::Pending;
         };
         Poll::Ready(read.map_err(|refusal| match (refusal, rejection.take()) {
-            // What cannot be compared is no retry.
+            // Content above the limit cannot be compared, so the write is not a retry.
             (Refusal::ContentTooLarge, Some(rejection)) => Refusal::Precondition(rejection).into(),
             (refusal, _) => refusal.into(),
         }))
     }
 
-    /// Waits for the lock, for a time.
+    /// Waits for the lock, until the timeout.
     pub(super) fn poll_lock(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop<S::Error>>> {
         if self.lock.poll(cx).is_ready() {
             return Poll::Ready(Ok(()));
@@ -389,8 +389,8 @@ where
         Poll::Ready(Err(Refusal::Busy.into()))
     }
 
-    /// Waits until the inner service is ready, for the same time: others wait for the
-    /// lock.
+    /// Waits until the inner service is ready, with the same timeout, because others
+    /// wait for the lock.
     pub(super) fn poll_ready_in_time(
         &mut self,
         cx: &mut Context<'_>,
