@@ -1,4 +1,4 @@
-//! The one place that reads the system's clock.
+//! Reads the system's clock. No other module does that.
 
 use std::{str::FromStr, time::SystemTime};
 
@@ -6,10 +6,10 @@ use http::HeaderMap;
 
 use crate::rules::{HttpDate, InvalidHttpDate, Validators};
 
-/// The user's clock, or the system's.
+/// The clock of the user or of the system.
 pub(crate) type Clock = dyn Fn() -> SystemTime + Send + Sync;
 
-/// Returns the time of the system's clock.
+/// Returns the current time of the system's clock.
 ///
 /// `wasm32-unknown-unknown` has no clock. There it is always 1970.
 pub(crate) fn system_time() -> SystemTime {
@@ -20,7 +20,7 @@ pub(crate) fn system_time() -> SystemTime {
     }
 }
 
-/// Returns the present second, by the system's clock.
+/// Returns the current second of the system's clock.
 pub(crate) fn now() -> HttpDate {
     HttpDate::nearest(system_time())
 }
@@ -28,21 +28,21 @@ pub(crate) fn now() -> HttpDate {
 impl FromStr for HttpDate {
     type Err = InvalidHttpDate;
 
-    /// Reads a date in any of the three forms of HTTP, as [`HttpDate::parse`] does.
+    /// Parses a date in any of the three forms of HTTP, as [`HttpDate::parse`] does.
     ///
-    /// The system's clock places the two-digit year of the second form.
+    /// The system's clock completes the two-digit year of the second form.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::parse(text, now()).ok_or(InvalidHttpDate::new())
     }
 }
 
 impl Validators {
-    /// Takes the validators from the header fields of a response, as its client does.
+    /// Reads the validators from the header fields of a response, for a client.
     ///
-    /// A tag or date that cannot be parsed, or stands on several lines, is none. The
-    /// date becomes [`LastModified::FirstSeen`](crate::LastModified::FirstSeen): a
-    /// client knows only that this content had it, so it is compared by equality. The
-    /// system's clock is read only to place a date with a two-digit year.
+    /// A field that is invalid, or has several lines, is ignored. The date becomes
+    /// [`LastModified::FirstSeen`](crate::LastModified::FirstSeen), which is compared
+    /// for equality, because a client knows only that this content had this date. The
+    /// system's clock is used only to complete a date with a two-digit year.
     ///
     /// # Examples
     ///

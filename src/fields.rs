@@ -1,5 +1,5 @@
-//! Edits heads. A [`HeaderMap`] takes at most 24,576 lines: its own methods panic then,
-//! these leave it as it is.
+//! Edits heads. A [`HeaderMap`] holds at most 24,576 lines. On a full map its own
+//! methods panic, but these leave it unchanged.
 
 use http::{
     header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE},
@@ -10,7 +10,7 @@ use http::{
 #[inline]
 pub(crate) fn insert_field(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
     if headers.len() >= FULL {
-        // A full head takes nothing, not even a replacement.
+        // A full map does not even accept a replacement.
         headers.remove(&name);
     }
     drop(headers.try_insert(name, value));
@@ -22,9 +22,9 @@ pub(crate) fn append_field(headers: &mut HeaderMap, name: HeaderName, value: Hea
     drop(headers.try_append(name, value));
 }
 
-/// The response fields that tell representations with equal bytes apart.
+/// The response fields that distinguish representations with equal bytes.
 pub(crate) const NEGOTIATED_FIELDS: [HeaderName; 3] =
     [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE];
 
-/// How many lines a full head has at least.
+/// The number of lines of a full map.
 const FULL: usize = 24_576;

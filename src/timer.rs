@@ -1,4 +1,4 @@
-//! Tokio's timers, where there are any.
+//! Tokio's timers, if there are any.
 
 use std::{
     panic,
@@ -12,22 +12,22 @@ use tokio::{
     time::{sleep, Sleep},
 };
 
-/// Makes Tokio's timers where there are any.
+/// Makes Tokio's timers, if there are any.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
-    /// A runtime without timers was met.
+    /// The runtime has no timers.
     missing: AtomicBool,
 }
 
 impl Timer {
-    /// Returns a timer, or `None` outside a Tokio runtime and in one without timers.
+    /// Returns a timer. `None` outside of a Tokio runtime, and in one without timers.
     pub(crate) fn sleep(&self, duration: Duration) -> Option<Pin<Box<Sleep>>> {
         Handle::try_current().ok()?;
         if self.missing.load(Ordering::Relaxed) {
             return None;
         }
-        // Deliberately caught: a runtime built without `enable_time` cannot be told
-        // from others but by this panic.
+        // Deliberately caught: only this panic shows that a runtime was built without
+        // `enable_time`.
         let timer = panic::catch_unwind(|| Box::pin(sleep(duration))).ok();
         if timer.is_none() {
             self.missing.store(true, Ordering::Relaxed);

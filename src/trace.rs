@@ -41,15 +41,15 @@ macro_rules! date_not_sent {
     };
 }
 
-/// Reports that the content of a file has another hash than a manifest says, as one
-/// event at level WARN.
+/// Reports that the hash of a file differs from the manifest, as one event at level
+/// WARN.
 #[cfg(feature = "tracing")]
 macro_rules! wrong_manifest {
     ($file:expr) => {
         tracing::warn!(
             target: "tower_conditional",
             file = $file,
-            "the manifest names another hash than the content of the file has"
+            "the hash of the file differs from the manifest"
         )
     };
 }

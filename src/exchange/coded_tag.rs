@@ -1,5 +1,5 @@
-//! Tags that name a coding, as the layers of this crate tell each other about them: all
-//! evaluate by the plain tag, whatever is sent.
+//! Tags that name a coding, and the extensions by which the layers of this crate share
+//! them. All layers evaluate by the plain tag.
 
 use http::{
     header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG},
@@ -12,34 +12,36 @@ use crate::{
     rules::{ContentCoding, EntityTag},
 };
 
-/// In the extensions of a response: the plain tag of which `ETag` is a spelling.
+/// In the extensions of a response: the plain tag of its `ETag`.
 #[derive(Clone, Debug)]
 pub(crate) struct CodedTag {
-    /// The `ETag`. A layer in between may have set another.
+    /// The `ETag` that was sent. It is compared, because a layer in between may set
+    /// another.
     sent: EntityTag,
     plain: EntityTag,
 }
 
-/// In the extensions of a response: its content was encoded on the fly, and its tag
-/// must say with which coding.
+/// In the extensions of a response: its content was encoded on the fly, so its tag must
+/// name the coding.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EncodedOnTheFly {
-    /// The encoded bytes may differ from time to time.
+    /// The encoded bytes may differ each time.
     pub(crate) is_weak: bool,
 }
 
-/// In the extensions of a response on its way from the inner half of `compress_with` to
-/// the outer half: it may be encoded in between.
+/// In the extensions of a response between the inner and the outer half of
+/// `compress_with`: it may be encoded in between.
 #[derive(Clone, Debug)]
 pub(crate) struct MayBeEncoded {
-    /// The plain content is whole in memory, so that it is encoded alike each time.
+    /// The plain content is whole in memory, so it is encoded to the same bytes each
+    /// time.
     pub(crate) is_whole: bool,
-    /// Hides that the size of the content is unknown, so that nothing is encoded.
+    /// Hides the unknown size of the content, so that the response is not encoded.
     pub(crate) latch: Option<SizeLatch>,
 }
 
 impl CodedTag {
-    /// Sets `ETag` to a spelling of a plain tag.
+    /// Sets `ETag`, and remembers its plain tag if that differs.
     pub(crate) fn insert(head: &mut response::Parts, plain: &EntityTag, sent: EntityTag) {
         insert_etag(&mut head.headers, (&sent).into());
         if sent == *plain {
@@ -48,8 +50,8 @@ impl CodedTag {
         head.extensions.insert(Self { sent, plain: plain.clone() });
     }
 
-    /// Returns the plain tag of which the `ETag` of a response is a spelling, if a layer
-    /// of this crate wrote it.
+    /// Returns the plain tag of the `ETag` of a response, if a layer of this crate set
+    /// it.
     pub(crate) fn plain_of<'a>(
         extensions: &'a Extensions,
         etag: &EntityTag,
@@ -59,7 +61,8 @@ impl CodedTag {
     }
 }
 
-/// Sets `ETag` to the plain tag of a source, as the content of the response needs it.
+/// Sets `ETag` to the plain tag of a source, with the coding of the response if it has
+/// one.
 ///
 /// Content that was encoded on the fly has a coding and no length.
 pub(crate) fn insert_plain_tag(head: &mut response::Parts, plain: &EntityTag, is_sized: bool) {
@@ -78,8 +81,8 @@ pub(crate) fn insert_plain_tag(head: &mut response::Parts, plain: &EntityTag, is
     }
 }
 
-/// Sets `ETag` to a plain tag with the coding of the message behind it, where that was
-/// put on on the fly. Removes it if a tag cannot name the coding.
+/// Sets `ETag` to a plain tag followed by the coding of the message. Removes it if a
+/// tag cannot name the coding.
 pub(crate) fn insert_tag_with_coding(head: &mut response::Parts, plain: &EntityTag, is_weak: bool) {
     match ContentCoding::of_message(&head.headers) {
         Some(coding) => {

@@ -1,4 +1,4 @@
-//! Decides which conditional fields of a request the inner service may see.
+//! Decides which conditional fields of a request are forwarded.
 //!
 //! | field | not forwarded |
 //! |---|---|
@@ -9,10 +9,10 @@
 //! | either date | by default never: `ConditionalLayer` evaluates dates |
 //! | Range, with If-Range | if the part could be of another version |
 //!
-//! Some services evaluate only some of the fields: one that knows only dates would
-//! answer 304 by a date that RFC 9110 asks to ignore, and some take the first of two
-//! dates. So what must be ignored is removed. A list over several lines becomes one
-//! line, because some services read only the first.
+//! Some services evaluate only some of the fields. A service that evaluates only dates
+//! would answer 304 for a date that RFC 9110 requires to ignore. Some use the first of
+//! two dates. So fields that must be ignored are removed. A list on several lines
+//! becomes one line, because some services read only the first line.
 
 use http::{
     header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE},
@@ -39,7 +39,7 @@ pub(crate) struct Forward {
 }
 
 impl Forward {
-    /// Forwards all fields but those that RFC 9110 asks to ignore.
+    /// Forwards all fields except those that must be ignored by RFC 9110.
     pub(crate) fn new(preconditions: &PreconditionFields) -> Self {
         Self {
             tags: true,
@@ -52,7 +52,7 @@ impl Forward {
         }
     }
 
-    /// Removes what is not forwarded from the head of a request.
+    /// Removes the fields that are not forwarded from the head of a request.
     pub(crate) fn apply(self, preconditions: &PreconditionFields, headers: &mut HeaderMap) {
         if !self.tags {
             headers.remove(IF_MATCH);
@@ -76,10 +76,10 @@ impl Forward {
     }
 }
 
-/// Leaves an inner service that evaluates by itself the plain tags, which it knows.
+/// Removes tags that name a coding, because the inner service knows only plain tags.
 ///
-/// If-Match goes if it names a coding: with a plain tag in its place the inner service
-/// might send a part.
+/// If-Match is removed as a whole if it names a coding. With a plain tag instead, the
+/// inner service might send a part.
 fn remove_codings(preconditions: &PreconditionFields, headers: &mut HeaderMap) {
     if preconditions.binds_coding() {
         headers.remove(IF_MATCH);
@@ -106,15 +106,15 @@ fn join_lines(headers: &mut HeaderMap, name: HeaderName) {
 /// this crate and the extractor still evaluate them.
 #[derive(Clone, Debug)]
 pub(crate) struct WithheldDates {
-    /// What the request is about: an application may reuse its extensions for another
-    /// request.
+    /// The target of the request, because an application may reuse its extensions for
+    /// another request.
     target: Target,
     if_modified_since: Option<HeaderValue>,
     if_unmodified_since: Option<HeaderValue>,
 }
 
 impl WithheldDates {
-    /// Takes the dates that are valid and not forwarded; `None` if there are none.
+    /// Returns the dates that are valid and not forwarded. `None` if there are none.
     pub(crate) fn of<B>(
         request: &Request<B>,
         preconditions: &PreconditionFields,
@@ -140,7 +140,7 @@ impl WithheldDates {
     }
 }
 
-/// Reads the preconditions of a request, including dates that an outer layer withholds.
+/// Reads the preconditions of a request, including dates that an outer layer removed.
 pub(crate) fn read_preconditions(parts: &request::Parts, now: HttpDate) -> PreconditionFields {
     let mut preconditions = PreconditionFields::from_headers_at(&parts.headers, || now);
     let withheld = parts.extensions.get::<WithheldDates>();

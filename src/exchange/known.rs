@@ -1,5 +1,5 @@
-//! Validators that are known before the inner service runs, and how the layers of this
-//! crate tell each other about them.
+//! Validators that are known before the inner service runs, and the extensions by which
+//! the layers of this crate share them.
 
 use http::{header::ETAG, response, Extensions, StatusCode, Uri};
 
@@ -9,11 +9,11 @@ use crate::{
     validators::{AddLastModified, Untagged},
 };
 
-/// The validators of the representation, as a source knows them: in the extensions of a
-/// request for the inner layers, in those of a response for the outer layers.
+/// The validators of the representation from a source. They are in the extensions of a
+/// request for inner layers, and in those of a response for outer layers.
 ///
-/// Without validators it still says that a layer evaluates writes. That layer does not
-/// know the dates that another one generates.
+/// Without validators this still shows that a layer evaluates writes. That layer does
+/// not know the dates that another layer generates.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownValidators {
     /// The resource.
@@ -23,40 +23,38 @@ pub(crate) struct KnownValidators {
     add_last_modified: AddLastModified,
 }
 
-/// What a request is about, as one layer of a stack sees it.
+/// The target of a request, as one layer sees it.
 ///
 /// An application may reuse the extensions of its request for one about another
 /// resource, so extensions carry their target.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Target {
     uri: Uri,
-    /// How many path segments routers had removed before.
+    /// How many path segments routers had already removed.
     nested: usize,
 }
 
-/// In the extensions of a response: its date was generated, and proves no change. Set
-/// where an outer layer has withheld dates of the request, so that it may compare them.
+/// In the extensions of a response: its date was generated, and proves no change. It is
+/// set if an outer layer removed dates from the request, because that layer compares
+/// them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GeneratedDate;
 
-/// In the extensions of a request: a guard asks for the validators alone, to evaluate a
-/// write by them.
+/// In the extensions of a request: a guard needs only the validators, to evaluate a
+/// write.
 ///
-/// They come back as [`KnownValidators`], if there is a `ConditionalLayer` to know
-/// them.
+/// A `ConditionalLayer` returns them as [`KnownValidators`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Probe {
-    /// Whether there is a representation is all that is asked (`*`). Nothing is read
-    /// for it.
+    /// Only the existence of a representation matters (`*`). No content is read.
     Existence,
-    /// Dates are compared, and no tags. Nothing is read if the inner service gives a
-    /// date.
+    /// Only dates are compared. No content is read if the inner service gives a date.
     Date,
     Tag,
 }
 
-/// In the extensions of a write: a guard evaluates its preconditions by what the inner
-/// layers know, generated dates included.
+/// In the extensions of a write: a guard evaluates its preconditions against the
+/// validators of the inner layers, including generated dates.
 #[derive(Clone, Debug)]
 pub(crate) struct GuardedWrite(pub(crate) Target);
 
@@ -83,7 +81,7 @@ impl KnownValidators {
         Self { target: Target::default(), etag, date, add_last_modified }
     }
 
-    /// Returns the same without validators: nothing is known.
+    /// Returns the same value without validators.
     pub(crate) fn without_validators(self) -> Self {
         Self { etag: None, date: None, ..self }
     }
@@ -96,8 +94,7 @@ impl KnownValidators {
     /// Adds the validators that a response lacks, if it has content of the
     /// representation. `is_sized` is true if the body knows its size.
     ///
-    /// A 304 gets none: the inner service made it for what it compared, which may be
-    /// another state.
+    /// A 304 gets none: the inner service may have compared another state.
     pub(crate) fn complete(&self, head: &mut response::Parts, is_sized: bool, now: HttpDate) {
         let is_content = matches!(head.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
         if !is_content || head.extensions.get::<Untagged>().is_some() {
@@ -117,13 +114,14 @@ impl Target {
     }
 
     /// Returns true if a request for this URI is about the same resource. Routers may
-    /// have taken a prefix off since, and some middleware the slash at the end.
+    /// have removed a prefix since, and middleware may have removed the slash at the
+    /// end.
     ///
     /// A suffix of the path alone is another resource: `/archive/notes/1` is not
     /// `/notes/1`.
     pub(crate) fn is(&self, uri: &Uri, extensions: &Extensions) -> bool {
         let mut rest = segments(self.uri.path());
-        // A pattern has names for what differs.
+        // In a pattern, `{` starts the name of a parameter, which matches any segment.
         let mut taken = nested(extensions).skip(self.nested);
         let is_prefix = taken.all(|pattern| {
             rest.next().is_some_and(|segment| pattern == segment || pattern.contains('{'))

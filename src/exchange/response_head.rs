@@ -1,5 +1,5 @@
-//! The one place that writes validators into a head, and turns it into the head of a
-//! 304, 412, 503 or 307.
+//! Writes validators into a head, and turns a head into that of a 304, 412, 503 or 307.
+//! No other module does that.
 
 use http::{
     header::{
@@ -77,7 +77,7 @@ pub(super) fn complete_date(
     }
 }
 
-/// Returns the date to send; `None` before its second is over.
+/// Returns the date to send. `None` until its second is over.
 ///
 /// Until then another change may get the same date (RFC 9110, section 8.8.2.2), and a
 /// date in the future must not be sent (section 8.8.2.1).
@@ -116,30 +116,30 @@ pub(crate) fn reject<B: Body>(
     let status = response.status();
     if status == StatusCode::NOT_MODIFIED && !accepts_coding {
         // Axum adds `Content-Length: 0` to a body of exactly zero bytes, which would be
-        // wrong (RFC 9110, 8.6). Compression leaves only such a body alone, so where a
-        // coding is accepted the body keeps zero bytes.
+        // wrong (RFC 9110, 8.6). But a compression layer encodes any other body, so if
+        // a coding is accepted the body keeps zero bytes.
         response.body_mut().end_of_unknown_size(outcome);
     }
     reporter.report(outcome, status, response.extensions_mut());
     response
 }
 
-/// How a part is refused that may be of another version: so that the client asks once
-/// more, and gets the whole.
+/// How a part that may be of another version is refused. The client then sends the
+/// request again, and gets the whole content.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum PartRefusal {
-    /// 503: the client tries again if it can.
+    /// 503: the client may try again.
     Unavailable,
-    /// 307 to the same URI: the client tries again by itself.
+    /// 307 to the same URI: the client tries again automatically.
     Redirect,
 }
 
 impl PartRefusal {
     /// Returns how the client that sent these fields is refused.
     ///
-    /// Browsers follow redirects, and end the playback of a sound or video on a 503.
-    /// They send Fetch Metadata. Other clients may take a redirect that they do not
-    /// follow for a success, as `curl -f` does.
+    /// Browsers follow redirects, and end the playback of audio or video on a 503. They
+    /// send Fetch Metadata. Other clients may not follow a redirect, and may treat it
+    /// as a success, as `curl -f` does.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         if headers.contains_key("sec-fetch-dest") {
             Self::Redirect
@@ -152,8 +152,8 @@ impl PartRefusal {
 /// Turns the head of a 206 or 416 that may be of another version into that of a 503 or
 /// 307.
 ///
-/// Deliberately not 412 or 416, which clients take as final or as "complete": a client
-/// that retries gets the whole.
+/// Deliberately not 412 or 416, which clients treat as final or as "complete". A client
+/// that retries gets the whole content.
 pub(crate) fn refuse_part(head: &mut response::Parts, refusal: PartRefusal) {
     retain_for_precondition_failed(&mut head.headers);
     for name in [ETAG, LAST_MODIFIED, ACCEPT_RANGES] {
@@ -166,9 +166,9 @@ pub(crate) fn refuse_part(head: &mut response::Parts, refusal: PartRefusal) {
         }
         PartRefusal::Redirect => {
             head.status = StatusCode::TEMPORARY_REDIRECT;
-            // A fragment alone is the same URI, whatever a proxy made of the path.
+            // A fragment alone means the same URI, even if a proxy changed the path.
             insert_field(&mut head.headers, LOCATION, HeaderValue::from_static("#"));
-            // Stored, it would be a redirect without end.
+            // If a cache stored it, the redirect would repeat forever.
             insert_field(&mut head.headers, CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
     }
@@ -187,7 +187,7 @@ pub(crate) fn insert_retry_after(headers: &mut HeaderMap) {
     insert_field(headers, RETRY_AFTER, HeaderValue::from_static("1"));
 }
 
-/// Makes a response without content, in place of that of the inner service.
+/// Makes a response without content, instead of that of the inner service.
 pub(crate) fn respond_empty<B: Body>(
     status: StatusCode,
     outcome: Outcome,
@@ -198,8 +198,7 @@ pub(crate) fn respond_empty<B: Body>(
     pass_on(head, ResponseBody::empty(outcome), reporter)
 }
 
-/// Makes the response that leaves a middleware of what the inner service, or a
-/// callback, answered.
+/// Makes the response of a middleware from that of the inner service or a callback.
 #[inline(always)]
 pub(crate) fn pass_on<B: Body>(
     mut head: response::Parts,

@@ -1,8 +1,8 @@
 //! One lock for each resource that is being written.
 //!
-//! A write with preconditions holds it alone, from the check to the response. Writes
-//! without preconditions hold it together: they wait for one that holds it alone, and
-//! never for one that still waits. So nothing that is slow to come delays them.
+//! A write with preconditions holds the lock exclusively, from the check to the
+//! response. Writes without preconditions share the lock. They wait for a write that
+//! holds it exclusively, and never for one that still waits.
 
 use std::{
     collections::{hash_map, BTreeMap, HashMap},
@@ -14,31 +14,32 @@ mod held;
 
 pub(super) use self::held::{HeldLock, Marks};
 
-/// How a write goes with others on the same resource.
+/// How a write shares a resource with other writes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Access {
-    /// Alone: nothing else writes between its check and its end.
+    /// No other write runs between the check and the end of this one.
     Exclusive,
-    /// Together with others that check nothing.
+    /// Other writes without preconditions may run, too.
     Shared,
 }
 
-/// The locks of one guard: as many as there are resources with a write under way.
+/// The locks of one guard. There is an entry for each resource with a write in
+/// progress.
 #[derive(Debug, Default)]
 pub(super) struct Locks {
     entries: Mutex<HashMap<u64, Entry>>,
 }
 
-/// The lock of one resource, while a write to it is under way.
+/// The lock of one resource, while a write is in progress.
 #[derive(Debug, Default)]
 struct Entry {
     is_exclusive: bool,
-    /// How many shared writes hold it.
+    /// How many shared writes hold the lock.
     shared: usize,
-    /// The exclusive writes that wait, first come first. One that was removed has the
-    /// lock.
+    /// The waiting exclusive writes, in order of arrival. A write that is removed from
+    /// here gets the lock.
     waiting_alone: BTreeMap<u64, Waker>,
-    /// The shared writes that wait, while an exclusive one holds the lock.
+    /// The waiting shared writes, while an exclusive one holds the lock.
     waiting_together: BTreeMap<u64, Waker>,
     next_ticket: u64,
 }
@@ -81,14 +82,14 @@ impl Entry {
     }
 
     fn is_idle(&self) -> bool {
-        // A write that waits, waits for one that holds the lock.
+        // If a write waits, another write holds the lock.
         !self.is_exclusive && self.shared == 0
     }
 }
 
 impl Locks {
     fn entries(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
-        // Nothing panics while it is held.
+        // No code panics while it holds this mutex.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -99,7 +100,7 @@ impl Locks {
         if entry.get().is_idle() {
             entry.remove();
         }
-        // A task that wakes up may look at the locks at once.
+        // A woken task may access the locks at once, so the mutex is released first.
         drop(entries);
         woken.into_iter().for_each(Waker::wake);
     }
@@ -124,7 +125,7 @@ impl Drop for Acquired {
     }
 }
 
-/// A lock to write: waited for, then held until it is released or dropped.
+/// The lock of a write, which is held until it is released or dropped.
 #[derive(Debug)]
 pub(super) struct WriteLock {
     locks: Arc<Locks>,
@@ -143,8 +144,8 @@ enum LockState {
 }
 
 impl WriteLock {
-    /// Makes a lock for a resource. A write inside another one that holds the lock
-    /// already, as `marks` say, has it from the start.
+    /// Makes a lock for a resource. If `marks` show that an outer write holds the lock,
+    /// the new lock is held from the start.
     pub(super) fn new(
         locks: &Arc<Locks>,
         resource: u64,
@@ -181,7 +182,7 @@ impl WriteLock {
                         waker.clone_from(cx.waker());
                         false
                     }
-                    // Its last holder has handed it on.
+                    // The previous holder has handed over the lock.
                     None => true,
                 }
             }
@@ -195,13 +196,13 @@ impl WriteLock {
         Poll::Ready(())
     }
 
-    /// Takes the lock if nothing has to be waited for.
+    /// Takes the lock if it is free.
     pub(super) fn try_acquire(&mut self) -> bool {
         if !matches!(self.state, LockState::New) {
             return matches!(self.state, LockState::Held);
         }
         let mut entries = self.locks.entries();
-        // An entry is made for a holder, so one that is new is always free.
+        // A new entry is always free, so no entry without a holder is left behind.
         let is_acquired = entries.entry(self.resource).or_default().try_acquire(self.access);
         drop(entries);
         if is_acquired {
@@ -219,7 +220,7 @@ impl WriteLock {
         });
     }
 
-    /// Gives the lock back, or no longer waits for it.
+    /// Releases the lock, or stops waiting for it.
     pub(super) fn release(&mut self) {
         match std::mem::replace(&mut self.state, LockState::Released) {
             LockState::Held => self.hold.release(),
@@ -230,7 +231,8 @@ impl WriteLock {
                     entry.is_some_and(|entry| entry.waiting(self.access).remove(&ticket).is_some());
                 drop(entries);
                 if !is_waiting {
-                    // It was handed over, and not yet looked at.
+                    // The lock was handed over to this write, which has not been polled
+                    // since.
                     self.locks.release(self.resource, self.access);
                 }
             }
@@ -238,7 +240,7 @@ impl WriteLock {
         }
     }
 
-    /// Returns what the extensions of the request are to say of this lock.
+    /// Returns the entry for the extensions of the request.
     pub(super) fn hold(&self) -> &Arc<HeldLock> {
         &self.hold
     }

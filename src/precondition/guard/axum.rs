@@ -1,4 +1,4 @@
-//! The guard around an Axum router: Axum's bodies inside and outside.
+//! The guard around an Axum router, with Axum's body types.
 
 use std::{
     convert::Infallible,
@@ -19,7 +19,7 @@ use tower_service::Service;
 use super::{call, GuardFuture, WriteGuard};
 use crate::body::{BoxError, RequestBody};
 
-/// An Axum router that a [`WriteGuard`] guards; see [`WriteGuard::axum`].
+/// An Axum router inside a [`WriteGuard`]; see [`WriteGuard::axum`].
 #[derive(Clone, Debug)]
 pub struct AxumRouter {
     inner: Inner,
@@ -30,8 +30,7 @@ pub struct AxumRouter {
 struct Inner(Router);
 
 impl WriteGuard<AxumRouter> {
-    /// Guards an Axum router, so that handlers and middleware in it get requests with
-    /// Axum's own body, and the responses have it, too.
+    /// Guards an Axum router, with Axum's body in requests and responses.
     ///
     /// Serve it with `axum::serve` and `axum::ServiceExt`:
     /// `ServiceExt::<Request>::into_make_service(guard)`. See [`WriteGuard`] for the

@@ -1,5 +1,5 @@
-//! The content of a write: read ahead where it has preconditions, and looked at where
-//! it has none.
+//! The content of a write. It is read ahead if the write has preconditions. Otherwise
+//! only the start is read.
 
 use std::{
     future::Future,
@@ -26,16 +26,17 @@ use crate::{
     validators::{tag, Sha256},
 };
 
-/// What is there of the content, and what is still to come.
+/// The content that has arrived, and the rest of the body.
 pub(super) struct WriteContent<B> {
-    /// `None` once it has ended. In a box, because it may not move once it was polled.
+    /// `None` once it has ended. Boxed, because a body must not move once it was
+    /// polled.
     body: Option<Pin<Box<B>>>,
     buffer: Buffer,
     error: Option<BoxError>,
-    /// How many bytes the content has at least.
+    /// The lower bound of the size of the content.
     least: u64,
     pace: Pace,
-    /// The body was polled, so that a client which waits for 100 (Continue) got it.
+    /// The body was polled, so a client that waits for 100 (Continue) has got it.
     is_asked_for: bool,
 }
 
@@ -57,26 +58,27 @@ where
         }
     }
 
-    /// Returns true if all content is there.
+    /// Returns true if all content has arrived.
     pub(super) fn is_whole(&self) -> bool {
         self.body.is_none() && self.error.is_none()
     }
 
-    /// Returns how many bytes are there.
+    /// Returns how many bytes have arrived.
     pub(super) fn len(&self) -> u64 {
         self.buffer.content().len()
     }
 
-    /// Looks whether all content is there; it is if its first frame is the last.
+    /// Checks whether all content has arrived. That is so if its first frame is the
+    /// last.
     pub(super) fn look(&mut self, cx: &mut Context<'_>) {
         let _first = self.poll_next(cx, None);
         if self.buffer.content().frames() == 1 {
-            // Some bodies tell that they have ended only when they are asked.
+            // Some bodies show their end only when they are polled.
             let _end = self.poll_next(cx, None);
         }
     }
 
-    /// Reads all content, as far as it may be held, and as long as it comes.
+    /// Reads all content, within the limits of size and pace.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -115,7 +117,7 @@ where
         content.len().saturating_add(rest) > limit || frames > limit / 64 + 1024
     }
 
-    /// Takes in the next frame, or the end.
+    /// Reads the next frame, or the end.
     fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
@@ -181,23 +183,24 @@ where
     }
 }
 
-/// Watches that content which is held while the rest is waited for keeps coming.
+/// Checks that content keeps arriving while the guard holds what has arrived.
 #[derive(Default)]
 struct Pace {
     window: Option<Pin<Box<Sleep>>>,
-    /// How many bytes were there when the window began.
+    /// How many bytes had arrived when the window began.
     mark: u64,
 }
 
 impl Pace {
-    /// Waits until too little has come for too long; `len` bytes are there.
+    /// Waits until too few bytes have arrived within a window. `len` is the number of
+    /// bytes that have arrived.
     fn poll_too_slow(&mut self, cx: &mut Context<'_>, len: u64, timer: &Timer) -> Poll<()> {
         loop {
             if self.window.is_none() {
                 self.window = timer.sleep(WINDOW);
                 self.mark = len;
             }
-            // Without timers it is waited for as long as it takes.
+            // Without timers there is no limit.
             let Some(window) = &mut self.window else { return Poll::Pending };
             ready!(window.as_mut().poll(cx));
             if len - self.mark < LEAST_IN_WINDOW {
@@ -208,25 +211,25 @@ impl Pace {
     }
 }
 
-/// How long content is watched, and how many bytes must have come by then.
+/// The length of a window, and the number of bytes that must arrive within it.
 const WINDOW: Duration = Duration::from_secs(10);
 const LEAST_IN_WINDOW: u64 = 10 << 10;
 
-/// What is left of refused content, and is read away for a while.
+/// The rest of refused content, which is read and discarded for a short time.
 ///
-/// A client that sends before it reads would see its connection reset in place of the
-/// response: Hyper closes a connection over HTTP/1.1 on which content is left. Over
-/// HTTP/2 it resets the stream behind the response (RFC 9113, 8.1), which curl 7.88
-/// takes for an error.
+/// Otherwise a client that sends before it reads would see a reset instead of the
+/// response. Over HTTP/1.1, Hyper closes a connection with unread content. Over HTTP/2
+/// it resets the stream after the response (RFC 9113, 8.1), which curl 7.88 reports as
+/// an error.
 pub(super) struct RefusedContent<B> {
     body: Pin<Box<B>>,
-    /// How many bytes are read at most.
+    /// The number of bytes that may still be read.
     bytes: u64,
     deadline: Pin<Box<Sleep>>,
 }
 
 impl<B: Body> RefusedContent<B> {
-    /// Reads until the end, or until it has taken too long.
+    /// Reads until the end or the deadline.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..FRAMES_AT_ONCE {
             match self.body.as_mut().poll_frame(cx) {
@@ -249,11 +252,12 @@ impl<B: Body> RefusedContent<B> {
     }
 }
 
-/// How many bytes of refused content are read away, and for how long.
+/// How many bytes of refused content are discarded, and for how long.
 const REFUSED_BYTES: u64 = 1 << 20;
 const REFUSED_TIME: Duration = Duration::from_secs(1);
 
-/// Copies a small piece: it can hold the whole buffer that it was received in.
+/// Copies a small piece, because the original can keep its whole receive buffer in
+/// memory.
 fn compact(mut data: impl Buf) -> Bytes {
     let len = data.remaining();
     if len < SMALL_PIECE {
@@ -265,10 +269,10 @@ fn compact(mut data: impl Buf) -> Bytes {
     }
 }
 
-/// Below how many bytes a piece is copied.
+/// Pieces with fewer bytes are copied.
 const SMALL_PIECE: usize = 4 << 10;
 
-/// Hashes the content of a write, a slice at a time.
+/// Hashes the content of a write in slices.
 #[derive(Default)]
 pub(super) struct ContentHash(HashProgress<Sha256>);
 
@@ -284,5 +288,5 @@ impl ContentHash {
     }
 }
 
-/// How many frames one poll takes before other tasks have their turn.
+/// How many frames one poll reads before it yields to other tasks.
 const FRAMES_AT_ONCE: usize = 32;

@@ -1,4 +1,4 @@
-//! The future of a guarded request: its states, and what follows what.
+//! The future of a guarded request, with its states and transitions.
 
 use std::{
     fmt,
@@ -61,28 +61,28 @@ pin_project! {
 pin_project! {
     #[project = GuardStateProj]
     enum GuardState<F, B> {
-        /// The inner service answers a request that is no write.
+        /// The inner service answers a request that is not a write.
         Passing {
             #[pin]
             future: F,
             known: Option<KnownValidators>,
         },
-        /// Something has to be done first.
+        /// The guard runs a step.
         Step {
             step: Step,
         },
-        /// The inner service answers.
+        /// The inner service answers a call of the guard.
         Calling {
             #[pin]
             future: F,
             call: Call,
         },
-        /// The inner service gets the content while it comes.
+        /// The inner service gets the content as it comes.
         Streaming {
             #[pin]
             streamed: StreamedWrite<F>,
         },
-        /// The write is not run. What is left of its content is read away.
+        /// The write is refused. The rest of its content is read and discarded.
         Refusing {
             refusal: Option<Refusal>,
             rest: Option<RefusedContent<B>>,
@@ -146,7 +146,7 @@ where
     B::Error: Into<BoxError>,
     ResBody: Body,
 {
-    /// Waits for what the present state waits for, and says what follows.
+    /// Polls the current state, and returns what to do next.
     fn poll_state(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextResult<S, B, ResBody>> {
         let this = self.project();
         let (config, write) = (this.config, this.write.as_mut());
@@ -154,7 +154,7 @@ where
             GuardStateProj::Passing { future, known } => {
                 let mut response = ready!(future.poll(cx)).map_err(Stop::Failed)?;
                 if let Some(known) = known.take() {
-                    // What an inner layer knows says more.
+                    // The validators of an inner layer take precedence.
                     response.extensions_mut().get_or_insert_with(|| known);
                 }
                 let outcome = Outcome::LeftAlone(Reason::Method);
@@ -177,7 +177,7 @@ where
         }
     }
 
-    /// Enters the next state; `Some` if there is none.
+    /// Enters the next state. Returns `Some` with the output if there is none.
     fn enter(
         self: Pin<&mut Self>,
         next: NextResult<S, B, ResBody>,
@@ -188,17 +188,17 @@ where
             Ok(Next::Call(future, call)) => GuardState::Calling { future, call },
             Ok(Next::Stream(streamed)) => GuardState::Streaming { streamed },
             Err(Stop::Refused(refusal)) => {
-                // Nothing of the write is held while the rest of its content is read
-                // away: not the lock, not the inner service, and no content.
+                // While the rest of the content is discarded, the lock, the inner
+                // service and the content are released.
                 let write = this.write.take().map(|write| *write);
                 let rest = write.and_then(|write| match refusal {
-                    // It does not come.
+                    // Slow content would not arrive here either.
                     Refusal::ContentTooSlow => None,
                     _ => write.content.into_refused(&write.parts, &this.config.timer),
                 });
                 GuardState::Refusing { refusal: Some(refusal), rest }
             }
-            // Others may have the lock at once, though this future is not dropped yet.
+            // Releases the lock at once, although this future is not dropped yet.
             Ok(Next::Respond(response)) => {
                 *this.write = None;
                 return Some(Ok(response));

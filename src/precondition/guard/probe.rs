@@ -1,5 +1,5 @@
-//! The GET by which a guard finds out the state that a write would change, and what its
-//! response says.
+//! The GET by which a guard learns the state that a write would change, and the state
+//! in its response.
 
 use http::{
     header::{
@@ -19,7 +19,7 @@ use crate::{
     validators::{Sha256, TagFormat},
 };
 
-/// Makes the GET that asks for the validators of what a write is about.
+/// Makes the GET that asks for the validators of the target of a write.
 pub(super) fn probe<B>(write: &request::Parts, asked: Probe) -> Request<RequestBody<B>> {
     let mut get = Request::new(RequestBody::probe());
     *get.uri_mut() = write.uri.clone();
@@ -32,20 +32,20 @@ pub(super) fn probe<B>(write: &request::Parts, asked: Probe) -> Request<RequestB
     };
     let fields = write.headers.iter().filter(|(name, _)| selects(name));
     get.headers_mut().extend(fields.map(|(name, value)| (name.clone(), value.clone())));
-    // What an inner cache kept may be old.
+    // An inner cache may have an old response.
     insert_field(get.headers_mut(), CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     *get.extensions_mut() = write.extensions.clone();
-    // It says something of the write alone.
+    // This extension is only about the write.
     get.extensions_mut().remove::<GuardedWrite>();
     get.extensions_mut().insert(asked);
     get
 }
 
-/// What the GET does not take over from the write: it has no content, wants all of the
-/// state, and is sent once.
+/// The fields of the write that the GET does not have. The GET has no content, needs
+/// the whole state, and is sent once.
 ///
-/// `Accept-Encoding` it does take over: a service may encode what it stores, with a tag
-/// for each coding, and a client mostly accepts the same when it reads and writes.
+/// `Accept-Encoding` is kept: a service may have a tag for each coding, and a client
+/// usually accepts the same codings when it reads and writes.
 const NOT_ABOUT_THE_STATE: [&str; 15] = [
     "cache-control",
     "connection",
@@ -64,23 +64,23 @@ const NOT_ABOUT_THE_STATE: [&str; 15] = [
     "x-method-override",
 ];
 
-/// The state that the response to a GET tells of.
+/// The state that the response to a GET shows.
 #[derive(Default)]
 pub(super) struct ProbedState {
     is_missing: bool,
     etag: Option<EntityTag>,
     date: Option<DateEvidence>,
-    /// There is a tag that was not found out.
+    /// The state has a tag that is not known.
     pub(super) is_tag_unknown: bool,
 }
 
 impl ProbedState {
-    /// Takes the state from a response; `None` if it tells of none.
+    /// Reads the state from a response. `None` if the response shows no state.
     pub(super) fn of(head: &response::Parts, now: HttpDate) -> Option<Self> {
         match head.status {
             StatusCode::NOT_FOUND | StatusCode::GONE => Some(Self::missing()),
-            // What cannot be read has no representation. So `If-None-Match: *` lets a
-            // PUT through to a URI that has no GET, and If-Match does not.
+            // Without a GET there is no representation. So `If-None-Match: *` holds for
+            // a PUT to a URI that has no GET, and If-Match fails.
             StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Some(Self::missing()),
             status if status.is_client_error() || status.is_server_error() => None,
             status if status.is_success() => Some(Self::of_content(head, now)),
@@ -92,8 +92,8 @@ impl ProbedState {
         Self { is_missing: true, ..Self::default() }
     }
 
-    /// Takes the tag that clients get, and the date with what the inner layers know of
-    /// it.
+    /// Reads the tag that clients get, and the date with the evidence of the inner
+    /// layers.
     fn of_content(head: &response::Parts, now: HttpDate) -> Self {
         let etag = plain_tag(head);
         let sent =
@@ -101,7 +101,7 @@ impl ProbedState {
         let known = head.extensions.get::<KnownValidators>();
         let evidence = known.and_then(|known| known.date);
         // A layer in between may have set another tag or date. A date that is not sent
-        // yet counts all the same.
+        // yet counts, too.
         let is_another = |sent: &HttpDate| {
             evidence.is_none_or(|known| known.date().is_some_and(|known| known != *sent))
         };
@@ -118,23 +118,23 @@ impl ProbedState {
         State::Exists(Current { etag: self.etag.as_ref(), date: self.date })
     }
 
-    /// Returns true if the tag of what a write stores may be the hash of its content:
-    /// there is nothing yet, or its tag looks like one.
+    /// Returns true if the tag after the write may be the hash of its content. That is
+    /// so if nothing is stored yet, or if the current tag looks like a hash.
     pub(super) fn may_be_hashed(&self) -> bool {
         self.is_missing || self.etag.as_ref().is_some_and(is_hash)
     }
 }
 
-/// Returns the tag of a state if it may be the hash of the content that a write sends:
-/// nothing says that the two are told apart by anything else.
+/// Returns the tag of a state if it may be the hash of the content of a write. That is
+/// so if neither is a part, negotiated or encoded, and if their types agree.
 pub(super) fn hash_of_state(write: &request::Parts, head: &response::Parts) -> Option<EntityTag> {
     let is_partial_or_negotiated = |headers: &HeaderMap| {
         let names = [CONTENT_RANGE, CONTENT_ENCODING, CONTENT_LANGUAGE];
         names.iter().any(|name| headers.contains_key(name))
     };
-    // Layers that compress vary by the coding, and this is the plain content.
+    // Compression layers vary by the coding, but this is the plain content.
     let mut varied = head.headers.get_all(VARY).iter().flat_map(members);
-    // Of content that was encoded on the fly, the plain tag is known.
+    // If the content was encoded on the fly, its plain tag is known.
     let is_encoded = head.headers.contains_key(CONTENT_ENCODING)
         && head.extensions.get::<EncodedOnTheFly>().is_none();
     let is_plain = head.status == StatusCode::OK
@@ -149,7 +149,7 @@ pub(super) fn hash_of_state(write: &request::Parts, head: &response::Parts) -> O
     plain_tag(head).filter(is_hash)
 }
 
-/// Returns the tag of a response without the coding that it may name.
+/// Returns the tag of a response, without a coding.
 fn plain_tag(head: &response::Parts) -> Option<EntityTag> {
     let sent = EntityTag::try_from(single_line(&head.headers, ETAG)?).ok()?;
     let plain = CodedTag::plain_of(&head.extensions, &sent).cloned();

@@ -1,4 +1,4 @@
-//! What ends a write before the inner service runs it, and what it is answered then.
+//! The reasons why a write is not run, and their answers.
 
 use http::{Response, StatusCode};
 use http_body::Body;
@@ -10,25 +10,25 @@ use crate::{
     outcome::{Outcome, Reason},
 };
 
-/// Why a write is not run, and what it is answered.
+/// The reason why a write is not run, with the status of the answer.
 pub(super) enum Refusal {
     /// 412 or 428.
     Precondition(Rejection),
-    /// The state could not be found out: 503.
+    /// The state is not known: 503.
     StateUnavailable,
     /// 413.
     ContentTooLarge,
     /// 408.
     ContentTooSlow,
-    /// 503, to be tried again.
+    /// 503, and the client should try again.
     Busy,
-    /// The client's content ended in an error: 400, if anybody still reads it.
+    /// The client's content ended in an error: 400.
     BrokenContent,
-    /// What the client sent is there already: 204.
+    /// The content is already stored: 204.
     AlreadyStored,
 }
 
-/// What ends a write.
+/// The reason why a write ends early.
 pub(super) enum Stop<E> {
     Refused(Refusal),
     /// The inner service failed.
@@ -42,7 +42,7 @@ impl<E> From<Refusal> for Stop<E> {
 }
 
 impl GuardConfig {
-    /// Makes the response that leaves the guard of one of the inner service.
+    /// Makes the guard's response from that of the inner service.
     pub(super) fn respond<B: Body>(
         &self,
         response: Response<B>,
@@ -52,7 +52,7 @@ impl GuardConfig {
         pass_on(head, ResponseBody::inner(body, outcome), &self.base.reporter)
     }
 
-    /// Makes the answer to a write that is not run.
+    /// Makes the answer to a refused write.
     pub(super) fn refuse<B: Body>(&self, refusal: Refusal) -> Response<ResponseBody<B>> {
         let (status, outcome, detail) = match refusal {
             Refusal::Precondition(rejection) => return self.base.reject(rejection, true),
@@ -80,11 +80,11 @@ impl GuardConfig {
     }
 }
 
-const CONTENT_TOO_LARGE: &str = "The content is larger than that of this request may be.";
+const CONTENT_TOO_LARGE: &str = "The content is larger than this request may have.";
 
 const CONTENT_TOO_SLOW: &str = "The content came too slowly.";
 
-const BUSY: &str = "Another request changes the resource, or too many are under way. Send the \
-    same request again.";
+const BUSY: &str = "Other requests are changing the resource, or too many requests are \
+    in progress. Send the same request again.";
 
-const BROKEN_CONTENT: &str = "The content ended before it was whole.";
+const BROKEN_CONTENT: &str = "The content ended before it was complete.";

@@ -1,4 +1,4 @@
-//! What names a resource where no key is set: the path, however it is spelt.
+//! The default key of a resource: its path, in a normal form.
 
 use std::hash::Hasher;
 
@@ -6,11 +6,11 @@ use http::{request, Extensions, Uri};
 
 use crate::{rules::percent_decoded, store::original_uri};
 
-/// Hashes the path as the client sent it, as far as it is known; `prefix` is what
-/// routers outside of the guard have taken off.
+/// Hashes the path as the client sent it, if that is known. `prefix` is the part that
+/// outer routers have removed.
 ///
-/// A handler may send another request with the extensions of the one that it got.
-/// These then tell of the path of the first, so that of the other counts.
+/// A handler may send another request with the extensions of its own request. These
+/// extensions have the path of the first request, so the URI of the second one is used.
 pub(super) fn hash_path(parts: &request::Parts, prefix: Option<&str>, hasher: &mut impl Hasher) {
     let path = parts.uri.path().as_bytes();
     match prefix {
@@ -22,7 +22,7 @@ pub(super) fn hash_path(parts: &request::Parts, prefix: Option<&str>, hasher: &m
     }
 }
 
-/// Returns what routers have taken off a path so far, if anything.
+/// Returns the prefix that routers have removed from a path so far, if any.
 pub(super) fn taken_prefix<'a>(uri: &Uri, extensions: &'a Extensions) -> Option<&'a str> {
     #[cfg(feature = "axum")]
     if let Some(::axum::extract::OriginalUri(original)) = extensions.get() {
@@ -34,11 +34,11 @@ pub(super) fn taken_prefix<'a>(uri: &Uri, extensions: &'a Extensions) -> Option<
     None
 }
 
-/// Hashes the bytes that a path stands for: `%6e` is `n`, several slashes are one, and
-/// those at the end are none.
+/// Hashes a path in a normal form: `%6e` is `n`, several slashes are one, and slashes
+/// at the end are removed.
 ///
-/// Two resources under one name wait for each other, which costs time. One resource
-/// under two names would lose an edit: middleware inside may join slashes.
+/// Two resources with one key wait for each other, which only costs time. One resource
+/// with two keys could lose an edit. Inner middleware may join slashes.
 fn hash_decoded(path: impl Iterator<Item = u8>, hasher: &mut impl Hasher) {
     let mut is_after_slash = false;
     for byte in percent_decoded(path) {

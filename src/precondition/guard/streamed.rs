@@ -1,4 +1,5 @@
-//! A write whose content is passed on while it comes: its end waits at a gate.
+//! A write whose content is forwarded as it comes, except for its end, which waits at a
+//! gate.
 
 use std::{
     future::Future,
@@ -22,22 +23,22 @@ use crate::{
 };
 
 pin_project! {
-    /// The inner service runs a write whose content is still to come.
+    /// A running write whose content has not ended yet.
     pub(super) struct StreamedWrite<F> {
         #[pin]
         future: F,
-        // Asks for the state once more, when the content has ended.
+        // The second probe, when the content has ended.
         #[pin]
         probe: Option<F>,
         gate: OwnGate,
-        // Whether the end of the content is passed on has been said.
+        // The gate was opened or closed.
         is_settled: bool,
-        // Why it is not.
+        // Why the gate was closed.
         refusal: Option<Refusal>,
     }
 }
 
-/// A gate that stays shut if the write that it belongs to comes to no end.
+/// A gate that is closed if its write is dropped before the end.
 struct OwnGate(Arc<Gate>);
 
 impl Drop for OwnGate {
@@ -69,8 +70,8 @@ where
     ) -> Poll<NextResult<S, B, ResBody>> {
         let streamed = streamed.project();
         if let Poll::Ready(answer) = streamed.future.poll(cx) {
-            // Nothing is held any more. What still comes of a write without
-            // preconditions passes, as in a stream that goes both ways.
+            // The lock is no longer needed. The rest of the content of a write without
+            // preconditions passes, as in a bidirectional stream.
             streamed.gate.0.settle(!self.is_guarded);
             return Poll::Ready(match streamed.refusal.take() {
                 Some(refusal) => Err(refusal.into()),
@@ -84,15 +85,15 @@ where
             match ready!(self.poll_gate(&streamed.gate.0, streamed.probe, cx)) {
                 Ok(()) => {}
                 Err(Stop::Refused(refusal)) => {
-                    // Deliberately waits for the handler all the same, which may have
-                    // to clean up. Others need not.
+                    // Deliberately still waits for the handler, which may have to clean
+                    // up. Other writes need not wait for it.
                     self.lock.release();
                     *streamed.refusal = Some(refusal);
                 }
                 Err(failed) => return Poll::Ready(Err(failed)),
             }
             *streamed.is_settled = true;
-            // The handler is polled again by this, if it waits for its end.
+            // This wakes the handler, if it waits for the end of its content.
             streamed.gate.0.settle(streamed.refusal.is_none());
         }
         Poll::Pending
@@ -115,7 +116,7 @@ where
             ready!(self.poll_ready_in_time(cx))?;
             probe.set(Some(self.call_probe(self.asked())));
         }
-        let question = probe.as_mut().as_pin_mut().expect("the state is asked for by now");
+        let question = probe.as_mut().as_pin_mut().expect("the probe was sent above");
         let answer = ready!(question.poll(cx)).map_err(Stop::Failed)?;
         probe.set(None);
         Poll::Ready(match self.evaluate(answer) {

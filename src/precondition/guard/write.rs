@@ -420,8 +420,8 @@ where
         Poll::Ready(Ok(()))
     }
 
-    /// Gives back what the inner service holds because it is ready: a permit that the
-    /// one who has the lock may be waiting for.
+    /// Releases what the ready inner service holds, such as a permit. The write that
+    /// holds the lock may be waiting for it.
     fn give_back(&mut self) {
         if mem::take(&mut self.is_ready) {
             let another = self.inner.clone();
@@ -429,7 +429,7 @@ where
         }
     }
 
-    /// Returns what the preconditions need to know.
+    /// Returns the kind of probe that the preconditions need.
     pub(super) fn asked(&self) -> Probe {
         if self.preconditions.needs_tag() {
             Probe::Tag
@@ -445,7 +445,7 @@ where
         self.inner.call(probe(&self.parts, asked))
     }
 
-    /// Runs the write; `is_asked_again` if its head is still needed afterwards.
+    /// Runs the write. `is_asked_again` is true if its head is still needed afterwards.
     pub(super) fn call_write(&mut self, body: RequestBody<B>, is_asked_again: bool) -> S::Future {
         self.is_ready = false;
         if self.is_guarded {

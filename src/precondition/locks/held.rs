@@ -1,33 +1,33 @@
-//! What the extensions of a request say of the guards that it went through, and of the
-//! locks that it holds: a handler may send further requests with them.
+//! The marks in the extensions of a request: the guards that it went through, and the
+//! locks that it holds. A handler may send more requests with these extensions.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Access, Acquired, Locks};
 
-/// In the extensions of a request: a mark of each guard that it went through.
+/// In the extensions of a request: one mark for each guard that it went through.
 #[derive(Clone, Debug, Default)]
 pub(in crate::precondition) struct Marks(Vec<Mark>);
 
-/// That a request went through a guard.
+/// The mark of one guard.
 #[derive(Clone, Debug)]
 struct Mark {
-    /// The locks of the guard stand for it.
+    /// The address of the guard's locks, which identifies the guard.
     guard: usize,
-    /// What routers outside of the guard take off its paths.
+    /// The prefix that outer routers remove from paths.
     prefix: Option<Arc<str>>,
     /// The lock that the request holds, if it is a write.
     hold: Option<Arc<HeldLock>>,
 }
 
 impl Marks {
-    /// Returns what routers outside of this guard take off its paths, if the request,
-    /// or the one that it was made of, went through the guard before.
+    /// Returns the prefix that outer routers remove from paths, if the request has
+    /// already been through this guard, or was made from one that has.
     pub(in crate::precondition) fn prefix(&self, locks: &Arc<Locks>) -> Option<&str> {
         self.of(locks).map(|mark| mark.prefix.as_deref().unwrap_or_default()).next()
     }
 
-    /// Adds that the request goes through this guard.
+    /// Adds the mark of this guard.
     pub(in crate::precondition) fn add(
         &mut self,
         locks: &Arc<Locks>,
@@ -42,10 +42,11 @@ impl Marks {
         self.0.iter().filter(move |mark| mark.guard == guard)
     }
 
-    /// Returns the lock of the same resource that an outer write holds, if it will do.
+    /// Returns the lock of the same resource that an outer write holds, if it is
+    /// sufficient.
     ///
-    /// A shared lock does not do for a write with preconditions. It is released then,
-    /// or the two writes would wait for each other.
+    /// A shared lock is not sufficient for a write with preconditions. It is released
+    /// then, because otherwise the two writes would wait for each other.
     pub(super) fn share(
         &self,
         locks: &Arc<Locks>,
@@ -67,12 +68,12 @@ impl Marks {
     }
 }
 
-/// A lock that a request holds, now or later.
+/// A lock that a request holds or will hold.
 #[derive(Debug)]
 pub(in crate::precondition) struct HeldLock {
     resource: u64,
-    /// `None` before and after: extensions may outlive the write that they are of.
-    /// Shared with the writes inside this one, which may outlive it.
+    /// `None` before the lock is taken and after it is released, because extensions may
+    /// outlive their write. Shared with nested writes, which may outlive this one.
     acquired: Mutex<Option<Arc<Acquired>>>,
 }
 
@@ -87,7 +88,7 @@ impl HeldLock {
 
     pub(super) fn release(&self) {
         let acquired = self.acquired().take();
-        // Others wake up now, and may look at this.
+        // Dropped after the mutex is released, because this wakes other writes.
         drop(acquired);
     }
 
