@@ -82,7 +82,7 @@ fn tracing_tells_every_decision_once() {
         format!("message=date of the inner service not sent last_modified=Some(\"{}\") ", date(10)),
         told("tagged", 200),
         told("tagged", 200),
-        "WARN message=the manifest names another hash than the content of the file has \
+        "WARN message=the hash of the file differs from the manifest \
          file=\"index.html\" "
             .to_owned(),
     ];

@@ -278,7 +278,9 @@ async fn read(client: &ClientWithMiddleware, url: &str) -> String {
 }
 
 async fn write(url: &str, content: &str) {
-    let request =
-        Client::new().put(url).header(header::CONTENT_TYPE, "application/json").body(content.to_owned());
+    let request = Client::new()
+        .put(url)
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(content.to_owned());
     assert_eq!(request.send().await.unwrap().status(), StatusCode::NO_CONTENT);
 }
