@@ -5,7 +5,7 @@ use std::sync::{
     Arc,
 };
 
-/// The bytes that all responses of a layer hold together.
+/// The bytes that all responses of a layer hold.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: u64,
@@ -22,14 +22,14 @@ impl Budget {
         self.used.load(Relaxed)
     }
 
-    /// Takes bytes out of the budget; returns false if fewer are left.
+    /// Takes bytes from the budget. Returns false if fewer are left.
     fn take(&self, bytes: u64) -> bool {
         let add = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.limit);
         self.used.fetch_update(Relaxed, Relaxed, add).is_ok()
     }
 }
 
-/// What one response has taken out of a budget. It is given back on drop.
+/// The bytes that one response has taken from a budget. Dropping it returns them.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     budget: Arc<Budget>,
@@ -41,7 +41,7 @@ impl Reservation {
         Self { budget: Arc::clone(budget), bytes: 0 }
     }
 
-    /// Grows the reservation to `bytes`; returns false if the budget has too few left.
+    /// Grows the reservation to `bytes`. Returns false if the budget has too few left.
     pub(crate) fn grow(&mut self, bytes: u64) -> bool {
         let is_taken = self.budget.take(bytes.saturating_sub(self.bytes));
         if is_taken {

@@ -1,7 +1,7 @@
-//! The frames of a response that were read ahead: kept as they came, counted, and given
-//! back in order.
+//! The frames of a response that were read ahead, in order.
 //!
-//! The buffer does no I/O: frames are pushed in, and it says when to stop.
+//! The buffer does no I/O. Frames are pushed into it, and it returns an error when
+//! reading must stop.
 
 use std::{collections::VecDeque, fmt, sync::Arc};
 
@@ -16,33 +16,33 @@ use crate::{outcome::Reason, store::Frames};
 #[derive(Debug)]
 pub(crate) struct Buffer {
     content: Content,
-    /// How many bytes may be kept.
+    /// The most bytes to keep.
     limit: u64,
-    /// How many bytes the body promised to have.
+    /// The announced length of the body, if known.
     promised: Option<u64>,
 }
 
-/// Frames in their order, and trailers.
+/// Frames in order, and trailers.
 #[derive(Default)]
 pub(crate) struct Content {
-    /// The first frame. Most bodies have no other, and so need no allocation.
+    /// The first frame. Most bodies have only one, and need no allocation.
     first: Option<Bytes>,
-    /// Boxed, because most bodies have no other frame.
+    /// The other frames. Boxed, because most bodies have only one frame.
     tail: Option<Box<Tail>>,
     /// The bytes of content.
     len: u64,
 }
 
-/// What follows the first frame.
+/// The frames after the first.
 #[derive(Default)]
 struct Tail {
     frames: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
-    /// What the frames have taken out of the layer's budget.
+    /// The bytes that the frames have taken from the layer's budget.
     reservation: Option<Reservation>,
 }
 
-/// A frame that the buffer did not take, and why.
+/// A frame that the buffer did not take, and the reason.
 #[derive(Debug)]
 pub(crate) struct Overflow {
     pub(crate) reason: Reason,
@@ -54,9 +54,9 @@ impl Buffer {
         Self { content: Content::default(), limit, promised }
     }
 
-    /// Takes the next frame, or gives it back if the content cannot be kept whole.
+    /// Takes the next frame, or returns it if the content cannot be kept as a whole.
     ///
-    /// `budget` is that of the layer; `None` for a response that must be read.
+    /// `budget` is that of the layer. It is `None` for a response that must be read.
     #[inline]
     pub(crate) fn push(
         &mut self,
@@ -68,7 +68,7 @@ impl Buffer {
         match frame.into_data() {
             Ok(mut data) => {
                 let data = data.copy_to_bytes(data.remaining());
-                // Trailers come last. What follows them is not part of the content.
+                // Trailers are the last frame, so a frame after them is an error.
                 let overflow_reason = if is_over {
                     Some(Reason::WrongLength)
                 } else {
@@ -93,7 +93,7 @@ impl Buffer {
         Ok(())
     }
 
-    /// Returns why these bytes cannot be kept; `None` if they can.
+    /// Returns the reason why these bytes cannot be kept. `None` if they can be.
     #[inline]
     fn overflow_reason(&mut self, data: &Bytes, budget: Option<&Arc<Budget>>) -> Option<Reason> {
         let len = self.content.len.saturating_add(bytes(data));
@@ -110,40 +110,41 @@ impl Buffer {
         }
     }
 
-    /// Reserves `bytes` of the budget; returns false if it has too few left.
+    /// Reserves `bytes` of the budget. Returns false if it has too few left.
     ///
-    /// Content in one frame takes nothing: the inner service holds it anyway.
+    /// Content in a single frame reserves nothing, because the inner service holds it
+    /// anyway.
     fn reserve(&mut self, bytes: u64, budget: Option<&Arc<Budget>>) -> bool {
         let Some(budget) = budget else { return true };
-        // At once, as far as it is known: parts of many contents that all stay
-        // unfinished would be of no use.
+        // The whole length at once, if known: the starts of many contents that cannot
+        // be completed would be of no use.
         let bytes = self.promised.unwrap_or(bytes).max(bytes);
         let tail = self.content.tail.get_or_insert_default();
         tail.reservation.get_or_insert_with(|| Reservation::new(budget)).grow(bytes)
     }
 
-    /// Returns how many frames may be kept. Their bookkeeping then takes at most half
+    /// Returns the most frames to keep. Their bookkeeping then takes at most half of
     /// the limit, plus 32 KiB.
     fn most_frames(&self) -> usize {
         usize::try_from(self.limit / 64).unwrap_or(usize::MAX).saturating_add(1024)
     }
 
-    /// Returns true if the body, which has ended, was as long as it promised.
+    /// Returns true if the body, which has ended, has its announced length.
     pub(crate) fn is_as_promised(&self) -> bool {
         self.promised.is_none_or(|promised| promised == self.content.len)
     }
 
-    /// Returns how many bytes the body promised to have.
+    /// Returns the announced length of the body.
     pub(crate) fn promised(&self) -> Option<u64> {
         self.promised
     }
 
-    /// Returns what is in the buffer.
+    /// Returns the content of the buffer.
     pub(crate) fn content(&self) -> &Content {
         &self.content
     }
 
-    /// Takes out what is in the buffer.
+    /// Takes the content out of the buffer.
     #[inline]
     pub(crate) fn take_content(&mut self) -> Content {
         std::mem::take(&mut self.content)
@@ -186,8 +187,8 @@ impl Content {
         Frames { first: self.first.as_ref(), more: self.tail.as_deref().map(|tail| &tail.frames) }
     }
 
-    /// Takes out the only frame, if there is one; gives everything back if there is
-    /// more.
+    /// Returns the only frame, if any. Returns all content as an error if there is more
+    /// than one frame.
     pub(crate) fn into_single(self) -> Result<Option<Bytes>, Self> {
         if self.tail.is_some() {
             Err(self)
@@ -196,7 +197,7 @@ impl Content {
         }
     }
 
-    /// Takes the first frame out.
+    /// Removes and returns the first frame.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Frame<Bytes>> {
         let tail = &mut self.tail;
@@ -228,7 +229,7 @@ impl fmt::Debug for Content {
     }
 }
 
-/// Content of this size or less does not take any of the budget.
+/// Content of this size or less does not count towards the budget.
 const SMALL: u64 = 64 << 10;
 
 fn bytes(data: &Bytes) -> u64 {

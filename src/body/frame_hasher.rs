@@ -17,13 +17,12 @@ use crate::{
     validators::{tag, Digest, TagFormat},
 };
 
-/// Hashes content on its way, and does something with its tag once all of it has
-/// passed.
+/// Hashes content while it is sent, and uses its tag once all of it has been sent.
 ///
-/// A frame is held until it is hashed, 64 KiB a poll; nothing of it is kept after that.
-/// Content that ends with an error, too early or not at all has no tag.
+/// A frame is held until it is hashed, at 64 KiB per poll, and then sent. Content that
+/// ends early, ends with an error, or does not end has no tag.
 pub(crate) struct FrameHasher {
-    /// `None` once the tag was made, or cannot be made.
+    /// `None` once the tag has been made, or cannot be made.
     hashing: Option<Box<dyn DynTagHasher>>,
     size: Size,
     /// How many bytes were hashed.
@@ -39,29 +38,29 @@ pub(crate) struct FrameHasher {
 /// A frame that is being hashed.
 struct PendingFrame {
     data: Bytes,
-    /// How many bytes of it were hashed.
+    /// How many bytes of the frame were hashed.
     done: usize,
-    /// Nothing follows it.
+    /// This is the last frame.
     is_last: bool,
 }
 
-/// What the body promised about its size before it was read.
+/// The announced size of the body.
 #[derive(Clone, Copy)]
 pub(crate) struct Size {
-    /// How many bytes the content must have, if that is known.
+    /// The exact size of the content, if known.
     pub(crate) exact: Option<u64>,
-    /// How many bytes it must have at least.
+    /// The least size of the content.
     pub(crate) least: u64,
 }
 
 /// What to do with the hash.
 pub(crate) enum OnComplete {
     Learn(Box<dyn FnOnce(EntityTag) + Send + Sync>),
-    /// Keep it until the next part comes.
+    /// Keep the hash until the next part comes.
     Continue(Box<dyn FnOnce(Box<dyn DynTagHasher>) + Send + Sync>),
 }
 
-/// What is sent of the hash in the trailer section, besides the digest.
+/// The fields of the trailer section: the digest, and perhaps the tag.
 #[derive(Clone, Copy)]
 pub(crate) struct TrailerFields {
     pub(crate) with_tag: bool,
@@ -69,7 +68,7 @@ pub(crate) struct TrailerFields {
 }
 
 impl TrailerFields {
-    /// Adds the fields that the trailer section lacks.
+    /// Adds the fields that are missing in the trailer section.
     fn add_to(self, trailers: &mut HeaderMap, tag: EntityTag) {
         let digest = self.format.repr_digest(&tag);
         let tag = self.with_tag.then(|| tag.into());
@@ -81,7 +80,7 @@ impl TrailerFields {
     }
 }
 
-/// A digest of any type, with the fields of the response that are part of its tag.
+/// A digest of any type, with the response fields that are part of the tag.
 pub(crate) trait DynTagHasher: Send + Sync {
     fn update(&mut self, bytes: &[u8]);
     fn tag(self: Box<Self>) -> EntityTag;
@@ -104,7 +103,7 @@ impl<D: Digest> DynTagHasher for TagHasher<D> {
 }
 
 impl PendingFrame {
-    /// Hashes the next slice; ready after the last.
+    /// Hashes the next slice. Returns `Ready` after the last one.
     fn poll_hash(
         &mut self,
         hashing: Option<&mut (dyn DynTagHasher + 'static)>,
@@ -146,14 +145,14 @@ impl FrameHasher {
         Self { hashing, size, hashed: 0, held: None, is_over: false, then, trailer, counters }
     }
 
-    /// Sends these fields after the content, too.
+    /// Sends these fields after the content.
     pub(crate) fn with_trailer(mut self, trailer: Option<TrailerFields>) -> Self {
         self.trailer = trailer;
         self
     }
 
-    /// Yields what `next` yields, once it is hashed. `next` also says whether the body
-    /// has ended with it.
+    /// Yields the frames of `next` once they are hashed. `next` also returns whether a
+    /// frame is the last.
     pub(crate) fn poll<E>(
         &mut self,
         cx: &mut Context<'_>,
@@ -199,12 +198,12 @@ impl FrameHasher {
         }
     }
 
-    /// Returns true if there is more to yield than the inner body has.
+    /// Returns true if there is more to yield in addition to the inner body.
     pub(crate) fn has_more(&self) -> bool {
         self.held.is_some() || self.hashing.is_some() && self.trailer.is_some()
     }
 
-    /// Returns how many bytes were taken from the body and not yielded yet.
+    /// Returns how many bytes were read from the body and not yielded yet.
     pub(crate) fn held(&self) -> u64 {
         self.held.as_ref().map_or(0, |held| held.data.len().try_into().unwrap_or(u64::MAX))
     }
@@ -246,8 +245,8 @@ impl FrameHasher {
 }
 
 impl Drop for FrameHasher {
-    /// Hyper's HTTP/1.1 does not poll a body of known length for its end: it drops the
-    /// body once all bytes have passed.
+    /// Finishes the hash, because Hyper's HTTP/1.1 does not poll a body of known length
+    /// for its end. It drops the body once all bytes have been sent.
     fn drop(&mut self) {
         if self.size.exact.is_some() && self.held.is_none() {
             self.finish();

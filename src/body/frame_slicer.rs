@@ -1,4 +1,4 @@
-//! Cuts the part that a client asked for out of the content.
+//! Cuts the requested part out of the content.
 
 use std::{
     ops::Range,
@@ -10,7 +10,7 @@ use http_body::Frame;
 
 use super::{yield_now, PolledFrame};
 
-/// Cuts a part out of content on its way.
+/// Cuts a part out of content while it is sent.
 pub(crate) struct FrameSlicer {
     skip: u64,
     left: u64,
@@ -26,13 +26,13 @@ impl FrameSlicer {
         self.left
     }
 
-    /// Yields those bytes of what `next` yields that belong to the part.
+    /// Yields the bytes of `next` that belong to the part.
     pub(crate) fn poll<E>(
         &mut self,
         cx: &mut Context<'_>,
         mut next: impl FnMut(&mut Context<'_>) -> Poll<PolledFrame<E>>,
     ) -> Poll<PolledFrame<E>> {
-        // Yields to other tasks while the bytes before the part are thrown away.
+        // Yields to other tasks while the bytes before the part are discarded.
         for _ in 0..FRAMES {
             if self.left == 0 {
                 return Poll::Ready(None);
@@ -41,7 +41,7 @@ impl FrameSlicer {
                 Some(Ok(frame)) => frame.into_data(),
                 other => return Poll::Ready(other),
             };
-            // Trailers describe the whole.
+            // Trailers describe the whole content.
             let Ok(mut data) = data else { continue };
             let len = u64::try_from(data.len()).unwrap_or(u64::MAX);
             let skipped = self.skip.min(len);
@@ -58,5 +58,5 @@ impl FrameSlicer {
     }
 }
 
-/// How many frames are thrown away in one poll.
+/// How many frames are discarded in one poll.
 const FRAMES: usize = 8;

@@ -1,12 +1,12 @@
-//! Holds back the end of a request's content until the write may be committed.
+//! Holds back the end of a request's content until the write may run.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
-/// Stands between the content of a write and its end. The body says that the end has
-/// come; the guard says whether it is passed on.
+/// The gate before the end of a write's content. The body reports that the end has
+/// come, and the guard decides whether the end is forwarded.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     state: Mutex<GateState>,
@@ -14,13 +14,13 @@ pub(crate) struct Gate {
 
 #[derive(Debug, Default)]
 struct GateState {
-    /// The content has come to its end.
+    /// The content has ended.
     has_ended: bool,
-    /// Whether the end is passed on, once that is known.
+    /// Whether the end is forwarded, once that is decided.
     is_open: Option<bool>,
-    /// Waits for the end.
+    /// The waker of the guard, which waits for the end.
     guard: Option<Waker>,
-    /// Waits to be let through.
+    /// The waker of the body, which waits for the decision.
     body: Option<Waker>,
 }
 
@@ -39,7 +39,7 @@ impl Gate {
         Poll::Pending
     }
 
-    /// Says whether the end is passed on. What was said first stands.
+    /// Decides whether the end is forwarded. Only the first decision counts.
     pub(crate) fn settle(&self, is_open: bool) {
         let mut state = self.state();
         state.is_open.get_or_insert(is_open);
@@ -50,7 +50,7 @@ impl Gate {
         }
     }
 
-    /// Says that the end has come, and waits until it is known whether it is passed on.
+    /// Reports that the end has come, and waits for the decision.
     pub(super) fn poll_open(&self, cx: &mut Context<'_>) -> Poll<bool> {
         let mut state = self.state();
         if let Some(is_open) = state.is_open {

@@ -1,4 +1,4 @@
-//! The content of a write, passed on while it comes, but for its end.
+//! The content of a write, which is forwarded as it comes, except for its end.
 
 use std::{
     pin::Pin,
@@ -15,8 +15,8 @@ use super::{
     BoxError, Content, Gate, PolledFrame,
 };
 
-/// A client's body that yields each frame at once, but for the last: a service that
-/// has it knows that the content is whole, and may store it.
+/// A client's body that yields each frame at once, except for the last one. With the
+/// last frame a service knows that the content is complete, and may store it.
 ///
 /// ```text
 ///  Streaming ── all has come ──► Waiting ── let through ──► Open ──► Over
@@ -24,35 +24,35 @@ use super::{
 ///      └── error, cut ──────────────┴── refused: an error ────────────┘
 /// ```
 pub(crate) struct GatedBody<B> {
-    /// What was read of the body already.
+    /// The content that was already read.
     read: Content,
     /// `None` once the body has ended.
     body: Option<Pin<Box<B>>>,
-    /// What ended the reading.
+    /// The error that ended the reading.
     error: Option<BoxError>,
-    /// How many bytes are still to come at least.
+    /// The least number of bytes still to come.
     missing: u64,
     gate: Arc<Gate>,
     stage: GateStage,
-    /// The last frame with content, if it is known to be the last.
+    /// The last frame with content, once it is known to be the last.
     last: Option<Bytes>,
     trailers: Option<Frame<Bytes>>,
 }
 
 #[derive(Clone, Copy)]
 enum GateStage {
-    /// Content comes.
+    /// Content is forwarded as it comes.
     Streaming,
-    /// All has come, and the last of it waits at the gate.
+    /// All content has arrived, and the last frame waits at the gate.
     Waiting,
-    /// It is passed on.
+    /// The last frame is forwarded.
     Open,
     Over,
 }
 
 impl<B> GatedBody<B> {
-    /// Makes a body of what was read already, and of the rest. All together must have
-    /// `least` bytes.
+    /// Makes a body from the content that was already read and the rest. Together they
+    /// must have at least `least` bytes.
     pub(crate) fn new(
         read: Content,
         body: Option<Pin<Box<B>>>,
@@ -100,8 +100,8 @@ where
         }
     }
 
-    /// Returns the next frame that may be passed on at once; `None` if the stage has
-    /// changed, or another frame must be looked at.
+    /// Returns the next frame that may be forwarded at once. `None` if the stage has
+    /// changed, or if another frame must be read first.
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<PolledFrame<BoxError>> {
         let frame = match ready!(self.poll_next(cx)) {
             Some(Ok(frame)) => frame,
@@ -114,14 +114,14 @@ where
                 Poll::Ready(self.pass(data))
             }
             Err(trailers) => {
-                // Deliberately waits for the end behind them, too, without the lock.
+                // Deliberately also waits for the end after them, without the lock.
                 self.trailers = Some(trailers);
                 Poll::Ready(None)
             }
         }
     }
 
-    /// Returns the next frame of what was read, then of the body.
+    /// Returns the next frame of the content that was already read, then of the body.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<PolledFrame<BoxError>> {
         if let Some(frame) = self.read.pop() {
             return Poll::Ready(Some(Ok(frame)));
@@ -135,9 +135,9 @@ where
         }
     }
 
-    /// Holds back what is, or may be, the last; returns what comes before it.
+    /// Holds back a frame that is or may be the last. Returns the frame before it.
     fn pass(&mut self, data: Bytes) -> PolledFrame<BoxError> {
-        // More than the body said, or an empty frame that only ends it.
+        // The body has more content than announced, or this is an empty last frame.
         let earlier = match &self.last {
             Some(_) if data.is_empty() => return None,
             Some(_) => self.last.take(),
@@ -146,8 +146,9 @@ where
         let is_rest = |claim: fn(&B) -> bool| self.body.as_ref().is_none_or(|body| claim(body));
         let is_read = self.read.is_empty() && self.error.is_none();
         let is_over = is_read && is_rest(B::is_end_stream);
-        // Who counts the bytes knows that these are the last, though the end itself is
-        // still to come; and a client that never sends it must not hold the lock.
+        // A service that counts the bytes knows that these are the last ones, although
+        // the end has not come yet. A client that never sends the end must not hold the
+        // lock.
         let is_all = is_read && is_rest(|body| body.size_hint().exact() == Some(0));
         if is_over {
             if let Err(error) = self.end() {
@@ -159,8 +160,8 @@ where
             earlier
         } else {
             match earlier {
-                // Deliberately joined: a body that sends more than it said is not worth
-                // a queue.
+                // Deliberately joined: a body with more content than announced is too
+                // rare for a queue.
                 Some(earlier) => Some([earlier, data].concat().into()),
                 None => Some(data),
             }
@@ -168,8 +169,8 @@ where
         passed.map(|data| Ok(Frame::data(data)))
     }
 
-    /// Notes that all has come; fails if it is too little. A stream that is reset
-    /// without an error ends like one that is whole.
+    /// Marks the end of the content. Fails if it is too short: a stream that is reset
+    /// without an error ends like a complete one.
     fn end(&mut self) -> Result<(), BoxError> {
         if self.missing > 0 {
             return Err(self.fail(RequestBodyError::Cut));

@@ -1,4 +1,4 @@
-//! Hashes content that was read, a slice at a time.
+//! Hashes content that was read, in slices.
 
 use std::task::{Context, Poll};
 
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::yield_now;
 use crate::validators::Digest;
 
-/// How far the hashing of content is.
+/// The progress of hashing some content.
 #[derive(Default)]
 pub(crate) struct HashProgress<D> {
     digest: D,
@@ -16,7 +16,7 @@ pub(crate) struct HashProgress<D> {
 }
 
 impl<D: Digest> HashProgress<D> {
-    /// Hashes the next slice; ready with the digest after the last. `data` returns the
+    /// Hashes the next slice. Returns the digest after the last one. `data` returns the
     /// content of a frame by its index.
     pub(crate) fn poll<'a>(
         &mut self,
@@ -44,8 +44,8 @@ impl<D: Digest> HashProgress<D> {
     }
 }
 
-/// How much one poll may do before it yields to other tasks. Without it, one poll of
-/// 1 MiB takes 23 ms where the inner service compresses.
+/// The work that one poll may do before it yields to other tasks. Without it, one poll
+/// of 1 MiB takes 23 ms if the inner service compresses.
 pub(crate) struct PollBudget {
     frames: usize,
     bytes: usize,

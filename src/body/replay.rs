@@ -1,5 +1,4 @@
-//! Replays the frames of a body that was read in part, trailers included, and goes on
-//! with the rest.
+//! Replays the frames of a body that was partly read, and continues with the rest.
 
 use std::{
     pin::Pin,
@@ -14,16 +13,16 @@ use super::{
     Content, PolledFrame,
 };
 
-/// A body that was read in part: the frames that were read, then the rest.
+/// A body that was partly read: the frames that were read, then the rest.
 pub(crate) struct Replay<B: Body> {
     pub(crate) read: Content,
-    /// The frame or error after those that were read, if one ended the reading.
+    /// The frame or error that ended the reading, if any.
     pub(crate) last: Option<Result<Frame<Bytes>, B::Error>>,
     /// The inner body; `None` once it has ended.
     pub(crate) rest: Option<Pin<Box<B>>>,
     /// The size hint of the inner body before it was read.
     pub(crate) hint: SizeHint,
-    /// Frames were given back that must be flushed before the body goes on.
+    /// Frames were yielded that must be flushed before the body continues.
     pub(crate) flush: bool,
 }
 
@@ -35,8 +34,8 @@ impl<B: Body> Replay<B> {
                 Some(Ok(read))
             }
             (None, None) if self.last.is_none() => None,
-            // Deliberately pending once, as the inner body was: Hyper's HTTP/1.1 drops
-            // frames that it has not flushed when an error follows directly.
+            // Deliberately returns `Pending` once, as the inner body did: if an error
+            // follows directly, Hyper's HTTP/1.1 drops frames that it has not flushed.
             (None, _) if std::mem::take(&mut self.flush) => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -53,21 +52,21 @@ impl<B: Body> Replay<B> {
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        // A body that ended too early must not look complete, or Hyper would say so to
-        // the client.
+        // A body that ended too early must not look complete, because Hyper would then
+        // end the response normally.
         self.read.is_empty()
             && self.last.is_none()
             && self.rest.as_ref().is_some_and(|rest| rest.is_end_stream())
     }
 
-    /// Returns the inner body's first hint, less what was given back since: where that
-    /// hint was wrong, the client sees what it would see without the layer.
+    /// Returns the inner body's first hint minus the bytes that were yielded since. If
+    /// that hint was wrong, the client sees the same as without the layer.
     pub(super) fn size_hint(&self) -> SizeHint {
         less(&self.hint, 0)
     }
 }
 
-/// Returns the hint for what is left after `bytes` were sent.
+/// Returns the hint for the rest after `bytes` were sent.
 fn less(hint: &SizeHint, bytes: u64) -> SizeHint {
     let mut left = at_least(hint.lower().saturating_sub(bytes));
     if let Some(upper) = hint.upper() {

@@ -37,18 +37,18 @@ pin_project! {
     #[project = KindProj]
     enum Kind<B> {
         Empty,
-        /// That of a question which has no content.
+        /// The body of the guard's GET.
         Probe,
-        /// The client's body, as it comes.
+        /// The client's body, forwarded as it comes.
         Client {
             #[pin]
             body: B,
         },
-        /// The content as it was read, whole.
+        /// The whole content, which was already read.
         Buffered {
             content: Content,
         },
-        /// The client's body, whose end is held back. In a box, because it is large.
+        /// The client's body, whose end is held back. Boxed, because it is large.
         Gated {
             gated: Box<GatedBody<B>>,
         },

@@ -41,15 +41,15 @@ pin_project! {
     where
         B: Body,
     {
-        /// Nothing is left.
+        /// The body has ended.
         Ended,
-        /// Nothing, in place of content of unknown size: on a HEAD, and on a 304.
+        /// No content, with an unknown size, for a HEAD and a 304.
         Absent,
-        /// The same, where a layer outside compresses what has no exact size.
+        /// No content, for an outer layer that would encode a body of unknown size.
         Latched {
             latch: SizeLatch,
         },
-        /// The inner body, which was not polled.
+        /// The inner body, which has not been polled.
         Inner {
             #[pin]
             body: B,
@@ -63,12 +63,12 @@ pin_project! {
             content: Box<Content>,
             exact: bool,
         },
-        /// What was read, then the rest. Boxed, because it is rare and large.
+        /// The content that was read, then the rest. Boxed, because it is rare and
+        /// large.
         Replayed {
             replay: Box<Replay<B>>,
         },
-        /// Another kind, whose frames are transformed on their way. Boxed, because it
-        /// is rare.
+        /// Another kind, whose frames are transformed. Boxed, because it is rare.
         Transformed {
             transformed: Pin<Box<Transformed<B>>>,
         },
@@ -87,7 +87,7 @@ pin_project! {
     }
 }
 
-/// What to do with the frames on their way.
+/// What to do with the frames while they are sent.
 enum Transform {
     Hash(FrameHasher),
     Slice(FrameSlicer),
@@ -125,13 +125,13 @@ impl<B: Body> ResponseBody<B> {
         *self = Self::empty(outcome);
     }
 
-    /// Sends nothing, in place of content of unknown size.
+    /// Sends nothing, with an unknown size.
     pub(crate) fn end_of_unknown_size(&mut self, outcome: Outcome) {
         *self = Self::from_kind(Kind::Absent, outcome);
     }
 
-    /// Sends nothing, in place of content of unknown size; exactly zero bytes until the
-    /// latch is released.
+    /// Sends nothing. The size is exactly zero until the latch is released, and unknown
+    /// after that.
     pub(crate) fn end_of_latched_size(&mut self) -> SizeLatch {
         let latch = SizeLatch::default();
         self.kind = Kind::Latched { latch: latch.clone() };
@@ -143,7 +143,7 @@ impl<B: Body> ResponseBody<B> {
         self.kind = if self.size_hint().exact().is_some() { Kind::Ended } else { Kind::Absent };
     }
 
-    /// Returns true if nothing is sent in place of content of unknown size.
+    /// Returns true if nothing is sent, with an unknown size.
     pub(crate) fn is_end_of_unknown_size(&self) -> bool {
         matches!(self.kind, Kind::Absent)
     }
@@ -167,7 +167,8 @@ impl<B: Body> ResponseBody<B> {
         Self::from_kind(Kind::Inner { body }, outcome)
     }
 
-    /// Takes the first frame of a body if it is ready, to see whether that is all.
+    /// Reads the first frame of a body if it is ready, to check whether that is all of
+    /// the content.
     pub(crate) fn peeked(cx: &mut Context<'_>, body: B, outcome: Outcome) -> Self {
         let (hint, mut body) = (body.size_hint(), Box::pin(body));
         let (mut read, mut last) = (Content::default(), None);
@@ -190,8 +191,8 @@ impl<B: Body> ResponseBody<B> {
         Self::replayed(Replay { read, last, rest, hint, flush: false }, outcome)
     }
 
-    /// Gives back content that was read to its end. `exact` is true if the inner body
-    /// knew its size.
+    /// Makes a body from content that was read to its end. `exact` is true if the inner
+    /// body had an exact size.
     pub(crate) fn buffered(content: Content, exact: bool, outcome: Outcome) -> Self {
         let kind = match content.into_single() {
             Ok(Some(data)) => Kind::Whole { data },
@@ -331,7 +332,7 @@ pub(super) fn at_least(bytes: u64) -> SizeHint {
     hint
 }
 
-/// Returns the hint for a body that still has to yield `bytes` more than `hint` counts.
+/// Returns the hint for a body that yields `bytes` in addition to `hint`.
 pub(super) fn more(hint: &SizeHint, bytes: u64) -> SizeHint {
     let mut all = at_least(hint.lower().saturating_add(bytes));
     if let Some(upper) = hint.upper().and_then(|upper| upper.checked_add(bytes)) {

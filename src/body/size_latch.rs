@@ -1,15 +1,15 @@
-//! A size that is not told at first.
+//! A size that is hidden at first.
 
 use std::sync::{
     atomic::{AtomicBool, Ordering},
     Arc,
 };
 
-/// Lets a body without content say that it has exactly zero bytes, until it is released
-/// and says that its size is unknown.
+/// Makes the size of a body without content exactly zero until it is released, and
+/// unknown after that.
 ///
-/// A layer that compresses leaves only bodies of exactly zero bytes alone. Outside of
-/// it, zero would be taken for the length of the content.
+/// A compression layer encodes all bodies except those of exactly zero bytes. Outside
+/// of that layer, zero would be wrong as the length of the content.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SizeLatch(Arc<AtomicBool>);
 

@@ -1,5 +1,5 @@
-//! What the content of a 412 or 428 says: its text, plain or as
-//! `application/problem+json` (RFC 9457), for programs.
+//! The content of a 412 or 428: a text, plain or as `application/problem+json` (RFC
+//! 9457).
 
 use std::fmt::Write;
 
@@ -19,11 +19,11 @@ use crate::{
     rules::{is_write, PreconditionFields, State},
 };
 
-/// Returns the text of a 428 (Precondition Required): what to send with a write that
-/// has to have a precondition.
+/// Returns the text of a 428 (Precondition Required), which tells the client what to
+/// send.
 pub(super) fn text_of_428(method: &Method, current: State<'_>) -> &'static str {
     match (method, current) {
-        // Only a PUT creates what its URI names.
+        // Only a PUT creates the resource at its URI.
         (&Method::PUT, State::Missing) => REQUIRED_TO_CREATE,
         (&Method::PUT, State::Unknown) => REQUIRED_TO_PUT,
         (&Method::DELETE, _) => REQUIRED_TO_DELETE,
@@ -31,10 +31,11 @@ pub(super) fn text_of_428(method: &Method, current: State<'_>) -> &'static str {
     }
 }
 
-/// Returns the text of a 412 (Precondition Failed): what to do where `field` failed.
+/// Returns the text of a 412 (Precondition Failed), which tells the client what to do
+/// after `field` failed.
 pub(super) fn text_of_412(method: &Method, field: &HeaderName, current: State<'_>) -> &'static str {
     match (field, current) {
-        // Its response has no content.
+        // The response to a HEAD has no content.
         _ if *method == Method::HEAD => "",
         (&IF_MATCH, State::Missing) if *method == Method::PUT => NOTHING_THERE_TO_REPLACE,
         (&IF_MATCH, State::Missing) => NOTHING_THERE,
@@ -44,20 +45,20 @@ pub(super) fn text_of_412(method: &Method, field: &HeaderName, current: State<'_
     }
 }
 
-/// Writes the text as it is, and sets the `Content-Type` of the response.
+/// Writes plain text, and sets the `Content-Type` of the response.
 pub(super) fn write_plain_text(head: &mut response::Parts, text: &str) -> String {
     let media_type = HeaderValue::from_static("text/plain; charset=utf-8");
     insert_field(&mut head.headers, CONTENT_TYPE, media_type);
     format!("{text}\n")
 }
 
-/// Writes the content of a 412 to a read, whose head is made.
+/// Writes the content of a 412 to a read. The head must be complete.
 pub(crate) fn write_failed_read(
     head: &mut response::Parts,
     preconditions: &PreconditionFields,
 ) -> String {
-    // The date does not count beside If-Match (RFC 9110, 13.1.4), and what
-    // If-None-Match names makes a 304.
+    // With If-Match the date is ignored (RFC 9110, 13.1.4), and on a read a match of
+    // If-None-Match gives a 304.
     let field = if preconditions.has_if_match() { IF_MATCH } else { IF_UNMODIFIED_SINCE };
     write_problem(head, CHANGED_SINCE_READ, Some(&field))
 }
@@ -93,7 +94,7 @@ pub(super) fn write_problem(
     document
 }
 
-/// Makes a response that refuses a request, with a document that says why.
+/// Makes a response that refuses a request, with a problem document.
 pub(crate) fn respond_problem<B: Body>(
     status: StatusCode,
     detail: &str,
@@ -106,8 +107,8 @@ pub(crate) fn respond_problem<B: Body>(
     pass_on(head, ResponseBody::whole(document.into(), outcome), reporter)
 }
 
-/// Writes a string of JSON. Each byte stands for the character of its number, as in a
-/// field value that a script in a browser reads, and sends back.
+/// Writes a JSON string. Each byte becomes the character with its number, as in field
+/// values that scripts in browsers read and send.
 fn push_text(document: &mut String, text: &[u8]) {
     document.push('"');
     for &byte in text {
@@ -137,13 +138,13 @@ const REQUIRED_TO_CREATE: &str = "This request creates a resource. Say so: send 
 const CHANGED: &str = "The resource may have changed since it was read. Get it again, make the \
     change to that, and send If-Match with its ETag.";
 
-const CHANGED_SINCE_READ: &str = "The resource is not the version that this request asks for. \
-    Get it without preconditions.";
+const CHANGED_SINCE_READ: &str = "The resource does not have the version that this request \
+    names. Get it without preconditions.";
 
 const SOMETHING_THERE: &str = "The resource is one of the versions that this request must not \
     change. To change it, get it, and send If-Match with its ETag.";
 
-const NOTHING_THERE: &str = "There is nothing at this URI, and If-Match asks for something.";
+const NOTHING_THERE: &str = "There is nothing at this URI, but If-Match needs a resource.";
 
-const NOTHING_THERE_TO_REPLACE: &str = "There is nothing at this URI, and If-Match asks for \
-    something. To create it, send If-None-Match: *.";
+const NOTHING_THERE_TO_REPLACE: &str = "There is nothing at this URI, but If-Match needs a \
+    resource. To create one, send If-None-Match: *.";

@@ -5,20 +5,19 @@ use super::file_name;
 /// A line of a list.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Checksum {
-    /// The path of the file below the root, as [`file_name()`] spells it.
+    /// The path of the file below the root, in the normal form of [`file_name()`].
     pub(crate) name: String,
     pub(crate) hash: [u8; 32],
-    /// The length of the file in bytes, if the list says it.
+    /// The length of the file in bytes, if it is in the list.
     pub(crate) length: Option<u64>,
 }
 
-/// Reads the lines of a list, each with its number. The error says what is wrong with
+/// Reads the lines of a list, each with its number. The error describes the problem of
 /// the line.
 ///
 /// A line is `<hash>  <name>`, or `<hash> *<name>` for binary mode. A column between
-/// the two may say the length: `<hash> <length>  <name>`. A `\` before the hash says
-/// that the name contains escapes. Empty lines, and lines that start with `#`, say
-/// nothing.
+/// the two may have the length: `<hash> <length>  <name>`. With a `\` before the hash,
+/// the name contains escapes. Empty lines, and lines that start with `#`, are ignored.
 pub(crate) fn checksums(
     list: &[u8],
 ) -> impl Iterator<Item = (usize, Result<Checksum, &'static str>)> + '_ {

@@ -1,17 +1,17 @@
-//! Content codings: which of them a request accepts, and how a tag names one.
+//! Content codings: the codings that a request accepts, and tags that name a coding.
 //!
-//! Content that is encoded on the fly is another sequence of bytes than the plain one,
-//! so its strong tag must be another, too (RFC 9110, section [8.8.3.3]). It is the tag
-//! of the plain content with the coding behind it: `"v1"` becomes `"v1~gzip"`. The
-//! plain tag can be read from it, so an edit with either is an edit of the same state.
+//! Encoded content has other bytes than the plain content, so it must have another
+//! strong tag (RFC 9110, section [8.8.3.3]). For content that is encoded on the fly, it
+//! is the tag of the plain content followed by the coding: `"v1"` becomes `"v1~gzip"`.
+//! It contains the plain tag, so an edit with either tag is an edit of the same state.
 //!
 //! | tag of the application | content as it is | encoded with gzip |
 //! |------------------------|------------------|-------------------|
 //! | `"v1"`                 | `"v1"`           | `"v1~gzip"`       |
 //! | `"v1~gzip"`            | `"v1~gzip~identity"` | `"v1~gzip~gzip"` |
 //!
-//! The second row keeps the two apart: without `~identity`, `"v1~gzip"` would have two
-//! meanings.
+//! The second row shows why `~identity` is needed: without it, `"v1~gzip"` would have
+//! two meanings.
 //!
 //! [8.8.3.3]: https://www.rfc-editor.org/rfc/rfc9110.html#section-8.8.3.3
 
@@ -26,7 +26,7 @@ use super::{members, single_line, trim_ows, EntityTag};
 /// A content coding that a tag can name (RFC 9110, section 8.4.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ContentCoding {
-    /// None: the content is as the application gave it.
+    /// No coding: the content is as the application gave it.
     Identity,
     Brotli,
     Compress,
@@ -39,7 +39,7 @@ impl ContentCoding {
     const ALL: [Self; 6] =
         [Self::Identity, Self::Brotli, Self::Compress, Self::Deflate, Self::Gzip, Self::Zstd];
 
-    /// Returns the registered name, as it stands in a tag.
+    /// Returns the registered name, as in a tag.
     fn name(self) -> &'static [u8] {
         match self {
             Self::Identity => b"identity",
@@ -51,12 +51,12 @@ impl ContentCoding {
         }
     }
 
-    /// Reads a name from a tag, where it has one spelling.
+    /// Reads a name from a tag. Case matters.
     fn from_tag(name: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|coding| coding.name() == name)
     }
 
-    /// Reads a name from a field, where case does not matter and two old names count
+    /// Reads a name from a field. Case does not matter, and two old names are accepted
     /// (section 8.4.1).
     fn from_field(name: &[u8]) -> Option<Self> {
         let is_old = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"x-"));
@@ -67,8 +67,8 @@ impl ContentCoding {
         (!is_old || has_old_name).then_some(coding)
     }
 
-    /// Returns the coding of a message; `None` if there is more than one, or one that a
-    /// tag cannot name.
+    /// Returns the coding of a message. `None` if there are several, or one that a tag
+    /// cannot name.
     pub(crate) fn of_message(headers: &HeaderMap) -> Option<Self> {
         if !headers.contains_key(CONTENT_ENCODING) {
             return Some(Self::Identity);
@@ -83,17 +83,18 @@ impl ContentCoding {
 
 /// The content codings that a request accepts (RFC 9110, section 12.5.3).
 ///
-/// Without `Accept-Encoding` these are none but identity. The RFC says that any would
-/// do then, but a cache that asks for such a client must not get what the client cannot
-/// decode, and no server encodes for it.
+/// Without `Accept-Encoding` only identity is accepted. By the RFC any coding would be
+/// acceptable then. But a cache that forwards for such a client must not get content
+/// that the client cannot decode, and no server encodes for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct AcceptedCodings(u8);
 
 impl AcceptedCodings {
     /// Reads all lines of `Accept-Encoding`.
     ///
-    /// In doubt a coding is not accepted: its weight cannot be read, or it is named
-    /// with zero and with another weight. Identity is accepted unless it is refused.
+    /// In doubt a coding is not accepted: if its weight is invalid, or if it is named
+    /// both with zero and with another weight. Identity is accepted unless it is
+    /// refused.
     pub(crate) fn read(headers: &HeaderMap) -> Self {
         let (mut accepted, mut refused, mut others) = (0, 0, None);
         for member in headers.get_all(ACCEPT_ENCODING).iter().flat_map(members) {
@@ -110,7 +111,7 @@ impl AcceptedCodings {
                 Some(false) | None => refused |= coding.bit(),
             }
         }
-        // `*` stands for all that are not named.
+        // `*` means all codings that are not named.
         let unnamed = !(accepted | refused);
         match others {
             Some(true) => accepted |= unnamed,
@@ -131,7 +132,7 @@ impl Default for AcceptedCodings {
     }
 }
 
-/// Returns true if the weight of a member is more than zero; `None` if it is not one
+/// Returns true if the weight of a member is more than zero. `None` if it is invalid
 /// (section 12.4.2).
 fn is_positive(weight: &[u8]) -> Option<bool> {
     let [b'q' | b'Q', b'=', whole @ (b'0' | b'1'), fraction @ ..] = trim_ows(weight) else {
@@ -149,8 +150,8 @@ fn is_positive(weight: &[u8]) -> Option<bool> {
     Some(*whole == b'1' || !is_zero)
 }
 
-/// Returns true if a line of `Accept-Encoding` names a content coding, or says anything
-/// but plain `identity`.
+/// Returns true if a line of `Accept-Encoding` has anything other than plain
+/// `identity`.
 pub(crate) fn names_coding(line: &HeaderValue) -> bool {
     members(line).any(|member| !member.eq_ignore_ascii_case(b"identity"))
 }
@@ -160,23 +161,23 @@ pub(crate) fn has_weights(line: &HeaderValue) -> bool {
     holds(line, b';')
 }
 
-/// Returns the coding with which a listed tag names the content whose plain tag is
-/// given; `None` if it does not name that content.
+/// Returns the coding of a listed tag, if its plain tag is the given one. `None` if it
+/// names other content.
 ///
-/// Both are the bytes between the quotes. This is the one rule by which a tag from a
-/// client is compared: in the layers, in a handler's own check, and in the write guard.
+/// Both arguments are the bytes between the quotes. The layers, the checks of handlers,
+/// and the write guard all compare tags from clients with this function.
 pub(super) fn coding_of(listed: &[u8], plain: &[u8]) -> Option<ContentCoding> {
     let (named, coding) = split_coding(listed);
     (named == plain).then_some(coding)
 }
 
-/// Splits the bytes between the quotes of a tag that was sent: into those of the plain
-/// tag and the coding.
+/// Splits the bytes between the quotes of a tag into those of the plain tag and the
+/// coding.
 ///
-/// Exactly one coding is taken off: what is left may end in one itself.
+/// Exactly one coding is removed, because the plain tag may itself end with one.
 pub(crate) fn split_coding(sent: &[u8]) -> (&[u8], ContentCoding) {
     match split_name(sent) {
-        // It was added only to a tag that needed it.
+        // `~identity` is added only to a tag that needs it.
         Some((plain, ContentCoding::Identity)) if split_name(plain).is_none() => {
             (sent, ContentCoding::Identity)
         }
@@ -197,18 +198,19 @@ pub(super) fn may_name_codings(line: &HeaderValue) -> bool {
     holds(line, SEPARATOR)
 }
 
-/// Searches a short line; to look at each byte is faster than to stop at the first.
+/// Searches a short line. Checking each byte is faster than stopping at the first
+/// match.
 #[inline]
 fn holds(line: &HeaderValue, searched: u8) -> bool {
     line.as_bytes().iter().fold(false, |found, &byte| found | (byte == searched))
 }
 
 impl EntityTag {
-    /// Returns true if the tag ends as one that names a coding does, and so leaves with
-    /// `~identity` behind it.
+    /// Returns true if the tag ends like one that names a coding, so it is sent with
+    /// `~identity` at its end.
     #[inline]
     pub(crate) fn needs_identity(&self) -> bool {
-        // The names have few lengths, so that most tags are told by a few bytes.
+        // The names have few lengths, so a few bytes decide for most tags.
         let may_end_in_one = matches!(
             self.as_bytes(),
             [.., SEPARATOR, _, _, b'"']
@@ -219,8 +221,7 @@ impl EntityTag {
         may_end_in_one && split_name(self.opaque()).is_some()
     }
 
-    /// Returns the tag to send with content in a coding, of which this is the plain
-    /// tag.
+    /// Returns the tag to send with content in a coding. This is the plain tag.
     pub(crate) fn with_coding(&self, coding: ContentCoding) -> Self {
         if coding == ContentCoding::Identity && !self.needs_identity() {
             return self.clone();
@@ -231,7 +232,8 @@ impl EntityTag {
     }
 }
 
-/// Stands between a plain tag and the coding. Other software uses `-`, `;` and `--`.
+/// The separator between a plain tag and the coding. Other software uses `-`, `;` and
+/// `--`.
 const SEPARATOR: u8 = b'~';
 
 #[cfg(test)]

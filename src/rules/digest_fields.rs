@@ -1,16 +1,16 @@
-//! Digest fields ([RFC 9530](https://www.rfc-editor.org/rfc/rfc9530.html)): what they
-//! are called, and which digests a client wants.
+//! Digest fields ([RFC 9530](https://www.rfc-editor.org/rfc/rfc9530.html)): their
+//! names, and the digests that a client wants.
 
 use http::{HeaderMap, HeaderName};
 
 use super::{list::members, range::number, trim_ows};
 
-/// The digest of the selected representation: all of it, in its content coding.
+/// The digest of the whole selected representation, in its content coding.
 pub(crate) const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 pub(crate) const WANT_REPR_DIGEST: HeaderName = HeaderName::from_static("want-repr-digest");
 
-/// Returns true if this is a digest of the bytes that one message carries.
+/// Returns true if this is a digest of the content of one message.
 pub(crate) fn is_content_digest(name: &HeaderName) -> bool {
     matches!(name.as_str(), "content-digest" | "content-md5")
 }
@@ -20,11 +20,11 @@ pub(crate) fn is_digest(name: &HeaderName) -> bool {
     is_content_digest(name) || *name == REPR_DIGEST || name.as_str() == "digest"
 }
 
-/// Returns true if `Want-Repr-Digest` says that a digest made with this algorithm is of
-/// no use to the client (section 4): its weight is 0, or only others are wanted.
+/// Returns true if the client refuses a digest with this algorithm in
+/// `Want-Repr-Digest` (section 4): its weight is 0, or the field names only others.
 ///
-/// The field is a hint. A member that has no weight from 0 to 10 is ignored, and of two
-/// for one algorithm the last counts.
+/// The field is a hint. A member without a weight from 0 to 10 is ignored. The last
+/// member of an algorithm counts.
 pub(crate) fn refuses_digest(headers: &HeaderMap, algorithm: &str) -> bool {
     let (mut own, mut wants_another) = (None, false);
     let lines = headers.get_all(WANT_REPR_DIGEST).iter();

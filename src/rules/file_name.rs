@@ -1,14 +1,14 @@
-//! Names of files below a root, as lists and requests spell them.
+//! Names of files below a root, in lists and in requests.
 
 use super::percent_decoded;
 
-/// Returns the one spelling of a file's path below a root: without `.` and without
-/// empty components. The error says why the path names no file there.
+/// Returns the normal form of a file's path below a root, without `.` and without empty
+/// components. The error says why the path names no file there.
 pub(crate) fn file_name(path: &str) -> Result<String, &'static str> {
     if path.contains('\0') {
         return Err("the name contains a zero byte");
     }
-    // There, `\` separates components, and `:` follows the name of a drive.
+    // On Windows, `\` separates components, and `:` follows the name of a drive.
     if cfg!(windows) && path.contains(['\\', ':']) {
         return Err("the name contains a backslash or a colon");
     }
@@ -33,8 +33,8 @@ pub(crate) fn file_name(path: &str) -> Result<String, &'static str> {
     Ok(name)
 }
 
-/// Returns the name of the file that the path of a URI asks for, as file servers map
-/// it: `index.html` in place of a folder.
+/// Returns the name of the file for the path of a URI, as file servers map it:
+/// `index.html` for a folder.
 pub(crate) fn requested_file(path: &str) -> Option<String> {
     let mut decoded: Vec<u8> = percent_decoded(path.trim_start_matches('/').bytes()).collect();
     if path.ends_with('/') {

@@ -47,8 +47,8 @@ pub enum Decision {
 pub(crate) struct PreconditionFields {
     if_none_match: EntityTagList,
     if_modified_since: SingleField<HttpDate>,
-    /// A tag in If-None-Match of a read counts only if the client accepts the coding
-    /// that it names.
+    /// The accepted codings. A tag in If-None-Match of a read counts only if the client
+    /// accepts the coding that it names.
     accepted: AcceptedCodings,
     /// Boxed, because most requests have none of these, and every request is moved.
     uncommon: Option<Box<UncommonFields>>,
@@ -74,7 +74,7 @@ impl UncommonFields {
 }
 
 impl PreconditionFields {
-    /// Takes the preconditions from header fields; `now` is called only for a date with
+    /// Reads the preconditions from header fields. `now` is called only for a date with
     /// a two-digit year.
     pub(crate) fn from_headers_at(headers: &HeaderMap, now: impl Fn() -> HttpDate) -> Self {
         let mut preconditions = Self::default();
@@ -92,7 +92,7 @@ impl PreconditionFields {
         self.accepted = accepted;
     }
 
-    /// Adds a line of a request; `now` is called only for a date with a two-digit year.
+    /// Adds a line of a request. `now` is called only for a date with a two-digit year.
     #[inline]
     pub(crate) fn take_line(
         &mut self,
@@ -160,7 +160,7 @@ impl PreconditionFields {
         self.evaluate_current(Some(current), kind)
     }
 
-    /// Returns the field that failed, where the decision is that one did.
+    /// Returns the field that failed, if the decision is a 412.
     pub(crate) fn failed_field(&self, method: &Method, state: State<'_>) -> HeaderName {
         let current = match state {
             State::Exists(current) => Some(current),
@@ -188,7 +188,7 @@ impl PreconditionFields {
         if unchanged == Condition::Fails {
             return Decision::PreconditionFailed;
         }
-        // Steps 3 and 4. If-Modified-Since is for GET and HEAD alone (section 13.1.3).
+        // Steps 3 and 4. If-Modified-Since is only for GET and HEAD (section 13.1.3).
         let changed = match self.if_none_match(current, writes) {
             Condition::Ignored if kind == RequestKind::Read => self.if_modified_since(current),
             condition => condition,
@@ -201,8 +201,8 @@ impl PreconditionFields {
         }
     }
 
-    /// Returns true if If-Range allows to send a part: a tag must match strongly, and a
-    /// date must be equal and strong (RFC 9110, sections 13.1.5 and 8.8.2.2).
+    /// Returns true if If-Range allows a part: a tag must match strongly, and a date
+    /// must be equal and strong (RFC 9110, sections 13.1.5 and 8.8.2.2).
     pub(crate) fn allows_range(&self, representation: &Representation, now: HttpDate) -> bool {
         match representation {
             Representation::Exists(current) => self.allows_range_of(current.into(), now),
@@ -213,7 +213,7 @@ impl PreconditionFields {
     /// Does what [`allows_range`](Self::allows_range) does, for a representation that
     /// exists.
     pub(crate) fn allows_range_of(&self, current: Current<'_>, now: HttpDate) -> bool {
-        // The client holds a part of other bytes.
+        // The client holds a part of encoded content, which has other bytes.
         if current.etag.is_some_and(|etag| self.if_match_names_coding(etag)) {
             return false;
         }
@@ -237,22 +237,22 @@ impl PreconditionFields {
         }
     }
 
-    /// Returns true if If-Unmodified-Since does not count, or says that the content is
-    /// the one that the client holds.
+    /// Returns true if If-Unmodified-Since is ignored, or proves that the client holds
+    /// the current content.
     ///
-    /// In doubt the date is ignored: then a part may be of other content, and the
-    /// client gets the whole.
+    /// In doubt this returns false: a part may be of other content, so the client gets
+    /// the whole content.
     pub(crate) fn date_allows_range_of(&self, current: Current<'_>) -> bool {
         !self.has_if_unmodified_since()
             || self.has_if_match()
             || self.if_unmodified_since(Some(current), false) == Condition::Holds
     }
 
-    /// Returns true if a field keeps a write from being run against a state that its
-    /// sender did not see.
+    /// Returns true if a field prevents a write to a state that the client has not
+    /// seen.
     ///
-    /// A list in If-None-Match does not: any state that it does not name may be
-    /// overwritten. A date that is ignored does not, either.
+    /// A list in If-None-Match does not prevent that, because all states that it does
+    /// not name may be overwritten. A date that is ignored does not prevent it either.
     pub(crate) fn guards_write(&self, state: State<'_>) -> bool {
         let dated = match state {
             State::Exists(current) => current.date.is_some(),
@@ -289,7 +289,7 @@ impl PreconditionFields {
         self.uncommon().if_range.is_present()
     }
 
-    /// Returns true if a field says of which version a part is wanted.
+    /// Returns true if a field names the version of the requested part.
     pub(crate) fn binds_range(&self) -> bool {
         self.has_if_range() || self.has_if_match() || self.has_if_unmodified_since()
     }
@@ -299,8 +299,8 @@ impl PreconditionFields {
         self.uncommon().if_match.has_several_lines() || self.if_none_match.has_several_lines()
     }
 
-    /// Returns true if there is more than a single line of If-None-Match: inner
-    /// services do not all evaluate that alike.
+    /// Returns true if there is more than a single line of If-None-Match, because inner
+    /// services differ in how they evaluate that.
     #[inline]
     pub(crate) fn may_be_misread(&self) -> bool {
         self.uncommon.is_some()
@@ -308,7 +308,7 @@ impl PreconditionFields {
             || self.if_none_match.has_several_lines()
     }
 
-    /// Returns true if there is nothing to evaluate: no field but If-Range.
+    /// Returns true if there is no field to evaluate, except If-Range.
     pub(crate) fn is_empty(&self) -> bool {
         let has_uncommon =
             self.uncommon.is_some() && (self.has_if_match() || self.has_if_unmodified_since());
@@ -326,7 +326,7 @@ impl PreconditionFields {
         in_if_range || is_in(&self.uncommon().if_match) || is_in(&self.if_none_match)
     }
 
-    /// Returns true if a tag in If-None-Match may have the coding behind it.
+    /// Returns true if a tag in If-None-Match may name a coding.
     #[inline]
     pub(crate) fn may_name_codings(&self) -> bool {
         self.if_none_match.may_name_codings
@@ -349,8 +349,8 @@ impl PreconditionFields {
         if_match.may_name_codings && named.any(|(_, coding)| coding != ContentCoding::Identity)
     }
 
-    /// Returns the tag of the content that the client of a 304 holds: the first member
-    /// of If-None-Match that names the plain tag, and whose coding the client accepts.
+    /// Returns the tag of the client's copy, for a 304. That is the first member of
+    /// If-None-Match that names the plain tag, and whose coding the client accepts.
     pub(crate) fn matched_tag(&self, etag: &EntityTag) -> Option<EntityTag> {
         let mut named = self.if_none_match.naming(etag);
         match named.find(|(_, coding)| self.accepted.accepts(*coding))? {
@@ -360,7 +360,7 @@ impl PreconditionFields {
     }
 
     /// Returns the only member of If-None-Match, if it names a coding that the client
-    /// accepts: a 304 that says no tag can be about no other.
+    /// accepts. A 304 without a tag must be about that member.
     pub(crate) fn only_coded_tag(&self) -> Option<EntityTag> {
         let mut members = self.if_none_match.members();
         let (Some(Some(member)), None) = (members.next(), members.next()) else { return None };
@@ -371,16 +371,16 @@ impl PreconditionFields {
         member.to_owned().ok()
     }
 
-    /// Returns If-None-Match for a service that knows plain tags only; `None` if no
+    /// Returns If-None-Match for a service that knows only plain tags. `None` if no
     /// member is left.
     ///
-    /// What is taken out is not lost: the layer evaluates the whole list.
+    /// The layer itself evaluates the whole list.
     pub(crate) fn plain_if_none_match(&self) -> Option<HeaderValue> {
         let mut list = Vec::new();
         for member in self.if_none_match.members().flatten() {
             let (plain, coding) = split_coding(member.opaque);
             let plain = Member { opaque: plain, ..member }.to_owned();
-            // Some evaluators know codings, and would take a second one off.
+            // Some inner services know codings, and would remove a second one.
             let plain = plain.ok().filter(|plain| !plain.needs_identity());
             if let (Some(plain), true) = (plain, self.accepted.accepts(coding)) {
                 if !list.is_empty() {
@@ -411,12 +411,12 @@ impl PreconditionFields {
         self.uncommon().if_unmodified_since.value().copied()
     }
 
-    /// Returns true if If-Match is `*`: any representation will do, if there is one.
+    /// Returns true if If-Match is `*`, which holds if any representation exists.
     pub(crate) fn is_if_match_any(&self) -> bool {
         self.uncommon().if_match.is_any()
     }
 
-    /// Returns true if If-None-Match is `*`: there must be no representation.
+    /// Returns true if If-None-Match is `*`, which holds if no representation exists.
     pub(crate) fn is_if_none_match_any(&self) -> bool {
         self.if_none_match.is_any()
     }
@@ -429,8 +429,8 @@ impl PreconditionFields {
         self
     }
 
-    /// Returns true if there is a tag to be compared: any member of If-Match or
-    /// If-None-Match but `*`.
+    /// Returns true if there is a tag to compare: any member of If-Match or
+    /// If-None-Match except `*`.
     pub(crate) fn needs_tag(&self) -> bool {
         self.has_if_match() && !self.is_if_match_any()
             || self.has_if_none_match() && !self.is_if_none_match_any()
@@ -447,12 +447,12 @@ impl PreconditionFields {
         self.if_none_match.members().flatten().any(|member| claim(split_coding(member.opaque).0))
     }
 
-    /// Returns the tags of If-Match that can be parsed.
+    /// Returns the valid tags of If-Match.
     pub(crate) fn if_match_tags(&self) -> impl Iterator<Item = EntityTag> + '_ {
         self.uncommon().if_match.members().flatten().filter_map(|member| member.to_owned().ok())
     }
 
-    /// Returns the tags of If-None-Match that can be parsed.
+    /// Returns the valid tags of If-None-Match.
     pub(crate) fn if_none_match_tags(&self) -> impl Iterator<Item = EntityTag> + '_ {
         self.if_none_match.members().flatten().filter_map(|member| member.to_owned().ok())
     }
@@ -472,14 +472,14 @@ impl PreconditionFields {
 
     fn if_unmodified_since(&self, current: Option<Current<'_>>, writes: bool) -> Condition {
         let date = self.uncommon().if_unmodified_since.value().copied();
-        // A date is ignored where the representation has none (RFC 9110, 13.1.4).
+        // The field is ignored if the representation has no date (RFC 9110, 13.1.4).
         let (Some(date), Some(evidence)) = (date, current.and_then(|current| current.date)) else {
             return Condition::Ignored;
         };
         match evidence.compare(date) {
             DateComparison::Unchanged => Condition::Holds,
             DateComparison::Changed => Condition::Fails,
-            // In doubt, a write is refused, and a read gets the whole.
+            // In doubt, a write is refused, and a read gets the whole content.
             DateComparison::Unknown if writes => Condition::Fails,
             DateComparison::Unknown => Condition::Ignored,
         }
@@ -528,7 +528,7 @@ impl PreconditionFields {
     }
 }
 
-/// What a request does with its resource, as far as preconditions are concerned.
+/// The kind of a request, for its preconditions.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum RequestKind {
     /// GET and HEAD.
@@ -552,7 +552,7 @@ impl<'a> From<&'a Validators> for Current<'a> {
     }
 }
 
-/// The state of a resource: [`Representation`], borrowed.
+/// The state of a resource: a borrowed [`Representation`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum State<'a> {
     Missing,
@@ -570,10 +570,10 @@ impl<'a> From<&'a Representation> for State<'a> {
     }
 }
 
-/// The result of one field.
+/// The result of evaluating one field.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Condition {
-    /// The field is absent, or RFC 9110 asks to ignore it here.
+    /// The field is absent, or RFC 9110 requires to ignore it.
     Ignored,
     Holds,
     Fails,
