@@ -1,4 +1,4 @@
-//! What a layer remembers from one response to the next, in bounded memory.
+//! The bounded memory of a layer, from one response to the next.
 //!
 //! | memory | bound | evicted first |
 //! |---|---|---|
@@ -13,7 +13,8 @@
 //!
 //! The client's `RevalidateLayer` keeps responses in the same kind of cache.
 //!
-//! Nothing here waits, reads a clock, or depends on Tower: time is an argument.
+//! This module reads no clock, never waits, and does not depend on Tower. Time is an
+//! argument.
 
 mod content_cache;
 mod dates;

@@ -5,9 +5,9 @@
 //! If-Match = "*" / #entity-tag
 //! ```
 //!
-//! A comma is legal inside a tag, so members are parsed, not split. A member that is
-//! not a tag is reported as such. Parsing continues after the first comma behind its
-//! start, so that a stray quote cannot hide the valid members that follow.
+//! A tag may contain a comma, so members are parsed, not split. A member that is not a
+//! tag is reported as invalid. Parsing then continues after the next comma, so that a
+//! stray quote cannot hide the valid members that follow.
 //!
 //! [5.6.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.1
 //! [13.1.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.1.1
@@ -27,20 +27,20 @@ use super::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct EntityTagList {
     first: Option<HeaderValue>,
-    /// Boxed, because there are hardly ever any.
+    /// The other lines. Boxed, because there are rarely any.
     #[expect(
         clippy::box_collection,
         reason = "a list is moved with its request, and a `Vec` is three times as large"
     )]
     others: Option<Box<Vec<HeaderValue>>>,
-    /// A member may have the coding behind it.
+    /// A member may name a coding.
     pub(super) may_name_codings: bool,
 }
 
 impl EntityTagList {
     pub(super) const ABSENT: Self = Self { first: None, others: None, may_name_codings: false };
 
-    /// Adds a line. One line is the common case, and allocates nothing.
+    /// Adds a line. The first line needs no allocation.
     pub(super) fn push(&mut self, line: &HeaderValue) {
         self.may_name_codings |= may_name_codings(line);
         if self.first.is_none() {
@@ -64,7 +64,7 @@ impl EntityTagList {
             && self.first.as_ref().is_some_and(|line| trim_ows(line.as_bytes()) == b"*")
     }
 
-    /// Searches for the bytes of a tag, which is much faster than parsing the members.
+    /// Searches for the bytes of a tag. That is much faster than parsing the members.
     #[inline]
     pub(super) fn quick_match(&self, tag: &EntityTag) -> QuickMatch {
         let text = tag.as_bytes();
@@ -76,8 +76,7 @@ impl EntityTagList {
         }
     }
 
-    /// Returns the members that name the content with this plain tag, with the coding
-    /// that each of them names.
+    /// Returns the members with this plain tag, each with its coding.
     pub(super) fn naming<'a>(
         &'a self,
         plain: &'a EntityTag,
@@ -89,8 +88,7 @@ impl EntityTagList {
 
     /// Returns false if the list does not contain the bytes of a tag with their quotes.
     fn holds(&self, quoted: &[u8]) -> bool {
-        // Searching for a short end is fastest, and hashes differ there as well as
-        // anywhere.
+        // A search for a short end is fastest, and hashes differ there, too.
         let end = quoted.get(quoted.len().saturating_sub(END)..).unwrap_or(quoted);
         self.lines().map(HeaderValue::as_bytes).any(|line| match line.len().cmp(&quoted.len()) {
             Ordering::Less => false,
@@ -103,18 +101,18 @@ impl EntityTagList {
         self.first.iter().chain(self.others.as_deref().into_iter().flatten())
     }
 
-    /// Parses the members of all lines; `None` is one that is not a tag.
+    /// Parses the members of all lines. An invalid member is `None`.
     pub(super) fn members(&self) -> impl Iterator<Item = Option<Member<'_>>> {
         self.lines().flat_map(|line| Members { line: trim_ows(line.as_bytes()) })
     }
 }
 
-/// What the bytes of a list show about a tag.
+/// The result of the search for the bytes of a tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum QuickMatch {
-    /// The whole value is exactly this tag: the usual list of a client that returns.
+    /// The whole value is exactly this tag, as in most revalidations.
     Just,
-    /// Its quoted bytes do not occur, so no member need be parsed.
+    /// The quoted bytes of the tag do not occur, so no member need be parsed.
     Nowhere,
     /// The members must be parsed.
     Maybe,

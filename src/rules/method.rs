@@ -1,4 +1,4 @@
-//! What a method means for conditional requests (RFC 9110, sections [9.2.1] and
+//! The kinds of methods for conditional requests (RFC 9110, sections [9.2.1] and
 //! [13.2.1]).
 //!
 //! [9.2.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-9.2.1
@@ -12,14 +12,15 @@ pub(crate) fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// Returns true if the method is QUERY: safe, with content that says what is asked for
+/// Returns true if the method is QUERY, which is safe and has the query in its content
 /// ([RFC 10008](https://www.rfc-editor.org/rfc/rfc10008.html)).
 #[inline]
 pub(crate) fn is_query(method: &Method) -> bool {
     method.as_str() == "QUERY"
 }
 
-/// Returns true if the method may change the resource: it is not registered as safe.
+/// Returns true if the method may change the resource, because it is not registered as
+/// safe.
 pub(crate) fn is_write(method: &Method) -> bool {
     let safe =
         ["GET", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "QUERY", "REPORT", "SEARCH"];

@@ -1,7 +1,7 @@
 //! Percent escapes of URIs ([RFC 3986, section
 //! 2.1](https://www.rfc-editor.org/rfc/rfc3986.html#section-2.1)).
 
-/// Decodes percent escapes; what is none is left as it is.
+/// Decodes percent escapes. Invalid escapes are left unchanged.
 pub(crate) fn percent_decoded(path: impl Iterator<Item = u8>) -> impl Iterator<Item = u8> {
     let mut path = path;
     let mut ahead = [None, None];

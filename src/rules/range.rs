@@ -1,4 +1,4 @@
-//! The part of the content that a client asks for ([RFC 9110, section
+//! The requested part of the content ([RFC 9110, section
 //! 14](https://www.rfc-editor.org/rfc/rfc9110.html#section-14)).
 
 use std::ops::Range;
@@ -10,7 +10,7 @@ use super::trim_ows;
 /// One range of bytes, as in `Range`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ByteRange {
-    /// From the first byte to the last, both included.
+    /// From a first byte to a last byte, both included.
     Between(u64, u64),
     /// From this byte to the end.
     From(u64),
@@ -19,7 +19,7 @@ pub(crate) enum ByteRange {
 }
 
 impl ByteRange {
-    /// Reads the value of a `Range` field; `None` if it is not exactly one range of
+    /// Reads the value of a `Range` field. `None` if it is not exactly one range of
     /// bytes.
     pub(crate) fn parse(value: &HeaderValue) -> Option<Self> {
         let (unit, set) = value.as_bytes().split_at_checked(6)?;
@@ -39,7 +39,7 @@ impl ByteRange {
         }
     }
 
-    /// Returns the bytes of the range in content of this length; `None` if there are
+    /// Returns the bytes of the range in content of this length. `None` if there are
     /// none.
     pub(crate) fn within(self, length: u64) -> Option<Range<u64>> {
         let range = match self {
@@ -51,7 +51,7 @@ impl ByteRange {
     }
 }
 
-/// Reads a number; one that is too large becomes `u64::MAX`.
+/// Reads a number. A number that is too large becomes `u64::MAX`.
 pub(super) fn number(digits: &[u8]) -> Option<u64> {
     let add = |sum: u64, digit: &u8| match digit {
         b'0'..=b'9' => Some(sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'))),
@@ -63,7 +63,7 @@ pub(super) fn number(digits: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0, add)
 }
 
-/// Reads from `Content-Range` which bytes a 206 has, and the complete length.
+/// Reads the range and the complete length from the `Content-Range` of a 206.
 pub(crate) fn content_range(value: &HeaderValue) -> Option<(Range<u64>, u64)> {
     let length = complete_length(value)?;
     let range = value.as_bytes().get(6..)?;

@@ -1,9 +1,9 @@
-//! Which header fields a 304 and a 412 keep of the response that they replace (RFC
+//! The header fields that a 304 and a 412 keep from the response that they replace (RFC
 //! 9110, sections [15.4.5] and [15.5.13]).
 //!
-//! Deliberately, fields are removed by name, not by a prefix such as `content-` and not
-//! by a list of what may stay: so cookies, CORS, security and tracing fields are kept,
-//! with all their lines.
+//! Deliberately, fields are removed by name, not by a prefix such as `content-`, and
+//! not by a list of kept fields. So cookies, CORS, security and tracing fields are
+//! kept, with all their lines.
 //!
 //! [15.4.5]: https://www.rfc-editor.org/rfc/rfc9110.html#section-15.4.5
 //! [15.5.13]: https://www.rfc-editor.org/rfc/rfc9110.html#section-15.5.13
@@ -20,7 +20,7 @@ use super::digest_fields::is_digest;
 
 /// Removes the fields that describe content, which a 304 does not have.
 ///
-/// The fields that update a stored response stay: `ETag`, `Last-Modified`, `Date`,
+/// The fields that update a stored response are kept: `ETag`, `Last-Modified`, `Date`,
 /// `Expires`, `Vary`, `Cache-Control` and `Content-Location`.
 pub(crate) fn retain_for_not_modified(headers: &mut HeaderMap) {
     remove_fields(headers, describes_content);
@@ -28,9 +28,9 @@ pub(crate) fn retain_for_not_modified(headers: &mut HeaderMap) {
 
 /// Removes the fields that describe the content that a 412 replaces.
 ///
-/// Freshness goes too: it is about the content, and would let a cache store the 412 and
-/// answer others with it. The validators stay: they tell the client which tag it should
-/// have sent.
+/// Freshness is removed, too, because it describes the content, and a cache could store
+/// the 412 and send it to other clients. The validators are kept, because they tell the
+/// client the current tag.
 pub(crate) fn retain_for_precondition_failed(headers: &mut HeaderMap) {
     remove_fields(headers, |name| describes_content(name) || describes_selection(name));
 }
@@ -57,7 +57,7 @@ fn describes_content(name: &HeaderName) -> bool {
         TRANSFER_ENCODING,
         TRAILER,
     ];
-    // A client may hold other bytes than these under a tag that matches weakly.
+    // With a tag that matches weakly, a client may hold other bytes than these.
     FIELDS.contains(name) || is_digest(name)
 }
 

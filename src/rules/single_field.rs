@@ -2,18 +2,18 @@
 
 use http::{header::AsHeaderName, HeaderMap, HeaderValue};
 
-/// The value of a field of which a valid message has at most one line.
+/// The value of a field that has at most one line in a valid message.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum SingleField<T> {
     #[default]
     Absent,
-    /// It cannot be parsed, or there are several lines.
+    /// The value is invalid, or there are several lines.
     Invalid,
     Value(T),
 }
 
 impl<T> SingleField<T> {
-    /// Adds a line of the field; `read` is called only for the first one.
+    /// Adds a line of the field. `read` is called only for the first line.
     pub(crate) fn take_line(&mut self, read: impl FnOnce() -> Option<T>) {
         *self = match self {
             Self::Absent => read().map_or(Self::Invalid, Self::Value),
@@ -36,8 +36,8 @@ impl<T> SingleField<T> {
 }
 
 impl SingleField<u64> {
-    /// Adds a line of `Content-Length`: lines that are equal count as one (RFC 9110,
-    /// section 8.6).
+    /// Adds a line of `Content-Length`. Equal lines count as one (RFC 9110, section
+    /// 8.6).
     pub(crate) fn take_length(&mut self, line: &HeaderValue) {
         let digit = |sum: u64, digit: &u8| match digit {
             b'0'..=b'9' => sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
@@ -53,7 +53,7 @@ impl SingleField<u64> {
     }
 }
 
-/// Returns the only line of a field; `None` if there is none, or more than one.
+/// Returns the only line of a field. `None` if there is no line, or more than one.
 pub(crate) fn single_line(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&HeaderValue> {
     let mut field = SingleField::Absent;
     for line in headers.get_all(name) {

@@ -12,7 +12,7 @@ use super::members;
 pub(crate) enum TakesTrailers {
     #[default]
     Never,
-    /// Over HTTP/1.1, trailers follow chunked content only.
+    /// Over HTTP/1.1, trailers follow only chunked content.
     AfterUnknownLength,
     Always,
 }

@@ -1,22 +1,25 @@
-//! Finds the tag of content without hashing it, if it is the same as last time.
+//! Finds the tag of content without hashing it, if it equals the last content.
 //!
-//! SHA-256 runs at some 2 GB/s a core; comparing bytes is more than ten times as fast,
-//! and comparing pointers costs nothing. So the content that a resource had last is
+//! SHA-256 hashes about 2 GB/s on a core. Comparing bytes is more than ten times as
+//! fast, and comparing pointers costs nothing. So the last content of a resource is
 //! kept with its tag, in bounded memory. If the next response has the same bytes, and
-//! the same fields where they are part of the tag, it has the same tag. The comparison
-//! is exact. So an entry can save work, but cannot make a tag wrong, whatever its key.
+//! the same fields if these are part of the tag, it has the same tag. The comparison is
+//! exact, so an entry cannot make a tag wrong, whatever its key.
 //!
-//! Content is kept from the second time on that its tag is seen, so that pages sent
-//! once cost nothing. It is copied, because a `Bytes` may be a small part of a large
-//! buffer and does not tell. The exception is content that the application keeps
-//! itself, from 1 KiB on: it was sent twice from the same address while it was [held
-//! here](SharedBuffers). (Without holding it, another buffer may have come to lie at
-//! that address.) If it comes from another address later, it is copied then. Such a
-//! buffer is given back after ten seconds, with the next new content, and looked for
-//! anew: it may be a small part of a large one that the application has dropped.
+//! Content is kept once its tag has been seen twice, so that pages that are sent once
+//! cost nothing. It is copied, because a `Bytes` may be a small part of a large buffer,
+//! and does not show that.
 //!
-//! Copying and comparing are not cut into slices, so content of more than 4 MiB is only
-//! ever found by its address.
+//! The exception is content of 1 KiB or more that the application keeps itself. Such
+//! content was sent twice from the same address while it was [held
+//! here](SharedBuffers). It must be held, because otherwise another buffer could get
+//! the same address. If it comes from another address later, it is copied then. A
+//! shared buffer is released after ten seconds, with the next new content, and then
+//! detected again: it may be a small part of a large buffer that the application has
+//! dropped.
+//!
+//! Copying and comparing are not split into slices, so content of more than 4 MiB is
+//! found only by its address.
 
 use std::{
     collections::VecDeque,
@@ -41,13 +44,13 @@ use crate::{
     rules::{EntityTag, HttpDate},
 };
 
-/// The contents that one layer has seen, with their tags.
+/// The recent contents of one layer, with their tags.
 pub(crate) struct ContentCache {
     cache: EvictingCache<u64, Arc<CachedContent>, Weight>,
     shared: Mutex<SharedBuffers>,
     /// There are shared buffers.
     is_sharing: AtomicBool,
-    /// How many bytes of one content are kept at most.
+    /// The most bytes of one content.
     most: usize,
     capacity: usize,
 }
@@ -81,7 +84,7 @@ impl ContentCache {
         self.cache.get(&key)
     }
 
-    /// Notes that a response had the bytes of the cached content, in another buffer.
+    /// Handles a response with the bytes of the cached content in another buffer.
     pub(crate) fn confirm(&self, key: u64, remembered: &CachedContent, frames: Frames<'_>) {
         let kept = if remembered.shares { None } else { self.kept(key, frames) };
         if remembered.shares || kept.is_some() {
@@ -94,8 +97,8 @@ impl ContentCache {
         }
     }
 
-    /// Adds the tag that was made of content. `previous` is what was cached before,
-    /// `variant` are the header fields of the response, if it was negotiated.
+    /// Adds the tag of content. `previous` is the previous entry. `variant` has the
+    /// header fields of the response, if it was negotiated.
     pub(crate) fn insert(
         &self,
         key: u64,
@@ -114,8 +117,8 @@ impl ContentCache {
         self.cache.insert(key, Arc::new(CachedContent { made, variant, content, shares }));
     }
 
-    /// Returns the content if it is in one piece, has 1 KiB or more, and the
-    /// application keeps it. If that is not known yet, holds it to find out next time.
+    /// Returns the content if it is in one piece, has 1 KiB or more, and is kept by the
+    /// application. If that is not known yet, holds the content to find out next time.
     fn kept<'a>(&self, key: u64, frames: Frames<'a>) -> Option<&'a Bytes> {
         // Content without another reference was made for this response.
         let content =
@@ -131,7 +134,7 @@ impl ContentCache {
         Some(content)
     }
 
-    /// Gives back the buffers that were found ten seconds ago. `now` is read only if
+    /// Releases the buffers that were found ten seconds ago. `now` is called only if
     /// there are any.
     pub(crate) fn release_buffers(&self, now: impl FnOnce() -> HttpDate) {
         if !self.is_sharing.load(Ordering::Relaxed) {
@@ -144,7 +147,7 @@ impl ContentCache {
         }
     }
 
-    /// Gives back a shared buffer: it may be a small part of a large one that only the
+    /// Releases a shared buffer: it may be a small part of a large one that only the
     /// cache still holds.
     fn release(&self, key: u64) {
         if let Some(cached) = self.cache.get(&key).filter(|cached| cached.shares) {
@@ -153,7 +156,7 @@ impl ContentCache {
         }
     }
 
-    /// On contention `None`: this is only an optimisation.
+    /// Returns `None` on contention, because this is only an optimisation.
     fn try_shared(&self) -> Option<MutexGuard<'_, SharedBuffers>> {
         match self.shared.try_lock() {
             Ok(shared) => Some(shared),
@@ -169,7 +172,7 @@ impl fmt::Debug for ContentCache {
     }
 }
 
-/// The few contents that the application may keep, or does keep.
+/// The few contents that the application may keep or certainly keeps.
 ///
 /// Each of them may be part of a buffer that is much larger, such as the one that a
 /// connection to an upstream reads into, and reuses for the next response.
@@ -177,14 +180,14 @@ impl fmt::Debug for ContentCache {
 struct SharedBuffers {
     /// Contents that the application may keep.
     held: VecDeque<(Found, Bytes)>,
-    /// Cached contents that lie in a buffer of the application's.
+    /// Cached contents in a buffer of the application.
     shared: VecDeque<Found>,
 }
 
 /// When a buffer was found.
 struct Found {
     key: u64,
-    /// The second in which this was looked at first.
+    /// The second in which the expiry was first checked.
     since: Option<i64>,
 }
 
@@ -199,10 +202,10 @@ impl Found {
 }
 
 impl SharedBuffers {
-    /// Returns true if `content` has the address at which it is held.
+    /// Returns true if `content` has the address of the held content.
     ///
-    /// If not, holds it, and drops what was held longest, so that all together have at
-    /// most `most` bytes.
+    /// Otherwise holds it, and drops the oldest, so that all have at most `most` bytes
+    /// in total.
     fn stays(&mut self, key: u64, content: &Bytes, most: usize) -> bool {
         let last = self
             .held
@@ -224,8 +227,8 @@ impl SharedBuffers {
         false
     }
 
-    /// Notes that content is shared from now on; returns the key of the content that
-    /// must no longer be.
+    /// Marks content as shared. Returns the key of the content that must no longer be
+    /// shared.
     fn share(&mut self, key: u64) -> Option<u64> {
         self.shared.retain(|shared| shared.key != key);
         self.shared.push_front(Found::new(key));
@@ -236,7 +239,8 @@ impl SharedBuffers {
         }
     }
 
-    /// Forgets what was found ten seconds ago; returns the keys of shared contents.
+    /// Forgets the contents that were found ten seconds ago. Returns the keys of shared
+    /// contents.
     fn expire(&mut self, now: i64) -> Vec<u64> {
         self.held.retain_mut(|(held, _)| !held.is_expired(now));
         let mut expired = Vec::new();
@@ -258,7 +262,7 @@ impl SharedBuffers {
 /// Content in frames, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frames<'a> {
-    /// Most content has only this frame.
+    /// The first frame. Most content has only this one.
     pub(crate) first: Option<&'a Bytes>,
     pub(crate) more: Option<&'a VecDeque<Bytes>>,
 }
@@ -288,9 +292,9 @@ impl<'a> Frames<'a> {
 /// The tag of a response, and how it was found.
 #[derive(Debug)]
 pub(crate) enum ContentTag {
-    /// It was made of the content.
+    /// The tag was computed from the content.
     Computed(HashedTag),
-    /// The content is the cached one.
+    /// The content equals the cached one.
     Cached(Arc<CachedContent>),
 }
 
@@ -342,7 +346,7 @@ impl From<EntityTag> for HashedTag {
     }
 }
 
-/// The tag of the content that a resource had last, and the content if it is kept.
+/// The tag of the last content of a resource, and the content if it is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct CachedContent {
     made: HashedTag,
@@ -351,11 +355,11 @@ pub(crate) struct CachedContent {
     /// of the buffer in which a whole response was received.
     variant: Option<Box<[u8]>>,
     content: Option<Bytes>,
-    /// The content lies in a buffer of the application's.
+    /// The content is in a buffer of the application.
     shares: bool,
 }
 
-/// How content was found to be the same.
+/// How two contents were found to be equal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Match {
     /// It has the same address and length.
@@ -365,10 +369,10 @@ pub(crate) enum Match {
 }
 
 impl CachedContent {
-    /// Compares a response with the cached one; `None` if its tag may differ.
+    /// Compares a response with the cached one. `None` if its tag may differ.
     ///
-    /// `len` is the number of bytes of its content; `variant` are its header fields, if
-    /// it was negotiated.
+    /// `len` is the length of its content. `variant` has its header fields, if it was
+    /// negotiated.
     #[inline]
     pub(crate) fn compare(
         &self,
@@ -434,24 +438,24 @@ impl Weighter<u64, Arc<CachedContent>> for Weight {
     }
 }
 
-/// From this size on, content may be shared with the application: comparing less takes
-/// no time.
+/// The least size of content that may be shared with the application. Comparing less
+/// content takes no time.
 const SHARED: usize = 1024;
 
-/// How many contents are held to see whether the application keeps them, and how many
-/// are shared: each may keep a much larger buffer in memory.
+/// The most contents that are held to see whether the application keeps them, and the
+/// most that are shared. Each may keep a much larger buffer in memory.
 const SHARED_BUFFERS: usize = 4;
 
-/// For how many seconds.
+/// How many seconds they are held.
 const SHARED_SECONDS: u64 = 10;
 
-/// How many bytes are compared or copied at once: that takes some tenths of a
+/// The most bytes that are compared or copied at once. That takes a few tenths of a
 /// millisecond.
 const AT_ONCE: usize = 4 << 20;
 
 const ITEMS: usize = 4096;
 
-/// What an entry takes besides its content and fields: its tag and the bookkeeping.
+/// The bytes of an entry without its content and fields: its tag and the bookkeeping.
 const OVERHEAD: u64 = 512;
 
 #[cfg(test)]

@@ -1,68 +1,69 @@
-//! Last-Modified: which date a response may carry, and what a client's date proves
-//! about it.
+//! Last-Modified: the date that a response may carry, and what a client's date proves.
 //!
-//! A date is a name, like a tag. It proves "unchanged" by equality only (RFC 9110,
-//! 13.1.3 allows it), and "changed" only if it is earlier than a date that the handler
-//! itself gave with this very response. Anything else is doubt: no 304, no 412.
+//! A date is used as a name of content, like a tag. Only an equal date proves
+//! "unchanged" (RFC 9110, 13.1.3 allows that). Only a date that is earlier than the
+//! date that the handler gave with this response proves "changed". All other dates
+//! prove nothing: no 304, no 412.
 //!
 //! # Memory
 //!
-//! An array of buckets, found by the hash of the URI. A bucket has room for eight
-//! entries of 24 bytes, a `floor`, and the request fields that its responses named in
-//! `Vary`. An entry is the present content of one key: the URI with the values of these
-//! fields. When a new key needs room, the entry that was sent longest ago is forgotten.
+//! The memory is an array of buckets, indexed by the hash of the URI. A bucket has room
+//! for eight entries of 24 bytes, a `floor`, and the request fields that its responses
+//! named in `Vary`. An entry is the current content of one key, which is the URI with
+//! the values of these fields. When a new key needs room, the entry that was sent
+//! longest ago is forgotten.
 //!
 //! # Invariant
 //!
-//! *Take all that was sent from the bucket and is not the present content of one of its
-//! entries. `floor` is at least one second later than each second in which it was sent.
-//! No date is sent before its time.*
+//! *Take all content that was sent from the bucket and is not the current content of an
+//! entry. `floor` is at least one second later than each second in which such content
+//! was sent. No date is sent before its time.*
 //!
-//! What was sent in a second was sent with a date no later than that second, and
+//! Content that is sent in a second has a date no later than that second, and is
 //! received in that second or the next. So a date greater than `floor` was never sent
-//! with, and is not the time of receipt of, other content of its key. Such a date is
-//! safe as the name of the present content, and stays safe: once other content takes
-//! its place, the date is below `floor`.
+//! with other content of its key, and is not the time of receipt of such content. Such
+//! a date is safe as the name of the current content. It stays safe: once other content
+//! replaces this content, the date is below `floor`.
 //!
-//! The one second is the tick between our evaluation and the `Date` line, or the
-//! client's clock.
+//! The one second allows for the time between the evaluation and the `Date` line, and
+//! for the client's clock.
 //!
 //! # Rules
 //!
 //! 1. At the start, `floor` is the next second. Forgetting an entry raises `floor`
 //!    above `seen`.
-//! 2. Content is named by its tag; without a tag by the handler's date, if that is from
-//!    1990 on and two seconds old or older. A tag that becomes known for that date
-//!    takes its place. Content without a tag that has the handler's date of an entry is
-//!    the content of that entry. Otherwise the content is unknown.
-//! 3. A handler's date is believed if it is from 1990 on, not after now, and either
-//!    greater than `floor` (raised by rule 4), or, if the key has no entry, earlier
-//!    than anything that was sent from the bucket.
-//! 4. New content raises `floor` above the old `seen`. Its date is the believed one,
-//!    otherwise one is generated: now, or the first second above `floor`, which rises
-//!    to it. The same content keeps its date.
+//! 2. Content is named by its tag. Without a tag it is named by the handler's date, if
+//!    that is in 1990 or later and at least two seconds old. A tag that becomes known
+//!    for that date replaces it. Content without a tag that has the handler's date of
+//!    an entry is the content of that entry. Otherwise the content is unknown.
+//! 3. A handler's date is accepted if it is in 1990 or later and not after now. It must
+//!    also be greater than `floor` (raised by rule 4), or, if the key has no entry,
+//!    earlier than all content that was sent from the bucket.
+//! 4. New content raises `floor` above the old `seen`. Its date is the accepted one.
+//!    Otherwise a date is generated: now, or the first second above `floor`, which then
+//!    rises to that second. The same content keeps its date.
 //! 5. Unknown content, failures and private answers raise `floor` above now. An entry
 //!    of the same URI whose date is within a second of now gets a new date. These
 //!    responses have no Last-Modified. A field that is new in `Vary` makes the bucket
 //!    forget all its entries.
-//! 6. A date is sent from its second on; where the handler gave one, from the second
-//!    after.
-//! 7. A HEAD whose content has no tag, 412 and 416 send no content that a client could
-//!    hold: they are not recorded. A 304 counts by its tag; without one it is unknown
-//!    content.
+//! 6. A generated date is sent from its second on. A date of the handler is sent from
+//!    the next second on.
+//! 7. A HEAD whose content has no tag, a 412 and a 416 send no content that a client
+//!    could hold, so they are not recorded. A 304 is recorded by its tag. Without a tag
+//!    it is unknown content.
 //!
-//! Most responses change nothing, or only `seen`: they are answered under the shared
-//! lock. What changes something is decided again under the exclusive one. The second is
-//! read while the lock is held: otherwise a response could be counted in a second that
-//! was over when it was evaluated.
+//! Most responses change nothing, or only `seen`, so they are handled under the shared
+//! lock. All others are evaluated again under the exclusive lock. The clock is read
+//! while the lock is held: otherwise a response could be recorded in a second that was
+//! over when it was evaluated.
 //!
 //! # What remains
 //!
-//! Other replicas. A clock that is set back over a restart. One date of the handler's
-//! for two contents of which one was forgotten, has no tag, or has another key. Dates
-//! and times of receipt from before a restart that equal a handler's date. Invented
-//! dates. Clients that ignore `Vary`. A time of receipt more than a second after our
-//! evaluation.
+//! These cases are not covered: other replicas; a clock that is set back during a
+//! restart; one date of the handler for two contents, if one of them was forgotten, has
+//! no tag, or has another key; dates and times of receipt from before a restart that
+//! equal a handler's date; invented dates; clients that ignore `Vary`; a time of
+//! receipt more than a second after the evaluation.
 
 use std::sync::{
     atomic::{AtomicU32, Ordering},
@@ -72,8 +73,8 @@ use std::sync::{
 use super::resource_key::{Fields, RequestKey};
 use crate::rules::{DateEvidence, HttpDate};
 
-/// The dates of one layer's resources, in bounded memory: 2 MiB, allocated 32 KiB at a
-/// time.
+/// The dates of one layer's resources, in at most 2 MiB, which are allocated in steps
+/// of 32 KiB.
 pub(crate) struct Dates {
     /// The second in which this memory was made.
     start: u32,
@@ -86,25 +87,25 @@ pub(crate) struct Observation<'a> {
     pub(crate) request: &'a RequestKey,
     /// The hash of the content's tag, if it is known.
     pub(crate) tag: Option<u64>,
-    /// The date that the handler gave. Where the layer is applied twice, it may be one
-    /// that the inner one generated.
+    /// The date that the handler gave. If the layer is applied twice, the inner layer
+    /// may have generated it.
     pub(crate) given: Option<HttpDate>,
-    /// It is a success to a GET: a handler that knows the date gives it.
+    /// The response is a success to a GET, so a handler that knows the date gives it.
     pub(crate) shows_date: bool,
-    /// The fields in `Vary`; `None` if they cannot be known, and for content that has
-    /// no date: of failures and private answers.
+    /// The fields in `Vary`. `None` if they are not known, and for failures and private
+    /// answers, which have no date.
     pub(crate) varied: Option<Fields>,
 }
 
 impl Dates {
-    /// Makes an empty memory; `now` is the second before which it knows nothing.
+    /// Makes an empty memory. `now` is the second before which it knows nothing.
     pub(crate) fn new(now: HttpDate) -> Self {
         let groups = (0..BUCKETS / GROUP).map(|_| OnceLock::new()).collect();
         Self { start: seconds(now), groups }
     }
 
-    /// Remembers a response; returns what a client's date proves about it. The date that
-    /// proves "unchanged" is the one to send.
+    /// Records a response, and returns what a client's date proves about it. The date
+    /// that proves "unchanged" is the one to send.
     #[inline]
     pub(crate) fn record(&self, seen: Observation<'_>, now: impl Fn() -> HttpDate) -> DateEvidence {
         let lock = self.bucket(seen.request);
@@ -114,12 +115,13 @@ impl Dates {
         same.unwrap_or_else(|| lock.write().unwrap_or_else(PoisonError::into_inner).change(&seen()))
     }
 
-    /// Returns true if a write must not depend on `date`: it was generated here for its
-    /// resource, or may have been, where the layer serves the reads of the resource.
+    /// Returns true if a write must not depend on `date`. That is so if the date was
+    /// generated here for the resource, or may have been, if the layer serves the reads
+    /// of the resource.
     ///
-    /// The inner service never saw a generated date: it would ignore it, or compare it
-    /// with another. For a resource that was never seen here, only dates that its
-    /// bucket may have sent are refused.
+    /// The inner service never saw a generated date, so it would ignore it, or compare
+    /// it with its own date. For a resource that was never seen here, only dates that
+    /// its bucket may have sent are refused.
     pub(crate) fn may_have_generated(
         &self,
         request: &RequestKey,
@@ -149,11 +151,12 @@ impl Dates {
 /// A response in the second in which it is evaluated.
 struct Response<'a> {
     seen: Observation<'a>,
-    /// The handler's date, if it can be one: from 1990 on, and not after now.
+    /// The handler's date, if it is in 1990 or later, and not after now.
     given: Option<u32>,
-    /// What names its content (rule 2); `None` where it is unknown, failed or private.
+    /// The name of its content (rule 2). `None` if the content is unknown, failed or
+    /// private.
     name: Option<u64>,
-    /// The fields in `Vary`, where the content has a name.
+    /// The fields in `Vary`, if the content has a name.
     fields: Fields,
     now: u32,
 }
@@ -169,14 +172,14 @@ impl<'a> Response<'a> {
     }
 }
 
-/// Aligned to cache lines, so that two buckets share none.
+/// Aligned to cache lines, so that two buckets do not share one.
 #[repr(align(64))]
 struct Bucket(RwLock<Entries>);
 
 #[derive(Default)]
 struct Entries {
     floor: Floor,
-    /// The earliest second that the clock showed, here or at the start.
+    /// The earliest second of the clock, in this bucket or at the start.
     earliest: u32,
     /// All fields that responses of this bucket named in `Vary`.
     fields: Fields,
@@ -184,7 +187,7 @@ struct Entries {
 }
 
 impl Entries {
-    /// Answers a response that changes nothing but `seen`.
+    /// Handles a response that changes only `seen`, or nothing.
     fn repeat(&self, response: &Response<'_>) -> Option<DateEvidence> {
         if response.fields & !self.fields != 0 || response.now < self.earliest {
             return None;
@@ -198,12 +201,12 @@ impl Entries {
         entry.is_as_given(response).then(|| entry.send(response))
     }
 
-    /// Observes a response that may change anything.
+    /// Handles any other response.
     fn change(&mut self, response: &Response<'_>) -> DateEvidence {
         let (Self { floor, earliest, fields, entries }, now) = (self, response.now);
         *earliest = now.min(*earliest);
         if response.fields & !*fields != 0 {
-            // To which of the new keys an old entry belongs is not known.
+            // It is not known to which of the new keys an old entry belongs.
             *fields |= response.fields;
             std::mem::take(entries).iter().for_each(|entry| floor.raise(entry.last_seen()));
         }
@@ -214,7 +217,7 @@ impl Entries {
             }
             return DateEvidence::DOUBT;
         };
-        // The entry of this key; if there is none, the one that was sent longest ago.
+        // The entry of this key. If there is none, the entry that was sent longest ago.
         let place = entries.iter_mut().min_by_key(|entry| (entry.key != key, entry.last_seen()));
         let Some(entry) = place else { return DateEvidence::DOUBT };
         let is_present = entry.key == key;
@@ -241,7 +244,7 @@ impl Entries {
 struct Floor(u32);
 
 impl Floor {
-    /// Raises it above a second in which something was sent.
+    /// Raises the floor above a second in which content was sent.
     fn raise(&mut self, sent: u32) {
         self.0 = self.0.max(sent.saturating_add(1));
     }
@@ -249,11 +252,10 @@ impl Floor {
     /// Generates a date.
     fn generate(&mut self, now: u32) -> u32 {
         let date = now.max(self.0.saturating_add(1));
-        // Above the floor it is safe for its own key. Raising the floor gives other
-        // keys other dates, which helps caches that ask about another variant.
-        // Deliberately bounded: otherwise content that changes with each of many
-        // requests would move the floor, and all dates of the bucket, far into the
-        // future.
+        // Above the floor the date is safe for its own key. Raising the floor gives
+        // other keys other dates, which helps caches that ask about another variant.
+        // Deliberately bounded: otherwise content that changes at each of many requests
+        // would move the floor, and all dates of the bucket, far into the future.
         if date <= now.saturating_add(AHEAD) {
             self.0 = date;
         }
@@ -261,16 +263,16 @@ impl Floor {
     }
 }
 
-/// The present content of one key.
+/// The current content of one key.
 #[derive(Default)]
 struct Entry {
-    /// The upper half names the URI, the lower one the variant, too.
+    /// The upper half identifies the URI. The lower half also identifies the variant.
     key: u64,
     /// The hash of the tag with [`TAGGED`], or a date; and [`HANDLERS`].
     name: u64,
     date: u32,
-    /// The last second in which it was sent: responses that change nothing else raise
-    /// it together.
+    /// The last second in which the content was sent. Concurrent responses that change
+    /// nothing else raise it.
     seen: AtomicU32,
 }
 
@@ -289,7 +291,7 @@ impl Entry {
         self.is_of(response.seen.request) && self.date.abs_diff(response.now) <= 1
     }
 
-    /// Returns false if the handler has stopped or begun to give the date.
+    /// Returns false if the handler has started or stopped to give the date.
     fn is_as_given(&self, response: &Response<'_>) -> bool {
         let is_given = response.seen.given.is_some();
         self.name & HANDLERS == 0 || !response.seen.shows_date || is_given == self.is_known()
@@ -300,29 +302,29 @@ impl Entry {
         self.name & FLAGS == HANDLERS
     }
 
-    /// Returns true if it is the content with this name.
+    /// Returns true if the entry is the content with this name.
     fn holds(&self, key: u64, name: u64) -> bool {
-        // It was sent when its date was old enough to name one content.
+        // The content was sent when its date was old enough to name only one content.
         let is_name = self.name & HANDLERS != 0 && self.date.saturating_add(2) <= self.last_seen();
         self.key == key && (self.name & !FLAGS == name || is_name && named(self.date) == name)
     }
 
-    /// Sends its content.
+    /// Records that the content is sent.
     fn send(&self, response: &Response<'_>) -> DateEvidence {
         let (given, now) = (response.seen.given, response.now);
         if self.last_seen() < now {
             self.seen.fetch_max(now, Ordering::Relaxed);
         }
-        // Within the second of a handler's date the content may change again and keep
-        // the date.
+        // Within the second of a handler's date, the content may change again with the
+        // same date.
         let is_handlers = self.name & HANDLERS != 0;
-        // The last second that an entry can hold stands for all later ones: it names
-        // nothing.
+        // The last second that an entry can hold is also used for all later ones, so it
+        // names no content.
         let may_change = given.is_some() || is_handlers;
         let is_due = self.date.saturating_add(may_change.into()) < now.saturating_add(1);
         let date = HttpDate::from_unix_seconds(self.date.into());
-        // If the layer is applied twice, the inner one's generated date is not the
-        // handler's.
+        // If the layer is applied twice, a date that the inner layer generated is not
+        // the handler's.
         let is_own = |given: u32| given <= now && (is_handlers || given != self.date);
         DateEvidence::Observed {
             unchanged_at: if is_due { date } else { None },
@@ -336,29 +338,30 @@ fn named(date: u32) -> u64 {
     u64::from(date) << 3
 }
 
-/// Returns the seconds since 1970. A date outside the range becomes its nearer end,
-/// which is never sent.
+/// Returns the seconds since 1970. A date outside of the range becomes the nearer end
+/// of the range, which is never sent.
 fn seconds(date: HttpDate) -> u32 {
     u32::try_from(date.unix_seconds().max(0)).unwrap_or(u32::MAX)
 }
 
-/// Nix dates its files 1970, zip 1980, npm 1985: earlier dates say nothing.
+/// Earlier dates are not real: Nix dates its files 1970, zip 1980, npm 1985.
 pub(crate) const YEAR_1990: u32 = 631_152_000;
 /// Room for 65,536 entries.
 const BUCKETS: u64 = 1 << 13;
 /// Buckets that are allocated together.
 const GROUP: u64 = 128;
-/// The half of a key that names the URI, so that a write, which may send other fields
-/// than the reads, finds all variants. The other half of the hash selects the bucket.
+/// The half of a key that identifies the URI. With it a write finds all variants,
+/// although its fields may differ from those of the reads. The other half of the hash
+/// selects the bucket.
 const URI: u64 = !0 << 32;
-/// In a name: `TAGGED`, it is the hash of a tag; `HANDLERS`, the handler gave the date.
+/// Flags of a name. `TAGGED`: it is the hash of a tag. `HANDLERS`: the handler gave the
+/// date.
 const TAGGED: u64 = 0b01;
 const HANDLERS: u64 = 0b10;
 /// In a name, with [`HANDLERS`]: the handler no longer gives that date.
 const UNKNOWN: u64 = 0b100;
 const FLAGS: u64 = HANDLERS | UNKNOWN;
-/// How many seconds generated dates may run ahead of the clock for the sake of other
-/// keys.
+/// How many seconds generated dates may be ahead of the clock because of other keys.
 const AHEAD: u32 = 8;
 
 #[cfg(test)]

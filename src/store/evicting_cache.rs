@@ -1,7 +1,7 @@
-//! The caches of this crate, whose keys are hashes already: what they evict when they
-//! are full.
+//! The caches of this crate, whose keys are already hashes.
 //!
-//! The memory of dates is not one of them: it forgets what was sent longest ago.
+//! The memory of dates does not use them, because it evicts the entry that was sent
+//! longest ago.
 
 use std::hash::{BuildHasherDefault, Hash};
 
@@ -12,12 +12,12 @@ use quick_cache::{
 
 use super::resource_key::IdentityHasher;
 
-/// A cache that evicts first what was used once, and then what was not used for the
-/// longest time.
+/// A cache that first evicts entries that were used only once, and then the least
+/// recently used ones.
 pub(crate) type EvictingCache<K, V, W> = Cache<K, V, W, BuildHasherDefault<IdentityHasher>>;
 
-/// Makes a cache for entries that weigh `capacity` together; `items` says how many they
-/// may be.
+/// Makes a cache for entries with a total weight of `capacity`. `items` is their
+/// expected number.
 pub(crate) fn evicting_cache<K, V, W>(
     weighter: W,
     items: usize,
@@ -38,5 +38,6 @@ where
     Cache::with_options(options, weighter, hasher, DefaultLifecycle::default())
 }
 
-/// Few, and the same number on every machine: each must have room for large entries.
+/// Deliberately few, and the same number on every machine: each shard must have room
+/// for large entries.
 pub(crate) const SHARDS: usize = 4;

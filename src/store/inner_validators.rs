@@ -1,8 +1,9 @@
-//! The validators that the inner service gave last, so that If-Range is forwarded only
-//! if it names one of them.
+//! The last validators of the inner service. If-Range is forwarded only if it names one
+//! of them.
 //!
-//! They are kept for resources whose parts clients may ask for. A wrong entry costs a
-//! request, but never makes a wrong part: every part is checked before it is sent.
+//! They are kept for resources whose parts clients may request. A wrong entry costs a
+//! request, but never causes a wrong part, because every part is checked before it is
+//! sent.
 
 use std::{fmt, sync::Arc};
 
@@ -17,19 +18,19 @@ use crate::rules::{EntityTag, HttpDate};
 
 /// The last validators of one layer's resources, for up to four variants each.
 ///
-/// Tags are kept as hashes, so that a resource takes some 150 bytes.
+/// Tags are kept as hashes, so a resource takes about 150 bytes.
 pub(crate) struct InnerValidators {
     cache: EvictingCache<u64, Arc<[InnerValidator]>, UnitWeighter>,
 }
 
-/// What the inner service said about one variant.
+/// The validators of the inner service for one variant.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct InnerValidator {
     pub(crate) variant: u64,
     pub(crate) tag: WholeTag,
-    /// The strong tag of the inner service, where the client got another in its place.
+    /// The strong tag of the inner service, if the client got another tag instead.
     pub(crate) inner: Option<Box<[u8]>>,
-    /// The date of the inner service, if it names this content.
+    /// The date of the inner service, if it identifies this content.
     pub(crate) date: Option<HttpDate>,
     /// The length of the whole content.
     pub(crate) length: Option<u64>,
@@ -41,20 +42,20 @@ pub(crate) enum WholeTag {
     None,
     /// The inner service knows a tag of this content.
     Known(u64),
-    /// The layer generated it, and the inner service gave none. If the inner service
-    /// seems to give it later, the layer is applied twice.
+    /// The layer generated the tag, and the inner service gave none. If the inner
+    /// service later seems to give this tag, the layer is applied twice.
     Generated(u64),
 }
 
 impl InnerValidator {
-    /// Returns true if `tag` is the one that the client got, or that of the inner
+    /// Returns true if `tag` is the tag that the client got, or that of the inner
     /// service.
     pub(crate) fn is_tag(&self, tag: &EntityTag, keys: &Keys) -> bool {
         self.inner.as_deref() == Some(tag.as_bytes())
             || self.tag == WholeTag::Known(keys.bytes(tag.as_bytes()))
     }
 
-    /// Returns true if this is the validator that a value of If-Range names.
+    /// Returns true if a value of If-Range names this validator.
     pub(crate) fn is_named_by(&self, if_range: &HeaderValue, keys: &Keys, now: HttpDate) -> bool {
         match EntityTag::try_from(if_range) {
             Ok(tag) => !tag.is_weak() && self.is_tag(&tag, keys),
@@ -74,8 +75,7 @@ impl Default for InnerValidators {
 }
 
 impl InnerValidators {
-    /// Remembers what the inner service said about a variant, replacing what it said
-    /// before.
+    /// Remembers the validators of a variant, and replaces the previous ones.
     pub(crate) fn note(&self, resource: u64, new: InnerValidator) {
         let cached = self.cache.get(&resource);
         let variants = cached.as_deref().unwrap_or_default();
@@ -84,8 +84,8 @@ impl InnerValidators {
             (WholeTag::Generated(generated), WholeTag::Known(tag)) => generated == tag,
             _ => false,
         };
-        // Most responses change nothing. One without a validator replaces another, but
-        // takes no new place.
+        // Most responses change nothing. A response without a validator replaces an
+        // entry, but does not add one.
         if known.map_or(new.is_empty(), |known| *known == new || is_applied_twice(known)) {
             return;
         }
@@ -94,8 +94,8 @@ impl InnerValidators {
         self.cache.insert(resource, [new].into_iter().chain(others).collect());
     }
 
-    /// Adds the tag that was learned for content that has the tag `inner` inside, if
-    /// that is still the last that was noted there: a resource and a variant.
+    /// Adds the learned tag of the content whose inner tag is `inner`, if `inner` is
+    /// still the last tag of this resource and variant.
     pub(crate) fn learn(
         &self,
         (resource, variant): (u64, u64),
@@ -114,8 +114,7 @@ impl InnerValidators {
         }
     }
 
-    /// Returns what the inner service said last about a variant for which `claim` is
-    /// true.
+    /// Returns the last validators of a variant for which `claim` is true.
     pub(crate) fn find(
         &self,
         resource: u64,
@@ -124,18 +123,18 @@ impl InnerValidators {
         self.cache.get(&resource)?.iter().find(|known| claim(known)).cloned()
     }
 
-    /// Returns true if anything is remembered of a resource, if only that a part of it
-    /// was refused.
+    /// Returns true if anything is remembered about a resource, including a refused
+    /// part.
     pub(crate) fn knows(&self, resource: u64) -> bool {
         self.cache.get(&resource).is_some()
     }
 
-    /// Returns true if a part of a resource was refused, and nothing was sent since.
+    /// Returns true if a part of a resource was refused, and no content was sent since.
     pub(crate) fn is_refused(&self, resource: u64) -> bool {
         self.cache.get(&resource).is_some_and(|variants| variants.is_empty())
     }
 
-    /// Forgets the validators of a resource of which a part was refused.
+    /// Forgets the validators of a resource after a part was refused.
     pub(crate) fn refuse_part(&self, resource: u64) {
         self.cache.insert(resource, Arc::new([]));
     }

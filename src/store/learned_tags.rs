@@ -1,11 +1,11 @@
 //! Tags of content that was hashed once, while it was sent. The content is recognised
-//! by what the inner service says about it.
+//! by the validators and fields of the inner service.
 //!
-//! Here the inner service is trusted: if it gives the same strong tag (or, if so
+//! The inner service is trusted here. If it gives the same strong tag (or, if so
 //! configured, the same date) and the same length, type, encoding and language, the
-//! content is taken to be the same. The user must ask for that: it is as right as the
-//! inner service's tags, and with a key that does not tell tenants apart, one tenant
-//! would get the tag of another.
+//! content is assumed to be the same. The user must turn that on, because it is only as
+//! correct as the inner service's tags. With a key that does not distinguish tenants,
+//! one tenant would get the tag of another.
 
 use std::{fmt, hash::Hasher};
 
@@ -21,12 +21,12 @@ use crate::{
     rules::{EntityTag, HttpDate},
 };
 
-/// The tags that one layer learned: at most 16,384, each of some 200 bytes.
+/// The tags that one layer has learned: at most 16,384, each of about 200 bytes.
 pub(crate) struct LearnedTags {
     cache: EvictingCache<Key, LearnedTag, UnitWeighter>,
 }
 
-/// The hash of what the inner service said about content, and the tag of that content.
+/// The fingerprint of content, and the tag of that content.
 #[derive(Clone)]
 struct LearnedTag {
     fingerprint: Key,
@@ -40,8 +40,7 @@ impl Default for LearnedTags {
 }
 
 impl LearnedTags {
-    /// Returns the tag learned for `key`, if the inner service says the same about it
-    /// as before.
+    /// Returns the tag learned for `key`, if the fingerprint is the same as before.
     pub(crate) fn lookup(&self, key: Key, fingerprint: Key) -> Option<EntityTag> {
         let learned = self.cache.get(&key)?;
         (learned.fingerprint == fingerprint).then_some(learned.tag)
@@ -59,8 +58,7 @@ impl fmt::Debug for LearnedTags {
     }
 }
 
-/// Hashes what the inner service says about its content: its tag or date, the length,
-/// and the fields that tell variants apart.
+/// Hashes the tag or date, the length, and the fields that distinguish variants.
 pub(crate) fn fingerprint(
     keys: &Keys,
     tag: Option<&EntityTag>,
@@ -69,8 +67,8 @@ pub(crate) fn fingerprint(
     headers: &HeaderMap,
 ) -> Key {
     keys.hash(|hasher| {
-        // A field value never contains a zero byte, so no two sets of fields are hashed
-        // alike.
+        // A field value never contains a zero byte, so different fields give different
+        // hashes.
         hasher.write(tag.map_or(b"", EntityTag::as_bytes));
         hasher.write_u8(0);
         hasher.write_i64(date.map_or(i64::MIN, HttpDate::unix_seconds));

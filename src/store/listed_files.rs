@@ -1,9 +1,9 @@
-//! Tags that are known beforehand: a list of files with the hashes of their contents.
+//! Tags from a list of files with the hashes of their contents.
 //!
-//! A list says what a file was when the list was made, and the inner service sends what
-//! the file is now. So an entry holds only for the content that the inner service names
-//! by the validators that it gave first, and as long as no hash of that content is
-//! another one. From then on, tags are learned as for any other file.
+//! A list has the hash of a file at the time when the list was made, but the inner
+//! service sends the current file. So an entry is valid only while the inner service
+//! gives the validators that it gave first for the file, and only until a hash of the
+//! content differs. After that, the tag is learned as for a file that is not listed.
 
 use std::{
     collections::HashMap,
@@ -17,16 +17,16 @@ use std::{
 use super::resource_key::Key;
 use crate::rules::HttpDate;
 
-/// What a list says of a file.
+/// An entry of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FileFacts {
-    /// The SHA-256 of its content.
+    /// The SHA-256 of the file's content.
     pub(crate) hash: [u8; 32],
-    /// Its length in bytes.
+    /// The length of the file in bytes.
     pub(crate) length: Option<u64>,
-    /// The second of its last change.
+    /// The second of the file's last change.
     pub(crate) modified: Option<HttpDate>,
-    /// How far that was compared with the file.
+    /// How far the entry was compared with the file.
     pub(crate) trust: Trust,
 }
 
@@ -34,13 +34,13 @@ pub(crate) struct FileFacts {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]
 pub(crate) enum Trust {
-    /// The list says it.
+    /// Only the list claims it.
     Claimed,
-    /// The file has the length, and a date that fits the list.
+    /// The length and the date of the file fit the list.
     Checked,
-    /// The content was hashed.
+    /// The content was hashed, and has the listed hash.
     Verified,
-    /// Never again: the file was changed, or the hash is wrong.
+    /// The entry is invalid: the file was changed, or the hash is wrong.
     Ended,
 }
 
@@ -50,9 +50,9 @@ pub(crate) type FileList = HashMap<Arc<str>, FileFacts>;
 /// The files of a list, and what one layer has seen of them.
 pub(crate) struct ListedFiles {
     files: HashMap<Arc<str>, Arc<ListedFile>>,
-    /// What the paths of requests start with, before those of the list.
+    /// The prefix of request paths.
     prefix: Arc<str>,
-    /// How many entries named another hash than the content had.
+    /// How many entries had a wrong hash.
     mismatches: AtomicU64,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct ListedFile {
     facts: FileFacts,
     /// The hash of the first validators that the inner service gave.
     bound: OnceLock<Key>,
-    /// A [`Trust`]; it only grows.
+    /// A [`Trust`], which only grows.
     trust: AtomicU8,
 }
 
@@ -81,7 +81,7 @@ impl ListedFiles {
         Self { files: files.collect(), prefix: Arc::clone(prefix), mismatches: AtomicU64::new(0) }
     }
 
-    /// Returns the entry of the file whose bytes are sent for `name` in this coding.
+    /// Returns the entry of the file that is sent for `name` in this coding.
     pub(crate) fn find(&self, name: &str, coding: Option<&[u8]>) -> Option<&Arc<ListedFile>> {
         let name = name.strip_prefix(&*self.prefix)?;
         match coding {
@@ -94,7 +94,7 @@ impl ListedFiles {
         }
     }
 
-    /// Returns the entries of all files whose bytes may be sent for `name`.
+    /// Returns the entries of all files that may be sent for `name`.
     pub(crate) fn variants<'a>(
         &'a self,
         name: &'a str,
@@ -103,8 +103,8 @@ impl ListedFiles {
         [None].into_iter().chain(codings).filter_map(|coding| self.find(name, coding))
     }
 
-    /// Takes note that the content of a file was hashed, and whether the listed hash is
-    /// right. Returns true if this ends the entry.
+    /// Records that the content of a file was hashed, and whether the listed hash is
+    /// correct. Returns true if this makes the entry invalid.
     pub(crate) fn settle(&self, file: &ListedFile, is_right: bool) -> bool {
         if is_right {
             file.raise(Trust::Verified);
@@ -115,7 +115,7 @@ impl ListedFiles {
         ends
     }
 
-    /// Returns how many entries named another hash than the content had.
+    /// Returns how many entries had a wrong hash.
     pub(crate) fn mismatches(&self) -> u64 {
         self.mismatches.load(Relaxed)
     }
@@ -130,10 +130,11 @@ impl ListedFile {
         &self.facts.hash
     }
 
-    /// Returns true if the entry holds for content that the inner service names so.
+    /// Returns true if the entry is valid for content with these validators.
     ///
-    /// The first content of the listed length and date binds the entry. Any other ends
-    /// it: the file was changed.
+    /// The first content with the listed length and date binds the entry to its
+    /// validators. With other validators the file was changed, and the entry becomes
+    /// invalid.
     pub(crate) fn holds_for(&self, validators: Key, date: Option<HttpDate>, length: u64) -> bool {
         let facts = &self.facts;
         let is_listed = facts.length.is_none_or(|listed| listed == length)
@@ -144,7 +145,8 @@ impl ListedFile {
         self.is_at_least(Trust::Claimed)
     }
 
-    /// Returns true if the entry has not ended, and was compared with the file so far.
+    /// Returns true if the entry is valid, and was compared with the file at least so
+    /// far.
     pub(crate) fn is_at_least(&self, trust: Trust) -> bool {
         (trust as u8..Trust::Ended as u8).contains(&self.trust.load(Relaxed))
     }
@@ -154,7 +156,7 @@ impl ListedFile {
         self.facts.modified.is_none_or(|date| is_settled(date, now))
     }
 
-    /// Returns what the trust was before.
+    /// Returns the previous trust.
     fn raise(&self, trust: Trust) -> u8 {
         self.trust.fetch_max(trust as u8, Relaxed)
     }
@@ -168,13 +170,13 @@ impl fmt::Debug for ListedFiles {
 
 /// Returns true if a date is two seconds old.
 ///
-/// A tag that is made of a date names one content only if no other can have been
-/// written in the same second.
+/// A tag that is made from a date identifies one content only if no other content can
+/// have been written in the same second.
 pub(crate) fn is_settled(date: HttpDate, now: HttpDate) -> bool {
     date.next_second().next_second() <= now
 }
 
-/// The codings, and what file servers append to the name of a file for each of them.
+/// The codings, with the extension that file servers append to a file name for each.
 const CODINGS: [(&[u8], &str); 4] =
     [(b"gzip", ".gz"), (b"br", ".br"), (b"zstd", ".zst"), (b"deflate", ".zz")];
 

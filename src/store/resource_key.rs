@@ -1,15 +1,15 @@
 //! The key under which a resource is remembered: a keyed hash of its authority and URI.
-//! Its variants are told apart by the request fields that its responses name in `Vary`.
+//! Its variants are distinguished by the request fields that its responses name in
+//! `Vary`.
 //!
-//! Two resources under one key, or two variants taken for one, cost work but make no
-//! wrong answer: their contents look like one that changes back and forth, and get a
-//! new date each time. Where tags are learned, the user vouches for the key. There, a
-//! hash of the request fields also tells variants apart.
+//! Two resources or variants with the same key cost work, but give no wrong answer:
+//! they look like one content that changes back and forth, and get a new date each
+//! time. If tags are learned, the user is responsible for the key. A hash of the
+//! request fields then also distinguishes variants.
 //!
-//! The request is gone when the response says what it varies by. So the values of the
-//! fields that any response of this layer has named so far are hashed beforehand, one
-//! by one: a handful in practice. The first response to name a new field is not
-//! remembered.
+//! When the response shows its `Vary`, the request is no longer available. So the layer
+//! hashes the values of all fields that its responses have named so far, which are few
+//! in practice. The first response that names a new field is not remembered.
 
 use std::{
     collections::hash_map::RandomState,
@@ -34,12 +34,12 @@ use siphasher::{
 
 use crate::rules::{has_weights, members, names_coding};
 
-/// A hash that cannot be made to collide.
+/// A hash for which an attacker cannot find a collision.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Key(pub(super) u128);
 
 impl Key {
-    /// Returns half of the hash, for what is compared within one resource.
+    /// Returns half of the hash, for comparisons within one resource.
     pub(crate) fn short(self) -> u64 {
         (self.0 >> 64) as u64
     }
@@ -50,10 +50,10 @@ impl Key {
     }
 }
 
-/// A set of fields, by their places in [`Keys`].
+/// A set of fields, by their slots in [`Keys`].
 pub(crate) type Fields = u16;
 
-/// What names the resource of a request, and what may tell its variants apart.
+/// The key of a request: its resource, and the fields that may distinguish variants.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestKey {
     pub(super) resource: u64,
@@ -63,13 +63,13 @@ pub(crate) struct RequestKey {
 }
 
 impl RequestKey {
-    /// Returns the hash of what names the resource.
+    /// Returns the hash of the resource's name.
     pub(crate) fn resource(&self) -> u64 {
         self.resource
     }
 
-    /// Returns a hash that identifies this request's variant of a resource that varies
-    /// by `fields`; `None` if one of the fields was not known in time.
+    /// Returns a hash of this request's variant of a resource that varies by `fields`.
+    /// `None` if one of the fields was not known in time.
     #[inline]
     pub(crate) fn variant(&self, fields: Fields) -> Option<u64> {
         if fields == 0 {
@@ -80,14 +80,14 @@ impl RequestKey {
         }
         let slots = self.fields.iter().zip(0..).take_while(|(_, slot)| fields >> slot > 0);
         let named = slots.filter(|(_, slot)| fields >> slot & 1 == 1);
-        // The values are hashes. Odd factors keep two equal ones from cancelling each
+        // The values are hashes. With odd factors, two equal values do not cancel each
         // other out.
         Some(named.fold(0, |sum: u64, (value, slot)| {
             sum.rotate_left(7) ^ u64::from(*value).wrapping_mul(2 * slot + 3)
         }))
     }
 
-    /// Returns a key for the content of a response that varies by `fields`; `None` if
+    /// Returns a key for the content of a response that varies by `fields`. `None` if
     /// one of the fields was not known in time. The upper half is that of the resource.
     pub(crate) fn content(&self, fields: Fields) -> Option<u64> {
         let lower_half = |hash: u64| hash & u64::from(u32::MAX);
@@ -95,17 +95,17 @@ impl RequestKey {
     }
 }
 
-/// What names the resource of a request.
+/// The name of the resource of a request.
 #[derive(Clone, Copy)]
 pub(crate) enum Name<'a> {
     /// Its authority and its URI, as the client sent it.
     Uri(&'a Uri),
-    /// What the user's function returns.
+    /// The value of the user's function.
     Custom(&'a KeyFn, &'a request::Parts),
 }
 
 impl<'a> Name<'a> {
-    /// Takes the URI as the client sent it, as far as it is known.
+    /// Makes the name from the URI as the client sent it, if that is known.
     #[inline]
     pub(crate) fn of(uri: &'a Uri, extensions: &'a Extensions) -> Self {
         Self::Uri(original_uri(uri, extensions))
@@ -133,11 +133,11 @@ impl<'a> Name<'a> {
 pub(crate) struct Keys {
     secret: (u64, u64),
     plain: SeedableRandomState,
-    /// The fields that responses varied by. They are never removed, so that a slot
+    /// The fields by which responses varied. They are never removed, so that a slot
     /// keeps its meaning.
     varied: [OnceLock<HeaderName>; SLOTS],
-    /// How many fields there are, and a bit for the length of each name. The second is
-    /// written first, and read last.
+    /// The number of fields, and a bit for the length of each name. The bits are
+    /// written before the number, and read after it.
     count: AtomicU8,
     lengths: AtomicU64,
     adding: Mutex<()>,
@@ -186,7 +186,7 @@ impl Keys {
         }
     }
 
-    /// Returns the fields that a line of `Vary` names; `None` if they cannot all be
+    /// Returns the fields that a line of `Vary` names. `None` if not all of them are
     /// known.
     pub(crate) fn varied(&self, line: &HeaderValue) -> Option<Fields> {
         let mut fields = 0;
@@ -196,22 +196,21 @@ impl Keys {
         Some(fields)
     }
 
-    /// Returns how often a response named a field in `Vary` for which the table had no
-    /// room left.
+    /// Returns how often a response named a field in `Vary` for which no slot was left.
     ///
-    /// What such a response varies by is never known: it gets no date.
+    /// Such a response gets no date.
     pub(crate) fn unlisted_fields(&self) -> u64 {
         self.unlisted.load(Ordering::Relaxed)
     }
 
-    /// Hashes something for this layer alone, without collisions.
+    /// Hashes a value with this layer's secret, without collisions.
     pub(super) fn hash(&self, feed: impl FnOnce(&mut SipHasher13)) -> Key {
         let mut hasher = self.hasher();
         feed(&mut hasher);
         Key(hasher.finish128().as_u128())
     }
 
-    /// Hashes bytes for this layer alone.
+    /// Hashes bytes with this layer's secret.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> u64 {
         let mut hasher = sip::SipHasher13::new_with_keys(self.secret.0, self.secret.1);
         hasher.write(bytes);
@@ -222,21 +221,21 @@ impl Keys {
         SipHasher13::new_with_keys(self.secret.0, self.secret.1)
     }
 
-    /// Returns the slot of a member of `Vary`. A new name gets a slot for the requests
-    /// to come, but `None` this time.
+    /// Returns the slot of a member of `Vary`. A new name gets a slot for later
+    /// requests, and this returns `None`.
     fn slot(&self, member: &[u8]) -> Option<usize> {
         let mut names = self.varied.iter().map_while(OnceLock::get);
         let slot = names.position(|name| name.as_str().as_bytes().eq_ignore_ascii_case(member));
         if slot.is_some() {
             return slot;
         }
-        // The parser takes `*` for a field name, but it means that the fields are not
-        // known.
+        // The parser would accept `*` as a field name, but it means that the fields are
+        // not known.
         self.add(HeaderName::from_bytes(member).ok().filter(|name| name.as_str() != "*")?);
         None
     }
 
-    /// Gives a name a slot, if it has none and one is left.
+    /// Gives a name a slot, if it has none and a slot is left.
     fn add(&self, name: HeaderName) {
         let _one_by_one = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         let mut slots = self.varied.iter();
@@ -270,7 +269,7 @@ pub(crate) struct KeyReader<'k, 'r> {
 }
 
 impl<'r> KeyReader<'_, 'r> {
-    /// Adds a line. Most are of no interest, which the length of their name shows.
+    /// Adds a line. The length of the name excludes most lines quickly.
     #[inline]
     pub(crate) fn take_line(&mut self, name: &HeaderName, line: &'r HeaderValue) {
         if self.lengths & length_bit(name.as_str()) != 0 {
@@ -281,8 +280,8 @@ impl<'r> KeyReader<'_, 'r> {
     fn take_varied(&mut self, name: &HeaderName, line: &'r HeaderValue) {
         let mut slots = self.keys.varied.iter().zip(&mut self.fields).take(usize::from(self.count));
         if let Some((_, field)) = slots.find(|(varied, _)| varied.get() == Some(name)) {
-            // A short hash will do: two values taken for one only cost work. Several
-            // lines of a field are hashed in their order.
+            // A short hash is sufficient, because a collision only costs work. Several
+            // lines of a field are hashed in order.
             *field = short(self.keys.plain.hash_one((*field, line.as_bytes())));
         }
         match *name {
@@ -296,7 +295,7 @@ impl<'r> KeyReader<'_, 'r> {
         }
     }
 
-    /// Makes the key of the request, once all its lines were added.
+    /// Makes the key of the request, once all its lines have been added.
     #[inline]
     pub(crate) fn key(&self, name: Name<'_>) -> RequestKey {
         let mut hasher = self.keys.plain.build_hasher();
@@ -306,16 +305,16 @@ impl<'r> KeyReader<'_, 'r> {
         RequestKey { resource: hasher.finish(), fields: self.fields, known }
     }
 
-    /// Makes a key that must not be that of another resource, too.
+    /// Makes a key that no other resource can have.
     pub(crate) fn collision_resistant_key(&self, name: Name<'_>) -> Key {
         self.keys.hash(|hasher| name.hash(self.host, hasher))
     }
 }
 
-/// Feeds a hasher with what the user's function returns for a request.
+/// Feeds a hasher with the value of the user's function for a request.
 pub(crate) type KeyFn = dyn Fn(&request::Parts, &mut dyn Hasher) + Send + Sync;
 
-/// Returns the URI as the client sent it, as far as it is known.
+/// Returns the URI as the client sent it, if that is known.
 #[cfg(feature = "axum")]
 pub(crate) fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
     extensions.get().map_or(uri, |axum::extract::OriginalUri(uri)| uri)
@@ -336,7 +335,7 @@ fn short(hash: u64) -> u16 {
     u16::try_from(hash >> 48).unwrap_or_default()
 }
 
-/// Passes a key through: it is a keyed hash already.
+/// Returns a key unchanged, because it is already a keyed hash.
 #[derive(Default)]
 pub(crate) struct IdentityHasher(u64);
 

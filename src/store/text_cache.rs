@@ -1,4 +1,4 @@
-//! The text of dates and lengths, which are sent again and again.
+//! The text of dates and lengths, which are sent repeatedly.
 
 use std::{cell::RefCell, thread::LocalKey};
 
@@ -6,14 +6,14 @@ use http::HeaderValue;
 
 use crate::rules::HttpDate;
 
-/// Returns the text of a date. Each thread keeps 64, so that most are not formatted
-/// again.
+/// Returns the text of a date. Each thread keeps 64 texts, so that most dates are not
+/// formatted again.
 pub(crate) fn date_text(date: HttpDate) -> HeaderValue {
     thread_local!(static TEXTS: Texts<HttpDate> = const { RefCell::new([const { None }; PLACES]) });
     cached(&TEXTS, date.unix_seconds().cast_unsigned(), date)
 }
 
-/// Returns the text of a length, kept as the text of a date is.
+/// Returns the text of a length, from the same kind of cache.
 pub(crate) fn length_text(length: u64) -> HeaderValue {
     thread_local!(static TEXTS: Texts<u64> = const { RefCell::new([const { None }; PLACES]) });
     cached(&TEXTS, length, length)

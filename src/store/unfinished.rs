@@ -1,4 +1,5 @@
-//! Keeps unfinished work on content that is sent in parts, until the next part is sent.
+//! Keeps unfinished hashes of content that is sent in parts, until the next part is
+//! sent.
 
 use std::{
     collections::VecDeque,
@@ -14,7 +15,7 @@ pub(crate) struct Unfinished<T> {
 }
 
 struct UnfinishedContent<T> {
-    /// The content: where it is, and what the inner service says of it.
+    /// The content: its key and its fingerprint.
     content: (Key, Key),
     /// Where the next part starts.
     next: u64,
@@ -22,7 +23,7 @@ struct UnfinishedContent<T> {
 }
 
 impl<T> Unfinished<T> {
-    /// Takes out the work done on a content up to byte `next`.
+    /// Removes and returns the work on content up to byte `next`.
     pub(crate) fn take(&self, content: (Key, Key), next: u64) -> Option<T> {
         let mut entries = self.entries();
         let is_this = |entry: &UnfinishedContent<T>| entry.content == content && entry.next == next;
@@ -30,7 +31,7 @@ impl<T> Unfinished<T> {
         entries.remove(place).map(|entry| entry.work)
     }
 
-    /// Keeps the work done on a content up to byte `next`.
+    /// Keeps the work on content up to byte `next`.
     pub(crate) fn keep(&self, content: (Key, Key), next: u64, work: T) {
         let mut entries = self.entries();
         entries.truncate(MOST - 1);
