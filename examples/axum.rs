@@ -1,8 +1,8 @@
-//! A small application whose responses can be revalidated.
+//! A small application with conditional requests.
 //!
-//! Run with `cargo run --example axum`, on another address with `ADDR=127.0.0.1:4000
-//! cargo run --example axum`; open <http://127.0.0.1:3000> in a browser, or try `curl
-//! -i http://127.0.0.1:3000/flags`.
+//! Run it with `cargo run --example axum`. To use another address, run
+//! `ADDR=127.0.0.1:4000 cargo run --example axum`. Then open <http://127.0.0.1:3000> in
+//! a browser, or run `curl -i http://127.0.0.1:3000/flags`.
 
 use std::{
     collections::BTreeMap,
@@ -35,13 +35,13 @@ type Stored = Arc<Mutex<Flags>>;
 async fn main() -> Result<(), String> {
     let address = env::var("ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
     let listener = TcpListener::bind(&address).await.map_err(|error| {
-        format!("cannot listen on {address}: {error}. ADDR=127.0.0.1:4000 sets another address")
+        format!("cannot listen on {address}: {error}. Set another address: ADDR=127.0.0.1:4000")
     })?;
     eprintln!("listening on http://{}", listener.local_addr().map_err(|error| error.to_string())?);
     axum::serve(listener, app()).await.map_err(|error| error.to_string())
 }
 
-/// The whole application. The last line is all that it takes.
+/// Makes the whole application. Only the last line is needed for conditional requests.
 pub fn app() -> Router {
     let flags: Stored = Arc::new(Mutex::new(flags()));
     Router::new()
@@ -53,21 +53,20 @@ pub fn app() -> Router {
         .layer(ConditionalLayer::new().compress_with(CompressionLayer::new()))
 }
 
-/// Shows all this at work; a browser that has it and reloads it gets a 304.
+/// Returns a page that shows the requests. A reload in the browser gets a 304.
 async fn page() -> Html<&'static str> {
     Html(include_str!("axum/page.html"))
 }
 
-/// Polled by clients: nearly always a 304.
+/// Returns the flags. Clients poll this, and nearly always get a 304.
 async fn read(State(stored): State<Stored>) -> Json<Flags> {
     Json(lock(&stored).clone())
 }
 
-/// Replaces the flags, unless another client was faster: then the answer is 412, and
-/// says why.
+/// Replaces the flags. If another client was faster, the answer is 412 with the reason.
 ///
-/// The layer sees a write only when it is done. So the handler checks it, and holds the
-/// lock until it has written.
+/// The layer sees a write only when it is done. So the handler checks the
+/// preconditions, and holds the lock until it has written.
 async fn write(
     State(stored): State<Stored>,
     headers: HeaderMap,
@@ -81,7 +80,7 @@ async fn write(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// About 5 kB, as a real application has.
+/// Returns about 5 kB of flags, as in a real application.
 fn flags() -> Flags {
     let areas = "account analytics archive billing calendar cart catalogue chat contacts \
         dashboard editor export gallery import inventory invoice login mobile newsletter orders \
@@ -98,13 +97,13 @@ fn lock(stored: &Stored) -> MutexGuard<'_, Flags> {
     stored.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Never finished: the layer lets it through as it comes.
+/// Returns an endless stream, which the layer passes through as it comes.
 async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let ticks = IntervalStream::new(tokio::time::interval(Duration::from_secs(1)));
     Sse::new(ticks.map(|_| Ok(Event::default().data("tick"))))
 }
 
-/// More than the layer holds: it goes out at once, and has no tag.
+/// Returns more than the layer holds, so it is sent at once and has no tag.
 async fn large() -> Vec<u8> {
     vec![0; 8_000_000]
 }

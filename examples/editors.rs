@@ -1,8 +1,8 @@
 //! Two editors change one document at the same time, and neither loses an edit.
 //!
-//! Run with `cargo run --all-features --example editors`. It serves a list behind a
-//! `WriteGuard`, lets two clients append to it over real connections, and shows what
-//! became of it, and what two clients without If-Match would have made of it.
+//! Run it with `cargo run --all-features --example editors`. It serves a list behind a
+//! `WriteGuard`. Two clients append to the list over real connections, first with
+//! If-Match and then without. It prints how many lines are left each time.
 
 #![allow(clippy::print_stdout)]
 
@@ -58,7 +58,7 @@ async fn edit(client: &HttpClient, url: &str, name: &str) -> Result<usize, Failu
     Ok(calls - EDITS)
 }
 
-/// Does the same without a check, as most clients do.
+/// Does the same without If-Match, as most clients do.
 async fn overwrite(client: &HttpClient, url: &str, name: &str) -> Result<(), Failure> {
     for edit in 1..=EDITS {
         let mut lines = read(client, url).await?;

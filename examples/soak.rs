@@ -1,6 +1,6 @@
-//! A server under mixed load on the loopback, for so many seconds: `cargo run --release
-//! --example soak -- 600`. Each 304 is checked against the truth, memory against a
-//! bound; it fails if either is wrong. Without a number it takes 20 seconds.
+//! A server under mixed load on the loopback interface. Run it for ten minutes with
+//! `cargo run --release --example soak -- 600`. Without a number it takes 20 seconds.
+//! It fails if a 304 is wrong, or if the memory exceeds a bound.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
 
 use std::{
@@ -38,21 +38,21 @@ use tokio::{
 };
 use tower_conditional::{ConditionalLayer, EntityTag, InnerTags};
 
-/// Server and clients together may take as much, whatever the time: 16 MiB of
-/// remembered content, 20 MiB of remembered dates, contents under way, and what the
-/// allocator keeps.
+/// The memory limit of server and clients, however long they run: 16 MiB of cached
+/// content, 20 MiB of dates, the contents in progress, and the overhead of the
+/// allocator.
 const MOST_MEMORY: u64 = 160 << 20;
 
-/// How many resources of each kind there are.
+/// The number of resources of each kind.
 const RESOURCES: usize = 16;
 
-/// The version of each resource: the truth.
+/// The actual version of each resource.
 #[derive(Default)]
 struct World {
     versions: [AtomicU64; RESOURCES],
 }
 
-/// What the clients counted.
+/// The counters of the clients.
 #[derive(Default)]
 struct Tally {
     requests: AtomicU64,
@@ -130,7 +130,7 @@ async fn main() {
     );
 }
 
-/// Returns how much memory this process holds; nothing where the system does not tell.
+/// Returns the memory of this process, if the system shows it.
 fn memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -139,7 +139,7 @@ fn memory() -> u64 {
 
 // ----- The server -----
 
-/// Content that names its version in each line.
+/// Makes content with its version in each line.
 fn content(version: u64, len: usize) -> Vec<u8> {
     format!("version {version:20}\n").bytes().cycle().take(len).collect()
 }
@@ -158,7 +158,7 @@ async fn small(State(world): State<Arc<World>>, Path(place): Path<usize>) -> Res
 async fn streamed(State(world): State<Arc<World>>, Path(place): Path<usize>) -> Response {
     let version = world.versions[place].load(Relaxed);
     let frames = stream::unfold(0, move |sent| async move {
-        // Some wait in the midst, and are given up; some are read to their end.
+        // Some bodies pause in the middle and are abandoned. Some are read to the end.
         if sent == 5 && place % 2 == 0 {
             sleep(Duration::from_millis(5)).await;
         }
@@ -222,7 +222,7 @@ fn version_in(content: &[u8]) -> u64 {
     std::str::from_utf8(&content[8..LINE - 1]).unwrap().trim().parse().unwrap()
 }
 
-/// Holds what it got, and asks whether it is still good: by tag, by date, or by both.
+/// Keeps responses, and revalidates them by tag, by date, or by both.
 async fn revalidate(address: SocketAddr, number: u64, end: Instant, tally: Arc<Tally>) {
     let mut dice = Dice(number);
     let mut client = connect(address).await;
@@ -267,8 +267,7 @@ async fn change_things(address: SocketAddr, end: Instant) {
     }
 }
 
-/// Fetches large content slowly, and goes on where it stopped, if that is still the
-/// same.
+/// Fetches large content slowly, and resumes it if it is unchanged.
 async fn download(address: SocketAddr, number: u64, end: Instant, tally: Arc<Tally>) {
     let mut dice = Dice(number + 100);
     let mut client = connect(address).await;
@@ -299,14 +298,14 @@ async fn download(address: SocketAddr, number: u64, end: Instant, tally: Arc<Tal
         let content = body.collect().await.unwrap().to_bytes();
         let is_part = head.status == StatusCode::PARTIAL_CONTENT;
         tally.parts.fetch_add(u64::from(is_part), Relaxed);
-        // A part is one of what was downloaded.
+        // A part must be of the version that was downloaded.
         let is_right = version_in(&content) == version_of(&head.headers)
             && (!is_part || content.len() == LINE * 50 && version_of(&head.headers) == version);
         tally.wrong.fetch_add(u64::from(!is_right), Relaxed);
     }
 }
 
-/// Goes away in the midst of content.
+/// Closes the connection in the middle of content.
 async fn abort(address: SocketAddr, number: u64, end: Instant, tally: Arc<Tally>) {
     let mut dice = Dice(number + 200);
     while Instant::now() < end {
@@ -322,7 +321,7 @@ async fn abort(address: SocketAddr, number: u64, end: Instant, tally: Arc<Tally>
     }
 }
 
-/// Sends what is no request, half of one, and fields that are no dates and no tags.
+/// Sends invalid requests, incomplete requests, and invalid dates and tags.
 async fn talk_nonsense(address: SocketAddr, number: u64, end: Instant, tally: Arc<Tally>) {
     let mut dice = Dice(number + 300);
     let tags = "\"a, W/\"b\", ".repeat(5000);
@@ -343,7 +342,7 @@ async fn talk_nonsense(address: SocketAddr, number: u64, end: Instant, tally: Ar
         );
         let sent = if dice.below(4) == 0 { &text[..dice.below(text.len())] } else { &text };
         let mut stream = TcpStream::connect(address).await.unwrap();
-        // It may be refused before all is written.
+        // The server may refuse it before all of it is written.
         if stream.write_all(sent.as_bytes()).await.is_ok() {
             let mut answer = [0; 64];
             let read =

@@ -1,4 +1,4 @@
-//! What to check: a service, and the settings.
+//! A check of a service, and its settings.
 
 use std::{
     fmt::{self, Debug},
@@ -19,13 +19,14 @@ use crate::{
     target::{LocalBoxFuture, ServiceTarget},
 };
 
-/// Checks how a service answers conditional requests for `uri`: `.await` it for the
-/// [`Report`].
+/// Checks how a service answers conditional requests for `uri`.
 ///
-/// The service gets requests whose body is [`Content`]: routers and most layers take
-/// that, and so does a closure that does not name the type of its request. For others
-/// there is [`check_with`]. The service is called again and again, one request after
-/// the other. If it panics, so does the check.
+/// `.await` the result to get the [`Report`].
+///
+/// The service gets requests with the body [`Content`]. Routers and most layers accept
+/// it, and so does a closure that does not name the type of its request. For other
+/// services use [`check_with`]. The service is called many times, one request after the
+/// other. If it panics, the check panics, too.
 ///
 /// See the [crate docs](crate) for an example.
 ///
@@ -40,7 +41,7 @@ where
     check_with(service, uri, |content| content)
 }
 
-/// Checks a service with a request body of its own, made by `body`.
+/// Checks a service with another request body, which `body` makes.
 ///
 /// ```
 /// # use axum::body::Body;
@@ -93,7 +94,7 @@ where
     }
 }
 
-/// A check and its settings; made by [`check()`], and run by `.await`.
+/// A check and its settings. [`check()`] makes it, and `.await` runs it.
 ///
 /// ```
 /// # use axum::{routing::get, Router};
@@ -112,15 +113,16 @@ where
 /// # }
 /// ```
 ///
-/// The future is not `Send`, so that the service need not be. Tests and `main` do not
-/// need it to be.
+/// The future is not `Send`, so the service need not be `Send`. Tests and `main` do not
+/// need a `Send` future.
 #[must_use = "checks are made when they are awaited"]
 pub struct Check<'a> {
     session: Session<'a>,
 }
 
 impl<'a> Check<'a> {
-    /// Adds a header field to all requests: a cookie, an authorization, a host.
+    /// Adds a header field to all requests, such as `Cookie`, `Authorization` or
+    /// `Host`.
     ///
     /// ```
     /// # fn with(check: tower_conditional_conformance::Check<'_>) {
@@ -147,7 +149,7 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Leaves out a check, or a group of them.
+    /// Excludes a check, or a group of checks.
     ///
     /// ```
     /// # fn with(check: tower_conditional_conformance::Check<'_>) {
@@ -166,12 +168,12 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Says that a check fails, and why that is accepted. The name may be that of a
-    /// group.
+    /// Marks a check, or a group, as expected to fail, with the reason.
     ///
-    /// Then it is no [failure](Report::failures), and does not stop
-    /// [`assert_ok`](Report::assert_ok). If it passes one day, *that* is a failure, so
-    /// that the list stays true. A group is not failed by checks that pass.
+    /// The check is then not a [failure](Report::failures), and
+    /// [`assert_ok`](Report::assert_ok) does not panic. If the check passes later, that
+    /// is a failure, so that the list stays correct. For a group, checks that pass are
+    /// not failures.
     ///
     /// ```
     /// # fn with(check: tower_conditional_conformance::Check<'_>) {
@@ -188,8 +190,9 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Sets how to change the resource, so that its content differs afterwards. The
-    /// function is called eight times at most.
+    /// Sets a function that changes the content of the resource.
+    ///
+    /// It is called at most eight times.
     ///
     /// Without it the group `change` is not applicable.
     ///
@@ -218,10 +221,11 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Sets how to bring an older content back, with the date that it had: as a
-    /// deployment does that is rolled back.
+    /// Sets a function that restores older content with its old date.
     ///
-    /// The function is called once, behind a [change](Self::changes). Without it the
+    /// A deployment that is rolled back does that.
+    ///
+    /// The function is called once, after a [change](Self::changes). Without it the
     /// check `change/rollback` is not applicable.
     ///
     /// ```
@@ -238,7 +242,7 @@ impl<'a> Check<'a> {
     }
 
     /// Sets a QUERY ([RFC 10008](https://www.rfc-editor.org/rfc/rfc10008.html)) that
-    /// succeeds. The method of `query` is not looked at.
+    /// succeeds. The method of `query` is ignored.
     ///
     /// It is sent with preconditions, to its own URI. Without it the group `query` is
     /// not applicable.
@@ -257,8 +261,9 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Sets a write that succeeds and changes the content, to check whether it is
-    /// refused when it must be.
+    /// Sets a write that succeeds and changes the content.
+    ///
+    /// The checks then verify that it is refused when it must be.
     ///
     /// It is sent with preconditions, to its own URI, about a dozen times. A service
     /// that checks its writes performs it three or four times. Without it the group
@@ -277,7 +282,7 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Sets the content codings to ask for, one at a time. Default: gzip, br, zstd and
+    /// Sets the content codings to request, one at a time. Default: gzip, br, zstd,
     /// deflate.
     ///
     /// ```
@@ -300,7 +305,7 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Sets the URI of an error. Default: a page that is not likely to exist.
+    /// Sets the URI of an error. Default: a page that probably does not exist.
     ///
     /// ```
     /// # fn with(check: tower_conditional_conformance::Check<'_>) {
@@ -316,8 +321,7 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Adds a check of your own: a request, and what must be true for the head of its
-    /// answer.
+    /// Adds your own check: a request, and a condition for the head of its answer.
     ///
     /// ```
     /// # use http::{header::CACHE_CONTROL, Request};
@@ -342,8 +346,8 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Sets how long to wait for the head of an answer, and then for its content.
-    /// Default: 10 seconds.
+    /// Sets the timeout for the head of an answer, and for its content. Default: 10
+    /// seconds.
     ///
     /// If the content does not end in that time, only heads are checked from then on.
     ///

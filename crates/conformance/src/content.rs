@@ -10,10 +10,11 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// The content of a request that a check sends: nothing, or what
-/// [`writes`](super::Check::writes) was given.
+/// The content of a request of a check.
 ///
-/// Routers take it as it is. For a service with another request body,
+/// It is empty, or the content of the write in [`writes`](super::Check::writes).
+///
+/// Routers accept this type. For a service with another request body,
 /// [`check_with`](super::check_with) takes a function that converts it.
 #[derive(Clone, Debug, Default)]
 pub struct Content {

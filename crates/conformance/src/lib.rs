@@ -1,10 +1,9 @@
-//! Checks of HTTP conditional requests for your own tests: does this service revalidate
-//! as RFC 9110 says?
+//! Checks in your own tests that a service handles HTTP conditional requests as RFC
+//! 9110 says.
 //!
 //! [`check()`] makes over a hundred checks of any Tower service or router, in process
-//! and without sockets, whether or not it uses
-//! [`ConditionalLayer`](tower_conditional::ConditionalLayer), and reports what it
-//! found:
+//! and without sockets. The service need not use
+//! [`ConditionalLayer`](tower_conditional::ConditionalLayer).
 //!
 //! ```
 //! use axum::{routing::get, Router};
@@ -26,7 +25,7 @@
 //! # builder.enable_all().build().unwrap().block_on(feed_revalidates());
 //! ```
 //!
-//! A failure shows the clause, what was sent and received, and how to fix it:
+//! A failure shows the clause, the request, the answer, and how to fix it:
 //!
 //! ```text
 //! GET /feed: 53 checks passed, 1 failed, 46 not applicable
@@ -42,27 +41,30 @@
 //!   hint: Leave `W/` out of the comparison, on both sides: `EntityTag::weak_eq`. ..
 //! ```
 //!
-//! One fault gives one failure, where possible: checks that would only repeat it are
-//! *not applicable*, and say why.
+//! If possible, one fault gives one failure. Checks that would only repeat it are *not
+//! applicable*, with the reason.
 //!
 //! # What counts as a failure
 //!
 //! | severity | what it means |
 //! |---|---|
-//! | [`Must`] | an RFC demands it; [`assert_ok`](Report::assert_ok) panics |
-//! | [`Should`] | an RFC recommends it; it is a [failure](Report::failures), too |
-//! | [`Advice`] | the RFCs leave it open, and clients have had trouble without it |
+//! | [`Must`] | an RFC requires it; [`assert_ok`](Report::assert_ok) panics |
+//! | [`Should`] | an RFC recommends it; it is also a [failure](Report::failures) |
+//! | [`Advice`] | the RFCs leave it open, but some clients have problems without it |
 //!
 //! [`Must`]: Severity::Must
 //! [`Should`]: Severity::Should
 //! [`Advice`]: Severity::Advice
 //!
-//! So what an RFC allows is no failure: to compare dates for equality (200 for a later
-//! If-Modified-Since), to answer a read with an older If-Unmodified-Since with the
-//! whole 200, to refuse a part with 503 if the next request gets the whole, to leave a
-//! HEAD without the tag that only the content shows. A service with
-//! [`ConditionalLayer`](tower_conditional::ConditionalLayer) inside its router has
-//! none:
+//! Behaviour that an RFC allows is not a failure. For example, a service may:
+//!
+//! - compare dates for equality (200 for a later If-Modified-Since),
+//! - answer a read with an older If-Unmodified-Since with the whole 200,
+//! - refuse a part with 503 if the next request gets the whole content,
+//! - omit the tag on a HEAD if it is computed from the content.
+//!
+//! A service with [`ConditionalLayer`](tower_conditional::ConditionalLayer) inside its
+//! router has no failures:
 //!
 //! ```
 //! # use axum::{routing::get, Router};
@@ -76,17 +78,18 @@
 //! # }
 //! ```
 //!
-//! Where a service deviates for a reason, [`expect`](Check::expect) names the check and
+//! If a service deviates for a reason, use [`expect`](Check::expect) with the check and
 //! the reason. The test then fails only when the deviation is gone.
 //!
 //! # What is checked
 //!
-//! Names are `group/name`; [`without`](Check::without) takes a name or a group.
+//! The name of a check is `group/name`. [`without`](Check::without) takes a name or a
+//! group.
 //!
 //! | group | what |
 //! |---|---|
 //! | `answer` | a plain GET is answered 200 |
-//! | `validator` | there is one; it is valid, stays the same, and names one content |
+//! | `validator` | there is one, it is valid and stable, and names one content |
 //! | `if-none-match` | exact, weak, list, lines, `*`, miss, commas, malformed |
 //! | `if-modified-since` | equal, older, later, three forms, no dates, lines |
 //! | `if-unmodified-since` | older, equal, no dates, no Last-Modified |
@@ -94,25 +97,26 @@
 //! | `precedence` | tags over dates, If-Match before If-None-Match, both before Range |
 //! | `304` | no content, its fields, Content-Length, other fields kept |
 //! | `head` | like GET, without content; the length on its 304 |
-//! | `encoding` | own tags or weak ones, `Vary`, 304; if encodings are offered |
-//! | `error` | errors are left alone; see [`error_at`](Check::error_at) |
+//! | `encoding` | different or weak tags, `Vary`, 304; if encodings are offered |
+//! | `error` | preconditions do not change errors; see [`error_at`](Check::error_at) |
 //! | `range` | If-Range, the bytes and the tag of parts, 416; if ranges are offered |
 //! | `digest` | `Repr-Digest` and `Content-Digest` (RFC 9530); if they are sent |
 //! | `cors` | other origins can see the tag; if they may read the content |
 //! | `query` | QUERY (RFC 10008); see [`queries`](Check::queries) |
-//! | `change` | a change and a rollback are seen; see [`changes`](Check::changes) |
+//! | `change` | a change and a rollback are detected; see [`changes`](Check::changes) |
 //! | `write` | writes are checked; see [`writes`](Check::writes) |
 //!
-//! [`rules`] lists them all. A rollback needs [`restores`](Check::restores), too.
+//! [`rules`] lists all checks. The check of a rollback also needs
+//! [`restores`](Check::restores).
 //!
-//! At most 1 MiB of an answer is read, for at most the [`timeout`](Check::timeout). An
-//! event stream, by its media type, is not read at all.
+//! At most 1 MiB of each answer is read, until the [`timeout`](Check::timeout). Event
+//! streams, detected by their media type, are not read.
 //!
 //! # Dates in tests
 //!
-//! A layer sends no date in its first two seconds, and then the checks of dates are not
-//! applicable. To run them, with the same verdicts each time, give the layer a
-//! [`clock`](tower_conditional::ConditionalLayer::clock) that moves on:
+//! A layer sends no date in its first two seconds, so the checks of dates are then not
+//! applicable. To run them with the same verdicts each time, give the layer a
+//! [`clock`](tower_conditional::ConditionalLayer::clock) that you advance:
 //!
 //! ```
 //! use std::{
@@ -142,8 +146,8 @@
 //!
 //! # Servers
 //!
-//! The binary `check-conditional` of this crate makes the same checks against a server
-//! by its URL, whatever the server is written in:
+//! The binary `check-conditional` of this crate makes the same checks against any
+//! server, by URL:
 //!
 //! ```console
 //! $ cargo install tower-conditional-conformance --features cli
@@ -151,16 +155,16 @@
 //! $ check-conditional --http2 --strict --format junit http://127.0.0.1:3000/feed
 //! ```
 //!
-//! Its exit status is 0 if no MUST failed (with `--strict`: and no SHOULD), 1 if one
-//! did, and 2 if nothing could be checked. It changes nothing on the server unless it
-//! is told how: `--put`, `--change`, `--restore`. It speaks HTTP/1.1, or HTTP/2 with
+//! Its exit status is 0 if no MUST failed, 1 if a MUST failed, and 2 if nothing could
+//! be checked. With `--strict`, a SHOULD counts like a MUST. It changes nothing on the
+//! server without `--put`, `--change` or `--restore`. It uses HTTP/1.1, or HTTP/2 with
 //! `--http2`, both without TLS.
 //!
-//! [`Report::to_json`] and [`Report::to_junit`] write what `--format` prints.
+//! [`Report::to_json`] and [`Report::to_junit`] return the same text as `--format`.
 //!
 //! # Features
 //!
-//! - `cli`: what the binary needs, and the library does not.
+//! - `cli`: adds the dependencies of the binary, which the library does not need.
 
 mod answer;
 mod baseline;

@@ -1,11 +1,12 @@
-//! What the checks found.
+//! The results of the checks.
 
 use std::{borrow::Cow, fmt};
 
-/// What the checks of a [`Check`](super::Check) found.
+/// The results of a [`Check`](super::Check).
 ///
-/// Formatted with `{}` it shows what failed, with what was sent and received and how to
-/// fix it, and names what was not applicable. With `{:#}` it shows everything.
+/// Formatted with `{}`, it shows each failure with the request, the answer, and how to
+/// fix it, and it names the checks that were not applicable. With `{:#}` it shows
+/// everything.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -40,7 +41,7 @@ impl Report {
         self.failures().all(|finding| finding.severity != Severity::Must)
     }
 
-    /// Panics, and so fails the test, unless the report [is ok](Self::is_ok).
+    /// Panics unless the report [is ok](Self::is_ok), so that the test fails.
     ///
     /// # Panics
     ///
@@ -52,9 +53,9 @@ impl Report {
 
     /// Returns the checks that failed, [`Should`](Severity::Should) included.
     ///
-    /// [Advice](Self::advice) is not among them, and nor is what was
-    /// [expected](super::Check::expect) to fail. So a service that does all that the
-    /// RFCs ask has none:
+    /// [Advice](Self::advice) is not included, and neither are checks that were
+    /// [expected](super::Check::expect) to fail. So a service that follows the RFCs has
+    /// none:
     ///
     /// ```
     /// # async fn read(report: tower_conditional_conformance::Report) {
@@ -168,7 +169,7 @@ impl Report {
     }
 }
 
-/// What one check found.
+/// The result of one check.
 #[derive(Clone, Debug)]
 pub struct Finding {
     pub(crate) name: Cow<'static, str>,
@@ -194,13 +195,13 @@ impl Finding {
         self.clause.clone()
     }
 
-    /// Returns how much it matters.
+    /// Returns the severity of the check.
     #[must_use]
     pub fn severity(&self) -> Severity {
         self.severity
     }
 
-    /// Returns what must be true, as a sentence.
+    /// Returns the requirement, as a sentence.
     #[must_use]
     pub fn claim(&self) -> &str {
         self.claim
@@ -212,8 +213,8 @@ impl Finding {
         self.hint
     }
 
-    /// Returns what was sent (`> `) and received (`< `), line by line, without the
-    /// values of secret fields.
+    /// Returns the lines that were sent (`> `) and received (`< `), without the values
+    /// of secret fields.
     #[must_use]
     pub fn transcript(&self) -> &[String] {
         &self.log
@@ -268,17 +269,19 @@ impl fmt::Display for Finding {
     }
 }
 
-/// How much a check matters.
+/// The severity of a check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Severity {
-    /// An RFC demands it, or nothing can be revalidated without it: clients may get
-    /// wrong content.
+    /// An RFC requires it, or revalidation does not work without it.
+    ///
+    /// Clients may get wrong content.
     Must,
     /// An RFC recommends it.
     Should,
-    /// The RFCs leave it open, and clients have had trouble without it. It is no
-    /// [failure](Report::failures).
+    /// The RFCs leave it open, but some clients have problems without it.
+    ///
+    /// It is not a [failure](Report::failures).
     Advice,
 }
 
@@ -292,15 +295,16 @@ impl fmt::Display for Severity {
     }
 }
 
-/// The result of a check.
+/// The verdict of a check.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// All is as it must be.
+    /// The requirement is met.
     Passed,
-    /// It is not; this was expected in place of what was received.
+    /// The requirement is not met. This was expected instead of the received answer.
     Failed(String),
-    /// It is not, as was [expected](super::Check::expect), for this reason.
+    /// The requirement is not met, which was [expected](super::Check::expect) for this
+    /// reason.
     Expected(String),
     /// There was nothing to check, for this reason.
     NotApplicable(String),

@@ -38,13 +38,13 @@ impl Rule {
         format!("{rfc}{}", self.section)
     }
 
-    /// Returns how much it matters.
+    /// Returns the severity of the check.
     #[must_use]
     pub fn severity(&self) -> Severity {
         self.severity
     }
 
-    /// Returns what must be true, as a sentence.
+    /// Returns the requirement, as a sentence.
     #[must_use]
     pub fn claim(&self) -> &'static str {
         self.claim

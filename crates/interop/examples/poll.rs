@@ -1,9 +1,9 @@
 //! A client that polls a configuration document, and parses it only when it has
 //! changed.
 //!
-//! Run with `cargo run -p interop --example poll`, which serves a document itself and
-//! polls it ten times, or with `cargo run -p interop --example poll --
-//! http://127.0.0.1:3000/flags 60`, which polls another server for a minute.
+//! `cargo run -p interop --example poll` serves a document itself and polls it ten
+//! times. `cargo run -p interop --example poll -- http://127.0.0.1:3000/flags 60` polls
+//! another server for a minute.
 
 #![allow(clippy::print_stdout)]
 
@@ -48,20 +48,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
         if let Err(error) = flags.refresh(&mut service, &request, parse).await {
             println!("{error}");
         }
-        // What was read last is the best that is known, whatever came of this poll.
+        // If this poll failed, the last value is still the best one.
         println!("{poll:3}  {:?}, parsed {parsed} times", flags.get());
         time::sleep(flags.wait(Duration::from_secs(1)..=Duration::from_secs(60))).await;
     }
     Ok(())
 }
 
-/// Makes a Tower service of `reqwest`'s client, whose own takes other requests.
+/// Makes a Tower service from `reqwest`'s client. Its own service takes another request
+/// type.
 pub fn service(
     timeout: u64,
 ) -> reqwest::Result<
     impl Service<Request<Body>, Response = Response<Body>, Error = reqwest::Error, Future: Send> + Clone,
 > {
-    // A tag is valid for one resource: it must not be sent to where a redirect points.
+    // A tag is valid for one resource, so it must not be sent to the target of a
+    // redirect.
     let client = Client::builder().redirect(Policy::none());
     let client = client.timeout(Duration::from_secs(timeout)).build()?;
     Ok(service_fn(move |request: Request<Body>| {

@@ -1,11 +1,11 @@
-//! Notes in PostgreSQL, written by any number of processes: no edit is lost.
+//! Notes in PostgreSQL that lose no edit, with any number of processes.
 //!
-//! Run with `DATABASE_URL=postgres://localhost/notes cargo run -p postgres-notes`, as
-//! often as you like, on another address with `ADDR=127.0.0.1:4000`.
+//! Run it with `DATABASE_URL=postgres://localhost/notes cargo run -p postgres-notes`.
+//! Start more processes on other addresses with `ADDR=127.0.0.1:4000`.
 //!
-//! Each write is evaluated inside its transaction, which locks the note's row first. So
-//! what was evaluated is still true when the write is committed, whatever other
-//! processes do. Nothing in front of the handler could say that.
+//! Each write is evaluated inside its transaction, which first locks the note's row. So
+//! the result is still true when the write is committed, whatever other processes do. A
+//! layer in front of the handler could not guarantee that.
 
 use std::{env, error, sync::Arc, time::Duration};
 
@@ -32,7 +32,8 @@ async fn main() -> Result<(), Box<dyn error::Error>> {
     Ok(axum::serve(listener, app(notes)).await?)
 }
 
-/// The whole application. The layer answers reads with 304; it has no part in writes.
+/// Makes the whole application. The layer answers reads with 304, and passes writes
+/// through.
 fn app(notes: Notes) -> Router {
     Router::new()
         .route("/notes/{id}", get(read).put(write).delete(delete))
@@ -64,12 +65,12 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The notes, and what each of them has ever been.
+/// The tables of the notes and of their versions.
 ///
-/// **A version never comes back**, though notes are deleted and created again: all
-/// versions of all notes come from one sequence, which no rollback sets back. A counter
-/// in the row would start anew with the row, and the tag of the deleted note would fit
-/// the new one.
+/// **A version is never used twice**, even if notes are deleted and created again: all
+/// versions come from one sequence, which a rollback does not set back. A counter in
+/// the row would start again with a new row, and the tag of the deleted note would
+/// match the new one.
 const SCHEMA: &str = "
 BEGIN;
 -- Two processes may start at the same time.
@@ -88,8 +89,8 @@ CREATE TABLE IF NOT EXISTS revision (
 );
 COMMIT;";
 
-/// A process that hangs in a transaction, or a host that is gone, holds up the others
-/// for this long at most.
+/// A process that hangs in a transaction, or a lost host, delays the others at most
+/// this long.
 const SESSION: &str = "-c lock_timeout=5s -c idle_in_transaction_session_timeout=5s";
 
 struct Notes {
@@ -125,7 +126,8 @@ impl Notes {
             "UPDATE note SET version = nextval('note_version'), text = $2 WHERE id = $1
              RETURNING version"
         } else {
-            // There was no row to lock. It inserts nothing if another writer was faster.
+            // There was no row to lock. This inserts nothing if another writer was
+            // faster.
             "INSERT INTO note VALUES ($1, nextval('note_version'), $2) ON CONFLICT DO NOTHING
              RETURNING version"
         };
@@ -159,7 +161,7 @@ async fn lock(transaction: &Transaction<'_>, id: i64) -> Result<Option<i64>> {
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
-/// What the preconditions are evaluated by.
+/// The state for the preconditions.
 fn state(version: Option<i64>) -> Representation {
     version.map_or(Representation::Missing, |version| Representation::Exists(tag(version).into()))
 }
