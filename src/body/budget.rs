@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_is_given_back() {
+    fn a_reservation_is_returned_on_drop() {
         let budget = Arc::new(Budget::new(10));
         let (mut one, mut two) = (Reservation::new(&budget), Reservation::new(&budget));
         assert!(one.grow(4) && one.grow(6) && one.grow(5));

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_given_back() {
+    fn frames_that_do_not_fit_are_returned() {
         for (limit, promised, texts, expected) in [
             (3, None, ["abc", ""], Ok(())),
             (3, None, ["abc", "d"], Err(Reason::TooLarge)),

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_complete_length_is_read_where_it_stands() {
+    fn the_complete_length_is_read_from_content_range() {
         for (value, length) in [
             ("bytes 0-4/10", Some(10)),
             ("bytes 0-4/*", None),

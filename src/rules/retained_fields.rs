@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_describes_absent_content_goes() {
+    fn only_fields_that_describe_content_are_removed() {
         // name, stays on a 304, stays on a 412
         for (name, on_304, on_412) in [
             ("content-length", false, false),

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_of_other_content_says_nothing() {
+    fn a_changed_fingerprint_finds_no_tag() {
         let (learned, keys) = (LearnedTags::default(), Keys::new());
         let tag = EntityTag::of(b"content");
         let of = |text: &str| {

@@ -48,7 +48,7 @@ fn known_validators_of_one_resource_are_not_those_of_another() {
 /// Axum leaves "/" of a path that is all prefix, and other middleware takes the slash
 /// at the end off.
 #[test]
-fn known_validators_of_a_path_are_those_of_what_a_router_leaves_of_it() {
+fn known_validators_follow_a_path_through_nested_routers() {
     let read = |text: &'static str| get(move || async move { text });
     let notes = || {
         Router::new()

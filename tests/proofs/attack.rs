@@ -102,7 +102,7 @@ type Unwrapped<S> = MapRequest<S, fn(Request<RequestBody<Load>>) -> Request<Load
 
 /// Guards a service.
 fn guarded<S>(inner: S) -> WriteGuard<Unwrapped<S>> {
-    // What the guard passes inward of a body without content is nothing.
+    // These bodies have no content, so an empty body is forwarded.
     WriteGuard::new(MapRequest::new(inner, |request| request.map(|_| Load::default())))
 }
 

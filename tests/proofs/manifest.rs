@@ -1,6 +1,6 @@
-//! A file below a manifest changes at random, and the manifest may be wrong from the
-//! start. No client that sends what it got is told that it holds the present content if
-//! it does not, and none glues parts of two. `MANIFEST=100000` runs as many worlds.
+//! A file of a manifest changes at random, and the manifest may be wrong from the
+//! start. No client gets a 304 unless it holds the current content, and no client joins
+//! parts of two versions. `MANIFEST=100000` runs that number of worlds.
 
 use std::{
     env, fs,
@@ -175,7 +175,7 @@ impl World {
                 let is_whole = bytes.len() == self.current().len();
                 tag.map(|tag| Held { bytes, is_whole, tag })
             }
-            _ => self.fail("an answer that nobody asked for"),
+            _ => self.fail("an unexpected answer"),
         }
     }
 }

@@ -50,7 +50,7 @@ fn no_glue() {
         runtime.block_on(World::new(seed, &folder.0).live(&mut tally));
     }
     println!("{worlds} worlds: {tally:#?}");
-    // It is no proof that nothing is glued if nothing is resumed.
+    // The test proves nothing unless enough downloads are resumed.
     assert!(tally.parts > 2 * worlds && tally.quiet_parts > worlds / 8, "{tally:?}");
     assert!(tally.refused > worlds / 8 && tally.by_date > worlds / 16, "{tally:?}");
     assert!(tally.from_cache > worlds && tally.not_modified > worlds, "{tally:?}");

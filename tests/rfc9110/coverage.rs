@@ -1,8 +1,8 @@
-//! The page `src/guide/rfc_coverage.md`: each sentence of the RFCs that demands
-//! something has one row, and what the rows name exists.
+//! Checks the page `src/guide/rfc_coverage.md`: each requirement of the RFCs has one
+//! row, and the code and the tests in the rows exist.
 //!
-//! The RFCs are not part of this repository. A row knows its sentence by a hash, so that
-//! whoever has the texts can check that none is missing.
+//! The RFCs are not part of this repository. A row has a hash of its sentence, so that
+//! with the texts one can check that no sentence is missing.
 
 use std::{
     collections::BTreeMap,

@@ -10,7 +10,7 @@ use tower_conditional::OuterCompression;
 use crate::support::harness::{date, get, layer, reply, run, send, IMS, LM};
 
 #[test]
-fn vary_that_changes_ends_what_dates_prove() {
+fn a_change_of_vary_ends_the_evidence_of_dates() {
     let vary = ("vary", "accept");
     for (first, second) in [(&[vary][..], &[][..]), (&[], &[vary])] {
         // Two contents that are first seen in one second.

@@ -13,7 +13,7 @@ use tower::{
 };
 use tower_conditional::{RequestBody, WriteGuard};
 
-/// A service that takes what a guard passes inward.
+/// A service that takes the requests of a guard.
 pub(crate) type Unwrapped<S> = MapRequest<S, fn(Request<RequestBody<Body>>) -> Request<Body>>;
 
 type Guarding<S> = fn(S) -> WriteGuard<Unwrapped<S>>;

@@ -83,7 +83,7 @@ async fn proxy_passes_what_is_slow_as_it_comes() {
 }
 
 #[tokio::test]
-async fn proxy_breaks_off_what_the_other_server_breaks_off() {
+async fn proxy_breaks_off_when_the_other_server_does() {
     for version in VERSIONS {
         let (origin, _) = origin(version).await;
         for layer in [
@@ -218,7 +218,7 @@ fn proxy_by_hyper_alone_passes_a_chunked_response() {
 
 #[test]
 fn proxy_of_axums_example_works_through_the_layer() {
-    // The one of Axum's examples: what the upstream answers is handed on as it came.
+    // The proxy of Axum's examples forwards the answers of the upstream unchanged.
     for layered in [false, true] {
         let failed = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

@@ -26,7 +26,7 @@ pub(crate) struct Answer {
     pub(crate) content: ReceivedBody,
 }
 
-/// The content of an answer, as far as it was read.
+/// The content of an answer that was read.
 pub(crate) struct ReceivedBody {
     /// At most [`LIMIT`].
     bytes: Vec<u8>,
@@ -37,7 +37,8 @@ pub(crate) struct ReceivedBody {
 /// How the reading of content ended.
 enum ReadEnd {
     Whole,
-    /// It was not read: the content is a stream, or an earlier one had no end.
+    /// The content was not read, because it is a stream, or because earlier content had
+    /// no end.
     Unread,
     TooLong,
     Slow,
@@ -45,8 +46,7 @@ enum ReadEnd {
 }
 
 impl Answer {
-    /// Reads the content of a response, at most [`LIMIT`] bytes of it, and waits for it
-    /// no longer than `timeout`.
+    /// Reads the content of a response, at most [`LIMIT`] bytes, until `timeout`.
     pub(crate) async fn read<B>(
         response: Response<B>,
         timeout: Duration,
@@ -179,7 +179,7 @@ pub(crate) fn last_date() -> HttpDate {
     HttpDate::from_unix_seconds(253_402_300_799).expect("a year of four digits")
 }
 
-/// What was read so far.
+/// The content that was read so far.
 #[derive(Default)]
 struct Reading {
     bytes: Vec<u8>,
@@ -211,7 +211,7 @@ impl Reading {
         ReadEnd::Whole
     }
 
-    /// Keeps what there is room for; returns true if that was all.
+    /// Keeps the bytes within the limit. Returns true if that was all of them.
     fn take_data(&mut self, mut data: impl Buf) -> bool {
         let taken = data.remaining().min(LIMIT - self.bytes.len());
         self.bytes.put((&mut data).take(taken));
@@ -230,8 +230,8 @@ fn is_stream(headers: &HeaderMap) -> bool {
     !DefaultPredicate::new().may_tag(StatusCode::OK, Version::HTTP_11, &types, &Extensions::new())
 }
 
-/// How many bytes of content are read of one answer.
+/// The most bytes of content that are read of one answer.
 const LIMIT: usize = 1 << 20;
 
-/// How many frames are read of one answer: some are empty.
+/// The most frames that are read of one answer, because frames may be empty.
 const FRAMES: usize = 1 << 16;

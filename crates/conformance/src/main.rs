@@ -121,8 +121,8 @@ fn at<B>(
     })
 }
 
-/// Takes over the settings. The server may be in use: without being told to, no check
-/// changes anything on it.
+/// Applies the settings. Without the options for it, no check changes anything on the
+/// server, which may be in use.
 fn configured<'a, B>(
     settings: &'a Settings,
     server: impl Service<Request<Content>, Response = Response<B>, Error = legacy::Error> + 'a,
@@ -158,8 +158,8 @@ where
     checks
 }
 
-/// Runs a command of the shell, and waits until it has ended. If it fails, it has said
-/// why, and the checks see that nothing has changed.
+/// Runs a shell command, and waits until it has ended. If the command fails, it has
+/// printed the reason, and the checks detect that nothing has changed.
 async fn run(command: &str) {
     drop(Command::new("sh").args(["-c", command]).status().await);
 }

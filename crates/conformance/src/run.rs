@@ -19,7 +19,7 @@ use crate::{
     target::{Change, ReadLimits, Target},
 };
 
-/// What is checked, and how.
+/// The service to check, and the settings.
 pub(crate) struct Session<'a> {
     pub(crate) target: Box<dyn Target + 'a>,
     pub(crate) uri: Uri,
@@ -38,7 +38,7 @@ pub(crate) struct Session<'a> {
     pub(crate) may_be_endless: bool,
 }
 
-/// A check of the user's own.
+/// A check that the user defined.
 pub(crate) struct CustomCheck<'a> {
     pub(crate) name: String,
     pub(crate) request: Request<Bytes>,
@@ -46,7 +46,7 @@ pub(crate) struct CustomCheck<'a> {
 }
 
 impl Session<'_> {
-    /// Runs all checks that were not left out.
+    /// Runs all checks that are not excluded.
     pub(crate) async fn run(mut self) -> Report {
         let mut findings = Vec::new();
         // Checks that failed, or were not run because others failed, with the reason
@@ -97,15 +97,15 @@ impl Session<'_> {
         Report { subject: format!("GET {}", self.uri), findings }
     }
 
-    /// Sends plain requests, to know what there is; `None` if there is no answer.
+    /// Sends plain requests to get the baseline. `None` if there is no answer.
     async fn scout(&mut self) -> Option<Baseline> {
         let plain = self.exchange(&Step::get(anything), &mut Vec::new()).await.ok()?;
         self.may_be_endless = plain.may_be_endless();
         let mut encoded = None;
         for encoding in self.encodings.clone() {
             let step = Step::get(anything).with(ACCEPT_ENCODING, encoding.clone());
-            // What has the same coding without being asked for it is stored so, and not
-            // negotiated.
+            // Content that has the same coding without a request for it is stored
+            // encoded, and not negotiated.
             let is_negotiated = |answer: &Answer| {
                 let coding = |answer: &Answer| answer.headers().get(CONTENT_ENCODING).cloned();
                 is_encoded(answer) && coding(answer) != coding(&plain)
@@ -169,7 +169,7 @@ impl Session<'_> {
         Verdict::Passed
     }
 
-    /// Does to the resource what a step asks for.
+    /// Changes the resource as a step requires.
     async fn alter(&mut self, what: Option<Alteration>, log: &mut Vec<String>) {
         let (said, change) = match what {
             Some(Alteration::Change) => ("(the resource is changed)", &mut self.change),
@@ -239,7 +239,7 @@ impl Session<'_> {
     }
 }
 
-/// Returns which setting the check needs and the user did not make.
+/// Returns the setting that the check needs, if the user did not set it.
 fn lacks(baseline: &Baseline, rule: &Rule) -> Option<Why> {
     if rule.is_named("change") && !baseline.can_change {
         return Some("it was not said how to change the resource (`Check::changes`)");

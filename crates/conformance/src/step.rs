@@ -1,4 +1,4 @@
-//! What a check sends, and what it expects.
+//! The requests of a check, and the expected answers.
 
 use bytes::Bytes;
 use http::{
@@ -12,13 +12,13 @@ use crate::{answer::Answer, baseline::Baseline, fields::single_line};
 #[derive(Clone)]
 pub(crate) struct Step {
     pub(crate) method: Method,
-    /// Where it goes, if not to the resource that is checked.
+    /// The target, if it is not the resource that is checked.
     pub(crate) uri: Option<Uri>,
     pub(crate) fields: HeaderMap,
     pub(crate) content: Bytes,
-    /// What is done to the resource before this is sent.
+    /// The change to the resource before this request.
     pub(crate) after: Option<Alteration>,
-    /// A field that is sent with what the last answer says in another.
+    /// A field that gets its value from a field of the last answer.
     pub(crate) echo: Option<Echo>,
     pub(crate) expect: Expect,
 }
@@ -30,7 +30,7 @@ pub(crate) struct Echo {
     of: HeaderName,
 }
 
-/// What the user can do to the resource.
+/// The changes that the user can make to the resource.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Alteration {
     /// Other content.
@@ -44,7 +44,7 @@ pub(crate) type Expect = fn(&Baseline, &[Answer], &Answer) -> Result<(), Fault>;
 
 /// Why a check did not pass.
 pub(crate) enum Fault {
-    /// This was expected, and not received.
+    /// This was expected, but not received.
     Wrong(String),
     /// There is nothing to check, for this reason.
     Moot(String),
@@ -90,7 +90,7 @@ impl Step {
         Self { after: Some(Alteration::Restore), ..self }
     }
 
-    /// Sends in `name` what the last answer said in `of`.
+    /// Sends the field `name` with the value of `of` in the last answer.
     pub(crate) fn echoing(self, name: HeaderName, of: HeaderName) -> Self {
         Self { echo: Some(Echo { name, of }), ..self }
     }

@@ -16,7 +16,7 @@ use crate::{answer::Answer, content::Content, timeout::within};
 
 /// Sends requests to a service.
 pub(crate) trait Target {
-    /// Sends a request, and reads the answer; an error says why there is none.
+    /// Sends a request, and reads the answer. The error says why there is no answer.
     fn send(
         &mut self,
         request: Request<Content>,

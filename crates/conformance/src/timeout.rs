@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-/// Waits for `future` no longer than `timeout`; `None` if it takes longer.
+/// Waits for `future` until `timeout`. Returns `None` if it takes longer.
 pub(crate) async fn within<T>(timeout: Duration, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut timer = None;

@@ -225,7 +225,7 @@ impl World {
                     request = request.header(header::IF_MODIFIED_SINCE, copy.date.clone().unwrap());
                     request = accept(request, copy.accepts);
                     let response = self.ask(request.body(Body::empty()).unwrap()).await;
-                    return self.judge_read(tally, &method, copy.accepts, &[copy], response).await;
+                    return self.evaluate_read_naively(tally, &method, copy.accepts, &[copy], response).await;
                 }
             }
             count => {
@@ -246,10 +246,10 @@ impl World {
         }
         let request = accept(request, accepts).body(Body::empty()).unwrap();
         let response = self.ask(request).await;
-        self.judge_read(tally, &method, accepts, &named, response).await;
+        self.evaluate_read_naively(tally, &method, accepts, &named, response).await;
     }
 
-    async fn judge_read(
+    async fn evaluate_read_naively(
         &mut self,
         tally: &mut Tally,
         method: &Method,

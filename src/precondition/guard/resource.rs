@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn one_resource_has_one_name_however_it_is_spelt() {
+    fn equal_paths_have_one_key() {
         for same in [
             "/note",
             "/%6eote",

@@ -150,7 +150,7 @@ fn content_is_kept_from_the_second_sight_on_and_shared_only_if_it_stays() {
 }
 
 #[test]
-fn what_would_take_long_to_compare_is_known_by_its_place_alone() {
+fn large_content_is_found_only_by_its_address() {
     let cache = ContentCache::new(64 * MEBI);
     let kept = Bytes::from(vec![b'x'; AT_ONCE + 1]);
     let huge = Texts::of([kept.clone()]);

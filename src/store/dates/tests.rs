@@ -495,7 +495,7 @@ fn a_write_must_not_depend_on_a_date_that_may_have_been_generated_here() {
 }
 
 #[test]
-fn the_end_of_time_stands_for_nothing() {
+fn the_last_second_names_no_content() {
     let seen = Seen::new();
     for seconds in [i64::from(u32::MAX) - 1, i64::from(u32::MAX), 253_402_300_799] {
         for tag in 0..3 {

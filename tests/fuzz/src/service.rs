@@ -86,7 +86,7 @@ struct Settings {
 
 impl Settings {
     fn choose(input: &mut Input<'_>, stack: usize) -> Self {
-        // A source's tags are not made weak by a layer further in.
+        // An inner layer does not make the tags of a source weak.
         let weak = stack == 0 && input.one_in(4);
         // Where the bytes may change outside, there is no digest.
         let repr_digest = input.flag() && !weak;
@@ -200,7 +200,7 @@ impl Client {
             Err(error) => return assert!(plan.fails && error == 9 && !has_run),
         };
         if !is_read {
-            return self.judge_write(sent, &before, has_run);
+            return self.evaluate_write_naively(sent, &before, has_run);
         }
         let most = if input.one_in(8) { input.below(3) } else { usize::MAX };
         let (head, body) = response.into_parts();
@@ -358,7 +358,7 @@ impl Client {
     }
 
     /// No write runs if it is based on what is not there any more.
-    fn judge_write(&self, sent: &Sent, before: &Bytes, has_run: bool) {
+    fn evaluate_write_naively(&self, sent: &Sent, before: &Bytes, has_run: bool) {
         let plan = self.world.plan.borrow();
         let is_judged = match self.stack {
             0 => false,

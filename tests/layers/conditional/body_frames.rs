@@ -1,4 +1,5 @@
-//! What goes in comes out, frame by frame, and what a body says of itself is true.
+//! Frames pass through the layer unchanged, and the size hint and end of a body are
+//! true.
 
 use std::{
     future::poll_fn,

@@ -80,7 +80,7 @@ fn promising(length: u64, first: &'static str) -> (Feed, Body) {
     (feed, Body::new(Promising { body, length }))
 }
 
-/// What a handler got of the content of writes: all of it, or as far as it came.
+/// The content of writes that a handler got: all of it, or the part before an error.
 #[derive(Clone, Default)]
 struct Got(Arc<Mutex<Vec<Result<String, String>>>>);
 

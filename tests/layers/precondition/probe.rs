@@ -52,8 +52,8 @@ fn probe_has_the_fields_of_the_write_that_select_the_representation() {
     assert_eq!(got.len(), lines.len(), "the write has all of its own fields");
 }
 
-/// A cache inside must not answer the question with what was, and a hop-by-hop field of
-/// the write is none of the GET's.
+/// An inner cache must not answer the GET with an old response, and a hop-by-hop field
+/// of the write must not be in the GET.
 #[test]
 fn probe_asks_no_cache_and_for_no_upgrade() {
     let asked = Arc::new(Mutex::new(None));

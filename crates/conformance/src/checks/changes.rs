@@ -64,10 +64,10 @@ pub(super) const RULES: &[Rule] = &[
         name: "change/second",
         section: "8.8.2.2",
         severity: Advice,
-        claim: "Of two changes within one second, the second is seen by those who have the date \
-                of the first.",
+        claim: "After two changes within one second, a client with the date of the first change \
+                gets the second.",
         hint: "Send no Last-Modified in the second of a change, as `ConditionalLayer` does, or \
-               answer no date with 304 that is of the present second.",
+               do not answer 304 to a date of the current second.",
         needs: &["change/date"],
         steps: |_| {
             Ok(vec![

@@ -1,4 +1,4 @@
-//! Are digests those of what they are said to be of (RFC 9530)?
+//! Are digests correct (RFC 9530)?
 
 use http::{
     header::{ACCEPT_ENCODING, RANGE},

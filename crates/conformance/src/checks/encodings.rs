@@ -1,4 +1,4 @@
-//! Are the encodings of one resource told apart?
+//! Do the encodings of one resource have different tags?
 
 use http::{
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, IF_NONE_MATCH, VARY},

@@ -1,4 +1,4 @@
-//! Are errors left alone?
+//! Are errors answered without regard to preconditions?
 
 use http::{
     header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},

@@ -1,4 +1,4 @@
-//! Does If-Match hold for what it names, and fail for all else?
+//! Does If-Match hold for the current tag, and fail for all others?
 
 use http::{header::IF_MATCH, HeaderValue};
 

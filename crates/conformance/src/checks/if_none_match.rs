@@ -1,4 +1,4 @@
-//! Does If-None-Match match what it names, and nothing else?
+//! Does If-None-Match match the tags that it names, and no others?
 
 use http::{header::IF_NONE_MATCH, HeaderValue};
 use tower_conditional::EntityTag;

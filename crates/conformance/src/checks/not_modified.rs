@@ -1,4 +1,4 @@
-//! Does a 304 keep what caches need, and leave out what it does not have?
+//! Does a 304 have the fields that caches need, and no fields of absent content?
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Is QUERY answered as a GET for what it asks would be?
+//! Are the preconditions of QUERY evaluated like those of GET?
 
 use http::{
     header::{ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH},

@@ -1,4 +1,4 @@
-//! Do parts belong to the whole that the client has begun to fetch?
+//! Is a part of the same version as the content that the client has?
 
 use http::{
     header::{CONTENT_RANGE, ETAG, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE},
@@ -116,7 +116,7 @@ pub(super) const RULES: &[Rule] = &[
             let mut values = ["another", "\"two words\"", "W/", "*", "0", ""]
                 .map(HeaderValue::from_static)
                 .to_vec();
-            // It takes no list, and a tag without its quotes is none.
+            // If-Range is not a list, and a tag needs its quotes.
             if let Ok(tag) = baseline.strong_tag() {
                 values.push(value(&[tag.as_bytes(), b", \"another\""]));
                 values.push(value(&[b"\"another\", ", tag.as_bytes()]));
@@ -188,7 +188,7 @@ pub(super) fn range(expect: Expect) -> Step {
     Step::get(expect).with(RANGE, HeaderValue::from_static("bytes=0-0"))
 }
 
-/// Puts a step in front that finds out whether parts are sent at all.
+/// Adds a first step that checks whether parts are sent at all.
 fn after_part(steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
     [range(part)].into_iter().chain(steps).collect()
 }
@@ -197,8 +197,8 @@ fn if_range(value: HeaderValue) -> Step {
     range(whole).with(IF_RANGE, value)
 }
 
-/// Sends a request again: where a server finds out only from the part that it is of
-/// another version, it may answer 503, but then it must send the whole.
+/// Sends a request twice. A server that sees only from the part that it is of another
+/// version may answer 503, but must then send the whole content.
 fn twice(step: &Step) -> [Step; 2] {
     [Step { expect: whole_or_later, ..step.clone() }, step.clone()]
 }

@@ -1,4 +1,4 @@
-//! Is there a validator, can it be read, and does it name what it stands for?
+//! Is there a validator, is it valid, and does it name one content?
 
 use http::{
     header::{DATE, ETAG, LAST_MODIFIED},

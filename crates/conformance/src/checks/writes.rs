@@ -1,4 +1,4 @@
-//! Are writes refused that should be, and no others?
+//! Are the right writes refused, and no others?
 
 use http::{
     header::{
@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(super) const RULES: &[Rule] = &[
-    // First, while what is written is not there yet.
+    // First, while the content of the write is not stored yet.
     Rule {
         name: "write/not-performed",
         section: "13.1.1",
