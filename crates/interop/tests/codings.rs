@@ -225,7 +225,9 @@ impl World {
                     request = request.header(header::IF_MODIFIED_SINCE, copy.date.clone().unwrap());
                     request = accept(request, copy.accepts);
                     let response = self.ask(request.body(Body::empty()).unwrap()).await;
-                    return self.evaluate_read_naively(tally, &method, copy.accepts, &[copy], response).await;
+                    return self
+                        .evaluate_read_naively(tally, &method, copy.accepts, &[copy], response)
+                        .await;
                 }
             }
             count => {
