@@ -111,9 +111,9 @@ impl InnerTags {
     /// Shares the learned tags of large content with other servers.
     ///
     /// If one server has hashed a file, the others have its tag from their second
-    /// request on, and resume downloads by it. Content within the
-    /// [`buffer_limit`](crate::ConditionalLayer::buffer_limit) needs no store: each
-    /// server makes its tag at once, and the tag is the same on all of them.
+    /// request on, and can resume downloads with it. Content within the
+    /// [`buffer_limit`](crate::ConditionalLayer::buffer_limit) needs no store, because
+    /// each server makes the same tag at once.
     ///
     /// **No request waits for the store.** If a tag is not known here, the response is
     /// sent without it, and the layer asks the store in the background, at most once in
@@ -121,12 +121,12 @@ impl InnerTags {
     /// nothing else happens.
     ///
     /// The tags of content with a strong inner tag are shared. With
-    /// [`trust_dates`](Self::trust_dates), so are those of content with a date, if the
-    /// response has no `Vary`. Not shared is content that changed within the last two
-    /// seconds, or with a date before 1990, because such a date was set for many files
-    /// at once. If two servers have different content of one URI under one inner tag,
-    /// both will send the same tag: see [`SharedTags::new`] for the namespace, which
-    /// keeps them apart.
+    /// [`trust_dates`](Self::trust_dates), the tags of content with a date are also
+    /// shared, if the response has no `Vary`. The tag is not shared if the content
+    /// changed within the last two seconds, or if its date is before 1990, because such
+    /// a date was set for many files at once. If two servers have different content for
+    /// one URI with the same inner tag, both send the same tag. Use different
+    /// namespaces for such servers; see [`SharedTags::new`].
     ///
     /// The [`key`](crate::ConditionalLayer::key) contains the authority by default.
     /// Servers with different names share nothing, unless `Host` is the same behind the

@@ -44,8 +44,8 @@ pub(super) struct LearnableContent {
     pub(super) is_shared: bool,
 }
 
-/// Stores the tag of one content once it is known, which may be when its response is
-/// gone.
+/// Stores the tag of one content once it is known, which may be after its response has
+/// ended.
 pub(super) struct Learner {
     pub(super) config: Arc<Config>,
     key: Key,
@@ -53,7 +53,7 @@ pub(super) struct Learner {
     noted: Option<Noted>,
 }
 
-/// A strong tag of the inner service, as it was noted for If-Range.
+/// A strong tag of the inner service, which was stored for If-Range.
 struct Noted {
     resource: u64,
     variant: u64,
@@ -65,7 +65,7 @@ impl Learner {
         let config = &self.config;
         let Some(learned) = &config.learned else { return };
         learned.insert(self.key, self.fingerprint, tag.clone());
-        // A client may ask for a part by it from now on.
+        // From now on a client may request a part with this tag.
         if let Some(Noted { resource, variant, tag: inner }) = &self.noted {
             config.inner_validators.learn((*resource, *variant), inner, tag, &config.keys);
         }
@@ -159,7 +159,7 @@ impl LearnableContent {
         }
     }
 
-    /// Returns true if nothing says which tag the content has.
+    /// Returns true if the tag of the content is not known.
     #[cfg(feature = "shared-tags")]
     pub(super) fn is_unknown(&self) -> bool {
         self.known.is_none()
@@ -235,7 +235,7 @@ impl LearnableContent {
     pub(super) fn learner(&self, context: &ResponseContext<'_>) -> Learner {
         let ResponseContext { request, fields, .. } = context;
         let config = &request.config;
-        // A weak tag is none for If-Range.
+        // A weak tag cannot be used in If-Range.
         let is_sent_strong = self.by_tag && !config.outer_compression.keeps_tags;
         let inner = fields.etag.value().filter(|_| is_sent_strong);
         let noted = inner.and_then(|inner| {

@@ -1,11 +1,10 @@
-//! Learned tags that replicas share: under which keys, how they are sealed, and what
-//! was asked already.
+//! Learned tags that replicas share: their keys, their seals, and the pending requests.
 //!
-//! The hashes by which a layer recognises content are keyed with a secret. Replicas
-//! that share tags derive that key from a secret of the application, in place of one at
-//! random, and so recognise content alike without any further work. The keys in the
-//! store are an HMAC of these hashes: they tell nothing about the resource, and nobody
-//! without the secret can make one, nor a value that is accepted.
+//! The hashes by which a layer recognises content are keyed. Replicas that share tags
+//! derive that key from a secret of the application, instead of a random key, so all of
+//! them make the same hashes. The keys in the store are an HMAC of these hashes. They
+//! reveal nothing about the resource. Without the secret, an attacker can make neither
+//! a key nor a value that is accepted.
 
 use std::{
     collections::HashMap,
@@ -23,14 +22,15 @@ use sha2::Sha256;
 use super::resource_key::{Key, Keys};
 use crate::rules::{EntityTag, HttpDate};
 
-/// A store of small values that several servers reach, for [`SharedTags`].
+/// A store of small values that several servers use, for [`SharedTags`].
 ///
-/// **No function may block, and none may wait**: requests call them. Hand the work to a
-/// task or thread, through a queue that is bounded; if it is full, drop the work. A
-/// question that is not answered and a value that is lost cost a tag, never a wrong
-/// answer. So a store may be slow, be empty after a restart, and forget what it likes.
+/// **The functions must neither block nor wait**, because requests call them. Send the
+/// work to a task or thread through a bounded queue. If the queue is full, drop the
+/// work. A missing answer or a lost value costs a tag, but never causes a wrong answer.
+/// So a store may be slow, may be empty after a restart, and may drop values.
 ///
-/// The crate `tower-conditional-redis` keeps them in Redis. Feature `shared-tags`.
+/// The crate `tower-conditional-redis` is a store in Redis. This trait needs the
+/// feature `shared-tags`.
 ///
 /// # Examples
 ///
@@ -60,36 +60,36 @@ use crate::rules::{EntityTag, HttpDate};
 pub trait TagStore: Send + Sync + 'static {
     /// Asks for the value stored under `key`.
     ///
-    /// The answer may come at any time, from any thread. If there is none, or the store
-    /// cannot be reached, drop `answer`; the layer asks again after five seconds at the
-    /// earliest. At most 1,024 questions are open at a time.
+    /// The answer may come at any time, from any thread. If there is no value, or if
+    /// the store cannot be reached, drop `answer`. The layer asks again after five
+    /// seconds at the earliest. At most 1,024 requests are pending at a time.
     fn ask(&self, key: [u8; 32], answer: TagAnswer);
 
     /// Stores a value, of at most 256 bytes, under `key`.
     ///
-    /// A key has only ever one value, but may be published by several servers. Let
-    /// values expire: no key says when it is no longer needed.
+    /// Each key has only one value, but several servers may publish it. Let values
+    /// expire, because the layer never removes them.
     fn publish(&self, key: [u8; 32], value: Vec<u8>);
 }
 
-/// Where a [`TagStore`] puts what it found.
+/// The place for the answer of a [`TagStore`].
 #[cfg_attr(docsrs, doc(cfg(feature = "shared-tags")))]
-#[must_use = "an answer that is dropped says that nothing was found"]
+#[must_use = "dropping it means that nothing was found"]
 pub struct TagAnswer {
     question: Question,
     entry: [u8; 32],
     learn: Box<Learn>,
 }
 
-/// Called with the tag that was found; with `None` if the value was not made by a
-/// replica.
+/// Called with the tag that was found, or with `None` if no replica made the value.
 type Learn = dyn FnOnce(Option<EntityTag>) + Send + Sync;
 
 impl TagAnswer {
     /// Gives the value that was stored under the key.
     ///
-    /// It is checked: what no replica has published under this very key is dropped and
-    /// counted in [`Stats::shared_rejected`](crate::Stats::shared_rejected).
+    /// The value is verified. If no replica has published it under this key, it is
+    /// dropped and counted in
+    /// [`Stats::shared_rejected`](crate::Stats::shared_rejected).
     pub fn found(mut self, value: &[u8]) {
         let counts = &self.question.shared.counts;
         let tag = self.question.shared.open(&self.entry, value);
@@ -106,19 +106,22 @@ impl fmt::Debug for TagAnswer {
     }
 }
 
-/// Learned tags that servers share through a [`TagStore`]: for
-/// [`InnerTags::store`](crate::InnerTags::store). Feature `shared-tags`.
+/// Learned tags that servers share through a [`TagStore`].
 ///
-/// Values are sealed with HMAC-SHA-256. Whoever can write to the store, but does not
-/// know the secret, can make clients download again; he cannot make a tag. Who can read
-/// it sees tags, which are hashes of content, but not of which resource.
+/// See [`InnerTags::store`](crate::InnerTags::store). This type needs the feature
+/// `shared-tags`.
+///
+/// Values are authenticated with HMAC-SHA-256. An attacker who can write to the store,
+/// but does not know the secret, can cause clients to download again, but cannot make a
+/// tag. An attacker who can read the store sees tags, which are hashes of content, but
+/// not their resources.
 #[cfg_attr(docsrs, doc(cfg(feature = "shared-tags")))]
 #[derive(Clone)]
 pub struct SharedTags(Arc<Shared>);
 
 struct Shared {
     store: Box<dyn TagStore>,
-    /// The key of the hashes that all replicas make alike.
+    /// The key of the hashes, which is the same on all replicas.
     hash_key: (u64, u64),
     naming: Hmac<Sha256>,
     sealing: Hmac<Sha256>,
@@ -126,11 +129,10 @@ struct Shared {
     counts: Counts,
 }
 
-/// A content as a layer recognises it: where it is, and what the inner service says of
-/// it.
+/// The key of the resource, and the fingerprint of its content.
 pub(crate) type Content = (Key, Key);
 
-/// When a content was asked for last.
+/// The last request for a content.
 #[derive(Clone, Copy)]
 struct Asked {
     second: i64,
@@ -145,7 +147,7 @@ struct Counts {
     published: AtomicU64,
 }
 
-/// How often each thing happened, as [`Stats`](crate::Stats) says it.
+/// The counters for [`Stats`](crate::Stats).
 pub(crate) struct SharedCounts {
     pub(crate) asked: u64,
     pub(crate) found: u64,
@@ -156,22 +158,22 @@ pub(crate) struct SharedCounts {
 impl SharedTags {
     /// Shares tags through `store`.
     ///
-    /// All servers with the same namespace and secret share their tags. They must be
-    /// built alike: with the same [`digest`](crate::ConditionalLayer::digest) and
-    /// [`key`](crate::ConditionalLayer::key). Where they are not, they share nothing.
+    /// All servers with the same namespace and secret share their tags. They must also
+    /// have the same [`digest`](crate::ConditionalLayer::digest) and
+    /// [`key`](crate::ConditionalLayer::key). Otherwise they share nothing.
     ///
-    /// The namespace is any text that says what these servers serve. Let it name the
-    /// release, too, if a deploy may give other content the same inner tag: `ServeDir`
-    /// makes its tags of size and modification time, and container images and build
+    /// The namespace is any text that identifies the content of these servers. Include
+    /// the release if a deploy may give other content the same inner tag: `ServeDir`
+    /// makes its tags from size and modification time, and container images and build
     /// tools often set one time for all files.
     ///
-    /// The secret is at least 32 bytes that cannot be guessed, such as the output of
-    /// `openssl rand -hex 32`. Take it from where your other secrets are. A new secret
-    /// starts with nothing shared.
+    /// The secret has at least 32 bytes that cannot be guessed, such as the output of
+    /// `openssl rand -hex 32`. Keep it with your other secrets. With a new secret,
+    /// nothing is shared at first.
     ///
     /// # Errors
     ///
-    /// If the secret is shorter than 32 bytes.
+    /// Fails if the secret is shorter than 32 bytes.
     ///
     /// # Examples
     ///
@@ -201,7 +203,7 @@ impl SharedTags {
         if secret.len() < LEAST_SECRET {
             return Err(SecretTooShort { length: secret.len() });
         }
-        // Each use has a key of its own, so that the output of one says nothing about
+        // Each use has its own key, so that the output of one use reveals nothing about
         // another.
         let derive = |purpose: &str| {
             let mut mac = keyed(secret);
@@ -226,16 +228,16 @@ impl SharedTags {
         })))
     }
 
-    /// Makes the keys of a layer that recognises content as its replicas do.
+    /// Makes the keys of a layer, which are the same on all replicas.
     pub(crate) fn keys(&self) -> Keys {
         Keys::with_secret(self.0.hash_key)
     }
 
-    /// Returns a question about `content`, unless it was asked in the last five
-    /// seconds, is open, or too many are.
+    /// Returns a request for the tag of `content`. `None` if it was requested in the
+    /// last five seconds, if a request is pending, or if too many are pending.
     pub(crate) fn question(&self, content: Content, now: HttpDate) -> Option<Question> {
         let second = now.unix_seconds();
-        // A clock that was set back does not silence it.
+        // If the clock was set back, the request is sent.
         let is_pending = |asked: &Asked| asked.is_open || asked.is_recent(second);
         let mut asked = self.0.asked();
         if asked.get(&content).is_some_and(is_pending) {
@@ -251,7 +253,8 @@ impl SharedTags {
         Some(Question { shared: Arc::clone(&self.0), content, is_answered: false })
     }
 
-    /// Gives a tag to the other replicas. `hash_of_nothing` tells hash functions apart.
+    /// Publishes a tag for the other replicas. `hash_of_nothing` distinguishes hash
+    /// functions.
     pub(crate) fn publish(&self, content: Content, hash_of_nothing: &[u8], tag: &EntityTag) {
         let entry = self.0.entry(content, hash_of_nothing);
         self.0.counts.published.fetch_add(1, Relaxed);
@@ -269,7 +272,7 @@ impl SharedTags {
     }
 }
 
-// A store that panics leaves nothing half done here.
+// A store that panics leaves no inconsistent state here.
 impl UnwindSafe for SharedTags {}
 impl RefUnwindSafe for SharedTags {}
 
@@ -279,7 +282,7 @@ impl fmt::Debug for SharedTags {
     }
 }
 
-/// A question that is open until it is dropped.
+/// A request to the store, which is pending until it is dropped.
 pub(crate) struct Question {
     shared: Arc<Shared>,
     content: Content,
@@ -304,7 +307,7 @@ impl Drop for Question {
     fn drop(&mut self) {
         let mut asked = self.shared.asked();
         if self.is_answered {
-            // The tag is learned now. Once it is forgotten, it can be asked for again.
+            // The tag is learned now. Once it is forgotten, it can be requested again.
             asked.remove(&self.content);
         } else if let Some(asked) = asked.get_mut(&self.content) {
             asked.is_open = false;
@@ -328,7 +331,7 @@ impl Shared {
         mac.finalize().into_bytes().into()
     }
 
-    /// Makes the value of a tag: version, HMAC, and what is between the quotes.
+    /// Makes the value of a tag: version, HMAC, and the bytes between the quotes.
     fn seal(&self, entry: &[u8; 32], tag: &EntityTag) -> Vec<u8> {
         let mac = self.seal_of(entry, tag.opaque()).finalize().into_bytes();
         [&[VERSION], &*mac, tag.opaque()].concat()
@@ -362,7 +365,7 @@ fn keyed(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
-/// The secret for [`SharedTags`] is shorter than 32 bytes.
+/// The error for a [`SharedTags`] secret that is shorter than 32 bytes.
 #[cfg_attr(docsrs, doc(cfg(feature = "shared-tags")))]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SecretTooShort {

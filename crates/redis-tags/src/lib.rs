@@ -1,4 +1,4 @@
-//! Redis as the store in which servers share the tags of large files, for
+//! A store in Redis with which servers share the tags of large files, for
 //! [`InnerTags::store`] of [`tower_conditional`].
 //!
 //! ```no_run
@@ -16,12 +16,13 @@
 //! # }
 //! ```
 //!
-//! A task asks Redis, in batches, and connects anew when the connection is lost. What
-//! comes while its queue is full is dropped. So a Redis that is slow or down costs
-//! tags, and no request waits for it or fails because of it.
+//! A task sends commands to Redis in batches, and reconnects when the connection is
+//! lost. If its queue is full, new work is dropped. So if Redis is slow or down,
+//! responses lack tags, but no request waits or fails.
 //!
-//! With feature `tracing`, an event at level WARN says that Redis cannot be reached,
-//! once until it can be again; target `tower_conditional_redis`.
+//! With feature `tracing`, an event at level WARN is emitted when Redis cannot be
+//! reached, once until it can be reached again. The target is
+//! `tower_conditional_redis`.
 //!
 //! [`InnerTags::store`]: tower_conditional::InnerTags::store
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -43,7 +44,7 @@ use tower_conditional::{TagAnswer, TagStore};
 
 use self::task::{Job, Task};
 
-/// Tags in Redis. Clones share one connection.
+/// A store of tags in Redis. Clones share one connection.
 ///
 /// See the [crate docs](crate) for an example.
 #[derive(Clone)]
@@ -59,31 +60,33 @@ struct Counters {
 }
 
 impl RedisTags {
-    /// Uses the Redis at `url`, such as `redis://user:password@host:6379/0` or
-    /// `redis+unix:///run/redis.sock`, with the default [`Options`].
+    /// Uses the Redis at `url`, with the default [`Options`].
     ///
-    /// It returns at once, whether Redis can be reached or not. Call it within the
-    /// Tokio runtime that is to run the task; the task ends with the last clone.
+    /// A URL is `redis://user:password@host:6379/0` or `redis+unix:///run/redis.sock`,
+    /// for example.
+    ///
+    /// This returns at once, even if Redis cannot be reached. Call it within the Tokio
+    /// runtime that will run the task. The task ends with the last clone.
     ///
     /// # Errors
     ///
-    /// If the URL cannot be parsed.
+    /// Fails if the URL cannot be parsed.
     ///
     /// # Panics
     ///
-    /// Outside of a Tokio runtime.
+    /// Panics outside of a Tokio runtime.
     pub fn connect(url: &str) -> RedisResult<Self> {
         Options::new().connect(url)
     }
 
-    /// Returns how many questions and tags were dropped because the queue was full.
+    /// Returns how many requests and tags were dropped because the queue was full.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.counters.dropped.load(Relaxed)
     }
 
-    /// Returns how many questions and tags came to nothing because Redis could not be
-    /// reached, did not answer in time, or refused.
+    /// Returns how many requests and tags failed, because Redis could not be reached,
+    /// did not answer in time, or refused them.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.counters.failed.load(Relaxed)
@@ -116,7 +119,7 @@ impl fmt::Debug for RedisTags {
     }
 }
 
-/// How Redis is used.
+/// The options of a [`RedisTags`].
 ///
 /// # Examples
 ///
@@ -153,28 +156,29 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Makes options with the defaults named at each of them.
+    /// Makes options with their defaults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets what all keys begin with. Default: `tower-conditional:`. 64 hex digits
-    /// follow.
+    /// Sets the prefix of all keys. Default: `tower-conditional:`.
+    ///
+    /// 64 hex digits follow the prefix.
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
         Self { prefix: prefix.into(), ..self }
     }
 
-    /// Sets after how long an entry expires, in whole seconds, and at least one.
-    /// Default: 30 days.
+    /// Sets when an entry expires, in whole seconds, at least one. Default: 30 days.
     ///
-    /// Servers that know a tag do not ask for it again. So this is for how long a tag
-    /// is there for servers that start.
+    /// Servers that know a tag do not request it again. So this is the time for which a
+    /// new server can still find a tag.
     pub fn expiry(self, expiry: Duration) -> Self {
         Self { expiry, ..self }
     }
 
-    /// Sets how long the task waits for a connection, and for an answer. Default: 1
-    /// second. No request waits, whatever it is.
+    /// Sets how long the task waits for a connection or an answer. Default: 1 second.
+    ///
+    /// No request waits, whatever the value.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
@@ -183,11 +187,11 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// If the URL cannot be parsed.
+    /// Fails if the URL cannot be parsed.
     ///
     /// # Panics
     ///
-    /// Outside of a Tokio runtime.
+    /// Panics outside of a Tokio runtime.
     pub fn connect(self, url: &str) -> RedisResult<RedisTags> {
         let client = Client::open(url)?;
         let (queue, jobs) = mpsc::channel(QUEUE);
@@ -197,5 +201,5 @@ impl Options {
     }
 }
 
-/// How many questions and tags wait.
+/// The most requests and tags in the queue.
 const QUEUE: usize = 1024;
