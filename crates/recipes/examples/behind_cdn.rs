@@ -17,10 +17,10 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, app()).await
 }
 
-/// What all may store, and what one user alone may.
+/// Responses that shared caches may store, and responses for one user.
 pub fn app() -> Router {
-    // Browsers ask each time. The CDN answers them for a minute, and then asks with the
-    // tag. If the application is down, it goes on answering for an hour.
+    // Browsers revalidate each time. The CDN answers them for a minute, and then
+    // revalidates with the tag. If the application is down, it answers for an hour.
     let public = "public, max-age=0, s-maxage=60, stale-if-error=3600";
     let says = |text| {
         SetResponseHeaderLayer::if_not_present(
@@ -31,8 +31,8 @@ pub fn app() -> Router {
     let catalogue = Router::new().route("/items/{id}", get(item)).layer(says(public));
     let own =
         Router::new().route("/basket", get(basket)).layer(says("private, no-cache"));
-    // It compresses here, so that nothing in front of it needs to: a proxy that does
-    // makes the tag weak, and clients cannot edit or resume with that.
+    // The application compresses, so that no proxy needs to. A proxy that compresses
+    // makes the tag weak, and clients cannot edit or resume with a weak tag.
     let layer = ConditionalLayer::new().compress_with(CompressionLayer::new());
     catalogue.merge(own).layer(layer)
 }

@@ -1,4 +1,4 @@
-//! A client with a cache, which asks whether what it has is still good.
+//! A client with a cache, which revalidates its copies.
 
 use http_cache_reqwest::{
     Cache, CacheMode, CacheOptions, HttpCache, HttpCacheOptions, MokaManager,
@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// A cache in memory, for one user: a shared one stores nothing that is private.
+/// A cache in memory for one user. A shared cache stores no private responses.
 pub(crate) fn client() -> ClientWithMiddleware {
     let private = CacheOptions { shared: false, ..CacheOptions::default() };
     let cache = HttpCache {

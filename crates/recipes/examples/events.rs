@@ -1,4 +1,4 @@
-//! Events that tell of a change, and the content beside them.
+//! Events that announce a change, and the content at another path.
 
 use std::convert::Infallible;
 
@@ -22,7 +22,7 @@ async fn main() -> std::io::Result<()> {
 
 type News = watch::Sender<String>;
 
-/// The layer is around both. The events pass it one by one, as they come.
+/// The layer wraps both routes. Events pass through it one by one, as they come.
 pub fn app() -> Router {
     Router::new()
         .route("/news", get(read).put(write))
@@ -35,7 +35,7 @@ async fn read(State(news): State<News>) -> String {
     news.borrow().clone()
 }
 
-/// Checks and writes while nothing else does.
+/// Checks and writes under a lock.
 async fn write(
     State(news): State<News>,
     preconditions: Preconditions,
@@ -53,8 +53,8 @@ async fn write(
     checked.map(|()| StatusCode::NO_CONTENT)
 }
 
-/// Sends the tag of the present news, and then of all that follow. A client that has
-/// another one sends a GET with If-None-Match, as after a lost connection.
+/// Sends the tag of the current news, and then of each change. A client with another
+/// tag sends a GET with If-None-Match, also after a lost connection.
 async fn events(
     State(news): State<News>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {

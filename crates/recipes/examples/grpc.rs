@@ -11,8 +11,8 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, app()).await
 }
 
-/// The layer is around both. Calls of gRPC are POSTs, and pass it with their streams
-/// and trailers as they are.
+/// The layer wraps both services. gRPC calls are POSTs, so they pass through it
+/// unchanged, with their streams and trailers.
 pub fn app() -> Router {
     let (_, health) = tonic_health::server::health_reporter();
     Routes::new(health)

@@ -1,4 +1,4 @@
-//! What the layer did: counted for Prometheus, and told request by request.
+//! Counters for Prometheus, and an event for each request.
 
 use std::fmt::Write;
 
@@ -9,19 +9,19 @@ use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    // `RUST_LOG=tower_conditional=debug` tells of each decision.
+    // `RUST_LOG=tower_conditional=debug` prints each decision.
     tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).init();
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
     axum::serve(listener, app()).await
 }
 
-/// A page with the layer, and its figures without.
+/// A page with the layer, and its counters without it.
 pub fn app() -> Router {
     let layer = ConditionalLayer::new();
     Router::new()
         .route("/", get(|| async { "The same every time.\n" }))
         .layer(layer.clone())
-        // Clones share their figures.
+        // Clones share their counters.
         .route("/metrics", get(move || async move { metrics(&layer.stats()) }))
 }
 
@@ -29,7 +29,7 @@ fn metrics(stats: &Stats) -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text(stats))
 }
 
-/// Writes the figures in Prometheus's text format.
+/// Writes the counters in Prometheus's text format.
 fn text(stats: &Stats) -> String {
     let mut text = String::new();
     for (name, kind, value) in [

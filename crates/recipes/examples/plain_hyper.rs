@@ -20,7 +20,7 @@ async fn main() -> io::Result<()> {
 
 /// Serves each connection by HTTP/1.1 or HTTP/2.
 pub async fn serve(listener: TcpListener) -> io::Result<()> {
-    // One layer for all connections: its clones share what it remembers.
+    // One layer for all connections: its clones share their memory.
     let service = ConditionalLayer::new().layer(service_fn(answer));
     loop {
         let (stream, _) = listener.accept().await?;

@@ -1,4 +1,4 @@
-//! A report that takes long to make. A 304 does not make it.
+//! A report that takes long to make. A 304 does not run the handler.
 
 use std::{
     collections::HashMap,
@@ -20,7 +20,7 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, app(versions)).await
 }
 
-/// The layer asks for the version first. No handler runs if the client has that one.
+/// The layer gets the version first. No handler runs if the client has that version.
 pub fn app(versions: Versions) -> Router {
     let layer = PreconditionLayer::from_extractor(move |Path(year): Path<u32>| {
         let versions = versions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -34,7 +34,7 @@ pub fn app(versions: Versions) -> Router {
     Router::new().nest("/reports", reports)
 }
 
-/// The same data makes another report when the code that makes it has changed.
+/// The tag also changes with the code that makes the report.
 fn tag(version: u64) -> EntityTag {
     EntityTag::of_parts([&*version.to_string(), env!("CARGO_PKG_VERSION")])
 }

@@ -22,10 +22,10 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, app()).await
 }
 
-/// The layer is outside of the cache. So what comes out of the cache becomes a 304.
+/// The layer is outside of the cache, so a response from the cache can become a 304.
 pub fn app() -> Router {
-    // Its key is the path and the query. So it is only around what is the same for all
-    // users, in all languages; and it keeps no errors.
+    // The key is the path and the query, so the cache wraps only content that is the
+    // same for all users and languages. It keeps no errors.
     let cache = CacheLayer::builder(InMemoryBackend::new(1000))
         .ttl(Duration::from_secs(60))
         .negative_ttl(Duration::ZERO);

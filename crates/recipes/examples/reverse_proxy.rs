@@ -1,4 +1,4 @@
-//! A reverse proxy for an upstream that makes no tags.
+//! A reverse proxy for an upstream without tags.
 
 use axum::{
     body::Body,
@@ -36,7 +36,7 @@ pub fn app(authority: Authority) -> Router {
     Router::new()
         .fallback(forward)
         .with_state(Upstream { client, authority })
-        // HEAD reaches the upstream as GET, because there is no tag without content.
+        // The upstream gets HEAD as GET, because there is no tag without content.
         .layer(ConditionalLayer::new().head_as_get(true))
 }
 

@@ -17,7 +17,7 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, app()).await
 }
 
-/// The same layer is around both.
+/// The same layer wraps both pages.
 pub fn app() -> Router {
     Router::new()
         .route("/hash", get(hash))
@@ -27,15 +27,15 @@ pub fn app() -> Router {
 
 const SCRIPT: &str = "document.title = 'It runs';";
 
-/// The policy stays as long as the script does. So a 304 fits the stored page.
+/// The policy changes only with the script, so a 304 fits the stored page.
 async fn hash() -> impl IntoResponse {
     let hash = BASE64_STANDARD.encode(Sha256::digest(SCRIPT));
     let policy = format!("script-src 'sha256-{hash}'");
     ([(CONTENT_SECURITY_POLICY, policy)], Html(format!("<script>{SCRIPT}</script>")))
 }
 
-/// A 304 would bring a new nonce for the stored page, whose scripts have the old one.
-/// So the layer leaves the page alone.
+/// A 304 would carry a new nonce, but the scripts of the stored page have the old one.
+/// So the layer does not tag this page.
 async fn nonce() -> impl IntoResponse {
     let nonce = BASE64_STANDARD.encode(rand::random::<[u8; 16]>());
     let page = format!("<script nonce=\"{nonce}\">{SCRIPT}</script>");

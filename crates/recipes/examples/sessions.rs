@@ -22,7 +22,7 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, app()).await
 }
 
-/// Each `layer` is around those above it.
+/// Each `layer` wraps those above it.
 pub fn app() -> Router {
     let cors = CorsLayer::new()
         .allow_origin(HeaderValue::from_static("https://app.example"))
@@ -48,7 +48,7 @@ async fn authorize(mut request: Request, next: Next) -> Result<Response, StatusC
     Ok(next.run(request).await)
 }
 
-/// Looks for the session. In production it is looked for in a database.
+/// Finds the session. In production it is in a database.
 fn user(headers: &HeaderMap) -> Option<User> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
     let mut cookies = lines.flat_map(|line| line.split("; "));
@@ -59,7 +59,7 @@ fn user(headers: &HeaderMap) -> Option<User> {
     }
 }
 
-/// Says that it is for one user. The tag works as ever, and there is no date.
+/// Marks the response as private. Its tag works as usual, and it has no date.
 async fn profile(Extension(user): Extension<User>) -> impl IntoResponse {
     ([(CACHE_CONTROL, "private, no-cache")], Json(json!({ "user": user.0 })))
 }

@@ -20,8 +20,8 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, app(Path::new("dist"))).await
 }
 
-/// `/assets/app-5f2a.js` never changes: its name has a hash. Everything else can
-/// change with each deploy; paths that are no file are routes of the page's script.
+/// `/assets/app-5f2a.js` never changes, because its name has a hash. Other files may
+/// change with each deploy. A path without a file is a route of the page's script.
 pub fn app(dist: &Path) -> Router {
     let assets = ServiceBuilder::new()
         .layer(SetResponseHeaderLayer::overriding(CACHE_CONTROL, immutable))
@@ -29,20 +29,19 @@ pub fn app(dist: &Path) -> Router {
     let pages = ServiceBuilder::new()
         .layer(SetResponseHeaderLayer::overriding(
             CACHE_CONTROL,
-            // A browser stores the page, and asks each time whether it has changed.
+            // A browser stores the page, and revalidates it each time.
             HeaderValue::from_static("no-cache"),
         ))
         .service(ServeDir::new(dist).fallback(ServeFile::new(dist.join("index.html"))));
     Router::new()
         .nest_service("/assets", assets)
         .fallback_service(pages)
-        // The tag of the content in place of that of the file's date, which differs on
+        // The tag of the content replaces that of the file's date, which differs on
         // each server.
         .layer(ConditionalLayer::new().inner_tags(InnerTags::replace()).ranges(true))
 }
 
-/// Not for a 404: while a deploy is under way, one server has the file and another has
-/// not.
+/// Not for a 404: during a deploy, one server has the file and another does not.
 fn immutable<B>(response: &Response<B>) -> Option<HeaderValue> {
     let is_there =
         response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED;

@@ -18,8 +18,8 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, ServiceExt::<Request>::into_make_service(app())).await
 }
 
-/// What changes the path is around the whole `Router`, which would have chosen a route
-/// already. What asks for the route, and the layer, are `Router::layer`.
+/// Middleware that changes the path wraps the whole `Router`, because it must run
+/// before routing. Middleware that reads the route, and this layer, use `Router::layer`.
 pub fn app() -> NormalizePath<Router> {
     let router = Router::new()
         .route("/notes/{id}", get(note))
@@ -32,7 +32,7 @@ async fn note(Path(id): Path<u32>) -> String {
     format!("the text of note {id}")
 }
 
-/// Knows the route, whose names are few, and what the layer inside decided.
+/// Reads the route, of which there are few, and the outcome of the inner layer.
 async fn note_outcome(route: MatchedPath, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let outcome = response.extensions().get::<Outcome>();

@@ -49,8 +49,8 @@ async fn read(
     Ok((note.tag, [(CONTENT_TYPE, "application/json")], note.json))
 }
 
-/// Stores the bytes as they were sent. So the response may have their tag, and the
-/// client can edit on without a GET.
+/// Stores the bytes exactly as they were sent. So the response may have their tag, and
+/// the client needs no GET for its next edit.
 async fn replace(
     notes: State<Notes>,
     Path(name): Path<String>,

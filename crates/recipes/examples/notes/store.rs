@@ -8,7 +8,7 @@ use rusqlite::{
 };
 use tower_conditional::{EntityTag, Preconditions, Representation};
 
-/// One counter for all versions of all notes. So a version never comes back, though
+/// One counter for all versions of all notes. So no version is used twice, even if
 /// notes are deleted and created again.
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS counter (version INTEGER NOT NULL);
@@ -40,7 +40,7 @@ impl Notes {
     }
 
     /// Changes a note if the preconditions hold, and returns the tag of the new
-    /// version. `change` gets the note, and returns what it shall be.
+    /// version. `change` gets the note, and returns the new one.
     pub(crate) async fn edit(
         &self,
         name: String,
@@ -50,7 +50,7 @@ impl Notes {
             + 'static,
     ) -> Result<EntityTag> {
         self.with(move |db| {
-            // No other process writes from here on, so what is checked stays true.
+            // From here on no other process writes, so the check stays true.
             let transaction =
                 db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let note = find(&transaction, &name)?;
