@@ -18,8 +18,8 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, ServiceExt::<Request>::into_make_service(app())).await
 }
 
-/// Middleware that changes the path wraps the whole `Router`, because it must run
-/// before routing. Middleware that reads the route, and this layer, use `Router::layer`.
+/// Middleware that changes the path wraps the whole `Router`, because it must run before
+/// routing. Middleware that reads the route, and this layer, use `Router::layer`.
 pub fn app() -> NormalizePath<Router> {
     let router = Router::new()
         .route("/notes/{id}", get(note))
