@@ -38,11 +38,11 @@ pub struct Stats {
     /// The answer is 503 (Service Unavailable), or 307 (Temporary Redirect) for a
     /// browser.
     pub parts_refused: u64,
-    /// Writes that were refused because of the size of their content: 413 (Content Too
-    /// Large).
+    /// Writes that were refused with 413 (Content Too Large).
     pub content_too_large: u64,
-    /// Writes that were refused because their content came too slowly: 408 (Request
-    /// Timeout).
+    /// Writes that were refused with 408 (Request Timeout).
+    ///
+    /// Their content arrived too slowly.
     pub content_too_slow: u64,
     /// Writes that were refused with 503 (Service Unavailable).
     ///
@@ -76,15 +76,16 @@ pub struct Stats {
     pub unknown_vary: u64,
     /// Files whose hash differs from the [manifest](crate::Manifest).
     pub manifest_mismatches: u64,
-    /// How often the store of [shared tags](crate::InnerTags::store) was asked.
+    /// Requests to the store of [shared tags](crate::InnerTags::store).
     pub shared_asked: u64,
-    /// How many tags were found there.
+    /// Tags that were found in that store.
     pub shared_found: u64,
-    /// How many values found there were dropped, because they were not made with our
-    /// secret, or not for their key. More than 0 says that somebody else writes there,
-    /// or that servers have different secrets.
+    /// Values in that store that were rejected, because none of your servers made them.
+    ///
+    /// A value above 0 means that another program writes to the store, or that servers
+    /// have different secrets.
     pub shared_rejected: u64,
-    /// How many tags were published there.
+    /// Tags that were published to that store.
     pub shared_published: u64,
     left_alone: [u64; Reason::ALL.len()],
 }

@@ -71,8 +71,7 @@ impl ConditionalLayer {
 }
 
 impl<D> ConditionalLayer<D> {
-    /// Sets how many bytes of one response the layer may hold in memory to tag it.
-    /// Default: 1 MiB.
+    /// Sets how many bytes of a response the layer may hold to tag it. Default: 1 MiB.
     ///
     /// Content that is known to be larger is passed through unread. Content that turns
     /// out to be larger is sent on as it comes. In both cases the layer adds no tag.
@@ -99,8 +98,9 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.buffer_limit = bytes.try_into().unwrap_or(u64::MAX))
     }
 
-    /// Sets how long the layer waits for content. Default: [`BodyTimeout::new`], which
-    /// is 500 ms for content of known size, and zero for other content.
+    /// Sets how long the layer waits for content. Default: [`BodyTimeout::new`].
+    ///
+    /// The default is 500 ms for content of known size, and zero for other content.
     ///
     /// The time starts when the content is not ready for the first time. When it is
     /// over, the layer sends what it has read, and the rest follows as it comes. Such a
@@ -126,8 +126,10 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.body_timeout = timeout)
     }
 
-    /// Sets what compression outside of the layer does to tags. Default:
-    /// [`OuterCompression::new`], for no compression, or one that weakens tags.
+    /// Sets what compression outside of the layer does to tags.
+    ///
+    /// Default: [`OuterCompression::new`], for no compression, or one that weakens
+    /// tags.
     ///
     /// The compression may be that of a proxy or of an outer layer.
     ///
@@ -139,7 +141,7 @@ impl<D> ConditionalLayer<D> {
     /// the suffix. Proxies that weaken tags (nginx) need no setting.
     ///
     /// For compression in the application use [`compress_with`](Self::compress_with)
-    /// instead, which keeps tags strong.
+    /// instead. Its tags are strong if the content is in memory.
     ///
     /// # Examples
     ///
@@ -184,8 +186,9 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.head_as_get = head_as_get)
     }
 
-    /// Sets which responses get a generated `Last-Modified`. Default:
-    /// [`AddLastModified::WithNoCache`].
+    /// Sets which responses get a generated `Last-Modified`.
+    ///
+    /// Default: [`AddLastModified::WithNoCache`].
     ///
     /// Only a response that has a tag and no `Last-Modified` gets one.
     ///
@@ -218,8 +221,9 @@ impl<D> ConditionalLayer<D> {
         })
     }
 
-    /// Sets which responses may be tagged. Default:
-    /// [`DefaultPredicate`](crate::predicate::DefaultPredicate).
+    /// Sets which responses may be tagged.
+    ///
+    /// Default: [`DefaultPredicate`](crate::predicate::DefaultPredicate).
     ///
     /// The given predicate replaces the default one. To add a condition to the default,
     /// combine both, as in the example of [`Predicate`]. A response that may not be
@@ -265,10 +269,11 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.handle_when = Some(Arc::new(predicate)))
     }
 
-    /// Sets the key of a resource in the layer's memory. Default: the authority and the
-    /// URI as the client sent it.
+    /// Sets the key of a resource in the layer's memory.
     ///
-    /// With feature `axum` the default also holds below `nest`.
+    /// Default: the authority and the URI as the client sent it.
+    ///
+    /// With feature `axum` that is also so below `nest`.
     ///
     /// Two resources with the same key do not get wrong answers. They look like one
     /// resource that changes back and forth, so their dates change more often than
@@ -317,8 +322,9 @@ impl<D> ConditionalLayer<D> {
         ConditionalLayer { config, digest: PhantomData }
     }
 
-    /// Sets how many bytes of content the layer may keep to avoid hashing it again.
-    /// Default: 16 MiB.
+    /// Sets how many bytes of content the layer may cache. Default: 16 MiB.
+    ///
+    /// With the cache, unchanged content is not hashed again.
     ///
     /// The layer compares the content of a response with the last content of that
     /// resource: byte by byte, or by address if the application sends the same `Bytes`
@@ -356,8 +362,9 @@ impl<D> ConditionalLayer<D> {
         })
     }
 
-    /// Sets what happens to strong tags of the inner service. Default:
-    /// [`InnerTags::keep`], which sends them unchanged.
+    /// Sets what happens to strong tags of the inner service.
+    ///
+    /// Default: [`InnerTags::keep`], which sends them unchanged.
     ///
     /// With [`InnerTags::learn`], the layer learns the hash of large content. A 200
     /// above the [`buffer_limit`](Self::buffer_limit) that has a strong tag is sent as
@@ -527,8 +534,9 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.ranges = ranges)
     }
 
-    /// Sets which conditional fields of a GET or HEAD are forwarded. Default:
-    /// [`ForwardedFields::Tags`].
+    /// Sets which conditional fields of a GET or HEAD are forwarded.
+    ///
+    /// Default: [`ForwardedFields::Tags`].
     ///
     /// **Dates.** By default only the layer compares dates. `ServeDir` and others
     /// answer 304 to a date that is *later* than theirs. After a rollback to an older
@@ -619,6 +627,7 @@ impl<D> ConditionalLayer<D> {
     }
 
     /// Compresses responses with another layer, and names the coding in their tags.
+    ///
     /// This must be the last call of the chain.
     ///
     /// `compression` is any `tower::Layer` that encodes responses, such as tower-http's

@@ -320,6 +320,17 @@ impl<S> WriteGuard<S> {
     /// After that the answer is 503 (Service Unavailable) with `Retry-After`. The GET
     /// for the new tag has the same timeout. If it takes longer, the response has no
     /// new tag. Without Tokio timers there is no timeout.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # use tower_conditional::WriteGuard;
+    /// # let service = ();
+    /// let guard = WriteGuard::new(service).lock_timeout(Duration::from_secs(2));
+    /// # drop(guard);
+    /// ```
     pub fn lock_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.lock_timeout = timeout)
     }
@@ -337,6 +348,15 @@ impl<S> WriteGuard<S> {
     /// answers before the end of the content, the rest of its content ends in an error.
     /// The content of a DELETE is always read first, because its handler rarely reads
     /// it. With streaming, the response has no new tag.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower_conditional::WriteGuard;
+    /// # let service = ();
+    /// let guard = WriteGuard::new(service).stream_uploads(true);
+    /// # drop(guard);
+    /// ```
     pub fn stream_uploads(self, stream_uploads: bool) -> Self {
         self.set(|config| config.stream_uploads = stream_uploads)
     }
@@ -357,6 +377,15 @@ impl<S> WriteGuard<S> {
     /// guard. Middleware that decides who may PUT must also refuse the GET, or must be
     /// outside of the guard.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower_conditional::WriteGuard;
+    /// # let service = ();
+    /// let guard = WriteGuard::new(service).idempotent_puts(true);
+    /// # drop(guard);
+    /// ```
+    ///
     /// [RFC 9110, section 13.1.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.1.1
     pub fn idempotent_puts(self, idempotent_puts: bool) -> Self {
         self.set(|config| config.idempotent_puts = idempotent_puts)
@@ -366,6 +395,15 @@ impl<S> WriteGuard<S> {
     ///
     /// See [`Preconditions::weak_if_match`](crate::Preconditions::weak_if_match) for
     /// when that is safe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower_conditional::WriteGuard;
+    /// # let service = ();
+    /// let guard = WriteGuard::new(service).weak_if_match(true);
+    /// # drop(guard);
+    /// ```
     pub fn weak_if_match(self, weak_if_match: bool) -> Self {
         self.set(|config| config.base.weak_if_match = weak_if_match)
     }
@@ -378,6 +416,15 @@ impl<S> WriteGuard<S> {
     /// members. With false a 428 has plain text, and the other refusals have no
     /// content.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower_conditional::WriteGuard;
+    /// # let service = ();
+    /// let guard = WriteGuard::new(service).problem_details(true);
+    /// # drop(guard);
+    /// ```
+    ///
     /// [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457.html
     pub fn problem_details(self, problem_details: bool) -> Self {
         self.set(|config| config.base.problem_details = problem_details)
@@ -387,6 +434,15 @@ impl<S> WriteGuard<S> {
     /// Default: false.
     ///
     /// An outcome that an inner layer has put there is kept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower_conditional::WriteGuard;
+    /// # let service = ();
+    /// let guard = WriteGuard::new(service).report_outcome(true);
+    /// # drop(guard);
+    /// ```
     pub fn report_outcome(self, report_outcome: bool) -> Self {
         self.set(|config| config.base.reporter.in_extensions = report_outcome)
     }
@@ -394,6 +450,18 @@ impl<S> WriteGuard<S> {
     /// Sets the clock. Default: the system's clock.
     ///
     /// Use it to test dates.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    ///
+    /// # use tower_conditional::WriteGuard;
+    /// # let service = ();
+    /// let time = UNIX_EPOCH + Duration::from_secs(1_780_000_000);
+    /// let guard = WriteGuard::new(service).clock(move || time);
+    /// # drop(guard);
+    /// ```
     pub fn clock(self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.set(|config| config.base.clock = Arc::new(clock))
     }

@@ -277,8 +277,9 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
         self
     }
 
-    /// Sets which responses get the date of the source as `Last-Modified`. Default:
-    /// [`AddLastModified::WithNoCache`].
+    /// Sets which responses get the date of the source as `Last-Modified`.
+    ///
+    /// Default: [`AddLastModified::WithNoCache`].
     ///
     /// Only responses to GET and HEAD without a `Last-Modified` get one.
     ///
@@ -341,6 +342,15 @@ impl<K> PreconditionLayer<K> {
     ///
     /// See [`Preconditions::weak_if_match`](crate::Preconditions::weak_if_match) for
     /// when that is safe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower_conditional::{PreconditionLayer, Representation};
+    /// # let state = |_: &http::request::Parts| async { Representation::Unknown };
+    /// let layer = PreconditionLayer::new(state).weak_if_match(true);
+    /// # drop(layer);
+    /// ```
     pub fn weak_if_match(self, weak_if_match: bool) -> Self {
         self.set(|config| config.weak_if_match = weak_if_match)
     }
@@ -353,6 +363,15 @@ impl<K> PreconditionLayer<K> {
     /// members. With false a 428 has plain text, and the other refusals have no
     /// content.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower_conditional::{PreconditionLayer, Representation};
+    /// # let state = |_: &http::request::Parts| async { Representation::Unknown };
+    /// let layer = PreconditionLayer::new(state).problem_details(true);
+    /// # drop(layer);
+    /// ```
+    ///
     /// [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457.html
     pub fn problem_details(self, problem_details: bool) -> Self {
         self.set(|config| config.problem_details = problem_details)
@@ -362,7 +381,16 @@ impl<K> PreconditionLayer<K> {
     /// Default: false.
     ///
     /// If a request only passes through, the outcome of an inner layer of this crate is
-    /// kept.
+    /// kept. The extension may cost an allocation.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower_conditional::{PreconditionLayer, Representation};
+    /// # let state = |_: &http::request::Parts| async { Representation::Unknown };
+    /// let layer = PreconditionLayer::new(state).report_outcome(true);
+    /// # drop(layer);
+    /// ```
     pub fn report_outcome(self, report_outcome: bool) -> Self {
         self.set(|config| config.reporter.in_extensions = report_outcome)
     }
@@ -370,6 +398,18 @@ impl<K> PreconditionLayer<K> {
     /// Sets the clock. Default: the system's clock.
     ///
     /// Use it to test dates.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    ///
+    /// # use tower_conditional::{PreconditionLayer, Representation};
+    /// # let state = |_: &http::request::Parts| async { Representation::Unknown };
+    /// let time = UNIX_EPOCH + Duration::from_secs(1_780_000_000);
+    /// let layer = PreconditionLayer::new(state).clock(move || time);
+    /// # drop(layer);
+    /// ```
     pub fn clock(self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.set(|config| config.clock = Arc::new(clock))
     }
