@@ -240,8 +240,8 @@
 //! that it sent last for this resource. That other date may be from before a restart,
 //! or from another server.
 //!
-//! There are three ways to check writes. Each is less work to add than the one before
-//! it, and covers less:
+//! There are three ways to check writes. Each takes less work than the one above it,
+//! and covers less:
 //!
 //! | | what it prevents | what it takes |
 //! |---|---|---|
@@ -349,9 +349,9 @@
 //! | questions to the [store of tags](InnerTags::store) | 1,024, of some 300 bytes |
 //! | files of a [`Manifest`] | all of them, some 400 bytes each |
 //!
-//! When an entry is dropped, the next response costs a hash, or has no date or no part.
-//! The answer is never wrong. Beyond 64 MiB, large responses pass through without a tag
-//! ([`Reason::Busy`]). [`Stats`] has the current figures.
+//! When an entry is evicted, the next response is hashed again, has no date, or is sent
+//! as a whole instead of a part. It is never wrong. Beyond 64 MiB, large responses pass
+//! through without a tag ([`Reason::Busy`]). [`Stats`] has the current figures.
 //!
 //! # What it does not do
 //!

@@ -16,7 +16,7 @@ use crate::{outcome::Reason, store::Frames};
 #[derive(Debug)]
 pub(crate) struct Buffer {
     content: Content,
-    /// The most bytes to keep.
+    /// The maximum number of bytes to keep.
     limit: u64,
     /// The announced length of the body, if known.
     promised: Option<u64>,
@@ -123,8 +123,8 @@ impl Buffer {
         tail.reservation.get_or_insert_with(|| Reservation::new(budget)).grow(bytes)
     }
 
-    /// Returns the most frames to keep. Their bookkeeping then takes at most half of
-    /// the limit, plus 32 KiB.
+    /// Returns the maximum number of frames to keep. Their bookkeeping then takes at
+    /// most half of the limit, plus 32 KiB.
     fn most_frames(&self) -> usize {
         usize::try_from(self.limit / 64).unwrap_or(usize::MAX).saturating_add(1024)
     }

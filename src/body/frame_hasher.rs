@@ -49,7 +49,7 @@ struct PendingFrame {
 pub(crate) struct Size {
     /// The exact size of the content, if known.
     pub(crate) exact: Option<u64>,
-    /// The least size of the content.
+    /// The minimum size of the content.
     pub(crate) least: u64,
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct GatedBody<B> {
     body: Option<Pin<Box<B>>>,
     /// The error that ended the reading.
     error: Option<BoxError>,
-    /// The least number of bytes still to come.
+    /// The minimum number of bytes still to come.
     missing: u64,
     gate: Arc<Gate>,
     stage: GateStage,

@@ -298,11 +298,11 @@ fn bytes(headers: &HeaderMap) -> usize {
 pub(super) const OWN_QUESTIONS: [HeaderName; 6] =
     [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
 
-/// The most bytes of a tag that is sent. Servers refuse requests with large fields,
-/// usually above 8 KiB in total.
+/// The maximum number of bytes of a tag that is sent. Servers refuse requests with
+/// large fields, usually above 8 KiB in total.
 const TAG_LIMIT: usize = 1 << 10;
 
-/// The most bytes of a head after a 304.
+/// The maximum number of bytes of a head after a 304.
 const HEAD_LIMIT: usize = 64 << 10;
 
 #[cfg(test)]

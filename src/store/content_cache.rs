@@ -50,7 +50,7 @@ pub(crate) struct ContentCache {
     shared: Mutex<SharedBuffers>,
     /// There are shared buffers.
     is_sharing: AtomicBool,
-    /// The most bytes of one content.
+    /// The maximum number of bytes of one content.
     most: usize,
     capacity: usize,
 }
@@ -438,19 +438,19 @@ impl Weighter<u64, Arc<CachedContent>> for Weight {
     }
 }
 
-/// The least size of content that may be shared with the application. Comparing less
+/// The minimum size of content that may be shared with the application. Comparing less
 /// content takes no time.
 const SHARED: usize = 1024;
 
-/// The most contents that are held to see whether the application keeps them, and the
-/// most that are shared. Each may keep a much larger buffer in memory.
+/// The maximum number of contents that are held to see whether the application keeps
+/// them, and the most that are shared. Each may keep a much larger buffer in memory.
 const SHARED_BUFFERS: usize = 4;
 
 /// How many seconds they are held.
 const SHARED_SECONDS: u64 = 10;
 
-/// The most bytes that are compared or copied at once. That takes a few tenths of a
-/// millisecond.
+/// The maximum number of bytes that are compared or copied at once. That takes a few
+/// tenths of a millisecond.
 const AT_ONCE: usize = 4 << 20;
 
 const ITEMS: usize = 4096;

@@ -230,8 +230,8 @@ fn is_stream(headers: &HeaderMap) -> bool {
     !DefaultPredicate::new().may_tag(StatusCode::OK, Version::HTTP_11, &types, &Extensions::new())
 }
 
-/// The most bytes of content that are read of one answer.
+/// The maximum number of bytes of content that are read of one answer.
 const LIMIT: usize = 1 << 20;
 
-/// The most frames that are read of one answer, because frames may be empty.
+/// The maximum number of frames that are read of one answer. Frames may be empty.
 const FRAMES: usize = 1 << 16;

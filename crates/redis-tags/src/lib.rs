@@ -201,5 +201,5 @@ impl Options {
     }
 }
 
-/// The most requests and tags in the queue.
+/// The maximum number of requests and tags in the queue.
 const QUEUE: usize = 1024;

@@ -76,7 +76,7 @@ impl Memory {
         self.entries.weight()
     }
 
-    /// Returns the most bytes of content that one kept response may have.
+    /// Returns the maximum number of bytes of content that one kept response may have.
     pub(super) fn content_limit(&self) -> usize {
         self.content_limit.min(self.bytes / SHARDS / 2)
     }
