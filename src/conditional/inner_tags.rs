@@ -9,8 +9,10 @@ use crate::{stats::Stats, store::SharedTags};
 
 /// What happens to the strong tags of the inner service.
 ///
-/// See [`ConditionalLayer::inner_tags`](crate::ConditionalLayer::inner_tags) for the
-/// three policies.
+/// An inner tag is a tag of the inner service. A content tag is the hash of the
+/// content, as the layer makes it. See
+/// [`ConditionalLayer::inner_tags`](crate::ConditionalLayer::inner_tags) for the three
+/// policies.
 ///
 /// # Examples
 ///

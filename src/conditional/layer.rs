@@ -369,12 +369,13 @@ impl<D> ConditionalLayer<D> {
     /// With [`InnerTags::learn`], the layer learns the hash of large content. A 200
     /// above the [`buffer_limit`](Self::buffer_limit) that has a strong tag is sent as
     /// it comes, with that tag, and is hashed while it is sent. After that the layer
-    /// knows the content tag that belongs to the inner tag. As long as the inner
-    /// service gives the same tag, length, type, encoding and language, the response
-    /// carries the content tag, and a 304 reads no content. If a client still sends the
-    /// inner tag, it is compared with the inner tag. The layer also learns from parts
-    /// (206) that follow one another without a gap. It learns nothing from content that
-    /// breaks off, or that changed less than two seconds ago.
+    /// knows which content tag belongs to this inner tag. A content tag is the hash
+    /// that the layer sends as the tag of content. As long as the inner service gives
+    /// the same tag, length, type, encoding and language, the response carries the
+    /// content tag, and a 304 reads no content. A client that still sends the inner tag
+    /// is answered with the inner tag. The layer also learns from parts (206) that
+    /// follow one another without a gap. It learns nothing from content that breaks
+    /// off, or that changed less than two seconds ago.
     ///
     /// [`InnerTags::replace`] does the same, and never sends an inner tag. File servers
     /// make tags from date and size, so each replica and each deploy gives the same
