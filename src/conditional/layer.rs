@@ -134,7 +134,7 @@ impl<D> ConditionalLayer<D> {
     /// The compression may be that of a proxy or of an outer layer.
     ///
     /// Some proxies compress and leave the tag unchanged, so that one strong tag would
-    /// name different bytes. For these, [`keeps_tags`](OuterCompression::keeps_tags)
+    /// name different bytes. For these, [`keeps_tags`](OuterCompression::keeps_tags())
     /// makes the layer send weak tags. Other proxies (Apache's httpd) append a suffix
     /// to the tag. It comes back in If-None-Match, and the tag would match nothing. For
     /// these, [`adds_suffixes`](OuterCompression::adds_suffixes) makes the layer ignore
