@@ -1,0 +1,67 @@
+//! A server under mixed load on the loopback, for so many seconds: `cargo run --release
+//! --all-features --example soak -- 600`. Without a number it takes 20.
+//!
+//! The clients ask again, break off, lie, replay and resume, and edit. Each answer is
+//! checked against the truth: which version a tag was sent with, and which one is there
+//! now. Memory is checked against a bound. It fails if anything is wrong.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
+
+mod clients;
+mod server;
+mod world;
+
+use std::{
+    env, fs,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{net::TcpListener, time::sleep};
+
+use world::World;
+
+/// Server and clients together may take as much, whatever the time: 16 MiB of
+/// remembered content and 2 MiB of dates for each layer, contents under way, and what
+/// the allocator keeps.
+const MOST_MEMORY: u64 = 256 << 20;
+
+/// How much more memory may be in use at the end than after a third of the time.
+const MOST_GROWTH: u64 = 32 << 20;
+
+#[tokio::main]
+async fn main() {
+    let seconds = env::args().nth(1).map_or(20, |text| text.parse().expect("a number of seconds"));
+    let world = Arc::<World>::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = server::app(&world);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+
+    let start = Instant::now();
+    let end = start + Duration::from_secs(seconds);
+    let mut clients = clients::start(address, end, &world);
+    // Of each third of the time.
+    let mut most = [0; 3];
+    while Instant::now() < end {
+        sleep(Duration::from_millis(250)).await;
+        let third = (start.elapsed().as_secs() * 3 / seconds.max(1)).min(2);
+        let most = &mut most[usize::try_from(third).unwrap()];
+        *most = memory().max(*most);
+    }
+    while let Some(done) = clients.join_next().await {
+        done.unwrap();
+    }
+    world.tally.print(seconds);
+    let [first, second, third] = most.map(|bytes| bytes >> 20);
+    println!("memory: {first}, {second} and {third} MiB at most in each third of the time");
+    world.tally.check(seconds);
+    assert!(most.iter().all(|bytes| *bytes < MOST_MEMORY), "too much memory");
+    assert!(most[2] < most[0].max(most[1]) + MOST_GROWTH, "memory grows");
+}
+
+/// Returns how much memory this process holds; nothing where the system does not tell.
+fn memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0) * 1024
+}

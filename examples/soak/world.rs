@@ -1,0 +1,149 @@
+//! The truth: which version each resource has, and which one each tag was sent with.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        atomic::{AtomicU64, Ordering::SeqCst},
+        Mutex,
+    },
+};
+
+use http::{header::ETAG, HeaderMap};
+
+/// How many resources of each kind there are.
+pub(crate) const RESOURCES: usize = 16;
+
+/// How long a line of content is.
+pub(crate) const LINE: usize = 29;
+
+/// How long large content is: more than a layer reads ahead.
+pub(crate) const LARGE: usize = LINE * 40_000;
+
+#[derive(Default)]
+pub(crate) struct World {
+    /// How often each resource was changed.
+    changes: [AtomicU64; RESOURCES],
+    /// The number of each note: the guarded ones, and those with a source.
+    pub(crate) notes: [[AtomicU64; RESOURCES]; 2],
+    /// With which version each tag of each resource was sent.
+    sent: Mutex<HashMap<String, u64>>,
+    pub(crate) tally: Tally,
+}
+
+impl World {
+    /// Returns the present version of a resource. Every fourth change is a rollback.
+    pub(crate) fn version(&self, place: usize) -> u64 {
+        let changes = self.changes[place].load(SeqCst) % 1_000;
+        if changes % 4 == 3 {
+            changes - 2
+        } else {
+            changes
+        }
+    }
+
+    pub(crate) fn change(&self, place: usize) {
+        self.changes[place].fetch_add(1, SeqCst);
+    }
+
+    /// Takes down the tag of a response with content: it names no other version.
+    pub(crate) fn was_sent(&self, uri: &str, head: &HeaderMap, version: u64) {
+        let Some(tag) = head.get(ETAG) else { return };
+        let mut sent = self.sent.lock().unwrap();
+        let named = *sent.entry(key(uri, tag.to_str().unwrap())).or_insert(version);
+        self.tally.right(named == version, || format!("{uri}: {tag:?} names two versions"));
+    }
+
+    /// Returns true if a tag of this resource, without its strength, names the version.
+    pub(crate) fn names(&self, uri: &str, tag: &str, version: u64) -> bool {
+        self.sent.lock().unwrap().get(&key(uri, tag)) == Some(&version)
+    }
+}
+
+fn key(uri: &str, tag: &str) -> String {
+    format!("{uri} {}", tag.trim_start_matches("W/"))
+}
+
+/// What was counted.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) requests: AtomicU64,
+    pub(crate) not_modified: AtomicU64,
+    pub(crate) coded: AtomicU64,
+    pub(crate) digests: AtomicU64,
+    pub(crate) parts: AtomicU64,
+    pub(crate) resumed: AtomicU64,
+    pub(crate) edits: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) lies: AtomicU64,
+    pub(crate) aborted: AtomicU64,
+    pub(crate) malformed: AtomicU64,
+    wrong: AtomicU64,
+}
+
+impl Tally {
+    /// Counts what is not right, and says what it was.
+    pub(crate) fn right(&self, is_right: bool, what: impl FnOnce() -> String) {
+        if !is_right && self.wrong.fetch_add(1, SeqCst) < 20 {
+            println!("WRONG: {}", what());
+        }
+    }
+
+    fn named(&self) -> [(&'static str, &AtomicU64); 12] {
+        [
+            ("requests", &self.requests),
+            ("answers with 304", &self.not_modified),
+            ("encoded contents", &self.coded),
+            ("digests", &self.digests),
+            ("parts", &self.parts),
+            ("resumed downloads", &self.resumed),
+            ("edits", &self.edits),
+            ("refused edits", &self.refused),
+            ("lies", &self.lies),
+            ("broken off", &self.aborted),
+            ("malformed", &self.malformed),
+            ("wrong answers", &self.wrong),
+        ]
+    }
+
+    pub(crate) fn print(&self, seconds: u64) {
+        let counts = self.named().map(|(name, count)| format!("{} {name}", count.load(SeqCst)));
+        println!("{seconds} s: {}", counts.join(", "));
+    }
+
+    pub(crate) fn check(&self, seconds: u64) {
+        for (name, count) in self.named() {
+            let count = count.load(SeqCst);
+            match name {
+                "wrong answers" => assert_eq!(count, 0, "wrong answers"),
+                _ => assert!(count > seconds / 10, "{name}: too little was asked"),
+            }
+        }
+    }
+}
+
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, SeqCst);
+}
+
+/// Content that names its resource and its version in each line.
+pub(crate) fn content(uri: &str, version: u64, len: usize) -> Vec<u8> {
+    let mut content = format!("{uri:>13} {version:>14}\n").repeat(len / LINE + 1).into_bytes();
+    content.truncate(len);
+    content
+}
+
+/// Returns the version that a line of content names.
+pub(crate) fn version_in(content: &[u8]) -> u64 {
+    std::str::from_utf8(&content[14..LINE - 1]).unwrap().trim().parse().unwrap()
+}
+
+/// A simple sequence of numbers that look random.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn below(&mut self, count: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % count
+    }
+}
