@@ -299,50 +299,53 @@ impl Client {
     async fn resume(mut self) {
         while self.goes_on() {
             let uri = format!("/replaced/{}", RESOURCES - 1 - self.dice.below(4));
-            let mut connection = self.connect().await;
-            let response = self.get(&mut connection, &uri, &HeaderMap::new()).await;
-            let (head, mut body) = response.into_parts();
-            // The first time, the tag of large content comes too late for the head.
-            let Some(tag) = head.headers.get(ETAG) else {
-                body.collect().await.unwrap();
-                continue;
-            };
-            let (version, mut got) = (version_of(&head.headers), Vec::new());
-            let stop = self.dice.below(LARGE / 2);
-            while got.len() < stop {
-                let frame = body.frame().await.unwrap().unwrap();
-                got.extend(frame.into_data().unwrap_or_default());
-            }
-            drop(body);
+            let Some((begun, mut got)) = self.begin(&uri).await else { continue };
             let mut fields = HeaderMap::new();
-            // The end of what it got may be lost.
-            got.truncate(stop);
-            fields.insert(RANGE, format!("bytes={stop}-").parse().unwrap());
-            fields.insert(IF_RANGE, tag.clone());
+            fields.insert(RANGE, format!("bytes={}-", got.len()).parse().unwrap());
+            fields.insert(IF_RANGE, begun.head[ETAG].clone());
             let mut connection = self.connect().await;
-            let response = self.get(&mut connection, &uri, &fields).await;
-            let (head, body) = response.into_parts();
+            let (head, body) = self.get(&mut connection, &uri, &fields).await.into_parts();
             let rest = body.collect().await.unwrap().to_bytes();
             let tally = &self.world.tally;
             let version = match head.status {
                 StatusCode::PARTIAL_CONTENT => {
                     count(&tally.resumed);
                     got.extend(rest);
-                    version
+                    begun.version
                 }
                 StatusCode::OK => {
                     got = rest.into();
                     version_of(&head.headers)
                 }
                 // The content changed at this very moment.
-                _ => {
-                    let is_refused = head.status == StatusCode::SERVICE_UNAVAILABLE;
-                    tally.right(is_refused, || format!("{uri}: {}", head.status));
+                status => {
+                    let is_refused = status == StatusCode::SERVICE_UNAVAILABLE;
+                    tally.right(is_refused, || format!("{uri}: {status}"));
                     continue;
                 }
             };
             tally.right(got == content(&uri, version, LARGE), || format!("{uri}: glued content"));
         }
+    }
+
+    /// Downloads the first part of content that has a tag.
+    async fn begin(&mut self, uri: &str) -> Option<(Held, Vec<u8>)> {
+        let mut connection = self.connect().await;
+        let response = self.get(&mut connection, uri, &HeaderMap::new()).await;
+        let (head, mut body) = response.into_parts();
+        // The first time, the tag of large content comes too late for the head.
+        if !head.headers.contains_key(ETAG) {
+            body.collect().await.unwrap();
+            return None;
+        }
+        let (stop, mut got) = (self.dice.below(LARGE / 2), Vec::new());
+        while got.len() < stop {
+            let frame = body.frame().await.unwrap().unwrap();
+            got.extend(frame.into_data().unwrap_or_default());
+        }
+        // The end of what came may be lost.
+        got.truncate(stop);
+        Some((Held { version: version_of(&head.headers), head: head.headers }, got))
     }
 
     /// Edits notes, and sends some edits a second time, or with tags that it made up.
