@@ -3,16 +3,17 @@
 mod config;
 #[cfg(feature = "axum")]
 mod extractor;
-mod from_source;
+mod future;
 mod guard;
 mod layer;
 mod locks;
 mod service;
 mod source;
+mod source_error;
 
 pub use self::{
     config::FromSource,
-    from_source::PreconditionFuture,
+    future::PreconditionFuture,
     guard::{GuardFuture, WriteGuard},
     layer::PreconditionLayer,
     service::PreconditionService,

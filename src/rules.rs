@@ -12,7 +12,7 @@ mod http_date;
 mod list;
 mod method;
 mod percent;
-mod preconditions;
+mod precondition_fields;
 mod range;
 mod retained_fields;
 mod single_field;
@@ -27,7 +27,7 @@ pub(crate) use self::{
     list::{members, trim_ows},
     method::{ignores_preconditions, is_query, is_read, is_write},
     percent::percent_decoded,
-    preconditions::{Current, PreconditionFields, State},
+    precondition_fields::{Current, PreconditionFields, State},
     range::{complete_length, content_range, ByteRange},
     retained_fields::{remove_fields, retain_for_not_modified, retain_for_precondition_failed},
     single_field::{single_line, SingleField},
@@ -37,6 +37,6 @@ pub(crate) use self::{
 pub use self::{
     entity_tag::{EntityTag, InvalidEntityTag},
     http_date::{HttpDate, HttpDateOutOfRange, InvalidHttpDate},
-    preconditions::Decision,
+    precondition_fields::Decision,
     validators::{LastModified, Representation, Validators},
 };

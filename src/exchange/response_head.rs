@@ -1,5 +1,5 @@
-//! Writes validators into a head, and turns a head into that of a 304, 412, 503 or 307.
-//! No other module does that.
+//! Writes validators into a head, and turns a head into that of a 304, 503 or 307. No
+//! other module does that. The head of a 412 is made in [`rejection`](super::rejection).
 
 use http::{
     header::{
@@ -80,7 +80,8 @@ pub(super) fn complete_date(
 /// Returns the date to send. `None` until its second is over.
 ///
 /// Until then another change may get the same date (RFC 9110, section 8.8.2.2), and a
-/// date in the future must not be sent (section 8.8.2.1).
+/// date in the future must not be sent (section 8.8.2.1). This is for the date of a
+/// source; for others see rule 6 of [`Dates`](crate::store::Dates).
 fn date_to_send(date: Option<HttpDate>, now: HttpDate) -> Option<HttpDate> {
     date.filter(|date| *date < now)
 }

@@ -96,14 +96,7 @@ impl PreconditionConfig {
         reject(rejection, self.now(), accepts_coding, &self.reporter)
     }
 
-    /// Makes the response to a request that cannot be evaluated: 503.
-    pub(super) fn state_unavailable<B: Body>(&self) -> Response<ResponseBody<B>> {
-        let detail = "The preconditions could not be evaluated, because the \
-            state of the resource is not known.";
-        self.refuse(StatusCode::SERVICE_UNAVAILABLE, detail, Outcome::StateUnavailable)
-    }
-
-    /// Makes the response to a request that is refused for another reason.
+    /// Makes the response to a request that is refused.
     pub(super) fn refuse<B: Body>(
         &self,
         status: StatusCode,

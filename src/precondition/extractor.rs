@@ -8,7 +8,8 @@ use http::{request, Response};
 use super::{
     config::FromSource,
     layer::PreconditionLayer,
-    source::{IntoRepresentation, NoState, StateOrAnswer, StateSource},
+    source::{IntoRepresentation, StateOrAnswer, StateSource},
+    source_error::NoState,
 };
 
 /// A [`StateSource`] whose closure takes an Axum extractor.

@@ -2,14 +2,10 @@
 
 use std::{convert::Infallible, future::Future};
 
-use bytes::Bytes;
-use http::{request, Response};
+use http::request;
 
-use super::config::ErrorAnswer;
-use crate::{
-    outcome::{Outcome, Reason},
-    rules::{EntityTag, Representation, Validators},
-};
+use super::source_error::NoState;
+use crate::rules::{EntityTag, Representation, Validators};
 
 /// Returns the current state of the target resource of a request.
 ///
@@ -75,31 +71,6 @@ pub trait IntoRepresentation: sealed::Sealed {
 
     #[doc(hidden)]
     fn into_result(self) -> Result<Representation, NoState<Self::Error>>;
-}
-
-/// The reason why there is no state.
-#[derive(Debug)]
-#[expect(unnameable_types, reason = "only this crate makes it")]
-pub enum NoState<E> {
-    /// The source failed.
-    Failed(E),
-    /// The request itself is wrong, and gets this answer.
-    Answered(Box<Response<Bytes>>),
-}
-
-impl<E> NoState<E> {
-    /// Returns the response to send instead of calling the inner service, if any.
-    ///
-    /// `on_error` makes the response from the error of a source.
-    pub(super) fn answer(
-        self,
-        on_error: Option<&ErrorAnswer<E>>,
-    ) -> Option<(Response<Bytes>, Outcome)> {
-        match self {
-            Self::Answered(response) => Some((*response, Outcome::LeftAlone(Reason::UnknownState))),
-            Self::Failed(error) => Some((on_error?(error), Outcome::StateUnavailable)),
-        }
-    }
 }
 
 impl IntoRepresentation for Representation {

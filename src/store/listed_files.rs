@@ -176,7 +176,8 @@ pub(crate) fn is_settled(date: HttpDate, now: HttpDate) -> bool {
     date.next_second().next_second() <= now
 }
 
-/// The codings, with the extension that file servers append to a file name for each.
+/// The codings of [`ContentCoding`](crate::rules::ContentCoding) for which file servers
+/// append an extension to a file name.
 const CODINGS: [(&[u8], &str); 4] =
     [(b"gzip", ".gz"), (b"br", ".br"), (b"zstd", ".zst"), (b"deflate", ".zz")];
 

@@ -2,8 +2,8 @@
 //!
 //! There are two kinds of reasons not to tag a response. With some a tag would be
 //! wrong, and no setting changes that: the response is not a 200, has a tag already, or
-//! is a part of the content. With the others a tag would be useless. These are in a
-//! [`Predicate`], which the user can replace.
+//! is a part of the content (see `conditional::body_plan`). With the others a tag would
+//! be useless. These are in a [`Predicate`], which the user can replace.
 
 use http::{
     header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE},

@@ -12,7 +12,7 @@ use crate::support::{
     harness::{reply, request},
 };
 
-#[path = "../../src/rules/preconditions/oracle.rs"]
+#[path = "../../src/rules/precondition_fields/oracle.rs"]
 mod oracle;
 
 #[test]

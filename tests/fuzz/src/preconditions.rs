@@ -12,7 +12,7 @@ use tower_conditional::{
 use self::oracle::{oracle, representations, DATE_FIELDS, TAG_FIELDS};
 use super::input::Input;
 
-#[path = "../../../src/rules/preconditions/oracle.rs"]
+#[path = "../../../src/rules/precondition_fields/oracle.rs"]
 mod oracle;
 
 pub fn holds(input: &[u8]) {

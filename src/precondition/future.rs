@@ -1,5 +1,6 @@
-//! The kind with a source. It waits for the state, evaluates the preconditions, calls
-//! the inner service if they hold, and calls the source again before it adds a tag.
+//! The service and the future of a layer with a source. It waits for the state,
+//! evaluates the preconditions, calls the inner service if they hold, and calls the
+//! source again before it adds a tag.
 
 use std::{
     fmt,
@@ -23,7 +24,8 @@ use tower_service::Service;
 use super::{
     config::{FromSource, PreconditionConfig},
     service::PreconditionService,
-    source::{IntoRepresentation as _, NoState, StateSource},
+    source::{IntoRepresentation as _, StateSource},
+    source_error::NoState,
 };
 use crate::{
     body::ResponseBody,

@@ -1,0 +1,46 @@
+//! What happens to a request whose state is not known. The user may make the response of
+//! the source's error. Otherwise a write is answered with 503, and a read is forwarded.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body::Body;
+
+use super::config::{ErrorAnswer, PreconditionConfig};
+use crate::{
+    body::ResponseBody,
+    outcome::{Outcome, Reason},
+};
+
+/// The reason why there is no state.
+#[derive(Debug)]
+#[expect(unnameable_types, reason = "only this crate makes it")]
+pub enum NoState<E> {
+    /// The source failed.
+    Failed(E),
+    /// The request itself is wrong, and gets this answer.
+    Answered(Box<Response<Bytes>>),
+}
+
+impl<E> NoState<E> {
+    /// Returns the response to send instead of calling the inner service, if any.
+    ///
+    /// `on_error` makes the response from the error of a source.
+    pub(super) fn answer(
+        self,
+        on_error: Option<&ErrorAnswer<E>>,
+    ) -> Option<(Response<Bytes>, Outcome)> {
+        match self {
+            Self::Answered(response) => Some((*response, Outcome::LeftAlone(Reason::UnknownState))),
+            Self::Failed(error) => Some((on_error?(error), Outcome::StateUnavailable)),
+        }
+    }
+}
+
+impl PreconditionConfig {
+    /// Makes the response to a request that cannot be evaluated: 503.
+    pub(super) fn state_unavailable<B: Body>(&self) -> Response<ResponseBody<B>> {
+        let detail = "The preconditions could not be evaluated, because the \
+            state of the resource is not known.";
+        self.refuse(StatusCode::SERVICE_UNAVAILABLE, detail, Outcome::StateUnavailable)
+    }
+}
