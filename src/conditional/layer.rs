@@ -136,9 +136,9 @@ impl<D> ConditionalLayer<D> {
     /// Some proxies compress and leave the tag unchanged, so that one strong tag would
     /// name different bytes. For these, [`keeps_tags`](OuterCompression::keeps_tags())
     /// makes the layer send weak tags. Other proxies (Apache's httpd) append a suffix
-    /// to the tag. It comes back in If-None-Match, and the tag would match nothing. For
-    /// these, [`adds_suffixes`](OuterCompression::adds_suffixes) makes the layer ignore
-    /// the suffix. Proxies that weaken tags (nginx) need no setting.
+    /// to the tag. The client sends the tag back with the suffix, so it matches
+    /// nothing. For these, [`adds_suffixes`](OuterCompression::adds_suffixes) makes the layer
+    /// ignore the suffix. Proxies that weaken tags (nginx) need no setting.
     ///
     /// For compression in the application use [`compress_with`](Self::compress_with)
     /// instead. Its tags are strong if the content is in memory.
@@ -337,10 +337,11 @@ impl<D> ConditionalLayer<D> {
     ///
     /// Content of 1 KiB or more that the application sends from the same address each
     /// time is not copied. If it is a part of a larger buffer, that whole buffer stays
-    /// in memory. At most 4 such buffers are held, each for ten seconds, and then until
-    /// there is new content. To detect such content, the layer also holds the last 4
-    /// contents for as long, up to an eighth of the cache. Content of more than 4 MiB
-    /// is kept only in this way. The layer and its clones share one cache.
+    /// in memory. At most 4 such buffers are held. Each is held for at least ten
+    /// seconds, and is released when the layer next sees new content. To find out
+    /// whether content comes from the same address again, the layer also holds the last
+    /// 4 contents for the same time. Together they take at most an eighth of the cache.
+    /// Content of more than 4 MiB is never copied. The layer and its clones share one cache.
     ///
     /// Choose 0 if private content must not stay in memory longer than its response, or
     /// if content rarely repeats. With a cache, never send `Bytes` over memory that is
@@ -601,9 +602,10 @@ impl<D> ConditionalLayer<D> {
     /// Sets whether each response has an [`Outcome`](crate::Outcome) extension.
     /// Default: false.
     ///
-    /// Outer layers that see a body type other than
-    /// [`ResponseBody`](crate::ResponseBody), such as Axum's, can read the outcome
-    /// there. The extension may cost an allocation.
+    /// Some outer layers see another body type than
+    /// [`ResponseBody`](crate::ResponseBody), for example Axum's `Body`. They can read
+    /// the outcome from the response's extensions. The extension may cost an
+    /// allocation.
     ///
     /// # Examples
     ///

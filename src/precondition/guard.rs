@@ -115,9 +115,9 @@ use crate::{
 /// 4. It sends the GET again, and then runs the write.
 /// 5. It releases the lock when it returns the head of the response.
 ///
-/// So the guard never waits for a client while it holds the lock. Of the writes without
-/// preconditions, only a DELETE is read ahead. For the others, the guard forwards the
-/// content as it comes. It takes the lock before it forwards the end of the content, so
+/// So the guard never waits for a client while it holds the lock. The guard
+/// reads ahead the content of writes with preconditions, and of every DELETE. It
+/// forwards the content of other writes as it comes. It takes the lock before it forwards the end of the content, so
 /// an upload that never ends holds no lock. A handler that changes the resource before
 /// the content has ended, or without reading it, is not protected while the content is
 /// streamed.

@@ -105,7 +105,8 @@ impl<T: Into<Representation>, E> IntoRepresentation for Result<T, E> {
     }
 }
 
-/// The output of a source of this crate that may also answer the request.
+/// The result of the source that `from_extractor` makes: the state of the resource, or a
+/// response to send in its place.
 #[cfg(feature = "axum")]
 #[derive(Debug)]
 #[expect(unnameable_types, reason = "only this crate makes it")]

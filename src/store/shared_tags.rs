@@ -72,7 +72,7 @@ pub trait TagStore: Send + Sync + 'static {
     fn publish(&self, key: [u8; 32], value: Vec<u8>);
 }
 
-/// The place for the answer of a [`TagStore`].
+/// A callback through which a [`TagStore`] returns the value of one key.
 #[cfg_attr(docsrs, doc(cfg(feature = "shared-tags")))]
 #[must_use = "dropping it means that nothing was found"]
 pub struct TagAnswer {

@@ -15,7 +15,7 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, app()).await
 }
 
-/// A page with the layer, and its counters without it.
+/// The page has the layer. The route `/metrics`, which shows its counters, does not.
 pub fn app() -> Router {
     let layer = ConditionalLayer::new();
     Router::new()

@@ -57,7 +57,7 @@ async fn forward(
     Ok(response)
 }
 
-/// Removes the fields of one connection (RFC 9110, section 7.6.1).
+/// Removes the fields that apply to one connection only (RFC 9110, section 7.6.1).
 fn remove_connection_fields(headers: &mut HeaderMap) {
     let lines =
         headers.get_all(CONNECTION).iter().filter_map(|line| line.to_str().ok());

@@ -1,4 +1,5 @@
-//! Pages with inline scripts: a hash in the policy can be revalidated, a nonce not.
+//! Pages with inline scripts. A page with a hash in its policy can be revalidated, and a
+//! page with a nonce cannot.
 
 use axum::{
     http::header::CONTENT_SECURITY_POLICY,

@@ -21,7 +21,8 @@ async fn main() -> std::io::Result<()> {
 }
 
 /// `/assets/app-5f2a.js` never changes, because its name has a hash. Other files may
-/// change with each deploy. A path without a file is a route of the page's script.
+/// change with each deploy. If no file has the path, the answer is `index.html`, whose
+/// script handles the route.
 pub fn app(dist: &Path) -> Router {
     let assets = ServiceBuilder::new()
         .layer(SetResponseHeaderLayer::overriding(CACHE_CONTROL, immutable))
@@ -41,7 +42,8 @@ pub fn app(dist: &Path) -> Router {
         .layer(ConditionalLayer::new().inner_tags(InnerTags::replace()).ranges(true))
 }
 
-/// Not for a 404: during a deploy, one server has the file and another does not.
+/// Sets `immutable`, except on a 404. During a deploy one server may not have the file
+/// yet, and caches must not keep that 404.
 fn immutable<B>(response: &Response<B>) -> Option<HeaderValue> {
     let is_there =
         response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED;

@@ -32,7 +32,8 @@ async fn note(Path(id): Path<u32>) -> String {
     format!("the text of note {id}")
 }
 
-/// Reads the route, of which there are few, and the outcome of the inner layer.
+/// Reads the outcome of the inner layer, and the route. There are few routes, so the
+/// route makes a good label.
 async fn note_outcome(route: MatchedPath, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let outcome = response.extensions().get::<Outcome>();

@@ -6,7 +6,7 @@ use axum::{extract::State, http::Request, routing::get, Router};
 use tower_conditional::{ConditionalLayer, EntityTag, Preconditions, Rejection};
 use tower_conditional_conformance::check;
 
-/// The application: yours, in place of this one.
+/// Replace this with your application.
 fn app() -> Router {
     Router::new()
         .route("/note", get(read).put(write))

@@ -104,7 +104,7 @@ impl RevalidateLayer {
     /// Longer content is streamed through and not kept. One response may use at most an
     /// eighth of the memory.
     ///
-    /// This empties the memory.
+    /// This discards all stored responses.
     ///
     /// # Examples
     ///
