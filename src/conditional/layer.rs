@@ -137,8 +137,8 @@ impl<D> ConditionalLayer<D> {
     /// name different bytes. For these, [`keeps_tags`](OuterCompression::keeps_tags())
     /// makes the layer send weak tags. Other proxies (Apache's httpd) append a suffix
     /// to the tag. The client sends the tag back with the suffix, so it matches
-    /// nothing. For these, [`adds_suffixes`](OuterCompression::adds_suffixes) makes the layer
-    /// ignore the suffix. Proxies that weaken tags (nginx) need no setting.
+    /// nothing. For these, [`adds_suffixes`](OuterCompression::adds_suffixes) makes the
+    /// layer ignore the suffix. Proxies that weaken tags (nginx) need no setting.
     ///
     /// For compression in the application use [`compress_with`](Self::compress_with)
     /// instead. Its tags are strong if the content is in memory.
@@ -341,7 +341,8 @@ impl<D> ConditionalLayer<D> {
     /// seconds, and is released when the layer next sees new content. To find out
     /// whether content comes from the same address again, the layer also holds the last
     /// 4 contents for the same time. Together they take at most an eighth of the cache.
-    /// Content of more than 4 MiB is never copied. The layer and its clones share one cache.
+    /// Content of more than 4 MiB is never copied. The layer and its clones share one
+    /// cache.
     ///
     /// Choose 0 if private content must not stay in memory longer than its response, or
     /// if content rarely repeats. With a cache, never send `Bytes` over memory that is
