@@ -289,7 +289,7 @@ fn a_manifest_that_cannot_be_read_says_where() {
     assert!(Manifest::read(&list).unwrap_err().to_string().contains("SHA256SUMS: No such file"));
     for (text, problem) in [
         (format!("{text}\nwrong\n"), "SHA256SUMS:3: not a line of `sha256sum`"),
-        (format!("{text}{}", text.replace("2cf", "2cd")), "SHA256SUMS:2: the file is listed befo"),
+        (format!("{text}{}", text.replace("2cf", "2cd")), "SHA256SUMS:2: the file is already list"),
         (text.replace("hello.txt", "../hello.txt"), "SHA256SUMS:1: the name contains `..`"),
         (text.replace("hello.txt", "/etc/passwd"), "SHA256SUMS:1: the name is absolute"),
     ] {
