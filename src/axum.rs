@@ -21,7 +21,9 @@ use crate::{
 
 /// Extracts the preconditions of a request, including its method.
 ///
-/// This never fails. A request without preconditions gives empty ones.
+/// This never fails. A request without preconditions gives empty ones. A handler that
+/// also fails with other errors, such as a `StatusCode`, returns
+/// `axum::response::Result`.
 ///
 /// # Examples
 ///

@@ -169,6 +169,8 @@ impl<T> Polled<T> {
     /// A redirect is an error. If the client follows redirects itself, they should
     /// always lead to the same resource, because a tag is valid for one resource only.
     ///
+    /// To test against an Axum router, pass `app.clone().into_service::<Body>()`.
+    ///
     /// # Errors
     ///
     /// Fails if there is no answer, if its status is not 200, 203 or the expected 304,

@@ -578,13 +578,13 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.forwarded = fields)
     }
 
-    /// Sets whether a 412 has a problem document as content. Default: false.
+    /// Sets whether a 412 of this layer has a problem document as content. Default:
+    /// false.
     ///
-    /// The media type is `application/problem+json` ([RFC 9457]).
-    ///
-    /// The document names the field that failed, the current tag, and what to send; see
-    /// [`Rejection::problem_details`](crate::Rejection::problem_details). With false a
-    /// 412 has no content.
+    /// The media type is `application/problem+json` ([RFC 9457]). The document names the
+    /// field that failed, the current tag, and what to send. With false a 412 has no
+    /// content. For the refusals of a handler, use
+    /// [`Rejection::problem_details`](crate::Rejection::problem_details) there.
     ///
     /// # Examples
     ///

@@ -2,14 +2,17 @@
 
 #[cfg(feature = "axum")]
 use http::request;
-use http::{HeaderMap, Method};
+use http::{
+    header::{IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},
+    HeaderMap, HeaderName, Method,
+};
 
 #[cfg(feature = "axum")]
 use super::read_preconditions;
 use super::Rejection;
 use crate::{
     clock,
-    rules::{Decision, EntityTag, HttpDate, PreconditionFields, Representation, State},
+    rules::{is_write, Decision, EntityTag, HttpDate, PreconditionFields, Representation, State},
 };
 
 /// The preconditions of one request.
@@ -78,9 +81,17 @@ impl Preconditions {
     /// ignore If-Modified-Since. On a write, an invalid member of If-None-Match makes
     /// the field fail, because it may have named the current state. A date field that
     /// is not exactly one HTTP date is ignored, as RFC 9110 requires.
+    ///
+    /// A write with a precondition fails if the state is
+    /// [`Unknown`](Representation::Unknown), because the precondition cannot be
+    /// evaluated.
     #[must_use]
     pub fn evaluate(&self, current: impl Into<Representation>) -> Decision {
-        self.fields.evaluate(&self.method, State::from(&current.into()))
+        let current = current.into();
+        match self.unknown_field(&current) {
+            Some(_) => Decision::PreconditionFailed,
+            None => self.fields.evaluate(&self.method, State::from(&current)),
+        }
     }
 
     /// Evaluates the preconditions, and fails if the method must not run.
@@ -90,7 +101,11 @@ impl Preconditions {
     ///
     /// # Errors
     ///
-    /// Fails if [`evaluate`](Self::evaluate) decides for a 304 or a 412.
+    /// Fails if [`evaluate`](Self::evaluate) decides for a 304 or a 412. If the resource
+    /// does not exist, pass [`Representation::Missing`].
+    ///
+    /// A `Rejection` also converts into a `StatusCode`, but then the client does not get
+    /// the current tag.
     ///
     /// # Examples
     ///
@@ -106,7 +121,7 @@ impl Preconditions {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn check(&self, current: impl Into<Representation>) -> Result<(), Rejection> {
-        self.fields.check(false, &self.method, State::from(&current.into()))
+        self.check_as(false, &current.into())
     }
 
     /// Evaluates the preconditions, and also fails if a write has none.
@@ -122,7 +137,32 @@ impl Preconditions {
     ///
     /// [RFC 6585, section 3]: https://www.rfc-editor.org/rfc/rfc6585.html#section-3
     pub fn check_required(&self, current: impl Into<Representation>) -> Result<(), Rejection> {
-        self.fields.check(true, &self.method, State::from(&current.into()))
+        self.check_as(true, &current.into())
+    }
+
+    fn check_as(&self, required: bool, current: &Representation) -> Result<(), Rejection> {
+        match self.unknown_field(current) {
+            Some(field) => Err(Rejection::failed(&self.method, field, State::Unknown)),
+            None => self.fields.check(required, &self.method, State::from(current)),
+        }
+    }
+
+    /// Returns the precondition of a write that cannot be evaluated, because the state
+    /// is unknown.
+    ///
+    /// Deliberately not in [`PreconditionFields`]: a layer leaves such a write to the
+    /// handler, and this is the handler.
+    fn unknown_field(&self, current: &Representation) -> Option<HeaderName> {
+        let fields = &self.fields;
+        if !matches!(current, Representation::Unknown) || !is_write(&self.method) {
+            None
+        } else if fields.has_if_match() {
+            Some(IF_MATCH)
+        } else if fields.if_unmodified_since_date().is_some() {
+            Some(IF_UNMODIFIED_SINCE)
+        } else {
+            fields.has_if_none_match().then_some(IF_NONE_MATCH)
+        }
     }
 
     /// Returns true if the `Range` of the request may be used.

@@ -98,6 +98,13 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// HTTP/2, or a [`WriteGuard`](crate::WriteGuard), which reads and discards up to 1
     /// MiB.
     ///
+    /// # The closure
+    ///
+    /// It returns a future of a `Representation`, an `EntityTag` or `Validators`, or of
+    /// a `Result` with one. The future cannot borrow `parts`: copy what it needs before
+    /// the `async` block, for example `let path = parts.uri.path().to_owned();`. A type
+    /// that implements [`StateSource`] goes to [`from_source`](Self::from_source).
+    ///
     /// As in Tower's `AsyncFilter`, the inner service is ready while the closure runs.
     /// So the closure must not wait for a resource that a ready service holds, such as
     /// a permit of the same `ConcurrencyLimit`.
@@ -116,7 +123,7 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// use axum::{body::Body, routing::get, Router};
     /// use http::{Request, StatusCode};
     /// use tower::ServiceExt;
-    /// use tower_conditional::{EntityTag, PreconditionLayer, Representation};
+    /// use tower_conditional::{EntityTag, PreconditionLayer};
     ///
     /// const BUILD: &str = "build-12";
     ///
@@ -125,7 +132,7 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// let version = Arc::new(AtomicU64::new(7));
     /// let layer = PreconditionLayer::new(move |_parts| {
     ///     let version = version.load(Ordering::Relaxed).to_string();
-    ///     ready(Representation::from(EntityTag::of_parts([&*version, BUILD])))
+    ///     ready(EntityTag::of_parts([&*version, BUILD]))
     /// });
     /// let app: Router = Router::new()
     ///     .route("/", get(|| async { "text" }).put(|| async { "written" }))

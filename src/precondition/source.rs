@@ -25,6 +25,11 @@ use crate::rules::{EntityTag, Representation, Validators};
 /// `std::future::Ready`. With Axum,
 /// [`from_extractor`](crate::PreconditionLayer::from_extractor) takes the parameters of
 /// the path.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no source of validators",
+    note = "`PreconditionLayer::new` takes a closure: `move |parts| async move {{ .. }}`",
+    note = "`PreconditionLayer::from_source` takes a type that implements `StateSource`"
+)]
 pub trait StateSource {
     /// The error of a source that fails.
     type Error;

@@ -16,13 +16,11 @@ use super::{single_line, EntityTag, HttpDate};
 /// # Examples
 ///
 /// ```
-/// use tower_conditional::{EntityTag, Representation, Validators};
+/// use tower_conditional::{EntityTag, Representation};
 ///
 /// let saved = Some("v7");
 /// let representation = match saved {
-///     Some(version) => {
-///         Representation::Exists(Validators::from(EntityTag::strong(version)?))
-///     }
+///     Some(version) => EntityTag::strong(version)?.into(),
 ///     None => Representation::Missing,
 /// };
 /// # assert!(matches!(representation, Representation::Exists(_)));
@@ -35,7 +33,8 @@ pub enum Representation {
     Missing,
     /// The resource exists and has these validators.
     Exists(Validators),
-    /// The state is not known, so all preconditions are left to the handler.
+    /// The state is not known. A layer leaves all preconditions to the handler. In the
+    /// handler, a write with a precondition fails.
     Unknown,
 }
 

@@ -232,6 +232,7 @@ fn api_of_the_rules_works_without_a_service() {
         (Method::GET, &other, Decision::Proceed),
         (Method::GET, &Representation::Missing, Decision::Proceed),
         (Method::GET, &Representation::Unknown, Decision::Proceed),
+        (Method::PUT, &Representation::Unknown, Decision::PreconditionFailed),
     ] {
         assert_eq!(
             Preconditions::new(&method, &headers).evaluate(representation),
