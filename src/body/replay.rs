@@ -1,4 +1,5 @@
-//! Replays the frames of a body that was partly read, and continues with the rest.
+//! Replays the frames of a body that was partly read, trailers included, and continues
+//! with the rest.
 
 use std::{
     pin::Pin,

@@ -101,11 +101,11 @@ impl Preconditions {
     ///
     /// # Errors
     ///
-    /// Fails if [`evaluate`](Self::evaluate) decides for a 304 or a 412. If the resource
-    /// does not exist, pass [`Representation::Missing`].
+    /// Fails if [`evaluate`](Self::evaluate) decides for a 304 or a 412. For a resource
+    /// that does not exist, pass [`Representation::Missing`].
     ///
-    /// A `Rejection` also converts into a `StatusCode`, but then the client does not get
-    /// the current tag.
+    /// A `Rejection` also converts into a `StatusCode`. The client does not get the
+    /// current tag then.
     ///
     /// # Examples
     ///
@@ -126,9 +126,9 @@ impl Preconditions {
 
     /// Evaluates the preconditions, and also fails if a write has none.
     ///
-    /// Only fields that prevent a lost edit count: If-Match, `If-None-Match: *`, and
-    /// If-Unmodified-Since if it is a valid date and the current state has a date. A
-    /// request with a safe method needs no precondition.
+    /// These fields count, because they prevent a lost edit: If-Match, `If-None-Match:
+    /// *`, and If-Unmodified-Since if it is a valid date and the current state has a
+    /// date. A request with a safe method needs no precondition.
     ///
     /// # Errors
     ///
@@ -201,7 +201,8 @@ impl Preconditions {
         self.fields.is_if_match_any()
     }
 
-    /// Returns true if If-None-Match is `*`, which holds if no representation exists.
+    /// Returns true if If-None-Match is `*`. That precondition holds if no representation
+    /// exists.
     #[must_use]
     pub fn is_if_none_match_any(&self) -> bool {
         self.fields.is_if_none_match_any()

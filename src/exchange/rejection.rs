@@ -91,9 +91,9 @@ impl Rejection {
     ///
     /// The members are `title`, `status`, `detail` (which says what to send),
     /// `failed_field`, `current_etag` and `current_last_modified`. A member is left out
-    /// if its value is not known. The document is ASCII. A byte of a tag above 0x7F
-    /// becomes the character with that number, as in scripts in browsers. A 304 has no
-    /// content.
+    /// if its value is not known. The document is ASCII. If a tag contains a byte
+    /// above 0x7F, the document has the Unicode character with that number, as scripts
+    /// in browsers read header fields. A 304 has no content.
     ///
     /// # Examples
     ///

@@ -19,7 +19,8 @@ use crate::{
     validators::AddLastModified,
 };
 
-/// The kind of [`PreconditionLayer`](crate::PreconditionLayer) with a [`StateSource`].
+/// The type parameter of a [`PreconditionLayer`](crate::PreconditionLayer) with a
+/// [`StateSource`]. It has the source and its settings.
 pub struct FromSource<F: StateSource> {
     pub(super) source: Arc<F>,
     pub(super) on_error: Option<Arc<ErrorAnswer<F::Error>>>,

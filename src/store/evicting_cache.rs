@@ -1,7 +1,7 @@
 //! The caches of this crate, whose keys are already hashes.
 //!
-//! The memory of dates does not use them, because it evicts the entry that was sent
-//! longest ago. The table of [`store`](super) says what each memory evicts first.
+//! The memories of dates and of unfinished hashes do not use them, because they evict
+//! the entry that was sent longest ago. The table of [`store`](super) says what each memory evicts first.
 
 use std::hash::{BuildHasherDefault, Hash};
 
