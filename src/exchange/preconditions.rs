@@ -201,8 +201,8 @@ impl Preconditions {
         self.fields.is_if_match_any()
     }
 
-    /// Returns true if If-None-Match is `*`. That precondition holds if no representation
-    /// exists.
+    /// Returns true if If-None-Match is `*`. That precondition holds if no
+    /// representation exists.
     #[must_use]
     pub fn is_if_none_match_any(&self) -> bool {
         self.fields.is_if_none_match_any()
@@ -221,8 +221,8 @@ impl Preconditions {
     ///
     /// let headers = HeaderMap::from_iter([(IF_MATCH, "\"v6\", W/\"v7\"".parse()?)]);
     /// let preconditions = Preconditions::new(&Method::PUT, &headers);
-    /// let tags: Vec<_> = preconditions.if_match_tags().map(|tag| tag.to_string()).collect();
-    /// assert_eq!(tags, ["\"v6\"", "W/\"v7\""]);
+    /// let tags = preconditions.if_match_tags().map(|tag| tag.to_string());
+    /// assert!(tags.eq(["\"v6\"", "W/\"v7\""]));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn if_match_tags(&self) -> impl Iterator<Item = EntityTag> + '_ {

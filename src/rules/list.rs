@@ -1,6 +1,7 @@
 //! Lists of field values ([RFC 9110, section
 //! 5.6.1](https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.1)) whose members
-//! contain no comma. Those of tags may: see [`entity_tag_list`](super::entity_tag_list).
+//! contain no comma. Tags may contain one: see
+//! [`entity_tag_list`](super::entity_tag_list).
 
 use http::HeaderValue;
 
