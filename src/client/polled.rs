@@ -61,7 +61,8 @@ use crate::{
 ///
 /// // Refresh it when it may have changed. A 304 costs neither content nor parsing.
 /// for _ in 0..2 {
-///     flags.refresh(&mut client, &request, |json| serde_json::from_slice(json)).await?;
+///     let parse = |json: &[u8]| serde_json::from_slice(json);
+///     flags.refresh(&mut client, &request, parse).await?;
 /// }
 ///
 /// // Use it where it is needed.

@@ -409,7 +409,8 @@ impl<D> ConditionalLayer<D> {
     /// use tower_conditional::{ConditionalLayer, InnerTags};
     /// use tower_http::services::ServeDir;
     ///
-    /// let layer = ConditionalLayer::new().inner_tags(InnerTags::replace()).ranges(true);
+    /// let inner_tags = InnerTags::replace();
+    /// let layer = ConditionalLayer::new().inner_tags(inner_tags).ranges(true);
     /// let files = layer.layer(ServeDir::new("files"));
     /// # drop(files);
     /// ```
@@ -581,9 +582,9 @@ impl<D> ConditionalLayer<D> {
     /// Sets whether a 412 of this layer has a problem document as content. Default:
     /// false.
     ///
-    /// The media type is `application/problem+json` ([RFC 9457]). The document names the
-    /// field that failed, the current tag, and what to send. With false a 412 has no
-    /// content. For the refusals of a handler, use
+    /// The media type is `application/problem+json` ([RFC 9457]). The document names
+    /// the field that failed, the current tag, and what to send. With false a 412 has
+    /// no content. For the refusals of a handler, use
     /// [`Rejection::problem_details`](crate::Rejection::problem_details) there.
     ///
     /// # Examples

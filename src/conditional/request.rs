@@ -420,7 +420,7 @@ impl RequestContext {
         }
     }
 
-    /// Returns true if a value of If-Range is the tag that a manifest gives to the file.
+    /// Returns true if a value of If-Range is the tag of the file in a manifest.
     ///
     /// The part is checked before it is sent. If it is refused, the next try gets the
     /// whole content.

@@ -1,5 +1,6 @@
 //! Writes validators into a head, and turns a head into that of a 304, 503 or 307. No
-//! other module does that. The head of a 412 is made in [`rejection`](super::rejection).
+//! other module does that. The head of a 412 is made in
+//! [`rejection`](super::rejection).
 
 use http::{
     header::{
