@@ -17,7 +17,7 @@ pub(crate) fn is_content_digest(name: &HeaderName) -> bool {
 
 /// Returns true if this is a digest of a message or of the selected representation.
 pub(crate) fn is_digest(name: &HeaderName) -> bool {
-    is_content_digest(name) || *name == REPR_DIGEST || name.as_str() == "digest"
+    matches!(name.as_str(), "content-digest" | "content-md5" | "digest" | "repr-digest")
 }
 
 /// Returns true if the client refuses a digest with this algorithm in
