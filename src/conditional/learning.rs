@@ -85,29 +85,7 @@ impl LearnableContent {
     fn read(context: &ResponseContext<'_>, body: &impl Body) -> Option<Self> {
         let ResponseContext { request, head, fields, .. } = context;
         let config = &request.config;
-        // If a source states the validators, a hash of the content is not used.
-        if request.extras().probe.is_some()
-            || request.method == ReadMethod::Query
-            || !request.has_no_known_validators(head)
-        {
-            return None;
-        }
-        // Content that is encoded on the fly may have other bytes each time, with the
-        // same tag.
-        if context.is_encoded_on_the_fly(body) {
-            return None;
-        }
-        let length = match head.status {
-            StatusCode::OK => context.length(body),
-            StatusCode::PARTIAL_CONTENT => context.complete_length(),
-            _ => return None,
-        };
-        let is_ineligible = || {
-            head.status == StatusCode::OK && ineligible(fields, head, config.tag_when()).is_some()
-        };
-        if fields.is_no_store || is_ineligible() {
-            return None;
-        }
+        let length = Self::complete_length(context, body)?;
         let tag = fields.etag.value();
         let date = fields.last_modified.value().copied();
         let is_strong = tag.is_some_and(|tag| !tag.is_weak());
@@ -143,6 +121,34 @@ impl LearnableContent {
             _ => {}
         }
         Some(content)
+    }
+
+    /// Returns the length of the whole content, as far as it is known; `None` if nothing
+    /// can be learned from such a response.
+    fn complete_length(context: &ResponseContext<'_>, body: &impl Body) -> Option<Option<u64>> {
+        let ResponseContext { request, head, fields, .. } = context;
+        // If a source states the validators, a hash of the content is not used.
+        if request.extras().probe.is_some()
+            || request.method == ReadMethod::Query
+            || !request.has_no_known_validators(head)
+        {
+            return None;
+        }
+        // Content that is encoded on the fly may have other bytes each time, with the
+        // same tag.
+        if context.is_encoded_on_the_fly(body) {
+            return None;
+        }
+        let length = match head.status {
+            StatusCode::OK => context.length(body),
+            StatusCode::PARTIAL_CONTENT => context.complete_length(),
+            _ => return None,
+        };
+        let is_ineligible = || {
+            let tag_when = request.config.tag_when();
+            head.status == StatusCode::OK && ineligible(fields, head, tag_when).is_some()
+        };
+        (!fields.is_no_store && !is_ineligible()).then_some(length)
     }
 
     /// Takes the tag from a manifest. Parts get it only if the list was compared with

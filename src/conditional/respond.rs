@@ -22,7 +22,7 @@ use crate::{
     },
     fields::insert_field,
     outcome::{Outcome, Reason},
-    rules::{Current, Decision, SingleField},
+    rules::{Current, Decision, EntityTag, SingleField},
     store::{length_text, ContentTag, InnerValidator},
     validators::{add_no_cache, Digest, ResponseFields},
 };
@@ -115,12 +115,8 @@ impl ResponseContext<'_> {
             self.vary_by_coding(is_not_modified);
         }
         let is_part = self.head.status == StatusCode::PARTIAL_CONTENT;
-        // Only content that the layer hashed has a digest: an inner tag may look like a
-        // hash, and a manifest may be wrong.
         if let (true, Some(etag), None) = (config.repr_digest, etag, untagged) {
-            if self.learnable.as_ref().is_none_or(|learnable| !learnable.is_unverified()) {
-                self.set_repr_digest(etag, decision);
-            }
+            self.add_repr_digest(etag, decision);
         }
         let is_coded = self.set_coded_tag(etag, is_not_modified, untagged.is_some(), is_encoded);
         // Remove fields before inserting, so that fewer are scanned.
@@ -130,19 +126,33 @@ impl ResponseContext<'_> {
         if let (Some(tag), true) = (tag, is_set && !is_coded) {
             insert_etag(headers, tag.into_value());
         }
-        date.sent.set(headers, &self.fields.last_modified);
-        let is_refusal = decision == Decision::PreconditionFailed;
-        if may_generate && !is_refusal && self.asks_each_time() {
-            add_no_cache(&mut self.head.headers);
-        }
-        let is_generated = matches!(date.sent, SentDate::Generated(_));
-        if is_generated && self.request.extras().is_date_withheld {
-            self.head.extensions.insert(GeneratedDate);
-        }
+        self.add_date(date.sent, may_generate && decision != Decision::PreconditionFailed);
         match decision {
             Decision::NotModified => Action::NotModified { is_part },
             Decision::PreconditionFailed => Action::PreconditionFailed,
             Decision::Proceed => Action::Send { range_allowed },
+        }
+    }
+
+    /// Adds `Repr-Digest`, if the layer hashed the content.
+    ///
+    /// An inner tag may look like a hash, and a manifest may be wrong.
+    fn add_repr_digest(&mut self, etag: &EntityTag, decision: Decision) {
+        if self.learnable.as_ref().is_none_or(|learnable| !learnable.is_unverified()) {
+            self.set_repr_digest(etag, decision);
+        }
+    }
+
+    /// Sets `Last-Modified`, and what goes with a generated date.
+    #[inline]
+    fn add_date(&mut self, date: SentDate, may_generate: bool) {
+        let is_generated = matches!(date, SentDate::Generated(_));
+        date.set(&mut self.head.headers, &self.fields.last_modified);
+        if may_generate && self.asks_each_time() {
+            add_no_cache(&mut self.head.headers);
+        }
+        if is_generated && self.request.extras().is_date_withheld {
+            self.head.extensions.insert(GeneratedDate);
         }
     }
 
