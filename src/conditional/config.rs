@@ -154,7 +154,8 @@ impl Config {
         if self.repr_digest {
             assert!(
                 !self.outer_compression.is_named(),
-                "repr_digest cannot be combined with this outer_compression, which changes the bytes"
+                "repr_digest cannot be combined with this outer_compression, \
+                 which changes the bytes"
             );
             assert!(
                 self.tag_format.algorithm_key.is_some(),
