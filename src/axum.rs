@@ -15,7 +15,7 @@ use http::{
 use crate::{
     clock,
     exchange::{insert_validators, Preconditions, Rejection},
-    fields::insert_field,
+    header_map::insert_field,
     rules::{EntityTag, HttpDate, Validators},
 };
 

@@ -4,8 +4,9 @@ mod coded_tag;
 mod forward;
 mod known;
 mod preconditions;
-mod problem;
+mod problem_details;
 mod rejection;
+mod rejection_text;
 mod report;
 mod response_head;
 
@@ -17,7 +18,7 @@ pub(crate) use self::{
     },
     forward::{read_preconditions, Forward, WithheldDates},
     known::{GeneratedDate, GuardedWrite, KnownValidators, Probe, Target},
-    problem::{respond_problem, write_failed_read},
+    problem_details::{respond_problem, write_failed_read},
     report::Reporter,
     response_head::{
         accepts_coding, apply_decision, insert_etag, insert_last_modified, insert_retry_after,

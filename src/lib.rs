@@ -442,9 +442,9 @@ pub mod client;
 mod clock;
 pub mod conditional;
 mod exchange;
-mod fields;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+mod header_map;
 mod outcome;
 pub mod precondition;
 mod rules;

@@ -9,13 +9,13 @@ mod entity_tag;
 mod entity_tag_list;
 mod file_name;
 mod http_date;
-mod list;
 mod method;
 mod percent;
 mod precondition_fields;
 mod range;
 mod retained_fields;
 mod single_field;
+mod token_list;
 mod trailers;
 mod validators;
 
@@ -24,13 +24,13 @@ pub(crate) use self::{
     content_coding::{has_weights, names_coding, split_coding, AcceptedCodings, ContentCoding},
     digest_fields::{is_content_digest, is_digest, refuses_digest, REPR_DIGEST, WANT_REPR_DIGEST},
     file_name::{file_name, requested_file},
-    list::{members, trim_ows},
     method::{ignores_preconditions, is_query, is_read, is_write},
     percent::percent_decoded,
     precondition_fields::{Current, PreconditionFields, State},
     range::{complete_length, content_range, ByteRange},
     retained_fields::{remove_fields, retain_for_not_modified, retain_for_precondition_failed},
     single_field::{single_line, SingleField},
+    token_list::{members, trim_ows},
     trailers::TakesTrailers,
     validators::{DateComparison, DateEvidence},
 };

@@ -3,10 +3,10 @@
 //! | memory | bound | evicted first |
 //! |---|---|---|
 //! | `dates` | 65,536 entries in buckets of 8, 2 MiB | sent longest ago in its bucket |
-//! | `content_cache` | the setting, 16 MiB | least used (S3-FIFO of `quick_cache`) |
-//! | `learned_tags` | 16,384 tags | least used, likewise |
+//! | `content_cache` | the setting, 16 MiB | least used: see `evicting_cache` |
+//! | `learned_tags` | 16,384 tags | least used: see `evicting_cache` |
 //! | `listed_files` | the list, some 300 bytes a file | none |
-//! | `inner_validators` | 8,192 resources of 4 variants | least used, likewise |
+//! | `inner_validators` | 8,192 resources of 4 variants | least used: see `evicting_cache` |
 //! | `shared_tags` | 1,024 questions | none: no more are asked |
 //! | `unfinished` | 1,024 contents | last part sent longest ago |
 //! | `text_cache` | 64 dates and lengths a thread | replaced by the next in its place |

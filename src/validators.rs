@@ -4,25 +4,26 @@
 //! This module reads no clock, never waits, and does not depend on Tower. Time is an
 //! argument.
 
+mod add_last_modified;
+mod cache_control;
 mod digest;
 mod eligibility;
-mod freshness;
 mod response_fields;
 
+#[cfg(feature = "client")]
+pub(crate) use self::cache_control::{forbids_storing, fresh_seconds, seconds};
 #[cfg(feature = "shared-tags")]
 pub(crate) use self::digest::hash_of_nothing;
 #[cfg(feature = "blake3")]
 pub use self::digest::Blake3;
-#[cfg(feature = "client")]
-pub(crate) use self::freshness::{forbids_storing, fresh_seconds, seconds};
-pub(crate) use self::{
-    digest::{plain_tag, tag, tag_of_hash, TagFormat},
-    eligibility::ineligible,
-    freshness::{add_no_cache, are_silent},
-    response_fields::ResponseFields,
-};
 pub use self::{
+    add_last_modified::AddLastModified,
     digest::{Digest, Sha256},
     eligibility::{And, DefaultPredicate, Predicate, Untagged},
-    freshness::AddLastModified,
+};
+pub(crate) use self::{
+    cache_control::{add_no_cache, are_silent},
+    digest::{plain_tag, tag, tag_of_hash, TagFormat},
+    eligibility::ineligible,
+    response_fields::ResponseFields,
 };

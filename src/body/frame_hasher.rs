@@ -11,7 +11,7 @@ use http_body::Frame;
 
 use super::{yield_now, PolledFrame};
 use crate::{
-    fields::insert_field,
+    header_map::insert_field,
     rules::{EntityTag, REPR_DIGEST},
     stats::Counters,
     validators::{tag, Digest, TagFormat},

@@ -16,7 +16,7 @@ use http::{
 
 use crate::{
     clock,
-    fields::{append_field, insert_field},
+    header_map::{append_field, insert_field},
     rules::{members, single_line, EntityTag, HttpDate, Validators},
 };
 

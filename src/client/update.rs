@@ -19,7 +19,7 @@ use super::{
     stored_head::OWN_QUESTIONS,
     Error, StoredHead,
 };
-use crate::{body::BoxError, fields::insert_field, rules::EntityTag, timer::Timer};
+use crate::{body::BoxError, header_map::insert_field, rules::EntityTag, timer::Timer};
 
 /// An edit of one resource that does not overwrite the edits of others.
 ///

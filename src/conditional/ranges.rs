@@ -11,7 +11,7 @@ use http_body::Body;
 use super::respond::ResponseContext;
 use crate::{
     body::{FrameSlicer, ResponseBody},
-    fields::insert_field,
+    header_map::insert_field,
     rules::{is_content_digest, remove_fields, retain_for_precondition_failed},
 };
 

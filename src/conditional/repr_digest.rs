@@ -10,7 +10,7 @@ use super::respond::ResponseContext;
 use crate::{
     body::TrailerFields,
     exchange::vary_by,
-    fields::{append_field, insert_field},
+    header_map::{append_field, insert_field},
     rules::{Decision, EntityTag, REPR_DIGEST, WANT_REPR_DIGEST},
 };
 

@@ -11,7 +11,7 @@ use http::{
 use super::config::Config;
 use crate::{
     exchange::{Forward, GuardedWrite, KnownValidators, PartRefusal, Probe, WithheldDates},
-    fields::insert_field,
+    header_map::insert_field,
     outcome::Reason,
     rules::{
         is_query, is_read, is_write, refuses_digest, requested_file, single_line, AcceptedCodings,

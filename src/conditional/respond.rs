@@ -20,7 +20,7 @@ use crate::{
     exchange::{
         apply_decision, insert_etag, refuse_part, write_failed_read, GeneratedDate, PartRefusal,
     },
-    fields::insert_field,
+    header_map::insert_field,
     outcome::{Outcome, Reason},
     rules::{Current, Decision, EntityTag, SingleField},
     store::{length_text, ContentTag, InnerValidator},

@@ -21,7 +21,7 @@ use http::{
 
 use super::Target;
 use crate::{
-    fields::insert_field,
+    header_map::insert_field,
     rules::{HttpDate, PreconditionFields},
 };
 

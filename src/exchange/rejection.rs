@@ -9,7 +9,8 @@ use http::{
 
 use super::{
     insert_validators,
-    problem::{text_of_412, text_of_428, write_plain_text, write_problem},
+    problem_details::write_problem,
+    rejection_text::{text_of_412, text_of_428, write_plain_text},
     vary_by, CodedTag,
 };
 use crate::{

@@ -14,7 +14,7 @@ use http_body::Body;
 use super::{rejection::make_precondition_failed, Rejection, Reporter};
 use crate::{
     body::ResponseBody,
-    fields::{append_field, insert_field},
+    header_map::{append_field, insert_field},
     outcome::Outcome,
     rules::{
         members, names_coding, retain_for_not_modified, retain_for_precondition_failed, Decision,

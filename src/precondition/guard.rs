@@ -4,43 +4,30 @@
 use std::{
     any::type_name,
     fmt,
-    hash::{BuildHasher, Hash, Hasher, RandomState},
+    hash::{Hash, Hasher},
     sync::Arc,
-    task::{Context, Poll},
     time::{Duration, SystemTime},
 };
 
-use http::{request, Request, Response};
-use http_body::Body;
-use tower_service::Service;
+use http::request;
 
 #[cfg(feature = "axum")]
 mod axum;
+mod config;
 mod content;
 mod future;
 mod probe;
 mod refusal;
 mod resource;
+mod service;
 mod streamed;
 mod write;
 
 #[cfg(feature = "axum")]
 pub use self::axum::{AxumGuardFuture, AxumRouter};
+use self::config::GuardConfig;
 pub use self::future::GuardFuture;
-use self::{content::WriteContent, resource::hash_path, write::PendingWrite};
-use super::{
-    config::PreconditionConfig,
-    locks::{Access, Locks, Marks, WriteLock},
-};
-use crate::{
-    body::{BoxError, Budget, RequestBody, ResponseBody},
-    exchange::{read_preconditions, KnownValidators, Rejection},
-    rules::{is_read, is_write, State, Validators},
-    stats::Stats,
-    store::KeyFn,
-    timer::Timer,
-    validators::AddLastModified,
-};
+use crate::stats::Stats;
 
 /// Prevents lost edits in a service that has GET and writes on the same URIs.
 ///
@@ -492,146 +479,6 @@ impl<S> WriteGuard<S> {
     fn set(mut self, change: impl FnOnce(&mut GuardConfig)) -> Self {
         change(Arc::make_mut(&mut self.config));
         self
-    }
-}
-
-impl<S, B, ResBody> Service<Request<B>> for WriteGuard<S>
-where
-    S: Service<Request<RequestBody<B>>, Response = Response<ResBody>> + Clone,
-    B: Body,
-    B::Error: Into<BoxError>,
-    ResBody: Body,
-{
-    type Response = Response<ResponseBody<ResBody>>;
-    type Error = S::Error;
-    type Future = GuardFuture<S, B>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        call(&mut self.inner, &self.config, request)
-    }
-}
-
-/// Starts to answer a request.
-fn call<S, B>(inner: &mut S, config: &Arc<GuardConfig>, request: Request<B>) -> GuardFuture<S, B>
-where
-    S: Service<Request<RequestBody<B>>> + Clone,
-    B: Body,
-    B::Error: Into<BoxError>,
-{
-    let (mut parts, body) = request.into_parts();
-    if !is_write(&parts.method) {
-        let known = is_read(&parts.method).then(|| nothing_known(&parts));
-        if cfg!(feature = "axum") {
-            // The handler of this request may send a write with these extensions.
-            config.mark(&mut parts, None);
-        }
-        let request = Request::from_parts(parts, RequestBody::new(body));
-        return GuardFuture::passing(inner.call(request), known, config);
-    }
-    let preconditions = read_preconditions(&parts, config.base.now());
-    let preconditions = preconditions.weak_if_match(config.base.weak_if_match);
-    // A write without preconditions is not evaluated, and shares the lock with others.
-    let is_guarded = !preconditions.is_empty();
-    let is_required = config.base.requires(&parts);
-    if is_required && !is_guarded {
-        let rejection = Rejection::required(&parts.method, State::Unknown);
-        let rest = WriteContent::new(body).into_refused(&parts, &config.timer);
-        return GuardFuture::rejected(rejection, rest, config);
-    }
-    let access = if is_guarded { Access::Exclusive } else { Access::Shared };
-    let lock = config.lock_for(&mut parts, access);
-    // Call the service that is ready, and keep a clone in its place.
-    let another = inner.clone();
-    let inner = std::mem::replace(inner, another);
-    GuardFuture::writing(PendingWrite {
-        config: Arc::clone(config),
-        inner,
-        is_ready: true,
-        parts,
-        content: WriteContent::new(body),
-        preconditions,
-        is_guarded,
-        is_required,
-        lock,
-        timeout: None,
-        sent: None,
-        response: None,
-    })
-}
-
-/// Tells other layers that a guard evaluates writes, and that it knows no validators.
-fn nothing_known(parts: &request::Parts) -> KnownValidators {
-    let add = AddLastModified::WithNoCache;
-    KnownValidators::new(&parts.uri, &parts.extensions, Validators::new(), add)
-}
-
-/// The settings of a guard, and the state that its clones share.
-#[derive(Clone)]
-struct GuardConfig {
-    base: PreconditionConfig,
-    key: Option<Arc<KeyFn>>,
-    body_limit: u64,
-    lock_timeout: Duration,
-    stream_uploads: bool,
-    idempotent_puts: bool,
-    /// The bytes that all requests together may hold while they are read ahead.
-    budget: Arc<Budget>,
-    hash: RandomState,
-    locks: Arc<Locks>,
-    timer: Arc<Timer>,
-}
-
-impl Default for GuardConfig {
-    fn default() -> Self {
-        Self {
-            base: PreconditionConfig::default(),
-            key: None,
-            body_limit: 2 << 20,
-            lock_timeout: Duration::from_secs(10),
-            stream_uploads: false,
-            idempotent_puts: false,
-            budget: Arc::new(Budget::new(64 << 20)),
-            hash: RandomState::new(),
-            locks: Arc::default(),
-            timer: Arc::default(),
-        }
-    }
-}
-
-impl GuardConfig {
-    /// Makes the lock for the target resource of a request, and adds it to the
-    /// extensions.
-    fn lock_for(&self, parts: &mut request::Parts, access: Access) -> WriteLock {
-        let marks = parts.extensions.get::<Marks>();
-        let mut hasher = self.hash.build_hasher();
-        match &self.key {
-            Some(key) => key(parts, &mut hasher),
-            None => {
-                let prefix = marks.and_then(|marks| marks.prefix(&self.locks));
-                hash_path(parts, prefix, &mut hasher);
-            }
-        }
-        let lock = WriteLock::new(&self.locks, hasher.finish(), access, marks);
-        self.mark(parts, Some(&lock));
-        lock
-    }
-
-    /// Adds a mark to the extensions of a request: it went through this guard, and
-    /// holds this lock.
-    fn mark(&self, parts: &mut request::Parts, lock: Option<&WriteLock>) {
-        let marks = parts.extensions.get::<Marks>();
-        let marked = marks.and_then(|marks| marks.prefix(&self.locks));
-        if lock.is_none() && marked.is_some() {
-            return;
-        }
-        let taken = || resource::taken_prefix(&parts.uri, &parts.extensions);
-        let prefix = marked.or_else(taken).map(Into::into);
-        let marks = parts.extensions.get_or_insert_default::<Marks>();
-        marks.add(&self.locks, prefix, lock.map(|lock| Arc::clone(lock.hold())));
     }
 }
 

@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::{list::members, range::number, trim_ows};
+use super::{range::number, token_list::members, trim_ows};
 
 /// The digest of the whole selected representation, in its content coding.
 pub(crate) const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");

@@ -40,7 +40,7 @@ use super::{
     resource_key::Keys,
 };
 use crate::{
-    fields::NEGOTIATED_FIELDS,
+    header_map::NEGOTIATED_FIELDS,
     rules::{EntityTag, HttpDate},
 };
 

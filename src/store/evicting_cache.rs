@@ -1,7 +1,7 @@
-//! The caches of this crate, whose keys are already hashes.
+//! The caches that evict what is least used: contents, learned tags, validators of the
+//! inner service, and responses of the client. Their keys are hashes already.
 //!
-//! The memories of dates and of unfinished hashes do not use them, because they evict
-//! the entry that was sent longest ago. The table of [`store`](super) says what each memory evicts first.
+//! `Dates` and `Unfinished` are no such caches: they evict what was sent longest ago.
 
 use std::hash::{BuildHasherDefault, Hash};
 

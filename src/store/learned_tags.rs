@@ -17,7 +17,7 @@ use super::{
     resource_key::{Key, Keys},
 };
 use crate::{
-    fields::NEGOTIATED_FIELDS,
+    header_map::NEGOTIATED_FIELDS,
     rules::{EntityTag, HttpDate},
 };
 

@@ -10,7 +10,7 @@
 use http::{HeaderMap, HeaderValue};
 use sha2::Digest as _;
 
-use crate::{fields::NEGOTIATED_FIELDS, rules::EntityTag};
+use crate::{header_map::NEGOTIATED_FIELDS, rules::EntityTag};
 
 /// A hash of content, from which strong tags are made.
 ///

@@ -11,7 +11,7 @@ use http::{
 };
 
 use super::{
-    freshness,
+    cache_control,
     response_fields::{has_nonce, is_streaming, ResponseFields},
 };
 use crate::outcome::Reason;
@@ -121,7 +121,7 @@ impl DefaultPredicate {
 impl Predicate for DefaultPredicate {
     fn may_tag(&self, _: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
         let is_no_store =
-            headers.get_all(CACHE_CONTROL).iter().any(|line| freshness::read(line).no_store);
+            headers.get_all(CACHE_CONTROL).iter().any(|line| cache_control::read(line).no_store);
         let has_nonce = headers.get_all(CONTENT_SECURITY_POLICY).iter().any(has_nonce);
         !is_no_store && !has_nonce && !headers.get_all(CONTENT_TYPE).iter().any(is_streaming)
     }

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue};
 use memchr::memmem;
 
-use super::freshness;
+use super::cache_control;
 use crate::{
     rules::{members, EntityTag, HttpDate, SingleField},
     store::{Fields, Keys},
@@ -91,7 +91,7 @@ impl ResponseFields {
     }
 
     fn read_cache_control(&mut self, value: &HeaderValue) {
-        let said = freshness::read(value);
+        let said = cache_control::read(value);
         self.is_no_store |= said.no_store;
         self.is_silent &= !said.freshness;
         self.is_private |= said.private;

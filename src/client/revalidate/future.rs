@@ -25,7 +25,7 @@ use crate::{
         content::{End, Recorder},
         StoredHead,
     },
-    fields::append_field,
+    header_map::append_field,
     POLLED_AGAIN,
 };
 

@@ -16,7 +16,7 @@ use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{call, GuardFuture, WriteGuard};
+use super::{service::call, GuardFuture, WriteGuard};
 use crate::body::{BoxError, RequestBody};
 
 /// An Axum router inside a [`WriteGuard`]; see [`WriteGuard::axum`].

@@ -14,7 +14,7 @@ use http::{header::EXPECT, request, HeaderMap};
 use http_body::Body;
 use tokio::time::Sleep;
 
-use super::{refusal::Refusal, GuardConfig};
+use super::{config::GuardConfig, refusal::Refusal};
 use crate::{
     body::{
         yield_now, BoxError, Budget, Buffer, Gate, GatedBody, HashProgress, RequestBody,

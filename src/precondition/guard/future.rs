@@ -14,11 +14,11 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
+    config::GuardConfig,
     content::RefusedContent,
     refusal::{Refusal, Stop},
     streamed::StreamedWrite,
     write::{Call, Next, NextResult, PendingWrite, Step},
-    GuardConfig,
 };
 use crate::{
     body::{BoxError, RequestBody, ResponseBody},

@@ -12,7 +12,7 @@ use http::{
 use crate::{
     body::RequestBody,
     exchange::{CodedTag, EncodedOnTheFly, GuardedWrite, KnownValidators, Probe},
-    fields::insert_field,
+    header_map::insert_field,
     rules::{
         members, single_line, Current, DateEvidence, EntityTag, HttpDate, LastModified, State,
     },

@@ -3,7 +3,7 @@
 use http::{Response, StatusCode};
 use http_body::Body;
 
-use super::GuardConfig;
+use super::config::GuardConfig;
 use crate::{
     body::ResponseBody,
     exchange::{insert_retry_after, pass_on, respond_empty, Rejection},

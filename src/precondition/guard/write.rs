@@ -17,11 +17,11 @@ use tokio::time::Sleep;
 use tower_service::Service;
 
 use super::{
+    config::GuardConfig,
     content::{ContentHash, WriteContent},
     probe::{hash_of_state, probe, ProbedState},
     refusal::{Refusal, Stop},
     streamed::StreamedWrite,
-    GuardConfig,
 };
 use crate::{
     body::{BoxError, RequestBody, ResponseBody},
@@ -45,7 +45,7 @@ where
     pub(super) content: WriteContent<B>,
     pub(super) preconditions: PreconditionFields,
     /// The write has preconditions.
-    pub(super) is_guarded: bool,
+    pub(super) has_preconditions: bool,
     pub(super) is_required: bool,
     pub(super) lock: WriteLock,
     /// The timer of the wait for the lock, and then of the wait for the new tag.
@@ -156,7 +156,7 @@ where
             }
             Step::Lock => {
                 ready!(self.poll_lock(cx))?;
-                Next::Step(if self.is_guarded { Step::LockedProbe } else { Step::Run })
+                Next::Step(if self.has_preconditions { Step::LockedProbe } else { Step::Run })
             }
             Step::LockedProbe => {
                 ready!(self.poll_ready_in_time(cx))?;
@@ -217,7 +217,7 @@ where
         if !self.parts.headers.contains_key(EXPECT) {
             self.content.look(cx);
         }
-        match (self.is_guarded, self.content.is_whole()) {
+        match (self.has_preconditions, self.content.is_whole()) {
             (true, true) if self.is_in_hand() && self.lock.try_acquire() => Step::LockedProbe,
             (true, _) => Step::EarlyProbe,
             (false, true) => Step::Lock,
@@ -448,7 +448,7 @@ where
     /// Runs the write. `is_asked_again` is true if its head is still needed afterwards.
     pub(super) fn call_write(&mut self, body: RequestBody<B>, is_asked_again: bool) -> S::Future {
         self.is_ready = false;
-        if self.is_guarded {
+        if self.has_preconditions {
             let target = Target::new(&self.parts.uri, &self.parts.extensions);
             self.parts.extensions.insert(GuardedWrite(target));
         }

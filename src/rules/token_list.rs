@@ -1,11 +1,10 @@
-//! Lists of field values ([RFC 9110, section
-//! 5.6.1](https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.1)) whose members
-//! contain no comma. Tags may contain one: see
-//! [`entity_tag_list`](super::entity_tag_list).
+//! Lists of tokens ([RFC 9110, section
+//! 5.6.1](https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.1)): no member contains
+//! a comma. For lists of tags, which may, see [`entity_tag_list`](super::entity_tag_list).
 
 use http::HeaderValue;
 
-/// Returns the members of a line, for fields whose members contain no comma.
+/// Returns the members of a line. Empty members are left out.
 pub(crate) fn members(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     let members = line.as_bytes().split(|&byte| byte == b',').map(trim_ows);
     members.filter(|member| !member.is_empty())
