@@ -1,7 +1,6 @@
 //! The handling of requests and responses that all middlewares of this crate share.
 
 mod coded_tag;
-mod forward;
 mod known;
 mod preconditions;
 mod problem_details;
@@ -9,6 +8,7 @@ mod rejection;
 mod rejection_text;
 mod report;
 mod response_head;
+mod withheld_fields;
 
 use http::request;
 
@@ -16,7 +16,6 @@ pub(crate) use self::{
     coded_tag::{
         insert_plain_tag, insert_tag_with_coding, CodedTag, EncodedOnTheFly, MayBeEncoded,
     },
-    forward::{read_preconditions, Forward, WithheldDates},
     known::{GeneratedDate, GuardedWrite, KnownValidators, Probe, Target},
     problem_details::{respond_problem, write_failed_read},
     report::Reporter,
@@ -25,6 +24,7 @@ pub(crate) use self::{
         insert_validators, pass_on, refuse_part, reject, remove_last_modified, respond_empty,
         vary_by, PartRefusal,
     },
+    withheld_fields::{read_preconditions, Forward, WithheldDates},
 };
 pub use self::{preconditions::Preconditions, rejection::Rejection};
 

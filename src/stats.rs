@@ -166,7 +166,7 @@ struct Slot {
 impl Counters {
     /// Counts a request that was answered.
     #[inline]
-    pub(crate) fn decided(&self, outcome: Outcome) {
+    pub(crate) fn count(&self, outcome: Outcome) {
         let slot = self.slot();
         let counter = match outcome {
             Outcome::Tagged => &slot.tagged,
@@ -275,7 +275,7 @@ mod tests {
         }
         let counters = Counters::default();
         for (times, reason) in Reason::ALL.into_iter().enumerate() {
-            (0..times).for_each(|_| counters.decided(Outcome::LeftAlone(reason)));
+            (0..times).for_each(|_| counters.count(Outcome::LeftAlone(reason)));
         }
         let stats = counters.sum(0);
         assert!(stats.left_alone().map(|(_, count)| count).eq(0..Reason::ALL.len() as u64));
@@ -288,7 +288,7 @@ mod tests {
             for _ in 0..2 * SLOTS {
                 scope.spawn(|| {
                     for _ in 0..1_000 {
-                        counters.decided(Outcome::NotModified);
+                        counters.count(Outcome::NotModified);
                         counters.not_sent(7);
                     }
                 });

@@ -22,7 +22,7 @@ impl Reporter {
     /// Reports the outcome of a request that is answered with `status`.
     #[inline]
     pub(crate) fn report(&self, outcome: Outcome, status: StatusCode, extensions: &mut Extensions) {
-        self.counters.decided(outcome);
+        self.counters.count(outcome);
         decided!(outcome, status);
         // If this layer only forwarded the request, the outcome of an inner layer is
         // kept.

@@ -1,5 +1,4 @@
-//! The service: which requests pass, which are refused at once, and which are plain or
-//! guarded writes.
+//! The service: which requests pass, which are refused at once, and which are writes.
 
 use std::{
     sync::Arc,
@@ -17,7 +16,6 @@ use super::{
 use crate::{
     body::{BoxError, RequestBody, ResponseBody},
     exchange::{read_preconditions, KnownValidators, Rejection},
-    precondition::locks::Access,
     rules::{is_read, is_write, State, Validators},
     validators::AddLastModified,
 };
@@ -65,33 +63,17 @@ where
     }
     let preconditions = read_preconditions(&parts, config.base.now());
     let preconditions = preconditions.weak_if_match(config.base.weak_if_match);
-    // A plain write, without preconditions, is not evaluated, and shares the lock with others.
-    let has_preconditions = !preconditions.is_empty();
     let is_required = config.base.requires(&parts);
-    if is_required && !has_preconditions {
+    if is_required && preconditions.is_empty() {
         let rejection = Rejection::required(&parts.method, State::Unknown);
         let rest = WriteContent::new(body).into_refused(&parts, &config.timer);
         return GuardFuture::rejected(rejection, rest, config);
     }
-    let access = if has_preconditions { Access::Exclusive } else { Access::Shared };
-    let lock = config.lock_for(&mut parts, access);
     // Call the service that is ready, and keep a clone in its place.
     let another = inner.clone();
     let inner = std::mem::replace(inner, another);
-    GuardFuture::writing(PendingWrite {
-        config: Arc::clone(config),
-        inner,
-        is_ready: true,
-        parts,
-        content: WriteContent::new(body),
-        preconditions,
-        has_preconditions,
-        is_required,
-        lock,
-        timeout: None,
-        sent: None,
-        response: None,
-    })
+    let request = Request::from_parts(parts, body);
+    GuardFuture::writing(PendingWrite::new(inner, config, request, preconditions, is_required))
 }
 
 /// Tells other layers that a guard evaluates writes, and that it knows no validators.

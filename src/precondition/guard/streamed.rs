@@ -58,7 +58,7 @@ where
     pub(super) fn stream(&mut self) -> StreamedWrite<S::Future> {
         let gate = Arc::new(Gate::default());
         let body = self.content.take_gated(&gate);
-        let future = self.call_write(body, self.has_preconditions);
+        let future = self.call_write(body, self.is_guarded);
         StreamedWrite { future, probe: None, gate: OwnGate(gate), is_settled: false, refusal: None }
     }
 
@@ -72,7 +72,7 @@ where
         if let Poll::Ready(answer) = streamed.future.poll(cx) {
             // The lock is no longer needed. The rest of the content of a write without
             // preconditions passes, as in a bidirectional stream.
-            streamed.gate.0.settle(!self.has_preconditions);
+            streamed.gate.0.settle(!self.is_guarded);
             return Poll::Ready(match streamed.refusal.take() {
                 Some(refusal) => Err(refusal.into()),
                 None => {
@@ -109,7 +109,7 @@ where
     ) -> Poll<Result<(), Stop<S::Error>>> {
         ready!(gate.poll_ended(cx));
         ready!(self.poll_lock(cx))?;
-        if !self.has_preconditions {
+        if !self.is_guarded {
             return Poll::Ready(Ok(()));
         }
         if probe.is_none() {

@@ -27,12 +27,16 @@ use crate::{
     body::{BoxError, RequestBody, ResponseBody},
     exchange::{insert_etag, pass_on, GuardedWrite, Probe, Rejection, Target},
     outcome::Outcome,
-    precondition::locks::WriteLock,
+    precondition::locks::{Access, WriteLock},
     rules::{EntityTag, PreconditionFields},
     POLLED_AGAIN,
 };
 
 /// A write and its state.
+///
+/// A write with preconditions is *guarded*: it holds the lock alone, and is evaluated.
+/// A *plain* write has none. It shares the lock with other plain writes, and is not
+/// evaluated.
 pub(super) struct PendingWrite<S, B>
 where
     S: Service<Request<RequestBody<B>>>,
@@ -44,8 +48,7 @@ where
     pub(super) parts: request::Parts,
     pub(super) content: WriteContent<B>,
     pub(super) preconditions: PreconditionFields,
-    /// The write has preconditions.
-    pub(super) has_preconditions: bool,
+    pub(super) is_guarded: bool,
     pub(super) is_required: bool,
     pub(super) lock: WriteLock,
     /// The timer of the wait for the lock, and then of the wait for the new tag.
@@ -131,6 +134,41 @@ impl Step {
     }
 }
 
+impl<S, B> PendingWrite<S, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    /// Starts a write. `inner` is ready.
+    pub(super) fn new(
+        inner: S,
+        config: &Arc<GuardConfig>,
+        request: Request<B>,
+        preconditions: PreconditionFields,
+        is_required: bool,
+    ) -> Self {
+        let (mut parts, body) = request.into_parts();
+        let is_guarded = !preconditions.is_empty();
+        let access = if is_guarded { Access::Exclusive } else { Access::Shared };
+        let lock = config.lock_for(&mut parts, access);
+        Self {
+            config: Arc::clone(config),
+            inner,
+            is_ready: true,
+            parts,
+            content: WriteContent::new(body),
+            preconditions,
+            is_guarded,
+            is_required,
+            lock,
+            timeout: None,
+            sent: None,
+            response: None,
+        }
+    }
+}
+
 impl<S, B, ResBody> PendingWrite<S, B>
 where
     S: Service<Request<RequestBody<B>>, Response = Response<ResBody>> + Clone,
@@ -156,7 +194,7 @@ where
             }
             Step::Lock => {
                 ready!(self.poll_lock(cx))?;
-                Next::Step(if self.has_preconditions { Step::LockedProbe } else { Step::Run })
+                Next::Step(if self.is_guarded { Step::LockedProbe } else { Step::Run })
             }
             Step::LockedProbe => {
                 ready!(self.poll_ready_in_time(cx))?;
@@ -217,7 +255,7 @@ where
         if !self.parts.headers.contains_key(EXPECT) {
             self.content.look(cx);
         }
-        match (self.has_preconditions, self.content.is_whole()) {
+        match (self.is_guarded, self.content.is_whole()) {
             (true, true) if self.is_in_hand() && self.lock.try_acquire() => Step::LockedProbe,
             (true, _) => Step::EarlyProbe,
             (false, true) => Step::Lock,
@@ -448,7 +486,7 @@ where
     /// Runs the write. `is_asked_again` is true if its head is still needed afterwards.
     pub(super) fn call_write(&mut self, body: RequestBody<B>, is_asked_again: bool) -> S::Future {
         self.is_ready = false;
-        if self.has_preconditions {
+        if self.is_guarded {
             let target = Target::new(&self.parts.uri, &self.parts.extensions);
             self.parts.extensions.insert(GuardedWrite(target));
         }

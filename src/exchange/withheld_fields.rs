@@ -1,6 +1,6 @@
-//! Decides which conditional fields of a request are forwarded.
+//! Decides which conditional fields of a request are withheld from the inner service.
 //!
-//! | field | not forwarded |
+//! | field | withheld |
 //! |---|---|
 //! | If-Match, If-None-Match | if only the layer knows both tags of the content |
 //! | the same, naming a coding | on reads: the layer evaluates them |
