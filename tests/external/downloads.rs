@@ -1,17 +1,16 @@
 //! Downloads that break off and are resumed by pip, apt and curl: a file that was
 //! replaced in between is never put together with what was there before.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
+use std::{fs, path::PathBuf, time::SystemTime};
 
 use libtest_mimic::Completion;
 
 use crate::{
-    site::{ago, assert_is, replace, run, said, Site, LARGE},
-    support::file_server::content,
+    site::{ago, assert_is, replace, run, Site, LARGE},
+    support::{
+        file_server::content,
+        pip::{Pip, PAGE, WHEEL},
+    },
 };
 
 /// What happens to the file when the download breaks off.
@@ -64,87 +63,29 @@ async fn resumes(
 }
 
 pub(crate) async fn pip_resumes_a_wheel_and_never_with_another_version() -> Completion {
-    let pip = match pip().await {
+    let pip = match Pip::find().await {
         Ok(pip) => pip,
         Err(reason) => return Completion::ignored_with(reason),
     };
     let site = Site::new("pip").await;
-    let path = "/glue-1.0-py3-none-any.whl";
-    let page = format!("<!doctype html><a href=\"{path}\">{}</a>", &path[1..]);
-    site.put("/index.html", page.as_bytes(), ago(3_600, 0));
+    let path = format!("/{WHEEL}");
+    site.put("/index.html", PAGE.as_bytes(), ago(3_600, 0));
     let mut wheels = Vec::new();
-    for seed in ["1", "2"] {
+    for seed in [1, 2] {
         let made = site.own(&format!("wheel-{seed}"));
-        let output = run("python3", &["-c", WHEEL, made.to_str().unwrap(), seed]).await;
-        assert!(output.status.success(), "{}", said(&output));
+        Pip::make_wheel(&made, 4 << 20, seed).await;
         wheels.push(fs::read(made).unwrap());
     }
     let wheels: [Vec<u8>; 2] = wheels.try_into().unwrap();
     assert_eq!(wheels[0].len(), wheels[1].len());
 
-    let (links, folder) = (site.url("/index.html"), site.own("out"));
-    let output = folder.to_str().unwrap();
-    let arguments = [
-        "-m",
-        "pip",
-        "--isolated",
-        "--disable-pip-version-check",
-        "download",
-        "--no-deps",
-        "--no-index",
-        "--no-cache-dir",
-        "--resume-retries",
-        "3",
-        "-f",
-        &links,
-        "-d",
-        output,
-        "glue==1.0",
-    ];
-    resumes(&site, path, wheels, async || {
-        let done = run(&pip, &arguments).await;
-        done.status.success().then(|| folder.join(&path[1..]))
+    let (page, folder) = (site.url("/index.html"), site.own("out"));
+    resumes(&site, &path, wheels, async || {
+        pip.download(&page, "3", &folder).await.then(|| folder.join(WHEEL))
     })
     .await;
     Completion::Completed
 }
-
-/// Finds a Python whose pip resumes downloads, or makes one.
-async fn pip() -> Result<PathBuf, String> {
-    // Kept, since it takes its time to make.
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pip");
-    let own = folder.join("bin/python");
-    for python in [Path::new("python3"), &own] {
-        if python == own && !own.exists() {
-            let folder = folder.to_str().unwrap();
-            let made = run("python3", &["-m", "venv", folder]).await;
-            if !made.status.success() {
-                return Err("python3 has no venv".to_owned());
-            }
-            let upgrade = ["-m", "pip", "-q", "install", "--timeout", "5", "-U", "pip"];
-            run(&own, &upgrade).await;
-        }
-        let version = run(python, &["-m", "pip", "--version"]).await;
-        let version = String::from_utf8_lossy(&version.stdout).into_owned();
-        let mut numbers = version.split([' ', '.']).filter_map(|part| part.parse::<u32>().ok());
-        if (numbers.next(), numbers.next()) >= (Some(25), Some(1)) {
-            return Ok(python.to_owned());
-        }
-    }
-    Err("no pip that resumes (25.1), and none could be installed".to_owned())
-}
-
-/// Makes a wheel with a large file in it, whose bytes alone depend on the seed.
-const WHEEL: &str = "
-import random, sys, zipfile
-random.seed(int(sys.argv[2]))
-info = 'glue-1.0.dist-info/'
-with zipfile.ZipFile(sys.argv[1], 'w') as wheel:
-    wheel.writestr('glue/data.bin', random.randbytes(4 << 20))
-    wheel.writestr(info + 'METADATA', 'Metadata-Version: 2.1\\nName: glue\\nVersion: 1.0\\n')
-    wheel.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
-    wheel.writestr(info + 'RECORD', '')
-";
 
 pub(crate) async fn apt_resumes_a_download_and_never_with_another_version() {
     let site = Site::new("apt").await;

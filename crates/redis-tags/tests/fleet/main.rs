@@ -16,6 +16,9 @@ mod pip;
 #[cfg(unix)]
 mod proxy;
 #[cfg(unix)]
+#[path = "../../../../tests/support/pip.rs"]
+mod support;
+#[cfg(unix)]
 mod world;
 
 /// The application that the tests start: this program, called with [`SERVE`].
