@@ -1,5 +1,5 @@
-//! `ConditionalLayer` takes the validators from the response, and evaluates the
-//! preconditions after the handler has run.
+//! `ConditionalLayer` evaluates the preconditions of a request after the handler has
+//! run. It takes the validators from the response, or makes them from its content.
 
 mod body_plan;
 mod body_timeout;

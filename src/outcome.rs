@@ -1,11 +1,11 @@
-//! What a layer did with a request, and the reasons.
+//! What a layer did with a request, and why.
 
 use std::fmt;
 
 /// What a layer did with one request.
 ///
-/// The outcome describes the layer's own answers: a 304 from the inner service is
-/// `LeftAlone(Reason::Status)`.
+/// The variants name the answers that the layer itself makes. If the inner service
+/// answers 304, the outcome of the layer is `LeftAlone(Reason::Status)`.
 ///
 /// Read it from [`ResponseBody::outcome`](crate::ResponseBody::outcome), or, with
 /// [`ConditionalLayer::report_outcome`](crate::ConditionalLayer::report_outcome), from
@@ -24,35 +24,39 @@ pub enum Outcome {
     PreconditionRequired,
     /// The layer refused the request, because the state of the resource is not known.
     ///
-    /// The answer is 503 (Service Unavailable), or that of
-    /// [`on_error`](crate::PreconditionLayer::on_error).
+    /// The answer is 503 (Service Unavailable), or the response that
+    /// [`on_error`](crate::PreconditionLayer::on_error) makes.
     StateUnavailable,
-    /// The layer did not send a part, because its version may differ from If-Range.
+    /// The layer did not send a part (206 or 416) of the inner service.
     ///
-    /// The answer is 503 with `Retry-After: 1`, or 307 to the same URI for a browser.
-    /// The next try gets the whole content.
+    /// The part may be of another version than the one that If-Range names. The answer
+    /// is 503 with `Retry-After: 1`, or 307 to the same URI for a browser. The next try
+    /// gets the whole content.
     PartRefused,
     /// A [`WriteGuard`](crate::WriteGuard) answered a write with 413 (Content Too
     /// Large).
     ///
-    /// Its content is larger than [`body_limit`](crate::WriteGuard::body_limit).
+    /// The content of the write is larger than
+    /// [`body_limit`](crate::WriteGuard::body_limit).
     ContentTooLarge,
     /// A [`WriteGuard`](crate::WriteGuard) answered a write with 408 (Request Timeout).
     ///
-    /// Its content arrived too slowly.
+    /// The content of the write arrived too slowly.
     ContentTooSlow,
     /// A [`WriteGuard`](crate::WriteGuard) answered a write with 503 (Service
     /// Unavailable).
     ///
-    /// The write waited longer than [`lock_timeout`](crate::WriteGuard::lock_timeout),
-    /// or too much content of other requests is held in memory.
+    /// The write waited longer than [`lock_timeout`](crate::WriteGuard::lock_timeout)
+    /// for other writes, or the guard already held too much content of other requests
+    /// in memory.
     Busy,
     /// A PUT whose If-Match failed was answered with 204 (No Content).
     ///
-    /// Its content is already stored; see
+    /// The resource already has the content of the PUT. See
     /// [`WriteGuard::idempotent_puts`](crate::WriteGuard::idempotent_puts).
     AlreadyStored,
-    /// The request was forwarded: its preconditions hold, or it has none.
+    /// The request was forwarded, because its preconditions hold or because it
+    /// has none.
     ///
     /// This is an outcome of a [`PreconditionLayer`](crate::PreconditionLayer) or a
     /// [`WriteGuard`](crate::WriteGuard).
@@ -77,11 +81,12 @@ pub enum Reason {
     Status,
     /// The inner service set an entity tag.
     ///
-    /// The tag is kept, and preconditions are evaluated against it.
+    /// The layer keeps this tag, and evaluates the preconditions against it.
     OwnTag,
     /// The response has an `ETag` that is not a valid entity tag.
     ///
-    /// Often the quotes are missing. The field is sent unchanged, and never matches.
+    /// Often the quotes are missing. The layer sends this `ETag` unchanged. No tag of a
+    /// client matches it.
     InvalidTag,
     /// The response has the extension [`Untagged`](crate::Untagged).
     Untagged,
@@ -89,21 +94,21 @@ pub enum Reason {
     NoStore,
     /// The media type is that of a stream.
     ///
-    /// These are `text/event-stream`, `multipart/x-mixed-replace` and gRPC.
+    /// Streams are `text/event-stream`, `multipart/x-mixed-replace` and gRPC.
     Streaming,
     /// The response has a `Content-Range`, so its content is only a part.
     Partial,
     /// The `Content-Security-Policy` has a nonce.
     ///
-    /// The content contains the nonce, so it differs each time.
+    /// The content contains the nonce, so the content differs each time.
     Nonce,
-    /// An outer layer does not need a tag from this layer.
+    /// An outer layer of this crate does not need a tag from this layer.
     ///
-    /// An outer [`PreconditionLayer`](crate::PreconditionLayer) knows the tag and adds
-    /// it, or a [`WriteGuard`](crate::WriteGuard) needs only to know whether the
-    /// resource exists, or its date.
+    /// A [`PreconditionLayer`](crate::PreconditionLayer) knows the tag and adds it. Or
+    /// the request is the GET of a [`WriteGuard`](crate::WriteGuard) that needs only
+    /// the date of the resource, or needs to know only whether it exists.
     KnownState,
-    /// The layer already holds 64 MiB of responses.
+    /// The layer already holds 64 MiB of content in memory.
     ///
     /// See [`buffer_limit`](crate::ConditionalLayer::buffer_limit).
     Busy,
@@ -118,25 +123,30 @@ pub enum Reason {
     TooLarge,
     /// The content has too many small frames.
     ///
-    /// Keeping them would take more memory than the limit allows.
+    /// The frames would take more memory than the limit allows, because each frame
+    /// takes memory in addition to its bytes.
     TooManyFrames,
     /// The content was not ready in time.
+    ///
+    /// See [`body_timeout`](crate::ConditionalLayer::body_timeout).
     NotReady,
     /// The body ended with an error.
     ///
-    /// For a [`WriteGuard`](crate::WriteGuard) it is the body of the request, which is
-    /// answered with 400 (Bad Request).
+    /// A [`WriteGuard`](crate::WriteGuard) reports this for the body of a request, and
+    /// answers 400 (Bad Request).
     BodyError,
-    /// The content was longer or shorter than announced, or continued after trailers.
+    /// The content was longer or shorter than announced, or did not end after trailers.
     WrongLength,
-    /// The source of a [`PreconditionLayer`](crate::PreconditionLayer) does not know
-    /// the state.
+    /// The source of the current state, such as the closure of a
+    /// [`PreconditionLayer`](crate::PreconditionLayer), does not know the state.
     ///
-    /// It returned [`Unknown`](crate::Representation::Unknown), and no precondition was
-    /// required. Or the extractor of `PreconditionLayer::from_extractor` rejected the
-    /// request.
+    /// The source returned [`Unknown`](crate::Representation::Unknown), and the layer
+    /// does not require a precondition. Or the extractor of
+    /// `PreconditionLayer::from_extractor` rejected the request, and the answer is
+    /// its rejection.
     UnknownState,
-    /// The source of a [`PreconditionLayer`](crate::PreconditionLayer) failed.
+    /// The source of the current state, such as the closure of a
+    /// [`PreconditionLayer`](crate::PreconditionLayer), failed.
     ///
     /// The request is not a write, so it was forwarded.
     StateUnavailable,
@@ -193,7 +203,7 @@ impl fmt::Display for Reason {
 }
 
 impl Reason {
-    /// All reasons, in their order.
+    /// All reasons, in the order of the variants.
     pub(crate) const ALL: [Self; 21] = [
         Self::Method,
         Self::Request,
@@ -220,7 +230,7 @@ impl Reason {
 
     /// Returns true if the content may have a tag that the layer did not compute.
     ///
-    /// If-Match does not fail then, because it may name that tag.
+    /// If so, If-Match does not fail, because it may name that tag.
     pub(crate) fn leaves_tag_unknown(self) -> bool {
         match self {
             Self::EmptyHead

@@ -14,13 +14,14 @@ use crate::outcome::{Outcome, Reason};
 /// See [`ConditionalLayer::stats`](crate::ConditionalLayer::stats) and
 /// [`PreconditionLayer::stats`](crate::PreconditionLayer::stats).
 ///
-/// All counters only grow, except [`bytes_kept`](Self::bytes_kept) and
-/// [`bytes_buffered`](Self::bytes_buffered), which are current values. Bytes are bytes
-/// of content, without heads. For a `PreconditionLayer`, all counters of bytes are 0.
+/// Two fields have current values: [`bytes_kept`](Self::bytes_kept) and
+/// [`bytes_buffered`](Self::bytes_buffered). All other counters only grow. Counters of
+/// bytes count content, without heads. For a `PreconditionLayer`, all counters of bytes
+/// are 0.
 #[derive(Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Requests that were answered, with any answer.
+    /// All requests that were answered, whatever the answer.
     pub served: u64,
     /// Responses that were sent with a tag from the layer.
     pub tagged: u64,
@@ -33,7 +34,8 @@ pub struct Stats {
     pub precondition_required: u64,
     /// Requests that were refused because the state of the resource is not known.
     pub state_unavailable: u64,
-    /// Parts that were not sent, because their version may differ from If-Range.
+    /// Parts (206 and 416) that were not sent, because they may be of another version
+    /// than the one that If-Range names.
     ///
     /// The answer is 503 (Service Unavailable), or 307 (Temporary Redirect) for a
     /// browser.
@@ -42,11 +44,12 @@ pub struct Stats {
     pub content_too_large: u64,
     /// Writes that were refused with 408 (Request Timeout).
     ///
-    /// Their content arrived too slowly.
+    /// The content of these writes arrived too slowly.
     pub content_too_slow: u64,
     /// Writes that were refused with 503 (Service Unavailable).
     ///
-    /// They waited too long for other writes, or too much content was held in memory.
+    /// These writes waited too long for other writes, or the guard already held too
+    /// much content in memory.
     pub busy: u64,
     /// PUTs that were not run because their content was already stored.
     pub already_stored: u64,
@@ -54,33 +57,39 @@ pub struct Stats {
     /// [`PreconditionLayer`](crate::PreconditionLayer) or a
     /// [`WriteGuard`](crate::WriteGuard).
     pub proceeded: u64,
-    /// Bytes of content that were not sent because of a 304. Content of unknown length
-    /// counts as 0.
+    /// Bytes of content that were not sent because the layer answered 304. Content of
+    /// unknown length counts as 0 bytes.
     pub bytes_not_sent: u64,
     /// Bytes that were hashed to make tags.
     pub bytes_hashed: u64,
-    /// Bytes that were not hashed, because they equal the last content.
+    /// Bytes that were not hashed, because the content was the same as in the last
+    /// response of the resource.
     pub bytes_compared: u64,
-    /// Bytes in the [content cache](crate::ConditionalLayer::content_cache) now.
+    /// Bytes that are in the [content
+    /// cache](crate::ConditionalLayer::content_cache) now.
     ///
-    /// Each entry counts 512 bytes in addition to its content.
+    /// Each cached content counts 512 bytes more than it has.
     pub bytes_kept: u64,
-    /// Bytes of responses that are held in memory now: at most 64 MiB.
+    /// Bytes of responses that the layer holds in memory now: at most 64 MiB.
     ///
-    /// The layer holds a response while it reads ahead and until it has sent it. Only
-    /// responses above 64 KiB in several frames count.
+    /// The layer holds content from the moment it reads it ahead until it has sent it.
+    /// Content of at most 64 KiB, and content in a single frame, is not counted.
     pub bytes_buffered: u64,
-    /// Responses whose `Vary` names a field that the layer cannot remember.
+    /// How often a response named a field in `Vary` that the layer cannot remember.
     ///
-    /// The layer remembers 16 names. Such responses get no date.
+    /// Over all responses, the layer remembers 16 different field names. A response
+    /// that names a further field gets no date.
     pub unknown_vary: u64,
-    /// Files whose hash differs from the [manifest](crate::Manifest).
+    /// Files of which the layer found that their hash differs from the
+    /// [manifest](crate::Manifest).
     pub manifest_mismatches: u64,
-    /// Requests to the store of [shared tags](crate::InnerTags::store).
+    /// How often the store of [shared tags](crate::InnerTags::store) was asked for
+    /// a tag.
     pub shared_asked: u64,
     /// Tags that were found in that store.
     pub shared_found: u64,
-    /// Values in that store that were rejected, because none of your servers made them.
+    /// Values in that store that were rejected, because none of your servers made them
+    /// with this secret.
     ///
     /// A value above 0 means that another program writes to the store, or that servers
     /// have different secrets.
@@ -91,14 +100,15 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Returns the number of requests that were left alone, for each reason.
+    /// Returns the number of requests whose outcome is
+    /// [`LeftAlone`](crate::Outcome::LeftAlone), for each reason.
     pub fn left_alone(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
         Reason::ALL.into_iter().zip(self.left_alone)
     }
 }
 
 impl fmt::Debug for Stats {
-    /// Writes the counters, and the reasons that occurred.
+    /// Writes the counters, and the reasons that occurred at least once.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut stats = f.debug_struct("Stats");
         stats
@@ -135,8 +145,8 @@ impl fmt::Debug for Stats {
     }
 }
 
-/// The counters, without locks. Each thread uses one slot, so that threads rarely share
-/// cache lines.
+/// The counters, which need no lock. There are several slots, and each thread counts in
+/// one of them, so that threads rarely write to the same cache line.
 #[derive(Default)]
 pub(crate) struct Counters {
     slots: [Slot; SLOTS],
@@ -201,7 +211,7 @@ impl Counters {
         self.slot().bytes_compared.fetch_add(bytes, Relaxed);
     }
 
-    /// Adds up the counters of all slots.
+    /// Returns the sum of all slots.
     pub(crate) fn sum(&self, bytes_kept: u64) -> Stats {
         let mut stats = Stats { bytes_kept, ..Stats::default() };
         for slot in &self.slots {

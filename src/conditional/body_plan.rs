@@ -12,14 +12,16 @@ use crate::{
 pub(super) enum BodyPlan {
     /// Send the content as it comes, without a tag from the layer, for this reason.
     PassThrough(Reason),
-    /// Send the content as it comes. It has no tag from the layer yet, for this reason,
-    /// but its tag may be learned while it is sent.
+    /// Send the content as it comes. The layer has no tag for it, for this reason, but
+    /// may learn the tag while the content is sent.
     Stream(Reason),
-    /// Send the content as it comes, with its learned tag.
+    /// Send the content as it comes, with the tag that was learned before or that a
+    /// manifest gives.
     UseLearnedTag(HashedTag),
     /// There is no content: the tag is that of zero bytes.
     Empty,
-    /// Read the content. The number of bytes is given if it is known.
+    /// Read the content before the response is sent. The value is the length in bytes,
+    /// if it is known.
     ReadAhead(Option<u64>),
 }
 
@@ -51,8 +53,8 @@ impl ResponseContext<'_> {
                 BodyPlan::PassThrough(Reason::Status)
             };
         }
-        // The outer layer knows the tag. It adds the tag once its source has confirmed
-        // it.
+        // An outer `PreconditionLayer` knows the tag, and adds it to the
+        // response itself.
         let known = request.extras().known.as_ref();
         let is_absent = matches!(fields.etag, SingleField::Absent);
         if is_absent && known.is_some_and(|known| known.etag.is_some()) {
@@ -62,7 +64,8 @@ impl ResponseContext<'_> {
         if is_absent && is_dated && request.extras().probe == Some(Probe::Date) {
             return BodyPlan::PassThrough(Reason::KnownState);
         }
-        // The tag of the inner service is kept, so the content need not be read.
+        // If the layer keeps the tag of the inner service, it need not read
+        // the content.
         let inner_tag = match fields.etag {
             SingleField::Value(_) => Some(Reason::OwnTag),
             SingleField::Invalid => Some(Reason::InvalidTag),
@@ -81,13 +84,13 @@ impl ResponseContext<'_> {
         self.plan_reading(body, inner_tag)
     }
 
-    /// Decides what to do with content that may be tagged. `inner_tag` is a reason not
-    /// to read it.
+    /// Decides what to do with content that may be tagged. `inner_tag` is `Some` if the
+    /// response keeps the tag of the inner service.
     #[inline]
     fn plan_reading(&self, body: &impl Body, inner_tag: Option<Reason>) -> BodyPlan {
         let (request, fields) = (self.request, self.fields);
         let hint = body.size_hint();
-        // Without content, the tag of the GET cannot be computed for a HEAD.
+        // If a HEAD has no content, the tag of the GET cannot be computed.
         if request.is_head() && (body.is_end_stream() || hint.exact() == Some(0)) {
             return BodyPlan::PassThrough(Reason::EmptyHead);
         }
@@ -103,7 +106,8 @@ impl ResponseContext<'_> {
         if at_least > request.config.buffer_limit {
             return BodyPlan::Stream(inner_tag.unwrap_or(Reason::TooLarge));
         }
-        // Learnable content within the limit keeps the tag of the inner service.
+        // Content within the limit is not learned: it keeps the tag of the
+        // inner service.
         if let Some(reason) = inner_tag {
             return BodyPlan::PassThrough(reason);
         }

@@ -36,7 +36,8 @@ pub struct BodyTimeout {
 }
 
 impl BodyTimeout {
-    /// Makes the timeouts with their defaults.
+    /// Makes the default timeouts: 500 ms for content of known size, and zero for
+    /// content of unknown size.
     pub fn new() -> Self {
         Self { known_size: Duration::from_millis(500), unknown_size: Duration::ZERO }
     }
@@ -44,7 +45,8 @@ impl BodyTimeout {
     /// Sets the timeout for content of known size. Default: 500 ms.
     ///
     /// The size is known if there is a `Content-Length`, or if the body's size hint is
-    /// exact. With zero, content must be ready at once.
+    /// exact. With zero, the layer does not wait: content that is not ready at once
+    /// gets no tag.
     pub fn known_size(self, timeout: Duration) -> Self {
         Self { known_size: timeout, ..self }
     }
@@ -53,13 +55,14 @@ impl BodyTimeout {
     ///
     /// Set it for content that is generated in several steps within a short time, such
     /// as a page that is compressed or rendered from a channel. Leave it at zero if the
-    /// inner service may stream: the wait would delay the first event of an event
-    /// stream whose type is not `text/event-stream`.
+    /// inner service sends streams: their first bytes would be delayed by up to this
+    /// timeout. Only streams that the layer knows by their media type, such as
+    /// `text/event-stream`, are never delayed.
     pub fn unknown_size(self, timeout: Duration) -> Self {
         Self { unknown_size: timeout, ..self }
     }
 
-    /// Returns the timeout for one body.
+    /// Returns the timeout for content of known or unknown size.
     pub(super) fn of(self, has_known_size: bool) -> Duration {
         if has_known_size {
             self.known_size
@@ -75,11 +78,12 @@ impl Default for BodyTimeout {
     }
 }
 
-/// The wait for one body.
+/// The state of the wait for one body.
 ///
-/// The first time a body is not ready, the task wakes itself once: a body that yields,
-/// or has used up Tokio's cooperative budget, is not waiting for I/O. If the body is
-/// still not ready, a timer starts, unless the timeout is zero.
+/// When a body is not ready, the task wakes itself and polls the body once more. A body
+/// that yields, or that has used up Tokio's cooperative budget, is then ready, because
+/// it does not wait for I/O. If the body is still not ready, a timer starts. With a
+/// timeout of zero there is no timer, and the layer stops waiting.
 #[derive(Debug, Default)]
 pub(super) struct BodyWait {
     woken: bool,
@@ -87,14 +91,14 @@ pub(super) struct BodyWait {
 }
 
 impl BodyWait {
-    /// Resets the grace poll: the body made progress.
+    /// Allows one more poll of this kind, because the body made progress.
     pub(super) fn reset(&mut self) {
         self.woken = false;
     }
 
     /// Returns true if the task should keep waiting for a body that is not ready.
     ///
-    /// The task is then woken again.
+    /// If so, the task will be woken.
     pub(super) fn waits(&mut self, timeout: Duration, timer: &Timer, cx: &mut Context<'_>) -> bool {
         if self.sleep.is_none() {
             if !self.woken {

@@ -1,5 +1,5 @@
-//! Content codings: tags that name a coding, and the work that the layer does for
-//! compression outside of it.
+//! Content codings: sets tags that name a coding, and prepares responses for
+//! compression outside of the layer.
 
 use http::{
     header::{
@@ -19,7 +19,8 @@ use crate::{
 };
 
 impl ResponseContext<'_> {
-    /// Returns the plain tag that the inner service gave.
+    /// Returns the tag that the inner service gave, without the coding that an inner
+    /// layer of this crate may have added.
     pub(super) fn inner_tag(&self) -> Option<HashedTag> {
         let sent = self.fields.etag.value()?;
         let plain = CodedTag::plain_of(&self.head.extensions, sent).unwrap_or(sent);
@@ -29,7 +30,8 @@ impl ResponseContext<'_> {
     /// Returns true if the content was encoded on the fly inside of this layer, and its
     /// strong tag is that of the plain content.
     ///
-    /// Content with a length was stored in its coding, and has its own tag.
+    /// Content with a known length is taken for content that was encoded in advance.
+    /// Its tag is that of the encoded bytes.
     #[inline]
     pub(super) fn is_encoded_on_the_fly(&self, body: &impl Body) -> bool {
         let fields = self.fields;
@@ -53,9 +55,12 @@ impl ResponseContext<'_> {
             && self.head.status.is_success()
     }
 
-    /// Returns true if content whose strong tag the layer does not compute may be whole
-    /// in memory. Such content is encoded to the same bytes each time, so its tag stays
-    /// strong.
+    /// Returns true if the content has a strong tag that this layer did not
+    /// compute, and may be whole in memory. The caller then looks at the first
+    /// frame to find out.
+    ///
+    /// Content that is whole in memory is encoded to the same bytes each time, so its
+    /// tag stays strong.
     #[inline]
     pub(super) fn is_peeked(&self, reason: Reason, body: &impl Body) -> bool {
         let has_tag = || match reason {
@@ -68,8 +73,9 @@ impl ResponseContext<'_> {
 
     /// Adds `Vary: accept-encoding` if an outer layer may choose the coding.
     ///
-    /// A compression layer adds the field itself if it can choose a coding. It cannot
-    /// choose if the client accepts no coding, or if the response has no content.
+    /// A compression layer adds the field itself if it chooses a coding. It chooses
+    /// none if the client accepts no coding, or if the response has no content. This
+    /// adds the field in these cases.
     pub(super) fn vary_by_coding(&mut self, is_not_modified: bool) {
         let (request, status) = (self.request, self.head.status);
         let is_not_modified = is_not_modified || status == StatusCode::NOT_MODIFIED;
@@ -82,8 +88,8 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Sets `ETag` if it differs from the plain tag. Returns false if it does not
-    /// differ.
+    /// Sets `ETag` if the response must not have the plain tag, and returns true.
+    /// Otherwise returns false.
     ///
     /// `is_own` is true if the inner service set the tag.
     #[inline]
@@ -113,7 +119,8 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Sets the `ETag` of a 304 to the tag that the client holds.
+    /// Sets the `ETag` of a 304 to the tag that the client holds. Returns false if that
+    /// is the plain tag.
     #[inline(never)]
     fn set_matched_tag(&mut self, plain: Option<&EntityTag>) -> bool {
         let request = self.request;
@@ -135,8 +142,7 @@ impl ResponseContext<'_> {
             insert_etag(&mut self.head.headers, (&sent).into());
             return true;
         }
-        // The 304 is by a date, or by `*`, so the coding of the client's copy is not
-        // known.
+        // A date or `*` matched, so the coding of the client's copy is not known.
         if request.config.is_compressed && request.accepts_coding {
             self.head.headers.remove(ETAG);
             return true;
@@ -164,7 +170,7 @@ impl ResponseContext<'_> {
         let accepts_coding = self.request.accepts_coding;
         let mut latch = None;
         if self.head.status == StatusCode::NOT_MODIFIED {
-            // The inner service may have answered 304 with a length.
+            // The 304 may have the length of the content before it is encoded.
             self.head.headers.remove(CONTENT_LENGTH);
             if accepts_coding {
                 latch = Some(body.end_of_latched_size());
@@ -181,8 +187,9 @@ impl ResponseContext<'_> {
     }
 }
 
-/// Tells the outer half of `compress_with` that a read which this layer does not handle
-/// may be encoded. A tag of the inner service must then name the coding, too.
+/// Tells the outer half of `compress_with` that the response to a read that this layer
+/// does not handle may be encoded. If it is, the outer half adds the coding to the tag
+/// of the inner service.
 #[cold]
 pub(super) fn prepare_left_alone<B>(response: &mut Response<B>) {
     let headers = response.headers();

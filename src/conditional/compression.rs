@@ -1,5 +1,5 @@
-//! The layer together with compression outside of it. The outer half, in this file,
-//! names the coding in the tag.
+//! A [`ConditionalLayer`] with a compression layer around it. The service in this file
+//! is around both: after the compression, it adds the coding to the tag.
 
 use std::{
     fmt,
@@ -24,7 +24,7 @@ use crate::{
     validators::Sha256,
 };
 
-/// A [`ConditionalLayer`] with compression outside of it.
+/// A [`ConditionalLayer`] with a compression layer around it.
 ///
 /// See [`ConditionalLayer::compress_with`].
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ where
 
 /// The service of [`ConditionalCompressionLayer`].
 ///
-/// It is compression around a [`Conditional`].
+/// It consists of a compression service around a [`Conditional`].
 #[derive(Clone, Debug)]
 pub struct ConditionalCompression<S> {
     inner: S,
@@ -131,7 +131,8 @@ impl<F> fmt::Debug for CompressionFuture<F> {
     }
 }
 
-/// Names the coding in the tag, if the response was encoded after the inner half.
+/// Adds the coding to the tag, if the compression has encoded the response. `before`
+/// tells how the response was before the compression.
 fn name_coding(head: &mut response::Parts, before: &MayBeEncoded) {
     if let Some(latch) = &before.latch {
         latch.release();
@@ -142,8 +143,8 @@ fn name_coding(head: &mut response::Parts, before: &MayBeEncoded) {
     vary_by(&mut head.headers, ACCEPT_ENCODING);
     // The next response may be encoded to other bytes, so parts must not be offered.
     head.headers.remove(ACCEPT_RANGES);
-    // These digests describe the plain bytes. A digest must describe the encoded bytes
-    // (RFC 9530, 3).
+    // The digests in the head describe the plain bytes, but must describe the encoded
+    // bytes (RFC 9530, 3).
     remove_fields(&mut head.headers, is_digest);
     let encoded = EncodedOnTheFly { is_weak: !before.is_whole };
     head.extensions.insert(encoded);

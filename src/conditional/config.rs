@@ -41,9 +41,9 @@ pub(super) struct Config {
     pub(super) key: Option<Arc<KeyFn>>,
     pub(super) clock: Arc<Clock>,
     pub(super) keys: Arc<Keys>,
-    /// If no dates are generated, this is empty until the inner service gives one.
+    /// If no dates are generated, this is empty until the inner service gives a date.
     pub(super) dates: Arc<OnceLock<Dates>>,
-    /// The unfinished hashes of content whose tag is learned part by part.
+    /// The unfinished hashes of contents that are sent in parts (206).
     pub(super) unfinished: Arc<Unfinished<Box<dyn DynTagHasher>>>,
     /// The bytes that all responses together may hold while they are read ahead.
     pub(super) budget: Arc<Budget>,
@@ -52,10 +52,11 @@ pub(super) struct Config {
     pub(super) content_cache: Option<Arc<ContentCache>>,
     pub(super) timer: Arc<Timer>,
     pub(super) tag_format: TagFormat,
-    /// The hash of no content, which tells hash functions apart.
+    /// The hash of zero bytes. It identifies the hash function in the keys of shared
+    /// tags, so that layers with different hash functions share nothing.
     #[cfg(feature = "shared-tags")]
     pub(super) hash_of_nothing: Arc<[u8]>,
-    /// Tags learned while content was sent; `None` if nothing is learned.
+    /// The learned tags. `None` if the layer learns no tags.
     pub(super) learned: Option<Arc<LearnedTags>>,
     /// The files of the manifest, if there is one.
     pub(super) listed: Option<Arc<ListedFiles>>,
@@ -106,7 +107,7 @@ impl Config {
     }
 
     /// Empties the memory of dates. If no dates are generated, no memory is allocated
-    /// until the inner service gives one.
+    /// until the inner service gives a date.
     pub(super) fn forget_dates(&mut self) {
         let dates = match self.add_last_modified {
             AddLastModified::Never => OnceLock::new(),
@@ -124,7 +125,7 @@ impl Config {
         self.forget_learned();
     }
 
-    /// Forgets the learned tags and the state of the manifest.
+    /// Forgets the learned tags, and what was seen of the files of the manifest.
     pub(super) fn forget_learned(&mut self) {
         self.learned = self.inner_tags.learns().then(Arc::default);
         self.listed = self.inner_tags.listed_files();
@@ -140,7 +141,7 @@ impl Config {
         self.tag_when.as_deref()
     }
 
-    /// Returns true if a function of the user must see the heads of requests.
+    /// Returns true if a setting is a function that takes the head of a request.
     pub(super) fn shows_parts(&self) -> bool {
         self.handle_when.is_some() || self.key.is_some()
     }
@@ -149,7 +150,7 @@ impl Config {
     ///
     /// # Panics
     ///
-    /// Panics if one setting makes another wrong.
+    /// Panics if two settings cannot be combined.
     pub(super) fn check(&self) {
         if self.repr_digest {
             assert!(
@@ -198,14 +199,14 @@ pub enum ForwardedFields {
     /// Forwards If-Match and If-None-Match. This is the default.
     ///
     /// If-Range is forwarded only if it names the validator that the inner service gave
-    /// last.
+    /// last for this resource.
     #[default]
     Tags,
     /// Also forwards If-Modified-Since and If-Unmodified-Since.
     Dates,
     /// Also forwards If-Range for a resource whose last validator is not known.
     IfRange,
-    /// Forwards all of these fields.
+    /// Forwards the fields of all the other variants.
     All,
 }
 

@@ -1,5 +1,5 @@
-//! The future. It waits for the head, reads the content if it may be tagged, and
-//! responds.
+//! The future of the service. It waits for the response of the inner service, reads the
+//! content if that may be tagged, and returns the response to send.
 
 use std::{
     fmt,
@@ -57,14 +57,15 @@ pin_project! {
 
 /// What to do with a response.
 pub(super) enum ResponseState<B, D> {
-    /// The request must not run, so there is no inner response.
+    /// Refuse the request. The inner service was not called.
     Rejected(Arc<Config>),
     /// Send the response unchanged, for this reason.
     Skipped(Reason, Arc<Config>),
-    /// Wait for the response, and evaluate this request against it.
+    /// Wait for the response, and evaluate the preconditions of this request
+    /// against it.
     Waiting(RequestContext),
-    /// The content of the response is being read. `None` once that is done. Boxed, so
-    /// that the many futures that never wait stay small.
+    /// The content of the response is being read. `None` once that is done. Boxed,
+    /// because most futures never read here, and must stay small.
     Reading(Option<Box<PendingResponse<B, D>>>),
 }
 
@@ -154,8 +155,8 @@ impl<B: Body, D: Digest> PendingResponse<B, D> {
 }
 
 /// Sends a response unchanged.
-// Always inlined, with the rare case in its own function: otherwise each response is
-// moved once more.
+// Always inlined, and the rare case is a function of its own. Otherwise each response
+// would be moved once more.
 #[inline(always)]
 fn leave_alone<B: Body>(
     response: Response<B>,
@@ -192,11 +193,12 @@ fn pass_left_alone<B: Body>(
     Response::from_parts(head, ResponseBody::inner(body, outcome))
 }
 
-/// The tag of content, or why there is none, and the body to send.
+/// The tag of the content or the reason why there is none, and the body to send.
 type Tagged<B> = (Result<ContentTag, Reason>, ResponseBody<B>);
 
 impl ResponseContext<'_> {
-    /// Reads the content if it may be tagged. Returns `Continue` if it is not ready.
+    /// Reads the content if it may be tagged. Returns `Continue` if the content is
+    /// not ready.
     #[inline(always)]
     fn start<D: Digest, B: Body>(
         &mut self,

@@ -17,7 +17,8 @@ impl RequestContext {
         HashedTag::from(if is_weak { tag.into_weak() } else { tag })
     }
 
-    /// Returns true if a tag of the inner service must not be sent.
+    /// Returns true if the tag of the inner service must not be sent with
+    /// this response.
     #[inline]
     pub(super) fn replaces_tag(&self, head: &response::Parts) -> bool {
         self.config.inner_tags.replaces() && self.has_no_known_validators(head)
@@ -63,7 +64,7 @@ impl RequestContext {
             })
     }
 
-    /// Returns the key under which the content is cached.
+    /// Returns the key under which the content is cached. `None` if it is not cached.
     pub(super) fn content_key(&self, fields: &ResponseFields) -> Option<u64> {
         if self.method == ReadMethod::Query {
             return None;
@@ -74,7 +75,8 @@ impl RequestContext {
     /// Returns the validators that an outer layer needs to evaluate a write.
     pub(super) fn answer_probe(&self, current: Current<'_>) -> KnownValidators {
         // Without a date the outer layer would ignore If-Unmodified-Since. But the
-        // client may hold a date that was generated here and forgotten since.
+        // client may hold a date that this layer generated and has forgotten. With
+        // `DOUBT` the field is evaluated, and no date matches.
         let generates = self.config.add_last_modified != AddLastModified::Never;
         let doubt = generates.then_some(DateEvidence::DOUBT);
         let date = current.date.or(doubt);

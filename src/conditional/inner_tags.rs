@@ -9,10 +9,11 @@ use crate::{stats::Stats, store::SharedTags};
 
 /// What happens to the strong tags of the inner service.
 ///
-/// An inner tag is a tag of the inner service. A content tag is the hash of the
-/// content, as the layer makes it. See
-/// [`ConditionalLayer::inner_tags`](crate::ConditionalLayer::inner_tags) for the three
-/// policies.
+/// An *inner tag* is a tag that the inner service sets. A *content tag* is the tag
+/// that the layer makes: the hash of the content. The policy is
+/// [`keep`](Self::keep), [`learn`](Self::learn) or [`replace`](Self::replace).
+/// [`ConditionalLayer::inner_tags`](crate::ConditionalLayer::inner_tags) explains
+/// all three.
 ///
 /// # Examples
 ///
@@ -46,7 +47,9 @@ impl InnerTags {
         Self::default()
     }
 
-    /// Learns the content tag for each inner tag, and leaves inner tags valid.
+    /// Learns the content tag for each inner tag, and still accepts inner tags.
+    ///
+    /// A client that sends the inner tag of the current content gets a 304.
     pub fn learn() -> Self {
         Self { policy: Policy::Learn, ..Self::default() }
     }
@@ -56,14 +59,17 @@ impl InnerTags {
         Self { policy: Policy::Replace, ..Self::default() }
     }
 
-    /// Sets whether the layer also learns tags by date and length. Default: false.
+    /// Sets whether date and length also identify content. Default: false.
     ///
-    /// With true, it uses date and length where the inner service gives no strong tag.
+    /// With true, the layer also learns a tag if the inner service gives no strong tag.
+    /// It then sends that tag again with each response that has the same
+    /// `Last-Modified` and the same length.
     ///
-    /// Set it only if you control how the files' modification times are set. `rsync`,
-    /// `tar`, container images and `cp -p` keep or normalise these times, and two
-    /// contents with the same date and length would share a tag. With
-    /// [`keep`](Self::keep) it has no effect, because nothing is learned.
+    /// Set it to true only if you control how the files' modification times are set.
+    /// `rsync -t`, `tar`, container images and `cp -p` set a time that is not that of
+    /// the change. A file that is replaced in this way can have the date and the length
+    /// of the old file, and would then have its tag, too. With [`keep`](Self::keep)
+    /// this setting has no effect, because nothing is learned.
     ///
     /// # Examples
     ///
@@ -85,17 +91,19 @@ impl InnerTags {
     ///
     /// The files of a [`Manifest`] have their content tags from the first request on,
     /// on all servers, and a 304 reads no content. Use it for services that send files,
-    /// such as `ServeDir`, and wrap only such a service in the layer.
+    /// such as `ServeDir`. The layer must wrap only such a service, because it takes
+    /// the path of each request for the name of a file.
     ///
-    /// The path of the request names the file. If the path ends with a slash, the file
-    /// is `index.html` in that folder. If the response has a `Content-Encoding`, the
-    /// file name also ends with `.gz`, `.br`, `.zst` or `.zz`. The tags equal those
-    /// that the layer makes by hashing, so servers with and without a manifest agree.
+    /// If the path ends with a slash, the file is `index.html` in that folder. If the
+    /// response has a `Content-Encoding`, the layer appends `.gz`, `.br`, `.zst` or
+    /// `.zz` to the name. The tags equal those that the layer makes by hashing, so
+    /// servers with and without a manifest send the same tags.
     ///
-    /// The response must have a length, and a strong tag or a date.
-    /// [`trust_dates`](Self::trust_dates) is not needed for listed files. [`Manifest`]
-    /// explains how far a list is trusted, and why to call [`check`](Manifest::check).
-    /// With [`keep`](Self::keep) it has no effect.
+    /// The layer uses the manifest only for responses that have a length, and a strong
+    /// tag or a date. Files in the manifest do not need
+    /// [`trust_dates`](Self::trust_dates). [`Manifest`] explains how far a manifest is
+    /// trusted, and why to call [`check`](Manifest::check). With [`keep`](Self::keep) a
+    /// manifest has no effect.
     ///
     /// # Examples
     ///
@@ -104,7 +112,8 @@ impl InnerTags {
         Self { manifest: Some(manifest), ..self }
     }
 
-    /// Returns the files of the manifest, none of which has been seen yet.
+    /// Returns the files of the manifest, in the state before the first request. `None`
+    /// without a manifest, or if the layer learns no tags.
     pub(super) fn listed_files(&self) -> Option<Arc<ListedFiles>> {
         let manifest = if self.learns() { self.manifest.as_ref() } else { None };
         manifest.map(|manifest| Arc::new(manifest.listed_files()))
@@ -112,27 +121,31 @@ impl InnerTags {
 
     /// Shares the learned tags of large content with other servers.
     ///
-    /// If one server has hashed a file, the others have its tag from their second
-    /// request on, and can resume downloads with it. Content within the
+    /// Once one server has hashed a file, the others know the tag from their second
+    /// request for that file on. A client can then resume a download at each of these
+    /// servers. Content within the
     /// [`buffer_limit`](crate::ConditionalLayer::buffer_limit) needs no store, because
-    /// each server makes the same tag at once.
+    /// each server makes the same tag when it first sends the content.
     ///
-    /// **No request waits for the store.** If a tag is not known here, the response is
-    /// sent without it, and the layer asks the store in the background, at most once in
-    /// five seconds. If the store is slow, down or empty, responses lack tags, and
-    /// nothing else happens.
+    /// **No request waits for the store.** If this server does not know a tag, the
+    /// response is sent without it, and the layer asks the store in the background.
+    /// It asks at most once in five seconds for the same content. If the store is
+    /// slow, down or empty, some responses have no tag. No response is late, and no
+    /// request fails.
     ///
     /// The tags of content with a strong inner tag are shared. With
     /// [`trust_dates`](Self::trust_dates), the tags of content with a date are also
-    /// shared, if the response has no `Vary`. The tag is not shared if the content
-    /// changed within the last two seconds, or if its date is before 1990, because such
-    /// a date was set for many files at once. If two servers have different content for
-    /// one URI with the same inner tag, both send the same tag. Use different
-    /// namespaces for such servers; see [`SharedTags::new`].
+    /// shared, if the response has no `Vary`. A tag is not shared while the last change
+    /// of the content is less than two seconds ago. It is also not shared if the date
+    /// of the content is before 1990: a build tool has probably set such a date for all
+    /// files at once. If two servers have different content for one URI with the same
+    /// inner tag, both send the same content tag, which is wrong on one of them. Use
+    /// different namespaces for such servers; see [`SharedTags::new`].
     ///
-    /// The [`key`](crate::ConditionalLayer::key) contains the authority by default.
-    /// Servers with different names share nothing, unless `Host` is the same behind the
-    /// balancer. With [`keep`](Self::keep) this setting has no effect.
+    /// By default the [`key`](crate::ConditionalLayer::key) of a resource contains the
+    /// authority (`Host`). So servers share a tag only if they get the same `Host`: let
+    /// the balancer forward that of the client. With [`keep`](Self::keep) this setting
+    /// has no effect.
     ///
     /// # Examples
     ///
@@ -149,7 +162,7 @@ impl InnerTags {
         self.shared.as_ref()
     }
 
-    /// Sets the counters of the store.
+    /// Copies the counters of the shared tags into `stats`.
     #[cfg(feature = "shared-tags")]
     pub(super) fn count_shared(&self, stats: &mut Stats) {
         if let Some(counts) = self.shared.as_ref().map(SharedTags::counts) {
@@ -165,7 +178,7 @@ impl InnerTags {
         self.policy != Policy::Keep
     }
 
-    /// Returns true if an inner tag stays valid after its content tag was learned.
+    /// Returns true if the layer accepts an inner tag whose content tag it has learned.
     pub(super) fn keeps_learned(&self) -> bool {
         self.policy == Policy::Learn
     }

@@ -11,7 +11,7 @@ use crate::{
     trace::date_not_sent,
 };
 
-/// What to do with the date of a response, and the evidence for a client's date.
+/// The date that is sent, and the evidence against which a client's date is compared.
 #[derive(Clone, Copy)]
 pub(super) struct DateOfResponse {
     pub(super) sent: SentDate,
@@ -21,7 +21,7 @@ pub(super) struct DateOfResponse {
 /// The Last-Modified that is sent.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(super) enum SentDate {
-    /// The date of the inner service, or none if it gave none.
+    /// The date of the inner service, if there is one.
     AsGiven,
     /// This date, instead of that of the inner service.
     Generated(HttpDate),
@@ -30,12 +30,12 @@ pub(super) enum SentDate {
 }
 
 impl DateOfResponse {
-    /// The result for a response that shows no content that a client could hold.
+    /// The result for a response that the memory of dates does not record.
     const UNCOUNTED: Self = Self { sent: SentDate::AsGiven, evidence: DateEvidence::DOUBT };
 }
 
 impl SentDate {
-    /// Sets the `Last-Modified` to send.
+    /// Sets the `Last-Modified` to send. `given` is that of the inner service.
     #[inline]
     pub(super) fn set(self, headers: &mut HeaderMap, given: &SingleField<HttpDate>) {
         if self != Self::AsGiven && given.is_present() {
@@ -50,8 +50,8 @@ impl SentDate {
 }
 
 impl ResponseContext<'_> {
-    /// Returns what to do with the date of this response, and the evidence for a
-    /// client's date.
+    /// Returns the date to send, and the evidence against which a client's date
+    /// is compared.
     #[inline]
     pub(super) fn last_modified(
         &self,
@@ -64,8 +64,8 @@ impl ResponseContext<'_> {
         if request.method == ReadMethod::Query {
             return DateOfResponse::UNCOUNTED;
         }
-        // A source of the application states this date, so it is not compared with what
-        // was seen.
+        // The application states this date, as the source of a `PreconditionLayer`
+        // does. So the memory of dates is not asked.
         if let Some(evidence) = self.stated_date() {
             return DateOfResponse { sent: SentDate::AsGiven, evidence };
         }
@@ -90,8 +90,8 @@ impl ResponseContext<'_> {
         DateOfResponse { sent, evidence }
     }
 
-    /// Returns what the response shows about the content that clients hold. `None` if
-    /// it has no content that a client could hold.
+    /// Returns what the memory of dates records about this response. `None` if a client
+    /// gets no content with it.
     #[inline]
     fn observation(
         &self,
@@ -104,7 +104,8 @@ impl ResponseContext<'_> {
         let is_head = request.is_head();
         let has_known_content = match status {
             StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => return None,
-            // The content is known only if the inner service's 304 names its tag.
+            // The content for which the inner service answers 304 is known only by
+            // its tag.
             StatusCode::NOT_MODIFIED => tag.is_some(),
             _ if is_head && (tag.is_none() || !status.is_success()) => return None,
             _ => status.is_success() && !fields.is_private,
@@ -127,8 +128,8 @@ impl ResponseContext<'_> {
             // The date would tell one user when another user sent a request.
             && !fields.is_private
             && !matches!(fields.last_modified, SingleField::Invalid)
-            // The outer layer that evaluates writes does not know a date generated
-            // here, and would ignore it when it comes back.
+            // An outer layer that evaluates writes does not know a date that is
+            // generated here. It would ignore that date in If-Unmodified-Since.
             && request.has_no_known_validators(self.head)
     }
 
@@ -141,7 +142,8 @@ impl ResponseContext<'_> {
             return;
         }
         let (request, fields) = (self.request, self.fields);
-        // The result of a QUERY depends on its content, which is not part of the key.
+        // The result of a QUERY depends on the content of the request, which is not
+        // part of the key.
         if request.method == ReadMethod::Query {
             return;
         }
@@ -150,7 +152,7 @@ impl ResponseContext<'_> {
         };
         let inner = fields.etag.value().filter(|tag| !tag.is_weak());
         let tag = tag.filter(|tag| !tag.tag.is_weak() && self.allows_parts());
-        // The tag as it was sent to the client.
+        // The tag as it is sent to the client, with a coding if it needs one.
         let spelled = tag.filter(|tag| tag.tag.needs_identity());
         let spelled = spelled.map(|tag| tag.tag.with_coding(ContentCoding::Identity));
         let keys = &request.config.keys;
@@ -173,7 +175,7 @@ impl ResponseContext<'_> {
             (false, _) => None,
         };
         let date = given.filter(|given| date.date() == Some(*given));
-        // The answer to a HEAD may have fewer validators than that to the GET.
+        // The answer to a HEAD may have fewer validators than the answer to the GET.
         if request.is_head() && whole == WholeTag::None && date.is_none() {
             return;
         }
@@ -181,12 +183,12 @@ impl ResponseContext<'_> {
         request.config.inner_validators.note(request.key.resource(), new);
     }
 
-    /// Returns the date that a source stated, if any.
+    /// Returns the evidence for a date that the application states, if it states one.
     fn stated_date(&self) -> Option<DateEvidence> {
         if let Some(known) = self.head.extensions.get::<KnownValidators>() {
             return known.date;
         }
-        // The outer layer has already compared the date.
+        // The outer layer has already compared the date, so no date matches here.
         let known = self.request.extras().known.as_ref();
         known.is_some_and(|known| known.date.is_some()).then_some(DateEvidence::DOUBT)
     }

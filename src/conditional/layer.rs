@@ -27,12 +27,13 @@ use crate::{
 
 /// Evaluates conditional requests for the service it wraps.
 ///
-/// When the inner service answers a GET, HEAD or QUERY with 200, the layer adds a
-/// strong `ETag` if the response has no tag, and a `Last-Modified` where a date is
-/// safe. It then evaluates the client's preconditions against these validators. The
-/// answer is 304 (Not Modified), 412 (Precondition Failed), or the response itself.
+/// If the inner service answers a GET, HEAD or QUERY with 200 and without a tag, the
+/// layer reads the content and adds a strong `ETag`, its hash. It also adds a
+/// `Last-Modified` where [a date is safe](crate#dates). Then it evaluates the client's
+/// preconditions against these validators. The answer is 304 (Not Modified), 412
+/// (Precondition Failed), or the response itself.
 ///
-/// A clone shares the memory of the original layer.
+/// All clones of a layer share one memory of contents, tags and dates.
 ///
 /// See the [crate docs](crate) for where to put the layer.
 ///
@@ -71,20 +72,25 @@ impl ConditionalLayer {
 }
 
 impl<D> ConditionalLayer<D> {
-    /// Sets how many bytes of a response the layer may hold to tag it. Default: 1 MiB.
+    /// Sets how many bytes of a response the layer may read ahead. Default: 1 MiB.
     ///
-    /// Content that is known to be larger is passed through unread. Content that turns
-    /// out to be larger is sent on as it comes. In both cases the layer adds no tag.
-    /// With 0, it tags only empty content.
+    /// The layer reads content ahead to make the tag, because the tag is sent first.
     ///
-    /// All responses of the layer together hold at most 64 MiB. Beyond that, a new
-    /// response of more than 64 KiB in several frames passes through without a tag
-    /// ([`Reason::Busy`](crate::Reason::Busy)). Content in a single frame does not
-    /// count, because the inner service holds it anyway.
+    /// Content that is known to be larger is passed through unread. If content
+    /// turns out to be larger, the layer sends what it has read, and the rest
+    /// follows as it comes. In both cases the response gets no tag, except a
+    /// [learned](Self::inner_tags) one. With 0, the layer makes tags only for
+    /// empty content.
     ///
-    /// A higher limit delays the first byte of larger responses until all of the
-    /// content has been read. For files and downloads, prefer
-    /// [`inner_tags`](Self::inner_tags).
+    /// All contents that the layer reads ahead at the same time have at most 64 MiB
+    /// in total. When that is reached, a response of more than 64 KiB in several
+    /// frames passes through without a tag ([`Reason::Busy`](crate::Reason::Busy)).
+    /// Content in a single frame is not counted, because the inner service has it in
+    /// memory anyway.
+    ///
+    /// The first byte of content within the limit is sent only after all of that
+    /// content has been read. So a higher limit delays more responses. For files and
+    /// downloads, prefer [`inner_tags`](Self::inner_tags).
     ///
     /// # Examples
     ///
@@ -100,16 +106,16 @@ impl<D> ConditionalLayer<D> {
 
     /// Sets how long the layer waits for content. Default: [`BodyTimeout::new`].
     ///
-    /// The default is 500 ms for content of known size, and zero for other content.
+    /// By default that is 500 ms for content of known size, and zero for other content.
     ///
-    /// The time starts when the content is not ready for the first time. When it is
-    /// over, the layer sends what it has read, and the rest follows as it comes. Such a
-    /// response has no tag.
+    /// The time starts when the layer has to wait for content for the first time. When
+    /// the time is over, the layer sends what it has read, and the rest follows as it
+    /// comes. Such a response has no tag.
     ///
     /// Waiting needs a Tokio timer. On other runtimes the layer does not wait. In a
-    /// Tokio runtime without timers the first wait panics inside Tokio, and the layer
-    /// catches the panic. A program that aborts on panics must set both timeouts to
-    /// zero there.
+    /// Tokio runtime that was built without `enable_time`, the first wait panics inside
+    /// Tokio, and the layer catches the panic. If your program uses such a runtime and
+    /// aborts on panics, set both timeouts to zero.
     ///
     /// # Examples
     ///
@@ -128,20 +134,21 @@ impl<D> ConditionalLayer<D> {
 
     /// Sets what compression outside of the layer does to tags.
     ///
-    /// Default: [`OuterCompression::new`], for no compression, or one that weakens
-    /// tags.
+    /// Default: [`OuterCompression::new`]. That is right if nothing outside compresses,
+    /// or if the compression weakens tags.
     ///
-    /// The compression may be that of a proxy or of an outer layer.
+    /// The compression may be done by a proxy or by an outer layer.
     ///
     /// Some proxies compress and leave the tag unchanged, so that one strong tag would
-    /// name different bytes. For these, [`keeps_tags`](OuterCompression::keeps_tags())
-    /// makes the layer send weak tags. Other proxies (Apache's httpd) append a suffix
-    /// to the tag. The client sends the tag back with the suffix, so it matches
-    /// nothing. For these, [`adds_suffixes`](OuterCompression::adds_suffixes) makes the
-    /// layer ignore the suffix. Proxies that weaken tags (nginx) need no setting.
+    /// name different bytes. Behind such a proxy, set
+    /// [`keeps_tags`](OuterCompression::keeps_tags()): the layer then sends weak tags.
+    /// Other proxies (Apache's httpd) append a suffix to the tag. The client sends the
+    /// tag back with the suffix, so it matches nothing. Behind such a proxy, set
+    /// [`adds_suffixes`](OuterCompression::adds_suffixes): the layer then ignores the
+    /// suffix. Proxies that weaken tags (nginx) need no setting.
     ///
-    /// For compression in the application use [`compress_with`](Self::compress_with)
-    /// instead. Its tags are strong if the content is in memory.
+    /// To compress in the application, use [`compress_with`](Self::compress_with)
+    /// instead. Tags then stay strong if the whole content is in memory.
     ///
     /// # Examples
     ///
@@ -163,13 +170,14 @@ impl<D> ConditionalLayer<D> {
 
     /// Sets whether a HEAD is forwarded as a GET. Default: false.
     ///
-    /// With true, the layer drops the content of the response.
+    /// With true, the inner service gets a GET, and the layer drops the content of
+    /// the response.
     ///
-    /// By default the response to a HEAD has a tag only if the inner service sends the
-    /// content, as Axum does inside a `Router`, or sets a tag. Some services answer a
-    /// HEAD without content, such as `ServeDir` or a whole `Router`. Set it around
-    /// these if clients revalidate with HEAD. It costs the inner service the work of a
-    /// GET.
+    /// By default, the layer can tag the response to a HEAD only if the inner service
+    /// sends the content. Inside an Axum `Router` the handlers do. `ServeDir` and a
+    /// whole `Router` send no content. Around such a service, set this to true if
+    /// clients revalidate with HEAD. Each HEAD then costs the inner service the work of
+    /// a GET.
     ///
     /// # Examples
     ///
@@ -190,19 +198,23 @@ impl<D> ConditionalLayer<D> {
     ///
     /// Default: [`AddLastModified::WithNoCache`].
     ///
-    /// Only a response that has a tag and no `Last-Modified` gets one.
+    /// Only a response that has a tag and no `Last-Modified` gets a generated date.
     ///
-    /// The date is the second in which the layer first saw this content. It helps old
-    /// clients and crawlers that do not support tags. This setting does not affect
-    /// dates that the inner service gives; see [dates](crate#dates).
+    /// The generated date is the second in which the layer first saw this content. Old
+    /// clients and crawlers that do not support tags can revalidate with it. This
+    /// setting does not affect dates that the inner service gives; see
+    /// [dates](crate#dates).
     ///
     /// Choose [`AddLastModified::Never`] where several replicas serve clients that send
     /// dates only. Each replica generates its own dates, so such clients get fewer
-    /// 304s, and two replicas can by chance use the same second for different content.
+    /// 304s. If two replicas by chance generate the same second for different content,
+    /// such a client gets a wrong 304.
     ///
     /// # Examples
     ///
-    /// Behind a proxy that is configured to assign a lifetime to responses without one:
+    /// Some proxies are configured to store responses that do not state their
+    /// freshness. `no-cache` on such responses would prevent that, so they get no
+    /// date here:
     ///
     /// ```
     /// use tower_conditional::{AddLastModified, ConditionalLayer};
@@ -221,13 +233,14 @@ impl<D> ConditionalLayer<D> {
         })
     }
 
-    /// Sets which responses may be tagged.
+    /// Sets which responses the layer may tag.
     ///
     /// Default: [`DefaultPredicate`](crate::predicate::DefaultPredicate).
     ///
     /// The given predicate replaces the default one. To add a condition to the default,
-    /// combine both, as in the example of [`Predicate`]. A response that may not be
-    /// tagged is still evaluated by the validators that it has.
+    /// combine both, as in the example of [`Predicate`]. If the predicate returns
+    /// false, the layer makes no tag, but still evaluates the preconditions against the
+    /// validators that the response has.
     ///
     /// # Examples
     ///
@@ -248,10 +261,11 @@ impl<D> ConditionalLayer<D> {
 
     /// Sets which requests the layer handles. Default: every GET, HEAD and QUERY.
     ///
-    /// Other requests pass through, and the layer does not see their responses. The
-    /// predicate must give the same result for all requests to one resource. Otherwise
-    /// a client could get content that the layer has not seen, send its date through
-    /// the layer, and get a 304 for different content.
+    /// If the predicate returns false, the request passes through, and the layer does
+    /// not see the response. The predicate must give the same result for all requests
+    /// to one resource. Otherwise a client could get content that the layer has not
+    /// seen, and later send the date of that content in a request that the layer
+    /// handles. The answer could then be 304, although the content is different.
     ///
     /// # Examples
     ///
@@ -271,23 +285,23 @@ impl<D> ConditionalLayer<D> {
 
     /// Sets the key of a resource in the layer's memory.
     ///
-    /// Default: the authority and the URI as the client sent it.
+    /// Default: the authority and the URI. With feature `axum`, the URI includes the
+    /// prefix that `nest` removes.
     ///
-    /// With feature `axum` that is also so below `nest`.
+    /// Two resources with the same key do not get wrong answers. To the layer they look
+    /// like one resource that changes back and forth, so their dates change more often
+    /// than necessary. One exception: where tags are [learned](Self::inner_tags), the
+    /// layer sends the same tag for both if the inner service gives both the same tag
+    /// and length.
     ///
-    /// Two resources with the same key do not get wrong answers. They look like one
-    /// resource that changes back and forth, so their dates change more often than
-    /// necessary. One exception: where tags are [learned](Self::inner_tags), a tag
-    /// learned for one resource is also used for the other.
-    ///
-    /// The layer always adds the request fields that a response names in `Vary`. The
-    /// function must return an owned value, not a borrow of the request. Its value
-    /// replaces both authority and URI. Below `nest`, `parts.uri` lacks the prefix;
+    /// The function must return an owned value, not a borrow of the request. The value
+    /// replaces both authority and URI. The layer adds to the key the request fields
+    /// that a response names in `Vary`. Below `nest`, `parts.uri` lacks the prefix;
     /// Axum's `OriginalUri` in `parts.extensions` has it.
     ///
     /// # Examples
     ///
-    /// The query string does not change the content:
+    /// If the query string does not change the content:
     ///
     /// ```
     /// use tower_conditional::ConditionalLayer;
@@ -303,7 +317,7 @@ impl<D> ConditionalLayer<D> {
 
     /// Sets the hash from which tags are made. Default: [`Sha256`].
     ///
-    /// Another hash changes all tags, so clients fetch everything once more. See
+    /// With another hash all tags change, so clients get all content once more. See
     /// [`Digest`] for the requirements on a hash, and for an example.
     ///
     /// # Panics
@@ -324,30 +338,32 @@ impl<D> ConditionalLayer<D> {
 
     /// Sets how many bytes of content the layer may cache. Default: 16 MiB.
     ///
-    /// With the cache, unchanged content is not hashed again.
+    /// With the cache, the layer does not hash unchanged content again. It never sends
+    /// content from the cache.
     ///
     /// The layer compares the content of a response with the last content of that
     /// resource: byte by byte, or by address if the application sends the same `Bytes`
-    /// again. If both are equal, the tag is the same. The comparison is exact, so the
-    /// cache cannot make a tag wrong. With 0 nothing is kept, and all content is hashed
-    /// each time.
+    /// again. If both contents are equal, the tag is the same. The comparison is exact,
+    /// so the cache cannot make a tag wrong. With 0, the layer keeps no content, and
+    /// hashes all content each time.
     ///
-    /// Content is kept once it has been sent twice, until other content needs its room.
-    /// One response takes at most an eighth of the cache.
+    /// The layer keeps content that it has sent twice, until the cache needs the memory
+    /// for other content. One content takes at most an eighth of the cache.
     ///
-    /// Content of 1 KiB or more that the application sends from the same address each
-    /// time is not copied. If it is a part of a larger buffer, that whole buffer stays
-    /// in memory. At most 4 such buffers are held. Each is held for at least ten
-    /// seconds, and is released when the layer next sees new content. To find out
-    /// whether content comes from the same address again, the layer also holds the last
-    /// 4 contents for the same time. Together they take at most an eighth of the cache.
-    /// Content of more than 4 MiB is never copied. The layer and its clones share one
-    /// cache.
+    /// The cache has a copy of most contents. Content of 1 KiB or more that the
+    /// application sends from the same address each time is not copied: the layer keeps
+    /// its `Bytes`. If these `Bytes` are a slice of a larger buffer, that whole buffer
+    /// stays in memory. The layer keeps at most 4 such `Bytes`. It drops each of them
+    /// after ten seconds, as soon as it next reads content that comes from another
+    /// address. To find out whether content comes from the same address again, the
+    /// layer keeps the `Bytes` of up to 4 recent contents for as long. These have at
+    /// most an eighth of the cache in total. Content of more than 4 MiB is never
+    /// copied. The layer and its clones share one cache.
     ///
     /// Choose 0 if private content must not stay in memory longer than its response, or
     /// if content rarely repeats. With a cache, never send `Bytes` over memory that is
-    /// edited in place, such as a mapped file: the layer assumes that the same address
-    /// has the same content.
+    /// edited in place, such as a mapped file. The layer takes content at the same
+    /// address for the same content.
     ///
     /// # Examples
     ///
@@ -368,34 +384,37 @@ impl<D> ConditionalLayer<D> {
     ///
     /// Default: [`InnerTags::keep`], which sends them unchanged.
     ///
-    /// With [`InnerTags::learn`], the layer learns the hash of large content. A 200
-    /// above the [`buffer_limit`](Self::buffer_limit) that has a strong tag is sent as
-    /// it comes, with that tag, and is hashed while it is sent. After that the layer
-    /// knows which content tag belongs to this inner tag. A content tag is the hash
-    /// that the layer sends as the tag of content. As long as the inner service gives
-    /// the same tag, length, type, encoding and language, the response carries the
-    /// content tag, and a 304 reads no content. A client that still sends the inner tag
-    /// is answered with the inner tag. The layer also learns from parts (206) that
-    /// follow one another without a gap. It learns nothing from content that breaks
-    /// off, or that changed less than two seconds ago.
+    /// An *inner tag* is a tag that the inner service sets. A *content tag* is the tag
+    /// that the layer makes: the hash of the content.
     ///
-    /// [`InnerTags::replace`] does the same, and never sends an inner tag. File servers
-    /// make tags from date and size, so each replica and each deploy gives the same
-    /// file another tag, and every cache fetches it again. The content tag is the same
-    /// everywhere. Content within the limit is read and hashed if its tag is not known
-    /// yet. Larger content has no tag until it has been sent once. Content that
-    /// [`tag_when`](Self::tag_when) excludes has no tag.
+    /// With [`InnerTags::learn`], the layer learns the content tags of content above
+    /// the [`buffer_limit`](Self::buffer_limit). At first it sends such content with
+    /// its strong inner tag, as it comes, and hashes it meanwhile. After that the layer
+    /// knows which content tag belongs to this inner tag. As long as the inner service
+    /// gives the same inner tag, length, type, encoding and language, the response
+    /// carries the content tag, and a 304 reads no content. A client that sends the
+    /// inner tag is still answered with the inner tag. The layer also learns from 206
+    /// responses, if the parts follow one another without a gap. It learns nothing from
+    /// content that breaks off, or that changed less than two seconds ago.
     ///
-    /// Both trust the inner service: if it gives two contents one strong tag, so does
-    /// the layer. Both also trust the [`key`](Self::key): if one URI has different
-    /// content for each tenant, and `Vary` does not show it, include the tenant in the
-    /// key. At most 16,384 tags are kept, each of about 200 bytes.
+    /// [`InnerTags::replace`] does the same, and never sends an inner tag. Many file
+    /// servers make tags from date and size. If each replica or deploy sets another
+    /// date, the same file has another tag there, and caches get it again. The content
+    /// tag is the same everywhere. If the content tag is not known yet, the layer reads
+    /// and hashes content within the limit, and larger content has no tag until it has
+    /// been sent once. Content that [`tag_when`](Self::tag_when) excludes has no tag.
+    ///
+    /// Both policies rely on the inner service: if it gives the same strong tag to two
+    /// contents of a resource, the layer may send the same content tag for both. Both
+    /// policies also rely on the [`key`](Self::key): if one URI has different content
+    /// for each tenant, and `Vary` does not show it, include the tenant in the key. The
+    /// layer keeps at most 16,384 learned tags, each of about 200 bytes.
     ///
     /// [`InnerTags::manifest`] gives the layer the tags of files before the first
     /// request.
     ///
-    /// With either setting the inner service does not see the preconditions, because it
-    /// knows only one of the two tags, or only dates. A write is never evaluated by a
+    /// With either policy the layer does not forward the preconditions, because the
+    /// inner service does not know the content tags. A write is never evaluated by a
     /// learned tag: inside a [`WriteGuard`](crate::WriteGuard), an If-Match with a
     /// learned tag fails.
     ///
@@ -435,31 +454,34 @@ impl<D> ConditionalLayer<D> {
     /// false.
     ///
     /// With true, content that the layer hashes for its tag also gets `Repr-Digest:
-    /// sha-256=:..:`. A client can verify with it that all bytes arrived unchanged. The
-    /// field is in a 200, in the answer to a HEAD, and in a 206, where it is the digest
-    /// of the whole content. The digest needs no second hash. A 304, 412 or 416 has no
-    /// digest.
+    /// sha-256=:..:`. A client can verify with it that all bytes arrived unchanged. A
+    /// 200, a 206 and the answer to a HEAD have the digest. In a 206 it is the digest
+    /// of the whole content. A 304, 412 or 416 has no digest. The digest is made from
+    /// the same hash as the tag.
     ///
     /// Content that is too large to be read ahead, or not ready in time, is hashed
-    /// while it is sent. The digest follows it in the trailer section ([RFC 9110,
-    /// section 6.5]), together with the `ETag` if the head has none. Over HTTP/2 it is
-    /// always sent. Over HTTP/1.1 it is sent only after content of unknown length, and
-    /// only if the request has `TE: trailers`. Once the tag of a file [is
-    /// learned](Self::inner_tags), digest and tag are in the head.
+    /// while it is sent. The digest then follows the content in the trailer section
+    /// ([RFC 9110, section 6.5]), together with the `ETag` if the head has none. Over
+    /// HTTP/2 these trailers are always sent. Over HTTP/1.1 they are sent only after
+    /// content of unknown length, and only if the request has `TE: trailers`. Once the
+    /// layer has [learned](Self::inner_tags) the tag of a file, digest and tag are in
+    /// the head.
     ///
     /// Content with a tag that the application sets is not hashed, and gets no digest.
     /// A `Repr-Digest` that the application sets is kept. A client can refuse the
-    /// digest (`Want-Repr-Digest: sha-256=0`, or only other algorithms). Its response
-    /// has no digest, and names the field in `Vary`, so that no cache gives that
-    /// response to another client. A cache may give a response with a digest to a
-    /// client that refuses it. That is harmless, because the field is a hint.
+    /// digest with `Want-Repr-Digest: sha-256=0`, or by naming only other algorithms.
+    /// The response then has no digest, and has `Vary: want-repr-digest`, so that no
+    /// cache gives this response to a client that wants a digest. A cache may give a
+    /// response with a digest to a client that refuses it. That is harmless, because
+    /// the request field is only a hint.
     ///
-    /// A digest describes the content in its coding (`Content-Encoding`). So a response
-    /// that [`compress_with`](Self::compress_with) encodes loses its digest, even one
-    /// that the application sets, and a HEAD whose GET may be encoded gets none. No
-    /// outer layer or proxy may change the bytes. `Content-Digest` describes the bytes
-    /// of one message, and only the application sets it. The layer removes it from a
-    /// 206 that it cuts, and from responses that `compress_with` encodes.
+    /// A digest describes the encoded bytes, if there is a `Content-Encoding`. So a
+    /// response that [`compress_with`](Self::compress_with) encodes loses its digest,
+    /// even one that the application sets. A HEAD gets no digest if the response to the
+    /// GET may be encoded. With true, no outer layer or proxy may change the bytes.
+    /// `Content-Digest` describes the bytes of one message, and only the application
+    /// sets it. The layer removes it from a 206 that it cuts, and from responses that
+    /// `compress_with` encodes.
     ///
     /// # Panics
     ///
@@ -500,16 +522,17 @@ impl<D> ConditionalLayer<D> {
     /// Sets whether the layer answers range requests. Default: false.
     ///
     /// The layer answers a GET for one range of bytes ([RFC 9110, section 14]) with 206
-    /// (Partial Content), or with 416 if the range is outside the content. The inner
-    /// service's 200 must have a strong tag and a known length. If-Range is evaluated
-    /// against the validators of that response. Several ranges in one request are
-    /// answered with the whole content. An inner service that serves ranges itself
-    /// continues to do so where that is safe; see [`forward`](Self::forward).
+    /// (Partial Content), or with 416 if the range is outside the content. The response
+    /// of the inner service must be a 200 with a known length, and must have a strong
+    /// tag, which the layer may have added. If-Range is evaluated against the
+    /// validators of this response. A request for several ranges is answered with the
+    /// whole content. If the inner service serves ranges itself, it continues to do so
+    /// where that is safe; see [`forward`](Self::forward).
     ///
-    /// The inner service always generates all of the content, and the layer discards
-    /// the bytes before the range. So a range that starts after the first 8 MiB is
-    /// answered with the whole content: otherwise one byte of a large file would cost
-    /// reading all of it. Content without a strong tag is never cut.
+    /// To cut out a range, the layer lets the inner service generate all of the
+    /// content, and discards the bytes before the range. For one byte at the end of a
+    /// large file, the inner service would read all of the file. So a range that starts
+    /// after the first 8 MiB is answered with the whole content.
     ///
     /// # Examples
     ///
@@ -542,30 +565,30 @@ impl<D> ConditionalLayer<D> {
     ///
     /// Default: [`ForwardedFields::Tags`].
     ///
-    /// **Dates.** By default only the layer compares dates. `ServeDir` and others
-    /// answer 304 to a date that is *later* than theirs. After a rollback to an older
-    /// file, or two changes in one second, their clients keep the wrong content
-    /// forever. [`ForwardedFields::Dates`] makes such a wrong 304 possible again.
-    /// Choose it only if each change of the content has a later date, and if the 200s
-    /// of the inner service are expensive. If a request has If-Unmodified-Since, its
-    /// `Range` is never forwarded.
+    /// **Dates.** By default only the layer compares dates. `ServeDir` and other
+    /// services also answer 304 if the client's date is *later* than their own. After a
+    /// rollback to an older file, or after two changes in one second, a client would
+    /// keep the wrong content. [`ForwardedFields::Dates`] makes such a wrong 304
+    /// possible again. Choose it only if each change of the content gives it a later
+    /// date, and if a 200 costs the inner service much more than a 304. If a request
+    /// has If-Unmodified-Since, its `Range` is never forwarded.
     ///
     /// **If-Range.** By default If-Range and `Range` are forwarded if If-Range names
-    /// the validator that the inner service gave this resource last. Otherwise both are
-    /// removed, and the client gets the whole content. The layer remembers the
-    /// validators of 8,192 resources. With [`ForwardedFields::IfRange`] it also
+    /// the validator that the inner service gave this resource last. Otherwise both
+    /// fields are removed, and the client gets the whole content. The layer remembers
+    /// the validators of 8,192 resources. With [`ForwardedFields::IfRange`] it also
     /// forwards both fields for resources that it does not remember, for example after
     /// a restart. Choose it for an upstream that evaluates If-Range itself (nginx, S3).
-    /// `ServeDir` does not.
+    /// `ServeDir` ignores If-Range.
     ///
-    /// In both cases the layer checks a part before it sends it: the part must carry
-    /// the validator that If-Range names. If it does not, the content has changed
-    /// meanwhile. The answer is then 503 (Service Unavailable) with `Retry-After: 1`,
-    /// and the retry gets the whole content. A browser (a client that sends
-    /// `Sec-Fetch-Dest`) gets 307 (Temporary Redirect) to the same URI instead, and so
-    /// the whole content at once, because a 503 would end the playback of audio or
-    /// video. The layer cannot protect clients that resume without If-Range (`curl -C
-    /// -`, `wget -c`).
+    /// With each setting the layer checks a 206 of the inner service: it must have the
+    /// validator that If-Range names. If it has another one, the content has changed.
+    /// The layer then answers 503 (Service Unavailable) with `Retry-After: 1` instead,
+    /// and the retry gets the whole content. In a browser, a 503 would end the playback
+    /// of audio or video. So a client that sends `Sec-Fetch-Dest` gets 307 (Temporary
+    /// Redirect) to the same URI, and then the whole content. Clients that resume
+    /// without If-Range (`curl -C -`, `wget -c`) may join parts of two versions, and
+    /// the layer cannot prevent that.
     ///
     /// # Examples
     ///
@@ -584,8 +607,9 @@ impl<D> ConditionalLayer<D> {
     ///
     /// The media type is `application/problem+json` ([RFC 9457]). The document names
     /// the field that failed, the current tag, and what to send. With false a 412 has
-    /// no content. For the refusals of a handler, use
-    /// [`Rejection::problem_details`](crate::Rejection::problem_details) there.
+    /// no content. This setting does not change a [`Rejection`](crate::Rejection) that
+    /// a handler returns; see
+    /// [`Rejection::problem_details`](crate::Rejection::problem_details).
     ///
     /// # Examples
     ///
@@ -604,10 +628,9 @@ impl<D> ConditionalLayer<D> {
     /// Sets whether each response has an [`Outcome`](crate::Outcome) extension.
     /// Default: false.
     ///
-    /// Some outer layers see another body type than
-    /// [`ResponseBody`](crate::ResponseBody), for example Axum's `Body`. They can read
-    /// the outcome from the response's extensions. The extension may cost an
-    /// allocation.
+    /// Every [`ResponseBody`](crate::ResponseBody) has the outcome. Some outer layers
+    /// see another body type, for example Axum's `Body`. They can read the outcome from
+    /// the response's extensions. The extension may cost an allocation.
     ///
     /// # Examples
     ///
@@ -633,7 +656,7 @@ impl<D> ConditionalLayer<D> {
 
     /// Compresses responses with another layer, and names the coding in their tags.
     ///
-    /// This must be the last call of the chain.
+    /// Call it last, because the type that it returns has no other settings.
     ///
     /// `compression` is any `tower::Layer` that encodes responses, such as tower-http's
     /// `CompressionLayer`, or a tuple of layers. It wraps this layer, so a 304 costs no
@@ -641,9 +664,9 @@ impl<D> ConditionalLayer<D> {
     ///
     /// A strong tag names exact bytes, and the gzip form of the content has different
     /// bytes. So the tag of an encoded response ends with the coding: `"v1"` becomes
-    /// `"v1~gzip"`. It is weak (`W/"v1~gzip"`) if the content was not whole in memory,
-    /// because the encoded bytes of files and streams may differ from one response to
-    /// the next. The whole crate understands such tags:
+    /// `"v1~gzip"`. This tag is weak (`W/"v1~gzip"`) if the content was not whole in
+    /// memory, because the encoded bytes of files and streams may differ from one
+    /// response to the next. The whole crate understands such tags:
     ///
     /// - A write whose If-Match names `"v1~gzip"` counts as an edit of `"v1"`, in
     ///   [`Preconditions::check`](crate::Preconditions::check), in
@@ -651,17 +674,18 @@ impl<D> ConditionalLayer<D> {
     ///   [`WriteGuard`](crate::WriteGuard).
     /// - A read whose If-None-Match names `"v1~gzip"` is answered with 304 if the
     ///   client accepts gzip.
-    /// - A part of encoded content is never sent.
+    /// - Content that `compression` encodes is never sent in parts (206).
     ///
     /// Every 200 and 304 that could have been encoded has `Vary: accept-encoding`, and
     /// no 304 has a `Content-Length`. Content that the inner service has already
-    /// encoded is not changed. A HEAD that is answered without content, as `ServeDir`
-    /// does, has the plain tag, because the coding of the GET is not known. A response
-    /// has no tag if a tag cannot name its coding: two codings at once, or one other
-    /// than gzip, br, zstd, deflate or compress.
+    /// encoded is not changed. If the inner service answers a HEAD without content, as
+    /// `ServeDir` does, the tag names no coding, because the coding of the GET is not
+    /// known. A response has no tag if it is encoded twice, or with another coding than
+    /// gzip, br, zstd, deflate or compress.
     ///
     /// An outer [`PreconditionLayer`](crate::PreconditionLayer) does not add this
-    /// `Vary` to its own 304s. Put it inside this layer, or set the field there.
+    /// `Vary` to its own 304s. Put that layer inside this one, or add the field with
+    /// [`on_not_modified`](crate::PreconditionLayer::on_not_modified).
     ///
     /// # Examples
     ///
@@ -680,7 +704,7 @@ impl<D> ConditionalLayer<D> {
         ConditionalCompressionLayer::new(inner, compression)
     }
 
-    /// Returns the counters of the layer, its clones and its services.
+    /// Returns the counters of the layer. Its clones and its services count together.
     ///
     /// Counting costs a few nanoseconds per request, and no lock. [A
     /// recipe](crate::guide::recipes#in-production) writes the counters as Prometheus

@@ -33,10 +33,11 @@ use crate::{
 /// 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752 4096  app.js.gz
 /// ```
 ///
-/// Names are relative to the root of the file server. A list may have binary mode (`*`
-/// before the name), escaped names, `./`, empty lines and comments (`#`). A name that
-/// is absolute, has a component `..`, or is not UTF-8 is an error. Two hashes for one
-/// file are an error, too. To make a list:
+/// Names are relative to the root of the file server. A line may have a `*` before the
+/// name (binary mode), a name that `sha256sum` has escaped, or a name that starts with
+/// `./`. Empty lines and comments (`#`) are ignored. It is an error if a name is
+/// absolute, has a component `..`, or is not UTF-8, or if one file has two hashes. To
+/// make a list:
 ///
 /// ```text
 /// cd files && find . -type f ! -name SHA256SUMS -exec sha256sum {} + > SHA256SUMS
@@ -44,26 +45,28 @@ use crate::{
 ///
 /// # How far the list is trusted
 ///
-/// A wrong hash would be a wrong tag, so each entry is valid for one content only. The
-/// layer remembers the validators that the inner service gives first for the file: a
-/// strong tag, or date and length. If it gives other validators later, the file was
-/// changed. The entry is then dropped, and the tag is learned as for a file that is not
-/// listed.
+/// A hash is right only as long as the file does not change. So the layer remembers
+/// the validators that the inner service gives first for a file: a strong tag, or date
+/// and length. If the inner service gives other validators later, the file has
+/// changed. The layer then ignores the line of this file, and learns the tag as for a
+/// file without a line.
 ///
-/// | | what the entry is used for before the content has been hashed |
+/// | | what the line of a file is used for until the layer has hashed the file |
 /// |---|---|
-/// | not checked | 304s and whole content, no parts |
-/// | [`check`](Self::check) | everything, while date and length are those of the check |
-/// | [`verify`](Self::verify) | everything: the content was hashed by `verify` |
+/// | not checked | 304s and whole content, but no parts (206) |
+/// | [`check`](Self::check) | everything, while date and length are as in the check |
+/// | [`verify`](Self::verify) | everything: `verify` has hashed the file |
 ///
-/// The content is hashed once, when it is first sent as a whole, or in parts without a
-/// gap. If the hash differs from the list, the entry is dropped, an event at level WARN
-/// is emitted (feature `tracing`), and
-/// [`Stats::manifest_mismatches`](crate::Stats::manifest_mismatches) counts it. That
-/// response had a wrong tag. Only `verify` detects a wrong list before it is used.
+/// Without `verify`, the layer hashes each file once: when it first sends the whole
+/// content, or all parts in order. If the hash differs from the list, the layer ignores
+/// the line from then on, emits an event at level WARN (feature `tracing`), and counts
+/// the file in [`Stats::manifest_mismatches`](crate::Stats::manifest_mismatches). The
+/// responses up to then had a wrong tag. Only `verify` detects a wrong hash before it
+/// is used.
 ///
-/// A change that keeps both length and modification time is not detected, unless the
-/// inner service gives another tag. Deploy into a new folder, or restart.
+/// If a change keeps both the length and the modification time of a file, the layer
+/// detects it only by another inner tag. So deploy into a new folder, or restart
+/// the server.
 ///
 /// # Examples
 ///
@@ -116,7 +119,8 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// Fails if a name is not that of a file below the root, or if it has two hashes.
+    /// Fails if a name is invalid, such as an absolute path or `..`, or if one name has
+    /// two hashes.
     ///
     /// # Examples
     ///
@@ -145,8 +149,9 @@ impl Manifest {
 
     /// Sets the prefix under which the files are served. Default: none.
     ///
-    /// The layer compares the names in the list with the path that it sees. If it is
-    /// outside of the router or the `nest` that removes a prefix, set the prefix here.
+    /// The layer compares the names in the list with the path of the request. If a
+    /// router or `nest` inside the layer removes a prefix from the path, set that
+    /// prefix here.
     ///
     /// # Errors
     ///
@@ -179,20 +184,23 @@ impl Manifest {
 
     /// Compares the list with the metadata of the files below `root`.
     ///
-    /// Each file must exist, must have the length in the list if there is one, and must
-    /// not be newer than the list. The length and the date of each file are remembered.
+    /// Each file must exist, and must not be newer than the list. If the list gives a
+    /// length, the file must have it. The manifest remembers the length and the date of
+    /// each file. If a file is later sent with another length or date, the layer
+    /// ignores its line.
     ///
-    /// If a file was changed within the last two seconds, this waits, because another
-    /// change within the same second could not be detected. It blocks the thread, so
-    /// call it before the server starts.
+    /// If a file was changed within the last two seconds, `check` waits until two
+    /// seconds are over, because another change within the same second could not be
+    /// detected. Waiting blocks the thread, so call `check` before the server starts.
     ///
-    /// A list that was parsed or made from pairs has no date, so the age of the files
-    /// is not compared.
+    /// Only [`read`](Self::read) knows the date of the list. For a list from
+    /// `str::parse` or [`from_pairs`](Self::from_pairs), the dates of the files are not
+    /// compared with it.
     ///
     /// # Errors
     ///
-    /// Fails if a file does not agree with the list, or if its metadata cannot be read.
-    /// The error names the file.
+    /// Fails if a file does not meet these conditions, or if its metadata cannot be
+    /// read. The error names the file.
     pub fn check(self, root: impl AsRef<Path>) -> Result<Self, ManifestError> {
         let made = self.made;
         self.compare(root.as_ref(), |path, facts, metadata| {
@@ -208,17 +216,17 @@ impl Manifest {
 
     /// Hashes the files below `root` and compares them with the list.
     ///
-    /// The length and the date of each file are remembered, so that nothing is hashed
-    /// later.
+    /// The manifest remembers the length and the date of each file. The layer does not
+    /// hash these files again while both are unchanged.
     ///
-    /// It reads all of the files and blocks the thread, so call it before the server
-    /// starts. It also does what [`check`](Self::check) does, except that a file may be
-    /// newer than the list.
+    /// This reads all of the files and blocks the thread, so call it before the server
+    /// starts. Each file must meet the conditions of [`check`](Self::check), except
+    /// that it may be newer than the list.
     ///
     /// # Errors
     ///
-    /// Fails if a file does not agree with the list, or cannot be read. The error names
-    /// the file.
+    /// Fails if the hash of a file differs from the list, if the file does not meet
+    /// these conditions, or if it cannot be read. The error names the file.
     pub fn verify(self, root: impl AsRef<Path>) -> Result<Self, ManifestError> {
         self.compare(root.as_ref(), |path, facts, before| {
             let hash_between = || Ok((hash_of(path)?, settled(path)?));
@@ -234,7 +242,8 @@ impl Manifest {
         })
     }
 
-    /// Compares each file with its entry in the list.
+    /// Compares each file below `root` with its line in the list. `agrees` does the
+    /// part in which [`check`](Self::check) and [`verify`](Self::verify) differ.
     fn compare(
         mut self,
         root: &Path,
@@ -256,7 +265,7 @@ impl Manifest {
         Ok(self)
     }
 
-    /// Returns the form of the list that a layer keeps.
+    /// Returns the list as the map of files that a layer keeps.
     pub(super) fn listed_files(&self) -> ListedFiles {
         ListedFiles::new(&self.files, &self.prefix)
     }
@@ -293,7 +302,7 @@ impl fmt::Debug for Manifest {
 
 /// The error for a [`Manifest`] that cannot be used.
 ///
-/// The message names the file and the line.
+/// The message names the file or the line.
 #[derive(Debug)]
 pub struct ManifestError {
     message: String,
@@ -327,7 +336,7 @@ impl error::Error for ManifestError {
     }
 }
 
-/// Adds a line of a list. A repeated line is not an error.
+/// Adds a line of a list. The same line may occur twice.
 fn add(files: &mut FileList, checksum: Checksum) -> Result<(), &'static str> {
     let Checksum { name, hash, length } = checksum;
     let facts = FileFacts { hash, length, modified: None, trust: Trust::Claimed };
@@ -341,8 +350,8 @@ fn add(files: &mut FileList, checksum: Checksum) -> Result<(), &'static str> {
 
 /// Returns the metadata of a file once its last change is two seconds old.
 ///
-/// This does not wait for a file with a date in the future: a change would set another
-/// date.
+/// This does not wait for a file with a date in the future, because a change now would
+/// set another date.
 fn settled(path: &Path) -> io::Result<fs::Metadata> {
     loop {
         let metadata = fs::metadata(path)?;
@@ -367,6 +376,6 @@ fn hash_of(path: &Path) -> io::Result<[u8; 32]> {
     }
 }
 
-/// How old the last change of a file must be. Before that, other content may still be
-/// written with the same date.
+/// How old the last change of a file must be. A younger file may still get other
+/// content with the same date.
 const SETTLED: Duration = Duration::from_secs(2);

@@ -1,4 +1,4 @@
-//! What compression outside of the layer, such as a proxy's, does to tags.
+//! The setting for compression outside of the layer, such as that of a proxy.
 
 use std::sync::Arc;
 
@@ -26,7 +26,8 @@ pub struct OuterCompression {
 }
 
 impl OuterCompression {
-    /// Makes the setting for compression that weakens or removes tags, or for none.
+    /// Makes the setting for compression that weakens or removes tags, or for
+    /// no compression.
     ///
     /// nginx weakens tags.
     pub fn new() -> Self {
@@ -35,9 +36,9 @@ impl OuterCompression {
 
     /// Sets whether the compression leaves tags unchanged. Default: false.
     ///
-    /// If it does, all encodings share one strong tag, although their bytes differ. So
-    /// with true, all tags are sent as weak tags, including those of the inner service,
-    /// and every 200 and 304 has `Vary: accept-encoding`.
+    /// A compression that leaves tags unchanged gives one strong tag to different
+    /// bytes. So with true, the layer makes all tags weak, including those of the inner
+    /// service, and adds `Vary: accept-encoding` to every 200 and 304.
     ///
     /// Weak tags still give 304s. They never match in If-Match and If-Range, so clients
     /// can neither protect their writes nor resume a download with them.
@@ -48,19 +49,20 @@ impl OuterCompression {
     /// Sets the suffixes that the compression may append to tags. Default: none.
     ///
     /// Some proxies turn `"abc"` into `"abc-gzip"` (Apache's httpd), `"abc;gzip"` or
-    /// `"abc--gzip"` (Jetty), and clients send that tag back. With the suffix set here,
-    /// such a tag in If-None-Match matches `"abc"`. The 304 has the tag without the
-    /// suffix.
+    /// `"abc--gzip"` (Jetty), and clients send that tag back. If the suffix is set
+    /// here, such a tag in If-None-Match matches `"abc"`. The layer's 304 has the tag
+    /// without the suffix.
     ///
-    /// This affects only If-None-Match, which compares weakly. If-Match and If-Range
-    /// compare strongly, and never match a tag with a suffix.
+    /// The suffixes are ignored only in If-None-Match, where weak comparison is
+    /// enough. If-Match and If-Range need equal bytes, so a tag with a suffix never
+    /// matches there.
     pub fn adds_suffixes<T: AsRef<str>>(self, suffixes: impl IntoIterator<Item = T>) -> Self {
         let suffixes = suffixes.into_iter().filter(|suffix| !suffix.as_ref().is_empty());
         let suffixes = suffixes.map(|suffix| suffix.as_ref().as_bytes().into()).collect();
         Self { suffixes, ..self }
     }
 
-    /// Returns true if this names compression outside of the layer.
+    /// Returns true if anything differs from the default.
     pub(super) fn is_named(&self) -> bool {
         self.keeps_tags || !self.suffixes.is_empty()
     }
