@@ -21,15 +21,15 @@ use crate::{
 
 /// Extracts the preconditions of a request, including its method.
 ///
-/// This never fails. A request without preconditions gives empty ones. A handler that
-/// also fails with other errors, such as a `StatusCode`, returns
+/// This never fails. If the request has no preconditions, every check of them succeeds.
+/// A handler whose other errors have another type, such as `StatusCode`, can return
 /// `axum::response::Result`.
 ///
 /// # Examples
 ///
-/// A handler that loses no edit. [`check`](Preconditions::check) fails with a 412, and
-/// `?` returns it. The handler stores the content exactly as it was sent, so the answer
-/// may carry its tag.
+/// This handler loses no edit, if the client sends If-Match. If
+/// [`check`](Preconditions::check) fails, `?` returns its 412. The handler stores the
+/// content exactly as it was sent, so the answer may have the tag of the new content.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -75,11 +75,12 @@ impl IntoResponse for Rejection {
 
 /// Sets `ETag`, so that a handler can return `(tag, Json(item))`.
 ///
-/// In the answer to a PUT this is the tag of the new state, so that the next edit needs
-/// no GET. **Do not send it if the content was not stored exactly as it was sent**
-/// ([RFC 9110, section 9.3.4]), for example if it was parsed and serialized again,
-/// trimmed, or completed with a date. The client would assume that its own content has
-/// this tag. An `Option<EntityTag>` that is `None` sets no field.
+/// In the answer to a PUT, this is the tag of the new content: the client can send it
+/// with the next edit, without a GET. **Do not send a tag if the content was not stored
+/// exactly as it was sent** ([RFC 9110, section 9.3.4]), for example if it was parsed
+/// and serialized again, trimmed, or completed with a date. The client would take the
+/// tag for that of the content that it sent. An `Option<EntityTag>` that is `None` sets
+/// no field.
 ///
 /// # Examples
 ///

@@ -6,12 +6,12 @@ use http::HeaderMap;
 
 use crate::rules::{HttpDate, InvalidHttpDate, Validators};
 
-/// The clock of the user or of the system.
+/// A clock: that of the system, or one that a setting gives.
 pub(crate) type Clock = dyn Fn() -> SystemTime + Send + Sync;
 
 /// Returns the current time of the system's clock.
 ///
-/// `wasm32-unknown-unknown` has no clock. There it is always 1970.
+/// On `wasm32-unknown-unknown` there is no clock. This returns the start of 1970 there.
 pub(crate) fn system_time() -> SystemTime {
     if cfg!(all(target_family = "wasm", target_os = "unknown")) {
         SystemTime::UNIX_EPOCH
@@ -30,19 +30,21 @@ impl FromStr for HttpDate {
 
     /// Parses a date in any of the three forms of HTTP, as [`HttpDate::parse`] does.
     ///
-    /// The system's clock completes the two-digit year of the second form.
+    /// One of these forms has a two-digit year, which the system's clock completes.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::parse(text, now()).ok_or(InvalidHttpDate::new())
     }
 }
 
 impl Validators {
-    /// Reads the validators from the header fields of a response, for a client.
+    /// Reads the validators from the header fields of a response that a client
+    /// has received.
     ///
     /// A field that is invalid, or has several lines, is ignored. The date becomes
-    /// [`LastModified::FirstSeen`](crate::LastModified::FirstSeen), which is compared
-    /// for equality, because a client knows only that this content had this date. The
-    /// system's clock is used only to complete a date with a two-digit year.
+    /// [`LastModified::FirstSeen`](crate::LastModified::FirstSeen), which only an
+    /// equal date matches. A client knows only that this content had this date, and
+    /// not when it changed. The system's clock is used only to complete a date with a
+    /// two-digit year.
     ///
     /// # Examples
     ///

@@ -28,5 +28,5 @@ pub(crate) use self::{
 };
 pub use self::{preconditions::Preconditions, rejection::Rejection};
 
-/// A function of the user that decides by the head of a request.
+/// A setting that is a function, and decides by the head of a request.
 pub(crate) type RequestPredicate = dyn Fn(&request::Parts) -> bool + Send + Sync;

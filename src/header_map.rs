@@ -1,5 +1,5 @@
-//! Edits heads. A [`HeaderMap`] holds at most 24,576 lines. On a full map its own
-//! methods panic, but these leave it unchanged.
+//! Edits heads. A [`HeaderMap`] holds at most 24,576 lines. If the map is full, its own
+//! methods panic. The functions here then add nothing.
 
 use http::{
     header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE},
@@ -10,7 +10,8 @@ use http::{
 #[inline]
 pub(crate) fn insert_field(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
     if headers.len() >= FULL {
-        // A full map does not even accept a replacement.
+        // A full map does not accept a new value for a field that it has, so the old
+        // lines are removed first.
         headers.remove(&name);
     }
     drop(headers.try_insert(name, value));
@@ -26,5 +27,5 @@ pub(crate) fn append_field(headers: &mut HeaderMap, name: HeaderName, value: Hea
 pub(crate) const NEGOTIATED_FIELDS: [HeaderName; 3] =
     [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE];
 
-/// The number of lines of a full map.
+/// The number of lines that a full map has.
 const FULL: usize = 24_576;

@@ -12,22 +12,23 @@ use tokio::{
     time::{sleep, Sleep},
 };
 
-/// Makes Tokio's timers, if there are any.
+/// Makes Tokio's timers, if the runtime has them.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
-    /// The runtime has no timers.
+    /// A runtime without timers was met, so no other timer is tried.
     missing: AtomicBool,
 }
 
 impl Timer {
-    /// Returns a timer. `None` outside of a Tokio runtime, and in one without timers.
+    /// Returns a timer. `None` outside of a Tokio runtime, and in a Tokio runtime
+    /// without timers.
     pub(crate) fn sleep(&self, duration: Duration) -> Option<Pin<Box<Sleep>>> {
         Handle::try_current().ok()?;
         if self.missing.load(Ordering::Relaxed) {
             return None;
         }
-        // Deliberately caught: only this panic shows that a runtime was built without
-        // `enable_time`.
+        // Tokio panics if the runtime was built without `enable_time`. Deliberately
+        // caught, because nothing else shows that.
         let timer = panic::catch_unwind(|| Box::pin(sleep(duration))).ok();
         if timer.is_none() {
             self.missing.store(true, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! Reports decisions through the `tracing` crate. Without that feature it costs
-//! nothing.
+//! Reports decisions through the `tracing` crate. Without the feature `tracing` these
+//! macros do nothing.
 
 /// Reports what was decided about a request, as one event at level DEBUG.
 #[cfg(feature = "tracing")]
@@ -61,8 +61,8 @@ macro_rules! wrong_manifest {
     };
 }
 
-/// Reports a value in the store of shared tags that was not made with our secret, as
-/// one event at level WARN.
+/// Reports that a value in the store of shared tags was not made with our secret, as
+/// one event at level WARN. Does nothing if the value is ours.
 #[cfg(all(feature = "shared-tags", feature = "tracing"))]
 macro_rules! shared_tag_found {
     ($is_ours:expr) => {

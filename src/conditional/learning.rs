@@ -1,5 +1,5 @@
-//! Large content: its tag is learned while it is sent, and looked up for later
-//! responses.
+//! Large content: the layer learns its tag while it sends the content, and sends the
+//! learned tag with later responses.
 
 use std::sync::Arc;
 
@@ -23,29 +23,29 @@ use crate::{
     validators::{ineligible, plain_tag, tag_of_hash, Digest, ResponseFields, Sha256},
 };
 
-/// The validators and fields by which the tag of some content is looked up.
+/// The data by which the tag of the content of one response is looked up and learned.
 #[derive(Debug)]
 pub(super) struct LearnableContent {
-    /// The resource and variant.
+    /// The key of the resource and variant.
     key: Key,
     pub(super) fingerprint: Key,
     /// The fingerprint is made from a tag.
     by_tag: bool,
-    /// The tag may be stored: the fingerprint identifies the content, and the content
-    /// did not change within the last two seconds.
+    /// The learned tag may be stored, because the fingerprint identifies the content,
+    /// and the content did not change within the last two seconds.
     may_store: bool,
-    /// The tag of the content, if it was learned or a manifest lists it.
+    /// The tag of the content, if it was learned or if a manifest gives it.
     known: Option<EntityTag>,
-    /// The entry of a manifest for the content, if its hash has not been compared with
-    /// the content yet.
+    /// The file of a manifest, if the layer has not compared its hash with the
+    /// content yet.
     listed: Option<Arc<ListedFile>>,
-    /// Servers may share the tag.
+    /// The tag may be shared with other servers.
     #[cfg(feature = "shared-tags")]
     pub(super) is_shared: bool,
 }
 
-/// Stores the tag of one content once it is known, which may be after its response has
-/// ended.
+/// Stores the tag of one content as soon as it is known. That may be after the response
+/// has ended.
 pub(super) struct Learner {
     pub(super) config: Arc<Config>,
     key: Key,
@@ -53,7 +53,8 @@ pub(super) struct Learner {
     noted: Option<Noted>,
 }
 
-/// A strong tag of the inner service, which was stored for If-Range.
+/// A strong tag of the inner service, which is stored so that If-Range can be compared
+/// with it.
 struct Noted {
     resource: u64,
     variant: u64,
@@ -65,7 +66,7 @@ impl Learner {
         let config = &self.config;
         let Some(learned) = &config.learned else { return };
         learned.insert(self.key, self.fingerprint, tag.clone());
-        // From now on a client may request a part with this tag.
+        // From now on a client may send the learned tag in If-Range.
         if let Some(Noted { resource, variant, tag: inner }) = &self.noted {
             config.inner_validators.learn((*resource, *variant), inner, tag, &config.keys);
         }
@@ -73,7 +74,7 @@ impl Learner {
 }
 
 impl LearnableContent {
-    /// Reads the head of a response. `None` if nothing can be learned.
+    /// Makes this from the head of a response. `None` if no tag can be learned.
     ///
     /// Boxed, because few layers learn.
     #[inline]
@@ -92,7 +93,8 @@ impl LearnableContent {
         let evident_date = if is_strong { None } else { date };
         let is_dated = date.is_some() && length.is_some();
         let is_evident = is_strong || config.inner_tags.trusts_dates() && is_dated;
-        // This also applies to inner tags, which are often made from a date.
+        // Deliberately also for content with an inner tag, which is often made from
+        // a date.
         let is_settled = date.is_none_or(|date| is_settled(date, config.now()));
         let length_listed = if is_settled && (is_strong || is_dated) { length } else { None };
         let listed = length_listed.and_then(|length| context.listed_file(length));
@@ -123,11 +125,12 @@ impl LearnableContent {
         Some(content)
     }
 
-    /// Returns the length of the whole content, as far as it is known; `None` if nothing
-    /// can be learned from such a response.
+    /// Returns the length of the whole content, as `Some(None)` if it is not known.
+    /// `None` if no tag can be learned from such a response.
     fn complete_length(context: &ResponseContext<'_>, body: &impl Body) -> Option<Option<u64>> {
         let ResponseContext { request, head, fields, .. } = context;
-        // If a source states the validators, a hash of the content is not used.
+        // No tag is learned for the GET of a guard (a probe), for a QUERY, or if
+        // another layer of this crate knows the validators.
         if request.extras().probe.is_some()
             || request.method == ReadMethod::Query
             || !request.has_no_known_validators(head)
@@ -151,9 +154,9 @@ impl LearnableContent {
         (!fields.is_no_store && !is_ineligible()).then_some(length)
     }
 
-    /// Takes the tag from a manifest. Parts get it only if the list was compared with
-    /// the file: otherwise a client could join a wrong part with a right part of
-    /// another server.
+    /// Takes the tag from a manifest. A part (206) gets this tag only if the manifest
+    /// was compared with the file. Otherwise a client could join a part of a file that
+    /// differs from the manifest to a part of the right file from another server.
     fn take_listed(&mut self, file: &Arc<ListedFile>, context: &ResponseContext<'_>) {
         let ResponseContext { head, fields, .. } = context;
         if head.status == StatusCode::OK || file.is_at_least(Trust::Checked) {
@@ -171,13 +174,13 @@ impl LearnableContent {
         self.known.is_none()
     }
 
-    /// Returns true if parts of the content may have its tag.
+    /// Returns true if parts (206) of the content may have its tag.
     pub(super) fn allows_parts(&self) -> bool {
         self.listed.as_ref().is_none_or(|file| file.is_at_least(Trust::Checked))
     }
 
-    /// Returns true if the hash in a manifest has not been compared with the content
-    /// yet.
+    /// Returns true if the tag is from a manifest, and the layer has not compared its
+    /// hash with the content yet.
     pub(super) fn is_unverified(&self) -> bool {
         self.listed.is_some()
     }
@@ -190,8 +193,8 @@ impl LearnableContent {
     ) -> Option<HashedTag> {
         let tag = self.known.clone()?;
         match &fields.etag {
-            // The client holds the inner tag of the same content, so the inner tag is
-            // compared.
+            // The client sent the inner tag of this content, so the response keeps
+            // that tag.
             SingleField::Value(inner)
                 if request.config.inner_tags.keeps_learned() && request.lists_tag(inner) =>
             {
@@ -202,7 +205,8 @@ impl LearnableContent {
     }
 
     /// Returns the identity of this content for the memory of dates, if the inner
-    /// service gives a tag. It is the same before and after the content tag is known.
+    /// service gives a strong tag. The identity does not change when the layer learns
+    /// the content tag.
     pub(super) fn identity(&self) -> Option<u64> {
         self.by_tag.then(|| self.fingerprint.short())
     }
@@ -214,7 +218,7 @@ impl LearnableContent {
         }
     }
 
-    /// Returns the function that stores the tag once all content has been sent.
+    /// Returns the function that stores the tag once all of the content has been sent.
     fn store_when_sent(&self, context: &ResponseContext<'_>) -> Option<OnComplete> {
         let learner = self.may_store.then(|| self.learner(context));
         let listed = self.listed.clone().zip(context.request.config.listed.clone());
@@ -241,7 +245,7 @@ impl LearnableContent {
     pub(super) fn learner(&self, context: &ResponseContext<'_>) -> Learner {
         let ResponseContext { request, fields, .. } = context;
         let config = &request.config;
-        // A weak tag cannot be used in If-Range.
+        // A weak tag never matches in If-Range.
         let is_sent_strong = self.by_tag && !config.outer_compression.keeps_tags;
         let inner = fields.etag.value().filter(|_| is_sent_strong);
         let noted = inner.and_then(|inner| {
@@ -253,7 +257,7 @@ impl LearnableContent {
         Learner { config: Arc::clone(config), key, fingerprint, noted }
     }
 
-    /// Returns the function that keeps the hash of the parts up to `next` once they
+    /// Returns the function that keeps the unfinished hash once the bytes before `next`
     /// have been sent.
     fn keep_when_sent(&self, request: &RequestContext, next: u64) -> OnComplete {
         let unfinished = Arc::clone(&request.config.unfinished);
@@ -263,7 +267,7 @@ impl LearnableContent {
 }
 
 impl ResponseContext<'_> {
-    /// Returns the valid entry of a manifest for this content.
+    /// Returns the file of the manifest for this content, if its line is still valid.
     fn listed_file(&self, length: u64) -> Option<&Arc<ListedFile>> {
         let Self { request, head, fields, .. } = self;
         let config = &request.config;
@@ -275,15 +279,15 @@ impl ResponseContext<'_> {
         let file = files.find(name, coding)?;
         let (tag, date) = (fields.etag.value(), fields.last_modified.value().copied());
         let evident_date = if tag.is_some_and(|tag| !tag.is_weak()) { None } else { date };
-        // Without the type and the coding: a file can be sent both by itself and as a
-        // variant.
+        // Deliberately without type and coding: a file such as `app.js.gz` can be
+        // requested by its name, or be sent as the encoding of `app.js`.
         let none = HeaderMap::new();
         let validators = fingerprint(&config.keys, tag, evident_date, Some(length), &none);
         file.holds_for(validators, date, length).then_some(file)
     }
 
-    /// Hashes content while it is sent, if its tag can be learned, or if its digest can
-    /// be sent as a trailer.
+    /// Hashes content while it is sent, if its tag can be learned, or if tag and digest
+    /// can be sent as trailers.
     pub(super) fn hash_while_sent<D: Digest, B: Body>(
         &mut self,
         reason: Option<Reason>,
@@ -315,10 +319,11 @@ impl ResponseContext<'_> {
         body.hash(hasher.with_trailer(trailer));
     }
 
-    /// Hashes a part while it is sent, if it is the first part, or follows the previous
-    /// one without a gap.
+    /// Hashes a part (206) while it is sent, if it is the first part, or if it follows
+    /// the previous part without a gap.
     ///
-    /// So the tag of a file is learned even if clients request it only in parts.
+    /// So the layer learns the tag of a file even if clients request the file only
+    /// in parts.
     fn hash_part_while_sent<D: Digest, B: Body>(&mut self, body: &mut ResponseBody<B>) {
         let (request, Some(learnable)) = (self.request, &*self.learnable) else { return };
         let part = self.head.headers.get(CONTENT_RANGE).and_then(content_range);

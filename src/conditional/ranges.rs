@@ -1,6 +1,6 @@
-//! Cuts parts (206 and 416) of content with a strong tag ([RFC 9110, section
-//! 14](https://www.rfc-editor.org/rfc/rfc9110.html#section-14)). Parts that the inner
-//! service cuts are checked in `respond`.
+//! Answers range requests with 206 or 416 ([RFC 9110, section
+//! 14](https://www.rfc-editor.org/rfc/rfc9110.html#section-14)). A 206 or 416 of the
+//! inner service is checked in `respond`.
 
 use http::{
     header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, TRAILER, TRANSFER_ENCODING},
@@ -16,8 +16,8 @@ use crate::{
 };
 
 impl ResponseContext<'_> {
-    /// Sends the requested part of the content, and sets `Accept-Ranges` (RFC 9110,
-    /// sections 14 and 13.2.2, step 5).
+    /// Sets `Accept-Ranges`, and turns the response into a 206 or 416 if the request
+    /// asks for one range (RFC 9110, sections 14 and 13.2.2, step 5).
     ///
     /// `is_allowed` is true if If-Range holds, or if there is none.
     pub(super) fn serve_range<B: Body>(&mut self, is_allowed: bool, body: &mut ResponseBody<B>) {
@@ -26,7 +26,7 @@ impl ResponseContext<'_> {
         match headers.get(ACCEPT_RANGES) {
             None => insert_field(headers, ACCEPT_RANGES, HeaderValue::from_static("bytes")),
             Some(units) if units == "bytes" => {}
-            // The inner service supports other units, or sends `none`.
+            // The inner service supports other units than bytes, or sends `none`.
             Some(_) => return,
         }
         // Empty content has no parts, so it is sent whole.
@@ -35,9 +35,9 @@ impl ResponseContext<'_> {
         }
         let Some(range) = &self.request.extras().range else { return };
         match range.within(length) {
-            // The inner service also generates the bytes that are discarded. One byte
-            // of a large file would cost reading all of it, so the client gets the
-            // whole content.
+            // The inner service also generates the bytes before the range. For one byte
+            // at the end of a large file it would read all of the file. So the client
+            // gets the whole content.
             Some(range) if range.start > MOST_SKIPPED => {}
             Some(range) => {
                 let (first, last) = (range.start, range.end - 1);
@@ -47,7 +47,8 @@ impl ResponseContext<'_> {
                 self.head.status = StatusCode::PARTIAL_CONTENT;
                 // These digests describe the whole content.
                 remove_fields(headers, is_content_digest);
-                // A part has a known length, and trailers describe the whole content.
+                // A 206 has a known length, and trailers would describe the
+                // whole content.
                 headers.remove(TRANSFER_ENCODING);
                 headers.remove(TRAILER);
                 insert_field(headers, CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
@@ -63,7 +64,7 @@ impl ResponseContext<'_> {
     }
 }
 
-/// How many bytes before a part may be discarded.
+/// How many bytes before a range may be discarded.
 const MOST_SKIPPED: u64 = 8 << 20;
 
 /// Sets `Content-Range`. Returns false if the head has no room for it.

@@ -1,4 +1,5 @@
-//! Reads a body ahead within the limits, and hashes it in slices.
+//! Reads a body ahead within the limits of size and time. Then hashes its content, in
+//! several polls if it is long.
 
 use std::{
     pin::Pin,
@@ -19,8 +20,8 @@ use crate::{
 
 /// A body that is being read and hashed.
 pub(super) struct ReadAhead<B, D> {
-    /// Boxed, because the response continues with this body if reading is abandoned,
-    /// and a body must not move once it was polled. `None` once it has ended.
+    /// Boxed, because a body must not move once it was polled, and is sent on if
+    /// reading is abandoned. `None` once the body has ended.
     body: Option<Pin<Box<B>>>,
     /// The content that was read so far.
     buffer: Buffer,
@@ -34,16 +35,16 @@ pub(super) struct ReadAhead<B, D> {
 /// Content that was read, and is being hashed.
 struct Hashing<D> {
     progress: HashProgress<D>,
-    /// The cached content of this resource, if it differs.
+    /// The cached content of this resource, which differs from this content.
     previous: Option<Arc<CachedContent>>,
 }
 
-/// Why a body was not read to its end, or why its content has no tag. Boxed, because it
-/// is rare and large.
+/// Why a body was not read to its end, or why its content has no tag. Boxed everywhere,
+/// because it is large and rare.
 pub(super) struct Abandoned<E> {
     reason: Reason,
-    /// The frame or error that ended the reading, if any. It follows the frames in the
-    /// buffer.
+    /// The frame or error at which reading was abandoned, if there is one. It is sent
+    /// after the frames in the buffer.
     last: Option<Result<Frame<Bytes>, E>>,
 }
 
@@ -112,7 +113,7 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         Poll::Ready(Ok(ContentTag::Computed(tag)))
     }
 
-    /// Returns the tag and the body to send, and stores what was learned.
+    /// Returns the tag and the body to send. If the tag can be learned, stores it.
     ///
     /// Must be called once, after `poll` has returned `Ready`.
     #[inline(always)]
@@ -148,8 +149,8 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         context: &ResponseContext<'_>,
     ) -> Poll<Result<(), Box<Abandoned<B::Error>>>> {
         let mut slice = PollBudget::new();
-        // The evaluation of a write must not depend on the load, so a probe needs no
-        // budget.
+        // The evaluation of a write must not depend on the load. So the GET of a guard
+        // (a probe) may be read even if the budget is used up.
         let request = context.request;
         let budget =
             if request.extras().probe.is_some() { None } else { Some(&request.config.budget) };
@@ -184,7 +185,8 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         Poll::Pending
     }
 
-    /// Waits for a body that is not ready. Returns `Ready` when the timeout is over.
+    /// Waits for a body that is not ready. Returns `Ready` if the layer must not wait
+    /// any longer.
     fn poll_wait(&mut self, cx: &mut Context<'_>, config: &Config) -> Poll<()> {
         let timeout = config.body_timeout.of(self.buffer.promised().is_some());
         if self.wait.waits(timeout, &config.timer, cx) {
@@ -193,7 +195,8 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         Poll::Ready(())
     }
 
-    /// Checks that a body that has ended had the announced length.
+    /// Checks that a body that has ended had the announced length, and that it was not
+    /// the missing content of a HEAD.
     #[inline]
     fn check_length(&self, is_head: bool) -> Result<(), Reason> {
         let len = self.buffer.content().len();

@@ -17,8 +17,8 @@ use crate::{
 impl ResponseContext<'_> {
     /// Sets `Repr-Digest`.
     ///
-    /// `tag` is that of the selected representation. The layer made it from the
-    /// content.
+    /// `tag` is the tag of the selected representation. The layer made this tag from
+    /// the content, so the tag contains the hash that the field needs.
     #[cold]
     pub(super) fn set_repr_digest(&mut self, tag: &EntityTag, decision: Decision) {
         // On a HEAD it is not known whether the content of the GET would be encoded.
@@ -31,8 +31,8 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Returns the trailers of content that is hashed while it is sent, and announces
-    /// them. `None` if there are none.
+    /// Returns the trailers to send after content that is hashed while it is sent, and
+    /// names them in `Trailer`. `None` if no trailers can be sent.
     pub(super) fn trailer_fields(&mut self, length: Option<u64>) -> Option<TrailerFields> {
         let request = self.request;
         // If an outer layer encodes the content, the hash does not describe the sent
@@ -47,12 +47,13 @@ impl ResponseContext<'_> {
         Some(TrailerFields { with_tag, format: request.config.tag_format })
     }
 
-    /// Returns true if the response has no digest, and the client does not refuse one.
+    /// Returns true if the response has no digest yet, and the client does not
+    /// refuse one.
     ///
-    /// If the client refuses the digest, this adds `Vary`, on a 304 as on the 200.
-    /// Deliberately only then: with `Vary` on all responses, caches would keep them
-    /// twice. Without it, a cache may give a response with a digest to a client that
-    /// refuses it, which costs only a few bytes.
+    /// If the client refuses the digest, this adds `Vary: want-repr-digest`.
+    /// Deliberately not to other responses, because caches would then keep them twice.
+    /// So a cache may give a response with a digest to a client that refuses it. That
+    /// costs only a few bytes.
     fn wants_digest(&mut self) -> bool {
         let headers = &mut self.head.headers;
         if headers.contains_key(REPR_DIGEST) {

@@ -1,5 +1,5 @@
-//! Reads a GET, HEAD or QUERY, keeps the data to evaluate its response, and removes the
-//! fields that the inner service must not see.
+//! Reads a GET, HEAD or QUERY, and keeps what is needed to evaluate its response.
+//! Removes the fields that the inner service must not see.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(super) struct RequestHead<'a> {
     headers: &'a HeaderMap,
     uri: &'a Uri,
     extensions: &'a Extensions,
-    /// The head as one value, for functions of the user.
+    /// The head as one value, if a setting is a function that takes it.
     parts: Option<&'a request::Parts>,
 }
 
@@ -62,7 +62,8 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Returns the reason why the response will not be evaluated. `None` if it will be.
+    /// Returns the reason why the layer does not evaluate the response. `None` if
+    /// it does.
     #[inline]
     pub(super) fn bypass(&self, config: &Arc<Config>) -> Option<Bypass> {
         if !is_read(self.method) && !is_query(self.method) {
@@ -78,8 +79,8 @@ impl<'a> RequestHead<'a> {
             }
             _ => {}
         }
-        // Deliberately not evaluated: no client sees this answer, and content without a
-        // tag would make the dates of this resource uncertain.
+        // Deliberately not evaluated: no client sees this answer. It would get no tag,
+        // and recording it would make the dates of this resource uncertain.
         let is_of_existence = self.extensions.get() == Some(&Probe::Existence);
         is_of_existence.then_some(Bypass::Skip(Reason::KnownState))
     }
@@ -106,8 +107,8 @@ impl<'a> RequestHead<'a> {
     /// Returns true if the only precondition of this write is a date that this layer
     /// may have generated.
     ///
-    /// The inner service never saw that date and would ignore the field (RFC 9110,
-    /// 13.1.4), so the write would go through unchecked.
+    /// The inner service never saw that date, and would run the write without
+    /// checking it.
     fn depends_on_generated_date(&self, config: &Arc<Config>) -> bool {
         let is_evaluated = self.known().is_some() || self.is_guarded();
         let is_generated = config.add_last_modified != AddLastModified::Never;
@@ -125,7 +126,8 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Returns the validators that an outer layer knows for the representation.
+    /// Returns the validators that an outer layer knows for the representation of
+    /// this target.
     fn known(&self) -> Option<&'a KnownValidators> {
         let known = self.extensions.get::<KnownValidators>()?;
         known.is_about(self.uri, self.extensions).then_some(known)
@@ -141,10 +143,10 @@ impl<'a> RequestHead<'a> {
     }
 }
 
-/// The reason why a response will not be evaluated.
+/// The reason why the layer does not evaluate a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Bypass {
-    /// The request must not run. It is a write that depends on a date that the inner
+    /// The request must be refused. It is a write that depends on a date that the inner
     /// service does not know.
     Reject,
     /// The layer does not handle the request.
@@ -158,12 +160,12 @@ pub(super) struct RequestContext {
     pub(super) preconditions: PreconditionFields,
     pub(super) key: RequestKey,
     pub(super) method: ReadMethod,
-    /// An outer layer or a proxy may compress the response.
+    /// The client accepts a content coding.
     pub(super) accepts_coding: bool,
     /// The request has a `Range` field.
     has_range: bool,
-    /// How a part of another version is refused. `None` if no `Range` with If-Range was
-    /// forwarded.
+    /// How a part (206) of another version is refused. `None` if no If-Range
+    /// was forwarded.
     pub(super) part_refusal: Option<PartRefusal>,
     /// Boxed, because most requests have none of these, and every request is moved.
     extras: Option<Box<RequestExtras>>,
@@ -174,27 +176,29 @@ pub(super) struct RequestContext {
 pub(super) enum ReadMethod {
     Get,
     Head,
-    /// The response depends on the content of the request, so nothing is remembered by
-    /// the URI.
+    /// The response depends on the content of the request, so the layer remembers
+    /// nothing under the URI.
     Query,
 }
 
-/// The data that few requests have, and few layers need.
+/// The data that only some requests have, or that only some settings need.
 #[derive(Debug, Default)]
 pub(super) struct RequestExtras {
     /// The validators that an outer layer knows for the representation.
     pub(super) known: Option<KnownValidators>,
-    /// An outer layer needs the validators to evaluate a write.
+    /// The request is the GET of a guard, which needs the validators to evaluate
+    /// a write.
     pub(super) probe: Option<Probe>,
     /// The requested range, if the layer serves ranges.
     pub(super) range: Option<ByteRange>,
-    /// Whether a digest can follow the content, if the layer sends digests.
+    /// Whether trailers can follow the content, if the layer sends digests.
     pub(super) takes_trailers: TakesTrailers,
-    /// The client refuses digests, and the layer sends digests.
+    /// The client refuses the digest that the layer would send.
     pub(super) refuses_digest: bool,
-    /// An outer layer of this crate compares the dates of the request.
+    /// An outer layer of this crate has removed the dates of the request, and compares
+    /// them itself.
     pub(super) is_date_withheld: bool,
-    /// The key of the resource, if tags are learned.
+    /// The key of the resource, if the layer learns tags.
     pub(super) learned_key: Option<Key>,
     /// The file that the path names, if there is a manifest.
     pub(super) file: Option<String>,
@@ -330,14 +334,15 @@ impl RequestContext {
         let mut forward = Forward::new(&self.preconditions);
         let preconditions = &self.preconditions;
         forward.codings = !(preconditions.may_name_codings() || preconditions.binds_coding());
-        // The layer compares no dates of a QUERY.
+        // The layer does not compare the dates of a QUERY, so the inner service
+        // gets them.
         if !self.config.forwarded.dates() && self.method != ReadMethod::Query {
             forward.if_modified_since = false;
             forward.if_unmodified_since = false;
         }
         if self.config.learned.is_some() && self.extras().known.is_none() {
-            // The same content may have two tags. This layer knows both, but the inner
-            // service knows only its own.
+            // The same content may have an inner tag and a content tag. The inner
+            // service does not know the content tag.
             forward.tags = false;
             forward.if_modified_since = false;
             forward.if_unmodified_since = false;
@@ -359,8 +364,8 @@ impl RequestContext {
         }
     }
 
-    /// Returns true if If-Match or If-None-Match may list a generated tag. A part may
-    /// have no tag, so only the whole content can be compared with it.
+    /// Returns true if If-Match or If-None-Match may name a generated tag. A part (206)
+    /// may have no tag, so only the whole content can be compared with a generated tag.
     fn needs_whole_for_tags(&self) -> bool {
         let (preconditions, config) = (&self.preconditions, &self.config);
         let is_inner = |tag: &EntityTag| {
@@ -378,30 +383,31 @@ impl RequestContext {
     /// Returns whether `Range` is forwarded, and the If-Range to send with it if that
     /// differs from the client's.
     ///
-    /// Without `Range` the inner service sends the whole content, which is always
-    /// correct: the layer cuts the part, or the client gets all of the content.
+    /// It is always correct to remove `Range`. The inner service then sends the whole
+    /// content, and the layer cuts out the part or sends all of it.
     fn forwards_range(&self, headers: &HeaderMap) -> (bool, Option<HeaderValue>) {
         const WHOLE: (bool, Option<HeaderValue>) = (false, None);
         let (preconditions, config) = (&self.preconditions, &self.config);
         // Range is ignored on HEAD, so a HEAD that is forwarded as a GET must not have
-        // one. A part does not show the date of the whole content, so
-        // If-Unmodified-Since could not be compared.
+        // one. A 206 may lack the date of the content, so If-Unmodified-Since could not
+        // be compared.
         if self.asks_as_get() || preconditions.has_if_unmodified_since() {
             return WHOLE;
         }
-        // If the layer serves ranges, several ranges in one request get the whole
-        // content.
+        // If the layer serves ranges, a request for several ranges gets the
+        // whole content.
         let is_single = || single_line(headers, RANGE).and_then(ByteRange::parse).is_some();
         if config.ranges && !is_single() {
             return WHOLE;
         }
-        // The client holds a part of encoded content, and would join plain bytes to it.
+        // The client names the tag of encoded content, and would join plain bytes
+        // to it.
         if preconditions.binds_coding() || self.needs_whole_for_tags() {
             return WHOLE;
         }
         if !preconditions.has_if_range() {
-            // If the same content may have two tags, a part does not show which of them
-            // the client means.
+            // The same content may have an inner tag and a content tag. A 206 has only
+            // one of them, and the client may have named the other.
             let is_ambiguous = config.learned.is_some() && !preconditions.is_empty();
             return (!is_ambiguous, None);
         }
@@ -409,7 +415,8 @@ impl RequestContext {
         let is_named =
             |known: &InnerValidator| known.is_named_by(value, &config.keys, config.now());
         match config.inner_validators.find(self.key.resource(), is_named) {
-            // The client sent the layer's tag. The inner service knows only its own.
+            // The client named the content tag, so the inner service gets its own
+            // tag instead.
             Some(InnerValidator { inner: Some(inner), .. })
                 if EntityTag::try_from(value).is_ok() =>
             {
@@ -422,8 +429,8 @@ impl RequestContext {
 
     /// Returns true if a value of If-Range is the tag of the file in a manifest.
     ///
-    /// The part is checked before it is sent. If it is refused, the next try gets the
-    /// whole content.
+    /// The layer checks the 206 of the inner service before it sends it. If it refuses
+    /// the 206, the next try gets the whole content.
     fn is_listed(&self, value: &HeaderValue) -> bool {
         let (Some(listed), Some(name)) = (&self.config.listed, &self.extras().file) else {
             return false;
@@ -441,10 +448,11 @@ impl RequestContext {
 
     /// Returns true if the inner service may evaluate an If-Range whose value the layer
     /// does not know. That needs
-    /// [`ForwardedFields::IfRange`](super::ForwardedFields::IfRange), and a resource
-    /// about which nothing is known. Otherwise, if the service ignores If-Range, it
-    /// would send a part of another version at each try, and each part would be
-    /// refused.
+    /// [`ForwardedFields::IfRange`](super::ForwardedFields::IfRange).
+    ///
+    /// The layer must not know any validator of this resource, nor have refused a part
+    /// of it. Otherwise an inner service that ignores If-Range would send a part of
+    /// another version at each try, and the layer would refuse each of them.
     fn may_be_inner_validator(&self, value: &HeaderValue) -> bool {
         let config = &self.config;
         config.forwarded.if_range()

@@ -1,4 +1,4 @@
-//! Turns the inner response into the one that is sent.
+//! Turns the response of the inner service into the response to send.
 //!
 //! 1. [`ResponseContext::plan`] decides whether the content is read to make a tag.
 //! 2. [`ResponseContext::respond`] adds the validators to the head, evaluates the
@@ -32,7 +32,8 @@ pub(super) struct ResponseContext<'a> {
     pub(super) request: &'a RequestContext,
     pub(super) head: &'a mut response::Parts,
     pub(super) fields: &'a ResponseFields,
-    /// The data by which the content is looked up, if its tag can be learned.
+    /// The data by which the tag of the content is looked up and learned, if it can
+    /// be learned.
     pub(super) learnable: &'a mut Option<Box<LearnableContent>>,
 }
 
@@ -47,8 +48,9 @@ impl ResponseContext<'_> {
         body: &mut ResponseBody<B>,
     ) {
         if self.fields.has_transfer_encoding && tag.is_ok() && body.size_hint().exact().is_some() {
-            // An upstream sent the content in chunks, and now it has a length. A
-            // message must not have both.
+            // An upstream sent the content in chunks, and now the content has a
+            // known length. A message must not have both `Transfer-Encoding`
+            // and `Content-Length`.
             self.head.headers.remove(TRANSFER_ENCODING);
         }
         let untagged = tag.as_ref().err().copied();
@@ -106,8 +108,8 @@ impl ResponseContext<'_> {
             return Action::RefusePart;
         }
         let decision = self.decide(current, untagged);
-        // Content that is encoded on the fly may have other bytes each time, so it has
-        // no parts.
+        // Content that is encoded on the fly may have other bytes each time, so it is
+        // not sent in parts.
         let range_allowed = if is_encoded { None } else { self.range_allowed(current) };
         let config = &self.request.config;
         let is_not_modified = decision == Decision::NotModified;
@@ -136,14 +138,15 @@ impl ResponseContext<'_> {
 
     /// Adds `Repr-Digest`, if the layer hashed the content.
     ///
-    /// An inner tag may look like a hash, and a manifest may be wrong.
+    /// The tag alone does not show that: a hash from a manifest is not compared with
+    /// the content at first.
     fn add_repr_digest(&mut self, etag: &EntityTag, decision: Decision) {
         if self.learnable.as_ref().is_none_or(|learnable| !learnable.is_unverified()) {
             self.set_repr_digest(etag, decision);
         }
     }
 
-    /// Sets `Last-Modified`, and what goes with a generated date.
+    /// Sets `Last-Modified`, and the fields and extensions that a generated date needs.
     #[inline]
     fn add_date(&mut self, date: SentDate, may_generate: bool) {
         let is_generated = matches!(date, SentDate::Generated(_));
@@ -156,15 +159,15 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Returns how the response is refused, if it may be a part of a version other than
-    /// that of If-Range.
+    /// Returns how the response is refused, if it is a 206 or 416 that may be of
+    /// another version than the one that If-Range names.
     #[inline]
     fn refused_part(&self, current: Current<'_>) -> Option<PartRefusal> {
         let refusal = self.request.part_refusal?;
         if !self.is_other_part(current) {
             return None;
         }
-        // Remembered, so that the retry gets the whole content.
+        // The layer remembers the refusal, so that the retry gets the whole content.
         self.request.config.inner_validators.refuse_part(self.request.key.resource());
         Some(refusal)
     }
@@ -177,25 +180,26 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Returns true if a generated date would make the response heuristically fresh.
+    /// Returns true if a generated date would make the response heuristically fresh, so
+    /// that `no-cache` must be added.
     ///
-    /// Deliberately also before the date is sent, so that `Cache-Control` is the same
-    /// in every second.
+    /// Deliberately also in the seconds in which the date is not sent yet, so that
+    /// `Cache-Control` is the same in all of them.
     #[inline]
     fn asks_each_time(&self) -> bool {
         matches!(self.fields.last_modified, SingleField::Absent)
             && self.request.config.add_last_modified.adds_no_cache(self.fields.is_silent)
     }
 
-    /// Returns true if this part, or this 416, may be of a version other than that of
-    /// If-Range.
+    /// Returns true if this 206 or 416 may be of another version than the one that
+    /// If-Range names.
     fn is_other_part(&self, current: Current<'_>) -> bool {
         let RequestContext { config, preconditions, key, .. } = self.request;
         match self.head.status {
             StatusCode::PARTIAL_CONTENT => !preconditions.allows_range_of(current, config.now()),
             // A 416 means that the client already has all of the content, or that the
-            // content is shorter now. Only the first is an answer about the version of
-            // If-Range.
+            // content is shorter now. If the length is that of the version that
+            // If-Range names, the content is not shorter.
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 let length = self.complete_length();
                 let is_same = |known: &InnerValidator| {
@@ -210,8 +214,8 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Returns the tag to evaluate and to send, and the reason if the layer did not
-    /// make it.
+    /// Returns the tag to evaluate and to send. Also returns the reason why the layer
+    /// did not make the tag, if it did not.
     fn outgoing_tag(
         &mut self,
         tag: Result<ContentTag, Reason>,
@@ -238,14 +242,15 @@ impl ResponseContext<'_> {
         // A 203 is a 200 that an inner proxy has transformed.
         let is_whole = matches!(status, StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION);
         let is_partial = status == StatusCode::PARTIAL_CONTENT;
-        // A part without a tag may be of any version. If-Match fails for it, unless it
-        // names a tag that the layer may have generated for the whole content.
+        // A 206 without a tag may be of any version, so If-Match fails for it. It
+        // does not fail if it names a tag that the layer may have generated for the
+        // whole content.
         let is_known = if is_partial { !self.request.if_match_may_hold() } else { is_whole };
         let has_unknown_tag = current.etag.is_none()
             && (!is_known || untagged.is_some_and(Reason::leaves_tag_unknown));
         let is_broken = matches!(untagged, Some(Reason::BodyError | Reason::WrongLength));
         // If the layer did not compute the tag, the content may have the tag that
-        // If-Match names, so If-Match must not fail.
+        // If-Match names. So If-Match must not fail.
         if is_broken || has_unknown_tag && preconditions.has_if_match() {
             return Decision::Proceed;
         }
@@ -259,8 +264,7 @@ impl ResponseContext<'_> {
         if decision != Decision::NotModified {
             return decision;
         }
-        // Only a 200, a 203, or a part with validators shows a representation that a
-        // client could hold.
+        // Only a 200, a 203, or a 206 with validators becomes a 304.
         let is_dated = current.date.is_some_and(|date| date.date().is_some());
         let is_validated = current.etag.is_some() || is_dated;
         // The 304 would carry a new nonce, but the client's copy contains the old one.
@@ -271,7 +275,7 @@ impl ResponseContext<'_> {
         decision
     }
 
-    /// Returns whether If-Range allows a part. `None` if the layer does not serve parts
+    /// Returns whether If-Range allows a 206. `None` if the layer does not serve ranges
     /// of this content.
     fn range_allowed(&self, current: Current<'_>) -> Option<bool> {
         let config = &self.request.config;
@@ -287,7 +291,7 @@ impl ResponseContext<'_> {
         })
     }
 
-    /// Returns true if parts of the content may have its tag.
+    /// Returns true if parts (206) of the content may have its tag.
     pub(super) fn allows_parts(&self) -> bool {
         self.learnable.as_ref().is_none_or(|content| content.allows_parts())
     }
@@ -295,10 +299,10 @@ impl ResponseContext<'_> {
     /// Ends the body of a 304, and sets the `Content-Length` of the 200 if it is known
     /// (RFC 9110, 8.6).
     ///
-    /// If the length is not known, 0 would be wrong. Axum adds it to a body of exactly
-    /// zero bytes, so the body gets an unknown size. Deliberately not if the client
-    /// accepts a coding: an outer `CompressionLayer` would encode a body of unknown
-    /// size, and a coding on a 304 breaks HTTP/2.
+    /// If the length is not known, `Content-Length: 0` would be wrong. Axum adds this
+    /// field to a body of exactly zero bytes, so the body gets an unknown size.
+    /// Deliberately not if the client accepts a coding: an outer `CompressionLayer`
+    /// would encode a body of unknown size, and a coding on a 304 breaks HTTP/2.
     fn end_not_modified<B: Body>(&mut self, is_part: bool, body: &mut ResponseBody<B>) {
         let config = &self.request.config;
         let length = self.length(body);
@@ -306,13 +310,14 @@ impl ResponseContext<'_> {
             config.reporter.counters.not_sent(length.unwrap_or(0));
         }
         body.end(Outcome::NotModified);
-        // The length of a part is not that of the whole content.
+        // The length of a 206 is not that of the 200.
         let length = if is_part { None } else { length };
         match length {
             _ if !self.request.accepts_coding && (length.is_none() || config.encodes_outside()) => {
                 body.end_of_unknown_size(Outcome::NotModified);
             }
-            // The known length is that of the content before an outer layer encodes it.
+            // The length is that of the content before an outer layer encodes it, so it
+            // is not sent.
             _ if config.encodes_outside() => {}
             Some(length) => {
                 insert_field(&mut self.head.headers, CONTENT_LENGTH, length_text(length));
@@ -332,7 +337,8 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Sets the `Content-Length` of the content that is dropped on a HEAD.
+    /// Sets the `Content-Length` of the content that is dropped because the request is
+    /// a HEAD.
     fn keep_length(&mut self, body: &impl Body) {
         let head = &mut *self.head;
         let Some(length) = body.size_hint().exact() else { return };
@@ -345,8 +351,8 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Returns the length of the content, if the response states it without
-    /// contradiction.
+    /// Returns the length of the content, if the head or the body states it and they do
+    /// not differ.
     pub(super) fn length(&self, body: &impl Body) -> Option<u64> {
         let is_head = self.request.is_head();
         match (&self.fields.content_length, body.size_hint().exact()) {
@@ -364,12 +370,12 @@ impl ResponseContext<'_> {
 
 /// What to do with a response.
 enum Action {
-    /// `is_part` is true if the response is a part of the content.
+    /// `is_part` is true if the response of the inner service is a 206.
     NotModified {
         is_part: bool,
     },
     PreconditionFailed,
-    /// Do not send the part, because it may be of another version.
+    /// Do not send this 206 or 416, because it may be of another version.
     RefusePart,
     /// `range_allowed` is as [`ResponseContext::range_allowed`] returns it.
     Send {

@@ -1,4 +1,4 @@
-//! The service. It reads the request, and calls the inner service.
+//! The service that the layer makes. It reads the request, and calls the inner service.
 
 use std::{
     fmt,
@@ -24,9 +24,10 @@ use crate::{
 
 /// The service that [`ConditionalLayer`] makes.
 ///
-/// If a [write](crate#writes) is refused, the inner service is not called and stays
-/// ready. A resource that it reserved in `poll_ready`, such as a permit of
-/// `ConcurrencyLimit`, is released by the next call, or when the service is dropped.
+/// If the layer refuses a [write](crate#writes), it does not call the inner service.
+/// What the inner service reserved in `poll_ready`, such as a permit of
+/// `ConcurrencyLimit`, is then used by the next call, or released when the service
+/// is dropped.
 ///
 /// See [`ConditionalLayer`] for an example.
 pub struct Conditional<S, D = Sha256> {
@@ -110,7 +111,8 @@ where
 }
 
 impl<S, D> Conditional<S, D> {
-    /// Does what `call` does, if the user's functions need the head as one value.
+    /// Does what `call` does, for a layer with a setting that is a function of
+    /// the head.
     #[inline(never)]
     fn call_shown<ReqBody, B>(
         &mut self,
@@ -133,7 +135,7 @@ impl<S, D> Conditional<S, D> {
         }
     }
 
-    /// Forwards a request that the layer does not handle, unless it must not run.
+    /// Forwards a request that the layer does not handle, or refuses it.
     #[inline(always)]
     fn bypass<ReqBody, B>(
         &mut self,

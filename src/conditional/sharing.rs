@@ -1,5 +1,5 @@
-//! Learned tags that servers share. They are requested from the store, and published to
-//! it.
+//! Learned tags that servers share: asks the store for a tag, and publishes a tag
+//! to it.
 
 use super::{learning::Learner, respond::ResponseContext};
 use crate::{
@@ -11,27 +11,27 @@ use crate::{
 impl ResponseContext<'_> {
     /// Returns true if the tag of this content is worth sharing, and safe to share.
     ///
-    /// `length` is that of the whole content, if it is known.
+    /// `length` is the length of the whole content, if it is known.
     pub(super) fn may_share(&self, length: Option<u64>) -> bool {
         let config = &self.request.config;
         let date = self.fields.last_modified.value();
-        // Content within the limit is read ahead and has its tag at once.
+        // Content within the limit is read ahead, so each server makes its tag at once.
         let is_large = length.is_none_or(|length| length > config.buffer_limit);
         let has_strong_tag = self.fields.etag.value().is_some_and(|tag| !tag.is_weak());
         // A strong tag distinguishes all representations of a resource, but a date does
         // not. Other servers do not know how this layer distinguishes variants.
         let is_named = has_strong_tag || self.fields.varied == Some(0);
-        // A date that was set for all files, and a tag that a file server makes from
-        // it, do not change with the content.
+        // A build tool may have set one fixed date for all files. Such a date does not
+        // change with the content, nor does a tag that a file server makes from it.
         let is_real = date.is_none_or(|date| date.unix_seconds() >= i64::from(YEAR_1990));
         config.inner_tags.shared().is_some() && is_large && is_named && is_real
     }
 
-    /// Asks the store for the tag of this content, if it is not known. This response is
-    /// sent without it.
+    /// Asks the store for the tag of this content, if the tag is not known. This
+    /// response is sent without the tag.
     ///
-    /// Deliberately called after the validators of this response were stored, because
-    /// the answer adds its tag to them.
+    /// Must be called after the validators of this response were stored, because the
+    /// answer of the store adds the tag to them.
     pub(super) fn ask_store(&self) {
         let Some(learnable) = &*self.learnable else { return };
         let config = &self.request.config;
@@ -56,8 +56,8 @@ impl ResponseContext<'_> {
 }
 
 impl Learner {
-    /// Publishes the tag for the other servers. `resource` is `None` if they may not
-    /// share it.
+    /// Publishes the tag for the other servers. `resource` is `None` if the tag must
+    /// not be shared.
     pub(super) fn publish(&self, resource: Option<Key>, tag: &EntityTag) {
         let config = &self.config;
         if let (Some(resource), Some(store)) = (resource, config.inner_tags.shared()) {

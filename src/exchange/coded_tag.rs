@@ -1,5 +1,6 @@
-//! Tags that name a coding, and the extensions by which the layers of this crate share
-//! them. All layers evaluate by the plain tag.
+//! Tags that name a content coding, such as `"v1~gzip"`. The plain tag is the tag
+//! without the coding, here `"v1"`. All layers of this crate evaluate preconditions
+//! against the plain tag, and share it through the extensions of the response.
 
 use http::{
     header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG},
@@ -12,16 +13,16 @@ use crate::{
     rules::{ContentCoding, EntityTag},
 };
 
-/// In the extensions of a response: the plain tag of its `ETag`.
+/// In the extensions of a response whose `ETag` names a coding: the plain tag.
 #[derive(Clone, Debug)]
 pub(crate) struct CodedTag {
-    /// The `ETag` that was sent. It is compared, because a layer in between may set
-    /// another.
+    /// The `ETag` that a layer set. If the response has another `ETag` now, another
+    /// layer has replaced it, and `plain` is not valid.
     sent: EntityTag,
     plain: EntityTag,
 }
 
-/// In the extensions of a response: its content was encoded on the fly, so its tag must
+/// In the extensions of a response: the content was encoded on the fly, so the tag must
 /// name the coding.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EncodedOnTheFly {
@@ -30,18 +31,17 @@ pub(crate) struct EncodedOnTheFly {
 }
 
 /// In the extensions of a response between the inner and the outer half of
-/// `compress_with`: it may be encoded in between.
+/// `compress_with`. The compression between the two halves may encode the response.
 #[derive(Clone, Debug)]
 pub(crate) struct MayBeEncoded {
-    /// The plain content is whole in memory, so it is encoded to the same bytes each
-    /// time.
+    /// The plain content is whole in memory. It is encoded to the same bytes each time.
     pub(crate) is_whole: bool,
     /// Hides the unknown size of the content, so that the response is not encoded.
     pub(crate) latch: Option<SizeLatch>,
 }
 
 impl CodedTag {
-    /// Sets `ETag`, and remembers its plain tag if that differs.
+    /// Sets `ETag` to `sent`, and adds the extension if `plain` differs.
     pub(crate) fn insert(head: &mut response::Parts, plain: &EntityTag, sent: EntityTag) {
         insert_etag(&mut head.headers, (&sent).into());
         if sent == *plain {
@@ -51,7 +51,7 @@ impl CodedTag {
     }
 
     /// Returns the plain tag of the `ETag` of a response, if a layer of this crate set
-    /// it.
+    /// that `ETag`. `extensions` are those of the response.
     pub(crate) fn plain_of<'a>(
         extensions: &'a Extensions,
         etag: &EntityTag,
@@ -61,10 +61,10 @@ impl CodedTag {
     }
 }
 
-/// Sets `ETag` to the plain tag of a source, with the coding of the response if it has
-/// one.
+/// Sets `ETag` to `plain`, followed by the coding of the response if that was encoded
+/// on the fly.
 ///
-/// Content that was encoded on the fly has a coding and no length.
+/// A response was encoded on the fly if it has a coding and no length.
 pub(crate) fn insert_plain_tag(head: &mut response::Parts, plain: &EntityTag, is_sized: bool) {
     let headers = &head.headers;
     let has_length = is_sized || headers.contains_key(CONTENT_LENGTH);

@@ -9,14 +9,15 @@ use crate::{
     validators::{AddLastModified, Untagged},
 };
 
-/// The validators of the representation from a source. They are in the extensions of a
-/// request for inner layers, and in those of a response for outer layers.
+/// The validators that a layer knows for a representation, such as those from the
+/// source of a `PreconditionLayer`. They are in the extensions of a request for inner
+/// layers, and in the extensions of a response for outer layers.
 ///
-/// Without validators this still shows that a layer evaluates writes. That layer does
-/// not know the dates that another layer generates.
+/// Even without validators, this shows inner layers that an outer layer evaluates
+/// writes. That layer would not know a date that an inner layer generates.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownValidators {
-    /// The resource.
+    /// The resource that has these validators.
     target: Target,
     pub(crate) etag: Option<EntityTag>,
     pub(crate) date: Option<DateEvidence>,
@@ -25,23 +26,23 @@ pub(crate) struct KnownValidators {
 
 /// The target of a request, as one layer sees it.
 ///
-/// An application may reuse the extensions of its request for one about another
-/// resource, so extensions carry their target.
+/// An application may reuse the extensions of a request in a request for another
+/// resource. So each extension contains the target for which it is valid.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Target {
     uri: Uri,
-    /// How many path segments routers had already removed.
+    /// How many path segments routers had already removed from the URI.
     nested: usize,
 }
 
-/// In the extensions of a response: its date was generated, and proves no change. It is
-/// set if an outer layer removed dates from the request, because that layer compares
-/// them.
+/// In the extensions of a response: its date was generated, so an earlier date of a
+/// client does not prove a change. An inner layer adds this if an outer layer has
+/// removed the dates of the request to compare them itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GeneratedDate;
 
-/// In the extensions of a request: a guard needs only the validators, to evaluate a
-/// write.
+/// In the extensions of the GET of a guard, which needs only the validators, to
+/// evaluate a write.
 ///
 /// A `ConditionalLayer` returns them as [`KnownValidators`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,7 +60,7 @@ pub(crate) enum Probe {
 pub(crate) struct GuardedWrite(pub(crate) Target);
 
 impl KnownValidators {
-    /// Makes the validators of the target of a request.
+    /// Makes the validators for the target of a request.
     pub(crate) fn new(
         uri: &Uri,
         extensions: &Extensions,
@@ -86,15 +87,17 @@ impl KnownValidators {
         Self { etag: None, date: None, ..self }
     }
 
-    /// Returns true if a request for this URI is about the same resource.
+    /// Returns true if a request with this URI and these extensions is about the
+    /// same resource.
     pub(crate) fn is_about(&self, uri: &Uri, extensions: &Extensions) -> bool {
         self.target.is(uri, extensions)
     }
 
-    /// Adds the validators that a response lacks, if it has content of the
-    /// representation. `is_sized` is true if the body knows its size.
+    /// Adds the validators that a response lacks, if it is a 200 or 206. `is_sized` is
+    /// true if the body knows its size.
     ///
-    /// A 304 gets none: the inner service may have compared another state.
+    /// A 304 gets no validators, because the inner service may have compared
+    /// another state.
     pub(crate) fn complete(&self, head: &mut response::Parts, is_sized: bool, now: HttpDate) {
         let is_content = matches!(head.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
         if !is_content || head.extensions.get::<Untagged>().is_some() {
@@ -113,15 +116,15 @@ impl Target {
         Self { uri: uri.clone(), nested: nested(extensions).count() }
     }
 
-    /// Returns true if a request for this URI is about the same resource. Routers may
-    /// have removed a prefix since, and middleware may have removed the slash at the
-    /// end.
+    /// Returns true if a request with this URI and these extensions has this target.
+    /// Since the target was read, routers may have removed a prefix of the path, and a
+    /// middleware may have removed the slash at its end.
     ///
-    /// A suffix of the path alone is another resource: `/archive/notes/1` is not
-    /// `/notes/1`.
+    /// An equal end of the path is not enough: `/archive/notes/1` is not `/notes/1`.
     pub(crate) fn is(&self, uri: &Uri, extensions: &Extensions) -> bool {
         let mut rest = segments(self.uri.path());
-        // In a pattern, `{` starts the name of a parameter, which matches any segment.
+        // In a pattern, `{` starts the name of a parameter. A parameter matches
+        // any segment.
         let mut taken = nested(extensions).skip(self.nested);
         let is_prefix = taken.all(|pattern| {
             rest.next().is_some_and(|segment| pattern == segment || pattern.contains('{'))
@@ -130,8 +133,8 @@ impl Target {
     }
 }
 
-/// Returns the segments that Axum's routers have removed from a path so far, or the
-/// patterns that these match.
+/// Returns the segments that Axum's routers have removed from a path so far. A segment
+/// that matched a parameter is the pattern, such as `{id}`.
 #[cfg(feature = "axum")]
 fn nested(extensions: &Extensions) -> impl Iterator<Item = &str> {
     segments(extensions.get().map_or("", axum::extract::NestedPath::as_str))

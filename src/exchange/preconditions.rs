@@ -1,4 +1,5 @@
-//! The preconditions of a request, for handlers and tests that evaluate them.
+//! The preconditions of a request, for handlers and tests that evaluate them
+//! themselves.
 
 #[cfg(feature = "axum")]
 use http::request;
@@ -22,9 +23,9 @@ use crate::{
 ///
 /// A tag from a client may end with a content coding:
 /// [`compress_with`](crate::ConditionalLayer::compress_with) sends `"v1"` as
-/// `"v1~gzip"` with an encoded response. On writes such a tag counts as `"v1"`. In
-/// If-None-Match of reads it also does, if the request's `Accept-Encoding` accepts that
-/// coding. In If-Range it never matches.
+/// `"v1~gzip"` with an encoded response. On writes, `"v1~gzip"` counts as `"v1"`. In
+/// If-None-Match of a read, it counts as `"v1"` if the request's `Accept-Encoding`
+/// accepts gzip. In If-Range it never matches.
 ///
 /// With feature `axum` this is an extractor: a handler can take an argument
 /// `preconditions: Preconditions`.
@@ -54,16 +55,16 @@ pub struct Preconditions {
 impl Preconditions {
     /// Reads the preconditions from the method and the header fields of a request.
     ///
-    /// All lines of each field are read. The system's clock is used only to complete a
-    /// date with a two-digit year.
+    /// If a field has several lines, all of them are read. The system's clock is used
+    /// only to complete a date with a two-digit year.
     #[must_use]
     pub fn new(method: &Method, headers: &HeaderMap) -> Self {
         let fields = PreconditionFields::from_headers_at(headers, clock::now);
         Self { method: method.clone(), fields }
     }
 
-    /// Reads the preconditions of a request, including those that an outer layer
-    /// removed.
+    /// Reads the preconditions of a request, including dates that an outer
+    /// layer removed.
     #[cfg(feature = "axum")]
     pub(crate) fn of(parts: &request::Parts) -> Self {
         let fields = read_preconditions(parts, clock::now());
@@ -72,19 +73,19 @@ impl Preconditions {
 
     /// Evaluates the preconditions against the current state of the resource.
     ///
-    /// Call it only if the request would succeed (2xx) without preconditions (section
-    /// 13.2.1). If a read finds no resource, the decision is therefore always
-    /// [`Decision::Proceed`], and the 404 stays a 404.
+    /// Call this only if the request without preconditions would get a 2xx (section
+    /// 13.2.1). For a read with [`Representation::Missing`] the decision is always
+    /// [`Decision::Proceed`], so that the 404 stays a 404.
     ///
     /// Invalid fields are handled so that no edit is lost. If-Match without a valid
-    /// member fails. If-None-Match without a valid member still makes the evaluation
-    /// ignore If-Modified-Since. On a write, an invalid member of If-None-Match makes
-    /// the field fail, because it may have named the current state. A date field that
-    /// is not exactly one HTTP date is ignored, as RFC 9110 requires.
+    /// tag fails. If-None-Match without a valid tag never matches on a read, but
+    /// If-Modified-Since is still ignored. On a write, an invalid member makes
+    /// If-None-Match fail, because that member may have been meant for the current
+    /// state. A date field that is not exactly one HTTP date is ignored, as RFC
+    /// 9110 requires.
     ///
-    /// A write with a precondition fails if the state is
-    /// [`Unknown`](Representation::Unknown), because the precondition cannot be
-    /// evaluated.
+    /// If the state is [`Unknown`](Representation::Unknown), a precondition of a write
+    /// cannot be evaluated. The decision is then [`Decision::PreconditionFailed`].
     #[must_use]
     pub fn evaluate(&self, current: impl Into<Representation>) -> Decision {
         let current = current.into();
@@ -94,18 +95,19 @@ impl Preconditions {
         }
     }
 
-    /// Evaluates the preconditions, and fails if the method must not run.
+    /// Evaluates the preconditions, and fails if the request must not run.
     ///
-    /// The error is the response to send. Call it where the state cannot change until
-    /// the write is done, for example inside the transaction.
+    /// The error is the response to send. Call `check` where the state cannot change
+    /// until the write is done, for example inside the transaction.
     ///
     /// # Errors
     ///
-    /// Fails if [`evaluate`](Self::evaluate) decides for a 304 or a 412. For a resource
-    /// that does not exist, pass [`Representation::Missing`].
+    /// Fails if the decision of [`evaluate`](Self::evaluate) is 304 or 412.
     ///
-    /// A `Rejection` also converts into a `StatusCode`. The client does not get the
-    /// current tag then.
+    /// For a resource that does not exist, pass [`Representation::Missing`].
+    ///
+    /// A [`Rejection`] also converts into a `StatusCode`, but then the client does not
+    /// get the current tag.
     ///
     /// # Examples
     ///
@@ -126,9 +128,9 @@ impl Preconditions {
 
     /// Evaluates the preconditions, and also fails if a write has none.
     ///
-    /// These fields count, because they prevent a lost edit: If-Match, `If-None-Match:
-    /// *`, and If-Unmodified-Since if it is a valid date and the current state has a
-    /// date. A request with a safe method needs no precondition.
+    /// Only fields that prevent a lost edit count: If-Match, `If-None-Match: *`, and
+    /// If-Unmodified-Since if it is a valid date and the current state has a date. A
+    /// request with a safe method needs no precondition.
     ///
     /// # Errors
     ///
@@ -147,11 +149,11 @@ impl Preconditions {
         }
     }
 
-    /// Returns the precondition of a write that cannot be evaluated, because the state
-    /// is unknown.
+    /// Returns the first precondition of a write, if the state is unknown and it cannot
+    /// be evaluated.
     ///
-    /// Deliberately not in [`PreconditionFields`]: a layer leaves such a write to the
-    /// handler, and this is the handler.
+    /// Deliberately not in [`PreconditionFields`]: a layer forwards such a write to the
+    /// handler, but here the handler itself asks.
     fn unknown_field(&self, current: &Representation) -> Option<HeaderName> {
         let fields = &self.fields;
         if !matches!(current, Representation::Unknown) || !is_write(&self.method) {
@@ -167,11 +169,12 @@ impl Preconditions {
 
     /// Returns true if the `Range` of the request may be used.
     ///
-    /// That is so if there is no If-Range, or if it names the current representation.
+    /// That is so if there is no If-Range, or if If-Range names the current
+    /// representation.
     ///
     /// If this returns false, ignore `Range` and send the whole representation ([RFC
-    /// 9110, section 13.1.5]). A tag must match strongly. A date must be equal, and
-    /// must be a strong validator (section 8.8.2.2). A
+    /// 9110, section 13.1.5]). A tag in If-Range must match strongly. A date must be
+    /// equal, and must be a strong validator (section 8.8.2.2). A
     /// [`FirstSeen`](crate::LastModified::FirstSeen) date is always strong. A
     /// [`Given`](crate::LastModified::Given) date is strong if it is at least a second
     /// before `now`.
@@ -195,7 +198,8 @@ impl Preconditions {
         self.fields.allows_range(&current.into(), now)
     }
 
-    /// Returns true if If-Match is `*`, which holds if any representation exists.
+    /// Returns true if If-Match is `*`. That precondition holds if a
+    /// representation exists.
     #[must_use]
     pub fn is_if_match_any(&self) -> bool {
         self.fields.is_if_match_any()
@@ -210,8 +214,8 @@ impl Preconditions {
 
     /// Returns the valid tags of If-Match.
     ///
-    /// Use them to find the version that a client edited, for example to merge its
-    /// edit.
+    /// Use them to find the version that a client has edited, for example to merge the
+    /// edit with later ones.
     ///
     /// # Examples
     ///
@@ -238,10 +242,10 @@ impl Preconditions {
     ///
     /// With true, `W/"3"` matches `"3"` and `W/"3"`.
     ///
-    /// Set it for APIs that specify weak tags, such as FHIR, and for clients behind a
-    /// proxy that weakens tags. It is safe if each weak tag names one state of the
-    /// resource, such as a version or a hash. It is not safe if several states can
-    /// share a weak tag, such as a modification time: an edit of one state could
+    /// Set this to true for APIs that specify weak tags, such as FHIR, and for clients
+    /// behind a proxy that weakens tags. This is safe if each weak tag names one state
+    /// of the resource, as a version or a hash does. This is not safe if several states
+    /// can share a weak tag, as with a modification time: an edit of one state could
     /// overwrite another.
     ///
     /// # Examples

@@ -13,20 +13,22 @@ use crate::{
     body::ResponseBody, header_map::insert_field, outcome::Outcome, rules::PreconditionFields,
 };
 
-/// Writes the content of a 412 to a read. The head must be complete.
+/// Writes the problem document of a 412 to a read. The head must already have
+/// its validators.
 pub(crate) fn write_failed_read(
     head: &mut response::Parts,
     preconditions: &PreconditionFields,
 ) -> String {
-    // With If-Match the date is ignored (RFC 9110, 13.1.4), and on a read a match of
-    // If-None-Match gives a 304.
+    // If there is an If-Match, If-Unmodified-Since is ignored (RFC 9110, 13.1.4).
+    // If-None-Match cannot have failed, because on a read its match gives a 304.
     let field = if preconditions.has_if_match() { IF_MATCH } else { IF_UNMODIFIED_SINCE };
     write_problem(head, CHANGED_SINCE_READ, Some(&field))
 }
 
-/// Writes the document of a response, and sets its `Content-Type`.
+/// Writes the problem document of a response, and sets `Content-Type`.
 ///
-/// The validators are those of the head, so that the two cannot differ.
+/// The document takes the validators from the head, so that head and document
+/// cannot differ.
 pub(super) fn write_problem(
     head: &mut response::Parts,
     detail: &str,
@@ -68,8 +70,8 @@ pub(crate) fn respond_problem<B: Body>(
     pass_on(head, ResponseBody::whole(document.into(), outcome), reporter)
 }
 
-/// Writes a JSON string. Each byte becomes the character with its number, as in field
-/// values that scripts in browsers read and send.
+/// Writes a JSON string. Each byte becomes the Unicode character with that number.
+/// Scripts in browsers read and send field values in the same way.
 fn push_text(document: &mut String, text: &[u8]) {
     document.push('"');
     for &byte in text {

@@ -24,8 +24,8 @@ use crate::{
 /// The response to a request whose method must not run: 304, 412 or 428.
 ///
 /// [`Preconditions::check`](crate::Preconditions::check) fails with it. With feature
-/// `axum` it is an `IntoResponse`. Without it, convert it into an `http::Response`,
-/// whose body can be any type that implements `From<String>`.
+/// `axum` a `Rejection` is an `IntoResponse`. Without that feature, convert it into an
+/// `http::Response`. The body can be any type that implements `From<String>`.
 ///
 /// The response carries the validators of the current state, so that the client learns
 /// the current tag. A 304 must also carry the `Cache-Control`, `Content-Location`,
@@ -54,9 +54,9 @@ use crate::{
 pub struct Rejection {
     status: StatusCode,
     current: Validators,
-    /// The tag to send, if it names a coding and so differs from that of `current`.
-    /// Boxed, like the next field, because it is rare and a `Result` with this type
-    /// should be small.
+    /// The tag to send, if it names a coding, so that it differs from the tag of
+    /// `current`. Boxed, like the next field, because both are rare and a `Result` with
+    /// this type should be small.
     coded: Option<Box<EntityTag>>,
     /// The field that failed, for a 412.
     failed_field: Option<Box<HeaderName>>,
@@ -68,7 +68,7 @@ pub struct Rejection {
 impl Rejection {
     /// Returns the status: 304, 412 or 428.
     ///
-    /// These are Not Modified, Precondition Failed and Precondition Required.
+    /// Their names are Not Modified, Precondition Failed and Precondition Required.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
@@ -90,11 +90,12 @@ impl Rejection {
     /// The media type is `application/problem+json`. By default a 412 has no content,
     /// and a 428 has plain text.
     ///
-    /// The members are `title`, `status`, `detail` (which says what to send),
-    /// `failed_field`, `current_etag` and `current_last_modified`. A member is left out
-    /// if its value is not known. The document is ASCII. If a tag contains a byte
-    /// above 0x7F, the document has the Unicode character with that number, as scripts
-    /// in browsers read header fields. A 304 has no content.
+    /// The members are `title`, `status`, `detail` (a text that tells the client what
+    /// to send), `failed_field`, `current_etag` and `current_last_modified`. A member
+    /// is left out if its value is not known. The document is ASCII. A byte above
+    /// 0x7F in a tag is written as the Unicode character with that number, in the
+    /// form `\u00e9`. Scripts in browsers read header fields in the same way. A 304
+    /// has no content.
     ///
     /// # Examples
     ///
@@ -154,7 +155,7 @@ impl Rejection {
         Self { status, current, coded, failed_field: None, advice: "", is_problem: false }
     }
 
-    /// Makes the response; `body` makes its body from text.
+    /// Makes the response. `body` makes the body of the response from a text.
     pub(crate) fn respond<B>(self, now: HttpDate, body: impl FnOnce(String) -> B) -> Response<B> {
         let (mut head, ()) = Response::new(()).into_parts();
         head.status = self.status;
@@ -179,7 +180,7 @@ impl Rejection {
         let (Some(plain), Some(coded)) = (&self.current.etag, &self.coded) else { return };
         CodedTag::insert(head, plain, EntityTag::clone(coded));
         if self.status == StatusCode::NOT_MODIFIED && **coded != *plain {
-            // The 200 was selected by `Accept-Encoding`.
+            // The coding of the 200 depends on `Accept-Encoding`.
             vary_by(&mut head.headers, ACCEPT_ENCODING);
         }
     }
@@ -211,8 +212,8 @@ impl error::Error for Rejection {}
 
 /// Returns the status code alone, for handlers whose error type is `StatusCode`.
 ///
-/// The client then does not get the fields of the [`Rejection`]: the current tag, and
-/// the fields that a 304 needs.
+/// The client then gets neither the current tag nor the other fields that a 304 needs.
+/// If you can, return the [`Rejection`] itself.
 impl From<Rejection> for StatusCode {
     fn from(rejection: Rejection) -> Self {
         rejection.status
@@ -220,7 +221,7 @@ impl From<Rejection> for StatusCode {
 }
 
 impl PreconditionFields {
-    /// Evaluates the preconditions, and fails if the method must not run.
+    /// Evaluates the preconditions, and fails if the request must not run.
     fn check_current(&self, method: &Method, current: State<'_>) -> Result<(), Rejection> {
         match self.evaluate(method, current) {
             Decision::Proceed => Ok(()),

@@ -10,8 +10,7 @@ use crate::{
     rules::{is_write, State},
 };
 
-/// Returns the text of a 428 (Precondition Required), which tells the client what to
-/// send.
+/// Returns the text of a 428 (Precondition Required).
 pub(super) fn text_of_428(method: &Method, current: State<'_>) -> &'static str {
     match (method, current) {
         // Only a PUT creates the resource at its URI.
@@ -22,8 +21,7 @@ pub(super) fn text_of_428(method: &Method, current: State<'_>) -> &'static str {
     }
 }
 
-/// Returns the text of a 412 (Precondition Failed), which tells the client what to do
-/// after `field` failed.
+/// Returns the text of a 412 (Precondition Failed) for which `field` is the reason.
 pub(super) fn text_of_412(method: &Method, field: &HeaderName, current: State<'_>) -> &'static str {
     match (field, current) {
         // The response to a HEAD has no content.

@@ -1,4 +1,5 @@
-//! Reports the outcome of a request in counters, in an event and in an extension.
+//! Reports the outcome of a request in the counters of the layer, in an event (feature
+//! `tracing`), and in an extension of the response.
 
 use std::sync::Arc;
 
@@ -24,8 +25,8 @@ impl Reporter {
     pub(crate) fn report(&self, outcome: Outcome, status: StatusCode, extensions: &mut Extensions) {
         self.counters.count(outcome);
         decided!(outcome, status);
-        // If this layer only forwarded the request, the outcome of an inner layer is
-        // kept.
+        // If this layer only forwarded the request, the response keeps the outcome of
+        // an inner layer.
         let lets_through = matches!(outcome, Outcome::Proceeded | Outcome::LeftAlone(_));
         if self.in_extensions && !(lets_through && extensions.get::<Outcome>().is_some()) {
             extensions.insert(outcome);

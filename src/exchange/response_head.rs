@@ -1,6 +1,6 @@
-//! Writes validators into a head, and turns a head into that of a 304, 503 or 307. No
-//! other module does that. The head of a 412 is made in
-//! [`rejection`](super::rejection).
+//! The only module that writes validators into a head, and that turns a head into that
+//! of a 304, 503 or 307. The module [`rejection`](super::rejection) makes the head of
+//! a 412.
 
 use http::{
     header::{
@@ -23,7 +23,7 @@ use crate::{
     validators::{add_no_cache, are_silent, AddLastModified},
 };
 
-/// Turns the head of a response into that of the decision.
+/// Turns the head of a response into the head that the decision requires.
 pub(crate) fn apply_decision(head: &mut response::Parts, decision: Decision) {
     match decision {
         Decision::NotModified => {
@@ -47,7 +47,7 @@ pub(crate) fn insert_last_modified(headers: &mut HeaderMap, date: HeaderValue) {
     insert_field(headers, LAST_MODIFIED, date);
 }
 
-/// Sets the validators in a head, replacing those that are there.
+/// Sets the validators in a head. A validator that is there already is replaced.
 pub(crate) fn insert_validators(headers: &mut HeaderMap, validators: &Validators, now: HttpDate) {
     if let Some(etag) = &validators.etag {
         insert_etag(headers, HeaderValue::from(etag));
@@ -58,7 +58,7 @@ pub(crate) fn insert_validators(headers: &mut HeaderMap, validators: &Validators
     }
 }
 
-/// Adds the date of a source to a response that has none.
+/// Adds a date that the application states to a response that has no date.
 pub(super) fn complete_date(
     headers: &mut HeaderMap,
     date: Option<HttpDate>,
@@ -78,16 +78,17 @@ pub(super) fn complete_date(
     }
 }
 
-/// Returns the date to send. `None` until its second is over.
+/// Returns the date, if it may be sent: `None` until the second of the date is over.
 ///
 /// Until then another change may get the same date (RFC 9110, section 8.8.2.2), and a
-/// date in the future must not be sent (section 8.8.2.1). This is for the date of a
-/// source; for others see rule 6 of [`Dates`](crate::store::Dates).
+/// date in the future must not be sent (section 8.8.2.1). This function is for dates
+/// that the application states. For all other dates see rule 6 of
+/// [`Dates`](crate::store::Dates).
 fn date_to_send(date: Option<HttpDate>, now: HttpDate) -> Option<HttpDate> {
     date.filter(|date| *date < now)
 }
 
-/// Adds the name of a request field to `Vary`, unless it is there.
+/// Adds the name of a request field to `Vary`, if `Vary` does not name it yet.
 pub(crate) fn vary_by(headers: &mut HeaderMap, field: HeaderName) {
     let is_named =
         |member: &[u8]| member == b"*" || member.eq_ignore_ascii_case(field.as_str().as_bytes());
@@ -117,17 +118,18 @@ pub(crate) fn reject<B: Body>(
         rejection.respond(now, |content| ResponseBody::whole(content.into(), outcome));
     let status = response.status();
     if status == StatusCode::NOT_MODIFIED && !accepts_coding {
-        // Axum adds `Content-Length: 0` to a body of exactly zero bytes, which would be
-        // wrong (RFC 9110, 8.6). But a compression layer encodes any other body, so if
-        // a coding is accepted the body keeps zero bytes.
+        // Axum adds `Content-Length: 0` to a body of exactly zero bytes. That would be
+        // wrong (RFC 9110, 8.6), so the body gets an unknown size. Deliberately not if
+        // the client accepts a coding, because a compression layer would encode a body
+        // of unknown size.
         response.body_mut().end_of_unknown_size(outcome);
     }
     reporter.report(outcome, status, response.extensions_mut());
     response
 }
 
-/// How a part that may be of another version is refused. The client then sends the
-/// request again, and gets the whole content.
+/// How a 206 or 416 that may be of another version is refused. The client then sends
+/// the request again, and gets the whole content.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum PartRefusal {
     /// 503: the client may try again.
@@ -139,9 +141,9 @@ pub(crate) enum PartRefusal {
 impl PartRefusal {
     /// Returns how the client that sent these fields is refused.
     ///
-    /// Browsers follow redirects, and end the playback of audio or video on a 503. They
-    /// send Fetch Metadata. Other clients may not follow a redirect, and may treat it
-    /// as a success, as `curl -f` does.
+    /// Browsers end the playback of audio or video on a 503, but follow redirects. They
+    /// are recognised by `Sec-Fetch-Dest`. Other clients may not follow a redirect, and
+    /// may even take it for a success, as `curl -f` does.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         if headers.contains_key("sec-fetch-dest") {
             Self::Redirect
@@ -154,8 +156,8 @@ impl PartRefusal {
 /// Turns the head of a 206 or 416 that may be of another version into that of a 503 or
 /// 307.
 ///
-/// Deliberately not 412 or 416, which clients treat as final or as "complete". A client
-/// that retries gets the whole content.
+/// Deliberately not a 412, which clients take for final, and not a 416, which they take
+/// for a complete download.
 pub(crate) fn refuse_part(head: &mut response::Parts, refusal: PartRefusal) {
     retain_for_precondition_failed(&mut head.headers);
     for name in [ETAG, LAST_MODIFIED, ACCEPT_RANGES] {
@@ -168,9 +170,10 @@ pub(crate) fn refuse_part(head: &mut response::Parts, refusal: PartRefusal) {
         }
         PartRefusal::Redirect => {
             head.status = StatusCode::TEMPORARY_REDIRECT;
-            // A fragment alone means the same URI, even if a proxy changed the path.
+            // This fragment means the URI of the request as the client knows it, even
+            // if a proxy changed the path.
             insert_field(&mut head.headers, LOCATION, HeaderValue::from_static("#"));
-            // If a cache stored it, the redirect would repeat forever.
+            // If a cache stored the redirect, the client would be redirected forever.
             insert_field(&mut head.headers, CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
     }
@@ -184,12 +187,12 @@ pub(crate) fn remove_last_modified(headers: &mut HeaderMap, given: &SingleField<
     }
 }
 
-/// Sets `Retry-After`: the client may try again at once.
+/// Sets `Retry-After: 1`. The client may try again after one second.
 pub(crate) fn insert_retry_after(headers: &mut HeaderMap) {
     insert_field(headers, RETRY_AFTER, HeaderValue::from_static("1"));
 }
 
-/// Makes a response without content, instead of that of the inner service.
+/// Makes a response without content, which replaces the response of the inner service.
 pub(crate) fn respond_empty<B: Body>(
     status: StatusCode,
     outcome: Outcome,
@@ -200,7 +203,7 @@ pub(crate) fn respond_empty<B: Body>(
     pass_on(head, ResponseBody::empty(outcome), reporter)
 }
 
-/// Makes the response of a middleware from that of the inner service or a callback.
+/// Makes the response of a middleware from a head and a body, and reports its outcome.
 #[inline(always)]
 pub(crate) fn pass_on<B: Body>(
     mut head: response::Parts,

@@ -2,17 +2,18 @@
 //!
 //! | field | withheld |
 //! |---|---|
-//! | If-Match, If-None-Match | if only the layer knows both tags of the content |
-//! | the same, naming a coding | on reads: the layer evaluates them |
-//! | If-Modified-Since | beside If-None-Match (13.1.3), or if it is not one date |
-//! | If-Unmodified-Since | beside If-Match (13.1.4), or if it is not one date |
-//! | either date | by default never: `ConditionalLayer` evaluates dates |
-//! | Range, with If-Range | if the part could be of another version |
+//! | If-Match, If-None-Match | if the layer learns tags that the service does not know |
+//! | tags in them that name a coding | on reads: the layer evaluates these tags |
+//! | If-Modified-Since | if there is an If-None-Match (13.1.3), or it is not one date |
+//! | If-Unmodified-Since | if there is an If-Match (13.1.4), or it is not one date |
+//! | If-Modified-Since, If-Unmodified-Since | by `ConditionalLayer`, as its setting says |
+//! | Range and If-Range | if the inner service could send a part of another version |
 //!
-//! Some services evaluate only some of the fields. A service that evaluates only dates
-//! would answer 304 for a date that RFC 9110 requires to ignore. Some use the first of
-//! two dates. So fields that must be ignored are removed. A list on several lines
-//! becomes one line, because some services read only the first line.
+//! RFC 9110 requires to ignore some fields, but not all services do. A service that
+//! evaluates only dates would answer 304 to a date beside If-None-Match. Another
+//! service would use the first of two dates. So the layers remove the fields that must
+//! be ignored. They also join a list on several lines to one line, because some
+//! services read only the first line.
 
 use http::{
     header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE},
@@ -78,8 +79,8 @@ impl Forward {
 
 /// Removes tags that name a coding, because the inner service knows only plain tags.
 ///
-/// If-Match is removed as a whole if it names a coding. With a plain tag instead, the
-/// inner service might send a part.
+/// If one tag of If-Match names a coding, the whole field is removed. With the plain
+/// tag instead, the inner service might send a part of the plain content.
 fn remove_codings(preconditions: &PreconditionFields, headers: &mut HeaderMap) {
     if preconditions.binds_coding() {
         headers.remove(IF_MATCH);
@@ -102,19 +103,20 @@ fn join_lines(headers: &mut HeaderMap, name: HeaderName) {
     }
 }
 
-/// In the extensions of a request: the dates that were not forwarded. Inner layers of
-/// this crate and the extractor still evaluate them.
+/// In the extensions of a request: the dates that an outer layer has removed from the
+/// fields. Inner layers of this crate and the extractor still evaluate these dates.
 #[derive(Clone, Debug)]
 pub(crate) struct WithheldDates {
-    /// The target of the request, because an application may reuse its extensions for
-    /// another request.
+    /// The target for which the dates are valid, because an application may reuse the
+    /// extensions in another request.
     target: Target,
     if_modified_since: Option<HeaderValue>,
     if_unmodified_since: Option<HeaderValue>,
 }
 
 impl WithheldDates {
-    /// Returns the dates that are valid and not forwarded. `None` if there are none.
+    /// Returns the dates that are valid and are not forwarded. `None` if there are no
+    /// such dates.
     pub(crate) fn of<B>(
         request: &Request<B>,
         preconditions: &PreconditionFields,
