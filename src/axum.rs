@@ -21,9 +21,9 @@ use crate::{
 
 /// Extracts the preconditions of a request, including its method.
 ///
-/// This never fails. If the request has no preconditions, every check of them succeeds.
-/// A handler whose other errors have another type, such as `StatusCode`, can return
-/// `axum::response::Result`.
+/// This never fails. If the request has no preconditions,
+/// [`check`](Preconditions::check) succeeds. A handler whose other errors have another
+/// type, such as `StatusCode`, can return `axum::response::Result`.
 ///
 /// # Examples
 ///
@@ -78,9 +78,9 @@ impl IntoResponse for Rejection {
 /// In the answer to a PUT, this is the tag of the new content: the client can send it
 /// with the next edit, without a GET. **Do not send a tag if the content was not stored
 /// exactly as it was sent** ([RFC 9110, section 9.3.4]), for example if it was parsed
-/// and serialized again, trimmed, or completed with a date. The client would take the
-/// tag for that of the content that it sent. An `Option<EntityTag>` that is `None` sets
-/// no field.
+/// and serialized again, trimmed, or completed with a date. The client would take this
+/// tag for the tag of the content that it sent. An `Option<EntityTag>` that is `None`
+/// sets no field.
 ///
 /// # Examples
 ///

@@ -7,9 +7,9 @@ use std::fmt;
 /// The variants name the answers that the layer itself makes. If the inner service
 /// answers 304, the outcome of the layer is `LeftAlone(Reason::Status)`.
 ///
-/// Read it from [`ResponseBody::outcome`](crate::ResponseBody::outcome), or, with
-/// [`ConditionalLayer::report_outcome`](crate::ConditionalLayer::report_outcome), from
-/// the response's extensions.
+/// Read the outcome from [`ResponseBody::outcome`](crate::ResponseBody::outcome), or,
+/// with [`ConditionalLayer::report_outcome`](crate::ConditionalLayer::report_outcome),
+/// from the response's extensions.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {

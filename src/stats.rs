@@ -25,9 +25,9 @@ pub struct Stats {
     pub served: u64,
     /// Responses that were sent with a tag from the layer.
     pub tagged: u64,
-    /// Answers with 304 (Not Modified).
+    /// Requests that the layer answered with 304 (Not Modified).
     pub not_modified: u64,
-    /// Answers with 412 (Precondition Failed).
+    /// Requests that the layer answered with 412 (Precondition Failed).
     pub precondition_failed: u64,
     /// Writes without a precondition that were answered with 428 (Precondition
     /// Required).
@@ -68,7 +68,7 @@ pub struct Stats {
     /// Bytes that are in the [content
     /// cache](crate::ConditionalLayer::content_cache) now.
     ///
-    /// Each cached content counts 512 bytes more than it has.
+    /// Each cached content counts its length plus 512 bytes.
     pub bytes_kept: u64,
     /// Bytes of responses that the layer holds in memory now: at most 64 MiB.
     ///
@@ -91,7 +91,7 @@ pub struct Stats {
     /// Values in that store that were rejected, because none of your servers made them
     /// with this secret.
     ///
-    /// A value above 0 means that another program writes to the store, or that servers
+    /// A count above 0 means that another program writes to the store, or that servers
     /// have different secrets.
     pub shared_rejected: u64,
     /// Tags that were published to that store.

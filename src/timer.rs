@@ -1,4 +1,4 @@
-//! Tokio's timers, if there are any.
+//! Waits with Tokio's timers, if the runtime has them.
 
 use std::{
     panic,

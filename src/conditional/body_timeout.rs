@@ -56,8 +56,8 @@ impl BodyTimeout {
     /// Set it for content that is generated in several steps within a short time, such
     /// as a page that is compressed or rendered from a channel. Leave it at zero if the
     /// inner service sends streams: their first bytes would be delayed by up to this
-    /// timeout. Only streams that the layer knows by their media type, such as
-    /// `text/event-stream`, are never delayed.
+    /// timeout. By default the layer recognises some streams by their media type, such
+    /// as `text/event-stream`. These are not delayed.
     pub fn unknown_size(self, timeout: Duration) -> Self {
         Self { unknown_size: timeout, ..self }
     }
@@ -80,10 +80,10 @@ impl Default for BodyTimeout {
 
 /// The state of the wait for one body.
 ///
-/// When a body is not ready, the task wakes itself and polls the body once more. A body
-/// that yields, or that has used up Tokio's cooperative budget, is then ready, because
-/// it does not wait for I/O. If the body is still not ready, a timer starts. With a
-/// timeout of zero there is no timer, and the layer stops waiting.
+/// When a body is not ready, the layer wakes its task, and polls the body once more. A
+/// body that yielded, or that had used up Tokio's cooperative budget, is probably ready
+/// then, because it does not wait for I/O. If the body is still not ready, a timer
+/// starts. With a timeout of zero there is no timer, and the layer stops waiting.
 #[derive(Debug, Default)]
 pub(super) struct BodyWait {
     woken: bool,
@@ -91,7 +91,7 @@ pub(super) struct BodyWait {
 }
 
 impl BodyWait {
-    /// Allows one more poll of this kind, because the body made progress.
+    /// Allows such an immediate poll again, because the body made progress.
     pub(super) fn reset(&mut self) {
         self.woken = false;
     }

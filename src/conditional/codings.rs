@@ -55,9 +55,8 @@ impl ResponseContext<'_> {
             && self.head.status.is_success()
     }
 
-    /// Returns true if the content has a strong tag that this layer did not
-    /// compute, and may be whole in memory. The caller then looks at the first
-    /// frame to find out.
+    /// Returns true if the content has a strong tag that this layer did not compute,
+    /// and may be whole in memory. The caller then polls the first frame to find out.
     ///
     /// Content that is whole in memory is encoded to the same bytes each time, so its
     /// tag stays strong.
@@ -75,7 +74,7 @@ impl ResponseContext<'_> {
     ///
     /// A compression layer adds the field itself if it chooses a coding. It chooses
     /// none if the client accepts no coding, or if the response has no content. This
-    /// adds the field in these cases.
+    /// function adds the field in these cases.
     pub(super) fn vary_by_coding(&mut self, is_not_modified: bool) {
         let (request, status) = (self.request, self.head.status);
         let is_not_modified = is_not_modified || status == StatusCode::NOT_MODIFIED;

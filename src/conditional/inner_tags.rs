@@ -66,10 +66,10 @@ impl InnerTags {
     /// `Last-Modified` and the same length.
     ///
     /// Set it to true only if you control how the files' modification times are set.
-    /// `rsync -t`, `tar`, container images and `cp -p` set a time that is not that of
-    /// the change. A file that is replaced in this way can have the date and the length
-    /// of the old file, and would then have its tag, too. With [`keep`](Self::keep)
-    /// this setting has no effect, because nothing is learned.
+    /// `rsync -t`, `tar`, container images and `cp -p` give a file the date of its
+    /// original, or one fixed date. So a new file can have the date and the length of
+    /// the file that it replaces. It would then get the tag of the old file. With
+    /// [`keep`](Self::keep) this setting has no effect, because nothing is learned.
     ///
     /// # Examples
     ///

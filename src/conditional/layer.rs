@@ -28,10 +28,11 @@ use crate::{
 /// Evaluates conditional requests for the service it wraps.
 ///
 /// If the inner service answers a GET, HEAD or QUERY with 200 and without a tag, the
-/// layer reads the content and adds a strong `ETag`, its hash. It also adds a
-/// `Last-Modified` where [a date is safe](crate#dates). Then it evaluates the client's
-/// preconditions against these validators. The answer is 304 (Not Modified), 412
-/// (Precondition Failed), or the response itself.
+/// layer reads the content, up to the [`buffer_limit`](Self::buffer_limit), and adds a
+/// strong `ETag`: the hash of the content. It also adds a `Last-Modified` where [a date
+/// is safe](crate#dates). Then it evaluates the client's preconditions against these
+/// validators. The answer is 304 (Not Modified), 412 (Precondition Failed), or the
+/// response itself.
 ///
 /// All clones of a layer share one memory of contents, tags and dates.
 ///
@@ -74,7 +75,8 @@ impl ConditionalLayer {
 impl<D> ConditionalLayer<D> {
     /// Sets how many bytes of a response the layer may read ahead. Default: 1 MiB.
     ///
-    /// The layer reads content ahead to make the tag, because the tag is sent first.
+    /// The tag is made from all of the content, but is sent before it. So the layer
+    /// reads the content first, up to this limit.
     ///
     /// Content that is known to be larger is passed through unread. If content
     /// turns out to be larger, the layer sends what it has read, and the rest
@@ -82,8 +84,8 @@ impl<D> ConditionalLayer<D> {
     /// [learned](Self::inner_tags) one. With 0, the layer makes tags only for
     /// empty content.
     ///
-    /// All contents that the layer reads ahead at the same time have at most 64 MiB
-    /// in total. When that is reached, a response of more than 64 KiB in several
+    /// All contents that the layer reads ahead at the same time have at most 64 MiB in
+    /// total. When that much is in memory, a response of more than 64 KiB in several
     /// frames passes through without a tag ([`Reason::Busy`](crate::Reason::Busy)).
     /// Content in a single frame is not counted, because the inner service has it in
     /// memory anyway.
@@ -173,11 +175,10 @@ impl<D> ConditionalLayer<D> {
     /// With true, the inner service gets a GET, and the layer drops the content of
     /// the response.
     ///
-    /// By default, the layer can tag the response to a HEAD only if the inner service
-    /// sends the content. Inside an Axum `Router` the handlers do. `ServeDir` and a
-    /// whole `Router` send no content. Around such a service, set this to true if
-    /// clients revalidate with HEAD. Each HEAD then costs the inner service the work of
-    /// a GET.
+    /// By default, the layer can make a tag for a HEAD only if the inner service sends
+    /// the content. Handlers inside an Axum `Router` send it. `ServeDir` and a whole
+    /// `Router` do not. Around such a service, set this to true if clients revalidate
+    /// with HEAD. Each HEAD then costs the inner service the work of a GET.
     ///
     /// # Examples
     ///
@@ -213,8 +214,8 @@ impl<D> ConditionalLayer<D> {
     /// # Examples
     ///
     /// Some proxies are configured to store responses that do not state their
-    /// freshness. `no-cache` on such responses would prevent that, so they get no
-    /// date here:
+    /// freshness. With a date, such a response would also get `no-cache`, and would not
+    /// be stored. So these responses get no date here:
     ///
     /// ```
     /// use tower_conditional::{AddLastModified, ConditionalLayer};
@@ -350,14 +351,14 @@ impl<D> ConditionalLayer<D> {
     /// The layer keeps content that it has sent twice, until the cache needs the memory
     /// for other content. One content takes at most an eighth of the cache.
     ///
-    /// The cache has a copy of most contents. Content of 1 KiB or more that the
+    /// Usually the cache has a copy of the content. Content of 1 KiB or more that the
     /// application sends from the same address each time is not copied: the layer keeps
     /// its `Bytes`. If these `Bytes` are a slice of a larger buffer, that whole buffer
     /// stays in memory. The layer keeps at most 4 such `Bytes`. It drops each of them
     /// after ten seconds, as soon as it next reads content that comes from another
     /// address. To find out whether content comes from the same address again, the
-    /// layer keeps the `Bytes` of up to 4 recent contents for as long. These have at
-    /// most an eighth of the cache in total. Content of more than 4 MiB is never
+    /// layer keeps the `Bytes` of up to 4 recent contents for the same time. These have
+    /// at most an eighth of the cache in total. Content of more than 4 MiB is never
     /// copied. The layer and its clones share one cache.
     ///
     /// Choose 0 if private content must not stay in memory longer than its response, or
@@ -388,8 +389,8 @@ impl<D> ConditionalLayer<D> {
     /// that the layer makes: the hash of the content.
     ///
     /// With [`InnerTags::learn`], the layer learns the content tags of content above
-    /// the [`buffer_limit`](Self::buffer_limit). At first it sends such content with
-    /// its strong inner tag, as it comes, and hashes it meanwhile. After that the layer
+    /// the [`buffer_limit`](Self::buffer_limit). It sends the first 200 with its strong
+    /// inner tag, as it comes, and hashes the content meanwhile. After that the layer
     /// knows which content tag belongs to this inner tag. As long as the inner service
     /// gives the same inner tag, length, type, encoding and language, the response
     /// carries the content tag, and a 304 reads no content. A client that sends the
@@ -397,12 +398,13 @@ impl<D> ConditionalLayer<D> {
     /// responses, if the parts follow one another without a gap. It learns nothing from
     /// content that breaks off, or that changed less than two seconds ago.
     ///
-    /// [`InnerTags::replace`] does the same, and never sends an inner tag. Many file
-    /// servers make tags from date and size. If each replica or deploy sets another
-    /// date, the same file has another tag there, and caches get it again. The content
-    /// tag is the same everywhere. If the content tag is not known yet, the layer reads
-    /// and hashes content within the limit, and larger content has no tag until it has
-    /// been sent once. Content that [`tag_when`](Self::tag_when) excludes has no tag.
+    /// With [`InnerTags::replace`] the layer also learns content tags, but never sends
+    /// an inner tag. Many file servers make tags from date and size. If a replica or a
+    /// deploy sets another date for the same file, the file has another tag, and caches
+    /// get it again. The content tag is the same everywhere. If the content tag is not
+    /// known yet, the layer reads and hashes content within the limit, and larger
+    /// content has no tag until it has been sent once. Content that
+    /// [`tag_when`](Self::tag_when) excludes has no tag.
     ///
     /// Both policies rely on the inner service: if it gives the same strong tag to two
     /// contents of a resource, the layer may send the same content tag for both. Both
@@ -478,10 +480,10 @@ impl<D> ConditionalLayer<D> {
     /// A digest describes the encoded bytes, if there is a `Content-Encoding`. So a
     /// response that [`compress_with`](Self::compress_with) encodes loses its digest,
     /// even one that the application sets. A HEAD gets no digest if the response to the
-    /// GET may be encoded. With true, no outer layer or proxy may change the bytes.
-    /// `Content-Digest` describes the bytes of one message, and only the application
-    /// sets it. The layer removes it from a 206 that it cuts, and from responses that
-    /// `compress_with` encodes.
+    /// GET may be encoded. If you set this to true, no outer layer or proxy may change
+    /// the bytes. `Content-Digest` describes the bytes of one message, and only the
+    /// application sets it. The layer removes it from a 206 that it cuts, and from
+    /// responses that `compress_with` encodes.
     ///
     /// # Panics
     ///
@@ -581,14 +583,14 @@ impl<D> ConditionalLayer<D> {
     /// a restart. Choose it for an upstream that evaluates If-Range itself (nginx, S3).
     /// `ServeDir` ignores If-Range.
     ///
-    /// With each setting the layer checks a 206 of the inner service: it must have the
-    /// validator that If-Range names. If it has another one, the content has changed.
-    /// The layer then answers 503 (Service Unavailable) with `Retry-After: 1` instead,
-    /// and the retry gets the whole content. In a browser, a 503 would end the playback
-    /// of audio or video. So a client that sends `Sec-Fetch-Dest` gets 307 (Temporary
-    /// Redirect) to the same URI, and then the whole content. Clients that resume
-    /// without If-Range (`curl -C -`, `wget -c`) may join parts of two versions, and
-    /// the layer cannot prevent that.
+    /// Whenever it forwards If-Range, the layer checks the response: a 206 must have
+    /// the validator that If-Range names. A 206 with another validator is of another
+    /// version. The layer then answers 503 (Service Unavailable) with `Retry-After: 1`
+    /// instead, and the retry gets the whole content. In a browser, a 503 would end the
+    /// playback of audio or video. So a client that sends `Sec-Fetch-Dest` gets 307
+    /// (Temporary Redirect) to the same URI, and then the whole content. Clients that
+    /// resume without If-Range (`curl -C -`, `wget -c`) may join parts of two versions,
+    /// and the layer cannot prevent that.
     ///
     /// # Examples
     ///

@@ -302,7 +302,7 @@ impl fmt::Debug for Manifest {
 
 /// The error for a [`Manifest`] that cannot be used.
 ///
-/// The message names the file or the line.
+/// The message names the file, or the line, or both.
 #[derive(Debug)]
 pub struct ManifestError {
     message: String,

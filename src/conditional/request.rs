@@ -126,8 +126,7 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Returns the validators that an outer layer knows for the representation of
-    /// this target.
+    /// Returns the validators that an outer layer knows for the target of this request.
     fn known(&self) -> Option<&'a KnownValidators> {
         let known = self.extensions.get::<KnownValidators>()?;
         known.is_about(self.uri, self.extensions).then_some(known)

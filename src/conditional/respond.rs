@@ -242,9 +242,8 @@ impl ResponseContext<'_> {
         // A 203 is a 200 that an inner proxy has transformed.
         let is_whole = matches!(status, StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION);
         let is_partial = status == StatusCode::PARTIAL_CONTENT;
-        // A 206 without a tag may be of any version, so If-Match fails for it. It
-        // does not fail if it names a tag that the layer may have generated for the
-        // whole content.
+        // A 206 without a tag may be of any version, so If-Match fails. One exception:
+        // If-Match may name a tag that the layer generated for the whole content.
         let is_known = if is_partial { !self.request.if_match_may_hold() } else { is_whole };
         let has_unknown_tag = current.etag.is_none()
             && (!is_known || untagged.is_some_and(Reason::leaves_tag_unknown));

@@ -1,6 +1,5 @@
-//! The only module that writes validators into a head, and that turns a head into that
-//! of a 304, 503 or 307. The module [`rejection`](super::rejection) makes the head of
-//! a 412.
+//! Writes validators into the head of a response, and turns a head into that of a 304,
+//! 503 or 307. The module [`rejection`](super::rejection) makes the head of a 412.
 
 use http::{
     header::{

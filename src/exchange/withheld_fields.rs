@@ -2,18 +2,18 @@
 //!
 //! | field | withheld |
 //! |---|---|
-//! | If-Match, If-None-Match | if the layer learns tags that the service does not know |
+//! | If-Match, If-None-Match | if the layer learns tags: the service knows only its own |
 //! | tags in them that name a coding | on reads: the layer evaluates these tags |
 //! | If-Modified-Since | if there is an If-None-Match (13.1.3), or it is not one date |
 //! | If-Unmodified-Since | if there is an If-Match (13.1.4), or it is not one date |
-//! | If-Modified-Since, If-Unmodified-Since | by `ConditionalLayer`, as its setting says |
+//! | either date | by `ConditionalLayer`, if `forward` does not include dates |
 //! | Range and If-Range | if the inner service could send a part of another version |
 //!
-//! RFC 9110 requires to ignore some fields, but not all services do. A service that
-//! evaluates only dates would answer 304 to a date beside If-None-Match. Another
-//! service would use the first of two dates. So the layers remove the fields that must
-//! be ignored. They also join a list on several lines to one line, because some
-//! services read only the first line.
+//! RFC 9110 requires that some fields are ignored, but not all services do that. A
+//! service that evaluates only dates would answer 304 to a date beside If-None-Match.
+//! Another service would use the first of two dates. So the layers remove the fields
+//! that must be ignored. They also join a list on several lines to one line, because
+//! some services read only the first line.
 
 use http::{
     header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE},
