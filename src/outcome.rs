@@ -33,8 +33,8 @@ pub enum Outcome {
     /// is 503 with `Retry-After: 1`, or 307 to the same URI for a browser. The next try
     /// gets the whole content.
     PartRefused,
-    /// A [`WriteGuard`](crate::WriteGuard) answered a write with 413 (Content Too
-    /// Large).
+    /// A [`WriteGuard`](crate::WriteGuard) answered a write with 413 (Content
+    /// Too Large).
     ///
     /// The content of the write is larger than
     /// [`body_limit`](crate::WriteGuard::body_limit).
@@ -153,8 +153,8 @@ pub enum Reason {
 }
 
 impl fmt::Display for Outcome {
-    /// Writes the outcome in a few words, such as `not modified` or `left alone: too
-    /// large`.
+    /// Writes the outcome in a few words, such as `not modified` or `left alone:
+    /// too large`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tagged => "tagged",

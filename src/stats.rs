@@ -37,8 +37,8 @@ pub struct Stats {
     /// Parts (206 and 416) that were not sent, because they may be of another version
     /// than the one that If-Range names.
     ///
-    /// The answer is 503 (Service Unavailable), or 307 (Temporary Redirect) for a
-    /// browser.
+    /// The answer is 503 (Service Unavailable), or 307 (Temporary Redirect) for
+    /// a browser.
     pub parts_refused: u64,
     /// Writes that were refused with 413 (Content Too Large).
     pub content_too_large: u64,

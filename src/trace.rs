@@ -41,8 +41,8 @@ macro_rules! date_not_sent {
     };
 }
 
-/// Reports that the hash of a file differs from the manifest, as one event at level
-/// WARN.
+/// Reports that the hash of a file differs from the manifest, as one event at
+/// level WARN.
 #[cfg(feature = "tracing")]
 macro_rules! wrong_manifest {
     ($file:expr) => {

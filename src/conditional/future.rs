@@ -47,8 +47,8 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     #[project = ResponseFutureProj]
     pub struct ResponseFuture<F, B, D = Sha256> {
-        // The inner service's future; `None` once it is done, or if it was never
-        // called.
+        // The inner service's future; `None` once it is done, or if it was
+        // never called.
         #[pin]
         pub(super) future: Option<F>,
         pub(super) state: ResponseState<B, D>,

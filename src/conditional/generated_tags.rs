@@ -30,8 +30,8 @@ impl RequestContext {
         self.extras().known.is_none() && head.extensions.get::<KnownValidators>().is_none()
     }
 
-    /// Returns true if the request names the tag, with or without a suffix that a proxy
-    /// appends.
+    /// Returns true if the request names the tag, with or without a suffix that a
+    /// proxy appends.
     pub(super) fn lists_tag(&self, etag: &EntityTag) -> bool {
         self.preconditions.lists_tag(etag) || self.lists_tag_with_suffix(etag)
     }

@@ -86,8 +86,8 @@ impl InnerTags {
         Self { trusts_dates: trust_dates, ..self }
     }
 
-    /// Sets a list of files whose tags are known before the first request. Default:
-    /// none.
+    /// Sets a list of files whose tags are known before the first request.
+    /// Default: none.
     ///
     /// The files of a [`Manifest`] have their content tags from the first request on,
     /// on all servers, and a 304 reads no content. Use it for services that send files,

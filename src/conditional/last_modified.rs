@@ -133,8 +133,8 @@ impl ResponseContext<'_> {
             && request.has_no_known_validators(self.head)
     }
 
-    /// Remembers the validators of the inner service, if clients may send them in
-    /// If-Range.
+    /// Remembers the validators of the inner service, if clients may send them
+    /// in If-Range.
     pub(super) fn note_inner_validators(&self, tag: Option<&HashedTag>, date: DateEvidence) {
         let status = self.head.status;
         let is_part = status == StatusCode::PARTIAL_CONTENT;

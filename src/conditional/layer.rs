@@ -412,8 +412,8 @@ impl<D> ConditionalLayer<D> {
     /// for each tenant, and `Vary` does not show it, include the tenant in the key. The
     /// layer keeps at most 16,384 learned tags, each of about 200 bytes.
     ///
-    /// [`InnerTags::manifest`] gives the layer the tags of files before the first
-    /// request.
+    /// [`InnerTags::manifest`] gives the layer the tags of files before the
+    /// first request.
     ///
     /// With either policy the layer does not forward the preconditions, because the
     /// inner service does not know the content tags. A write is never evaluated by a
@@ -439,8 +439,8 @@ impl<D> ConditionalLayer<D> {
     /// # Panics
     ///
     /// Panics if a [manifest](InnerTags::manifest) is set and the layer's
-    /// [`digest`](Self::digest) is not SHA-256, because the hashes of a manifest are
-    /// SHA-256.
+    /// [`digest`](Self::digest) is not SHA-256, because the hashes of a manifest
+    /// are SHA-256.
     pub fn inner_tags(self, inner_tags: InnerTags) -> Self {
         self.set(|config| {
             #[cfg(feature = "shared-tags")]
@@ -452,8 +452,8 @@ impl<D> ConditionalLayer<D> {
         })
     }
 
-    /// Sets whether responses carry a digest of their content ([RFC 9530]). Default:
-    /// false.
+    /// Sets whether responses carry a digest of their content ([RFC 9530]).
+    /// Default: false.
     ///
     /// With true, content that the layer hashes for its tag also gets `Repr-Digest:
     /// sha-256=:..:`. A client can verify with it that all bytes arrived unchanged. A
@@ -604,8 +604,8 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.forwarded = fields)
     }
 
-    /// Sets whether a 412 of this layer has a problem document as content. Default:
-    /// false.
+    /// Sets whether a 412 of this layer has a problem document as content.
+    /// Default: false.
     ///
     /// The media type is `application/problem+json` ([RFC 9457]). The document names
     /// the field that failed, the current tag, and what to send. With false a 412 has
@@ -660,9 +660,9 @@ impl<D> ConditionalLayer<D> {
     ///
     /// Call it last, because the type that it returns has no other settings.
     ///
-    /// `compression` is any `tower::Layer` that encodes responses, such as tower-http's
-    /// `CompressionLayer`, or a tuple of layers. It wraps this layer, so a 304 costs no
-    /// compression.
+    /// `compression` is any `tower::Layer` that encodes responses, such as
+    /// tower-http's `CompressionLayer`, or a tuple of layers. It wraps this layer, so
+    /// a 304 costs no compression.
     ///
     /// A strong tag names exact bytes, and the gzip form of the content has different
     /// bytes. So the tag of an encoded response ends with the coding: `"v1"` becomes
@@ -706,11 +706,12 @@ impl<D> ConditionalLayer<D> {
         ConditionalCompressionLayer::new(inner, compression)
     }
 
-    /// Returns the counters of the layer. Its clones and its services count together.
+    /// Returns the counters of the layer. Its clones and its services use the
+    /// same counters.
     ///
     /// Counting costs a few nanoseconds per request, and no lock. [A
-    /// recipe](crate::guide::recipes#in-production) writes the counters as Prometheus
-    /// text.
+    /// recipe](crate::guide::recipes#in-production) writes the counters as
+    /// Prometheus text.
     ///
     /// # Examples
     ///

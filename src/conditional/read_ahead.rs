@@ -201,8 +201,8 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
     fn check_length(&self, is_head: bool) -> Result<(), Reason> {
         let len = self.buffer.content().len();
         if is_head && len == 0 {
-            // The content of the GET is not known, so the tag of zero bytes would be
-            // wrong.
+            // The content of the GET is not known, so the tag of zero bytes would
+            // be wrong.
             return Err(Reason::EmptyHead);
         }
         let is_too_long = self.hint.upper().is_some_and(|upper| len > upper);

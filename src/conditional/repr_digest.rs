@@ -35,8 +35,8 @@ impl ResponseContext<'_> {
     /// names them in `Trailer`. `None` if no trailers can be sent.
     pub(super) fn trailer_fields(&mut self, length: Option<u64>) -> Option<TrailerFields> {
         let request = self.request;
-        // If an outer layer encodes the content, the hash does not describe the sent
-        // bytes.
+        // If an outer layer encodes the content, the hash does not describe the
+        // sent bytes.
         let is_possible = request.extras().takes_trailers.allows(length) && !self.may_be_encoded();
         if !is_possible || !self.wants_digest() {
             return None;

@@ -85,8 +85,8 @@ impl<'a> RequestHead<'a> {
         is_of_existence.then_some(Bypass::Skip(Reason::KnownState))
     }
 
-    /// Returns true if a guard evaluates this write against the validators of this
-    /// layer.
+    /// Returns true if a guard evaluates this write against the validators of
+    /// this layer.
     fn is_guarded(&self) -> bool {
         let guarded = self.extensions.get::<GuardedWrite>();
         guarded.is_some_and(|guarded| guarded.0.is(self.uri, self.extensions))

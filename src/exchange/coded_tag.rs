@@ -64,7 +64,8 @@ impl CodedTag {
 /// Sets `ETag` to `plain`, followed by the coding of the response if that was encoded
 /// on the fly.
 ///
-/// A response was encoded on the fly if it has a coding and no length.
+/// A response was encoded on the fly if the extension says so, or if it has a coding
+/// and no length.
 pub(crate) fn insert_plain_tag(head: &mut response::Parts, plain: &EntityTag, is_sized: bool) {
     let headers = &head.headers;
     let has_length = is_sized || headers.contains_key(CONTENT_LENGTH);

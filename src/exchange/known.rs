@@ -14,7 +14,8 @@ use crate::{
 /// layers, and in the extensions of a response for outer layers.
 ///
 /// Even without validators, this shows inner layers that an outer layer evaluates
-/// writes. That layer would not know a date that an inner layer generates.
+/// writes. That layer would not know a date that an inner layer generates, so inner
+/// layers then generate no dates.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownValidators {
     /// The resource that has these validators.

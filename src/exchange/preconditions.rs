@@ -77,12 +77,12 @@ impl Preconditions {
     /// 13.2.1). For a read with [`Representation::Missing`] the decision is always
     /// [`Decision::Proceed`], so that the 404 stays a 404.
     ///
-    /// Invalid fields are handled so that no edit is lost. If-Match without a valid
-    /// tag fails. If-None-Match without a valid tag never matches on a read, but
-    /// If-Modified-Since is still ignored. On a write, an invalid member makes
-    /// If-None-Match fail, because that member may have been meant for the current
-    /// state. A date field that is not exactly one HTTP date is ignored, as RFC
-    /// 9110 requires.
+    /// Invalid fields are handled so that no edit is lost. If-Match without any valid
+    /// member fails. If-None-Match without any valid member matches nothing on a
+    /// read, but If-Modified-Since is ignored beside it. On a write, an invalid
+    /// member makes If-None-Match fail, because that member may have been meant for
+    /// the current state. A date field that is not exactly one HTTP date is ignored,
+    /// as RFC 9110 requires.
     ///
     /// If the state is [`Unknown`](Representation::Unknown), a precondition of a write
     /// cannot be evaluated. The decision is then [`Decision::PreconditionFailed`].
@@ -149,8 +149,8 @@ impl Preconditions {
         }
     }
 
-    /// Returns the first precondition of a write, if the state is unknown and it cannot
-    /// be evaluated.
+    /// If the state is unknown, returns a precondition of a write that cannot be
+    /// evaluated for this reason.
     ///
     /// Deliberately not in [`PreconditionFields`]: a layer forwards such a write to the
     /// handler, but here the handler itself asks.

@@ -1,4 +1,4 @@
-//! The response to a request whose method must not run: 304, 412 or 428.
+//! The response to a request that must not run: 304, 412 or 428.
 
 use std::{error, fmt};
 
@@ -21,11 +21,11 @@ use crate::{
     },
 };
 
-/// The response to a request whose method must not run: 304, 412 or 428.
+/// The response to a request that must not run: 304, 412 or 428.
 ///
-/// [`Preconditions::check`](crate::Preconditions::check) fails with it. With feature
-/// `axum` a `Rejection` is an `IntoResponse`. Without that feature, convert it into an
-/// `http::Response`. The body can be any type that implements `From<String>`.
+/// It is the error of [`Preconditions::check`](crate::Preconditions::check). With
+/// feature `axum` a `Rejection` is an `IntoResponse`. Without that feature, convert it
+/// into an `http::Response`. The body can be any type that implements `From<String>`.
 ///
 /// The response carries the validators of the current state, so that the client learns
 /// the current tag. A 304 must also carry the `Cache-Control`, `Content-Location`,

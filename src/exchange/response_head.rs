@@ -152,8 +152,8 @@ impl PartRefusal {
     }
 }
 
-/// Turns the head of a 206 or 416 that may be of another version into that of a 503 or
-/// 307.
+/// Turns the head of a 206 or 416 that may be of another version into that of a 503
+/// or 307.
 ///
 /// Deliberately not a 412, which clients take for final, and not a 416, which they take
 /// for a complete download.
