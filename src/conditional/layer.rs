@@ -323,7 +323,7 @@ impl<D> ConditionalLayer<D> {
     ///
     /// # Panics
     ///
-    /// Panics if a [manifest](crate::InnerTags::manifest) is set and this is not
+    /// Panics if a [manifest](crate::InnerTags::manifest) is set and `E` is not
     /// SHA-256, because the hashes of a manifest are SHA-256.
     pub fn digest<E: Digest>(self) -> ConditionalLayer<E> {
         let Self { config, .. } = self.set(|config| {

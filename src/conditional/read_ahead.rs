@@ -20,7 +20,7 @@ use crate::{
 
 /// A body that is being read and hashed.
 pub(super) struct ReadAhead<B, D> {
-    /// Boxed, because a body must not move once it was polled, and is sent on if
+    /// Boxed, because a body that was polled must not move, and this body is sent on if
     /// reading is abandoned. `None` once the body has ended.
     body: Option<Pin<Box<B>>>,
     /// The content that was read so far.

@@ -191,7 +191,8 @@ pub(crate) fn insert_retry_after(headers: &mut HeaderMap) {
     insert_field(headers, RETRY_AFTER, HeaderValue::from_static("1"));
 }
 
-/// Makes a response without content, which replaces the response of the inner service.
+/// Makes a response without content, which is sent instead of one from the
+/// inner service.
 pub(crate) fn respond_empty<B: Body>(
     status: StatusCode,
     outcome: Outcome,
