@@ -2,7 +2,7 @@
 //!
 //! | field | withheld |
 //! |---|---|
-//! | If-Match, If-None-Match | if the layer learns tags: the service knows only its own |
+//! | If-Match, If-None-Match | if the layer learns tags, which only the layer knows |
 //! | tags in them that name a coding | on reads: the layer evaluates these tags |
 //! | If-Modified-Since | if there is an If-None-Match (13.1.3), or it is not one date |
 //! | If-Unmodified-Since | if there is an If-Match (13.1.4), or it is not one date |
