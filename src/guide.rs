@@ -1,4 +1,4 @@
-//! The longer pages, beside the [crate docs](crate).
+//! Longer pages than the [crate docs](crate).
 //!
 //! By task: [recipes] · [edits that are not lost](writes) · [calling an API](client) ·
 //! [several servers](several_servers) · [nginx and other proxies](proxies) ·
@@ -9,15 +9,16 @@
 //! How it works: [design] · [the RFCs, sentence by sentence](rfc_coverage) ·
 //! [changelog].
 
-/// Whole programs to copy from.
+/// Complete programs that you can copy.
 #[doc = include_str!("guide/recipes.md")]
 pub mod recipes {}
 
-/// Edits that are not lost: a check in the transaction, a guard, or a layer.
+/// Edits that are not lost: by a check in the transaction, by a `WriteGuard`, or by
+/// a `PreconditionLayer`.
 #[doc = include_str!("guide/writes.md")]
 pub mod writes {}
 
-/// What replicas agree on, and what they can share.
+/// What is the same on all replicas without shared state, and what replicas can share.
 #[doc = include_str!("guide/several_servers.md")]
 pub mod several_servers {}
 
@@ -34,7 +35,7 @@ pub mod proxies {}
 #[doc = include_str!("guide/troubleshooting.md")]
 pub mod troubleshooting {}
 
-/// From other layers to this one.
+/// How to replace other layers by this one.
 #[doc = include_str!("guide/migrating.md")]
 pub mod migrating {}
 
@@ -42,11 +43,12 @@ pub mod migrating {}
 #[doc = include_str!("guide/compare.md")]
 pub mod compare {}
 
-/// nginx, Caddy, Express, Django, actix-files and `ServeDir`, by the conformance suite.
+/// The results of the conformance suite for nginx, Caddy, Express, Django, actix-files
+/// and `ServeDir`.
 #[doc = include_str!("guide/peers.md")]
 pub mod peers {}
 
-/// What the layer costs.
+/// How much time the layer takes.
 #[doc = include_str!("guide/benchmarks.md")]
 pub mod benchmarks {}
 
@@ -54,10 +56,10 @@ pub mod benchmarks {}
 #[doc = include_str!("guide/design.md")]
 pub mod design {}
 
-/// Each MUST, SHOULD and MAY of the RFCs: the code for it, and the tests.
+/// Each MUST, SHOULD and MAY of the RFCs, with its code and its tests.
 #[doc = include_str!("guide/rfc_coverage.md")]
 pub mod rfc_coverage {}
 
-/// What changed.
+/// What changed in each version.
 #[doc = include_str!("../CHANGELOG.md")]
 pub mod changelog {}

@@ -2,9 +2,10 @@
 //! Hyper, and everything else that takes an `http::Request`.
 //!
 //! [`ConditionalLayer`] wraps a service and adds an `ETag` and a `Last-Modified` to its
-//! responses. When a client sends these validators back, the layer compares them with
-//! the current ones. If the client already has the content, the answer is 304 (Not
-//! Modified) without content. The service itself needs no change.
+//! responses. A client sends these validators back with its next request. The layer
+//! then compares them with those of the current response. If they match, the client
+//! already has the content, and the layer answers 304 (Not Modified) without content.
+//! The service itself needs no change.
 //!
 //! ```
 //! use axum::{body::Body, routing::get, Router};
@@ -34,8 +35,9 @@
 //!
 //! A client that edits a resource sends the tag of the version that it edited. If
 //! another client has changed the resource since, the PUT must be refused with 412
-//! (Precondition Failed). [`PreconditionLayer`] does that [before the handler
-//! runs](#writes). The rules also work without a layer, in a handler or in a unit test:
+//! (Precondition Failed). [`PreconditionLayer`] refuses the PUT [before the handler
+//! runs](#writes). You can also evaluate preconditions without a layer, in a handler or
+//! in a unit test:
 //!
 //! ```
 //! use http::{header::IF_MATCH, HeaderMap, Method, StatusCode};
@@ -71,23 +73,25 @@
 //! # What the layer does
 //!
 //! 1. It handles GET, HEAD and [QUERY](#query). Other requests pass through.
-//! 2. It forwards only the conditional fields that the inner service can evaluate
-//!    correctly: If-Match and If-None-Match. It removes the dates. It removes If-Range
-//!    together with `Range` unless If-Range names a validator of the inner service; the
-//!    response is then the whole content. [`forward`](ConditionalLayer::forward)
-//!    changes that.
-//! 3. A 200 without an `ETag` gets one: the SHA-256 of its content in hex, in quotes.
-//!    If the response was negotiated (it has `Vary`, `Content-Encoding` or
-//!    `Content-Language`), eight more digits name the variant. If the inner service
+//! 2. It forwards If-Match and If-None-Match to the inner service, and removes
+//!    If-Modified-Since and If-Unmodified-Since. If a request has If-Range, that
+//!    field and `Range` are forwarded only if If-Range names the last validator of
+//!    the inner service. Otherwise both fields are removed, and the response is the
+//!    whole content. [`forward`](ConditionalLayer::forward) changes which fields
+//!    are forwarded.
+//! 3. A 200 without an `ETag` gets one: the SHA-256 of its content in hex, in quotes. A
+//!    response with `Vary`, `Content-Encoding` or `Content-Language` was negotiated,
+//!    and its tag also has eight digits that name the variant. If the inner service
 //!    sets a tag, the layer keeps that tag and does not read the content.
-//! 4. A 200 that has a tag and no `Last-Modified` gets one: the second in which the
-//!    layer first saw this content. A date of the inner service is sent only if it is
-//!    safe to compare. See [dates](#dates).
+//! 4. A 200 that has a tag and no `Last-Modified` gets a `Last-Modified`: the second in
+//!    which the layer first saw this content. A `Last-Modified` of the inner service is
+//!    sent only if it is safe to compare. See [dates](#dates).
 //! 5. It evaluates the preconditions in the order of section 13.2.2. The answer is 304,
-//!    412, or the response itself. Only a 200, a 203, or a 206 with validators becomes
-//!    a 304. Only a 2xx becomes a 412. A 404 stays a 404.
-//! 6. A 304 keeps the fields of the 200 that do not describe content. It has the
-//!    `Content-Length` of the 200 if that is known.
+//!    412, or the unchanged response. Only a 200, a 203, or a 206 with validators
+//!    becomes a 304. Only a 2xx becomes a 412. For example, a 404 stays a 404.
+//! 6. A 304 keeps the fields of the 200, except those that describe the content,
+//!    such as `Content-Type`. It has the `Content-Length` of the 200 if that
+//!    length is known.
 //!
 //! [`ResponseBody::outcome`] tells what the layer did and why. With
 //! [`report_outcome`](ConditionalLayer::report_outcome) the outcome is also in the
@@ -111,8 +115,8 @@
 //!
 //! With Axum, a later call of `Router::layer` adds an outer layer. `Router::layer`,
 //! `route_layer`, a layer on a `MethodRouter`, and a layer around the whole `Router`
-//! all work. Around the whole `Router`, the responses to HEAD have no content, so the
-//! layer needs [`head_as_get`](ConditionalLayer::head_as_get) to tag them.
+//! all work. A layer around the whole `Router` sees responses to HEAD without their
+//! content, so it needs [`head_as_get`](ConditionalLayer::head_as_get) to tag them.
 //!
 //! **Compression** is one call on this layer:
 //!
@@ -127,82 +131,88 @@
 //! # drop(app);
 //! ```
 //!
-//! A strong tag names exact bytes, and the gzip form of a page has different bytes. So
-//! the tag of an encoded response names the coding: `"v1"` becomes `"v1~gzip"`. Both
-//! tags name the same state, in reads and in writes. A 304 costs no compression. See
-//! [`compress_with`](ConditionalLayer::compress_with).
+//! A strong tag names exact bytes, and a page encoded with gzip has other bytes
+//! than the plain page. So the tag of an encoded response names the coding:
+//! `"v1"` becomes `"v1~gzip"`. Both tags name the same version of the resource,
+//! in reads and in writes. For a 304, the layer does not compress the content.
+//! See [`compress_with`](ConditionalLayer::compress_with).
 //!
-//! Compression may also be inside this layer, around the handlers. Then each 304 costs
-//! the compression, and large content may be [ready too late](#what-happens-to-bodies)
-//! to be tagged. Tags that the handlers set name the coding in this order, too. Tags
-//! that the layer generates are hashes of the encoded bytes. A client that got one
-//! encoding and sends a PUT that accepts another is therefore refused.
+//! Compression may also be inside this layer, around the handlers. Then the content is
+//! compressed even for a 304, and large content may be [ready too
+//! late](#what-happens-to-bodies) to be tagged. If a handler sets the tag, the layer
+//! adds the coding to the tag, as above. If the layer generates the tag, the tag is a
+//! hash of the encoded bytes, so each encoding has its own. A [`WriteGuard`] therefore
+//! refuses a PUT whose If-Match has the tag of one encoding and whose `Accept-Encoding`
+//! selects another.
 //!
-//! Do not put a plain `ConditionalLayer::new()` inside compression that it does not
-//! know about. One strong tag would then name two sequences of bytes, and a client
-//! could join a part of one with a part of the other. If a proxy compresses, see
-//! [`outer_compression`](ConditionalLayer::outer_compression).
+//! Do not put a `ConditionalLayer::new()` without these settings inside a layer that
+//! compresses. One strong tag would then name both the plain and the encoded bytes. A
+//! client could join a part of the plain content to a part of the encoded content. If a
+//! proxy compresses, see [`outer_compression`](ConditionalLayer::outer_compression).
 //!
-//! **Proxies.** If the layer adds a date to a response without freshness information,
-//! it also adds `Cache-Control: no-cache`. See [`AddLastModified`] for the reason, and
-//! [the page on proxies](guide::proxies) for a configuration of nginx.
+//! **Proxies.** If the layer adds a `Last-Modified` to a response without freshness
+//! information, it also adds `Cache-Control: no-cache`. See [`AddLastModified`] for the
+//! reason, and [the page on proxies](guide::proxies) for a configuration of nginx.
 //!
 //! # What happens to bodies
 //!
-//! The tag is sent before the content, but it is the hash of all of the content. So the
+//! The tag is sent before the content, but it is the hash of the whole content. So the
 //! layer reads the content first, up to
-//! [`buffer_limit`](ConditionalLayer::buffer_limit) (1 MiB). Then it sends the same
-//! frames, trailers and errors included:
+//! [`buffer_limit`](ConditionalLayer::buffer_limit) (by default 1 MiB). Then it sends
+//! what it has read: the same frames, with trailers and errors. The size of the
+//! content matters:
 //!
-//! - Content that is known to be larger is passed through unread, unless its tag can be
-//!   [learned](#large-content).
+//! - Content that is known to be larger than the limit is passed through as it comes.
+//!   Its tag can be [learned](#large-content) for later responses.
 //! - Content of **unknown** size is read as long as it is ready. When the layer would
-//!   have to wait, it sends what it has read, and the rest follows as it comes. Such a
-//!   response has no tag. So event streams and streamed pages start as early as without
-//!   the layer.
+//!   have to wait for more content, it sends what it has read, and the rest follows as
+//!   it comes. Such a response has no tag. So event streams and streamed pages start as
+//!   early as without the layer.
 //! - Content of **known** size delays the response by at most the
-//!   [`body_timeout`](ConditionalLayer::body_timeout) (500 ms).
-//! - A body that fails, or whose length differs from the announced length, gets no tag.
+//!   [`body_timeout`](ConditionalLayer::body_timeout) (by default 500 ms).
+//! - A body that fails, or whose length differs from its `Content-Length`, gets no tag.
 //!   It is sent unchanged.
 //!
 //! # Large content
 //!
-//! Downloads, exports and videos are larger than the limit, so they are not read ahead.
-//! Each of these settings gives them tags or ranges:
+//! Content above the limit, such as a video, is not read before it is sent. Each of
+//! these settings gives large content tags or ranges:
 //!
 //! - [`inner_tags(InnerTags::replace())`](ConditionalLayer::inner_tags), for file
 //!   servers and upstreams that set their own tags. The layer hashes the content while
-//!   it is sent for the first time. After that it recognises the content by the inner
-//!   tag. All replicas and all deploys give the same content the same tag, and a 304
-//!   reads no content. `InnerTags::learn()` does the same and leaves the inner tags
-//!   valid.
+//!   it is sent for the first time. From then on it recognises the content by the tag
+//!   of the inner service, so a 304 reads no content. The same content has the same tag
+//!   on all replicas, and after each deploy. With `InnerTags::learn()`, the tags of the
+//!   inner service are valid, too.
 //! - [`repr_digest`](ConditionalLayer::repr_digest), for content whose tag is not known
-//!   yet. The tag follows the content as a trailer, together with a digest by which the
+//!   yet. The tag follows the content as a trailer. So does a digest, with which the
 //!   client can verify that all bytes arrived.
 //! - [`ranges`](ConditionalLayer::ranges), for handlers that do not support range
 //!   requests.
 //!
 //! **A resumed download is never made of two versions**, if the client sends If-Range.
-//! By default the inner service sends the part, if If-Range names the validator that it
-//! gave last. Otherwise the client gets the whole content. If the content changes at
-//! that moment, the inner service sends a part of the new version. The layer then
-//! answers 503 (Service Unavailable) with `Retry-After: 1` instead, and the retry gets
-//! the whole content. A browser is redirected to the same URI instead, so that playback
-//! of audio or video continues. `curl -C -`, `wget -c` and aria2c send no If-Range, so
-//! a server cannot protect them.
+//! By default the layer compares If-Range with the last validator of the inner service.
+//! If they are equal, the inner service sends the part. Otherwise the client gets the
+//! whole content. If the content changes between this comparison and the response, the
+//! inner service sends a part of the new version. In that case the layer answers 503
+//! (Service Unavailable) with `Retry-After: 1`, and the next request gets the whole
+//! content. A browser gets a redirect to the same URI instead of the 503, so that
+//! playback of audio or video continues. `curl -C -`, `wget -c` and aria2c send no
+//! If-Range, so a server cannot protect them.
 //!
 //! # Content that never matches
 //!
 //! A page that contains a CSRF token or the time of day differs at each request. Its
-//! tag never matches, so hashing it is wasted work. Exclude such pages with the
+//! tag never matches, so it is useless to hash the page. Exclude such pages with the
 //! response extension [`Untagged`], with a [`Predicate`](predicate::Predicate), or with
 //! [`handle_when`](ConditionalLayer::handle_when). Better still, set the page's `ETag`
-//! in the handler: [`EntityTag::of_parts`] makes it from the data behind the page.
+//! in the handler: [`EntityTag::of_parts`] makes a tag from the versions of the data
+//! that the page shows.
 //!
 //! By default the layer does not tag a page whose `Content-Security-Policy` has a
-//! nonce. It never answers such a page with 304, even if the handler sets a tag. The
-//! 304 would carry a new nonce for the old page, and the browser would run none of its
-//! scripts.
+//! nonce. It never answers 304 in place of such a page, even if the handler sets a tag.
+//! The 304 would carry a new nonce, but the browser's copy has the old one, so the
+//! browser would run none of its scripts.
 //!
 //! # Cookies and private responses
 //!
@@ -211,21 +221,22 @@
 //! a 304. A response for one user should have `Cache-Control: private`, with or without
 //! tags. `no-store` responses are not tagged.
 //!
-//! Some responses are private: those with `private`, with `Set-Cookie`, or with a
-//! `Vary` that names Cookie or Authorization. They have no `Last-Modified`, not even
-//! the handler's, and are not evaluated by date. The date of one user's page proves
-//! nothing about another user's page. Their tags work like all others.
+//! Some responses are private: those with `Cache-Control: private`, with `Set-Cookie`,
+//! or with a `Vary` that names Cookie or Authorization. They have no `Last-Modified`,
+//! not even the handler's, and dates in their requests are ignored. The reason is that
+//! the date of one user's page proves nothing about another user's page. The tags of
+//! private responses work like all other tags.
 //!
 //! The layer keeps recent content in memory, only to compare it with later content. It
-//! never sends what it keeps. [`content_cache(0)`](ConditionalLayer::content_cache)
-//! turns that off.
+//! never sends the content that it keeps. With
+//! [`content_cache(0)`](ConditionalLayer::content_cache) it keeps no content.
 //!
 //! # QUERY
 //!
 //! QUERY ([RFC 10008]) is like a GET whose content is the query. Its results get tags,
-//! and a match is answered with 304. Results get no dates, and the layer remembers
-//! nothing about them, because the URI alone does not identify a result. A
-//! [`PreconditionLayer`] passes QUERY through, unless
+//! and a request whose If-None-Match matches gets a 304. Results get no dates, and the
+//! layer remembers nothing about them, because the URI alone does not identify a
+//! result. A [`PreconditionLayer`] passes QUERY through, unless
 //! [`query`](PreconditionLayer::query) is set.
 //!
 //! # Writes
@@ -234,14 +245,15 @@
 //! check that.** It sees only the response, when the write is already done, so it
 //! passes writes through.
 //!
-//! One exception: a write that has If-Unmodified-Since and no If-Match. If it names a
-//! date that the layer generated, it gets 412, because the inner service does not know
-//! that date. It also gets 412 with any other date, if the layer generated the date
-//! that it sent last for this resource. That other date may be from before a restart,
-//! or from another server.
+//! One exception: a write that has If-Unmodified-Since and no If-Match. If the field
+//! has a date that the layer generated, the layer answers 412, because the inner
+//! service does not know that date. If the last date that the layer sent for this
+//! resource was a generated one, the layer answers 412 to any other date, too. The
+//! reason is that the other date may have been generated before a restart, or by
+//! another server.
 //!
-//! There are three ways to check writes. Each takes less work than the one above it,
-//! and covers less:
+//! There are three ways to check writes. In this table, each way takes less work than
+//! the one above it, and prevents less:
 //!
 //! | | what it prevents | what it takes |
 //! |---|---|---|
@@ -255,16 +267,17 @@
 //! does not delay the writes of others. `PreconditionLayer` also answers reads with 304
 //! before the handler runs.
 //!
-//! All three can require a precondition, and answer 428 (Precondition Required) without
-//! one. All three can describe the failure as a problem document
+//! All three can require a precondition: a write without one then gets 428
+//! (Precondition Required). All three can describe a refusal as a problem document
 //! ([`problem_details`](Rejection::problem_details)). [A
 //! recipe](guide::recipes#notes-that-lose-no-edit) shows the first way as a whole
-//! program. [A page of the guide](guide::writes) compares the three.
+//! program. [A page of the guide](guide::writes) compares the three ways.
 //!
 //! Put a `PreconditionLayer` inside the authorization, because its answers reveal the
 //! state of the resource. A `WriteGuard` may be outside: its GET passes through the
-//! authorization. A `PreconditionLayer` may be inside or outside a `ConditionalLayer`;
-//! both then use the tag that the source knows:
+//! authorization. A `PreconditionLayer` may be inside or outside a `ConditionalLayer`.
+//! Both layers then use the tag that the source returns (the closure or extractor of
+//! the `PreconditionLayer`):
 //!
 //! ```text
 //!    WriteGuard                             PreconditionLayer::new(source)
@@ -277,60 +290,64 @@
 //!                                           returns `Unknown`
 //! ```
 //!
-//! The GET and the check must use the same tag. For a resource that clients edit, set
-//! the `ETag` in the GET handler, from a version or with [`EntityTag::of`], and compare
-//! with that tag. The tag that the layer generates for negotiated content is a
-//! different one. A coding at the end of the tag, such as `~gzip`, is understood by all
-//! three. A weak tag never matches in If-Match, so do not use
+//! The response to the GET and the check of the write must use the same tag. So for a
+//! resource that clients edit, set the `ETag` in the GET handler, from a version or
+//! with [`EntityTag::of`]. In the check, compare with that tag. Do not rely on a tag
+//! that the layer generates: for negotiated content it differs from `EntityTag::of`. If
+//! a client's tag ends with a coding, such as `~gzip`, all three ways read it as the
+//! plain tag. A weak tag never matches in If-Match, so do not use
 //! [`outer_compression`](ConditionalLayer::outer_compression) for such a resource.
 //!
 //! # Several servers
 //!
 //! Tags are made from content alone, so all replicas agree on them, after a deploy too,
 //! without any shared state. Dates are not shared: each replica remembers when *it*
-//! first saw the content. A client that knows tags never notices. One that sends dates
-//! only gets fewer 304s when it changes replicas; see [what remains](#dates).
+//! first saw the content. This makes no difference to a client that sends tags. A
+//! client that sends only dates gets fewer 304s when its requests reach another
+//! replica. The remaining risk is listed under [dates](#dates).
 //!
-//! Tags of large files are learned by each server for itself. A [`Manifest`], such as
-//! `SHA256SUMS`, gives them their tags from the first request on, and a store
-//! ([`InnerTags::store`]) shares what one server has learned: see the page [several
-//! servers](guide::several_servers).
+//! Each server learns the tags of large files for itself. With a [`Manifest`], such as
+//! `SHA256SUMS`, a server knows these tags from the first request on. With a store
+//! ([`InnerTags::store`]), servers share the tags that one of them has learned. See the
+//! page [several servers](guide::several_servers).
 //!
 //! # Dates
 //!
 //! The layer compares dates **for equality**, like tags, whether it generated the date
-//! or the inner service gave it. A date later than `Last-Modified` proves nothing:
-//! after a rollback to an older file, or two changes within one second, the client
-//! would keep the wrong content. A date proves that content has *changed* (412) only if
-//! it is earlier than the date that the handler gave with this response. In doubt, a
-//! read gets the whole content.
+//! or the inner service gave it. A client's date that is later than `Last-Modified`
+//! does not prove that the content is unchanged. If it did, a client could keep wrong
+//! content after a rollback to an older file. A client's date proves that content has
+//! *changed* (412) only if it is earlier than the date that the handler gave with this
+//! response. In doubt, a read gets the whole content.
 //!
-//! So the inner service does not see dates, unless you
-//! [forward](ConditionalLayer::forward) them. The extractor for Axum and an inner
-//! [`PreconditionLayer`] still see them. The layer does not change what they decide by
-//! the application's own dates.
+//! Most services do not compare dates for equality, so the layer does not forward
+//! dates, unless you [set](ConditionalLayer::forward) that. Axum's extractor for
+//! [`Preconditions`] and an inner [`PreconditionLayer`] still see the dates. They
+//! compare them with the application's own dates, and the layer does not change
+//! their decisions.
 //!
 //! - A generated date is the second in which the layer first saw the content.
-//! - The layer sends no date in the first two seconds after it was made: a date cannot
-//!   tell apart two contents of the same second.
+//! - The layer sends no date in the first two seconds after it was made, because an
+//!   earlier process may have sent other content in the same second.
 //! - A date of the inner service is sent if it is in 1990 or later, is not in the
-//!   future, and cannot have been sent with other content. Otherwise it is replaced or
-//!   removed.
+//!   future, and cannot have been sent with other content. Any other date of the inner
+//!   service is replaced by a generated date, or removed.
 //! - Some responses have no `Last-Modified`: errors, private responses, responses with
 //!   `Vary: *`, and responses whose content the layer does not know.
 //!
 //! A date can still match wrong content in these cases:
 //!
 //! - Two replicas generate the same second for different content.
-//! - An inner service gives one date to two contents without a tag, or to two contents
-//!   of which the layer has forgotten one.
+//! - An inner service gives the same date to two contents. Either they have no tag, or
+//!   the layer has forgotten one of them.
 //! - The clock was set back during a restart.
-//! - A date, or a time of receipt, from before a restart equals a current date.
-//! - A client invents a date that happens to match, ignores `Vary`, or has a clock that
-//!   is more than a second off.
+//! - A client sends a date, or the time when it received the response, from before a
+//!   restart of the layer, and that equals a current date.
+//! - A client invents a date that happens to match, ignores `Vary`, or sends a time of
+//!   receipt from a clock that is more than a second off.
 //! - The inner service answers 304 by itself.
 //! - A [write](#writes) has a generated date, and this layer has not yet seen the
-//!   resource under that name or on that server.
+//!   resource: it was read under another URI, or from another server.
 //!
 //! With [`AddLastModified::Never`] no date is generated.
 //!
@@ -340,18 +357,19 @@
 //!
 //! | | at most |
 //! |---|---|
-//! | responses that are being read ahead | 64 MiB, and 64 KiB for each |
-//! | requests that a [`WriteGuard`] reads ahead | 64 MiB, and 64 KiB for each |
-//! | [content cache](ConditionalLayer::content_cache) | 16 MiB, or as set |
-//! | dates | 65,536 contents, 2 MiB |
-//! | inner validators, for If-Range | 8,192 resources |
-//! | [learned tags](ConditionalLayer::inner_tags) | 16,384, of some 200 bytes |
-//! | questions to the [store of tags](InnerTags::store) | 1,024, of some 300 bytes |
-//! | files of a [`Manifest`] | all of them, some 400 bytes each |
+//! | responses read before they are sent | 64 MiB, plus 64 KiB for each response |
+//! | requests that a [`WriteGuard`] reads ahead | 64 MiB, plus 64 KiB for each request |
+//! | [content cache](ConditionalLayer::content_cache) | by default 16 MiB |
+//! | dates | 2 MiB, for 65,536 contents |
+//! | validators of the inner service, for If-Range | 8,192 resources |
+//! | [learned tags](ConditionalLayer::inner_tags) | 16,384 tags, about 200 bytes each |
+//! | pending requests to the [store of tags](InnerTags::store) | 1,024, about 300 bytes each |
+//! | files of a [`Manifest`] | all files, about 400 bytes each |
 //!
-//! When an entry is evicted, the next response is hashed again, has no date, or is sent
-//! as a whole instead of a part. It is never wrong. Beyond 64 MiB, large responses pass
-//! through without a tag ([`Reason::Busy`]). [`Stats`] has the current figures.
+//! If something in this memory was evicted, the next response is hashed again, has no
+//! date, or is sent as a whole instead of a part. It is never wrong because of that.
+//! When the responses that are being read ahead take 64 MiB, more of them pass through
+//! without a tag ([`Reason::Busy`]). [`Stats`] has the current figures.
 //!
 //! # What it does not do
 //!
@@ -360,8 +378,9 @@
 //!   [`PreconditionLayer::new`] saves the query, too.
 //! - It serves ranges only if [`ranges`](ConditionalLayer::ranges) is set, and only one
 //!   range at a time. To serve ranges yourself, use [`Preconditions::allows_range`].
-//! - It does not decide how long a response is fresh. It only prevents heuristic
-//!   freshness where it adds a date; see [`AddLastModified`].
+//! - It does not decide how long a response is fresh. Where it adds a
+//!   `Last-Modified`, it also prevents caches from guessing a freshness from that
+//!   date; see [`AddLastModified`].
 //! - It does not tag event streams. It tags responses above its limit only with the
 //!   settings for [large content](#large-content).
 //! - It does not answer 304 for a date that is later than `Last-Modified`.
@@ -370,58 +389,61 @@
 //!
 //! Wrap the service in the layer and call it with `tower::ServiceExt::oneshot`, as
 //! above. To test dates, give the layer a [`clock`](ConditionalLayer::clock). Two
-//! things may surprise you. In the first two seconds of the clock there is no date. A
-//! 304 from an Axum `Router` may have `content-length: 0`, which Axum adds and Hyper
-//! removes over HTTP/1.1.
+//! things may surprise you. In the first two seconds after the layer was made, by that
+//! clock, responses have no date. A 304 from an Axum `Router` may have
+//! `content-length: 0`, which Axum adds and Hyper removes over HTTP/1.1.
 //!
 //! The crate [tower-conditional-conformance] checks whether a service handles
 //! conditional requests as RFC 9110 says, with or without this crate. It takes one line
-//! in a test or in CI: `tower_conditional_conformance::check(app(),
-//! "/feed").await.assert_ok()`.
+//! in a test: `tower_conditional_conformance::check(app(), "/feed").await.assert_ok()`.
 //!
 //! # In production
 //!
-//! [`ConditionalLayer::stats`] counts the answers and the reasons why responses have no
-//! tag. It also counts the bytes that were not sent, hashed, compared, kept and
-//! buffered. [A recipe](guide::recipes#in-production) writes these counters as
-//! Prometheus text. Feature `tracing` emits an event for each decision. Behind a proxy
-//! that appends `-gzip` to tags, use [`OuterCompression::adds_suffixes`].
+//! [`ConditionalLayer::stats`] counts the answers and the reasons why responses
+//! have no tag. It also counts bytes: those that a 304 saved, and those that were
+//! hashed, compared, kept and buffered. [A recipe](guide::recipes#in-production)
+//! writes these counters as Prometheus text. With the feature `tracing`, the layer
+//! emits an event for each decision. Behind a proxy that appends `-gzip` to tags,
+//! use [`OuterCompression::adds_suffixes`].
 //!
 //! # Features
 //!
 //! - `axum`: [`Preconditions`] is an extractor and [`Rejection`] is a response.
-//!   [`EntityTag`], [`HttpDate`] and [`Validators`] are response parts: `(tag,
-//!   Json(item))`. [`WriteGuard::axum`] guards a router.
+//!   [`EntityTag`], [`HttpDate`] and [`Validators`] are response parts:
+//!   `(tag, Json(item))`. [`WriteGuard::axum`] guards a router.
 //!   [`PreconditionLayer::from_extractor`] takes the parameters of the path. With this
 //!   feature the layers name a resource by Axum's `OriginalUri`, so equal paths under
-//!   different `nest` prefixes are different resources. Without it they share their
-//!   dates, and get new dates more often than necessary. A layer inside `nest` then
-//!   also does not recognise a resource that a layer outside knows under its full path.
-//!   A client may get a tag there with which its writes are refused.
+//!   different `nest` prefixes are different resources. Without this feature, a layer
+//!   inside `nest` sees a path without its prefix. Resources whose paths differ only in
+//!   that prefix then get new dates more often than necessary. Also, a layer inside
+//!   `nest` and a layer outside it know one resource by different paths. A client may
+//!   then get a tag with which its writes are refused.
 //! - `blake3`: adds the hash `Blake3`, for [`ConditionalLayer::digest`]. It is faster
 //!   than SHA-256 for new content of more than a few KiB. It needs a C compiler.
 //! - [`client`]: adds types for programs that call HTTP services.
 //!   [`Polled`](client::Polled) is a value that is read and parsed only when it has
 //!   changed. [`RevalidateLayer`](client::RevalidateLayer) is a layer for Tower clients
 //!   that revalidates each response. [`Update`](client::Update) is an edit that does
-//!   not overwrite other edits. [`StoredHead`](client::StoredHead) has the rules alone,
-//!   for other clients. The feature adds no dependency. See [its page](guide::client).
+//!   not overwrite other edits. [`StoredHead`](client::StoredHead) has only the rules,
+//!   for clients that are not built on Tower. The feature adds no dependency. See [the
+//!   page on calling an API](guide::client).
 //! - `shared-tags`: adds [`SharedTags`], for [`InnerTags::store`]. Servers share the
 //!   tags of large content that one of them has hashed.
-//! - `tracing`: emits one event for each decision, with outcome and status, and one for
-//!   each `Last-Modified` of the inner service that is not sent, at level DEBUG. Wrong
-//!   entries of a manifest, and shared tags that none of your servers made, are events
-//!   at level WARN. The target is `tower_conditional`.
+//! - `tracing`: emits events with the target `tower_conditional`. At level DEBUG, there
+//!   is one for each decision, with outcome and status, and one for each
+//!   `Last-Modified` of the inner service that is not sent. At level WARN, there is one
+//!   for each wrong line of a manifest, and one for each shared tag that none of your
+//!   servers made.
 //!
 //! # Versions
 //!
 //! The crate follows semantic versioning. Before 1.0, a new minor version may contain
-//! breaking changes. These changes are breaking: names and signatures, defaults, and
-//! **the generated tags**. Code still compiles after a change of tags, but every client
-//! fetches everything once more, so the [changelog](guide::changelog) lists such
-//! changes first. A new major version of a crate in the public API is also breaking:
-//! `bytes`, `http`, `http-body`, `tower-layer`, `tower-service`, and Axum with its
-//! feature.
+//! breaking changes. Changes of names and signatures, of defaults, and of **the
+//! generated tags** are breaking. Code still compiles after a change of the generated
+//! tags, but every client fetches all content once more. So the
+//! [changelog](guide::changelog) lists such changes first. It is also breaking to
+//! depend on a new major version of a crate in the public API: `bytes`, `http`,
+//! `http-body`, `tower-layer`, `tower-service`, and Axum with its feature.
 //!
 //! These changes are not breaking: an answer that is closer to RFC 9110, a new setting
 //! whose default keeps the behaviour, a new variant of a `non_exhaustive` enum, the

@@ -2,19 +2,19 @@
 //!
 //! | memory | bound | evicted first |
 //! |---|---|---|
-//! | `dates` | 65,536 entries in buckets of 8, 2 MiB | sent longest ago in its bucket |
-//! | `content_cache` | the setting, 16 MiB | least used: see `evicting_cache` |
+//! | `dates` | 65,536 contents in buckets of 8, 2 MiB | sent longest ago in the bucket |
+//! | `content_cache` | by default 16 MiB | least used: see `evicting_cache` |
 //! | `learned_tags` | 16,384 tags | least used: see `evicting_cache` |
-//! | `listed_files` | the list, some 300 bytes a file | none |
-//! | `inner_validators` | 8,192 resources of 4 variants | least used: see `evicting_cache` |
-//! | `shared_tags` | 1,024 questions | none: no more are asked |
-//! | `unfinished` | 1,024 contents | last part sent longest ago |
-//! | `text_cache` | 64 dates and lengths a thread | replaced by the next in its place |
+//! | `listed_files` | the manifest, about 400 bytes a file | none |
+//! | `inner_validators` | 8,192 resources, 4 variants each | least used: see `evicting_cache` |
+//! | `shared_tags` | 1,024 pending requests | none: no more are sent |
+//! | `unfinished` | 1,024 unfinished hashes | last 206 sent longest ago |
+//! | `text_cache` | 64 dates and 64 lengths a thread | same remainder modulo 64 |
 //!
-//! The client's `RevalidateLayer` keeps responses in the same kind of cache.
+//! The client's `RevalidateLayer` keeps its responses in an `evicting_cache`, too.
 //!
-//! This module reads no clock, never waits, and does not depend on Tower. Time is an
-//! argument.
+//! This module reads no clock, never waits, and does not depend on Tower. Callers pass
+//! the time as an argument.
 
 mod content_cache;
 mod dates;

@@ -1,8 +1,8 @@
 //! The validators of a response: which responses may be tagged, how a tag is made, and
-//! which fields of the head matter.
+//! which header fields the layer reads.
 //!
-//! This module reads no clock, never waits, and does not depend on Tower. Time is an
-//! argument.
+//! This module reads no clock, never waits, and does not depend on Tower. Callers pass
+//! the time as an argument.
 
 mod add_last_modified;
 mod cache_control;

@@ -2,22 +2,23 @@
 
 use super::file_name;
 
-/// A line of a list.
+/// One line of a list: a file and its hash.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Checksum {
     /// The path of the file below the root, in the normal form of [`file_name()`].
     pub(crate) name: String,
     pub(crate) hash: [u8; 32],
-    /// The length of the file in bytes, if it is in the list.
+    /// The length of the file in bytes, if the line has it.
     pub(crate) length: Option<u64>,
 }
 
-/// Reads the lines of a list, each with its number. The error describes the problem of
-/// the line.
+/// Reads the lines of a list. Each result has the number of its line. An error
+/// describes what is wrong with the line.
 ///
-/// A line is `<hash>  <name>`, or `<hash> *<name>` for binary mode. A column between
-/// the two may have the length: `<hash> <length>  <name>`. With a `\` before the hash,
-/// the name contains escapes. Empty lines, and lines that start with `#`, are ignored.
+/// A line is `<hash> <name>`, or `<hash> *<name>` for binary mode. A column between the
+/// hash and the name may have the length of the file in bytes:
+/// `<hash> <length> <name>`. With a `\` before the hash, the name contains escapes.
+/// Empty lines, and lines that start with `#`, are ignored.
 pub(crate) fn checksums(
     list: &[u8],
 ) -> impl Iterator<Item = (usize, Result<Checksum, &'static str>)> + '_ {

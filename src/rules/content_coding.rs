@@ -1,17 +1,18 @@
 //! Content codings: the codings that a request accepts, and tags that name a coding.
 //!
 //! Encoded content has other bytes than the plain content, so it must have another
-//! strong tag (RFC 9110, section [8.8.3.3]). For content that is encoded on the fly, it
-//! is the tag of the plain content followed by the coding: `"v1"` becomes `"v1~gzip"`.
-//! It contains the plain tag, so an edit with either tag is an edit of the same state.
+//! strong tag (RFC 9110, section [8.8.3.3]). For content that is encoded on the fly,
+//! that tag is the tag of the plain content followed by the coding: `"v1"` becomes
+//! `"v1~gzip"`. The plain tag can be read from it. So a client may send either tag in
+//! the If-Match of a write.
 //!
 //! | tag of the application | content as it is | encoded with gzip |
 //! |------------------------|------------------|-------------------|
 //! | `"v1"`                 | `"v1"`           | `"v1~gzip"`       |
 //! | `"v1~gzip"`            | `"v1~gzip~identity"` | `"v1~gzip~gzip"` |
 //!
-//! The second row shows why `~identity` is needed: without it, `"v1~gzip"` would have
-//! two meanings.
+//! The second row shows why `~identity` is needed. Without it, `"v1~gzip"` could name
+//! the plain content of the second row, or the encoded content of the first.
 //!
 //! [8.8.3.3]: https://www.rfc-editor.org/rfc/rfc9110.html#section-8.8.3.3
 
@@ -51,13 +52,13 @@ impl ContentCoding {
         }
     }
 
-    /// Reads a name from a tag. Case matters.
+    /// Reads the name of a coding in a tag. The name is case-sensitive.
     fn from_tag(name: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|coding| coding.name() == name)
     }
 
-    /// Reads a name from a field. Case does not matter, and two old names are accepted
-    /// (section 8.4.1).
+    /// Reads the name of a coding in a header field. The name is not case-sensitive,
+    /// and the old names `x-gzip` and `x-compress` are accepted (section 8.4.1).
     fn from_field(name: &[u8]) -> Option<Self> {
         let is_old = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"x-"));
         let registered = if is_old { name.get(2..)? } else { name };
@@ -67,8 +68,8 @@ impl ContentCoding {
         (!is_old || has_old_name).then_some(coding)
     }
 
-    /// Returns the coding of a message. `None` if there are several, or one that a tag
-    /// cannot name.
+    /// Returns the coding of a message. `None` if there are several codings, or if a
+    /// tag cannot name the coding.
     pub(crate) fn of_message(headers: &HeaderMap) -> Option<Self> {
         if !headers.contains_key(CONTENT_ENCODING) {
             return Some(Self::Identity);
@@ -83,18 +84,18 @@ impl ContentCoding {
 
 /// The content codings that a request accepts (RFC 9110, section 12.5.3).
 ///
-/// Without `Accept-Encoding` only identity is accepted. By the RFC any coding would be
-/// acceptable then. But a cache that forwards for such a client must not get content
-/// that the client cannot decode, and no server encodes for it.
+/// Without `Accept-Encoding` only identity is accepted. The RFC would allow any coding
+/// then. But such a client may not be able to decode content, and servers do not encode
+/// content for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct AcceptedCodings(u8);
 
 impl AcceptedCodings {
     /// Reads all lines of `Accept-Encoding`.
     ///
-    /// In doubt a coding is not accepted: if its weight is invalid, or if it is named
-    /// both with zero and with another weight. Identity is accepted unless it is
-    /// refused.
+    /// A coding is not accepted if its weight is invalid, or if it is named both with
+    /// weight zero and with another weight. Identity is accepted by default, and is
+    /// refused by weight zero, of `identity` or of `*`.
     pub(crate) fn read(headers: &HeaderMap) -> Self {
         let (mut accepted, mut refused, mut others) = (0, 0, None);
         for member in headers.get_all(ACCEPT_ENCODING).iter().flat_map(members) {
@@ -111,7 +112,7 @@ impl AcceptedCodings {
                 Some(false) | None => refused |= coding.bit(),
             }
         }
-        // `*` means all codings that are not named.
+        // `*` stands for all codings that are not named.
         let unnamed = !(accepted | refused);
         match others {
             Some(true) => accepted |= unnamed,
@@ -132,7 +133,7 @@ impl Default for AcceptedCodings {
     }
 }
 
-/// Returns true if the weight of a member is more than zero. `None` if it is invalid
+/// Returns true if a weight is more than zero. `None` if the weight is invalid
 /// (section 12.4.2).
 fn is_positive(weight: &[u8]) -> Option<bool> {
     let [b'q' | b'Q', b'=', whole @ (b'0' | b'1'), fraction @ ..] = trim_ows(weight) else {
@@ -156,13 +157,14 @@ pub(crate) fn names_coding(line: &HeaderValue) -> bool {
     members(line).any(|member| !member.eq_ignore_ascii_case(b"identity"))
 }
 
-/// Returns true if a line of `Accept-Encoding` may refuse a coding.
+/// Returns true if a line of `Accept-Encoding` has weights, and so may refuse a coding
+/// with weight zero.
 pub(crate) fn has_weights(line: &HeaderValue) -> bool {
     holds(line, b';')
 }
 
-/// Returns the coding of a listed tag, if its plain tag is the given one. `None` if it
-/// names other content.
+/// Returns the coding that a listed tag names, if the rest of that tag is the given
+/// plain tag. Otherwise returns `None`.
 ///
 /// Both arguments are the bytes between the quotes. The layers, the checks of handlers,
 /// and the write guard all compare tags from clients with this function.
@@ -171,13 +173,12 @@ pub(super) fn coding_of(listed: &[u8], plain: &[u8]) -> Option<ContentCoding> {
     (named == plain).then_some(coding)
 }
 
-/// Splits the bytes between the quotes of a tag into those of the plain tag and the
-/// coding.
+/// Splits the bytes between the quotes of a tag into the plain tag and the coding.
 ///
 /// Exactly one coding is removed, because the plain tag may itself end with one.
 pub(crate) fn split_coding(sent: &[u8]) -> (&[u8], ContentCoding) {
     match split_name(sent) {
-        // `~identity` is added only to a tag that needs it.
+        // `~identity` is added only to a tag that itself ends with a coding.
         Some((plain, ContentCoding::Identity)) if split_name(plain).is_none() => {
             (sent, ContentCoding::Identity)
         }
@@ -198,8 +199,8 @@ pub(super) fn may_name_codings(line: &HeaderValue) -> bool {
     holds(line, SEPARATOR)
 }
 
-/// Searches a short line. Checking each byte is faster than stopping at the first
-/// match.
+/// Returns true if a line contains a byte. Lines are short, so checking each byte is
+/// faster than stopping at the first match.
 #[inline]
 fn holds(line: &HeaderValue, searched: u8) -> bool {
     line.as_bytes().iter().fold(false, |found, &byte| found | (byte == searched))
@@ -210,7 +211,8 @@ impl EntityTag {
     /// `~identity` at its end.
     #[inline]
     pub(crate) fn needs_identity(&self) -> bool {
-        // The names have few lengths, so a few bytes decide for most tags.
+        // Most tags have no `~` where the name of a coding would start, so a few bytes
+        // are enough to exclude them.
         let may_end_in_one = matches!(
             self.as_bytes(),
             [.., SEPARATOR, _, _, b'"']
@@ -221,7 +223,7 @@ impl EntityTag {
         may_end_in_one && split_name(self.opaque()).is_some()
     }
 
-    /// Returns the tag to send with content in a coding. This is the plain tag.
+    /// Returns the tag to send with content in a coding, if `self` is the plain tag.
     pub(crate) fn with_coding(&self, coding: ContentCoding) -> Self {
         if coding == ContentCoding::Identity && !self.needs_identity() {
             return self.clone();
@@ -275,7 +277,7 @@ mod tests {
             (&["gzip;q= 0.5"], "identity"),
             (&["gzip;level=9"], "identity"),
             (&["gzip;q=0.5;x"], "identity"),
-            // Of two weights, zero counts.
+            // If there are two weights and one is zero, the coding is refused.
             (&["gzip, gzip;q=0"], "identity"),
             (&["gzip;q=0", "x-gzip"], "identity"),
             (&["*"], ALL),
@@ -318,7 +320,7 @@ mod tests {
         assert_eq!(ContentCoding::of_message(&headers), Some(ContentCoding::Identity));
     }
 
-    /// All tags of up to three pieces that may follow one another.
+    /// All tags that are made of up to three of these pieces.
     fn tags() -> Vec<EntityTag> {
         let pieces = [
             "",
@@ -382,7 +384,7 @@ mod tests {
             ("v1~gzip~gzip", ("v1~gzip", ContentCoding::Gzip)),
             ("v1~gzip~br", ("v1~gzip", ContentCoding::Brotli)),
             ("v1~gzip~identity", ("v1~gzip", ContentCoding::Identity)),
-            // It needed none, so it is not one that was sent for `"v1"`.
+            // `"v1"` does not need `~identity`, so this tag was not made from `"v1"`.
             ("v1~identity", ("v1~identity", ContentCoding::Identity)),
         ] {
             let (plain, coding) = split_coding(opaque.as_bytes());

@@ -10,21 +10,23 @@ pub(crate) const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest"
 
 pub(crate) const WANT_REPR_DIGEST: HeaderName = HeaderName::from_static("want-repr-digest");
 
-/// Returns true if this is a digest of the content of one message.
+/// Returns true if this field is a digest of the content of one message.
 pub(crate) fn is_content_digest(name: &HeaderName) -> bool {
     matches!(name.as_str(), "content-digest" | "content-md5")
 }
 
-/// Returns true if this is a digest of a message or of the selected representation.
+/// Returns true if this field is a digest, of the content of a message or of the
+/// selected representation.
 pub(crate) fn is_digest(name: &HeaderName) -> bool {
     matches!(name.as_str(), "content-digest" | "content-md5" | "digest" | "repr-digest")
 }
 
 /// Returns true if the client refuses a digest with this algorithm in
-/// `Want-Repr-Digest` (section 4): its weight is 0, or the field names only others.
+/// `Want-Repr-Digest` (section 4): the weight of the algorithm is 0, or the field asks
+/// only for other algorithms.
 ///
-/// The field is a hint. A member without a weight from 0 to 10 is ignored. The last
-/// member of an algorithm counts.
+/// The field is a hint. A member without a weight from 0 to 10 is ignored. If an
+/// algorithm occurs more than once, its last member is used.
 pub(crate) fn refuses_digest(headers: &HeaderMap, algorithm: &str) -> bool {
     let (mut own, mut wants_another) = (None, false);
     let lines = headers.get_all(WANT_REPR_DIGEST).iter();
@@ -42,7 +44,7 @@ pub(crate) fn refuses_digest(headers: &HeaderMap, algorithm: &str) -> bool {
 fn preference(member: &[u8]) -> Option<(&[u8], u64)> {
     let equals = member.iter().position(|&byte| byte == b'=')?;
     let (name, value) = (member.get(..equals)?, member.get(equals + 1..)?);
-    // Parameters may follow, but none is defined.
+    // Parameters may follow the weight. RFC 9530 defines none, so they are ignored.
     let weight = number(trim_ows(value.split(|&byte| byte == b';').next()?))?;
     (weight <= 10).then_some((name, weight))
 }
@@ -66,18 +68,18 @@ mod tests {
             (&["sha-512=5", "sha-256=0"], true),
             (&["sha-512=5"], true),
             (&["md5=1", "sha-512=0"], true),
-            // Nothing else is wanted either.
+            // The client does not ask for another algorithm either.
             (&["sha-512=0"], false),
-            // The last member of a name counts (RFC 9651, 4.2.2).
+            // The last member with a name is used (RFC 9651, 4.2.2).
             (&["sha-256=0, sha-256=1"], false),
             (&["sha-256=1", "sha-256=0"], true),
             (&["sha-256=0;x=1"], true),
-            // What is not a weight says nothing.
+            // Members with an invalid weight are ignored.
             (&["sha-256=11"], false),
             (&["sha-256=-1, sha-512=99"], false),
             (&["sha-256, sha-512"], false),
             (&["sha-512=0.5, sha-256=?0"], false),
-            // Names are lower-case.
+            // Names are lower-case, so this member is ignored.
             (&["SHA-256=0"], false),
         ] {
             let mut headers = HeaderMap::new();

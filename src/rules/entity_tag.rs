@@ -15,9 +15,9 @@ use memchr::memchr;
 
 /// An entity tag: the name of one representation of a resource.
 ///
-/// A value of this type is always a valid tag. A tag consists of bytes, not of text. It
-/// may contain a comma and bytes above 0x7F, but no space, quote or control character.
-/// The empty tag `""` is valid.
+/// A value of this type is always a valid tag. A tag consists of bytes, not of text.
+/// Between its quotes it may contain a comma and bytes above 0x7F, but no space, quote
+/// or control character. The empty tag `""` is valid.
 ///
 /// Two tags are compared in one of two ways ([RFC 9110, section 8.8.3.2]):
 ///
@@ -28,16 +28,17 @@ use memchr::memchr;
 /// | `W/"1"` | `"1"`   | no                             | yes                        |
 /// | `"1"`   | `"1"`   | yes                            | yes                        |
 ///
-/// `==` is true if two tags have the same text.
+/// `==` is neither of these: it is true if two tags have the same bytes, `W/` included.
 ///
-/// A strong tag must name one sequence of bytes. So a resource must not have the tag
-/// `"1"` both for its JSON and for its HTML.
+/// A strong tag must name one sequence of bytes. So a resource must not use the tag
+/// `"1"` both for its JSON and for its HTML representation.
 ///
 /// Your own tags should not end with `~` and the name of a content coding (`~gzip`),
 /// because [`compress_with`](crate::ConditionalLayer::compress_with) names the coding
 /// of an encoded response in this way. [`Preconditions`](crate::Preconditions) read a
-/// client's `"v1~gzip"` as `"v1"` in gzip. If your own tag is `"v1~gzip"`, the layers
-/// send it as `"v1~gzip~identity"`.
+/// client's `"v1~gzip"` as the tag `"v1"` of content encoded with gzip. If your own
+/// tag is `"v1~gzip"`, the layers send it as `"v1~gzip~identity"`, so that it still
+/// has one meaning.
 ///
 /// # Examples
 ///
@@ -82,11 +83,11 @@ impl EntityTag {
     ///
     /// Two different lists never give the same tag. The parts are joined with `:`. In
     /// each part, `:`, `%`, `"` and all bytes other than visible ASCII are
-    /// percent-encoded. So this accepts any bytes and cannot fail.
+    /// percent-encoded. So any bytes are accepted.
     ///
-    /// Add the build of the program that renders the data. With a tag made from the
-    /// data alone, clients would keep the old page after a deploy that changes the
-    /// template.
+    /// Make the build of your program one of the parts. If the tag is made from
+    /// the data alone, clients keep the old page after a deploy that changes only
+    /// the template.
     ///
     /// # Examples
     ///
@@ -113,8 +114,8 @@ impl EntityTag {
             part.as_ref().iter().for_each(|byte| push_encoded(&mut text, *byte));
         }
         if is_first {
-            // An empty list differs from a list with one empty part. A `%` without
-            // digits never encodes a byte.
+            // A `%` without digits stands for the empty list, because it never encodes
+            // a byte. So the empty list differs from a list with one empty part.
             text.push(b'%');
         }
         text.push(b'"');
@@ -123,7 +124,8 @@ impl EntityTag {
 
     /// Returns true if the tag is weak.
     ///
-    /// A weak tag may name several sequences of bytes with the same meaning.
+    /// A weak tag may name several sequences of bytes, if the server regards them
+    /// as equivalent.
     #[must_use]
     pub fn is_weak(&self) -> bool {
         self.text.as_bytes().first() == Some(&b'W')
@@ -141,7 +143,7 @@ impl EntityTag {
         self.text.as_bytes()
     }
 
-    /// Compares strongly, as If-Match and If-Range do.
+    /// Compares strongly, as RFC 9110 requires for If-Match and If-Range.
     ///
     /// Returns true if both tags are strong, and the bytes between the quotes are
     /// equal.
@@ -150,9 +152,10 @@ impl EntityTag {
         self.as_member().strong_eq(other.as_member())
     }
 
-    /// Compares weakly, as If-None-Match does.
+    /// Compares weakly, as RFC 9110 requires for If-None-Match.
     ///
-    /// Returns true if the bytes between the quotes are equal.
+    /// Returns true if the bytes between the quotes are equal, whether the tags are
+    /// weak or not.
     #[must_use]
     pub fn weak_eq(&self, other: &Self) -> bool {
         self.as_member().weak_eq(other.as_member())
@@ -180,13 +183,13 @@ impl EntityTag {
         Self { text }
     }
 
-    /// Returns the tag without `W/`, which is the same for a weak tag and a strong one.
+    /// Returns the tag with its quotes, but without `W/`.
     pub(super) fn quoted(&self) -> &[u8] {
         let text = self.text.as_bytes();
         text.strip_prefix(b"W/").unwrap_or(text)
     }
 
-    /// Returns the parts to compare, without a copy.
+    /// Returns the tag as a [`Member`], which borrows the bytes.
     pub(super) fn as_member(&self) -> Member<'_> {
         let opaque = self
             .quoted()
@@ -281,7 +284,7 @@ pub struct InvalidEntityTag {
 /// What is wrong with a tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Problem {
-    /// The bytes to be quoted already have quotes.
+    /// The given bytes already have quotes, although they are quoted here.
     Quoted,
     /// The tag has no quotes.
     NotQuoted,
@@ -376,15 +379,15 @@ fn open(input: &[u8]) -> Option<(bool, &[u8])> {
     Some((weak, quoted.strip_prefix(b"\"")?))
 }
 
-/// The separator between the parts of a tag. Deliberately not a comma, at which some
-/// software splits a list of tags, and not `-`, `;` or `~`, after which some software
-/// appends a coding.
+/// The separator between the parts of a tag. Deliberately not a comma, because some
+/// software splits a list of tags at each comma. Deliberately not `-`, `;` or `~`,
+/// because some software puts one of these and a coding at the end of a tag.
 const PART_SEPARATOR: u8 = b':';
 
 /// Appends a byte of a part, percent-encoded if necessary.
 ///
-/// Bytes above 0x7F are valid in a tag. Deliberately they are encoded, too, because
-/// some clients do not send them back unchanged.
+/// Bytes above 0x7F are deliberately encoded, too: they are valid in a tag, but some
+/// clients do not send them back unchanged.
 fn push_encoded(text: &mut Vec<u8>, byte: u8) {
     let is_plain = byte.is_ascii_graphic() && !matches!(byte, b'"' | b'%' | PART_SEPARATOR);
     if is_plain {
@@ -487,7 +490,7 @@ mod tests {
             assert_eq!(expected.parse(), Ok(tag), "{parts:?}");
         }
 
-        // All lists of up to three of these parts: no two give the same tag.
+        // No two lists of up to three of these parts give the same tag.
         let parts =
             ["", "a", "b", ":", "%", "%3A", "3A", "a:", ":a", "a:b", "%25", " ", "\"", "é", "\0"];
         let mut lists: Vec<Vec<&str>> = vec![vec![]];
@@ -505,7 +508,8 @@ mod tests {
 
     #[test]
     fn comparison_is_the_table_of_the_rfc() {
-        // Section 8.8.3.2, row by row, as on `EntityTag`.
+        // The table of section 8.8.3.2, which the documentation of
+        // `EntityTag` shows, too.
         for (first, second, strong, weak) in [
             ("W/\"1\"", "W/\"1\"", false, true),
             ("W/\"1\"", "W/\"2\"", false, false),

@@ -5,9 +5,10 @@
 //! If-Match = "*" / #entity-tag
 //! ```
 //!
-//! A tag may contain a comma, so members are parsed, not split. A member that is not a
-//! tag is reported as invalid. Parsing then continues after the next comma, so that a
-//! stray quote cannot hide the valid members that follow.
+//! A tag may contain a comma, so a line cannot be split at its commas: its members are
+//! parsed one by one. A member that is not a tag is reported as invalid. Parsing then
+//! continues after the next comma, so that a stray quote does not hide the valid
+//! members that follow.
 //!
 //! [5.6.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.1
 //! [13.1.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.1.1
@@ -23,17 +24,17 @@ use super::{
     trim_ows, ContentCoding,
 };
 
-/// All lines of one list field, as they were sent.
+/// All lines of an If-Match or If-None-Match field, as they were sent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EntityTagList {
     first: Option<HeaderValue>,
-    /// The other lines. Boxed, because there are rarely any.
+    /// The other lines. Boxed, because most fields have only one line.
     #[expect(
         clippy::box_collection,
         reason = "a list is moved with its request, and a `Vec` is three times as large"
     )]
     others: Option<Box<Vec<HeaderValue>>>,
-    /// A member may name a coding.
+    /// True if a member may name a coding.
     pub(super) may_name_codings: bool,
 }
 
@@ -64,7 +65,8 @@ impl EntityTagList {
             && self.first.as_ref().is_some_and(|line| trim_ows(line.as_bytes()) == b"*")
     }
 
-    /// Searches for the bytes of a tag. That is much faster than parsing the members.
+    /// Searches the lines for the bytes of a tag, which is much faster than parsing
+    /// the members.
     #[inline]
     pub(super) fn quick_match(&self, tag: &EntityTag) -> QuickMatch {
         let text = tag.as_bytes();
@@ -86,9 +88,11 @@ impl EntityTagList {
         self.members().flatten().filter_map(coding)
     }
 
-    /// Returns false if the list does not contain the bytes of a tag with their quotes.
+    /// Returns false if no line contains the bytes of a tag with their quotes. If this
+    /// returns true, the tag may still not be a member.
     fn holds(&self, quoted: &[u8]) -> bool {
-        // A search for a short end is fastest, and hashes differ there, too.
+        // Only the last bytes of the tag are searched for, which is fastest. Tags that
+        // are hashes differ in their last bytes, too.
         let end = quoted.get(quoted.len().saturating_sub(END)..).unwrap_or(quoted);
         self.lines().map(HeaderValue::as_bytes).any(|line| match line.len().cmp(&quoted.len()) {
             Ordering::Less => false,
@@ -112,9 +116,9 @@ impl EntityTagList {
 pub(super) enum QuickMatch {
     /// The whole value is exactly this tag, as in most revalidations.
     Just,
-    /// The quoted bytes of the tag do not occur, so no member need be parsed.
+    /// No member is this tag.
     Nowhere,
-    /// The members must be parsed.
+    /// A member may be this tag, so the members must be parsed.
     Maybe,
 }
 

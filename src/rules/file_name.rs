@@ -1,9 +1,9 @@
-//! Names of files below a root, in lists and in requests.
+//! Names of files below a root folder, in a manifest and in a request.
 
 use super::percent_decoded;
 
-/// Returns the normal form of a file's path below a root, without `.` and without empty
-/// components. The error says why the path names no file there.
+/// Returns the normal form of a file's path below the root: without `.` and without
+/// empty components. The error says why the path does not name a file below the root.
 pub(crate) fn file_name(path: &str) -> Result<String, &'static str> {
     if path.contains('\0') {
         return Err("the name contains a zero byte");
@@ -33,8 +33,8 @@ pub(crate) fn file_name(path: &str) -> Result<String, &'static str> {
     Ok(name)
 }
 
-/// Returns the name of the file for the path of a URI, as file servers map it:
-/// `index.html` for a folder.
+/// Returns the name of the file that a file server sends for the path of a URI. For a
+/// folder that is its `index.html`.
 pub(crate) fn requested_file(path: &str) -> Option<String> {
     let mut decoded: Vec<u8> = percent_decoded(path.trim_start_matches('/').bytes()).collect();
     if path.ends_with('/') {

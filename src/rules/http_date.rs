@@ -1,5 +1,5 @@
-//! HTTP dates: three forms are read, and one is written ([RFC 9110, section
-//! 5.6.7](https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.7)).
+//! HTTP dates. Three formats are read, and one of them is written ([RFC 9110,
+//! section 5.6.7](https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.7)).
 //!
 //! ```text
 //! IMF-fixdate  = day-name "," SP 2DIGIT SP month SP 4DIGIT
@@ -11,11 +11,12 @@
 //! time-of-day  = hour ":" minute ":" second    ; 00:00:00 - 23:59:60
 //! ```
 //!
-//! The parser follows the grammar exactly. To reject a valid date would not be safe: if
-//! If-Unmodified-Since is ignored, the write runs. Second 60 and all years from 0 to
-//! 9999 are valid. A day name that does not fit its date is valid, too, because the
-//! grammar does not forbid it. Everything else is rejected. The crate `httpdate`
-//! rejects some of these valid dates, so this crate has its own parser.
+//! The parser follows the grammar exactly. It would not be safe to reject a valid date:
+//! if the date of If-Unmodified-Since is invalid, the field is ignored, and the write
+//! runs. Second 60 and all years from 0 to 9999 are valid. A day name that does not fit
+//! its date is valid, too, because the grammar does not forbid it. Text that does not
+//! follow the grammar is rejected. The crate `httpdate` rejects some of these valid
+//! dates, so this crate has its own parser.
 
 use std::{
     fmt,
@@ -41,7 +42,7 @@ use http::HeaderValue;
 /// ```
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct HttpDate {
-    /// The seconds since the start of year 0, plus 1. It is never zero, so
+    /// The seconds since the start of year 0, plus 1. The value is never zero, so
     /// `Option<HttpDate>` has the size of `HttpDate`.
     place: NonZeroU64,
 }
@@ -77,10 +78,11 @@ impl HttpDate {
         self.place.get().cast_signed() - 1 - YEAR_0
     }
 
-    /// Parses one date, in any of the three forms of HTTP.
+    /// Parses one date, in any of the three formats of HTTP.
     ///
-    /// Returns `None` for anything else. The second form has a two-digit year, and
-    /// `now` completes it: the date is at most 50 years in the future.
+    /// Returns `None` for text in another format. The format of RFC 850
+    /// (`Sunday, 06-Nov-94 08:49:37 GMT`) has a two-digit year. The century is chosen
+    /// so that the date is at most 50 years after `now`.
     #[must_use]
     pub fn parse(value: impl AsRef<[u8]>, now: Self) -> Option<Self> {
         Self::parse_with(value.as_ref(), || now)
@@ -99,7 +101,7 @@ impl HttpDate {
         })
     }
 
-    /// Returns the next second. The last date returns itself.
+    /// Returns the next second, or the last date if `self` is the last date.
     pub(crate) fn next_second(self) -> Self {
         Self { place: self.place.saturating_add(1) }.min(Self::MAX)
     }
@@ -117,7 +119,7 @@ impl HttpDate {
     fn civil(self) -> Civil {
         let days = self.unix_seconds().div_euclid(86_400);
         let time = self.unix_seconds().rem_euclid(86_400);
-        // The first guess is at most two years too early.
+        // The year starts with an estimate, which is at most two years too early.
         let (mut year, mut month) = (1969 + (days * 400).div_euclid(146_097), 12);
         while days_before(year + 1, 1, 1) <= days {
             year += 1;
@@ -148,7 +150,7 @@ impl TryFrom<SystemTime> for HttpDate {
 }
 
 impl fmt::Display for HttpDate {
-    /// Writes the preferred form, such as `Sun, 06 Nov 1994 08:49:37 GMT`.
+    /// Writes the preferred format, such as `Sun, 06 Nov 1994 08:49:37 GMT`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Civil { year, month, day, hour, minute, second } = self.civil();
         let weekday = usize::try_from((self.unix_seconds().div_euclid(86_400) + 4).rem_euclid(7));
@@ -186,7 +188,7 @@ impl fmt::Display for HttpDateOutOfRange {
 
 impl std::error::Error for HttpDateOutOfRange {}
 
-/// The error for text that is not an HTTP date in any of the three forms.
+/// The error for text that is not an HTTP date in any of the three formats.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct InvalidHttpDate(());
 
@@ -204,8 +206,8 @@ impl fmt::Display for InvalidHttpDate {
 
 impl std::error::Error for InvalidHttpDate {}
 
-/// The fields of a date and time of day. Deliberately from large to small, so that the
-/// derived order is chronological.
+/// The fields of a date and time of day. Their order is deliberately from year to
+/// second, so that the derived `Ord` is chronological.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Civil {
     year: i64,
@@ -216,7 +218,7 @@ struct Civil {
     second: i64,
 }
 
-/// Reads the preferred form, in which all parts have fixed positions.
+/// Reads the preferred format, in which each field has a fixed position.
 #[rustfmt::skip]
 fn imf_fixdate(value: &[u8]) -> Option<HttpDate> {
     let [
@@ -241,8 +243,8 @@ fn imf_fixdate(value: &[u8]) -> Option<HttpDate> {
     HttpDate::from_civil(Civil { year, month, day, hour, minute, second })
 }
 
-/// Reads a date of another form. The methods return `None` at the first byte that does
-/// not fit.
+/// Reads a date in one of the two other formats. The methods return `None` at the first
+/// byte that does not fit.
 struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -312,8 +314,8 @@ impl Reader<'_> {
         digits.iter().try_fold(0, value)
     }
 
-    /// Reads one of `names`, as `form` writes it, and returns its position, starting
-    /// with 1.
+    /// Reads one of `names`, after `form` has converted it, and returns its position in
+    /// `names`, counted from 1.
     fn one_of(
         &mut self,
         names: &[&'static str],
@@ -336,8 +338,8 @@ impl Reader<'_> {
 /// calendar, for year 0 and later.
 fn days_before(year: i64, month: i64, day: i64) -> i64 {
     // Here a year starts in March, so that the leap day is its last day. From March on,
-    // months repeat 31, 30, 31, 30 and 31 days, 153 in total. Years are counted from
-    // -400, so that none is negative.
+    // the lengths of the months repeat: 31, 30, 31, 30 and 31 days, 153 days in total.
+    // Years are counted from the year -400, so that no count is negative.
     let (year, month) = if month < 3 { (year + 399, month + 9) } else { (year + 400, month - 3) };
     let years = year * 365 + year / 4 - year / 100 + year / 400;
     let months = (month * 153 + 2) / 5;
@@ -353,7 +355,7 @@ fn days_in(year: i64, month: i64) -> i64 {
     }
 }
 
-/// The days from the first of March in the year -400 to 1970.
+/// The days from March 1 of the year -400 to January 1, 1970.
 const FROM_YEAR_MINUS_400: i64 = 146_097 + 719_468;
 
 /// The seconds from year 0 to 1970.

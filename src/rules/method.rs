@@ -1,12 +1,13 @@
-//! The kinds of methods for conditional requests (RFC 9110, sections [9.2.1] and
-//! [13.2.1]).
+//! How the methods differ in conditional requests (RFC 9110, sections [9.2.1]
+//! and [13.2.1]).
 //!
 //! [9.2.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-9.2.1
 //! [13.2.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.2.1
 
 use http::Method;
 
-/// Returns true if the response to this method is a representation of its target.
+/// Returns true for GET and HEAD, whose successful response is a representation of the
+/// target resource.
 #[inline]
 pub(crate) fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
@@ -19,8 +20,8 @@ pub(crate) fn is_query(method: &Method) -> bool {
     method.as_str() == "QUERY"
 }
 
-/// Returns true if the method may change the resource, because it is not registered as
-/// safe.
+/// Returns true if the method may change the resource: it is not one of the methods
+/// that are registered as safe.
 pub(crate) fn is_write(method: &Method) -> bool {
     let safe =
         ["GET", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "QUERY", "REPORT", "SEARCH"];

@@ -1,8 +1,8 @@
 //! The preconditions of a request, and the order in which they are evaluated
 //! ([RFC 9110, section 13](https://www.rfc-editor.org/rfc/rfc9110.html#section-13)).
 //!
-//! One function for each field decides whether its condition is ignored, holds or
-//! fails. [`PreconditionFields::evaluate`] follows the steps of section 13.2.2.
+//! For each field, one function decides whether the field's condition is ignored, holds
+//! or fails. [`PreconditionFields::evaluate`] follows the steps of section 13.2.2.
 
 use http::{
     header::{IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},
@@ -19,8 +19,8 @@ use super::{
 
 /// What to do with a request after its preconditions were evaluated.
 ///
-/// A write never gets `NotModified`. In a handler that writes, refuse everything but
-/// `Proceed`:
+/// A write never gets `NotModified`. In a handler that writes, refuse the request
+/// unless the decision is `Proceed`:
 ///
 /// ```
 /// # use tower_conditional::Decision;
@@ -50,7 +50,8 @@ pub(crate) struct PreconditionFields {
     /// The accepted codings. A tag in If-None-Match of a read counts only if the client
     /// accepts the coding that it names.
     accepted: AcceptedCodings,
-    /// Boxed, because most requests have none of these, and every request is moved.
+    /// Boxed, because most requests have none of these fields, and this value is moved
+    /// with each request.
     uncommon: Option<Box<UncommonFields>>,
 }
 
@@ -60,7 +61,7 @@ struct UncommonFields {
     if_match: EntityTagList,
     if_unmodified_since: SingleField<HttpDate>,
     if_range: SingleField<HeaderValue>,
-    /// If-Match is compared weakly.
+    /// True if If-Match is compared weakly.
     weak_if_match: bool,
 }
 
@@ -147,7 +148,8 @@ impl PreconditionFields {
         let current = match state {
             State::Exists(current) => Some(current),
             State::Missing if kind == RequestKind::Write => None,
-            // The 404 of a read stays a 404.
+            // The handler answers a read with 404, and preconditions do not
+            // change that.
             State::Missing | State::Unknown => return Decision::Proceed,
         };
         self.evaluate_current(current, kind)
@@ -210,10 +212,10 @@ impl PreconditionFields {
         }
     }
 
-    /// Does what [`allows_range`](Self::allows_range) does, for a representation that
-    /// exists.
+    /// Like [`allows_range`](Self::allows_range), for a representation that exists.
     pub(crate) fn allows_range_of(&self, current: Current<'_>, now: HttpDate) -> bool {
-        // The client holds a part of encoded content, which has other bytes.
+        // With a tag that names a coding, the client holds a part of encoded content.
+        // The plain content has other bytes.
         if current.etag.is_some_and(|etag| self.if_match_names_coding(etag)) {
             return false;
         }
@@ -240,8 +242,8 @@ impl PreconditionFields {
     /// Returns true if If-Unmodified-Since is ignored, or proves that the client holds
     /// the current content.
     ///
-    /// In doubt this returns false: a part may be of other content, so the client gets
-    /// the whole content.
+    /// In doubt this returns false, because the part might be of other content than the
+    /// client's. The client then gets the whole content.
     pub(crate) fn date_allows_range_of(&self, current: Current<'_>) -> bool {
         !self.has_if_unmodified_since()
             || self.has_if_match()
@@ -251,8 +253,9 @@ impl PreconditionFields {
     /// Returns true if a field prevents a write to a state that the client has not
     /// seen.
     ///
-    /// A list in If-None-Match does not prevent that, because all states that it does
-    /// not name may be overwritten. A date that is ignored does not prevent it either.
+    /// If-None-Match with a list of tags does not prevent that: the write may overwrite
+    /// any state whose tag is not in the list. A date that is ignored does not prevent
+    /// such a write either.
     pub(crate) fn guards_write(&self, state: State<'_>) -> bool {
         let dated = match state {
             State::Exists(current) => current.date.is_some(),
@@ -289,7 +292,8 @@ impl PreconditionFields {
         self.uncommon().if_range.is_present()
     }
 
-    /// Returns true if a field names the version of the requested part.
+    /// Returns true if a field names the version of which the client requests a part:
+    /// If-Range, If-Match or If-Unmodified-Since.
     pub(crate) fn binds_range(&self) -> bool {
         self.has_if_range() || self.has_if_match() || self.has_if_unmodified_since()
     }
@@ -299,8 +303,8 @@ impl PreconditionFields {
         self.uncommon().if_match.has_several_lines() || self.if_none_match.has_several_lines()
     }
 
-    /// Returns true if there is more than a single line of If-None-Match, because inner
-    /// services differ in how they evaluate that.
+    /// Returns true if there is any field except a single line of If-None-Match. Inner
+    /// services differ in how they evaluate the other fields and several lines.
     #[inline]
     pub(crate) fn may_be_misread(&self) -> bool {
         self.uncommon.is_some()
@@ -342,15 +346,17 @@ impl PreconditionFields {
         in_if_range || if_match.members().flatten().any(|member| is_coded(member.opaque))
     }
 
-    /// Returns true if If-Match names the content of a plain tag in a coding.
+    /// Returns true if If-Match names the encoded content of a plain tag: the plain tag
+    /// followed by a coding.
     fn if_match_names_coding(&self, etag: &EntityTag) -> bool {
         let UncommonFields { if_match, .. } = self.uncommon();
         let mut named = if_match.naming(etag);
         if_match.may_name_codings && named.any(|(_, coding)| coding != ContentCoding::Identity)
     }
 
-    /// Returns the tag of the client's copy, for a 304. That is the first member of
-    /// If-None-Match that names the plain tag, and whose coding the client accepts.
+    /// Returns the tag of the client's copy, which a 304 then has. It is the first
+    /// member of If-None-Match that names the plain tag and a coding that the
+    /// client accepts.
     pub(crate) fn matched_tag(&self, etag: &EntityTag) -> Option<EntityTag> {
         let mut named = self.if_none_match.naming(etag);
         match named.find(|(_, coding)| self.accepted.accepts(*coding))? {
@@ -359,8 +365,9 @@ impl PreconditionFields {
         }
     }
 
-    /// Returns the only member of If-None-Match, if it names a coding that the client
-    /// accepts. A 304 without a tag must be about that member.
+    /// Returns the only member of If-None-Match, if that member names a coding that the
+    /// client accepts. If the inner service answers 304 without a tag, it can only mean
+    /// this member.
     pub(crate) fn only_coded_tag(&self) -> Option<EntityTag> {
         let mut members = self.if_none_match.members();
         let (Some(Some(member)), None) = (members.next(), members.next()) else { return None };
@@ -371,8 +378,8 @@ impl PreconditionFields {
         member.to_owned().ok()
     }
 
-    /// Returns If-None-Match for a service that knows only plain tags. `None` if no
-    /// member is left.
+    /// Returns If-None-Match with plain tags only, for a service that does not know
+    /// tags with codings. `None` if no member is left.
     ///
     /// The layer itself evaluates the whole list.
     pub(crate) fn plain_if_none_match(&self) -> Option<HeaderValue> {
@@ -380,7 +387,8 @@ impl PreconditionFields {
         for member in self.if_none_match.members().flatten() {
             let (plain, coding) = split_coding(member.opaque);
             let plain = Member { opaque: plain, ..member }.to_owned();
-            // Some inner services know codings, and would remove a second one.
+            // A tag that still ends with a coding is left out, because an inner service
+            // that knows codings would remove that coding, too.
             let plain = plain.ok().filter(|plain| !plain.needs_identity());
             if let (Some(plain), true) = (plain, self.accepted.accepts(coding)) {
                 if !list.is_empty() {
@@ -395,7 +403,7 @@ impl PreconditionFields {
         HeaderValue::from_maybe_shared(bytes::Bytes::from(list)).ok()
     }
 
-    /// Returns true if If-None-Match names a tag with this suffix.
+    /// Returns true if If-None-Match has this tag followed by this suffix.
     pub(crate) fn lists_tag_with_suffix(&self, etag: &EntityTag, suffix: &[u8]) -> bool {
         let without_suffix = |opaque: &[u8]| opaque.strip_suffix(suffix) == Some(etag.opaque());
         self.if_none_match.members().flatten().any(|member| without_suffix(member.opaque))
@@ -429,8 +437,8 @@ impl PreconditionFields {
         self
     }
 
-    /// Returns true if there is a tag to compare: any member of If-Match or
-    /// If-None-Match except `*`.
+    /// Returns true if the current tag is needed: If-Match or If-None-Match is present
+    /// and is not `*`.
     pub(crate) fn needs_tag(&self) -> bool {
         self.has_if_match() && !self.is_if_match_any()
             || self.has_if_none_match() && !self.is_if_none_match_any()
@@ -441,8 +449,8 @@ impl PreconditionFields {
         self.uncommon().if_range.value()
     }
 
-    /// Returns true if `claim` holds for the bytes between the quotes of a plain tag in
-    /// If-None-Match.
+    /// Returns true if `claim` returns true for a tag in If-None-Match. Its argument is
+    /// the plain tag, without quotes.
     pub(crate) fn any_if_none_match(&self, claim: impl Fn(&[u8]) -> bool) -> bool {
         self.if_none_match.members().flatten().any(|member| claim(split_coding(member.opaque).0))
     }
@@ -528,7 +536,7 @@ impl PreconditionFields {
     }
 }
 
-/// The kind of a request, for its preconditions.
+/// The kind of a request, which decides which preconditions are evaluated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum RequestKind {
     /// GET and HEAD.
@@ -573,7 +581,7 @@ impl<'a> From<&'a Representation> for State<'a> {
 /// The result of evaluating one field.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Condition {
-    /// The field is absent, or RFC 9110 requires to ignore it.
+    /// The field is absent, or must be ignored according to RFC 9110.
     Ignored,
     Holds,
     Fails,

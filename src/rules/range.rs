@@ -10,7 +10,7 @@ use super::trim_ows;
 /// One range of bytes, as in `Range`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ByteRange {
-    /// From a first byte to a last byte, both included.
+    /// From the first byte to the last byte, both included.
     Between(u64, u64),
     /// From this byte to the end.
     From(u64),
@@ -39,8 +39,8 @@ impl ByteRange {
         }
     }
 
-    /// Returns the bytes of the range in content of this length. `None` if there are
-    /// none.
+    /// Returns the positions of the bytes that the range selects in content of this
+    /// length. `None` if it selects no byte.
     pub(crate) fn within(self, length: u64) -> Option<Range<u64>> {
         let range = match self {
             Self::Between(first, last) => first..last.saturating_add(1).min(length),

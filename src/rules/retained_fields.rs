@@ -1,9 +1,9 @@
 //! The header fields that a 304 and a 412 keep from the response that they replace (RFC
 //! 9110, sections [15.4.5] and [15.5.13]).
 //!
-//! Deliberately, fields are removed by name, not by a prefix such as `content-`, and
-//! not by a list of kept fields. So cookies, CORS, security and tracing fields are
-//! kept, with all their lines.
+//! Deliberately, this module lists the names of the fields to remove. A prefix such as
+//! `content-` would also remove fields for security, and a list of fields to keep would
+//! lose cookies and the fields of CORS and tracing.
 //!
 //! [15.4.5]: https://www.rfc-editor.org/rfc/rfc9110.html#section-15.4.5
 //! [15.5.13]: https://www.rfc-editor.org/rfc/rfc9110.html#section-15.5.13
@@ -18,7 +18,7 @@ use http::{
 
 use super::digest_fields::is_digest;
 
-/// Removes the fields that describe content, which a 304 does not have.
+/// Removes the fields that describe content, because a 304 has no content.
 ///
 /// The fields that update a stored response are kept: `ETag`, `Last-Modified`, `Date`,
 /// `Expires`, `Vary`, `Cache-Control` and `Content-Location`.
@@ -26,11 +26,11 @@ pub(crate) fn retain_for_not_modified(headers: &mut HeaderMap) {
     remove_fields(headers, describes_content);
 }
 
-/// Removes the fields that describe the content that a 412 replaces.
+/// Removes the fields that describe the content of the response that a 412 replaces.
 ///
-/// Freshness is removed, too, because it describes the content, and a cache could store
-/// the 412 and send it to other clients. The validators are kept, because they tell the
-/// client the current tag.
+/// Fields for freshness are removed, too: they describe that content, and because of
+/// them a cache could store the 412 and send it to other clients. The validators are
+/// kept, so that the client learns the current tag.
 pub(crate) fn retain_for_precondition_failed(headers: &mut HeaderMap) {
     remove_fields(headers, |name| describes_content(name) || describes_selection(name));
 }
@@ -57,7 +57,8 @@ fn describes_content(name: &HeaderName) -> bool {
         TRANSFER_ENCODING,
         TRAILER,
     ];
-    // With a tag that matches weakly, a client may hold other bytes than these.
+    // If the tag matched only weakly, the client may hold other bytes than those of
+    // this digest.
     FIELDS.contains(name) || is_digest(name)
 }
 

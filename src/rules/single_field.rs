@@ -1,4 +1,4 @@
-//! A field that must have exactly one line.
+//! Header fields that may have at most one line.
 
 use http::{header::AsHeaderName, HeaderMap, HeaderValue};
 

@@ -1,6 +1,7 @@
 //! Lists of tokens ([RFC 9110, section
-//! 5.6.1](https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.1)): no member contains
-//! a comma. For lists of tags, which may, see [`entity_tag_list`](super::entity_tag_list).
+//! 5.6.1](https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.1)): no
+//! member contains a comma. Tags may contain commas: for lists of tags
+//! see [`entity_tag_list`](super::entity_tag_list).
 
 use http::HeaderValue;
 

@@ -12,7 +12,8 @@ use super::members;
 pub(crate) enum TakesTrailers {
     #[default]
     Never,
-    /// Over HTTP/1.1, trailers follow only chunked content.
+    /// Only after content of unknown length: over HTTP/1.1, that content is chunked,
+    /// and only chunked content can have trailers.
     AfterUnknownLength,
     Always,
 }

@@ -1,5 +1,5 @@
-//! The validators of a representation, and what they prove
-//! ([RFC 9110, section 8.8](https://www.rfc-editor.org/rfc/rfc9110.html#section-8.8)).
+//! The validators of a representation, and what a client's date proves ([RFC 9110,
+//! section 8.8](https://www.rfc-editor.org/rfc/rfc9110.html#section-8.8)).
 
 use http::{
     header::{ETAG, LAST_MODIFIED},
@@ -10,8 +10,8 @@ use super::{single_line, EntityTag, HttpDate};
 
 /// The current state of the target resource of a request.
 ///
-/// The validators of `Exists` may be empty. Only `*` in If-Match and If-None-Match then
-/// has a meaning: a representation exists.
+/// The validators of `Exists` may be empty. Then only `*` in If-Match and
+/// If-None-Match can match.
 ///
 /// # Examples
 ///
@@ -33,8 +33,10 @@ pub enum Representation {
     Missing,
     /// The resource exists and has these validators.
     Exists(Validators),
-    /// The state is not known. A layer leaves all preconditions to the handler. In the
-    /// handler, a write with a precondition fails.
+    /// The state is not known. If the source of a `PreconditionLayer` returns this, the
+    /// layer leaves all preconditions to the handler. In
+    /// [`Preconditions::check`](crate::Preconditions::check), a write with a
+    /// precondition fails.
     Unknown,
 }
 
@@ -70,7 +72,7 @@ impl From<&EntityTag> for Representation {
 
 /// The validators of a representation: an entity tag and a date.
 ///
-/// Both are optional.
+/// Both the tag and the date are optional.
 ///
 /// # Examples
 ///
@@ -87,10 +89,11 @@ impl From<&EntityTag> for Representation {
 #[must_use]
 #[non_exhaustive]
 pub struct Validators {
-    /// The entity tag. If it is `None`, only `*` matches.
+    /// The entity tag. If it is `None`, no tag in a precondition matches,
+    /// only `*` does.
     pub etag: Option<EntityTag>,
-    /// The date of the last change. If it is `None`, dates in preconditions are
-    /// ignored.
+    /// The date of the last change. If it is `None`, the preconditions with dates
+    /// are ignored.
     pub last_modified: Option<LastModified>,
 }
 
@@ -130,7 +133,8 @@ impl From<EntityTag> for Validators {
     }
 }
 
-/// A modification date, with the way to compare a client's date with it.
+/// A modification date, and how a client's date is compared with it. The table shows
+/// what the client's date proves about the content:
 ///
 /// | the client's date is | `Given`     | `FirstSeen` |
 /// |----------------------|-------------|-------------|
@@ -142,15 +146,17 @@ impl From<EntityTag> for Validators {
 pub enum LastModified {
     /// The second in which the representation changed.
     ///
-    /// It has not changed since this date, or since any later date.
+    /// The representation has not changed since this date, or since any later date.
     ///
-    /// Use it only if dates never go back. After a rollback to an older version with
-    /// its old date, a client with the newer version would get a 304.
+    /// Use this variant only if the date never goes back to an earlier one. After a
+    /// rollback to an older version with its old date, a client with the newer version
+    /// would get a 304.
     Given(HttpDate),
     /// The second in which the current content was first seen.
     ///
     /// The date identifies that content, like a tag. Only an equal date proves that the
-    /// content is unchanged, because another server may have seen other content later.
+    /// content is unchanged. A later date does not, because another server may have
+    /// sent it with other content.
     FirstSeen(HttpDate),
 }
 
@@ -169,7 +175,8 @@ impl From<HttpDate> for LastModified {
     }
 }
 
-/// What is known about the changes of a representation, to compare a client's date.
+/// What is known about the changes of a representation. A client's date is
+/// compared with it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum DateEvidence {
     /// The application states the date.
@@ -188,12 +195,12 @@ pub(crate) enum DateEvidence {
 pub(crate) enum DateComparison {
     Unchanged,
     Changed,
-    /// Neither `Unchanged` nor `Changed` is certain.
+    /// The date proves neither.
     Unknown,
 }
 
 impl DateEvidence {
-    /// The evidence with which no date proves anything.
+    /// Evidence with which no date proves anything.
     pub(crate) const DOUBT: Self = Self::Observed { unchanged_at: None, changed_before: None };
 
     /// Compares a client's date.
@@ -216,7 +223,7 @@ impl DateEvidence {
         }
     }
 
-    /// Returns true if a part may be sent to a client whose If-Range is this date.
+    /// Returns true if a client whose If-Range is this date may get a part.
     ///
     /// The date must be equal, and must be a strong validator (RFC 9110, sections
     /// 13.1.5 and 8.8.2.2). A stated date is strong if it is at least a second before
@@ -229,7 +236,7 @@ impl DateEvidence {
         }
     }
 
-    /// Returns the same evidence, except that no date proves a change.
+    /// Returns this evidence, changed so that no date proves a change.
     pub(crate) fn without_change(self) -> Self {
         match self {
             Self::Observed { unchanged_at, .. } => {

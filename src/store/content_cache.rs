@@ -1,25 +1,28 @@
-//! Finds the tag of content without hashing it, if it equals the last content.
+//! Finds the tag of content without hashing it, if the content equals the last content
+//! of the same resource.
 //!
 //! SHA-256 hashes about 2 GB/s on a core. Comparing bytes is more than ten times as
 //! fast, and comparing pointers costs nothing. So the last content of a resource is
-//! kept with its tag, in bounded memory. If the next response has the same bytes, and
-//! the same fields if these are part of the tag, it has the same tag. The comparison is
-//! exact, so an entry cannot make a tag wrong, whatever its key.
+//! kept with its tag, in bounded memory. If the next response has the same bytes, it
+//! has the same tag. If header fields are part of the tag, they must be equal, too. All
+//! bytes are compared, so a tag is never wrong, even if two resources have the same key
+//! in the cache.
 //!
-//! Content is kept once its tag has been seen twice, so that pages that are sent once
-//! cost nothing. It is copied, because a `Bytes` may be a small part of a large buffer,
-//! and does not show that.
+//! Content is kept when its tag is computed for the second time, so that pages that are
+//! sent once take no memory. The content is copied, because a `Bytes` may be a small
+//! part of a large buffer, and there is no way to see that.
 //!
-//! The exception is content of 1 KiB or more that the application keeps itself. Such
-//! content was sent twice from the same address while it was [held
-//! here](SharedBuffers). It must be held, because otherwise another buffer could get
-//! the same address. If it comes from another address later, it is copied then. A
-//! shared buffer is released after ten seconds, with the next new content, and then
-//! detected again: it may be a small part of a large buffer that the application has
-//! dropped.
+//! Content of 1 KiB or more is not copied if the application keeps it in memory itself:
+//! the cache then shares the buffer of the application. To detect this, the cache
+//! [holds](SharedBuffers) a reference to the content, and compares the address of the
+//! next content. Without that reference, another buffer could get the same address. If
+//! the content comes from another address later, it is copied then. A shared buffer may
+//! be a small part of a large buffer that the application has dropped in the meantime.
+//! So the cache releases it after ten seconds, when it next sees new content. After
+//! that, a buffer that the application still keeps is detected again.
 //!
-//! Copying and comparing are not split into slices, so content of more than 4 MiB is
-//! found only by its address.
+//! Content is copied and compared without a pause for other tasks. So content of more
+//! than 4 MiB is neither copied nor compared, and is recognised only by its address.
 
 use std::{
     collections::VecDeque,
@@ -48,7 +51,7 @@ use crate::{
 pub(crate) struct ContentCache {
     cache: EvictingCache<u64, Arc<CachedContent>, Weight>,
     shared: Mutex<SharedBuffers>,
-    /// There are shared buffers.
+    /// True if there are held or shared buffers.
     is_sharing: AtomicBool,
     /// The maximum number of bytes of one content.
     most: usize,
@@ -56,7 +59,7 @@ pub(crate) struct ContentCache {
 }
 
 impl ContentCache {
-    /// Makes a cache for `bytes` of content with tags and bookkeeping.
+    /// Makes a cache of `bytes` bytes, including tags and bookkeeping.
     pub(crate) fn new(bytes: usize) -> Self {
         let cache = evicting_cache(Weight, ITEMS, bytes.try_into().unwrap_or(u64::MAX));
         Self {
@@ -84,7 +87,8 @@ impl ContentCache {
         self.cache.get(&key)
     }
 
-    /// Handles a response with the bytes of the cached content in another buffer.
+    /// Handles a response whose content equals the cached content, but is in
+    /// another buffer.
     pub(crate) fn confirm(&self, key: u64, remembered: &CachedContent, frames: Frames<'_>) {
         let kept = if remembered.shares { None } else { self.kept(key, frames) };
         if remembered.shares || kept.is_some() {
@@ -97,8 +101,8 @@ impl ContentCache {
         }
     }
 
-    /// Adds the tag of content. `previous` is the previous entry. `variant` has the
-    /// header fields of the response, if it was negotiated.
+    /// Adds the tag of content. `previous` is the cached content that it replaces.
+    /// `variant` has the header fields of the response, if the response was negotiated.
     pub(crate) fn insert(
         &self,
         key: u64,
@@ -117,10 +121,11 @@ impl ContentCache {
         self.cache.insert(key, Arc::new(CachedContent { made, variant, content, shares }));
     }
 
-    /// Returns the content if it is in one piece, has 1 KiB or more, and is kept by the
-    /// application. If that is not known yet, holds the content to find out next time.
+    /// Returns the content if it is in one frame, has 1 KiB or more, and is kept by the
+    /// application. If it is not yet known whether the application keeps the content,
+    /// this holds the content, so that the next call can tell.
     fn kept<'a>(&self, key: u64, frames: Frames<'a>) -> Option<&'a Bytes> {
-        // Content without another reference was made for this response.
+        // Content without another reference is not kept by the application.
         let content =
             frames.single().filter(|content| content.len() >= SHARED && !content.is_unique())?;
         let mut shared = self.try_shared()?;
@@ -134,8 +139,8 @@ impl ContentCache {
         Some(content)
     }
 
-    /// Releases the buffers that were found ten seconds ago. `now` is called only if
-    /// there are any.
+    /// Releases the held and shared buffers after ten seconds. `now` is called only if
+    /// there are such buffers.
     pub(crate) fn release_buffers(&self, now: impl FnOnce() -> HttpDate) {
         if !self.is_sharing.load(Ordering::Relaxed) {
             return;
@@ -147,8 +152,8 @@ impl ContentCache {
         }
     }
 
-    /// Releases a shared buffer: it may be a small part of a large one that only the
-    /// cache still holds.
+    /// Releases a shared buffer, because it may be a small part of a large buffer that
+    /// only the cache still references.
     fn release(&self, key: u64) {
         if let Some(cached) = self.cache.get(&key).filter(|cached| cached.shares) {
             let without = CachedContent { content: None, shares: false, ..(*cached).clone() };
@@ -156,7 +161,8 @@ impl ContentCache {
         }
     }
 
-    /// Returns `None` on contention, because this is only an optimisation.
+    /// Locks the held and shared buffers. Returns `None` if another thread has the
+    /// lock, because sharing is only an optimisation.
     fn try_shared(&self) -> Option<MutexGuard<'_, SharedBuffers>> {
         match self.shared.try_lock() {
             Ok(shared) => Some(shared),
@@ -172,22 +178,23 @@ impl fmt::Debug for ContentCache {
     }
 }
 
-/// The few contents that the application may keep or certainly keeps.
+/// The few contents whose memory the application may keep, or is known to keep.
 ///
-/// Each of them may be part of a buffer that is much larger, such as the one that a
-/// connection to an upstream reads into, and reuses for the next response.
+/// Each of them may be a slice of a much larger buffer. For example, a connection to an
+/// upstream reads into one buffer, and reuses it for the next response. So there are
+/// only a few of them, and only for a short time.
 #[derive(Default)]
 struct SharedBuffers {
-    /// Contents that the application may keep.
+    /// The contents that are held to see whether the application keeps them.
     held: VecDeque<(Found, Bytes)>,
-    /// Cached contents in a buffer of the application.
+    /// The cached contents that share a buffer of the application.
     shared: VecDeque<Found>,
 }
 
-/// When a buffer was found.
+/// A held or shared content, and its age.
 struct Found {
     key: u64,
-    /// The second in which the expiry was first checked.
+    /// The second in which the age was first checked. `None` before that.
     since: Option<i64>,
 }
 
@@ -202,10 +209,10 @@ impl Found {
 }
 
 impl SharedBuffers {
-    /// Returns true if `content` has the address of the held content.
+    /// Returns true if `content` has the address of the content that is held for `key`.
     ///
-    /// Otherwise holds it, and drops the oldest, so that all have at most `most` bytes
-    /// in total.
+    /// Otherwise holds `content`, and drops the oldest held contents, so that the held
+    /// contents have at most `most` bytes in total.
     fn stays(&mut self, key: u64, content: &Bytes, most: usize) -> bool {
         let last = self
             .held
@@ -227,8 +234,8 @@ impl SharedBuffers {
         false
     }
 
-    /// Marks content as shared. Returns the key of the content that must no longer be
-    /// shared.
+    /// Marks content as shared. If too many are shared then, returns the key of the
+    /// oldest, which must no longer be shared.
     fn share(&mut self, key: u64) -> Option<u64> {
         self.shared.retain(|shared| shared.key != key);
         self.shared.push_front(Found::new(key));
@@ -239,8 +246,8 @@ impl SharedBuffers {
         }
     }
 
-    /// Forgets the contents that were found ten seconds ago. Returns the keys of shared
-    /// contents.
+    /// Forgets the held and shared contents after ten seconds. Returns the keys of
+    /// those that were shared.
     fn expire(&mut self, now: i64) -> Vec<u64> {
         self.held.retain_mut(|(held, _)| !held.is_expired(now));
         let mut expired = Vec::new();
@@ -262,7 +269,7 @@ impl SharedBuffers {
 /// Content in frames, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frames<'a> {
-    /// The first frame. Most content has only this one.
+    /// The first frame. Most contents have only one frame.
     pub(crate) first: Option<&'a Bytes>,
     pub(crate) more: Option<&'a VecDeque<Bytes>>,
 }
@@ -324,7 +331,7 @@ impl Deref for ContentTag {
 #[derive(Clone, Debug)]
 pub(crate) struct HashedTag {
     pub(crate) tag: EntityTag,
-    /// The hash of the tag, if it was computed.
+    /// The hash of the tag. `None` if it was not computed yet.
     id: Option<u64>,
 }
 
@@ -334,7 +341,7 @@ impl HashedTag {
         self.id.unwrap_or_else(|| keys.bytes(self.tag.as_bytes()))
     }
 
-    /// Stores the hash with the tag.
+    /// Computes the hash of the tag, if necessary, and stores it.
     pub(crate) fn hashed(self, keys: &Keys) -> Self {
         Self { id: Some(self.id(keys)), ..self }
     }
@@ -351,28 +358,28 @@ impl From<EntityTag> for HashedTag {
 pub(crate) struct CachedContent {
     made: HashedTag,
     /// A copy of the fields that are part of the tag, if the response was negotiated
-    /// and its content is kept. Deliberately a copy: a field value may be a small part
-    /// of the buffer in which a whole response was received.
+    /// and its content is kept. They are copied, because a field value may be a small
+    /// part of the buffer in which a whole response was received.
     variant: Option<Box<[u8]>>,
     content: Option<Bytes>,
-    /// The content is in a buffer of the application.
+    /// True if `content` shares a buffer of the application.
     shares: bool,
 }
 
 /// How two contents were found to be equal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Match {
-    /// It has the same address and length.
+    /// They have the same address and length.
     SameBuffer,
-    /// It has the same bytes.
+    /// They have the same bytes.
     EqualBytes,
 }
 
 impl CachedContent {
     /// Compares a response with the cached one. `None` if its tag may differ.
     ///
-    /// `len` is the length of its content. `variant` has its header fields, if it was
-    /// negotiated.
+    /// `len` is the length of the response's content. `variant` has the response's
+    /// header fields, if the response was negotiated.
     #[inline]
     pub(crate) fn compare(
         &self,
@@ -438,24 +445,25 @@ impl Weighter<u64, Arc<CachedContent>> for Weight {
     }
 }
 
-/// The minimum size of content that may be shared with the application. Comparing less
-/// content takes no time.
+/// The minimum size in bytes of content that is shared with the application. Smaller
+/// content is copied and compared quickly.
 const SHARED: usize = 1024;
 
-/// The maximum number of contents that are held to see whether the application keeps
-/// them, and the most that are shared. Each may keep a much larger buffer in memory.
+/// The maximum number of held contents, and the maximum number of shared contents. Each
+/// of them may keep a much larger buffer in memory.
 const SHARED_BUFFERS: usize = 4;
 
-/// How many seconds they are held.
+/// How many seconds a content is held or shared.
 const SHARED_SECONDS: u64 = 10;
 
-/// The maximum number of bytes that are compared or copied at once. That takes a few
-/// tenths of a millisecond.
+/// The maximum number of bytes of content that is compared or copied. For this many
+/// bytes, that takes a few tenths of a millisecond.
 const AT_ONCE: usize = 4 << 20;
 
 const ITEMS: usize = 4096;
 
-/// The bytes of an entry without its content and fields: its tag and the bookkeeping.
+/// The weight in bytes of an entry of the cache, apart from its content and fields: the
+/// tag and the bookkeeping.
 const OVERHEAD: u64 = 512;
 
 #[cfg(test)]

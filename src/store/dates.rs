@@ -1,69 +1,74 @@
-//! Last-Modified: the date that a response may carry, and what a client's date proves.
+//! Last-Modified: the date that is sent with a response, and what a client's
+//! date proves.
 //!
-//! A date is used as a name of content, like a tag. Only an equal date proves
-//! "unchanged" (RFC 9110, 13.1.3 allows that). Only a date that is earlier than the
-//! date that the handler gave with this response proves "changed". All other dates
-//! prove nothing: no 304, no 412.
+//! A date is used as a name of content, like a tag. A client's date proves "unchanged"
+//! only if it is equal to the date of the current content (RFC 9110, 13.1.3 allows
+//! that). It proves "changed" only if it is earlier than the date that the handler gave
+//! with this response. All other dates prove nothing: for a read they lead neither to a
+//! 304 nor to a 412.
 //!
 //! # Memory
 //!
-//! The memory is an array of buckets, indexed by the hash of the URI. A bucket has room
-//! for eight entries of 24 bytes, a `floor`, and the request fields that its responses
-//! named in `Vary`. An entry is the current content of one key, which is the URI with
-//! the values of these fields. When a new key needs room, the entry that was sent
-//! longest ago is forgotten.
+//! The memory is an array of buckets, indexed by the hash of the URI. A bucket has
+//! eight entries of 24 bytes, a `floor`, and the set of request fields that its
+//! responses named in `Vary`. A key is a URI with the values of these fields. An entry
+//! describes the current content of one key. When a new key needs an entry, it replaces
+//! the one whose content was sent longest ago.
 //!
 //! # Invariant
 //!
-//! *Take all content that was sent from the bucket and is not the current content of an
-//! entry. `floor` is at least one second later than each second in which such content
-//! was sent. No date is sent before its time.*
+//! *Consider the content that responses of the bucket had and that is no longer the
+//! current content of an entry. `floor` is at least one second later than each second
+//! in which such content was sent. No response has a date that is in the future.*
 //!
-//! Content that is sent in a second has a date no later than that second, and is
-//! received in that second or the next. So a date greater than `floor` was never sent
-//! with other content of its key, and is not the time of receipt of such content. Such
-//! a date is safe as the name of the current content. It stays safe: once other content
-//! replaces this content, the date is below `floor`.
+//! When content is sent, its date is that second or earlier, and the client receives it
+//! in that second or the next. So a date greater than `floor` was never sent with other
+//! content of its key. It is also not the time at which a client received such content.
+//! Such a date is safe as the name of the current content. It stays safe when other
+//! content replaces the current content: the date is then below `floor`.
 //!
-//! The one second allows for the time between the evaluation and the `Date` line, and
-//! for the client's clock.
+//! `floor` is one second later because of two delays: the `Date` line may be written a
+//! second after the evaluation, and the client's clock may be a second off.
 //!
 //! # Rules
 //!
-//! 1. At the start, `floor` is the next second. Forgetting an entry raises `floor`
-//!    above `seen`.
+//! 1. At the start, `floor` is the next second. When an entry is forgotten, `floor` is
+//!    raised above its `seen`, the last second in which its content was sent.
 //! 2. Content is named by its tag. Without a tag it is named by the handler's date, if
-//!    that is in 1990 or later and at least two seconds old. A tag that becomes known
-//!    for that date replaces it. Content without a tag that has the handler's date of
-//!    an entry is the content of that entry. Otherwise the content is unknown.
+//!    that is in 1990 or later and at least two seconds old. If the tag of content that
+//!    is named by its date becomes known, the tag becomes its name. Content without a
+//!    tag is the content of an entry if it has the handler's date of that entry.
+//!    Content with neither a tag nor such a date is unknown.
 //! 3. A handler's date is accepted if it is in 1990 or later and not after now. It must
-//!    also be greater than `floor` (raised by rule 4), or, if the key has no entry,
-//!    earlier than all content that was sent from the bucket.
-//! 4. New content raises `floor` above the old `seen`. Its date is the accepted one.
-//!    Otherwise a date is generated: now, or the first second above `floor`, which then
-//!    rises to that second. The same content keeps its date.
-//! 5. Unknown content, failures and private answers raise `floor` above now. An entry
-//!    of the same URI whose date is within a second of now gets a new date. These
-//!    responses have no Last-Modified. A field that is new in `Vary` makes the bucket
-//!    forget all its entries.
-//! 6. A generated date is sent from its second on. A date of the handler is sent from
-//!    the next second on.
+//!    also be greater than `floor`, after rule 4 has raised it. If the key has no
+//!    entry, a date from before the first response of the bucket is accepted, too.
+//! 4. New content raises `floor` above the old `seen`. If the handler's date is
+//!    accepted, it becomes the date of the content. Otherwise a date is generated: now,
+//!    or the first second above `floor` if that is later. `floor` then rises to the
+//!    generated date. Content that is sent again keeps its date.
+//! 5. Unknown content, failures and private answers have no Last-Modified, and raise
+//!    `floor` above now. An entry of the same URI whose date is within a second of now
+//!    gets a new date, because that date could be the time of receipt of such an
+//!    answer. A field that is new in `Vary` makes the bucket forget all its entries.
+//! 6. A generated date is sent from its own second on. A date of the handler is sent
+//!    from the second after it on.
 //! 7. A HEAD whose content has no tag, a 412 and a 416 send no content that a client
-//!    could hold, so they are not recorded. A 304 is recorded by its tag. Without a tag
-//!    it is unknown content.
+//!    could hold, so they are not recorded. A 304 is recorded by its tag. A 304 without
+//!    a tag counts as unknown content.
 //!
 //! Most responses change nothing, or only `seen`, so they are handled under the shared
-//! lock. All others are evaluated again under the exclusive lock. The clock is read
-//! while the lock is held: otherwise a response could be recorded in a second that was
-//! over when it was evaluated.
+//! lock. A response that changes more is evaluated again under the exclusive lock. The
+//! clock is read while the lock is held. Otherwise a response could wait for the lock,
+//! and then be recorded with a second that is already over.
 //!
 //! # What remains
 //!
-//! These cases are not covered: other replicas; a clock that is set back during a
-//! restart; one date of the handler for two contents, if one of them was forgotten, has
-//! no tag, or has another key; dates and times of receipt from before a restart that
-//! equal a handler's date; invented dates; clients that ignore `Vary`; a time of
-//! receipt more than a second after the evaluation.
+//! In these cases a date can still match other content: the date was generated by
+//! another replica; the clock was set back during a restart; the handler gave one date
+//! to two contents, of which one was forgotten, has no tag, or has another key; a date
+//! or a time of receipt from before a restart equals a handler's date; the client
+//! invents the date, or ignores `Vary`; the time of receipt is more than a second after
+//! the evaluation.
 
 use std::sync::{
     atomic::{AtomicU32, Ordering},
@@ -76,7 +81,7 @@ use crate::rules::{DateEvidence, HttpDate};
 /// The dates of one layer's resources, in at most 2 MiB, which are allocated in steps
 /// of 32 KiB.
 pub(crate) struct Dates {
-    /// The second in which this memory was made.
+    /// The second in which these dates were created.
     start: u32,
     groups: Box<[OnceLock<Box<[Bucket]>>]>,
 }
@@ -90,7 +95,8 @@ pub(crate) struct Observation<'a> {
     /// The date that the handler gave. If the layer is applied twice, the inner layer
     /// may have generated it.
     pub(crate) given: Option<HttpDate>,
-    /// The response is a success to a GET, so a handler that knows the date gives it.
+    /// The response is a success to a GET. If the handler knows a date for it, the
+    /// response has that date.
     pub(crate) shows_date: bool,
     /// The fields in `Vary`. `None` if they are not known, and for failures and private
     /// answers, which have no date.
@@ -98,30 +104,29 @@ pub(crate) struct Observation<'a> {
 }
 
 impl Dates {
-    /// Makes an empty memory. `now` is the second before which it knows nothing.
+    /// Makes an empty memory. Nothing is known about responses before `now`.
     pub(crate) fn new(now: HttpDate) -> Self {
         let groups = (0..BUCKETS / GROUP).map(|_| OnceLock::new()).collect();
         Self { start: seconds(now), groups }
     }
 
     /// Records a response, and returns what a client's date proves about it. The date
-    /// that proves "unchanged" is the one to send.
+    /// that proves "unchanged" is also the date to send.
     #[inline]
     pub(crate) fn record(&self, seen: Observation<'_>, now: impl Fn() -> HttpDate) -> DateEvidence {
         let lock = self.bucket(seen.request);
-        // Called while the lock is held.
+        // This closure is called while the lock is held.
         let seen = || Response::new(seen, now());
         let same = lock.read().unwrap_or_else(PoisonError::into_inner).repeat(&seen());
         same.unwrap_or_else(|| lock.write().unwrap_or_else(PoisonError::into_inner).change(&seen()))
     }
 
-    /// Returns true if a write must not depend on `date`. That is so if the date was
-    /// generated here for the resource, or may have been, if the layer serves the reads
-    /// of the resource.
+    /// Returns true if the layer may have generated `date` for the resource. A write
+    /// with that date must then be refused.
     ///
-    /// The inner service never saw a generated date, so it would ignore it, or compare
-    /// it with its own date. For a resource that was never seen here, only dates that
-    /// its bucket may have sent are refused.
+    /// The inner service does not know a generated date. It would ignore the date, or
+    /// compare it with its own. If the layer has not seen a read of the resource, only
+    /// dates that its bucket may have sent are refused.
     pub(crate) fn may_have_generated(
         &self,
         request: &RequestKey,
@@ -148,13 +153,13 @@ impl Dates {
     }
 }
 
-/// A response in the second in which it is evaluated.
+/// A response, and the second in which it is evaluated.
 struct Response<'a> {
     seen: Observation<'a>,
     /// The handler's date, if it is in 1990 or later, and not after now.
     given: Option<u32>,
-    /// The name of its content (rule 2). `None` if the content is unknown, failed or
-    /// private.
+    /// The name of its content (rule 2). `None` for unknown content, failures and
+    /// private answers.
     name: Option<u64>,
     /// The fields in `Vary`, if the content has a name.
     fields: Fields,
@@ -172,14 +177,14 @@ impl<'a> Response<'a> {
     }
 }
 
-/// Aligned to cache lines, so that two buckets do not share one.
+/// Aligned to 64 bytes, so that two buckets do not share a cache line.
 #[repr(align(64))]
 struct Bucket(RwLock<Entries>);
 
 #[derive(Default)]
 struct Entries {
     floor: Floor,
-    /// The earliest second of the clock, in this bucket or at the start.
+    /// The earliest second of the clock that this bucket has seen, including the start.
     earliest: u32,
     /// All fields that responses of this bucket named in `Vary`.
     fields: Fields,
@@ -187,7 +192,8 @@ struct Entries {
 }
 
 impl Entries {
-    /// Handles a response that changes only `seen`, or nothing.
+    /// Handles a response that changes only `seen`, or nothing. Returns `None` for any
+    /// other response.
     fn repeat(&self, response: &Response<'_>) -> Option<DateEvidence> {
         if response.fields & !self.fields != 0 || response.now < self.earliest {
             return None;
@@ -201,7 +207,7 @@ impl Entries {
         entry.is_as_given(response).then(|| entry.send(response))
     }
 
-    /// Handles any other response.
+    /// Handles a response that changes more than `seen`.
     fn change(&mut self, response: &Response<'_>) -> DateEvidence {
         let (Self { floor, earliest, fields, entries }, now) = (self, response.now);
         *earliest = now.min(*earliest);
@@ -217,7 +223,8 @@ impl Entries {
             }
             return DateEvidence::DOUBT;
         };
-        // The entry of this key. If there is none, the entry that was sent longest ago.
+        // The entry of this key. If there is none, the entry whose content was sent
+        // longest ago.
         let place = entries.iter_mut().min_by_key(|entry| (entry.key != key, entry.last_seen()));
         let Some(entry) = place else { return DateEvidence::DOUBT };
         let is_present = entry.key == key;
@@ -252,10 +259,11 @@ impl Floor {
     /// Generates a date.
     fn generate(&mut self, now: u32) -> u32 {
         let date = now.max(self.0.saturating_add(1));
-        // Above the floor the date is safe for its own key. Raising the floor gives
-        // other keys other dates, which helps caches that ask about another variant.
-        // Deliberately bounded: otherwise content that changes at each of many requests
-        // would move the floor, and all dates of the bucket, far into the future.
+        // A date above the floor is safe for its own key. The floor is raised so that
+        // other keys get other dates. This helps if a cache sends the date of another
+        // variant. The floor is raised only to a few seconds ahead of the clock.
+        // Otherwise content that changes at each of many requests would move it, and
+        // all dates of the bucket, far into the future.
         if date <= now.saturating_add(AHEAD) {
             self.0 = date;
         }
@@ -268,11 +276,12 @@ impl Floor {
 struct Entry {
     /// The upper half identifies the URI. The lower half also identifies the variant.
     key: u64,
-    /// The hash of the tag with [`TAGGED`], or a date; and [`HANDLERS`].
+    /// The hash of the tag with the flag [`TAGGED`], or a date. [`HANDLERS`] and
+    /// [`UNKNOWN`] are other flags.
     name: u64,
     date: u32,
-    /// The last second in which the content was sent. Concurrent responses that change
-    /// nothing else raise it.
+    /// The last second in which the content was sent. Atomic, because responses that
+    /// change nothing else raise it under the shared lock.
     seen: AtomicU32,
 }
 
@@ -285,26 +294,28 @@ impl Entry {
         (self.key ^ request.resource) & URI == 0
     }
 
-    /// Returns true if the time of receipt of this response may be the date of this
-    /// entry.
+    /// Returns true if a client may receive this response in the second of this
+    /// entry's date.
     fn is_near(&self, response: &Response<'_>) -> bool {
         self.is_of(response.seen.request) && self.date.abs_diff(response.now) <= 1
     }
 
-    /// Returns false if the handler has started or stopped to give the date.
+    /// Returns false if the handler has stopped giving this entry's date, or has
+    /// started again.
     fn is_as_given(&self, response: &Response<'_>) -> bool {
         let is_given = response.seen.given.is_some();
         self.name & HANDLERS == 0 || !response.seen.shows_date || is_given == self.is_known()
     }
 
-    /// Returns true if the handler knows the date.
+    /// Returns true if the handler gave the date, and still gives it.
     fn is_known(&self) -> bool {
         self.name & FLAGS == HANDLERS
     }
 
-    /// Returns true if the entry is the content with this name.
+    /// Returns true if the content of the entry has this key and this name.
     fn holds(&self, key: u64, name: u64) -> bool {
-        // The content was sent when its date was old enough to name only one content.
+        // The date names the content if the content was sent when the date was old
+        // enough (rule 2).
         let is_name = self.name & HANDLERS != 0 && self.date.saturating_add(2) <= self.last_seen();
         self.key == key && (self.name & !FLAGS == name || is_name && named(self.date) == name)
     }
@@ -315,11 +326,11 @@ impl Entry {
         if self.last_seen() < now {
             self.seen.fetch_max(now, Ordering::Relaxed);
         }
-        // Within the second of a handler's date, the content may change again with the
-        // same date.
+        // During the second of a handler's date, the content may change again and
+        // keep that date.
         let is_handlers = self.name & HANDLERS != 0;
-        // The last second that an entry can hold is also used for all later ones, so it
-        // names no content.
+        // The last second that fits into an entry also stands for all later seconds, so
+        // it names no content.
         let may_change = given.is_some() || is_handlers;
         let is_due = self.date.saturating_add(may_change.into()) < now.saturating_add(1);
         let date = HttpDate::from_unix_seconds(self.date.into());
@@ -338,27 +349,28 @@ fn named(date: u32) -> u64 {
     u64::from(date) << 3
 }
 
-/// Returns the seconds since 1970. A date outside of the range becomes the nearer end
-/// of the range, which is never sent.
+/// Returns the seconds since 1970. A date outside of the range of `u32` becomes the
+/// first or last second of that range, which is never sent.
 fn seconds(date: HttpDate) -> u32 {
     u32::try_from(date.unix_seconds().max(0)).unwrap_or(u32::MAX)
 }
 
-/// Earlier dates are not real: Nix dates its files 1970, zip 1980, npm 1985.
+/// Tools give earlier dates to files without regard to their content: Nix 1970, zip
+/// 1980, npm 1985.
 pub(crate) const YEAR_1990: u32 = 631_152_000;
-/// Room for 65,536 entries.
+/// The number of buckets, for 65,536 entries.
 const BUCKETS: u64 = 1 << 13;
-/// Buckets that are allocated together.
+/// The number of buckets that are allocated together.
 const GROUP: u64 = 128;
-/// The half of a key that identifies the URI. With it a write finds all variants,
-/// although its fields may differ from those of the reads. The other half of the hash
-/// selects the bucket.
+/// The half of a key that identifies the URI. A write compares only this half: it
+/// concerns all variants, and its request fields may differ from those of the reads.
+/// The other half of the URI's hash selects the bucket.
 const URI: u64 = !0 << 32;
-/// Flags of a name. `TAGGED`: it is the hash of a tag. `HANDLERS`: the handler gave the
-/// date.
+/// Flags of a name. `TAGGED`: the name is the hash of a tag. `HANDLERS`: the handler
+/// gave the date.
 const TAGGED: u64 = 0b01;
 const HANDLERS: u64 = 0b10;
-/// In a name, with [`HANDLERS`]: the handler no longer gives that date.
+/// A flag of a name, together with [`HANDLERS`]: the handler no longer gives that date.
 const UNKNOWN: u64 = 0b100;
 const FLAGS: u64 = HANDLERS | UNKNOWN;
 /// How many seconds generated dates may be ahead of the clock because of other keys.

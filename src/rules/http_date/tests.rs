@@ -20,9 +20,9 @@ fn every_form_is_read_strictly() {
         ("Sun Nov 06 08:49:37 1994", Some(784_111_777)),
         ("Wed Nov 16 08:49:37 1994", Some(784_975_777)),
         (" Sun, 06 Nov 1994 08:49:37 GMT\t", Some(784_111_777)),
-        // The day name need not fit.
+        // The day name need not fit the date.
         ("Mon, 06 Nov 1994 08:49:37 GMT", Some(784_111_777)),
-        // The epoch, dates before it, the ends of time.
+        // The first second of 1970, dates before it, and the first and the last date.
         ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
         ("Wed, 31 Dec 1969 23:59:59 GMT", Some(-1)),
         ("Sat, 01 Jan 0000 00:00:00 GMT", Some(-62_167_219_200)),
@@ -40,7 +40,7 @@ fn every_form_is_read_strictly() {
         ("Sun, 06 Nov 1994 24:00:00 GMT", None),
         ("Sun, 06 Nov 1994 23:60:00 GMT", None),
         ("Sun, 06 Nov 1994 23:59:61 GMT", None),
-        // Not to the letter.
+        // Dates that do not follow the grammar exactly.
         ("", None),
         ("0", None),
         ("784111777", None),
@@ -83,7 +83,7 @@ fn a_two_digit_year_lies_at_most_fifty_years_ahead() {
         ("Sunday, 22-Nov-26 12:00:00 GMT", now(), Some(2026)),
         ("Sunday, 22-Nov-00 12:00:00 GMT", now(), Some(2000)),
         ("Sunday, 22-Nov-75 12:00:00 GMT", now(), Some(2075)),
-        // Seen from 1994 and from 2070.
+        // The results if the current year is 1994, and if it is 2070.
         ("Sunday, 22-Nov-26 12:00:00 GMT", at(784_111_777), Some(2026)),
         ("Sunday, 22-Nov-94 12:00:00 GMT", at(784_111_777), Some(1994)),
         ("Sunday, 22-Nov-94 12:00:00 GMT", at(3_155_760_000), Some(2094)),

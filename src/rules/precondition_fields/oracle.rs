@@ -1,12 +1,12 @@
-//! The rules again, naively, and what to try them with: strings and numbers, no code
-//! shared with what is tested.
+//! A second, simple implementation of the rules, and the requests to compare it with.
+//! It uses strings and numbers, and shares no code with the library.
 //!
 //! A module that includes this file needs a function `date`, which makes a date from a
 //! number of days, and the names imported below.
 
 use super::{date, Decision, EntityTag, LastModified, Representation, Validators};
 
-/// How a tag field can look, against the tags of `current_tags`.
+/// The values of a tag field that are tried with the tags of `current_tags`.
 pub(super) const TAG_FIELDS: [Option<&[&str]>; 14] = [
     None,
     Some(&["*"]),
@@ -41,8 +41,7 @@ pub(super) fn representations() -> Vec<Representation> {
     all
 }
 
-/// The rules again, naively: strings and numbers, one `if` a sentence of the RFC, no
-/// code shared with what is tested.
+/// The second implementation of the rules, with one `if` for each sentence of the RFC.
 pub(super) fn oracle(
     method: &str,
     representation: &Representation,
@@ -91,27 +90,28 @@ pub(super) fn oracle(
     Decision::Proceed
 }
 
-/// Whether a member names a tag, strong or weak.
+/// Returns true if a member names a tag. `strong` chooses the comparison.
 fn names_weakly(member: &str, tag: &str) -> bool {
     let is_same = member.trim_start_matches("W/") == tag.trim_start_matches("W/");
     good(member) && !tag.is_empty() && is_same
 }
 
-/// The members of a list. None of those above has a comma inside a tag, so that
-/// splitting will do.
+/// Returns the members of a list. The values above have no comma inside a tag, so it is
+/// enough to split at commas.
 fn members(lines: &[&str]) -> Vec<String> {
     let joined = lines.join(",");
     let members = joined.split(',').map(|member| member.trim().to_owned());
     members.filter(|member| !member.is_empty()).collect()
 }
 
-/// Whether a member is a tag.
+/// Returns true if a member is a tag.
 fn good(member: &str) -> bool {
     let opaque = member.strip_prefix("W/").unwrap_or(member);
     opaque.len() >= 2 && opaque.starts_with('"') && opaque.ends_with('"') && !opaque.contains(' ')
 }
 
-/// `Some(true)`: not modified since; `None`: ignored.
+/// Returns true if the content was not modified since the date. `None` if the
+/// field is ignored.
 fn unchanged_since(dates: Option<&[i64]>, changed: Option<LastModified>) -> Option<bool> {
     let &[day] = dates? else { return None };
     Some(match changed? {

@@ -146,12 +146,12 @@ fn if_range_wants_the_very_same_representation() {
         assert!(!asked.allows_range(&Representation::Unknown, date(10)));
     }
 
-    // A given date is weak in the second that it names: the content may change again
-    // within it.
+    // A given date is a weak validator during its own second, because the content may
+    // change again in that second.
     let asked = preconditions(&[(IF_RANGE, two)]);
     assert!(!asked.allows_range(&dated(date(2).into()).into(), date(2)));
     assert!(asked.allows_range(&dated(date(2).into()).into(), date(2).next_second()));
-    // Two lines are not a value. Without a line, there is no condition.
+    // Two lines are invalid. Without a line, there is no condition.
     let twice = preconditions(&[(IF_RANGE, "\"a\"".to_owned()), (IF_RANGE, "\"a\"".to_owned())]);
     assert!(!twice.allows_range(&tag("\"a\"").into(), date(10)));
     assert!(preconditions(&[]).allows_range(&Representation::Unknown, date(10)));
@@ -164,8 +164,9 @@ fn an_observed_date_proves_unchanged_by_equality_and_in_doubt_refuses_writes_alo
         Current { etag: None, date: Some(DateEvidence::Observed { unchanged_at, changed_before }) }
     };
     let (proceed, failed) = (Decision::Proceed, Decision::PreconditionFailed);
-    // The client's day; If-Modified-Since and If-Unmodified-Since on GET, the latter on
-    // PUT.
+    // Each row has the day of the client's date, and the decisions for
+    // If-Modified-Since on GET, If-Unmodified-Since on GET, and
+    // If-Unmodified-Since on PUT.
     for (current, day, modified, unmodified, write) in [
         (observed(None, None), 2, proceed, proceed, failed),
         (observed(Some(2), None), 2, Decision::NotModified, proceed, proceed),
@@ -186,7 +187,7 @@ fn an_observed_date_proves_unchanged_by_equality_and_in_doubt_refuses_writes_alo
     }
 }
 
-/// Every tag that can have been sent, against every current one.
+/// Compares each tag that may have been sent with each current tag.
 #[test]
 fn a_tag_with_its_coding_counts_for_the_content_that_it_was_sent_with() {
     let owns = ["v", "w", "v~gzip", "v~gzip~gzip", "v~br", "v~identity", "~zstd"];
