@@ -126,7 +126,8 @@ impl Dates {
     ///
     /// The inner service does not know a generated date. It would ignore the date, or
     /// compare it with its own. If the layer has not seen a read of the resource, only
-    /// dates that its bucket may have sent are refused.
+    /// dates that its bucket may have sent count. `serves_reads` is called if the
+    /// answer depends on whether the layer serves the reads of the resource.
     pub(crate) fn may_have_generated(
         &self,
         request: &RequestKey,

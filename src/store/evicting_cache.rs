@@ -1,7 +1,9 @@
-//! The caches that evict what is least used: contents, learned tags, validators of the
-//! inner service, and responses of the client. Their keys are hashes already.
+//! The cache for contents, for learned tags, for validators of the inner service, and
+//! for the client's responses. When it is full, it evicts what is least used. Its keys
+//! are not hashed again, because they are hashes already.
 //!
-//! `Dates` and `Unfinished` are no such caches: they evict what was sent longest ago.
+//! `Dates` and `Unfinished` do not use this cache, because they evict what was sent
+//! longest ago.
 
 use std::hash::{BuildHasherDefault, Hash};
 
@@ -16,8 +18,8 @@ use super::resource_key::IdentityHasher;
 /// recently used ones.
 pub(crate) type EvictingCache<K, V, W> = Cache<K, V, W, BuildHasherDefault<IdentityHasher>>;
 
-/// Makes a cache for entries with a total weight of `capacity`. `items` is their
-/// expected number.
+/// Makes a cache for entries with a total weight of `capacity`. `items` is the expected
+/// number of entries.
 pub(crate) fn evicting_cache<K, V, W>(
     weighter: W,
     items: usize,
@@ -38,6 +40,6 @@ where
     Cache::with_options(options, weighter, hasher, DefaultLifecycle::default())
 }
 
-/// Deliberately few, and the same number on every machine: each shard must have room
-/// for large entries.
+/// The number of shards, among which the capacity is divided. Deliberately small, and
+/// the same on every machine: each shard must have room for large entries.
 pub(crate) const SHARDS: usize = 4;

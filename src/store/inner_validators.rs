@@ -1,9 +1,9 @@
 //! The last validators of the inner service. If-Range is forwarded only if it names one
-//! of them.
+//! of these validators.
 //!
-//! They are kept for resources whose parts clients may request. A wrong entry costs a
-//! request, but never causes a wrong part, because every part is checked before it is
-//! sent.
+//! The validators are kept for resources that clients may request in ranges. If a kept
+//! validator is out of date, a client needs one more request. It never gets a 206 of
+//! another version, because each 206 is checked before it is sent.
 
 use std::{fmt, sync::Arc};
 
@@ -16,9 +16,10 @@ use super::{
 };
 use crate::rules::{EntityTag, HttpDate};
 
-/// The last validators of one layer's resources, for up to four variants each.
+/// The last validators of one layer's resources, for up to four variants of
+/// each resource.
 ///
-/// Tags are kept as hashes, so a resource takes about 150 bytes.
+/// Most tags are kept as hashes, so a resource takes about 150 bytes.
 pub(crate) struct InnerValidators {
     cache: EvictingCache<u64, Arc<[InnerValidator]>, UnitWeighter>,
 }
@@ -42,14 +43,14 @@ pub(crate) enum WholeTag {
     None,
     /// The inner service knows a tag of this content.
     Known(u64),
-    /// The layer generated the tag, and the inner service gave none. If the inner
-    /// service later seems to give this tag, the layer is applied twice.
+    /// The layer generated the tag, and the inner service gave none. If a later
+    /// response of the inner service has this tag, the layer is applied twice.
     Generated(u64),
 }
 
 impl InnerValidator {
-    /// Returns true if `tag` is the tag that the client got, or that of the inner
-    /// service.
+    /// Returns true if `tag` is the tag that the client got, or the tag of the
+    /// inner service.
     pub(crate) fn is_tag(&self, tag: &EntityTag, keys: &Keys) -> bool {
         self.inner.as_deref() == Some(tag.as_bytes())
             || self.tag == WholeTag::Known(keys.bytes(tag.as_bytes()))
@@ -84,8 +85,8 @@ impl InnerValidators {
             (WholeTag::Generated(generated), WholeTag::Known(tag)) => generated == tag,
             _ => false,
         };
-        // Most responses change nothing. A response without a validator replaces an
-        // entry, but does not add one.
+        // Most responses change nothing. A response without a validator replaces a
+        // known variant, but does not add one.
         if known.map_or(new.is_empty(), |known| *known == new || is_applied_twice(known)) {
             return;
         }
@@ -94,8 +95,8 @@ impl InnerValidators {
         self.cache.insert(resource, [new].into_iter().chain(others).collect());
     }
 
-    /// Adds the learned tag of the content whose inner tag is `inner`, if `inner` is
-    /// still the last tag of this resource and variant.
+    /// Adds a learned tag. `inner` is the inner service's tag of the same content. Does
+    /// nothing if `inner` is no longer the last tag of this resource and variant.
     pub(crate) fn learn(
         &self,
         (resource, variant): (u64, u64),
@@ -123,18 +124,19 @@ impl InnerValidators {
         self.cache.get(&resource)?.iter().find(|known| claim(known)).cloned()
     }
 
-    /// Returns true if anything is remembered about a resource, including a refused
-    /// part.
+    /// Returns true if anything is remembered about a resource, including that a 206
+    /// was refused.
     pub(crate) fn knows(&self, resource: u64) -> bool {
         self.cache.get(&resource).is_some()
     }
 
-    /// Returns true if a part of a resource was refused, and no content was sent since.
+    /// Returns true if a 206 of a resource was refused, and no validators were
+    /// remembered since.
     pub(crate) fn is_refused(&self, resource: u64) -> bool {
         self.cache.get(&resource).is_some_and(|variants| variants.is_empty())
     }
 
-    /// Forgets the validators of a resource after a part was refused.
+    /// Forgets the validators of a resource, and remembers that a 206 was refused.
     pub(crate) fn refuse_part(&self, resource: u64) {
         self.cache.insert(resource, Arc::new([]));
     }

@@ -1,11 +1,12 @@
-//! Tags of content that was hashed once, while it was sent. The content is recognised
-//! by the validators and fields of the inner service.
+//! The tags of content that was hashed while it was sent. Later the layer recognises
+//! the content by the inner service's validators and header fields.
 //!
-//! The inner service is trusted here. If it gives the same strong tag (or, if so
-//! configured, the same date) and the same length, type, encoding and language, the
-//! content is assumed to be the same. The user must turn that on, because it is only as
-//! correct as the inner service's tags. With a key that does not distinguish tenants,
-//! one tenant would get the tag of another.
+//! The inner service is trusted here. Two contents of a resource are assumed to be the
+//! same if they have the same strong tag of the inner service, and the same length,
+//! type, encoding and language. If the user trusts dates, the same date is enough
+//! instead of the same tag. All this is off by default, because a learned tag is only
+//! as correct as the inner service's tags. If the user's key function does not
+//! distinguish tenants, one tenant may get the tag of another.
 
 use std::{fmt, hash::Hasher};
 
@@ -26,7 +27,7 @@ pub(crate) struct LearnedTags {
     cache: EvictingCache<Key, LearnedTag, UnitWeighter>,
 }
 
-/// The fingerprint of content, and the tag of that content.
+/// The tag of content, and the fingerprint by which the content is recognised.
 #[derive(Clone)]
 struct LearnedTag {
     fingerprint: Key,
@@ -40,13 +41,13 @@ impl Default for LearnedTags {
 }
 
 impl LearnedTags {
-    /// Returns the tag learned for `key`, if the fingerprint is the same as before.
+    /// Returns the tag learned for `key`, if it was learned with the same fingerprint.
     pub(crate) fn lookup(&self, key: Key, fingerprint: Key) -> Option<EntityTag> {
         let learned = self.cache.get(&key)?;
         (learned.fingerprint == fingerprint).then_some(learned.tag)
     }
 
-    /// Stores the tag of content that was hashed to its end.
+    /// Stores the tag of content, which must have been hashed to its end.
     pub(crate) fn insert(&self, key: Key, fingerprint: Key, tag: EntityTag) {
         self.cache.insert(key, LearnedTag { fingerprint, tag });
     }
@@ -58,7 +59,8 @@ impl fmt::Debug for LearnedTags {
     }
 }
 
-/// Hashes the tag or date, the length, and the fields that distinguish variants.
+/// Returns the fingerprint of content: a hash of its inner tag or date, its length, and
+/// the fields that distinguish variants.
 pub(crate) fn fingerprint(
     keys: &Keys,
     tag: Option<&EntityTag>,

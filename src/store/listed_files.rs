@@ -1,9 +1,10 @@
-//! Tags from a list of files with the hashes of their contents.
+//! Tags from a manifest, which lists files with the hashes of their contents.
 //!
-//! A list has the hash of a file at the time when the list was made, but the inner
-//! service sends the current file. So an entry is valid only while the inner service
-//! gives the validators that it gave first for the file, and only until a hash of the
-//! content differs. After that, the tag is learned as for a file that is not listed.
+//! A line of the manifest has the hash of a file at the time when the manifest was
+//! made, but the inner service sends the current file. So the layer remembers the first
+//! validators that the inner service gives for the file. A line becomes invalid if the
+//! inner service gives other validators, or if the content turns out to have another
+//! hash. The tag is then learned as for a file that is not listed.
 
 use std::{
     collections::HashMap,
@@ -17,7 +18,7 @@ use std::{
 use super::resource_key::Key;
 use crate::rules::HttpDate;
 
-/// An entry of a list.
+/// What a line of the manifest says about a file.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FileFacts {
     /// The SHA-256 of the file's content.
@@ -26,44 +27,44 @@ pub(crate) struct FileFacts {
     pub(crate) length: Option<u64>,
     /// The second of the file's last change.
     pub(crate) modified: Option<HttpDate>,
-    /// How far the entry was compared with the file.
+    /// How far the line was compared with the file.
     pub(crate) trust: Trust,
 }
 
-/// How far an entry of a list is trusted.
+/// How far a line of the manifest was compared with the file.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]
 pub(crate) enum Trust {
-    /// Only the list claims it.
+    /// The line was not compared with the file.
     Claimed,
-    /// The length and the date of the file fit the list.
+    /// The file has the length and the date that the manifest has.
     Checked,
-    /// The content was hashed, and has the listed hash.
+    /// The content was hashed, and has the hash of the line.
     Verified,
-    /// The entry is invalid: the file was changed, or the hash is wrong.
+    /// The line is invalid: the file was changed, or the hash is wrong.
     Ended,
 }
 
 /// The listed files, by their paths below the root.
 pub(crate) type FileList = HashMap<Arc<str>, FileFacts>;
 
-/// The files of a list, and what one layer has seen of them.
+/// The files of a manifest, and what one layer has seen of them.
 pub(crate) struct ListedFiles {
     files: HashMap<Arc<str>, Arc<ListedFile>>,
-    /// The prefix of request paths.
+    /// The prefix of request paths. The rest of a request path is the path of the file.
     prefix: Arc<str>,
-    /// How many entries had a wrong hash.
+    /// How many lines had a wrong hash.
     mismatches: AtomicU64,
 }
 
-/// An entry of a list, and what one layer has seen of the file.
+/// A line of the manifest, and what one layer has seen of the file.
 #[derive(Debug)]
 pub(crate) struct ListedFile {
     name: Arc<str>,
     facts: FileFacts,
-    /// The hash of the first validators that the inner service gave.
+    /// The hash of the first validators that the inner service gave for the file.
     bound: OnceLock<Key>,
-    /// A [`Trust`], which only grows.
+    /// A [`Trust`] as a number, which only grows.
     trust: AtomicU8,
 }
 
@@ -81,7 +82,8 @@ impl ListedFiles {
         Self { files: files.collect(), prefix: Arc::clone(prefix), mismatches: AtomicU64::new(0) }
     }
 
-    /// Returns the entry of the file that is sent for `name` in this coding.
+    /// Returns the file that is sent for the request path `name` in this coding. With a
+    /// coding, that is the compressed file, such as `app.js.gz`.
     pub(crate) fn find(&self, name: &str, coding: Option<&[u8]>) -> Option<&Arc<ListedFile>> {
         let name = name.strip_prefix(&*self.prefix)?;
         match coding {
@@ -94,7 +96,7 @@ impl ListedFiles {
         }
     }
 
-    /// Returns the entries of all files that may be sent for `name`.
+    /// Returns all listed files that may be sent for the request path `name`.
     pub(crate) fn variants<'a>(
         &'a self,
         name: &'a str,
@@ -103,8 +105,8 @@ impl ListedFiles {
         [None].into_iter().chain(codings).filter_map(|coding| self.find(name, coding))
     }
 
-    /// Records that the content of a file was hashed, and whether the listed hash is
-    /// correct. Returns true if this makes the entry invalid.
+    /// Records that the content of a file was hashed, and whether the hash in the
+    /// manifest is right. Returns true if this makes the line invalid.
     pub(crate) fn settle(&self, file: &ListedFile, is_right: bool) -> bool {
         if is_right {
             file.raise(Trust::Verified);
@@ -115,7 +117,7 @@ impl ListedFiles {
         ends
     }
 
-    /// Returns how many entries had a wrong hash.
+    /// Returns how many lines had a wrong hash.
     pub(crate) fn mismatches(&self) -> u64 {
         self.mismatches.load(Relaxed)
     }
@@ -130,11 +132,11 @@ impl ListedFile {
         &self.facts.hash
     }
 
-    /// Returns true if the entry is valid for content with these validators.
+    /// Returns true if the line is valid for content with these validators.
     ///
-    /// The first content with the listed length and date binds the entry to its
-    /// validators. With other validators the file was changed, and the entry becomes
-    /// invalid.
+    /// The first call remembers the validators. If a later call has other validators,
+    /// or if the length or date differs from the line, the file was changed, and the
+    /// line becomes invalid.
     pub(crate) fn holds_for(&self, validators: Key, date: Option<HttpDate>, length: u64) -> bool {
         let facts = &self.facts;
         let is_listed = facts.length.is_none_or(|listed| listed == length)
@@ -145,18 +147,18 @@ impl ListedFile {
         self.is_at_least(Trust::Claimed)
     }
 
-    /// Returns true if the entry is valid, and was compared with the file at least so
-    /// far.
+    /// Returns true if the line is valid, and was compared with the file at least as
+    /// far as `trust` says.
     pub(crate) fn is_at_least(&self, trust: Trust) -> bool {
         (trust as u8..Trust::Ended as u8).contains(&self.trust.load(Relaxed))
     }
 
-    /// Returns false if the date of the file is known, and less than two seconds old.
+    /// Returns false if the date of the file is known and is less than two seconds old.
     pub(crate) fn is_settled(&self, now: HttpDate) -> bool {
         self.facts.modified.is_none_or(|date| is_settled(date, now))
     }
 
-    /// Returns the previous trust.
+    /// Raises the trust, and returns the previous one.
     fn raise(&self, trust: Trust) -> u8 {
         self.trust.fetch_max(trust as u8, Relaxed)
     }
@@ -168,16 +170,16 @@ impl fmt::Debug for ListedFiles {
     }
 }
 
-/// Returns true if a date is two seconds old.
+/// Returns true if a date is at least two seconds old.
 ///
-/// A tag that is made from a date identifies one content only if no other content can
-/// have been written in the same second.
+/// Content that is written later then has another date. So a tag that the inner service
+/// makes from the date names one content only.
 pub(crate) fn is_settled(date: HttpDate, now: HttpDate) -> bool {
     date.next_second().next_second() <= now
 }
 
-/// The codings of [`ContentCoding`](crate::rules::ContentCoding) for which file servers
-/// append an extension to a file name.
+/// The codings for which file servers send a compressed file, and the extension of that
+/// file's name.
 const CODINGS: [(&[u8], &str); 4] =
     [(b"gzip", ".gz"), (b"br", ".br"), (b"zstd", ".zst"), (b"deflate", ".zz")];
 

@@ -2,14 +2,15 @@
 //! Its variants are distinguished by the request fields that its responses name in
 //! `Vary`.
 //!
-//! Two resources or variants with the same key cost work, but give no wrong answer:
-//! they look like one content that changes back and forth, and get a new date each
-//! time. If tags are learned, the user is responsible for the key. A hash of the
-//! request fields then also distinguishes variants.
+//! If two resources or variants have the same key, they cost work, but get no wrong
+//! answer: they look like one content that changes back and forth, and get a new date
+//! each time. For learned tags the key must distinguish all resources, and the user's
+//! key function is responsible for that. The variant is added to that key.
 //!
-//! When the response shows its `Vary`, the request is no longer available. So the layer
-//! hashes the values of all fields that its responses have named so far, which are few
-//! in practice. The first response that names a new field is not remembered.
+//! When the layer sees the response's `Vary`, the request is no longer available. So
+//! for each request, the layer hashes the values of all fields that earlier responses
+//! have named. In practice, these fields are few. The first response that names a new
+//! field is not remembered.
 
 use std::{
     collections::hash_map::RandomState,
@@ -34,12 +35,13 @@ use siphasher::{
 
 use crate::rules::{has_weights, members, names_coding};
 
-/// A hash for which an attacker cannot find a collision.
+/// A keyed hash of 128 bits, for which an attacker cannot find a collision.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Key(pub(super) u128);
 
 impl Key {
-    /// Returns half of the hash, for comparisons within one resource.
+    /// Returns half of the hash, which is enough to compare the variants of
+    /// one resource.
     pub(crate) fn short(self) -> u64 {
         (self.0 >> 64) as u64
     }
@@ -53,12 +55,13 @@ impl Key {
 /// A set of fields, by their slots in [`Keys`].
 pub(crate) type Fields = u16;
 
-/// The key of a request: its resource, and the fields that may distinguish variants.
+/// The key of a request: the hash of its resource, and the hashes of the fields that
+/// may distinguish variants.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestKey {
     pub(super) resource: u64,
     fields: [u16; SLOTS],
-    /// The fields that were known when the request came.
+    /// The fields that earlier responses had named in `Vary` when the request came.
     known: Fields,
 }
 
@@ -69,7 +72,7 @@ impl RequestKey {
     }
 
     /// Returns a hash of this request's variant of a resource that varies by `fields`.
-    /// `None` if one of the fields was not known in time.
+    /// `None` if one of the fields was not yet known when the request came.
     #[inline]
     pub(crate) fn variant(&self, fields: Fields) -> Option<u64> {
         if fields == 0 {
@@ -88,7 +91,8 @@ impl RequestKey {
     }
 
     /// Returns a key for the content of a response that varies by `fields`. `None` if
-    /// one of the fields was not known in time. The upper half is that of the resource.
+    /// one of the fields was not yet known when the request came. The upper half of the
+    /// key is that of the resource's hash.
     pub(crate) fn content(&self, fields: Fields) -> Option<u64> {
         let lower_half = |hash: u64| hash & u64::from(u32::MAX);
         self.variant(fields).map(|hash| self.resource ^ lower_half(hash ^ hash >> 32))
@@ -98,9 +102,9 @@ impl RequestKey {
 /// The name of the resource of a request.
 #[derive(Clone, Copy)]
 pub(crate) enum Name<'a> {
-    /// Its authority and its URI, as the client sent it.
+    /// The authority and the URI, as the client sent them.
     Uri(&'a Uri),
-    /// The value of the user's function.
+    /// The value of the user's key function for the request.
     Custom(&'a KeyFn, &'a request::Parts),
 }
 
@@ -133,15 +137,15 @@ impl<'a> Name<'a> {
 pub(crate) struct Keys {
     secret: (u64, u64),
     plain: SeedableRandomState,
-    /// The fields by which responses varied. They are never removed, so that a slot
-    /// keeps its meaning.
+    /// The fields that responses have named in `Vary`, each in its slot. A field is
+    /// never removed, so that a slot keeps its meaning.
     varied: [OnceLock<HeaderName>; SLOTS],
-    /// The number of fields, and a bit for the length of each name. The bits are
-    /// written before the number, and read after it.
+    /// The number of these fields. It is written after `lengths`, and read before it.
     count: AtomicU8,
+    /// A bit for the length of each of their names, and of `Host` and `Range`.
     lengths: AtomicU64,
     adding: Mutex<()>,
-    /// How often a response named a field for which there was no slot left.
+    /// How often a response named a field in `Vary` for which no slot was left.
     unlisted: AtomicU64,
 }
 
@@ -151,7 +155,7 @@ impl Keys {
         Self::with_secret((random.hash_one(0), random.hash_one(1)))
     }
 
-    /// Makes keys with a secret that other layers have, too.
+    /// Makes keys with a given secret, which other layers may have, too.
     pub(crate) fn with_secret(secret: (u64, u64)) -> Self {
         let random = RandomState::new();
         let keys = Self {
@@ -203,14 +207,14 @@ impl Keys {
         self.unlisted.load(Ordering::Relaxed)
     }
 
-    /// Hashes a value with this layer's secret, without collisions.
+    /// Hashes a value with this layer's secret, to 128 bits.
     pub(super) fn hash(&self, feed: impl FnOnce(&mut SipHasher13)) -> Key {
         let mut hasher = self.hasher();
         feed(&mut hasher);
         Key(hasher.finish128().as_u128())
     }
 
-    /// Hashes bytes with this layer's secret.
+    /// Hashes bytes with this layer's secret, to 64 bits.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> u64 {
         let mut hasher = sip::SipHasher13::new_with_keys(self.secret.0, self.secret.1);
         hasher.write(bytes);
@@ -221,16 +225,16 @@ impl Keys {
         SipHasher13::new_with_keys(self.secret.0, self.secret.1)
     }
 
-    /// Returns the slot of a member of `Vary`. A new name gets a slot for later
-    /// requests, and this returns `None`.
+    /// Returns the slot of a member of `Vary`. A name without a slot gets one for later
+    /// requests, and `None` is returned.
     fn slot(&self, member: &[u8]) -> Option<usize> {
         let mut names = self.varied.iter().map_while(OnceLock::get);
         let slot = names.position(|name| name.as_str().as_bytes().eq_ignore_ascii_case(member));
         if slot.is_some() {
             return slot;
         }
-        // The parser would accept `*` as a field name, but it means that the fields are
-        // not known.
+        // `*` is a valid field name for the parser, but in `Vary` it means that the
+        // fields are not known.
         self.add(HeaderName::from_bytes(member).ok().filter(|name| name.as_str() != "*")?);
         None
     }
@@ -245,7 +249,7 @@ impl Keys {
                 slot.get_or_init(|| name);
                 self.count.fetch_add(1, Ordering::Release);
             }
-            // Another response named it at the same time.
+            // Another thread has added the name in the meantime.
             Some(_) => {}
             None => drop(self.unlisted.fetch_add(1, Ordering::Relaxed)),
         }
@@ -264,12 +268,13 @@ pub(crate) struct KeyReader<'k, 'r> {
     pub(crate) has_range: bool,
     /// There is an `Accept-Encoding` that names a coding.
     pub(crate) accepts_coding: bool,
-    /// There is an `Accept-Encoding` with weights, which may refuse a coding.
+    /// There is an `Accept-Encoding` with weights, so it may refuse a coding.
     pub(crate) weighs_codings: bool,
 }
 
 impl<'r> KeyReader<'_, 'r> {
-    /// Adds a line. The length of the name excludes most lines quickly.
+    /// Adds a line. Most lines are skipped quickly, because no known field has a name
+    /// of that length.
     #[inline]
     pub(crate) fn take_line(&mut self, name: &HeaderName, line: &'r HeaderValue) {
         if self.lengths & length_bit(name.as_str()) != 0 {
@@ -300,18 +305,20 @@ impl<'r> KeyReader<'_, 'r> {
     pub(crate) fn key(&self, name: Name<'_>) -> RequestKey {
         let mut hasher = self.keys.plain.build_hasher();
         name.hash(self.host, &mut hasher);
-        // With all slots taken, a shift by the width of the type would overflow.
+        // If all slots are taken, the shift would overflow, and all bits are known.
         let known = !Fields::MAX.checked_shl(self.count.into()).unwrap_or_default();
         RequestKey { resource: hasher.finish(), fields: self.fields, known }
     }
 
-    /// Makes a key that no other resource can have.
+    /// Makes a key of 128 bits for the resource, so that no other resource has
+    /// the same key.
     pub(crate) fn collision_resistant_key(&self, name: Name<'_>) -> Key {
         self.keys.hash(|hasher| name.hash(self.host, hasher))
     }
 }
 
-/// Feeds a hasher with the value of the user's function for a request.
+/// The user's key function: it feeds a hasher with a value that identifies the resource
+/// of a request.
 pub(crate) type KeyFn = dyn Fn(&request::Parts, &mut dyn Hasher) + Send + Sync;
 
 /// Returns the URI as the client sent it, if that is known.
@@ -359,7 +366,7 @@ impl Hasher for IdentityHasher {
     }
 }
 
-/// As many as [`Fields`] has bits.
+/// The number of slots, which is the number of bits of [`Fields`].
 const SLOTS: usize = Fields::BITS as usize;
 
 /// Makes the key of a request.
@@ -451,7 +458,7 @@ mod tests {
         }
         assert_eq!(varied(&keys, &["x-99"]), None);
         assert!(varied(&keys, &["x-tenant, accept"]).is_some());
-        // Four names come with the table, and one was `x-tenant`.
+        // Four names have a slot from the start, and `x-tenant` took another one.
         let listed = 16 - 4 - 1;
         assert_eq!(keys.unlisted_fields(), 2 * (100 - listed) + 1);
         let all = varied(&keys, &["accept", "x-0", "x-10", "x-tenant"]).unwrap();

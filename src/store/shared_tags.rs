@@ -1,10 +1,11 @@
-//! Learned tags that replicas share: their keys, their seals, and the pending requests.
+//! Learned tags that replicas share through a store: their keys, the HMAC that protects
+//! their values, and the pending requests.
 //!
-//! The hashes by which a layer recognises content are keyed. Replicas that share tags
-//! derive that key from a secret of the application, instead of a random key, so all of
-//! them make the same hashes. The keys in the store are an HMAC of these hashes. They
-//! reveal nothing about the resource. Without the secret, an attacker can make neither
-//! a key nor a value that is accepted.
+//! A layer recognises content by keyed hashes. Without a store, the hash key is random.
+//! Replicas that share tags derive the hash key from a secret of the application, so
+//! all of them compute the same hashes. A key in the store is an HMAC of these hashes,
+//! and reveals nothing about the resource. Without the secret, an attacker can compute
+//! neither a key nor a value that is accepted.
 
 use std::{
     collections::HashMap,
@@ -26,11 +27,12 @@ use crate::rules::{EntityTag, HttpDate};
 ///
 /// **The functions must neither block nor wait**, because requests call them. Send the
 /// work to a task or thread through a bounded queue. If the queue is full, drop the
-/// work. A missing answer or a lost value costs a tag, but never causes a wrong answer.
-/// So a store may be slow, may be empty after a restart, and may drop values.
+/// work. If an answer is missing or a value is lost, a response lacks its tag, but no
+/// response is wrong. So a store may be slow, may be empty after a restart, and may
+/// drop values.
 ///
-/// The crate `tower-conditional-redis` is a store in Redis. This trait needs the
-/// feature `shared-tags`.
+/// The crate `tower-conditional-redis` implements this trait for Redis. This trait
+/// needs the feature `shared-tags`.
 ///
 /// # Examples
 ///
@@ -81,13 +83,14 @@ pub struct TagAnswer {
     learn: Box<Learn>,
 }
 
-/// Called with the tag that was found, or with `None` if no replica made the value.
+/// Called with the tag that was found, or with `None` if the value was not made
+/// by a replica.
 type Learn = dyn FnOnce(Option<EntityTag>) + Send + Sync;
 
 impl TagAnswer {
     /// Gives the value that was stored under the key.
     ///
-    /// The value is verified. If no replica has published it under this key, it is
+    /// The value is verified. If it was not made by a replica for this key, it is
     /// dropped and counted in
     /// [`Stats::shared_rejected`](crate::Stats::shared_rejected).
     pub fn found(mut self, value: &[u8]) {
@@ -112,16 +115,17 @@ impl fmt::Debug for TagAnswer {
 /// `shared-tags`.
 ///
 /// Values are authenticated with HMAC-SHA-256. An attacker who can write to the store,
-/// but does not know the secret, can cause clients to download again, but cannot make a
-/// tag. An attacker who can read the store sees tags, which are hashes of content, but
-/// not their resources.
+/// but does not know the secret, cannot make a tag. Such an attacker can only remove or
+/// damage values, so that clients download content again. An attacker who can read the
+/// store sees tags, which are hashes of content, but not their resources.
 #[cfg_attr(docsrs, doc(cfg(feature = "shared-tags")))]
 #[derive(Clone)]
 pub struct SharedTags(Arc<Shared>);
 
 struct Shared {
     store: Box<dyn TagStore>,
-    /// The key of the hashes, which is the same on all replicas.
+    /// The key of the hashes by which content is recognised. It is the same on
+    /// all replicas.
     hash_key: (u64, u64),
     naming: Hmac<Sha256>,
     sealing: Hmac<Sha256>,
@@ -132,7 +136,7 @@ struct Shared {
 /// The key of the resource, and the fingerprint of its content.
 pub(crate) type Content = (Key, Key);
 
-/// The last request for a content.
+/// When the store was last asked for a content, and whether that request is pending.
 #[derive(Clone, Copy)]
 struct Asked {
     second: i64,
@@ -167,9 +171,10 @@ impl SharedTags {
     /// makes its tags from size and modification time, and container images and build
     /// tools often set one time for all files.
     ///
-    /// The secret has at least 32 bytes that cannot be guessed, such as the output of
-    /// `openssl rand -hex 32`. Keep it with your other secrets. With a new secret,
-    /// nothing is shared at first.
+    /// The secret has at least 32 bytes that cannot be guessed, such as the output
+    /// of `openssl rand -hex 32`. Keep it with your other secrets. After a change of
+    /// the secret, the values in the store are useless, and the servers must learn
+    /// all tags again.
     ///
     /// # Errors
     ///
@@ -203,8 +208,8 @@ impl SharedTags {
         if secret.len() < LEAST_SECRET {
             return Err(SecretTooShort { length: secret.len() });
         }
-        // Each use has its own key, so that the output of one use reveals nothing about
-        // another.
+        // For each purpose a separate key is derived, so that the output for one
+        // purpose reveals nothing about another.
         let derive = |purpose: &str| {
             let mut mac = keyed(secret);
             for part in [DOMAIN, purpose, namespace] {
@@ -228,7 +233,7 @@ impl SharedTags {
         })))
     }
 
-    /// Makes the keys of a layer, which are the same on all replicas.
+    /// Makes the [`Keys`] of a layer, which are the same on all replicas.
     pub(crate) fn keys(&self) -> Keys {
         Keys::with_secret(self.0.hash_key)
     }
@@ -237,7 +242,8 @@ impl SharedTags {
     /// last five seconds, if a request is pending, or if too many are pending.
     pub(crate) fn question(&self, content: Content, now: HttpDate) -> Option<Question> {
         let second = now.unix_seconds();
-        // If the clock was set back, the request is sent.
+        // A request whose second is in the future does not count as recent: the clock
+        // was set back.
         let is_pending = |asked: &Asked| asked.is_open || asked.is_recent(second);
         let mut asked = self.0.asked();
         if asked.get(&content).is_some_and(is_pending) {
@@ -307,7 +313,8 @@ impl Drop for Question {
     fn drop(&mut self) {
         let mut asked = self.shared.asked();
         if self.is_answered {
-            // The tag is learned now. Once it is forgotten, it can be requested again.
+            // The layer has learned the tag. If it forgets the tag later, it may
+            // request it again at once.
             asked.remove(&self.content);
         } else if let Some(asked) = asked.get_mut(&self.content) {
             asked.is_open = false;
@@ -322,7 +329,7 @@ impl Asked {
 }
 
 impl Shared {
-    /// Returns the key of a content in the store.
+    /// Returns the store's key for a content.
     fn entry(&self, (resource, fingerprint): Content, hash_of_nothing: &[u8]) -> [u8; 32] {
         let mut mac = self.naming.clone();
         mac.update(&resource.0.to_le_bytes());
@@ -343,7 +350,8 @@ impl Shared {
             return None;
         }
         let (mac, opaque) = value.strip_prefix(&[VERSION])?.split_at_checked(MAC_LENGTH)?;
-        // In constant time.
+        // The comparison takes the same time for all values, so it reveals nothing to
+        // an attacker.
         self.seal_of(entry, opaque).verify_slice(mac).ok()?;
         EntityTag::strong(opaque).ok()
     }
@@ -384,9 +392,10 @@ const DOMAIN: &str = "tower-conditional shared tags";
 const VERSION: u8 = 1;
 const LEAST_SECRET: usize = 32;
 const MAC_LENGTH: usize = 32;
-/// In bytes. A tag with a hash of 512 bits and a variant has 171 bytes here.
+/// The maximum length of a value, in bytes. With a hash of 512 bits and a variant, a
+/// value has 171 bytes.
 const LARGEST: usize = 256;
-/// In seconds.
+/// The minimum time between two requests for a content, in seconds.
 const PAUSE: i64 = 5;
 const MOST_ASKED: usize = 1024;
 
@@ -419,7 +428,7 @@ mod tests {
         let tags = tags();
         let open: Vec<_> = (0..1024).map(|i| tags.question(content(i), second(0))).collect();
         assert!(open.iter().all(Option::is_some));
-        // However long it takes, and whether it is open itself or not.
+        // No more requests are made, after any time, and for pending and new contents.
         for (number, now) in [(0, 0), (0, 60), (5000, 0), (5000, 60)] {
             assert!(tags.question(content(number), second(now)).is_none(), "{number} {now}");
         }
@@ -431,7 +440,8 @@ mod tests {
 
     #[test]
     fn the_form_of_keys_and_values_stays() {
-        // Changing these makes servers of two releases share nothing: a new version.
+        // If these values change, servers with the old and the new release share no
+        // tags. Then the version in the value must change, too.
         let tags = tags();
         let entry = tags.0.entry(content(3), b"hash");
         let value = tags.0.seal(&entry, &EntityTag::strong("tag").unwrap());
@@ -440,7 +450,7 @@ mod tests {
         assert_eq!(value.len(), 36);
     }
 
-    /// Computed by another program, as are the bytes of the next.
+    /// This value and the next one were computed by another program.
     const HASH_KEY: (u64, u64) = (4_535_748_475_661_413_714, 6_262_840_333_555_967_374);
     const SEALED: &[u8] = b"1376e97a36344c4cf9dfcea21007160eca8d31cf5e9d7ba1996b30ebac1a0323";
 }

@@ -1,4 +1,5 @@
-//! The text of dates and lengths, which are sent repeatedly.
+//! The text of dates and lengths. It is cached, because the same values are sent
+//! again and again.
 
 use std::{cell::RefCell, thread::LocalKey};
 
@@ -13,7 +14,7 @@ pub(crate) fn date_text(date: HttpDate) -> HeaderValue {
     cached(&TEXTS, date.unix_seconds().cast_unsigned(), date)
 }
 
-/// Returns the text of a length, from the same kind of cache.
+/// Returns the text of a length. Each thread also keeps 64 texts of lengths.
 pub(crate) fn length_text(length: u64) -> HeaderValue {
     thread_local!(static TEXTS: Texts<u64> = const { RefCell::new([const { None }; PLACES]) });
     cached(&TEXTS, length, length)

@@ -1,5 +1,5 @@
-//! Keeps unfinished hashes of content that is sent in parts, until the next part is
-//! sent.
+//! Keeps the unfinished hash of content that is sent in several 206 responses, until
+//! the next 206 is sent.
 
 use std::{
     collections::VecDeque,
@@ -9,7 +9,7 @@ use std::{
 
 use super::resource_key::Key;
 
-/// The unfinished work on at most 1,024 contents.
+/// The unfinished hashes (`work`) of at most 1,024 contents.
 pub(crate) struct Unfinished<T> {
     entries: Mutex<VecDeque<UnfinishedContent<T>>>,
 }
@@ -17,13 +17,13 @@ pub(crate) struct Unfinished<T> {
 struct UnfinishedContent<T> {
     /// The content: its key and its fingerprint.
     content: (Key, Key),
-    /// Where the next part starts.
+    /// The position of the first byte that is not hashed yet.
     next: u64,
     work: T,
 }
 
 impl<T> Unfinished<T> {
-    /// Removes and returns the work on content up to byte `next`.
+    /// Removes and returns the unfinished hash of the content before byte `next`.
     pub(crate) fn take(&self, content: (Key, Key), next: u64) -> Option<T> {
         let mut entries = self.entries();
         let is_this = |entry: &UnfinishedContent<T>| entry.content == content && entry.next == next;
@@ -31,7 +31,8 @@ impl<T> Unfinished<T> {
         entries.remove(place).map(|entry| entry.work)
     }
 
-    /// Keeps the work on content up to byte `next`.
+    /// Keeps the unfinished hash of the content before byte `next`. If there are too
+    /// many, the one kept longest ago is dropped.
     pub(crate) fn keep(&self, content: (Key, Key), next: u64, work: T) {
         let mut entries = self.entries();
         entries.truncate(MOST - 1);

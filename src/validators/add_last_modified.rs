@@ -1,30 +1,30 @@
-//! The setting for the dates and the `no-cache` that are added to responses.
+//! The setting that decides which responses get a `Last-Modified` and a `no-cache`.
 
 /// Which responses get a `Last-Modified`, and whether they also get `no-cache`.
 ///
-/// If a response has a date and does not state its freshness, it is *heuristically
-/// fresh* ([RFC 9111, section 4.2.2]): a browser that sees an old `Last-Modified` and
-/// neither `max-age` nor `no-cache` may use its copy for a while without a request. So
-/// a date alone would turn off revalidation in clients that revalidated each time
-/// before.
+/// If a response has a `Last-Modified` and does not state its freshness, it is
+/// *heuristically fresh* ([RFC 9111, section 4.2.2]): a browser may use its copy for a
+/// while without a request, and the older the date, the longer. So if the layer added
+/// only a date, clients that revalidated each time before would stop doing so.
 ///
-/// A response states its freshness with `max-age`, `s-maxage`, `no-cache` or
-/// `no-store` in `Cache-Control`, or with `Expires`. `private` alone does not.
+/// A response states its freshness with `max-age`, `s-maxage`, `no-cache` or `no-store`
+/// in `Cache-Control`, or with `Expires`. A response with only `private` does not state
+/// its freshness.
 ///
 /// [RFC 9111, section 4.2.2]: https://www.rfc-editor.org/rfc/rfc9111.html#section-4.2.2
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum AddLastModified {
-    /// All responses get a date. This is the default.
+    /// All responses get a `Last-Modified`. This is the default.
     ///
     /// Responses that do not state their freshness also get `Cache-Control: no-cache`:
     /// caches may store them, but must revalidate them each time.
     ///
-    /// Some shared caches are configured to assign a lifetime to responses that do not
-    /// state their freshness (`proxy_cache_valid` of nginx, the default of Varnish).
-    /// Because of `no-cache` they stop storing these responses. Behind such a cache,
-    /// set `Cache-Control` in the application or choose
-    /// [`IfFreshnessStated`](Self::IfFreshnessStated).
+    /// Some shared caches are configured to assign a lifetime to responses that do
+    /// not state their freshness (`proxy_cache_valid` of nginx, the default of
+    /// Varnish). Because of `no-cache`, such caches no longer store these
+    /// responses. Behind such a cache, set `Cache-Control` in the application or
+    /// choose [`IfFreshnessStated`](Self::IfFreshnessStated).
     #[default]
     WithNoCache,
     /// Only responses that state their freshness get a date.
@@ -33,7 +33,8 @@ pub enum AddLastModified {
     IfFreshnessStated,
     /// All responses get a date, and `no-cache` is not added.
     ///
-    /// Choose it only if you know all clients and caches.
+    /// Clients and caches may then use old copies without a request. So choose this
+    /// only if you know all of them.
     Alone,
     /// No response gets a date.
     Never,

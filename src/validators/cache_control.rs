@@ -1,6 +1,6 @@
 //! The directives of `Cache-Control` ([RFC 9111, section
 //! 5.2.2](https://www.rfc-editor.org/rfc/rfc9111.html#section-5.2.2)): what a response
-//! says of its freshness, and the `no-cache` that is added to it.
+//! says about its freshness, and the `no-cache` that the layer adds.
 
 #[cfg(feature = "client")]
 use http::header::AGE;
@@ -23,9 +23,11 @@ pub(crate) fn add_no_cache(headers: &mut HeaderMap) {
 pub(super) struct CacheControl {
     /// There is `no-store`.
     pub(super) no_store: bool,
-    /// There is `private`, for the whole response.
+    /// There is `private` without a list of fields, so it applies to the
+    /// whole response.
     pub(super) private: bool,
-    /// The line states the freshness of the response.
+    /// The line states the freshness of the response: it has `max-age`, `s-maxage`,
+    /// `no-cache` or `no-store`.
     pub(super) freshness: bool,
 }
 
@@ -42,7 +44,8 @@ pub(super) fn read(line: &HeaderValue) -> CacheControl {
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         said.private |= is(b"private") && argument.is_none();
         said.no_store |= is(b"no-store");
-        // With a list of fields, `no-cache` applies only to those fields.
+        // `no-cache` with a list of fields applies only to those fields, and
+        // does not count.
         said.freshness |= is(b"max-age")
             || is(b"s-maxage")
             || is(b"no-store")
@@ -58,11 +61,11 @@ pub(crate) fn forbids_storing(headers: &HeaderMap) -> bool {
 }
 
 /// Returns for how many seconds a private cache may use a response without a request.
-/// That is `max-age` minus the `Age` of the message that brought or confirmed the
-/// response.
+/// That is the response's `max-age` minus the `Age` of `message`, which is the 200 that
+/// brought the response or the 304 that confirmed it.
 ///
-/// It is 0 without `max-age`, and with `no-cache` or `no-store`. Deliberately,
-/// `Expires` is not read, because it depends on both clocks.
+/// The result is 0 without `max-age`, and with `no-cache` or `no-store`. Deliberately,
+/// `Expires` is not read, because it depends on the clocks of both server and client.
 #[cfg(feature = "client")]
 pub(crate) fn fresh_seconds(headers: &HeaderMap, message: &HeaderMap) -> u32 {
     let mut max_age = None;
@@ -72,7 +75,7 @@ pub(crate) fn fresh_seconds(headers: &HeaderMap, message: &HeaderMap) -> u32 {
             return 0;
         }
         if is(b"max-age") {
-            // The shortest of several `max-age` is used (RFC 9111, 4.2.1).
+            // If there are several `max-age`, the shortest is used (RFC 9111, 4.2.1).
             let seconds = argument.and_then(seconds).unwrap_or(0);
             max_age = Some(max_age.unwrap_or(seconds).min(seconds));
         }

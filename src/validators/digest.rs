@@ -1,11 +1,11 @@
 //! Makes the tag of content, which is the lower-case hex of its hash, in quotes.
 //!
-//! By default that is the output of `sha256sum`, so anyone can check it, and all
-//! replicas agree. Each representation of a resource must have another strong tag, even
-//! if two of them have equal bytes, such as an empty list as CSV and as JSON. So if a
-//! response was negotiated (it has `Vary`, `Content-Encoding` or `Content-Language`),
-//! the tag also has `-` and eight hex digits of a hash of its type, encoding and
-//! language.
+//! By default, that hex is the output of `sha256sum`, so anyone can check it. It is the
+//! same on all replicas. Two representations of a resource must have different strong
+//! tags, even if they have equal bytes, as an empty list may have in two formats. So
+//! the tag of a negotiated response also has `-` and eight hex digits of a hash of its
+//! type, encoding and language. A response is negotiated if it has `Vary`,
+//! `Content-Encoding` or `Content-Language`.
 
 use http::{HeaderMap, HeaderValue};
 use sha2::Digest as _;
@@ -14,18 +14,19 @@ use crate::{header_map::NEGOTIATED_FIELDS, rules::EntityTag};
 
 /// A hash of content, from which strong tags are made.
 ///
-/// Two contents with the same strong tag must have the same bytes, for all versions of
-/// a resource, on all its servers, as long as clients keep them (RFC 9110, section
-/// 8.8.1). So the hash must not have collisions. If others can influence the content,
-/// use a cryptographic hash of 256 bits: with 128 bits, a collision can be found in
-/// 2^64 steps. If all content is your own, a faster hash of 128 bits is sufficient. The
-/// hash must be the same on every replica and after each deploy, so it must have no
-/// random seed, and must not change with a version.
+/// Two contents of a resource with the same strong tag must have the same bytes, on all
+/// servers, for as long as clients keep a copy (RFC 9110, section 8.8.1). So the hash
+/// must not have collisions. If others can influence the content, use a cryptographic
+/// hash of 256 bits, because a collision of 128 bits can be found in about 2^64 steps.
+/// If all content is your own, a faster hash of 128 bits is sufficient. The hash of the
+/// same bytes must be the same on every replica and after each deploy. So it must have
+/// no random seed, and must not depend on the version of a library.
 ///
-/// [`Sha256`] is the default. `Blake3` is available with the feature `blake3`.
+/// [`Sha256`] is the default. With the feature `blake3`, `Blake3` is available, too.
 ///
-/// `update` is called with the slices of the content, in order. The result must not
-/// depend on where the slices end. At most 64 KiB are hashed in each poll.
+/// `update` is called with one slice of the content after the other. The result must
+/// depend only on the bytes, not on where the slices end. At most 64 KiB are hashed
+/// in each poll.
 ///
 /// # Examples
 ///
@@ -62,13 +63,13 @@ use crate::{header_map::NEGOTIATED_FIELDS, rules::EntityTag};
 /// # drop(layer);
 /// ```
 pub trait Digest: Default + Send + Sync + 'static {
-    /// The type of the hash, as bytes. All hashes must have the same length.
+    /// The bytes of the hash. All hashes of a `Digest` must have the same length.
     type Output: AsRef<[u8]>;
 
     /// The name of the hash in digest fields: `sha-256` or `sha-512`. Default: none.
     ///
-    /// It is the key in the [registry of hash algorithms for digest fields].
-    /// [`repr_digest`](crate::ConditionalLayer::repr_digest) needs it.
+    /// The name is the key in the [registry of hash algorithms for digest fields].
+    /// [`repr_digest`](crate::ConditionalLayer::repr_digest) needs this name.
     ///
     /// [registry of hash algorithms for digest fields]: https://www.iana.org/assignments/http-digest-hash-alg
     const ALGORITHM_KEY: Option<&'static str> = None;
@@ -76,7 +77,7 @@ pub trait Digest: Default + Send + Sync + 'static {
     /// Adds the next bytes of the content.
     fn update(&mut self, content: &[u8]);
 
-    /// Returns the hash of all bytes added.
+    /// Returns the hash of all bytes that `update` got.
     fn finish(self) -> Self::Output;
 }
 
@@ -102,9 +103,10 @@ impl Digest for Sha256 {
 ///
 /// It needs the feature `blake3`.
 ///
-/// On a processor with SHA extensions and AVX2 it took 0.4 times the time of [`Sha256`]
-/// for 64 KiB and more, and 1.7 times at 1 KiB. Other processors give other results.
-/// Each hashed content costs an allocation of 2 KiB. The tag is the output of `b3sum`.
+/// On a processor with SHA extensions and AVX2, content of 64 KiB and more took 0.4
+/// times as long as with [`Sha256`], and content of 1 KiB took 1.7 times as long. Other
+/// processors give other results. For each content, 2 KiB are allocated. The tag is the
+/// output of `b3sum`.
 ///
 /// # Examples
 ///
@@ -118,7 +120,8 @@ impl Digest for Sha256 {
 #[cfg_attr(docsrs, doc(cfg(feature = "blake3")))]
 #[derive(Clone, Debug, Default)]
 pub struct Blake3 {
-    /// Boxed, because it is large, and every future has room for a digest.
+    /// Boxed, because the hasher is large, and the future of each request has room
+    /// for a digest.
     hasher: Box<blake3::Hasher>,
 }
 
@@ -138,8 +141,9 @@ impl Digest for Blake3 {
 impl EntityTag {
     /// Makes the strong tag of `content`: the lower-case hex of its SHA-256.
     ///
-    /// The layer makes the same tag. If the response was negotiated (it has `Vary`,
-    /// `Content-Encoding` or `Content-Language`), the layer appends eight digits.
+    /// The layer generates the same tag, with one exception: for a response with
+    /// `Vary`, `Content-Encoding` or `Content-Language`, it appends `-` and
+    /// eight hex digits.
     ///
     /// # Examples
     ///
@@ -175,7 +179,7 @@ pub(crate) fn plain_tag(hash: &[u8; 32]) -> EntityTag {
     tag_of_hash::<Sha256>(hash, false, &HeaderMap::new())
 }
 
-/// Makes the strong tag of content with this hash, as [`tag`] does.
+/// Makes the strong tag of content with this hash. Otherwise like [`tag`].
 pub(crate) fn tag_of_hash<D: Digest>(
     hash: &[u8],
     is_negotiated: bool,
@@ -209,7 +213,7 @@ pub(crate) fn tag_of_hash<D: Digest>(
 fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
     let start = text.len();
     text.resize(start + bytes.len() * 2, 0);
-    // Without a table and a branch, the compiler vectorizes this loop.
+    // Because there is no table and no branch, the compiler vectorizes this loop.
     let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
     for (digits, byte) in
         text.get_mut(start..).unwrap_or_default().as_chunks_mut().0.iter_mut().zip(bytes)
@@ -218,7 +222,7 @@ fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// The form of the tags of a hash, and its name in digest fields.
+/// What the tags of a [`Digest`] look like, and its name in digest fields.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TagFormat {
     /// The number of hex digits of a hash.
@@ -233,8 +237,8 @@ impl TagFormat {
         Self { digits, algorithm_key: D::ALGORITHM_KEY }
     }
 
-    /// Returns true if the bytes between the quotes of a tag have the form of a tag
-    /// made here.
+    /// Returns true if the bytes between the quotes of a tag look like those of a tag
+    /// that was generated with this `Digest`.
     pub(crate) fn looks_generated(self, opaque: &[u8]) -> bool {
         let is_hex =
             |bytes: &[u8]| bytes.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -245,8 +249,8 @@ impl TagFormat {
     /// Returns the value of `Repr-Digest` for the content that `tag` was made of (RFC
     /// 9530, section 3).
     ///
-    /// The caller must know that the layer made the tag, because other tags may look
-    /// the same.
+    /// The caller must know that the layer generated the tag, because other tags may
+    /// look the same.
     pub(crate) fn repr_digest(self, tag: &EntityTag) -> Option<HeaderValue> {
         let key = self.algorithm_key?;
         let hash = from_hex(tag.opaque().get(..self.digits)?)?;
@@ -262,7 +266,7 @@ fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
 
 /// Encodes bytes in base64, as in a structured field ([RFC 9651, section 4.1.8]).
 ///
-/// Deliberately without a crate: only a hash is encoded, and no dependency of this
+/// Deliberately written here: only hashes are encoded, and no dependency of this
 /// crate has base64.
 ///
 /// [RFC 9651, section 4.1.8]: https://www.rfc-editor.org/rfc/rfc9651.html#section-4.1.8
@@ -281,7 +285,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// Returns the hash of no bytes, which tells hash functions apart.
+/// Returns the hash of no bytes, by which two hash functions can be distinguished.
 #[cfg(feature = "shared-tags")]
 pub(crate) fn hash_of_nothing<D: Digest>() -> std::sync::Arc<[u8]> {
     D::default().finish().as_ref().into()
@@ -323,7 +327,8 @@ mod tests {
             tag_of(&[("content-type", "text/csv")]),
             "nothing shows that this was negotiated"
         );
-        // Changing these changes the tags of every user: a new release must say so.
+        // If these tags change, the tags of all users change. The changelog of the
+        // release must then say so.
         assert_eq!(
             plain.opaque(),
             b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -356,7 +361,8 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_rfc_4648() {
-        // The test vectors of its section 10, and the last digits of the alphabet.
+        // The test vectors of RFC 4648, section 10, and the last digits of
+        // the alphabet.
         for (bytes, expected) in [
             (&b""[..], ""),
             (b"f", "Zg=="),

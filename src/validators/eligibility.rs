@@ -1,9 +1,9 @@
 //! Which responses may be tagged.
 //!
-//! There are two kinds of reasons not to tag a response. With some a tag would be
-//! wrong, and no setting changes that: the response is not a 200, has a tag already, or
-//! is a part of the content (see `conditional::body_plan`). With the others a tag would
-//! be useless. These are in a [`Predicate`], which the user can replace.
+//! There are two kinds of reasons not to tag a response. First, a tag would be wrong:
+//! the response is not a 200, has a tag already, or has `Content-Range` (see
+//! `conditional::body_plan`). No setting changes that. Second, a tag would be useless.
+//! A [`Predicate`] decides about this, and the user can replace it.
 
 use http::{
     header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
@@ -18,13 +18,14 @@ use crate::outcome::Reason;
 
 /// Decides which responses may be tagged.
 ///
-/// A closure is a predicate, and [`and`](Self::and) combines two. A predicate is called
-/// only for a 200 without `Content-Range` and without the extension [`Untagged`]. Other
-/// responses are never tagged.
+/// A closure is a predicate, and [`and`](Self::and) combines two predicates. A
+/// predicate is called only for a 200 without `Content-Range` and without the extension
+/// [`Untagged`]. Other responses are never tagged.
 ///
 /// # Examples
 ///
-/// Pages that contain a CSRF token never match. So tag and hash only JSON:
+/// The HTML pages of this service contain a CSRF token, so their tags would never
+/// match. The layer tags and hashes only JSON:
 ///
 /// ```
 /// use http::{
@@ -51,7 +52,7 @@ pub trait Predicate {
         extensions: &Extensions,
     ) -> bool;
 
-    /// Combines two predicates: both must return true.
+    /// Combines two predicates. The new predicate returns true if both do.
     fn and<P: Predicate>(self, other: P) -> And<Self, P>
     where
         Self: Sized,
@@ -77,7 +78,7 @@ where
 
 /// Two predicates that must both return true.
 ///
-/// [`Predicate::and`] makes it.
+/// [`Predicate::and`] returns this type.
 #[derive(Clone, Copy, Debug)]
 pub struct And<A, B> {
     first: A,
@@ -101,11 +102,12 @@ impl<A: Predicate, B: Predicate> Predicate for And<A, B> {
 ///
 /// It returns false for:
 ///
-/// - `Cache-Control: no-store`: clients may not keep a copy that they could revalidate.
+/// - `Cache-Control: no-store`: clients may not keep a copy, so there is nothing
+///   to revalidate.
 /// - `text/event-stream`, `multipart/x-mixed-replace` and `application/grpc*`: these
 ///   are streams of messages.
 /// - A `Content-Security-Policy` with a nonce: the content contains the nonce, so it
-///   differs each time.
+///   differs in each response.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct DefaultPredicate;
@@ -140,7 +142,7 @@ impl Predicate for DefaultPredicate {
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
-#[allow(clippy::exhaustive_structs)] // A marker: it will never have a field.
+#[allow(clippy::exhaustive_structs)] // This type will never have a field.
 pub struct Untagged;
 
 /// Returns the reason why a 200 may not be tagged. `custom` replaces the default

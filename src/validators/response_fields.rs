@@ -1,4 +1,4 @@
-//! The fields of a response's head that matter, read in one pass.
+//! The header fields of a response that the layer needs, read in one pass.
 
 use http::{HeaderMap, HeaderValue};
 use memchr::memmem;
@@ -9,7 +9,7 @@ use crate::{
     store::{Fields, Keys},
 };
 
-/// The header fields of a response that matter to the layer.
+/// The header fields of a response that the layer needs.
 #[derive(Debug)]
 pub(crate) struct ResponseFields {
     pub(crate) etag: SingleField<EntityTag>,
@@ -28,7 +28,7 @@ pub(crate) struct ResponseFields {
     /// The response has `Vary`, `Content-Encoding` or `Content-Language`, so other
     /// representations may have the same bytes.
     pub(crate) is_negotiated: bool,
-    /// The media type is that of a stream.
+    /// The media type is that of a stream, such as `text/event-stream`.
     pub(crate) is_streaming: bool,
     /// `Cache-Control` has `no-store`.
     pub(crate) is_no_store: bool,
@@ -37,7 +37,7 @@ pub(crate) struct ResponseFields {
     pub(crate) is_private: bool,
     /// `Content-Security-Policy` has a nonce, which the content contains.
     pub(crate) has_nonce: bool,
-    /// The response does not state its freshness.
+    /// The response states its freshness neither in `Cache-Control` nor in `Expires`.
     pub(crate) is_silent: bool,
 }
 
@@ -120,7 +120,7 @@ pub(super) fn is_streaming(value: &HeaderValue) -> bool {
     let starts_with = |prefix: &[u8]| {
         value.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
-    // The first letter rules out most types without a comparison.
+    // For most media types the first letter is enough to decide.
     match value.first() {
         Some(b'a' | b'A') => starts_with(b"application/grpc"),
         Some(b'm' | b'M') => starts_with(b"multipart/x-mixed-replace"),

@@ -20,15 +20,15 @@ use tower_conditional::{
 
 use crate::{fields::single_line, timeout::within};
 
-/// An answer whose content was read, within limits.
+/// An answer, and its content as far as it was read.
 pub(crate) struct Answer {
     pub(crate) head: response::Parts,
     pub(crate) content: ReceivedBody,
 }
 
-/// The content of an answer that was read.
+/// The content of an answer, as far as it was read.
 pub(crate) struct ReceivedBody {
-    /// At most [`LIMIT`].
+    /// At most [`LIMIT`] bytes.
     bytes: Vec<u8>,
     has_trailers: bool,
     end: ReadEnd,
@@ -37,8 +37,8 @@ pub(crate) struct ReceivedBody {
 /// How the reading of content ended.
 enum ReadEnd {
     Whole,
-    /// The content was not read, because it is a stream, or because earlier content had
-    /// no end.
+    /// The content was not read, because it is an event stream, or because the content
+    /// of an earlier answer did not end in time.
     Unread,
     TooLong,
     Slow,
@@ -46,7 +46,8 @@ enum ReadEnd {
 }
 
 impl Answer {
-    /// Reads the content of a response, at most [`LIMIT`] bytes, until `timeout`.
+    /// Reads the content of a response: at most [`LIMIT`] bytes, and for at
+    /// most `timeout`.
     pub(crate) async fn read<B>(
         response: Response<B>,
         timeout: Duration,
@@ -79,7 +80,7 @@ impl Answer {
         &self.head.headers
     }
 
-    /// Returns true if a field is there.
+    /// Returns true if the answer has this field.
     pub(crate) fn has(&self, name: impl AsHeaderName) -> bool {
         self.head.headers.contains_key(name)
     }
@@ -106,23 +107,22 @@ impl Answer {
             && matches!(self.content.end, ReadEnd::Whole)
     }
 
-    /// Returns true if at least one byte of content was seen.
+    /// Returns true if at least one byte of content was read.
     pub(crate) fn has_content(&self) -> bool {
         !self.content.bytes.is_empty()
     }
 
-    /// Returns the content, if all of it was seen.
+    /// Returns the content, if it was read to its end.
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
         matches!(self.content.end, ReadEnd::Whole).then_some(&self.content.bytes)
     }
 
-    /// Returns the number of bytes of content, if all were seen.
+    /// Returns the number of bytes of content, if all of them were received.
     pub(crate) fn length(&self) -> Option<u64> {
         self.bytes().map(|bytes| bytes.len() as u64)
     }
 
-    /// Returns true if it is known that the content differs from that of another
-    /// answer.
+    /// Returns true if the content is known to differ from that of another answer.
     pub(crate) fn differs_from(&self, other: &Self) -> bool {
         let is_known =
             |answer: &Self| matches!(answer.content.end, ReadEnd::Whole | ReadEnd::TooLong);
@@ -158,12 +158,12 @@ impl fmt::Display for ReceivedBody {
     }
 }
 
-/// Returns the date of a field that has one line.
+/// Returns the date of a field, if the field has exactly one line and a valid date.
 pub(crate) fn date(headers: &HeaderMap, name: impl AsHeaderName) -> Option<HttpDate> {
     HttpDate::parse(single_line(headers, name)?.as_bytes(), now())
 }
 
-/// Returns the present, for dates with a two-digit year.
+/// Returns the current time, which completes two-digit years.
 pub(crate) fn now() -> HttpDate {
     // `wasm32-unknown-unknown` has no clock. There it is always 1970.
     let now = if cfg!(all(target_family = "wasm", target_os = "unknown")) {
@@ -211,7 +211,7 @@ impl Reading {
         ReadEnd::Whole
     }
 
-    /// Keeps the bytes within the limit. Returns true if that was all of them.
+    /// Keeps the bytes that fit within [`LIMIT`]. Returns true if all of them did.
     fn take_data(&mut self, mut data: impl Buf) -> bool {
         let taken = data.remaining().min(LIMIT - self.bytes.len());
         self.bytes.put((&mut data).take(taken));
@@ -219,7 +219,7 @@ impl Reading {
     }
 }
 
-/// Returns true if the content is a stream by its media type.
+/// Returns true if the media type is that of a stream, which may have no end.
 fn is_stream(headers: &HeaderMap) -> bool {
     // The layer does not tag streams, and knows them by their type. Deliberately
     // without the other fields, which may be another reason for it not to tag.
@@ -233,5 +233,6 @@ fn is_stream(headers: &HeaderMap) -> bool {
 /// The maximum number of bytes of content that are read of one answer.
 const LIMIT: usize = 1 << 20;
 
-/// The maximum number of frames that are read of one answer. Frames may be empty.
+/// The maximum number of frames that are read of one answer. This limit is needed
+/// because frames may be empty.
 const FRAMES: usize = 1 << 16;

@@ -1,4 +1,4 @@
-//! What is known about the resource before it is checked.
+//! What is known about the resource before the checks are made.
 
 use bytes::Bytes;
 use http::{
@@ -15,7 +15,7 @@ pub(crate) struct Baseline {
     pub(crate) plain: Answer,
     /// The first answer that was encoded, and the `Accept-Encoding` of its request.
     pub(crate) encoded: Option<(HeaderValue, Answer)>,
-    /// An error answer, and its URI.
+    /// An answer that is an error, and its URI.
     pub(crate) error: Option<(Uri, Answer)>,
     pub(crate) encodings: Vec<HeaderValue>,
     pub(crate) query: Option<Request<Bytes>>,
@@ -41,7 +41,7 @@ impl Baseline {
         self.plain.last_modified().ok_or("there is no valid Last-Modified")
     }
 
-    /// Returns a field that should be answered with 304.
+    /// Returns a conditional field for which the answer to a GET should be 304.
     pub(crate) fn revalidation(&self) -> Result<(HeaderName, HeaderValue), Why> {
         match (self.tag(), self.date()) {
             (Ok(tag), _) => Ok((IF_NONE_MATCH, tag.into())),
@@ -72,7 +72,7 @@ pub(crate) fn is_encoded(answer: &Answer) -> bool {
             .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// Returns the date so many seconds after another.
+/// Returns the date that is `seconds` after `date`.
 pub(crate) fn seconds_after(date: HttpDate, seconds: i64) -> HttpDate {
     HttpDate::from_unix_seconds(date.unix_seconds().saturating_add(seconds)).unwrap_or(date)
 }

@@ -1,4 +1,4 @@
-//! A check of a service, and its settings.
+//! The check of a service, and its settings.
 
 use std::{
     fmt::{self, Debug},
@@ -24,9 +24,9 @@ use crate::{
 /// `.await` the result to get the [`Report`].
 ///
 /// The service gets requests with the body [`Content`]. Routers and most layers accept
-/// it, and so does a closure that does not name the type of its request. For other
-/// services use [`check_with`]. The service is called many times, one request after the
-/// other. If it panics, the check panics, too.
+/// this body, and so does a closure that does not name the type of its request. For
+/// other services use [`check_with`]. The service is called many times, one request
+/// after the other. If it panics, the check panics, too.
 ///
 /// See the [crate docs](crate) for an example.
 ///
@@ -41,7 +41,8 @@ where
     check_with(service, uri, |content| content)
 }
 
-/// Checks a service with another request body, which `body` makes.
+/// Checks a service with another request body. The function `body` makes it
+/// from [`Content`].
 ///
 /// ```
 /// # use axum::body::Body;
@@ -94,7 +95,8 @@ where
     }
 }
 
-/// A check and its settings. [`check()`] makes it, and `.await` runs it.
+/// A check of a service, and its settings. [`check()`] returns it, and
+/// `.await` runs it.
 ///
 /// ```
 /// # use axum::{routing::get, Router};
@@ -172,8 +174,8 @@ impl<'a> Check<'a> {
     ///
     /// The check is then not a [failure](Report::failures), and
     /// [`assert_ok`](Report::assert_ok) does not panic. If the check passes later, that
-    /// is a failure, so that the list stays correct. For a group, checks that pass are
-    /// not failures.
+    /// is a failure, so that you remove the `expect`. If `name` is a group, checks of
+    /// the group that pass are not failures.
     ///
     /// ```
     /// # fn with(check: tower_conditional_conformance::Check<'_>) {
@@ -192,9 +194,9 @@ impl<'a> Check<'a> {
 
     /// Sets a function that changes the content of the resource.
     ///
-    /// It is called at most eight times.
+    /// The function is called at most eight times.
     ///
-    /// Without it the group `change` is not applicable.
+    /// Without this function, the group `change` is not applicable.
     ///
     /// ```
     /// # use axum::{extract::State, routing::get, Router};
@@ -223,10 +225,10 @@ impl<'a> Check<'a> {
 
     /// Sets a function that restores older content with its old date.
     ///
-    /// A deployment that is rolled back does that.
+    /// This is what happens when a deployment is rolled back.
     ///
-    /// The function is called once, after a [change](Self::changes). Without it the
-    /// check `change/rollback` is not applicable.
+    /// The function is called once, after a [change](Self::changes). Without this
+    /// function, the check `change/rollback` is not applicable.
     ///
     /// ```
     /// # fn with(check: tower_conditional_conformance::Check<'_>) {
@@ -244,8 +246,8 @@ impl<'a> Check<'a> {
     /// Sets a QUERY ([RFC 10008](https://www.rfc-editor.org/rfc/rfc10008.html)) that
     /// succeeds. The method of `query` is ignored.
     ///
-    /// It is sent with preconditions, to its own URI. Without it the group `query` is
-    /// not applicable.
+    /// The query is sent with preconditions, to its own URI. Without a query, the group
+    /// `query` is not applicable.
     ///
     /// ```
     /// # use http::Request;
@@ -263,11 +265,11 @@ impl<'a> Check<'a> {
 
     /// Sets a write that succeeds and changes the content.
     ///
-    /// The checks then verify that it is refused when it must be.
+    /// The checks then verify that this write is refused when its preconditions fail.
     ///
-    /// It is sent with preconditions, to its own URI, about a dozen times. A service
-    /// that checks its writes performs it three or four times. Without it the group
-    /// `write` is not applicable.
+    /// The write is sent about a dozen times, with preconditions, to its own URI. A
+    /// service that checks preconditions performs it three or four times, and refuses
+    /// it the other times. Without a write, the group `write` is not applicable.
     ///
     /// ```
     /// # use http::Request;
@@ -293,7 +295,7 @@ impl<'a> Check<'a> {
     ///
     /// # Panics
     ///
-    /// Panics if one of them is not a valid field value.
+    /// Panics if a coding is not a valid field value.
     pub fn encodings(
         mut self,
         codings: impl IntoIterator<Item = impl TryInto<HeaderValue, Error: Debug>>,
@@ -305,7 +307,8 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Sets the URI of an error. Default: a page that probably does not exist.
+    /// Sets the URI of a resource that is answered with an error. Default: a path that
+    /// probably does not exist.
     ///
     /// ```
     /// # fn with(check: tower_conditional_conformance::Check<'_>) {
@@ -349,7 +352,8 @@ impl<'a> Check<'a> {
     /// Sets the timeout for the head of an answer, and for its content. Default: 10
     /// seconds.
     ///
-    /// If the content does not end in that time, only heads are checked from then on.
+    /// If the content of an answer does not end in that time, the checks read only the
+    /// heads of later answers.
     ///
     /// ```
     /// # fn with(check: tower_conditional_conformance::Check<'_>) {

@@ -20,7 +20,8 @@ use crate::rule::Rule;
 
 /// Returns all checks, in the order in which they are made.
 ///
-/// Those that need others come after these, and those that change the resource last.
+/// A check comes after the checks that it needs. Checks that change the
+/// resource come last.
 ///
 /// ```
 /// let names = tower_conditional_conformance::rules().map(|rule| rule.name());

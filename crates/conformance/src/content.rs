@@ -1,4 +1,4 @@
-//! The content of the requests that are sent.
+//! The content of the requests that the checks send.
 
 use std::{
     convert::Infallible,
@@ -12,7 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 
 /// The content of a request of a check.
 ///
-/// It is empty, or the content of the write in [`writes`](super::Check::writes).
+/// It is empty, except in requests that were given to [`writes`](super::Check::writes),
+/// [`queries`](super::Check::queries) or [`also`](super::Check::also).
 ///
 /// Routers accept this type. For a service with another request body,
 /// [`check_with`](super::check_with) takes a function that converts it.

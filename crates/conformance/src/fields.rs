@@ -2,7 +2,7 @@
 
 use http::{header::AsHeaderName, HeaderMap, HeaderValue};
 
-/// Returns the only line of a field; `None` if there is none, or more than one.
+/// Returns the only line of a field. `None` if there is no line, or more than one.
 pub(crate) fn single_line(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&HeaderValue> {
     let mut lines = headers.get_all(name).iter();
     let only = lines.next()?;
@@ -13,8 +13,8 @@ pub(crate) fn single_line(headers: &HeaderMap, name: impl AsHeaderName) -> Optio
     }
 }
 
-/// Returns the members of a list field, over all its lines (RFC 9110, 5.6.1), for
-/// fields whose members hold no comma.
+/// Returns the members of all lines of a list field (RFC 9110, 5.6.1). Members must not
+/// contain a comma.
 pub(crate) fn members(headers: &HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = &[u8]> {
     let lines = headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
     lines

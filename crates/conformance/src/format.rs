@@ -1,4 +1,4 @@
-//! A report for other programs: JSON and JUnit.
+//! Formats of a report that other programs read: JSON and JUnit.
 
 use std::fmt::Write as _;
 
@@ -31,8 +31,8 @@ impl Report {
     /// Returns the report as the XML that JUnit writes and CI systems read: one
     /// `testcase` for each check, with the group as its `classname`.
     ///
-    /// Checks that are not applicable, advice, and what was expected to fail are
-    /// `skipped`.
+    /// A check is `skipped` if it is not applicable, if it is advice that failed, or if
+    /// it was expected to fail.
     ///
     /// ```
     /// # async fn write(report: tower_conditional_conformance::Report) {
@@ -107,7 +107,7 @@ fn is_failure(finding: &Finding) -> bool {
     matches!(finding.verdict(), Verdict::Failed(_)) && finding.severity() != Severity::Advice
 }
 
-/// Writes a string of JSON.
+/// Returns text as a JSON string.
 fn json(text: &str) -> String {
     let mut string = "\"".to_owned();
     for c in text.chars() {
@@ -120,7 +120,8 @@ fn json(text: &str) -> String {
     string + "\""
 }
 
-/// Writes text of XML 1.0, which has no control characters but tab and line breaks.
+/// Returns text for XML 1.0, in which the only control characters are tab and
+/// line breaks.
 fn xml(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {

@@ -1,7 +1,7 @@
 //! Checks in your own tests that a service handles HTTP conditional requests as RFC
 //! 9110 says.
 //!
-//! [`check()`] makes over a hundred checks of any Tower service or router, in process
+//! [`check()`] makes over a hundred checks of a Tower service or a router, in process
 //! and without sockets. The service need not use
 //! [`ConditionalLayer`](tower_conditional::ConditionalLayer).
 //!
@@ -25,7 +25,8 @@
 //! # builder.enable_all().build().unwrap().block_on(feed_revalidates());
 //! ```
 //!
-//! A failure shows the clause, the request, the answer, and how to fix it:
+//! The report of a failure shows the clause, the request, the answer, and how to fix
+//! the service:
 //!
 //! ```text
 //! GET /feed: 53 checks passed, 1 failed, 46 not applicable
@@ -41,8 +42,8 @@
 //!   hint: Leave `W/` out of the comparison, on both sides: `EntityTag::weak_eq`. ..
 //! ```
 //!
-//! If possible, one fault gives one failure. Checks that would only repeat it are *not
-//! applicable*, with the reason.
+//! If possible, one fault of the service gives one failure. Checks that would only
+//! repeat this failure are *not applicable*. The report says why.
 //!
 //! # What counts as a failure
 //!
@@ -78,8 +79,9 @@
 //! # }
 //! ```
 //!
-//! If a service deviates for a reason, use [`expect`](Check::expect) with the check and
-//! the reason. The test then fails only when the deviation is gone.
+//! If a service fails a check for a good reason, pass the name of the check and the
+//! reason to [`expect`](Check::expect). Later, when the service passes this check, the
+//! test fails, so that you remove the `expect`.
 //!
 //! # What is checked
 //!
@@ -89,14 +91,14 @@
 //! | group | what |
 //! |---|---|
 //! | `answer` | a plain GET is answered 200 |
-//! | `validator` | there is one, it is valid and stable, and names one content |
+//! | `validator` | there is a validator, it is valid and stable, and names one content |
 //! | `if-none-match` | exact, weak, list, lines, `*`, miss, commas, malformed |
 //! | `if-modified-since` | equal, older, later, three forms, no dates, lines |
 //! | `if-unmodified-since` | older, equal, no dates, no Last-Modified |
 //! | `if-match` | current, miss, list, several lines, `*`, weak, malformed |
 //! | `precedence` | tags over dates, If-Match before If-None-Match, both before Range |
 //! | `304` | no content, its fields, Content-Length, other fields kept |
-//! | `head` | like GET, without content; the length on its 304 |
+//! | `head` | answers like those to GET, without content; `Content-Length` on a 304 |
 //! | `encoding` | different or weak tags, `Vary`, 304; if encodings are offered |
 //! | `error` | preconditions do not change errors; see [`error_at`](Check::error_at) |
 //! | `range` | If-Range, the bytes and the tag of parts, 416; if ranges are offered |
@@ -106,17 +108,19 @@
 //! | `change` | a change and a rollback are detected; see [`changes`](Check::changes) |
 //! | `write` | writes are checked; see [`writes`](Check::writes) |
 //!
-//! [`rules`] lists all checks. The check of a rollback also needs
+//! [`rules`] lists all checks. The check `change/rollback` also needs
 //! [`restores`](Check::restores).
 //!
-//! At most 1 MiB of each answer is read, until the [`timeout`](Check::timeout). Event
-//! streams, detected by their media type, are not read.
+//! At most 1 MiB of each answer is read, and only until the
+//! [`timeout`](Check::timeout). The content of event streams is not read. They are
+//! detected by their media type.
 //!
 //! # Dates in tests
 //!
-//! A layer sends no date in its first two seconds, so the checks of dates are then not
-//! applicable. To run them with the same verdicts each time, give the layer a
-//! [`clock`](tower_conditional::ConditionalLayer::clock) that you advance:
+//! A `ConditionalLayer` sends no date in its first two seconds, so the checks of dates
+//! are not applicable in this time. To run these checks with the same verdicts each
+//! time, give the layer a [`clock`](tower_conditional::ConditionalLayer::clock) that
+//! you advance:
 //!
 //! ```
 //! use std::{
@@ -156,15 +160,16 @@
 //! ```
 //!
 //! Its exit status is 0 if no MUST failed, 1 if a MUST failed, and 2 if nothing could
-//! be checked. With `--strict`, a SHOULD counts like a MUST. It changes nothing on the
-//! server without `--put`, `--change` or `--restore`. It uses HTTP/1.1, or HTTP/2 with
-//! `--http2`, both without TLS.
+//! be checked. With `--strict`, a SHOULD counts like a MUST. The checks change nothing
+//! on the server, except with `--put`, `--change` or `--restore`. Requests use
+//! HTTP/1.1, or HTTP/2 with `--http2`, both without TLS.
 //!
-//! [`Report::to_json`] and [`Report::to_junit`] return the same text as `--format`.
+//! [`Report::to_json`] and [`Report::to_junit`] return the text that the binary prints
+//! with `--format json` and `--format junit`.
 //!
 //! # Features
 //!
-//! - `cli`: adds the dependencies of the binary, which the library does not need.
+//! - `cli`: adds the binary `check-conditional`, and its dependencies.
 
 mod answer;
 mod baseline;

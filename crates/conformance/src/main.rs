@@ -1,9 +1,9 @@
 //! Checks how a running server answers conditional requests.
 //!
-//! Run with `cargo run -p tower-conditional-conformance --features cli --
-//! http://127.0.0.1:3000/flags`, while `cargo run --example axum` runs. The exit status
-//! is 0 if no check of severity MUST failed, 1 if one did, and 2 if nothing could be
-//! checked.
+//! Run with
+//! `cargo run -p tower-conditional-conformance --features cli -- http://127.0.0.1:3000/flags`,
+//! while `cargo run --example axum` runs. The exit status is 0 if no check of severity
+//! MUST failed, 1 if such a check failed, and 2 if nothing could be checked.
 
 use std::{
     env,
@@ -105,7 +105,8 @@ fn has_failed(report: &Report, is_strict: bool) -> bool {
     report.failures().any(|finding| is_strict || finding.severity() == Severity::Must)
 }
 
-/// Sends each request to the origin.
+/// Returns a service that sends each request to the origin, which is scheme and
+/// authority of the URL.
 fn at<B>(
     origin: &Uri,
     client: impl Service<Request<Content>, Response = Response<B>, Error = legacy::Error>,
@@ -121,8 +122,8 @@ fn at<B>(
     })
 }
 
-/// Applies the settings. Without the options for it, no check changes anything on the
-/// server, which may be in use.
+/// Applies the settings. Checks change something on the server only if an option allows
+/// that, because the server may be in use.
 fn configured<'a, B>(
     settings: &'a Settings,
     server: impl Service<Request<Content>, Response = Response<B>, Error = legacy::Error> + 'a,
@@ -158,8 +159,9 @@ where
     checks
 }
 
-/// Runs a shell command, and waits until it has ended. If the command fails, it has
-/// printed the reason, and the checks detect that nothing has changed.
+/// Runs a shell command, and waits until it has ended. A failure of the command is not
+/// reported here: the command prints the reason itself, and the checks notice that the
+/// content has not changed.
 async fn run(command: &str) {
     drop(Command::new("sh").args(["-c", command]).status().await);
 }

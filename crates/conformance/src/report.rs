@@ -4,9 +4,9 @@ use std::{borrow::Cow, fmt};
 
 /// The results of a [`Check`](super::Check).
 ///
-/// Formatted with `{}`, it shows each failure with the request, the answer, and how to
-/// fix it, and it names the checks that were not applicable. With `{:#}` it shows
-/// everything.
+/// Formatted with `{}`, a report shows each failure with the request, the answer, and
+/// how to fix the service. It also has the names of the checks that were not
+/// applicable. Formatted with `{:#}`, it shows all checks in this way.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -55,7 +55,7 @@ impl Report {
     ///
     /// [Advice](Self::advice) is not included, and neither are checks that were
     /// [expected](super::Check::expect) to fail. So a service that follows the RFCs has
-    /// none:
+    /// no failures:
     ///
     /// ```
     /// # async fn read(report: tower_conditional_conformance::Report) {
@@ -75,7 +75,7 @@ impl Report {
         self.findings.iter().filter(|finding| matches!(finding.verdict, Verdict::Failed(_)))
     }
 
-    /// Returns how many checks have such a verdict.
+    /// Returns the number of findings for which `is_it` is true.
     fn count(&self, is_it: impl Fn(&Finding) -> bool) -> usize {
         self.findings.iter().filter(|finding| is_it(finding)).count()
     }
@@ -136,7 +136,8 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// Returns the counts, as words.
+    /// Returns a text with the number of checks that passed, failed, and were
+    /// not applicable.
     pub(crate) fn summary(&self) -> String {
         let (failed, advice) = (self.failures().count(), self.advice().count());
         let passed = self.count(|found| found.verdict == Verdict::Passed);
@@ -151,8 +152,8 @@ impl Report {
         summary + &format!(", {moot} not applicable")
     }
 
-    /// Returns the names of the checks that are not applicable for one reason; the name
-    /// of the group, if the reason is that of all its checks.
+    /// Returns the names of the checks that are not applicable for the reason `why`. If
+    /// that is true for all checks of a group, returns the name of the group instead.
     fn names_without(&self, why: &str) -> Vec<String> {
         let mut names = Vec::new();
         for finding in self.findings.iter().filter(|finding| finding.is_moot_because(why)) {
@@ -188,8 +189,8 @@ impl Finding {
         &self.name
     }
 
-    /// Returns the clause that the check is about, such as `RFC 9110, 13.1.2`; empty
-    /// for a check of your own.
+    /// Returns the clause that the check is about, such as `RFC 9110, 13.1.2`. The text
+    /// is empty for a check that was added with [`also`](super::Check::also).
     #[must_use]
     pub fn clause(&self) -> String {
         self.clause.clone()
@@ -207,7 +208,7 @@ impl Finding {
         self.claim
     }
 
-    /// Returns how to fix it.
+    /// Returns a hint how to fix the service.
     #[must_use]
     pub fn hint(&self) -> &str {
         self.hint
@@ -275,13 +276,14 @@ impl fmt::Display for Finding {
 pub enum Severity {
     /// An RFC requires it, or revalidation does not work without it.
     ///
-    /// Clients may get wrong content.
+    /// If the check fails, clients may get wrong content, or fetch content
+    /// that they have.
     Must,
     /// An RFC recommends it.
     Should,
     /// The RFCs leave it open, but some clients have problems without it.
     ///
-    /// It is not a [failure](Report::failures).
+    /// If such a check fails, that is not a [failure](Report::failures).
     Advice,
 }
 
@@ -301,11 +303,11 @@ impl fmt::Display for Severity {
 pub enum Verdict {
     /// The requirement is met.
     Passed,
-    /// The requirement is not met. This was expected instead of the received answer.
+    /// The requirement is not met. The text says which answer was expected.
     Failed(String),
-    /// The requirement is not met, which was [expected](super::Check::expect) for this
-    /// reason.
+    /// The requirement is not met, and this was [expected](super::Check::expect). The
+    /// text is the reason that was given.
     Expected(String),
-    /// There was nothing to check, for this reason.
+    /// There was nothing to check. The text says why.
     NotApplicable(String),
 }

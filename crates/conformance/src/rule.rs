@@ -1,4 +1,4 @@
-//! One check, as a row of a table.
+//! The definition of a check.
 
 use crate::{
     baseline::{Baseline, Why},
@@ -16,9 +16,10 @@ pub struct Rule {
     pub(crate) severity: Severity,
     pub(crate) claim: &'static str,
     pub(crate) hint: &'static str,
-    /// If one of these checks fails, this one shows nothing new.
+    /// The names of other checks. If one of them fails, this check is not applicable,
+    /// because it would only repeat the failure.
     pub(crate) needs: &'static [&'static str],
-    /// What to send, or why there is nothing to send.
+    /// Returns the requests to send, or why the check is not applicable.
     pub(crate) steps: fn(&Baseline) -> Result<Vec<Step>, Why>,
 }
 
@@ -29,7 +30,7 @@ impl Rule {
         self.name
     }
 
-    /// Returns the clause that it is about, such as `RFC 9110, 13.1.2`.
+    /// Returns the clause that the check is about, such as `RFC 9110, 13.1.2`.
     #[must_use]
     pub fn clause(&self) -> String {
         // Most sections are of this RFC; others say theirs.
@@ -50,7 +51,7 @@ impl Rule {
         self.claim
     }
 
-    /// Returns true if `name` is that of this check or of its group.
+    /// Returns true if `name` is the name of this check or of its group.
     #[must_use]
     pub fn is_named(&self, name: &str) -> bool {
         self.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

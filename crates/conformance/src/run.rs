@@ -27,7 +27,7 @@ pub(crate) struct Session<'a> {
     pub(crate) left_out: Vec<String>,
     pub(crate) encodings: Vec<HeaderValue>,
     pub(crate) error_uri: Uri,
-    /// Names of checks that fail, and why.
+    /// The names of checks that are expected to fail, each with the reason.
     pub(crate) expected: Vec<(String, String)>,
     pub(crate) query: Option<Request<Bytes>>,
     pub(crate) write: Option<Request<Bytes>>,
@@ -134,7 +134,7 @@ impl Session<'_> {
         })
     }
 
-    /// Fetches the resource again: an earlier check may have changed it.
+    /// Fetches the resource again, because an earlier check may have changed it.
     async fn look_again(&mut self, baseline: &mut Baseline) {
         if let Ok(plain) = self.exchange(&Step::get(anything), &mut Vec::new()).await {
             baseline.plain = plain;
@@ -169,7 +169,8 @@ impl Session<'_> {
         Verdict::Passed
     }
 
-    /// Changes the resource as a step requires.
+    /// Calls the user's function that changes or restores the resource, if a
+    /// step needs that.
     async fn alter(&mut self, what: Option<Alteration>, log: &mut Vec<String>) {
         let (said, change) = match what {
             Some(Alteration::Change) => ("(the resource is changed)", &mut self.change),
@@ -182,7 +183,8 @@ impl Session<'_> {
         }
     }
 
-    /// Compares a verdict with what the user expects.
+    /// Returns the verdict after comparing it with the checks that the user
+    /// expects to fail.
     fn expect(&self, rule: &Rule, verdict: Verdict) -> Verdict {
         let expected = self.expected.iter().find(|(name, _)| rule.is_named(name));
         match (verdict, expected) {
@@ -194,8 +196,8 @@ impl Session<'_> {
         }
     }
 
-    /// Checks a service that does not answer: the first check fails, and the others
-    /// need it.
+    /// Makes the checks of a service that does not answer. The first check fails, and
+    /// the others are not applicable, because they need it.
     async fn check_silence(&mut self, rule: &Rule, log: &mut Vec<String>) -> Verdict {
         if !rule.is_named("answer") {
             return not_applicable("there is no answer");
@@ -239,7 +241,8 @@ impl Session<'_> {
     }
 }
 
-/// Returns the setting that the check needs, if the user did not set it.
+/// Returns why a check is not applicable, if it needs a setting that the user
+/// did not set.
 fn lacks(baseline: &Baseline, rule: &Rule) -> Option<Why> {
     if rule.is_named("change") && !baseline.can_change {
         return Some("it was not said how to change the resource (`Check::changes`)");

@@ -26,7 +26,7 @@ Nothing on the server is changed unless one of these is given:
 The exit status is 0 if no MUST failed (with --strict: and no SHOULD), 1 if one did, and
 2 if nothing could be checked. Colours are used on terminals, unless NO_COLOR is set.";
 
-/// What the command line says.
+/// The settings that the command line has.
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) origin: Uri,
@@ -128,7 +128,7 @@ impl Settings {
         self.path.as_ref().map_or("/", PathAndQuery::as_str)
     }
 
-    /// Makes a request with content, to the path.
+    /// Makes a request to the path, with content.
     pub(crate) fn request(&self, method: Method, content: &str) -> Request<Bytes> {
         let mut request = Request::new(Bytes::from(content.to_owned()));
         *request.method_mut() = method;

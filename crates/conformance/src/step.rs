@@ -16,14 +16,15 @@ pub(crate) struct Step {
     pub(crate) uri: Option<Uri>,
     pub(crate) fields: HeaderMap,
     pub(crate) content: Bytes,
-    /// The change to the resource before this request.
+    /// The change that is made to the resource before this request.
     pub(crate) after: Option<Alteration>,
-    /// A field that gets its value from a field of the last answer.
+    /// A field of this request whose value is copied from the last answer.
     pub(crate) echo: Option<Echo>,
     pub(crate) expect: Expect,
 }
 
-/// A field of the request, and that of the last answer whose value it gets.
+/// A field of the request (`name`), and the field of the last answer from which its
+/// value is copied (`of`).
 #[derive(Clone)]
 pub(crate) struct Echo {
     name: HeaderName,
@@ -33,20 +34,21 @@ pub(crate) struct Echo {
 /// The changes that the user can make to the resource.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Alteration {
-    /// Other content.
+    /// The resource gets other content.
     Change,
-    /// Older content, with its date.
+    /// The resource gets older content again, with the date of that content.
     Restore,
 }
 
-/// Checks the last answer, knowing the baseline and the answers before.
+/// Checks an answer. The arguments are the baseline, the earlier answers of this check,
+/// and the answer.
 pub(crate) type Expect = fn(&Baseline, &[Answer], &Answer) -> Result<(), Fault>;
 
 /// Why a check did not pass.
 pub(crate) enum Fault {
-    /// This was expected, but not received.
+    /// The answer is wrong. The text says which answer was expected.
     Wrong(String),
-    /// There is nothing to check, for this reason.
+    /// There is nothing to check. The text says why.
     Moot(String),
 }
 
@@ -90,12 +92,13 @@ impl Step {
         Self { after: Some(Alteration::Restore), ..self }
     }
 
-    /// Sends the field `name` with the value of `of` in the last answer.
+    /// Sends the field `name` with the value that the field `of` has in the
+    /// last answer.
     pub(crate) fn echoing(self, name: HeaderName, of: HeaderName) -> Self {
         Self { echo: Some(Echo { name, of }), ..self }
     }
 
-    /// Returns the step with the field that it echoes.
+    /// Returns the step with the field that is copied from the last answer.
     pub(crate) fn filled(&self, before: &[Answer]) -> Result<Self, Fault> {
         let mut step = self.clone();
         let Some(Echo { name, of }) = step.echo.take() else { return Ok(step) };
@@ -118,7 +121,7 @@ pub(crate) fn query_method() -> Method {
     Method::from_bytes(b"QUERY").expect("a token")
 }
 
-/// Makes a field value of parts without control characters.
+/// Joins parts to a field value. They must not contain control characters.
 pub(crate) fn value(parts: &[&[u8]]) -> HeaderValue {
     HeaderValue::from_bytes(&parts.concat()).expect("no control characters")
 }
@@ -149,14 +152,14 @@ pub(crate) fn not_modified(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<
     want(seen.status() == StatusCode::NOT_MODIFIED, "304 (Not Modified)")
 }
 
-/// Expects the answer without preconditions.
+/// Expects the answer that a request without preconditions gets.
 pub(crate) fn whole(baseline: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     want(seen.status() == StatusCode::OK, "200 (OK), as without preconditions")?;
     let lacks_content = seen.length() == Some(0) && baseline.plain.length() != Some(0);
     want(!lacks_content, "200 (OK) with the content")
 }
 
-/// A 304, or the answer without preconditions.
+/// Expects a 304, or the answer that a request without preconditions gets.
 pub(crate) fn not_modified_or_whole(
     baseline: &Baseline,
     seen: &[Answer],
@@ -171,7 +174,7 @@ pub(crate) fn not_modified_or_whole(
     whole(baseline, seen, last)
 }
 
-/// A refusal, or the answer without preconditions.
+/// Expects a 412, or the answer that a request without preconditions gets.
 pub(crate) fn refused_or_whole(
     baseline: &Baseline,
     seen: &[Answer],
@@ -186,7 +189,7 @@ pub(crate) fn refused_or_whole(
     whole(baseline, seen, last)
 }
 
-/// The answer without preconditions, or one that says that they cannot be read.
+/// Expects the answer that a request without preconditions gets, or 400 (Bad Request).
 pub(crate) fn whole_or_bad_request(
     baseline: &Baseline,
     seen: &[Answer],
@@ -212,8 +215,8 @@ pub(crate) fn refused_or_bad_request(
     want(is_refused, "412 (Precondition Failed)")
 }
 
-/// Expects a part of the content. Without one, ranges are not offered, and there is
-/// nothing to check.
+/// Expects a 206. For any other answer there is nothing to check, because the service
+/// does not support ranges.
 pub(crate) fn part(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     if seen.status() == StatusCode::PARTIAL_CONTENT {
         Ok(())
@@ -250,7 +253,7 @@ fn show_fields(side: char, fields: &HeaderMap, log: &mut Vec<String>) {
     }
 }
 
-/// Returns bytes as text, cut off where it gets long.
+/// Returns bytes as text of at most [`MOST_SHOWN`] characters.
 fn legible(bytes: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(bytes)
         .chars()

@@ -1,4 +1,5 @@
-//! The service that is checked, whatever its type.
+//! The service that is checked, behind a trait, so that the checks do not depend
+//! on its type.
 
 use std::{
     fmt::Debug,
@@ -29,13 +30,14 @@ pub(crate) trait Target {
 pub(crate) struct ReadLimits {
     /// How long to wait for the head, and then for the content.
     pub(crate) timeout: Duration,
-    /// Successful answers may have no end, so their content is not read.
+    /// If true, the content of successful answers is not read, because it may
+    /// have no end.
     pub(crate) may_be_endless: bool,
 }
 
 pub(crate) type LocalBoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
-/// A service, and how to make its request body.
+/// A service, and the function that makes its request body.
 pub(crate) struct ServiceTarget<S, F, R> {
     service: S,
     body: F,

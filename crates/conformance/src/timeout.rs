@@ -1,4 +1,4 @@
-//! Limits how long to wait for an answer, on any runtime or none.
+//! Limits how long to wait for an answer, with any runtime and without a runtime.
 
 use std::{
     future::{poll_fn, Future},
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-/// Waits for `future` until `timeout`. Returns `None` if it takes longer.
+/// Waits for `future`. Returns `None` if that takes longer than `timeout`.
 pub(crate) async fn within<T>(timeout: Duration, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut timer = None;
@@ -25,10 +25,10 @@ pub(crate) async fn within<T>(timeout: Duration, future: impl Future<Output = T>
     .await
 }
 
-/// A thread that sleeps, and wakes the task at the end.
+/// A thread that sleeps for the timeout, and then wakes the task.
 ///
-/// Deliberately not a timer of the runtime: tests run on many runtimes, some of them
-/// without timers, or with paused time.
+/// Deliberately this is not a timer of the runtime: tests run on many runtimes, and in
+/// some of them there are no timers, or time is paused.
 struct ThreadTimer {
     signal: Arc<Mutex<Signal>>,
     /// The thread ends early when this is dropped.

@@ -16,13 +16,14 @@
 //! # }
 //! ```
 //!
-//! A task sends commands to Redis in batches, and reconnects when the connection is
-//! lost. If its queue is full, new work is dropped. So if Redis is slow or down,
-//! responses lack tags, but no request waits or fails.
+//! A background task sends commands to Redis in batches, and reconnects when the
+//! connection is lost. If the queue of this task is full, new commands are dropped.
+//! So if Redis is slow or down, some responses have no tag, but no HTTP request
+//! waits or fails.
 //!
-//! With feature `tracing`, an event at level WARN is emitted when Redis cannot be
-//! reached, once until it can be reached again. The target is
-//! `tower_conditional_redis`.
+//! With the feature `tracing`, an event at level WARN is emitted when Redis cannot be
+//! reached. The next such event follows only after Redis was reached again. The target
+//! is `tower_conditional_redis`.
 //!
 //! [`InnerTags::store`]: tower_conditional::InnerTags::store
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -66,7 +67,7 @@ impl RedisTags {
     /// for example.
     ///
     /// This returns at once, even if Redis cannot be reached. Call it within the Tokio
-    /// runtime that will run the task. The task ends with the last clone.
+    /// runtime that will run the task. The task ends when the last clone is dropped.
     ///
     /// # Errors
     ///
@@ -79,14 +80,15 @@ impl RedisTags {
         Options::new().connect(url)
     }
 
-    /// Returns how many requests and tags were dropped because the queue was full.
+    /// Returns how many requests for tags, and how many tags to store, were dropped
+    /// because the queue was full, in total.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.counters.dropped.load(Relaxed)
     }
 
-    /// Returns how many requests and tags failed, because Redis could not be reached,
-    /// did not answer in time, or refused them.
+    /// Returns how many requests for tags, and how many tags to store, failed in total.
+    /// Redis could not be reached, did not answer in time, or refused the command.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.counters.failed.load(Relaxed)
@@ -163,27 +165,28 @@ impl Options {
 
     /// Sets the prefix of all keys. Default: `tower-conditional:`.
     ///
-    /// 64 hex digits follow the prefix.
+    /// In each key, 64 hex digits follow the prefix.
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
         Self { prefix: prefix.into(), ..self }
     }
 
-    /// Sets when an entry expires, in whole seconds, at least one. Default: 30 days.
+    /// Sets after how much time a tag expires in Redis. It is rounded to whole seconds,
+    /// and is at least one second. Default: 30 days.
     ///
-    /// Servers that know a tag do not request it again. So this is the time for which a
-    /// new server can still find a tag.
+    /// A server that knows a tag does not request it again. So this is the time in
+    /// which a new server can find the tag.
     pub fn expiry(self, expiry: Duration) -> Self {
         Self { expiry, ..self }
     }
 
     /// Sets how long the task waits for a connection or an answer. Default: 1 second.
     ///
-    /// No request waits, whatever the value.
+    /// No HTTP request waits for the task, whatever the value.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
-    /// Uses the Redis at `url`: see [`RedisTags::connect`].
+    /// Uses the Redis at `url`, with these options: see [`RedisTags::connect`].
     ///
     /// # Errors
     ///
@@ -201,5 +204,5 @@ impl Options {
     }
 }
 
-/// The maximum number of requests and tags in the queue.
+/// The maximum number of commands in the queue.
 const QUEUE: usize = 1024;

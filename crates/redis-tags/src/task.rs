@@ -19,14 +19,15 @@ use tower_conditional::TagAnswer;
 
 use crate::{Counters, Options};
 
-/// What a request leaves to be done.
+/// A command that waits in the queue.
 pub(crate) enum Job {
     Ask([u8; 32], TagAnswer),
     Publish([u8; 32], Vec<u8>),
 }
 
-/// Deliberately not the `ConnectionManager` of `redis`: once a server has refused a
-/// connection, with a wrong password or while it is loading, that never tries again.
+/// The task that sends commands to Redis. Deliberately it does not use the
+/// `ConnectionManager` of `redis`. That type never tries again after a server has
+/// refused a connection, for a wrong password or while the server is loading its data.
 pub(crate) struct Task {
     client: Client,
     options: Options,
@@ -40,7 +41,7 @@ impl Task {
         Self { client, options, counters, connection: None, is_failing: false }
     }
 
-    /// Works until the last sender is gone.
+    /// Sends the commands of the queue, until the last sender is dropped.
     pub(crate) async fn run(mut self, mut jobs: Receiver<Job>) {
         let mut batch = Vec::new();
         while jobs.recv_many(&mut batch, BATCH).await > 0 {
@@ -84,7 +85,7 @@ impl Task {
         }
     }
 
-    /// Says that Redis cannot be reached, the first time.
+    /// Emits an event that Redis cannot be reached, if the previous attempt succeeded.
     fn report(&mut self, failure: &RedisError) {
         if !mem::replace(&mut self.is_failing, true) {
             #[cfg(feature = "tracing")]
@@ -129,9 +130,9 @@ fn name(options: &Options, key: &[u8; 32]) -> String {
     })
 }
 
-/// How many jobs are sent at once.
+/// The maximum number of commands in a batch.
 const BATCH: usize = 256;
-/// How many bytes a value has at most, as `TagStore::publish` says.
+/// The maximum length of a value in bytes, as `TagStore::publish` says.
 const MOST_BYTES: usize = 256;
-/// How long the task rests when Redis cannot be reached.
+/// How long the task waits before it tries again to reach Redis.
 const PAUSE: Duration = Duration::from_millis(100);

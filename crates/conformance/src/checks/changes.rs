@@ -1,4 +1,4 @@
-//! Is a change seen?
+//! Checks whether clients get changed content.
 
 use http::{
     header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED},
@@ -114,7 +114,8 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// If the change cannot be seen, there is nothing to check.
+/// Returns an error if the two answers have the same content: there is then
+/// nothing to check.
 fn changed(before: &Answer, after: &Answer) -> Result<(), Fault> {
     if after.differs_from(before) {
         Ok(())
@@ -151,8 +152,8 @@ fn was_not_stale_within_second(
     }
 }
 
-/// Asks for a part of what was there before a change, twice, and then for what is there
-/// now.
+/// Returns steps that resume a download after a change: two requests for a part of the
+/// old content, and then a GET for the new content.
 fn resumed(validator: HeaderValue, expect: Expect) -> Vec<Step> {
     let resume = range(anything).with(IF_RANGE, validator);
     vec![range(part), Step::get(anything), resume.clone().after_change(), resume, Step::get(expect)]

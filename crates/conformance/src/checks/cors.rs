@@ -1,4 +1,4 @@
-//! Can scripts of other origins see the tag?
+//! Checks whether scripts of other origins can see the tag.
 
 use http::{
     header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ORIGIN},

@@ -1,4 +1,4 @@
-//! Are If-Modified-Since and If-Unmodified-Since compared as dates?
+//! Checks whether If-Modified-Since and If-Unmodified-Since are compared as dates.
 
 use http::{
     header::{HeaderName, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, LAST_MODIFIED},
@@ -150,8 +150,8 @@ fn since(name: HeaderName, date: HttpDate, expect: Expect) -> Step {
     Step::get(expect).with(name, date)
 }
 
-/// Returns steps with values that are not dates, but would decide the other way if
-/// taken for one.
+/// Returns steps with values that are not valid dates. A service that reads one of them
+/// as a date gives another answer than a service that ignores it.
 fn invalid(name: &HeaderName, date: HttpDate, seconds: i64) -> Result<Vec<Step>, Why> {
     let date = seconds_after(date, seconds).to_string();
     let values = [
@@ -171,14 +171,15 @@ fn text(text: &str) -> HeaderValue {
     value(&[text.as_bytes()])
 }
 
-/// Writes an IMF-fixdate as ISO 8601 does.
+/// Converts an IMF-fixdate to the format of ISO 8601.
 fn iso(date: &str) -> String {
     let [_, day, month, year, time] = words(date);
     let number = MONTHS.iter().position(|name| *name == month).map_or(0, |index| index + 1);
     format!("{year}-{number:02}-{day}T{time}Z")
 }
 
-/// Writes a date in the forms of RFC 850 and `asctime`, where they can say the same.
+/// Returns a date in the formats of RFC 850 and `asctime`. A format is left out if its
+/// text would be read as another date.
 pub(super) fn old_forms(date: HttpDate) -> Vec<String> {
     let imf = date.to_string();
     let [weekday, day, month, year, time] = words(&imf);

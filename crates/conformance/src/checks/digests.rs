@@ -1,4 +1,4 @@
-//! Are digests correct (RFC 9530)?
+//! Checks whether digests are correct (RFC 9530).
 
 use http::{
     header::{ACCEPT_ENCODING, RANGE},
@@ -79,7 +79,7 @@ pub(super) const RULES: &[Rule] = &[
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
-/// Asks for both digests.
+/// Requests the content and both digests.
 fn get(expect: Expect) -> Step {
     let wanted = HeaderValue::from_static("sha-256=10");
     Step::get(expect)
@@ -114,7 +114,7 @@ fn has_digest_of_whole(_: &Baseline, before: &[Answer], seen: &Answer) -> Result
     want(said == whole, "the Repr-Digest of the whole")
 }
 
-/// Returns the member of a field of digests that is of SHA-256.
+/// Returns the SHA-256 member of a digest field.
 fn sha256<'a>(answer: &'a Answer, name: &HeaderName) -> Option<&'a [u8]> {
     members(answer.headers(), name).find(|member| member.starts_with(b"sha-256="))
 }

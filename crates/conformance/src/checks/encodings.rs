@@ -1,4 +1,4 @@
-//! Do the encodings of one resource have different tags?
+//! Checks whether the encodings of one resource have different tags.
 
 use http::{
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, IF_NONE_MATCH, VARY},
@@ -91,7 +91,7 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// Returns steps for the plain content, then for each encoding.
+/// Returns one step for the plain content, and then one for each encoding.
 fn each(baseline: &Baseline, expect: Expect) -> Result<Vec<Step>, Why> {
     baseline.encoded()?;
     let plain = Step::get(anything).with(ACCEPT_ENCODING, HeaderValue::from_static("identity"));

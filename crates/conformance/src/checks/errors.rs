@@ -1,4 +1,4 @@
-//! Are errors answered without regard to preconditions?
+//! Checks whether errors stay errors in requests with preconditions.
 
 use http::{
     header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},
@@ -38,8 +38,8 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// Returns steps for the error with preconditions that would decide, and with the
-/// error's own validators.
+/// Returns steps that request the error, with preconditions that would give a 304 or
+/// 412 for a success, and with the error's own tag.
 fn steps(
     baseline: &Baseline,
     fields: [(http::HeaderName, &'static str); 2],

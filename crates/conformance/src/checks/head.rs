@@ -1,4 +1,4 @@
-//! Is HEAD answered like GET, without the content?
+//! Checks whether HEAD is answered like GET, without the content.
 
 use http::{
     header::{CONTENT_LENGTH, ETAG},

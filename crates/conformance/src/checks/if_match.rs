@@ -1,4 +1,4 @@
-//! Does If-Match hold for the current tag, and fail for all others?
+//! Checks whether If-Match holds for the current tag, and fails for other tags.
 
 use http::{header::IF_MATCH, HeaderValue};
 
@@ -101,8 +101,8 @@ fn only(value: &HeaderValue, expect: Expect) -> Step {
     Step::get(expect).with(IF_MATCH, value.clone())
 }
 
-/// Sends the current tag as a weak one. A tag that is weak anyway must not match,
-/// either.
+/// Sends the current tag as a weak tag. If the current tag is weak itself, it must not
+/// match, either.
 fn weak(baseline: &Baseline) -> Result<Vec<Step>, Why> {
     Ok(vec![only(&baseline.tag()?.into_weak().into(), refused)])
 }

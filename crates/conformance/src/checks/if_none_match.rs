@@ -1,4 +1,4 @@
-//! Does If-None-Match match the tags that it names, and no others?
+//! Checks whether If-None-Match matches the tags that it lists, and no other tags.
 
 use http::{header::IF_NONE_MATCH, HeaderValue};
 use tower_conditional::EntityTag;
@@ -149,13 +149,13 @@ fn revalidate(value: &HeaderValue, expect: Expect) -> Step {
     Step::get(expect).with(IF_NONE_MATCH, value.clone())
 }
 
-/// Returns the tag, weak if it is strong, and strong if it is weak.
+/// Returns a strong tag as a weak tag, and a weak tag as a strong one.
 pub(super) fn other_strength(tag: &EntityTag) -> HeaderValue {
     let prefix: &[u8] = if tag.is_weak() { b"\"" } else { b"W/\"" };
     value(&[prefix, tag.opaque(), b"\""])
 }
 
-/// Returns the current tag, for checks that only need to know that there is one.
+/// Returns the current tag, for checks in which it need not match.
 pub(super) fn current(baseline: &Baseline) -> Result<HeaderValue, Why> {
     baseline.tag().map(HeaderValue::from)
 }

@@ -1,4 +1,5 @@
-//! Does a 304 have the fields that caches need, and no fields of absent content?
+//! Checks whether a 304 has the fields that caches need, and no fields that describe
+//! the missing content.
 
 use std::collections::BTreeSet;
 
@@ -80,7 +81,8 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// Returns steps without, then with a precondition that should be answered with 304.
+/// Returns a step without a precondition, and one with a precondition for which the
+/// answer should be 304.
 fn after_plain(baseline: &Baseline, expect: Expect) -> Result<Vec<Step>, Why> {
     let (name, value) = baseline.revalidation()?;
     Ok(vec![Step::get(anything), Step::get(expect).with(name, value)])
@@ -122,8 +124,9 @@ fn keeps_fields(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fa
     }
 }
 
-/// Returns what a field says, over all its lines. Members of a list are in lower case
-/// and without what follows `=`, because ages count down.
+/// Returns the values of all lines of a field, to compare them. `Cache-Control` and
+/// `Vary` are split into members, in lower case. What follows `=` is left out, because
+/// an age may change from one answer to the next.
 fn said(headers: &HeaderMap, name: &HeaderName) -> BTreeSet<String> {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     if *name != header::CACHE_CONTROL && *name != header::VARY {
@@ -158,7 +161,7 @@ fn has_no_zero_length(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<
     }
 }
 
-/// Checks both: whether the length is that of the 200, and whether it is a wrong zero.
+/// Expects the `Content-Length` of the 200, or none.
 pub(super) fn has_length_of_whole(
     baseline: &Baseline,
     before: &[Answer],
@@ -191,12 +194,13 @@ fn keeps_others(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fa
     )
 }
 
-/// Returns true for a Last-Modified beside an ETag, which is enough.
+/// Returns true for the Last-Modified of a 200 that also has an ETag. The 304 may omit
+/// it, because the ETag is enough.
 fn is_date(plain: &Answer, name: &HeaderName) -> bool {
     *name == LAST_MODIFIED && plain.has(ETAG)
 }
 
-/// Names the fields that were lost or are too many.
+/// Returns the names of the fields that are missing, or that should not be there.
 fn named(
     names: impl Iterator<Item = impl ToString + AsHeaderName>,
     wanted: &str,
@@ -218,7 +222,7 @@ const METADATA: [HeaderName; 6] = [
     header::TRAILER,
 ];
 
-/// Fields that another check covers.
+/// The fields that another check compares.
 const KEPT: [HeaderName; 6] = [
     header::CACHE_CONTROL,
     header::CONTENT_LOCATION,
@@ -228,7 +232,8 @@ const KEPT: [HeaderName; 6] = [
     header::VARY,
 ];
 
-/// Fields that describe the content, the connection or the copy, not the 304.
+/// The fields that a 304 may omit: they describe the content, the connection, or the
+/// stored copy.
 const MAY_GO: [&str; 10] = [
     "accept-ranges",
     "age",

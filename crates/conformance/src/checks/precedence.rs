@@ -1,4 +1,4 @@
-//! Are several preconditions evaluated in the order of section 13.2.2?
+//! Checks whether several preconditions are evaluated in the order of RFC 9110, 13.2.2.
 
 use http::{
     header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE},

@@ -1,4 +1,4 @@
-//! Are the preconditions of QUERY evaluated like those of GET?
+//! Checks whether the preconditions of QUERY are evaluated like those of GET.
 
 use http::{
     header::{ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH},

@@ -1,4 +1,4 @@
-//! Is a part of the same version as the content that the client has?
+//! Checks whether a 206 has bytes of the version that the client has.
 
 use http::{
     header::{CONTENT_RANGE, ETAG, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE},
@@ -188,7 +188,7 @@ pub(super) fn range(expect: Expect) -> Step {
     Step::get(expect).with(RANGE, HeaderValue::from_static("bytes=0-0"))
 }
 
-/// Adds a first step that checks whether parts are sent at all.
+/// Adds a first step that checks whether the service sends 206 responses.
 fn after_part(steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
     [range(part)].into_iter().chain(steps).collect()
 }
@@ -197,13 +197,14 @@ fn if_range(value: HeaderValue) -> Step {
     range(whole).with(IF_RANGE, value)
 }
 
-/// Sends a request twice. A server that sees only from the part that it is of another
-/// version may answer 503, but must then send the whole content.
+/// Sends a request twice. The first answer may be 503, from a server that notices only
+/// when it sends the part that the version has changed. The second answer must be the
+/// whole content.
 fn twice(step: &Step) -> [Step; 2] {
     [Step { expect: whole_or_later, ..step.clone() }, step.clone()]
 }
 
-/// As [`twice`], where the field may also be called unreadable.
+/// Like [`twice`], but 400 (Bad Request) is accepted, too.
 fn twice_or_bad(step: &Step) -> [Step; 2] {
     [
         Step { expect: whole_or_later_or_bad_request, ..step.clone() },
@@ -211,7 +212,7 @@ fn twice_or_bad(step: &Step) -> [Step; 2] {
     ]
 }
 
-/// The whole, or a request to try again later.
+/// Expects the whole content, or 503 (Service Unavailable).
 fn whole_or_later(baseline: &Baseline, seen: &[Answer], last: &Answer) -> Result<(), Fault> {
     match last.status() {
         StatusCode::SERVICE_UNAVAILABLE => Ok(()),
@@ -237,7 +238,7 @@ fn refused_or_later(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fau
     want(is_refused, "412 (Precondition Failed)")
 }
 
-/// Compares a part with the answer before.
+/// Compares a 206 with the previous answer, which has the whole content.
 fn is_part_of_whole(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     if seen.status() != StatusCode::PARTIAL_CONTENT {
         return moot("not all ranges are served");
@@ -254,7 +255,7 @@ fn is_part_of_whole(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<()
     want(is_right, "the bytes that Content-Range names")
 }
 
-/// Reads `bytes 0-4/9`; the length may be `*`.
+/// Reads a value such as `bytes 0-4/9`. The length may be `*`.
 fn content_range(answer: &Answer) -> Option<(usize, usize, Option<usize>)> {
     let text = single_line(answer.headers(), CONTENT_RANGE)?.to_str().ok()?;
     let (range, length) = text.strip_prefix("bytes ")?.split_once('/')?;

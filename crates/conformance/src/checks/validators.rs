@@ -1,4 +1,5 @@
-//! Is there a validator, is it valid, and does it name one content?
+//! Checks whether there is a validator, whether it is valid, and whether it names
+//! one content.
 
 use http::{
     header::{DATE, ETAG, LAST_MODIFIED},

@@ -1,4 +1,4 @@
-//! Are the right writes refused, and no others?
+//! Checks whether writes are refused if their preconditions fail, and only then.
 
 use http::{
     header::{
@@ -191,7 +191,8 @@ fn write(
     Ok(vec![Step::given(baseline.write()?, expect).with(name, value)])
 }
 
-/// If the service does not know the write at all, there is nothing to check.
+/// Returns an error if the service does not support the write: there is then
+/// nothing to check.
 fn is_served(seen: &Answer) -> Result<(), Fault> {
     match seen.status() {
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
@@ -228,7 +229,8 @@ fn is_refused(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
     }
 }
 
-/// Compares by tag where there is one: content may differ without a change.
+/// Expects that the resource has not changed. Tags are compared if there are any,
+/// because content may differ in each answer.
 fn is_unchanged(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let Some(plain) = before.first() else { return Ok(()) };
     let is_same = match (plain.tag(), seen.tag()) {
