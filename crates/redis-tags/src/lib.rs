@@ -170,8 +170,8 @@ impl Options {
         Self { prefix: prefix.into(), ..self }
     }
 
-    /// Sets after how much time a tag expires in Redis. It is rounded to whole seconds,
-    /// and is at least one second. Default: 30 days.
+    /// Sets after how much time a tag expires in Redis. The time is rounded down to
+    /// whole seconds, but is at least one second. Default: 30 days.
     ///
     /// A server that knows a tag does not request it again. So this is the time in
     /// which a new server can find the tag.

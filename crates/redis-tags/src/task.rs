@@ -45,7 +45,7 @@ impl Task {
     pub(crate) async fn run(mut self, mut jobs: Receiver<Job>) {
         let mut batch = Vec::new();
         while jobs.recv_many(&mut batch, BATCH).await > 0 {
-            // Connecting takes as long, and then there is the answer.
+            // A batch may have to wait for a connection, and then for the answer.
             let limit = 2 * self.options.timeout;
             let results = timeout(limit, self.send(&batch)).await;
             match results.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
@@ -55,7 +55,7 @@ impl Task {
                 }
                 Err(failure) => {
                     self.counters.failed.fetch_add(batch.len() as u64, Relaxed);
-                    // Questions are answered by dropping them.
+                    // Dropping a request for a tag means that there is no tag.
                     batch.clear();
                     self.connection = None;
                     self.report(&failure);
@@ -76,7 +76,7 @@ impl Task {
 
     fn finish(&self, job: Job, value: RedisResult<Value>) {
         match (job, value) {
-            // A key that is missing has an empty value.
+            // If the key does not exist, Redis returns an empty value.
             (Job::Ask(_, answer), Ok(Value::BulkString(value))) if !value.is_empty() => {
                 answer.found(&value);
             }
@@ -108,8 +108,8 @@ fn pipeline(batch: &[Job], options: &Options) -> Pipeline {
     pipeline.ignore_errors();
     for job in batch {
         match job {
-            // Not all of what a stranger may have put there: one byte more than a value
-            // may have shows that it is too long.
+            // Reads one byte more than a valid value may have, so that a longer value
+            // is not read as a whole, and is detected.
             Job::Ask(key, _) => {
                 pipeline.cmd("GETRANGE").arg(name(options, key)).arg(0).arg(MOST_BYTES);
             }

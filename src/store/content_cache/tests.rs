@@ -13,7 +13,7 @@ fn negotiated(media_type: &'static str) -> HeaderMap {
     lines.map(|(name, value)| (name, HeaderValue::from_static(value))).into_iter().collect()
 }
 
-/// Inserts `frames` twice, so that they are kept.
+/// Inserts `frames` twice, so that the cache keeps them.
 fn learned(
     cache: &ContentCache,
     key: u64,
@@ -26,7 +26,8 @@ fn learned(
     cache.get(key).unwrap()
 }
 
-/// Looks content up and inserts it, as the layer does; returns how it was found.
+/// Looks up content, and inserts it if it is not found, as the layer does. Returns how
+/// it was found.
 fn see(cache: &ContentCache, key: u64, frames: &Texts) -> Option<Match> {
     let previous = cache.get(key);
     let same =
@@ -209,8 +210,8 @@ fn nothing_holds_the_buffer_that_a_head_came_in() {
 #[test]
 fn few_buffers_are_held_of_content_that_was_sent_twice() {
     let cache = ContentCache::new(16 * MEBI);
-    // As a connection to an upstream has them: each holds more than the content, and
-    // the connection keeps it, too.
+    // Buffers of a connection to an upstream: each has more than the content, and the
+    // connection keeps it, too.
     let buffers: Vec<_> = (0..200).map(|_| Bytes::from(vec![b'x'; MEBI])).collect();
     for (buffer, key) in buffers.iter().zip(1..) {
         for _ in 0..2 {

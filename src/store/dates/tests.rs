@@ -1,5 +1,5 @@
-//! Tables for each rule, and a model of the world that looks for a 304 which leaves a
-//! client with other content.
+//! Tables for each rule. A model of clients and servers looks for a 304 after which a
+//! client keeps wrong content.
 
 use std::{
     cell::Cell,
@@ -16,13 +16,13 @@ use super::{
 };
 use crate::rules::DateComparison;
 
-/// A response, as the layer sees it.
+/// A response, with what the layer knows about it.
 #[derive(Clone, Copy, Debug)]
 struct Shown {
     kind: Kind,
     tag: Option<u64>,
     given: Option<HttpDate>,
-    /// Whether the layer may send a date of its own.
+    /// True if the layer may generate a date.
     may_generate: bool,
     varied: Option<Fields>,
 }
@@ -34,14 +34,14 @@ enum Kind {
     /// A success to a HEAD, for all users.
     Head,
     NotModified,
-    /// 412, 416, a failure to a HEAD.
+    /// A 412, a 416, or a failed HEAD.
     Uncounted,
     /// Any other failure.
     Failure,
     Private,
 }
 
-/// What the layer does with the date.
+/// What the layer does with a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct DateOfResponse {
     sent: Sent,
@@ -100,13 +100,13 @@ impl DateOfResponse {
     }
 }
 
-/// Requests for one URI, one for each of some values of Accept.
+/// Requests for one URI, with different values of Accept.
 fn requests(resource: u64) -> [RequestKey; 3] {
     let keys = Keys::new();
     ["a", "b", "c"].map(|accept| {
         let request = Request::get("/").header("accept", accept).body(()).unwrap();
         let mut key = request_key(&keys, &request.into_parts().0);
-        // All of one bucket.
+        // All requests belong to one bucket.
         key.resource = resource << 32;
         key
     })
@@ -116,7 +116,7 @@ fn at(seconds: i64) -> HttpDate {
     HttpDate::from_unix_seconds(seconds).unwrap()
 }
 
-/// A memory of one bucket that starts in second 0 of the tests.
+/// An empty memory that starts in second 0 of the tests.
 struct Seen {
     dates: Dates,
     request: RequestKey,
@@ -154,7 +154,7 @@ impl Seen {
         self.dates.observe(&self.request, seen, || at(START + now))
     }
 
-    /// Returns the date that is sent, which is also the one that proves "unchanged".
+    /// Returns the date that is sent. It is also the date that proves "unchanged".
     #[track_caller]
     fn sends(&self, now: i64, seen: Shown) -> Option<i64> {
         let date = self.observe(now, seen);
@@ -206,15 +206,16 @@ fn rule_2_content_is_named_by_tag_or_by_an_old_date() {
     assert_eq!(seen.sends(13, both(1, -5)), Some(-5));
     assert_eq!(seen.sends(14, both(2, -5)), None, "other content with the same date");
     assert_eq!(seen.sends(16, both(2, -5)), Some(15));
-    // It was sent in the second of its date, in which the content may have changed once
-    // more.
+    // The content was sent in the second of its date, in which it may have
+    // changed again.
     let other = Seen::new();
     assert_eq!(other.sends(10, both(1, 10)), None);
     assert_eq!(other.sends(12, dated(10)), None);
     assert_eq!(other.sends(13, dated(10)), Some(12));
-    // A date that was generated does not name what the handler gives it to.
+    // A generated date does not name content to which the handler gives the same date.
     assert_eq!(seen.sends(20, dated(15)), None);
-    // Too young to be a name: the content may change within the second.
+    // The date is too young to be a name, because the content may change again in
+    // this second.
     for (now, given) in [(30, 30), (31, 30), (32, 33)] {
         let seen = Seen::new();
         assert_eq!(seen.sends(now, dated(given)), None);
@@ -242,7 +243,7 @@ fn rule_3_a_date_is_believed_if_it_cannot_have_stood_for_other_content() {
         (YEAR_1990 as i64 - START, Some(YEAR_1990 as i64 - START), "1990"),
         (-START, Some(10), "1970"),
     ] {
-        // What is not believed is replaced, in the first second that is free.
+        // A date that is not accepted is replaced by the first second above `floor`.
         let seen = Seen::new();
         seen.observe(10, both(1, given));
         assert_eq!(seen.sends(11, both(1, given)), expected.or(Some(10)), "{given}: {why}");
@@ -251,15 +252,15 @@ fn rule_3_a_date_is_believed_if_it_cannot_have_stood_for_other_content() {
         let is_kept = expected == Some(given);
         assert_eq!(date.sent == Sent::AsGiven, is_kept, "{given}: {why}");
     }
-    // With an entry, a date from before the start is a rollback, or a file that was
-    // moved here.
+    // If the key has an entry, a date from before the start may come from a rollback,
+    // or from a file that was moved here.
     let seen = Seen::new();
     assert_eq!(seen.sends(10, both(1, -5)), Some(-5));
     for (now, tag, given) in [(20, 2, -90), (30, 1, -5)] {
         assert_eq!(seen.sends(now, both(tag, given)), None);
         assert_eq!(seen.sends(now + 1, both(tag, given)), Some(now));
     }
-    // The clock was set back: what was received then is not from before the start.
+    // The clock was set back, so a date before the start may be a time of receipt.
     for (given, expected) in [(-10, None), (-11, None), (-12, Some(-12))] {
         let seen = Seen::new();
         seen.observe(-10, failure());
@@ -281,11 +282,11 @@ fn rule_4_new_content_gets_a_new_date_and_the_same_content_keeps_its_own() {
     assert_eq!(seen.sends(21, tagged(2)), None);
     assert_eq!(seen.sends(22, tagged(2)), Some(22));
     assert_eq!(seen.sends(30, tagged(1)), Some(30), "a date that ended does not come back");
-    // A date of the handler's from when the content before was still sent.
+    // The handler gives a date at which the previous content was still sent.
     assert_eq!(seen.sends(40, both(3, 31)), None);
     assert_eq!(seen.sends(41, both(3, 31)), Some(40));
     assert_eq!(seen.sends(50, both(4, 43)), Some(43));
-    // The clock is set back: nothing is sent before its time.
+    // The clock is set back. No date is sent that is now in the future.
     assert_eq!(seen.sends(45, tagged(5)), None);
     assert_eq!(seen.sends(52, tagged(5)), Some(52));
 }
@@ -313,10 +314,11 @@ fn rule_5_what_is_unknown_failed_or_private_has_no_date_and_leaves_none() {
         assert_eq!(seen.sends(10, tagged(1)), None);
         assert_eq!(seen.sends(11, tagged(1)), None);
         assert_eq!(seen.sends(12, tagged(1)), Some(12));
-        // In another second it takes no date away.
+        // In another second the answer changes no date.
         assert_eq!(seen.observe(14, unknown), nothing);
         assert_eq!(seen.sends(14, tagged(1)), Some(12));
-        // In the same second, or one beside it, it does: of all variants.
+        // In the same second, the one before or the one after, all variants
+        // get a new date.
         for (now, by) in [(20, -1), (40, 0), (60, 1)] {
             let tag = now as u64;
             assert_eq!(seen.sends(now, tagged(tag)), Some(now), "{unknown:?}");
@@ -346,7 +348,7 @@ fn rule_5_a_new_field_forgets_all_entries_and_another_variant_is_another_key() {
     let seen = Seen { request: a, ..seen };
     assert_eq!(seen.sends(30, vary(1)), Some(20));
     assert_eq!(seen.sends(31, tagged(1)), Some(20), "it is found with fewer fields, too");
-    // What was sent before the field was named was sent for this key, too.
+    // Content that was sent before `Vary` named the field was sent for this key, too.
     let other = Seen { request: a, ..Seen::new() };
     assert_eq!(other.sends(10, both(1, -5)), Some(-5));
     assert_eq!(
@@ -355,11 +357,11 @@ fn rule_5_a_new_field_forgets_all_entries_and_another_variant_is_another_key() {
         "the second in which the first may have been received"
     );
     assert_eq!(other.sends(12, vary(2)), Some(12));
-    // A field that was not known when the request came.
+    // `Vary` names a field that was not known when the request came.
     let late = Shown { varied: Some(1 << 12), ..tagged(1) };
     assert_eq!(seen.sends(32, late), None);
     assert_eq!(seen.sends(33, vary(1)), None, "nor is the key of any later such request");
-    // A private answer's or a failure's fields do not count.
+    // The fields in `Vary` of a private answer or a failure do not count.
     let seen = Seen { request: a, ..Seen::new() };
     for kind in [Kind::Private, Kind::Failure] {
         seen.observe(9, Shown { kind, varied: Some(1 << 12), ..PLAIN });
@@ -415,10 +417,10 @@ fn rule_7_what_sends_no_content_is_not_counted_and_a_304_counts_by_its_tag() {
 fn a_date_proves_unchanged_by_equality_and_changed_only_by_the_handlers_word() {
     for (seen, unchanged, changed_after) in [
         (both(1, -50), Some(-50), -50),
-        // Not believed, and still the handler's word that it changed since.
+        // The date is not accepted, but earlier dates still prove a change.
         (both(1, 1), Some(20), 1),
         (Shown { given: Some(at(0)), ..tagged(1) }, Some(20), -START),
-        // From the future, or none.
+        // The handler's date is in the future, or there is none.
         (both(1, 70), Some(20), i64::MIN),
         (tagged(1), Some(20), i64::MIN),
         (failure(), None, i64::MIN),
@@ -440,13 +442,13 @@ fn a_date_proves_unchanged_by_equality_and_changed_only_by_the_handlers_word() {
             );
         }
     }
-    // Where the layer is applied twice, the inner one may generate the same date.
+    // If the layer is applied twice, the inner layer may generate the same date.
     let memory = Seen::new();
     memory.observe(20, tagged(1));
     let date = memory.observe(30, both(1, 20));
     assert!(date.is_unchanged(at(START + 20)) && !date.is_changed(at(START + 10)));
-    // A handler that touches its file: what was sent with this content is no older
-    // version.
+    // The handler gives the same content a new date. The old date does not mean an
+    // older version.
     let memory = Seen::new();
     memory.observe(20, both(1, -50));
     let date = memory.observe(30, both(1, -40));
@@ -462,7 +464,7 @@ fn a_write_must_not_depend_on_a_date_that_may_have_been_generated_here() {
     for date in [-START, -50, 0, 1, 2, 50] {
         assert!(!asks(&seen, date), "nothing was ever sent: {date}");
     }
-    // Dated by the handler: its dates are its own to compare.
+    // The handler gave the date, and compares dates itself.
     assert_eq!(seen.sends(20, both(1, -50)), Some(-50));
     for date in [-50, -90, 10, 20] {
         assert!(!asks(&seen, date), "{date}");
@@ -476,17 +478,17 @@ fn a_write_must_not_depend_on_a_date_that_may_have_been_generated_here() {
     }
     seen.observe(60, failure());
     assert!(!asks(&seen, 39), "known as the handler's");
-    // Dated here: any date is one that the inner service does not know.
+    // The layer generated the date, so no other date is known to the inner service.
     assert_eq!(seen.sends(70, tagged(3)), Some(70));
     for date in [-50, 39, 70, 90] {
         assert!(asks(&seen, date), "{date}");
     }
-    // Another URI of the bucket: what may have been forgotten.
+    // Another URI of the bucket, whose entry may have been forgotten.
     let other = Seen { request: requests(2)[0], ..seen };
     for (date, expected) in [(-50, false), (1, false), (2, true), (70, true), (71, false)] {
         assert_eq!(asks(&other, date), expected, "{date}");
     }
-    // A write may send other fields than the reads.
+    // A write may have other request fields than the reads.
     let [a, b, _] = requests(3);
     let seen = Seen { request: a, ..Seen::new() };
     seen.observe(10, Shown { varied: ACCEPT, ..tagged(1) });
@@ -574,7 +576,8 @@ fn the_second_is_read_while_the_bucket_is_held() {
     }
 }
 
-/// Threads that send contents which change all the time, and ask with what they got.
+/// Threads send contents that change all the time, and then requests with the dates
+/// that they got.
 #[test]
 fn threads_get_no_wrong_304() {
     let dates = Dates::new(at(START));
@@ -584,7 +587,7 @@ fn threads_get_no_wrong_304() {
     let request = requests(1)[0];
     let (proved, asked) = thread::scope(|scope| {
         let work = || {
-            // The date, the time of receipt, and the content of each response of late.
+            // The date, the time of receipt and the content of the last responses.
             let mut copies: Vec<(Option<HttpDate>, HttpDate, i64)> = Vec::new();
             let (mut proved, mut asked, mut turn) = (0, 0, 0_usize);
             while !is_over.load(Ordering::Relaxed) {
@@ -593,7 +596,7 @@ fn threads_get_no_wrong_304() {
                     evaluated.set(clock.load(Ordering::SeqCst));
                     at(evaluated.get())
                 };
-                // May be old by the time it is evaluated.
+                // The content may have been replaced before the response is evaluated.
                 let tag = content.load(Ordering::SeqCst);
                 let date = dates.observe(&request, tagged(tag.cast_unsigned()), now);
                 let received = at(evaluated.get() + (turn % 2) as i64);

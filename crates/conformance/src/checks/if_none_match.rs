@@ -155,7 +155,7 @@ pub(super) fn other_strength(tag: &EntityTag) -> HeaderValue {
     value(&[prefix, tag.opaque(), b"\""])
 }
 
-/// Returns the current tag, for checks in which it need not match.
+/// Returns the current tag, whether it is weak or strong.
 pub(super) fn current(baseline: &Baseline) -> Result<HeaderValue, Why> {
     baseline.tag().map(HeaderValue::from)
 }

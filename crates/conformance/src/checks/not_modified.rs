@@ -200,7 +200,8 @@ fn is_date(plain: &Answer, name: &HeaderName) -> bool {
     *name == LAST_MODIFIED && plain.has(ETAG)
 }
 
-/// Returns the names of the fields that are missing, or that should not be there.
+/// Expects that there are no `names`, which are fields that are missing or should
+/// not be there.
 fn named(
     names: impl Iterator<Item = impl ToString + AsHeaderName>,
     wanted: &str,

@@ -1,8 +1,8 @@
-//! A model of the world around the memory.
+//! A model of the handlers, clients and clocks around `Dates`.
 //!
-//! An oracle knows every content that was ever sent, and what each client holds. A
-//! client asks with a date; where the memory says "unchanged", the content must be the
-//! one that the client holds.
+//! The model knows every content that was ever sent, and what each client holds. A
+//! client sends a date. If `Dates` says "unchanged", the client must hold the
+//! current content.
 
 use super::*;
 
@@ -10,26 +10,27 @@ use super::*;
 #[derive(Clone, Copy, Debug)]
 struct World {
     mtimes: Mtimes,
-    /// The handler gives its date only now and then.
+    /// The handler gives its date only in some responses.
     come_and_go: bool,
-    /// Some content never has a tag, or has one only now and then.
+    /// Some content never has a tag, or has one only in some responses.
     untagged: bool,
-    /// There are more keys than the memory has room for.
+    /// There are more keys than the bucket has entries.
     forgets: bool,
     restarts: bool,
-    /// Much happens in a second.
+    /// There are many events in each second.
     busy: bool,
-    /// The clock is set back now and then.
+    /// The clock is sometimes set back.
     clock_steps: bool,
-    /// Content depends on Accept, and `Vary` says so now and then.
+    /// Content depends on Accept, and `Vary` says so in some responses.
     varies: bool,
-    /// Failures, private answers, HEAD, and what the inner service answers by itself.
+    /// There are failures, private answers, HEAD, and responses to conditional requests
+    /// by the inner service itself.
     answers: bool,
-    /// Clients send the time of receipt, by a clock up to a second off.
+    /// Clients send the time of receipt, by a clock that is up to a second off.
     receipts: bool,
-    /// Two layers with a memory each.
+    /// There are two layers, each with its own `Dates`.
     stacked: bool,
-    /// Responses that are evaluated late.
+    /// Some responses are evaluated late.
     slow: bool,
     /// Dates may be generated.
     generates: bool,
@@ -39,22 +40,22 @@ struct World {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mtimes {
     None,
-    /// The second of the change: several contents of a second share it.
+    /// The second of the change. All contents of one second have the same date.
     Change,
-    /// The second of the change if it is free, else one from the past: newer content
-    /// may be older.
+    /// The second of the change, or an earlier one if that second is taken. So newer
+    /// content may have an earlier date.
     Unique,
-    /// From the past, as rsync leaves them; unique.
+    /// A unique date in the past, as after a copy with rsync.
     Late,
-    /// One for all contents.
+    /// One date for all contents.
     Constant,
     Epoch,
     Ahead,
     /// The second of the response.
     Response,
-    /// Any second around now, whatever the content.
+    /// A second near now, which does not depend on the content.
     Random,
-    /// Each content has one of the first six.
+    /// For each content, one of the first six variants.
     Mixed,
 }
 
@@ -90,7 +91,7 @@ impl World {
     }
 }
 
-/// A resource, and which of its variants.
+/// A resource, and one of its variants.
 type Name = (u64, usize);
 
 #[derive(Clone, Copy, Debug)]
@@ -109,26 +110,28 @@ struct Copy {
     last_modified: Option<i64>,
     is_generated: bool,
     received: i64,
-    /// When it was sent first.
+    /// The second in which it was first sent.
     sent: i64,
     process: u64,
 }
 
-/// What was counted.
+/// The counters of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Totals {
     requests: u64,
     not_modified: u64,
     generated: u64,
-    /// Asked by exact clients that hold the present content with a date, and how many
-    /// got a 304.
+    /// Requests by clients with an exact clock that hold the current content with a
+    /// date, and the number of 304s among the answers.
     possible: u64,
     found: u64,
-    /// The same, with those that got no date.
+    /// Requests by clients with an exact clock that hold the current content, with or
+    /// without a date.
     held: u64,
-    /// Wrong 304s that the documentation names.
+    /// Wrong 304s in cases that the documentation lists.
     excused: u64,
-    /// Dates sent before their time, or with what must have none.
+    /// Dates that were sent while they were in the future, or with a response that must
+    /// have no date.
     early: u64,
     /// Writes that would run although the inner service does not know their date.
     unchecked: u64,
@@ -145,7 +148,8 @@ struct Model {
     inner: Dates,
     outer: Dates,
     contents: BTreeMap<Name, Vec<Content>>,
-    /// Which dates a handler gave to which content, and when it did last.
+    /// The dates that the handler gave to each content, and the last second in
+    /// which it did.
     gave: HashMap<(u64, i64), i64>,
     unique: HashSet<(u64, i64)>,
     copies: Vec<Copy>,
@@ -221,8 +225,8 @@ impl Model {
 
     fn step(&mut self) {
         let resource = self.random.below(self.requests.len() as u64);
-        // What a request asks for, and which Accept it sends: one resource does not
-        // depend on it.
+        // The resource and the value of Accept of a request. The content of one
+        // resource does not depend on Accept.
         let accept = if self.world.varies { self.random.below(3) as usize } else { 0 };
         let name = (resource, if resource == 0 { 0 } else { accept });
         match self.random.below(24) {
@@ -242,8 +246,8 @@ impl Model {
             9 if self.world.restarts && self.random.one_in(4) => {
                 self.process += 1;
                 self.sent.clear();
-                // A clock that is set back over a restart is beyond what anything here
-                // can know.
+                // If the clock is set back during a restart, the layer
+                // cannot know that.
                 self.now = self.now.max(self.latest);
                 self.inner = Dates::new(at(self.now));
                 self.outer = Dates::new(at(self.now));
@@ -262,8 +266,9 @@ impl Model {
         self.latest = self.latest.max(self.now);
     }
 
-    /// A client writes with a date that was generated here: it must be known as such,
-    /// unless the handler gave the same date, or the write would run unchecked.
+    /// A client writes with a date that was generated here: the layer must know the
+    /// date as generated, or the write would run unchecked. This does not apply if the
+    /// handler gave the same date.
     fn write(&mut self) {
         let (resource, date) = self.sent[self.random.below(self.sent.len() as u64) as usize];
         let request = &self.requests[resource as usize][self.random.below(3) as usize];
@@ -302,7 +307,7 @@ impl Model {
             _ => Kind::Content,
         };
         if matches!(kind, Kind::Failure | Kind::Private) {
-            // Content of its own, and nothing that holds for the next.
+            // This response has its own content, and changes nothing for the next one.
             content.id = self.next;
             self.next += 1;
             (tag, given) = (None, given.filter(|_| kind == Kind::Private));
@@ -329,8 +334,8 @@ impl Model {
         let request = self.requests[name.0 as usize][accept];
         let mut date = self.inner.observe(&request, seen, || now);
         if self.world.stacked {
-            // What the inner layer generated is marked, and does not count as the
-            // handler's.
+            // A date that the inner layer generated is marked, and does not count as a
+            // date of the handler.
             if date.sent != Sent::AsGiven {
                 seen.given = None;
             }
@@ -355,7 +360,7 @@ impl Model {
             self.totals.early += u64::from(!is_dated && last_modified.is_some());
         }
         let answer = (name, accept, content, tag, given);
-        // Whatever the kind of answer: what is not content must prove nothing.
+        // An answer of any kind without content must prove nothing.
         let count = self.copies.len() as u64;
         for _ in 0..if count > 0 { 2 } else { 0 } {
             let which = self.random.below(count) as usize;
@@ -363,8 +368,7 @@ impl Model {
                 self.ask(which, answer, &date, kind == Kind::Content);
             }
         }
-        // A 304 of the inner service is no new copy: the client holds that content
-        // already.
+        // A 304 of the inner service gives the client no new copy.
         if is_content {
             let received = self.now + if self.world.receipts { self.below(3) - 1 } else { 0 };
             self.copies.push(Copy {
@@ -384,7 +388,7 @@ impl Model {
         }
     }
 
-    /// A client asks whether its copy is still the present content.
+    /// A client asks whether its copy is still the current content.
     fn ask(
         &mut self,
         which: usize,
@@ -395,7 +399,7 @@ impl Model {
         let copy = self.copies[which];
         let is_other_variant = copy.name.1 != accept;
         if is_other_variant && (self.world.receipts || tag.is_none() || copy.tag.is_none()) {
-            // A client that ignores `Vary`, or a cache that compares no tags.
+            // The client ignores `Vary`, or is a cache that does not compare tags.
             return;
         }
         let is_same = copy.content == content.id;
@@ -439,13 +443,14 @@ impl Model {
         let is_other_process = copy.process != self.process;
         let is_forgotten = is_other_process || self.world.forgets || self.world.varies;
         let is_handlers = has_given(content.id, asked);
-        // One date of the handler's for two contents. But where both changed in the
-        // second of their date, and the first was sent in it, nothing excuses it.
+        // The handler gave one date to two contents. This is not excused if both
+        // contents changed in the second of their date, and the first was sent in
+        // that second.
         let is_shared = is_handlers && has_given(copy.content, asked) && asked < copy.sent;
         // Content without a tag has the name that the handler's date gives it.
         let has_no_tag = self.world.untagged && (content.id % 4 < 2 || copy.content % 4 < 2);
-        // A date that the handler gave when it was old enough to be a name, or that
-        // means nothing.
+        // The handler gave the date when it was old enough to be a name, or the date
+        // says nothing about the content.
         let is_old = |date: i64, last: i64| date + 2 <= last || self.world.mtimes == Mtimes::Random;
         let mut old = self
             .gave
@@ -453,7 +458,8 @@ impl Model {
             .filter(|((id, date), last)| *id == copy.content && is_old(*date, **last));
         has_no_tag && old.any(|((_, date), _)| has_given(content.id, *date))
             || is_shared && is_forgotten
-            // From before a restart: generated, or a time of receipt.
+            // The date is from before a restart: it was generated, or is a
+            // time of receipt.
             || is_handlers && is_other_process && (copy.is_generated || self.world.receipts)
     }
 }
@@ -517,7 +523,7 @@ fn no_world_has_a_wrong_304() {
     );
     let faults = [totals.wrong, totals.early, totals.unchecked];
     assert_eq!(faults, [0, 0, 0], "{totals:?} {first_wrong:?}");
-    // The model means nothing if nothing happens in it.
+    // The model must produce enough events to prove something.
     assert!(totals.not_modified > 10_000 && totals.generated > 50_000, "{totals:?}");
     assert!(share(totals.possible) >= 0.85, "{totals:?}");
 }
