@@ -85,10 +85,11 @@
 //!    sets a tag, the layer keeps that tag and does not read the content.
 //! 4. A 200 that has a tag and no `Last-Modified` gets a `Last-Modified`: the second in
 //!    which the layer first saw this content. A `Last-Modified` of the inner service is
-//!    sent only if it is safe to compare. See [dates](#dates).
-//! 5. It evaluates the preconditions in the order of section 13.2.2. The answer is 304,
-//!    412, or the unchanged response. Only a 200, a 203, or a 206 with validators
-//!    becomes a 304. Only a 2xx becomes a 412. For example, a 404 stays a 404.
+//!    sent only if it cannot stand for other content, too. See [dates](#dates).
+//! 5. It evaluates the preconditions in the order of section 13.2.2. The answer is
+//!    304, 412, or the response of the inner service. Only a 200, a 203, or a 206
+//!    with validators becomes a 304. Only a 2xx becomes a 412. For example, a 404
+//!    stays a 404.
 //! 6. A 304 keeps the fields of the 200, except those that describe the content,
 //!    such as `Content-Type`. It has the `Content-Length` of the 200 if that
 //!    length is known.
@@ -145,10 +146,10 @@
 //! refuses a PUT whose If-Match has the tag of one encoding and whose `Accept-Encoding`
 //! selects another.
 //!
-//! Do not put a `ConditionalLayer::new()` without these settings inside a layer that
-//! compresses. One strong tag would then name both the plain and the encoded bytes. A
-//! client could join a part of the plain content to a part of the encoded content. If a
-//! proxy compresses, see [`outer_compression`](ConditionalLayer::outer_compression).
+//! Do not put a plain `ConditionalLayer::new()` inside a `CompressionLayer`. One
+//! strong tag would then name both the plain and the encoded bytes. A client could
+//! join a part of the plain content to a part of the encoded content. If a proxy
+//! compresses, see [`outer_compression`](ConditionalLayer::outer_compression).
 //!
 //! **Proxies.** If the layer adds a `Last-Modified` to a response without freshness
 //! information, it also adds `Cache-Control: no-cache`. See [`AddLastModified`] for the
@@ -327,8 +328,8 @@
 //! their decisions.
 //!
 //! - A generated date is the second in which the layer first saw the content.
-//! - The layer sends no date in the first two seconds after it was made, because an
-//!   earlier process may have sent other content in the same second.
+//! - The layer sends no date in the first two seconds after it was made. An earlier
+//!   process may have sent other content just before that, with the same date.
 //! - A date of the inner service is sent if it is in 1990 or later, is not in the
 //!   future, and cannot have been sent with other content. Any other date of the inner
 //!   service is replaced by a generated date, or removed.
@@ -341,8 +342,9 @@
 //! - An inner service gives the same date to two contents. Either they have no tag, or
 //!   the layer has forgotten one of them.
 //! - The clock was set back during a restart.
-//! - A client sends a date, or the time when it received the response, from before a
-//!   restart of the layer, and that equals a current date.
+//! - A client got a response before the layer was restarted. It sends the date of that
+//!   response, or the time at which it received the response, and this equals the
+//!   current date.
 //! - A client invents a date that happens to match, ignores `Vary`, or sends a time of
 //!   receipt from a clock that is more than a second off.
 //! - The inner service answers 304 by itself.
@@ -381,8 +383,8 @@
 //! - It does not decide how long a response is fresh. Where it adds a
 //!   `Last-Modified`, it also prevents caches from guessing a freshness from that
 //!   date; see [`AddLastModified`].
-//! - It does not tag event streams. It tags responses above its limit only with the
-//!   settings for [large content](#large-content).
+//! - It does not tag event streams. It tags responses above the `buffer_limit` only
+//!   with the settings for [large content](#large-content).
 //! - It does not answer 304 for a date that is later than `Last-Modified`.
 //!
 //! # Tests
@@ -394,8 +396,9 @@
 //! `content-length: 0`, which Axum adds and Hyper removes over HTTP/1.1.
 //!
 //! The crate [tower-conditional-conformance] checks whether a service handles
-//! conditional requests as RFC 9110 says, with or without this crate. It takes one line
-//! in a test: `tower_conditional_conformance::check(app(), "/feed").await.assert_ok()`.
+//! conditional requests as RFC 9110 says, whether the service uses this crate or not.
+//! It takes one line in a test:
+//! `tower_conditional_conformance::check(app(), "/feed").await.assert_ok()`.
 //!
 //! # In production
 //!
@@ -441,8 +444,8 @@
 //! breaking changes. Changes of names and signatures, of defaults, and of **the
 //! generated tags** are breaking. Code still compiles after a change of the generated
 //! tags, but every client fetches all content once more. So the
-//! [changelog](guide::changelog) lists such changes first. It is also breaking to
-//! depend on a new major version of a crate in the public API: `bytes`, `http`,
+//! [changelog](guide::changelog) lists such changes first. Depending on a new major
+//! version of a crate in the public API is also a breaking change: `bytes`, `http`,
 //! `http-body`, `tower-layer`, `tower-service`, and Axum with its feature.
 //!
 //! These changes are not breaking: an answer that is closer to RFC 9110, a new setting

@@ -284,7 +284,8 @@ pub struct InvalidEntityTag {
 /// What is wrong with a tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Problem {
-    /// The given bytes already have quotes, although they are quoted here.
+    /// The bytes between the quotes were expected, but the given bytes have
+    /// quotes themselves.
     Quoted,
     /// The tag has no quotes.
     NotQuoted,

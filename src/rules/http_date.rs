@@ -119,7 +119,7 @@ impl HttpDate {
     fn civil(self) -> Civil {
         let days = self.unix_seconds().div_euclid(86_400);
         let time = self.unix_seconds().rem_euclid(86_400);
-        // The year starts with an estimate, which is at most two years too early.
+        // Starts with an estimated year, which is at most two years too early.
         let (mut year, mut month) = (1969 + (days * 400).div_euclid(146_097), 12);
         while days_before(year + 1, 1, 1) <= days {
             year += 1;

@@ -214,8 +214,8 @@ impl PreconditionFields {
 
     /// Like [`allows_range`](Self::allows_range), for a representation that exists.
     pub(crate) fn allows_range_of(&self, current: Current<'_>, now: HttpDate) -> bool {
-        // With a tag that names a coding, the client holds a part of encoded content.
-        // The plain content has other bytes.
+        // If-Match names a coding, so the client holds a part of encoded content. The
+        // plain content has other bytes.
         if current.etag.is_some_and(|etag| self.if_match_names_coding(etag)) {
             return false;
         }

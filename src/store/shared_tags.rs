@@ -114,10 +114,11 @@ impl fmt::Debug for TagAnswer {
 /// See [`InnerTags::store`](crate::InnerTags::store). This type needs the feature
 /// `shared-tags`.
 ///
-/// Values are authenticated with HMAC-SHA-256. An attacker who can write to the store,
-/// but does not know the secret, cannot make a tag. Such an attacker can only remove or
-/// damage values, so that clients download content again. An attacker who can read the
-/// store sees tags, which are hashes of content, but not their resources.
+/// Values are authenticated with HMAC-SHA-256. An attacker who can write to the
+/// store, but does not know the secret, cannot make a tag. Such an attacker can only
+/// remove or damage values, so that clients download content again. An attacker who
+/// can read the store sees tags, which are hashes of content, but not to which
+/// resources they belong.
 #[cfg_attr(docsrs, doc(cfg(feature = "shared-tags")))]
 #[derive(Clone)]
 pub struct SharedTags(Arc<Shared>);

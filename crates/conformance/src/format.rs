@@ -8,9 +8,9 @@ impl Report {
     /// Returns the report as JSON (RFC 8259): an object with `subject`, `ok`, and
     /// `findings`, in the order in which the checks were made.
     ///
-    /// A finding has `name`, `severity` (`must`, `should`, `advice`), `clause`, `claim`,
-    /// `hint`, `verdict` (`passed`, `failed`, `expected`, `not applicable`), `detail`
-    /// (what was expected, or why), and `transcript`, a list of lines.
+    /// Each finding has `name`, `severity` (`must`, `should`, `advice`), `clause`,
+    /// `claim`, `hint`, `verdict` (`passed`, `failed`, `expected`, `not applicable`),
+    /// `detail` (what was expected, or why), and `transcript`, a list of lines.
     ///
     /// ```
     /// # async fn write(report: tower_conditional_conformance::Report) {

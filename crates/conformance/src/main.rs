@@ -1,9 +1,9 @@
 //! Checks how a running server answers conditional requests.
 //!
-//! Run with
-//! `cargo run -p tower-conditional-conformance --features cli -- http://127.0.0.1:3000/flags`,
-//! while `cargo run --example axum` runs. The exit status is 0 if no check of severity
-//! MUST failed, 1 if such a check failed, and 2 if nothing could be checked.
+//! Run with `cargo run -p tower-conditional-conformance --features cli --
+//! http://127.0.0.1:3000/flags`, while `cargo run --example axum` runs. The exit status
+//! is 0 if no check of severity MUST failed, 1 if such a check failed, and 2 if nothing
+//! could be checked.
 
 use std::{
     env,
