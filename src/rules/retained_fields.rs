@@ -2,8 +2,8 @@
 //! 9110, sections [15.4.5] and [15.5.13]).
 //!
 //! Deliberately, this module lists the names of the fields to remove. A prefix such as
-//! `content-` would also remove fields for security, and a list of fields to keep would
-//! lose cookies and the fields of CORS and tracing.
+//! `content-` would also remove `Content-Security-Policy`. A list of fields to keep
+//! would lose cookies and the fields of CORS and tracing.
 //!
 //! [15.4.5]: https://www.rfc-editor.org/rfc/rfc9110.html#section-15.4.5
 //! [15.5.13]: https://www.rfc-editor.org/rfc/rfc9110.html#section-15.5.13

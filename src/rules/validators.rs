@@ -195,7 +195,7 @@ pub(crate) enum DateEvidence {
 pub(crate) enum DateComparison {
     Unchanged,
     Changed,
-    /// The date proves neither.
+    /// The date proves neither that the content is unchanged nor that it has changed.
     Unknown,
 }
 

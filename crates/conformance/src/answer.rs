@@ -221,8 +221,9 @@ impl Reading {
 
 /// Returns true if the media type is that of a stream, which may have no end.
 fn is_stream(headers: &HeaderMap) -> bool {
-    // The layer does not tag streams, and knows them by their type. Deliberately
-    // without the other fields, which may be another reason for it not to tag.
+    // The layer's default predicate detects streams by their media type. Deliberately
+    // only `Content-Type` is passed to it, because other fields may be another reason
+    // not to tag the response.
     let mut types = HeaderMap::new();
     for line in headers.get_all(CONTENT_TYPE) {
         types.append(CONTENT_TYPE, line.clone());

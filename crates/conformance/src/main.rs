@@ -75,8 +75,8 @@ pub(crate) async fn check(
         writeln!(io::stderr(), "there is no check {name}; --list shows them")?;
         return Ok(NOTHING_CHECKED);
     }
-    // A connection for each request: some servers close one behind an answer, and what
-    // is sent on it then fails.
+    // Each request has its own connection. Some servers close the connection after an
+    // answer, and a request that is sent on it then fails.
     let client = Client::builder(TokioExecutor::new())
         .pool_max_idle_per_host(0)
         .http2_only(settings.is_http2)

@@ -276,8 +276,8 @@ impl fmt::Display for Finding {
 pub enum Severity {
     /// An RFC requires it, or revalidation does not work without it.
     ///
-    /// If the check fails, clients may get wrong content, or fetch content
-    /// that they have.
+    /// If the check fails, clients may get wrong content, or fetch content that they
+    /// already have.
     Must,
     /// An RFC recommends it.
     Should,

@@ -33,7 +33,7 @@ impl Rule {
     /// Returns the clause that the check is about, such as `RFC 9110, 13.1.2`.
     #[must_use]
     pub fn clause(&self) -> String {
-        // Most sections are of this RFC; others say theirs.
+        // A section that is only a number is a section of RFC 9110.
         let is_number = self.section.starts_with(|c: char| c.is_ascii_digit());
         let rfc = if is_number { "RFC 9110, " } else { "" };
         format!("{rfc}{}", self.section)

@@ -49,8 +49,8 @@ impl Session<'_> {
     /// Runs all checks that are not excluded.
     pub(crate) async fn run(mut self) -> Report {
         let mut findings = Vec::new();
-        // Checks that failed, or were not run because others failed, with the reason
-        // for those that need them.
+        // The checks that failed, or that were not made because another check failed.
+        // The value is the reason for the checks that need them.
         let mut in_vain: HashMap<&str, String> = HashMap::new();
         let mut baseline = self.scout().await;
         let left_out = mem::take(&mut self.left_out);

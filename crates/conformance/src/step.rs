@@ -245,7 +245,8 @@ pub(crate) fn show_answer(answer: &Answer, log: &mut Vec<String>) {
 
 fn show_fields(side: char, fields: &HeaderMap, log: &mut Vec<String>) {
     for (name, value) in fields {
-        // Secret, because reports end up in the logs of CI.
+        // Values of these fields are not shown, because reports end up in
+        // the logs of CI.
         let is_secret = value.is_sensitive()
             || [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE].contains(name);
         let shown = if is_secret { "(not shown)".to_owned() } else { legible(value.as_bytes()) };

@@ -60,7 +60,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "head/has-etag",
         section: "9.3.2",
-        // 9.3.2 lets HEAD lack what is known only from the content.
+        // Section 9.3.2 allows HEAD to omit a field whose value is known only from
+        // the content.
         severity: Advice,
         claim: "HEAD has an ETag if GET has one.",
         hint: "Put the layer inside the Router, where HEAD still has its content, or use \

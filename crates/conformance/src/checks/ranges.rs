@@ -116,7 +116,7 @@ pub(super) const RULES: &[Rule] = &[
             let mut values = ["another", "\"two words\"", "W/", "*", "0", ""]
                 .map(HeaderValue::from_static)
                 .to_vec();
-            // If-Range is not a list, and a tag needs its quotes.
+            // If-Range with two tags, or with a tag without quotes, is invalid.
             if let Ok(tag) = baseline.strong_tag() {
                 values.push(value(&[tag.as_bytes(), b", \"another\""]));
                 values.push(value(&[b"\"another\", ", tag.as_bytes()]));
@@ -197,9 +197,9 @@ fn if_range(value: HeaderValue) -> Step {
     range(whole).with(IF_RANGE, value)
 }
 
-/// Sends a request twice. The first answer may be 503, from a server that notices only
-/// when it sends the part that the version has changed. The second answer must be the
-/// whole content.
+/// Sends a request twice. The first answer may be 503, because some servers notice a
+/// change of the content only when they send a part of it. The second answer must be
+/// the whole content.
 fn twice(step: &Step) -> [Step; 2] {
     [Step { expect: whole_or_later, ..step.clone() }, step.clone()]
 }

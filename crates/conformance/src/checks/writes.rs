@@ -16,7 +16,8 @@ use crate::{
 };
 
 pub(super) const RULES: &[Rule] = &[
-    // First, while the content of the write is not stored yet.
+    // This check comes first, because the resource does not yet have the content
+    // of the write.
     Rule {
         name: "write/not-performed",
         section: "13.1.1",
