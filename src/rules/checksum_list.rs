@@ -15,10 +15,10 @@ pub(crate) struct Checksum {
 /// Reads the lines of a list. Each result has the number of its line. An error
 /// describes what is wrong with the line.
 ///
-/// A line is `<hash>  <name>`, or `<hash> *<name>` for binary mode. Between the hash
-/// and the name there may be the length of the file in bytes: `<hash> <length>  <name>`.
-/// With a `\` before the hash, the name contains escapes. Empty lines, and lines that
-/// start with `#`, are ignored.
+/// A line is `<hash>  <name>`, or `<hash> *<name>` for binary mode. The length of the
+/// file in bytes may be between hash and name: `<hash> <length>  <name>`. With a `\`
+/// before the hash, the name contains escapes. Empty lines, and lines that start with
+/// `#`, are ignored.
 pub(crate) fn checksums(
     list: &[u8],
 ) -> impl Iterator<Item = (usize, Result<Checksum, &'static str>)> + '_ {
