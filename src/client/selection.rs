@@ -16,7 +16,8 @@ pub(super) const ALWAYS: [HeaderName; 3] = [HOST, AUTHORIZATION, COOKIE];
 /// not known.
 ///
 /// Encoded content always varies by `Accept-Encoding`, even if `Vary` does not name it.
-/// nginx names it only with `gzip_vary on`, and has one tag for both forms.
+/// nginx names it only with `gzip_vary on`, and its tags for the plain and the gzip
+/// content match weakly.
 pub(super) fn varied(response: &HeaderMap) -> Option<Vec<HeaderName>> {
     let lines = response.get_all(VARY).iter();
     let names = lines.flat_map(members).map(|member| match member {

@@ -9,8 +9,9 @@ use crate::{rules::percent_decoded, store::original_uri};
 /// Hashes the path as the client sent it, if that is known. `prefix` is the part that
 /// outer routers have removed.
 ///
-/// A handler may send another request with the extensions of its own request. These
-/// extensions have the path of the first request, so the URI of the second one is used.
+/// A handler may send another request with the extensions of its own request. They
+/// still hold the path of the handler's request, so for the other request the path of
+/// its URI is hashed instead.
 pub(super) fn hash_path(parts: &request::Parts, prefix: Option<&str>, hasher: &mut impl Hasher) {
     let path = parts.uri.path().as_bytes();
     match prefix {
