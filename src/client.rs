@@ -4,7 +4,7 @@
 //! Most types work over any Tower service that takes `http::Request`, such as the
 //! client of `hyper-util`. [`StoredHead`] works with every client that has a
 //! [`HeaderMap`](http::HeaderMap). [A page of the guide](crate::guide::client) shows
-//! whole programs, also with `reqwest`.
+//! complete programs, also with `reqwest`.
 //!
 //! | you have | use |
 //! |---|---|
@@ -13,9 +13,10 @@
 //! | a resource that several clients edit | [`Update`] |
 //! | another HTTP client | [`StoredHead`] |
 //!
-//! These types ask the server each time, whatever the freshness of a response, so they
-//! never return stale content. If you want answers from memory without a request, use a
-//! cache such as `http-cache`.
+//! Each refresh of a [`Polled`], and each request through a [`RevalidateLayer`], asks
+//! the server, even while the last response is fresh by its `Cache-Control`. So neither
+//! returns stale content from memory. If you want answers from memory without a
+//! request, use a cache such as `http-cache`.
 
 mod content;
 mod error;

@@ -1,4 +1,4 @@
-//! Received content, with checks of its limit and of its length.
+//! Reads content, and checks it against the limit and against the announced length.
 
 use std::{
     future::{poll_fn, Future},
@@ -28,13 +28,15 @@ pub(super) struct Recorder {
 /// How the end of content is distinguished from a broken connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum End {
-    /// By the length or the chunks. Any other end is an error.
+    /// The announced length or the chunks show the end. Content that ends earlier is an
+    /// error.
     Framed,
-    /// By `is_end_stream` of the body. Hyper ends the body of an HTTP/2 stream that was
-    /// reset with NO_ERROR as if it were complete, but `is_end_stream` is false then.
+    /// The body's `is_end_stream` shows the end. Hyper ends the body of an HTTP/2
+    /// stream that was reset with NO_ERROR as if it were complete, but `is_end_stream`
+    /// is false then.
     Stream,
-    /// Not possible. HTTP/1 content with neither a length nor chunks continues until
-    /// the connection closes, for any reason.
+    /// Nothing shows the end. HTTP/1 content with neither a length nor chunks continues
+    /// until the connection closes, for any reason.
     Unknown,
 }
 
@@ -81,7 +83,7 @@ impl Recorder {
         self.end
     }
 
-    /// Returns the content, which has ended. Its memory has exactly its size.
+    /// Returns the content after its end. Its buffer is shrunk to its length.
     pub(super) fn finish(self, is_end_stream: bool) -> Result<Content, Error> {
         let len = self.content.len() as u64;
         if self.length.is_some_and(|length| length != len) {
@@ -96,7 +98,7 @@ impl Recorder {
 #[derive(Debug)]
 pub(super) struct Content {
     pub(super) bytes: Bytes,
-    /// The content certainly did not break off.
+    /// True if the content certainly did not break off.
     pub(super) is_whole: bool,
 }
 
@@ -147,7 +149,7 @@ where
     poll_fn(|cx| service.poll_ready(cx)).await.map_err(|error| Error::Service(error.into()))
 }
 
-/// Waits for an answer.
+/// Waits for the response of a service.
 pub(super) async fn answer<T, E>(future: impl Future<Output = Result<T, E>>) -> Result<T, Error>
 where
     E: Into<BoxError>,
@@ -155,7 +157,7 @@ where
     future.await.map_err(|error| Error::Service(error.into()))
 }
 
-/// The default limit of content: 16 MiB.
+/// The default maximum length of content: 16 MiB.
 pub(super) const CONTENT_LIMIT: usize = 16 << 20;
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::body::BoxError;
 pub enum Error {
     /// The service failed, so there was no answer.
     Service(BoxError),
-    /// The answer has this status, which cannot be used.
+    /// The response has this status, such as 404, which cannot be used.
     Status(StatusCode),
     /// The content broke off, or its length differs from the announced length.
     Content(BoxError),
@@ -25,14 +25,14 @@ pub enum Error {
     ///
     /// Nothing was written.
     NoStrongTag,
-    /// Other writes came in between at each attempt.
+    /// At each attempt, another write came between the read and the write.
     ///
     /// Nothing was written.
     Conflict,
     /// It is not known whether the write was done.
     ///
-    /// Its answer was lost, and the resource has neither the old nor the new content.
-    /// `source` returns the last error.
+    /// The answer to the write was lost, and reading the resource again did not show
+    /// whether the write was done. `source` returns the last error.
     InDoubt(Box<Self>),
 }
 

@@ -32,7 +32,7 @@ use crate::{
 /// The last value of a resource, with its validators.
 ///
 /// A refresh asks the server whether the value has changed. It reads and parses the
-/// content only if it has.
+/// content only if the value has changed.
 ///
 /// Clones share the value, and [`get`](Self::get) never waits for a refresh. Any task
 /// may refresh. If two refreshes run concurrently, the result of the one that began
@@ -83,7 +83,7 @@ struct Shared<T> {
 
 struct Held<T> {
     current: Option<Current<T>>,
-    /// The refresh that brought or confirmed the value.
+    /// The number of the refresh that brought or confirmed the value.
     refresh: u64,
     /// When the server expects the next request.
     next: Option<Instant>,
@@ -92,7 +92,7 @@ struct Held<T> {
 struct Current<T> {
     value: Arc<T>,
     head: Arc<StoredHead>,
-    /// The request that selected the value.
+    /// The request that brought the value.
     request: Arc<Request<()>>,
     /// When the value was last known to be current.
     confirmed: Instant,
@@ -101,13 +101,13 @@ struct Current<T> {
 impl<T> Polled<T> {
     /// Makes a `Polled` without a value.
     ///
-    /// It reads at most 16 MiB of content.
+    /// Each refresh reads at most 16 MiB of content.
     #[must_use]
     pub fn new() -> Self {
         Self::with_content_limit(CONTENT_LIMIT)
     }
 
-    /// Makes a `Polled` without a value, which reads at most `bytes` of content.
+    /// Makes a `Polled` without a value. Each refresh reads at most `bytes` of content.
     ///
     /// A refresh fails with [`Error::TooLarge`] if the content is longer.
     #[must_use]
@@ -125,9 +125,9 @@ impl<T> Polled<T> {
 
     /// Returns how long ago the value was certainly current.
     ///
-    /// Returns `None` if there is no value. The time is counted from the request that
-    /// brought or confirmed the value. The `Age` of its answer, from a cache on the
-    /// way, is added.
+    /// Returns `None` if there is no value. The time starts when the request that
+    /// brought or confirmed the value was sent. If the answer came from a cache on the
+    /// way, its `Age` is added.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         self.held().current.as_ref().map(|current| current.confirmed.elapsed())
@@ -158,14 +158,15 @@ impl<T> Polled<T> {
     ///
     /// `request` is a GET with the fields that the server needs, such as
     /// `Authorization`. It is sent with an empty body. `parse` makes the value from new
-    /// content. If a 304 is about other content, the request is sent again without
+    /// content. If a 304 is not about the kept value, the request is sent again without
     /// preconditions.
     ///
     /// The request is made conditional only if its URI, `Host`, `Authorization`,
-    /// Cookie, and the fields that `Vary` names are those of the request that brought
-    /// the value. It is not made conditional either if the content may have broken off,
-    /// which is not detectable with HTTP/1 and neither `Content-Length` nor chunks. In
-    /// these cases the value is read again.
+    /// Cookie, and the fields that `Vary` names are equal to those of the request that
+    /// brought the value. It is not made conditional either if the content of the value
+    /// may be incomplete. For example, HTTP/1 content with neither `Content-Length` nor
+    /// chunks ends in the same way if the connection breaks. Without preconditions, the
+    /// server sends the content again.
     ///
     /// A redirect is an error. If the client follows redirects itself, they should
     /// always lead to the same resource, because a tag is valid for one resource only.
@@ -176,7 +177,7 @@ impl<T> Polled<T> {
     ///
     /// Fails if there is no answer, if its status is not 200, 203 or the expected 304,
     /// if the content breaks off or is too long, or if `parse` fails. The previous
-    /// value is kept, and the error has its age.
+    /// value is kept, and the error contains its age.
     pub async fn refresh<S, B, R, P, E>(
         &self,
         mut service: S,
@@ -229,15 +230,15 @@ impl<T> Polled<T> {
                         let pace = in_seconds(fresh_seconds(head, response.headers()));
                         return Ok(Answer::Current(current, pace));
                     }
-                    // The 304 is about other content, so send the request without
-                    // preconditions.
+                    // The 304 is not about the kept value, so send the request again
+                    // without preconditions.
                 }
                 (status, _) => return Err((Error::Status(status), retry_at(response.headers()))),
             }
         }
     }
 
-    /// Reads new content.
+    /// Reads and parses new content.
     async fn read<R, P, E>(
         &self,
         request: &Request<()>,
@@ -307,7 +308,7 @@ impl<T> Held<T> {
 enum Answer<T, R> {
     /// The kept value is current.
     Current(Current<T>, Option<Instant>),
-    /// There is new content. The request was sent at this time.
+    /// The response has new content. Its request was sent at this time.
     New(Response<R>, Instant),
 }
 
@@ -336,8 +337,9 @@ impl<T> Current<T> {
     }
 }
 
-/// Returns when an answer was certainly current, for a request that was sent at this
-/// time. An origin server may have read its state at once. A cache adds `Age`.
+/// Returns the last time at which an answer was certainly current. That is the time
+/// when its request was `sent`, because the server may read its content directly after
+/// that. If the answer comes from a cache, its `Age` is subtracted.
 fn confirmed(answer: &HeaderMap, sent: Instant) -> Instant {
     let age = answer.get(AGE).and_then(|line| seconds(line.as_bytes())).unwrap_or(0);
     sent.checked_sub(Duration::from_secs(age.into())).unwrap_or(sent)

@@ -8,12 +8,12 @@ use http::{
 
 use crate::rules::members;
 
-/// The fields that, with the URI, identify a resource and its user. `Host` names the
-/// target of a request in origin form (RFC 9110, section 7.1).
+/// The fields that, with the URI, identify a resource and its user. If the URI of a
+/// request is only a path, `Host` names its server (RFC 9110, section 7.1).
 pub(super) const ALWAYS: [HeaderName; 3] = [HOST, AUTHORIZATION, COOKIE];
 
-/// Returns the request fields by which a response varies, sorted. `None` if they are
-/// not known.
+/// Returns the request fields by which a response varies, sorted. Returns `None` if
+/// `Vary` has `*` or an invalid name.
 ///
 /// Encoded content always varies by `Accept-Encoding`, even if `Vary` does not name it.
 /// nginx names it only with `gzip_vary on`, and its tags for the plain and the gzip
@@ -21,7 +21,7 @@ pub(super) const ALWAYS: [HeaderName; 3] = [HOST, AUTHORIZATION, COOKIE];
 pub(super) fn varied(response: &HeaderMap) -> Option<Vec<HeaderName>> {
     let lines = response.get_all(VARY).iter();
     let names = lines.flat_map(members).map(|member| match member {
-        // The parser would accept it as a name.
+        // `HeaderName` would accept `*` as a name.
         b"*" => None,
         member => HeaderName::from_bytes(member).ok(),
     });
@@ -40,7 +40,8 @@ pub(super) fn is_same(one: &Request<()>, other: &Request<()>, response: &HeaderM
         let lines = one.headers().get_all(name).iter();
         lines.eq(other.headers().get_all(name).iter())
     };
-    // With `Vary: *`, only the server can decide, and it does so by the tag.
+    // With `Vary: *`, only the server can decide: it compares the tag that the request
+    // has.
     let varied = varied(response).unwrap_or_default();
     one.uri() == other.uri() && ALWAYS.iter().chain(&varied).all(same)
 }

@@ -1,5 +1,5 @@
-//! The head of a response that a client keeps, conditional requests from it, and
-//! updates by a 304 ([RFC 9111, section
+//! The head of a response that a client keeps. It makes requests conditional, and a 304
+//! updates it ([RFC 9111, section
 //! 4.3](https://www.rfc-editor.org/rfc/rfc9111.html#section-4.3)).
 //!
 //! This module does no I/O and does not depend on Tower.
@@ -86,13 +86,14 @@ impl StoredHead {
     ///
     /// Adds If-None-Match with the tag. If there is no tag, this adds
     /// If-Modified-Since, but only if `Last-Modified` is at least two seconds before
-    /// `Date`. Content that changed in the second in which it was received may have
-    /// changed again in the same second. RFC 9110, section 8.8.2.2, requires a distance
-    /// of one second. The other second may pass between the generation of the content
-    /// and that of `Date`.
+    /// `Date`. Content that changed in the second in which it was sent may have changed
+    /// again in the same second. RFC 9110, section 8.8.2.2, requires a distance of one
+    /// second. The distance is two seconds here, because `Date` may be generated a
+    /// second later than the content.
     ///
-    /// A request that already has preconditions or a `Range` is not changed. A tag of
-    /// more than 1 KiB is not sent, because many servers would refuse the request.
+    /// A request that already has preconditions or a `Range` is not changed. Neither is
+    /// a request for which the tag has more than 1 KiB, because many servers would
+    /// refuse such a request.
     pub fn ask(&self, request: &mut HeaderMap) -> bool {
         if OWN_QUESTIONS.iter().any(|name| request.contains_key(name)) {
             return false;
@@ -114,7 +115,7 @@ impl StoredHead {
         match &self.validators.etag {
             Some(tag) if tag.opaque().len() > TAG_LIMIT => None,
             Some(tag) => Some((IF_NONE_MATCH, tag.into())),
-            // The text exactly as it was received (RFC 9110, 13.1.3).
+            // The date is sent exactly as it was received (RFC 9110, 13.1.3).
             None => self.strong_date().map(|date| (IF_MODIFIED_SINCE, date.clone())),
         }
     }
@@ -159,15 +160,17 @@ impl StoredHead {
     /// | an invalid tag, or several tags | never |
     ///
     /// That follows [RFC 9111, section 4.3.4], with two deviations for existing
-    /// servers. Some send a 304 without any validator. nginx weakens the tag of a 200
-    /// that it compresses, but not that of the 304.
+    /// servers. A 304 without any validator is accepted, because some servers send it.
+    /// Tags are compared weakly, because nginx weakens the tag of a 200 that it
+    /// compresses, but not that of the 304.
     ///
-    /// Each field of the 304 replaces the stored field with its name ([section 3.2]),
-    /// with these exceptions:
+    /// Each field of the 304 replaces the stored field with the same name ([section
+    /// 3.2]), with these exceptions:
     ///
     /// - Fields that describe the content are not replaced: `Content-Length`,
     ///   `Content-Type`, `Content-Encoding`, `Content-Range`, and digests.
-    /// - Fields that are never kept are ignored.
+    /// - Fields that [`new`](Self::new) does not copy, such as `Set-Cookie`, are
+    ///   ignored.
     /// - The tag of this response is not replaced, so it stays as strong or as weak as
     ///   it was.
     ///
@@ -241,7 +244,7 @@ impl StoredHead {
     }
 }
 
-/// Returns the lines of a response that are kept.
+/// Returns the header lines of a response that are kept.
 fn kept(response: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
     let is_named = |name: &HeaderName| {
         let mut named = response.get_all(CONNECTION).iter().flat_map(members);
@@ -253,7 +256,7 @@ fn kept(response: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue
 
 /// Returns true for fields about one message or one connection.
 ///
-/// `Set-Cookie` is one of them: a cookie that is repeated with each 304 would overwrite
+/// `Set-Cookie` is one of them: a kept cookie, set again with each 304, would overwrite
 /// a later cookie of the server.
 pub(super) fn is_about_the_message(name: &HeaderName) -> bool {
     const FIELDS: [HeaderName; 9] = [
@@ -294,7 +297,7 @@ fn bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
-/// The fields with which a request is already conditional, or asks for a part.
+/// The fields with which a request is already conditional, or asks for a range.
 pub(super) const OWN_QUESTIONS: [HeaderName; 6] =
     [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
 
@@ -302,7 +305,7 @@ pub(super) const OWN_QUESTIONS: [HeaderName; 6] =
 /// large fields, usually above 8 KiB in total.
 const TAG_LIMIT: usize = 1 << 10;
 
-/// The maximum number of bytes of a head after a 304.
+/// The maximum number of bytes of a head that a 304 has updated.
 const HEAD_LIMIT: usize = 64 << 10;
 
 #[cfg(test)]

@@ -23,13 +23,13 @@ use crate::{body::BoxError, header_map::insert_field, rules::EntityTag, timer::T
 
 /// An edit of one resource that does not overwrite the edits of others.
 ///
-/// It reads the resource with a GET, and writes it with a PUT that has the tag of the
-/// GET in If-Match. If another write came in between (412), it reads and edits again.
+/// It reads the resource with a GET, and writes it with a PUT whose If-Match has the
+/// tag that was read. If another write came in between (412), it reads and edits again.
 ///
 /// If the answer to the write is lost, the update first reads the resource again. The
-/// answer counts as lost if the service fails, or with any 5xx except 501, 505, 507,
-/// 511, and 503 with `Retry-After`, because the write may have been done before such an
-/// answer.
+/// answer counts as lost if the service fails or the status is 5xx, because the write
+/// may have been done before. Exceptions are 501, 505, 507, 511, and 503 with
+/// `Retry-After`: with these the server refuses the write.
 ///
 /// - If the resource has the content that was sent, the write was done.
 /// - If it still has its old tag, the same write is sent again.
@@ -83,14 +83,14 @@ pub struct Update {
 }
 
 impl Update {
-    /// Makes an update from the URI of the resource, and the fields of both requests.
+    /// Makes an update of the resource that the URI of `request` names.
     ///
-    /// The fields are those that the server needs, such as `Authorization`. The method,
-    /// preconditions and `Range` of `request` are ignored.
+    /// The GET and the PUT have the fields of `request`, such as `Authorization`. The
+    /// method, preconditions and `Range` of `request` are ignored.
     ///
     /// The PUT has the `Content-Type` of the content that was read, unless `request`
     /// has one. The GET has `Cache-Control: no-cache`, unless `request` has a
-    /// `Cache-Control`. Without it, a cache on the way would give the same old content
+    /// `Cache-Control`. Otherwise a cache on the way could return the same old content
     /// again after a conflict.
     pub fn new(mut request: Request<()>) -> Self {
         for name in &OWN_QUESTIONS {
@@ -249,7 +249,8 @@ impl Update {
     {
         let mut request = self.request.clone().map(|()| B::from(Bytes::new()));
         *request.method_mut() = Method::GET;
-        // A cache on the way would give the content whose tag was refused before.
+        // Otherwise a cache on the way could return the content whose tag the server
+        // refused.
         if !request.headers().contains_key(CACHE_CONTROL) {
             insert_field(
                 request.headers_mut(),
@@ -337,8 +338,8 @@ impl From<Error> for Failed {
 }
 
 /// Returns true if a write with this answer may have been done. A gateway does not know
-/// whether it was, and a handler may fail after it. A server that sends `Retry-After`,
-/// or that does not support the request, has refused the write.
+/// whether the write was done, and a handler may fail after the write. With the
+/// statuses below, the server has refused the write.
 fn is_lost(status: StatusCode, headers: &HeaderMap) -> bool {
     let is_refusal = match status {
         StatusCode::SERVICE_UNAVAILABLE => headers.contains_key(RETRY_AFTER),

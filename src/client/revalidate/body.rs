@@ -21,8 +21,7 @@ use crate::{
 pin_project! {
     /// The body of a response of a [`RevalidateLayer`](super::RevalidateLayer).
     ///
-    /// It is the body of the server, frame by frame, or content from memory, in one
-    /// frame.
+    /// It yields the frames of the server's body, or content from memory in one frame.
     #[must_use = "bodies do nothing unless polled"]
     pub struct RevalidateBody<B> {
         #[pin]
@@ -33,14 +32,15 @@ pin_project! {
 pin_project! {
     #[project = KindProj]
     enum Kind<B> {
-        /// The rest of content from memory.
+        /// Content from memory. Empty once its frame was yielded.
         Whole {
             content: Bytes,
         },
         Inner {
             #[pin]
             body: B,
-            // Boxed, because most bodies of most clients are not kept.
+            // `None` if the response is not kept. Boxed, because most responses are not
+            // kept.
             recording: Option<Box<Recording>>,
         },
     }
@@ -59,7 +59,7 @@ impl<B> RevalidateBody<B> {
 impl<B: Body> RevalidateBody<B> {
     pub(super) fn record(body: B, recording: Recording) -> Self {
         let mut recording = Some(Box::new(recording));
-        // A body that has already ended may never be polled.
+        // A body that has already ended may never be polled, so keep the response now.
         if body.is_end_stream() {
             recording.take().into_iter().for_each(|recording| recording.finish(true));
         }
@@ -87,7 +87,7 @@ impl<B: Body> Body for RevalidateBody<B> {
             match &frame {
                 None => kept.finish(body.is_end_stream()),
                 Some(Ok(frame)) if frame.data_ref().is_some_and(|data| kept.push(data)) => {
-                    // A caller that knows the length may not poll for the end.
+                    // A caller that knows the length might not poll for the end.
                     if body.is_end_stream() {
                         kept.finish(true);
                     } else {
@@ -151,7 +151,8 @@ impl Recording {
         Self { memory: Arc::clone(memory), key, request, head, recorder, reservation }
     }
 
-    /// Copies the next bytes. Returns false if they exceed the limit.
+    /// Copies the next bytes. Returns false if they exceed the limit, or if the budget
+    /// has too few left.
     fn push(&mut self, data: &Bytes) -> bool {
         let is_taken = self.recorder.push(&**data).is_ok();
         is_taken && self.reservation.grow(self.recorder.len() as u64)

@@ -53,7 +53,8 @@ pub(super) struct Exchange<S> {
     pub(super) key: Key,
     /// The request as the caller sent it.
     pub(super) original: Request<()>,
-    /// The response that the request asks about, and the service for a second request.
+    /// The stored response that the request asks about, and the service for a second
+    /// request.
     pub(super) asked: Option<(Arc<Stored>, S)>,
 }
 
@@ -106,11 +107,12 @@ where
 }
 
 impl<S> Exchange<S> {
-    /// Makes the response of the server's; fails with the service to ask once more if
-    /// the server spoke about other content.
+    /// Makes the response for the caller from that of the server. If a 304 is not about
+    /// the stored response, this fails with the service, to which the request is sent
+    /// again.
     ///
-    /// What it says then is not kept: a server that names one content in two ways would
-    /// have to be asked twice each time.
+    /// The second response is not kept. Otherwise, if a server's 304 has another tag
+    /// than its 200, each request would be sent twice.
     fn finish<B: Body>(&mut self, response: Response<B>) -> Result<Response<RevalidateBody<B>>, S> {
         let (head, body) = response.into_parts();
         match (head.status, self.asked.take()) {
@@ -129,7 +131,8 @@ impl<S> Exchange<S> {
         }
     }
 
-    /// Makes the response that a 304 has confirmed, and keeps its updated head.
+    /// Makes a 200 from the stored response that a 304 has confirmed, and keeps the
+    /// updated head.
     fn reuse<B: Body>(
         &self,
         mut head: response::Parts,
@@ -137,7 +140,8 @@ impl<S> Exchange<S> {
         updated: StoredHead,
     ) -> Response<RevalidateBody<B>> {
         let mut headers = updated.headers().clone();
-        // These fields are about this message, so they come from the 304.
+        // These fields are about one message, so they are not stored, and come from the
+        // 304.
         for name in [AGE, SET_COOKIE] {
             for line in head.headers.get_all(&name) {
                 append_field(&mut headers, name.clone(), line.clone());

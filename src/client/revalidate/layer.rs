@@ -20,32 +20,34 @@ use crate::{client::stored_head::OWN_QUESTIONS, validators::forbids_storing};
 
 /// Keeps responses for a Tower client, and revalidates them at each request.
 ///
-/// The layer keeps responses to GET that have a tag, or a date that is safe to compare,
-/// in bounded memory. It makes the next request for the same resource conditional. If
-/// the answer is a 304 (Not Modified) about the kept response, the layer returns a 200
-/// with the kept content, and with the head as the 304 has updated it. It asks the
-/// server each time, whatever the freshness, so it never returns stale content. Callers
-/// need no change.
+/// In bounded memory, the layer keeps responses to GET that have a tag, or a date that
+/// [`StoredHead::ask`](crate::client::StoredHead::ask) can use. It makes the next
+/// request for the same resource conditional. If the answer is a 304 (Not Modified)
+/// about the kept response, the layer returns a 200 with the kept content and the kept
+/// head, which the 304 has updated. The layer asks the server each time, even while the
+/// kept response is fresh, so it never returns stale content from memory. Callers need
+/// no change.
 ///
-/// - **The key** is a hash of the URI and the values of `Host`, `Authorization`,
-///   Cookie, and the request fields that `Vary` names. For encoded content it includes
-///   `Accept-Encoding`. Credentials are not stored. If another field identifies users,
-///   such as `X-Api-Key`, and `Vary` does not name it, use one layer for each user.
+/// - **The key** of a kept response is a hash of the URI and the values of `Host`,
+///   `Authorization`, Cookie, and the request fields that `Vary` names. For encoded
+///   content it includes `Accept-Encoding`. Only the hash is stored, so no credentials
+///   are. If another field identifies users, such as `X-Api-Key`, and `Vary` does not
+///   name it, use one layer for each user.
 /// - **Kept responses** are 200s whose content was received to its end. A response is
 ///   not kept if it has `no-store`, `Vary: *` or trailers, or if it is longer than [the
 ///   limit](Self::content_limit). It is not kept either if its end cannot be
-///   distinguished from a broken connection. That is so without `Content-Length`, if
-///   HTTP/1.1 is not chunked, or if the body over HTTP/2 does not end with
-///   `is_end_stream`.
-/// - **Other requests** pass through unchanged: other methods, and requests that have
-///   content, a precondition, a `Range` or `no-store`.
+///   distinguished from a broken connection. Without `Content-Length`, that is so over
+///   HTTP/1.1 if the content is not chunked, and over HTTP/2 if `is_end_stream` of the
+///   body is false at the end.
+/// - **Other requests** pass through unchanged: those with other methods than GET, and
+///   those that have content, a precondition, a `Range` or `no-store`.
 /// - **New content** is streamed to the caller while it is copied. Content from memory
 ///   is one frame. `Set-Cookie` is never repeated from memory.
 ///
-/// If a 304 is about other content, the layer drops the kept response and sends the
-/// request again without preconditions. So the body of requests must implement
-/// `Default`, and the inner service must be `Clone`, as clients are. If a request was
-/// not made conditional, a 304 is returned unchanged.
+/// If a 304 is not about the kept response, the layer drops the kept response and sends
+/// the request again without preconditions. So the body of requests must implement
+/// `Default`, and the inner service must be `Clone`, as clients are. If the layer did
+/// not make a request conditional, it returns a 304 unchanged.
 ///
 /// **Where to put it.** Put it inside a layer that follows redirects, because a tag is
 /// valid for one resource only. Put it inside a layer that decodes `Content-Encoding`,
@@ -92,7 +94,7 @@ pub struct RevalidateLayer {
 impl RevalidateLayer {
     /// Makes a layer that keeps at most `bytes`, including heads and bookkeeping.
     ///
-    /// Responses that are being received may use the same amount in addition.
+    /// Responses that are being received may use as many bytes in addition.
     ///
     /// All services of this layer and its clones share the memory.
     pub fn new(bytes: usize) -> Self {
@@ -101,10 +103,10 @@ impl RevalidateLayer {
 
     /// Sets how many bytes of content a kept response may have. Default: 1 MiB.
     ///
-    /// Longer content is streamed through and not kept. One response may use at most an
-    /// eighth of the memory.
+    /// Longer content is streamed through and not kept. Neither is content of more than
+    /// an eighth of the layer's memory.
     ///
-    /// This discards all stored responses.
+    /// This discards all kept responses.
     ///
     /// # Examples
     ///
@@ -172,7 +174,7 @@ where
         let stored = self.memory.find(key, original.headers());
         let asked = stored.filter(|stored| stored.head.ask(request.headers_mut()));
         let future = self.inner.call(request);
-        // The service is called again if the answer is about other content.
+        // The service is called again if a 304 is not about the stored response.
         let asked = asked.map(|stored| (stored, self.inner.clone()));
         let memory = Arc::clone(&self.memory);
         RevalidateFuture::new(future, Exchange { memory, key, original, asked })

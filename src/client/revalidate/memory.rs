@@ -30,7 +30,7 @@ pub(super) struct Memory {
     entries: EvictingCache<u128, Entry, Weight>,
     /// The secret of the keys' hash, so that an attacker cannot make two keys equal.
     secret: (u64, u64),
-    /// The bytes of responses that are being received.
+    /// Limits the bytes of responses that are being received.
     pub(super) receiving: Arc<Budget>,
     bytes: usize,
     content_limit: usize,
@@ -104,8 +104,8 @@ impl Memory {
         }
     }
 
-    /// Keeps a response to a request instead of the previous one, unless its head
-    /// forbids that.
+    /// Keeps the response to a request in place of the previous one. If its head
+    /// forbids storing, only the previous one is dropped.
     pub(super) fn put(&self, key: Key, request: &HeaderMap, stored: Stored) {
         let headers = stored.head.headers();
         let names = if forbids_storing(headers) { None } else { varied(headers) };
@@ -170,13 +170,14 @@ fn write_field(hasher: &mut SipHasher13, name: &HeaderName, headers: &HeaderMap)
     lines.for_each(|line| write(hasher, line.as_bytes()));
 }
 
-/// Adds bytes to a key, with their length, so that boundaries matter.
+/// Adds bytes to a key. Their length comes first, so that `ab`, `c` and `a`, `bc` make
+/// different keys.
 fn write(hasher: &mut SipHasher13, bytes: &[u8]) {
     hasher.write_usize(bytes.len());
     hasher.write(bytes);
 }
 
-/// Computes the bytes of an entry, including its bookkeeping.
+/// Estimates the bytes of an entry, including its bookkeeping.
 #[derive(Clone, Debug)]
 struct Weight;
 
@@ -193,14 +194,14 @@ impl Weighter<u128, Entry> for Weight {
     }
 }
 
-/// The default limit of content of one response: 1 MiB.
+/// The default maximum length of the content of one response: 1 MiB.
 const CONTENT_LIMIT: usize = 1 << 20;
 
-/// The bookkeeping of an entry, and of a line, in bytes.
+/// The estimated bookkeeping of an entry, and of a header line or name in it, in bytes.
 const PER_ENTRY: usize = 512;
 const PER_LINE: usize = 128;
 
-/// The assumed size of an entry when the table is made.
+/// The assumed number of bytes of an entry, for the initial size of the table.
 const USUAL_ENTRY: usize = 4 << 10;
 
 #[cfg(test)]
