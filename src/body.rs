@@ -1,4 +1,4 @@
-//! Bodies: frames are read ahead, hashed, cut, and sent on.
+//! Bodies, whose frames are read ahead, hashed, cut to a range, and sent.
 
 use std::{
     future::Future,
@@ -37,14 +37,14 @@ pub(crate) use self::{
 pub(crate) use self::{budget::Reservation, response_body::poll_bytes};
 pub use self::{request_body::RequestBody, response_body::ResponseBody};
 
-/// A frame, or the end, from a body.
+/// What a body yields: a frame, an error, or `None` at its end.
 pub(crate) type PolledFrame<E> = Option<Result<Frame<Bytes>, E>>;
 
 /// Yields to other tasks, so that this task is polled again later.
 ///
-/// Deliberately not only a wake-up: Tokio rarely polls its sockets while tasks are
-/// ready, so a worker that hashes a large body would not handle its I/O for a hundred
-/// slices.
+/// Deliberately not only a wake-up. Tokio rarely polls its sockets while tasks are
+/// ready, so a worker that hashes a large body would handle no I/O for about a hundred
+/// polls.
 pub(crate) fn yield_now(cx: &mut Context<'_>) {
     let turn: Poll<()> = pin!(tokio::task::yield_now()).poll(cx);
     debug_assert_eq!(turn, Poll::Pending);

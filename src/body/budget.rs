@@ -5,7 +5,7 @@ use std::sync::{
     Arc,
 };
 
-/// The bytes that all responses of a layer hold.
+/// The bytes that all responses of a layer hold together, and their limit.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: u64,

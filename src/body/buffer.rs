@@ -1,4 +1,4 @@
-//! The frames of a response that were read ahead, in order.
+//! The frames of a body that were read ahead, in order.
 //!
 //! The buffer does no I/O. Frames are pushed into it, and it returns an error when
 //! reading must stop.
@@ -22,10 +22,10 @@ pub(crate) struct Buffer {
     promised: Option<u64>,
 }
 
-/// Frames in order, and trailers.
+/// The frames with content, in order, and the trailers.
 #[derive(Default)]
 pub(crate) struct Content {
-    /// The first frame. Most bodies have only one, and need no allocation.
+    /// The first frame. Most bodies have only one frame, so they need no allocation.
     first: Option<Bytes>,
     /// The other frames. Boxed, because most bodies have only one frame.
     tail: Option<Box<Tail>>,
@@ -56,7 +56,8 @@ impl Buffer {
 
     /// Takes the next frame, or returns it if the content cannot be kept as a whole.
     ///
-    /// `budget` is that of the layer. It is `None` for a response that must be read.
+    /// `budget` is that of the layer. It is `None` for the response to a guard's GET,
+    /// which is read even if the budget is used up.
     #[inline]
     pub(crate) fn push(
         &mut self,
@@ -116,20 +117,20 @@ impl Buffer {
     /// anyway.
     fn reserve(&mut self, bytes: u64, budget: Option<&Arc<Budget>>) -> bool {
         let Some(budget) = budget else { return true };
-        // The whole length at once, if known: the starts of many contents that cannot
-        // be completed would be of no use.
+        // Reserve the announced length at once, if known. Otherwise the first parts of
+        // many contents could use up the budget, and none could be read to its end.
         let bytes = self.promised.unwrap_or(bytes).max(bytes);
         let tail = self.content.tail.get_or_insert_default();
         tail.reservation.get_or_insert_with(|| Reservation::new(budget)).grow(bytes)
     }
 
-    /// Returns the maximum number of frames to keep. Their bookkeeping then takes at
-    /// most half of the limit, plus 32 KiB.
+    /// Returns the maximum number of frames to keep. Their bookkeeping, 32 bytes each,
+    /// then takes at most half of the limit, plus 32 KiB.
     fn most_frames(&self) -> usize {
         usize::try_from(self.limit / 64).unwrap_or(usize::MAX).saturating_add(1024)
     }
 
-    /// Returns true if the body, which has ended, has its announced length.
+    /// Returns true if a body that has ended has its announced length.
     pub(crate) fn is_as_promised(&self) -> bool {
         self.promised.is_none_or(|promised| promised == self.content.len)
     }
@@ -229,7 +230,7 @@ impl fmt::Debug for Content {
     }
 }
 
-/// Content of this size or less does not count towards the budget.
+/// Content of at most this many bytes does not count towards the budget.
 const SMALL: u64 = 64 << 10;
 
 fn bytes(data: &Bytes) -> u64 {

@@ -17,10 +17,10 @@ use crate::{
     validators::{tag, Digest, TagFormat},
 };
 
-/// Hashes content while it is sent, and uses its tag once all of it has been sent.
+/// Hashes content while it is sent, and makes its tag at the end.
 ///
-/// A frame is held until it is hashed, at 64 KiB per poll, and then sent. Content that
-/// ends early, ends with an error, or does not end has no tag.
+/// Each frame is held until it is hashed, at most 64 KiB per poll, and is then sent. No
+/// tag is made of content that ends early, ends with an error, or does not end.
 pub(crate) struct FrameHasher {
     /// `None` once the tag has been made, or cannot be made.
     hashing: Option<Box<dyn DynTagHasher>>,
@@ -53,10 +53,10 @@ pub(crate) struct Size {
     pub(crate) least: u64,
 }
 
-/// What to do with the hash.
+/// What to do with the hash at the end of the body.
 pub(crate) enum OnComplete {
     Learn(Box<dyn FnOnce(EntityTag) + Send + Sync>),
-    /// Keep the hash until the next part comes.
+    /// Keep the hash, which a response with the next part of the content continues.
     Continue(Box<dyn FnOnce(Box<dyn DynTagHasher>) + Send + Sync>),
 }
 
@@ -88,7 +88,7 @@ pub(crate) trait DynTagHasher: Send + Sync {
 
 struct TagHasher<D> {
     digest: D,
-    /// The header fields of the response, if it was negotiated.
+    /// The header fields of the response, if its content was negotiated.
     variant: Option<HeaderMap>,
 }
 
@@ -134,7 +134,7 @@ impl FrameHasher {
         Self::resume(hashing, size, then, counters)
     }
 
-    /// Continues the hash of the previous parts.
+    /// Continues the hash of the previous parts of the content.
     pub(crate) fn resume(
         hashing: Box<dyn DynTagHasher>,
         size: Size,
@@ -198,7 +198,7 @@ impl FrameHasher {
         }
     }
 
-    /// Returns true if there is more to yield in addition to the inner body.
+    /// Returns true if there is a frame to yield even after the end of the inner body.
     pub(crate) fn has_more(&self) -> bool {
         self.held.is_some() || self.hashing.is_some() && self.trailer.is_some()
     }
@@ -220,7 +220,8 @@ impl FrameHasher {
         }
     }
 
-    /// Makes the tag, if all content was hashed, and returns it if it must be sent.
+    /// Makes the tag, if all content was hashed. Returns it with the trailer fields, if
+    /// any.
     fn finish(&mut self) -> Option<(TrailerFields, EntityTag)> {
         let Size { exact, least } = self.size;
         let is_whole = self.hashed >= least && exact.is_none_or(|exact| exact == self.hashed);
@@ -246,7 +247,7 @@ impl FrameHasher {
 
 impl Drop for FrameHasher {
     /// Finishes the hash, because Hyper's HTTP/1.1 does not poll a body of known length
-    /// for its end. It drops the body once all bytes have been sent.
+    /// for its end. Hyper drops such a body once all bytes have been sent.
     fn drop(&mut self) {
         if self.size.exact.is_some() && self.held.is_none() {
             self.finish();

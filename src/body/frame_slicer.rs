@@ -32,7 +32,7 @@ impl FrameSlicer {
         cx: &mut Context<'_>,
         mut next: impl FnMut(&mut Context<'_>) -> Poll<PolledFrame<E>>,
     ) -> Poll<PolledFrame<E>> {
-        // Yields to other tasks while the bytes before the part are discarded.
+        // Yields to other tasks after eight frames that lie before the part.
         for _ in 0..FRAMES {
             if self.left == 0 {
                 return Poll::Ready(None);
@@ -41,7 +41,7 @@ impl FrameSlicer {
                 Some(Ok(frame)) => frame.into_data(),
                 other => return Poll::Ready(other),
             };
-            // Trailers describe the whole content.
+            // Trailers describe the whole content, so they are not sent with a part.
             let Ok(mut data) = data else { continue };
             let len = u64::try_from(data.len()).unwrap_or(u64::MAX);
             let skipped = self.skip.min(len);
@@ -58,5 +58,5 @@ impl FrameSlicer {
     }
 }
 
-/// How many frames are discarded in one poll.
+/// How many frames are discarded at most in one poll.
 const FRAMES: usize = 8;

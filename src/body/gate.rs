@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The gate before the end of a write's content. The body reports that the end has
-/// come, and the guard decides whether the end is forwarded.
+/// come. The write guard decides whether the end is forwarded.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     state: Mutex<GateState>,

@@ -15,8 +15,8 @@ use super::{
     BoxError, Content, Gate, PolledFrame,
 };
 
-/// A client's body that yields each frame at once, except for the last one. With the
-/// last frame a service knows that the content is complete, and may store it.
+/// A client's body that yields each frame at once, but holds back the last one. With
+/// the last frame, a service knows that the content is complete, and may store it.
 ///
 /// ```text
 ///  Streaming ── all has come ──► Waiting ── let through ──► Open ──► Over
@@ -30,7 +30,7 @@ pub(crate) struct GatedBody<B> {
     body: Option<Pin<Box<B>>>,
     /// The error that ended the reading.
     error: Option<BoxError>,
-    /// The minimum number of bytes still to come.
+    /// The minimum number of bytes that are still to come.
     missing: u64,
     gate: Arc<Gate>,
     stage: GateStage,
@@ -114,7 +114,8 @@ where
                 Poll::Ready(self.pass(data))
             }
             Err(trailers) => {
-                // Deliberately also waits for the end after them, without the lock.
+                // After trailers, this deliberately waits for the end, too. The lock is
+                // not held in the meantime.
                 self.trailers = Some(trailers);
                 Poll::Ready(None)
             }
@@ -137,7 +138,8 @@ where
 
     /// Holds back a frame that is or may be the last. Returns the frame before it.
     fn pass(&mut self, data: Bytes) -> PolledFrame<BoxError> {
-        // The body has more content than announced, or this is an empty last frame.
+        // If a frame is already held back, the body has more content than announced, or
+        // this frame is empty.
         let earlier = match &self.last {
             Some(_) if data.is_empty() => return None,
             Some(_) => self.last.take(),
@@ -146,9 +148,10 @@ where
         let is_rest = |claim: fn(&B) -> bool| self.body.as_ref().is_none_or(|body| claim(body));
         let is_read = self.read.is_empty() && self.error.is_none();
         let is_over = is_read && is_rest(B::is_end_stream);
-        // A service that counts the bytes knows that these are the last ones, although
-        // the end has not come yet. A client that never sends the end must not hold the
-        // lock.
+        // All announced bytes are here, but the end has not come yet. A service that
+        // counts the bytes would take the content as complete, so this frame is held
+        // back, too. The stage does not change yet: a client that never sends the end
+        // must not hold the lock.
         let is_all = is_read && is_rest(|body| body.size_hint().exact() == Some(0));
         if is_over {
             if let Err(error) = self.end() {
@@ -169,8 +172,8 @@ where
         passed.map(|data| Ok(Frame::data(data)))
     }
 
-    /// Marks the end of the content. Fails if it is too short: a stream that is reset
-    /// without an error ends like a complete one.
+    /// Marks the end of the content. Fails if the content is too short: an HTTP/2
+    /// stream that is reset with NO_ERROR ends like a complete one.
     fn end(&mut self) -> Result<(), BoxError> {
         if self.missing > 0 {
             return Err(self.fail(RequestBodyError::Cut));

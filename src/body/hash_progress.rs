@@ -1,4 +1,4 @@
-//! Hashes content that was read, in slices.
+//! Hashes content in memory, in slices.
 
 use std::task::{Context, Poll};
 
@@ -44,8 +44,8 @@ impl<D: Digest> HashProgress<D> {
     }
 }
 
-/// The work that one poll may do before it yields to other tasks. Without it, one poll
-/// of 1 MiB takes 23 ms if the inner service compresses.
+/// The work that one poll may do before it yields to other tasks. Without this limit,
+/// one poll that reads 1 MiB takes 23 ms if the inner service compresses.
 pub(crate) struct PollBudget {
     frames: usize,
     bytes: usize,

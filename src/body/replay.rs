@@ -23,7 +23,7 @@ pub(crate) struct Replay<B: Body> {
     pub(crate) rest: Option<Pin<Box<B>>>,
     /// The size hint of the inner body before it was read.
     pub(crate) hint: SizeHint,
-    /// Frames were yielded that must be flushed before the body continues.
+    /// True if frames were yielded that must be flushed before the body continues.
     pub(crate) flush: bool,
 }
 

@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use super::{response_body::poll_bytes, Content, GatedBody};
 
-/// Any error: that of the client's body, or one of the guard.
+/// Any error of a body: one of the client's body, or a [`RequestBodyError`].
 pub(crate) type BoxError = Box<dyn error::Error + Send + Sync>;
 
 pin_project! {
@@ -22,8 +22,9 @@ pin_project! {
     /// - The content of other writes is forwarded as it comes. Its end is held back
     ///   until the write may run. If the write may not run, the content ends in an
     ///   error, and must not be stored.
-    /// - The GET of the guard has no content. Reading its body is an error, so that a
-    ///   service that handles the GET as a write stores nothing.
+    /// - The GET that the guard sends before a write has no content. Reading its body
+    ///   is an error, so that a service that handles this GET as a write stores
+    ///   nothing.
     ///
     /// `Default` makes an empty body.
     #[must_use = "bodies do nothing unless polled"]
@@ -80,7 +81,7 @@ impl<B> RequestBody<B> {
         Self { kind: Kind::Buffered { content } }
     }
 
-    /// Makes a body whose end waits at a gate.
+    /// Makes a body whose end is held back.
     pub(crate) fn gated(gated: GatedBody<B>) -> Self {
         Self { kind: Kind::Gated { gated: Box::new(gated) } }
     }
@@ -109,7 +110,7 @@ where
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            // So that a proxy that forwards the GET sends no content.
+            // This is true so that a proxy that forwards the GET sends no content.
             Kind::Empty | Kind::Probe => true,
             Kind::Client { body } => body.is_end_stream(),
             Kind::Buffered { content } => content.is_empty(),
@@ -146,7 +147,7 @@ impl<B> fmt::Debug for RequestBody<B> {
     }
 }
 
-/// Why a body of a guard ended early.
+/// Why a body that a guard forwards ended in an error.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RequestBodyError {
     Probe,

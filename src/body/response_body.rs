@@ -1,4 +1,4 @@
-//! The body of every response of the layer.
+//! The body of every response of the server's layers.
 
 use std::{
     fmt,
@@ -17,7 +17,9 @@ use super::{
 use crate::outcome::Outcome;
 
 pin_project! {
-    /// The body of a response of the layer.
+    /// The body of a response of a [`ConditionalLayer`](crate::ConditionalLayer), a
+    /// [`PreconditionLayer`](crate::PreconditionLayer) or a
+    /// [`WriteGuard`](crate::WriteGuard).
     ///
     /// It yields the frames of the inner body in order, with its trailers and errors. A
     /// 304 and a 412 have no content. The body is fused: after its end it always yields
@@ -45,7 +47,8 @@ pin_project! {
         Ended,
         /// No content, with an unknown size, for a HEAD and a 304.
         Absent,
-        /// No content, for an outer layer that would encode a body of unknown size.
+        /// No content. An outer compression layer would encode a body of unknown size,
+        /// so the size is zero until the latch is released.
         Latched {
             latch: SizeLatch,
         },
@@ -63,12 +66,13 @@ pin_project! {
             content: Box<Content>,
             exact: bool,
         },
-        /// The content that was read, then the rest. Boxed, because it is rare and
-        /// large.
+        /// The frames that were read, then the rest of the body. Boxed, because it is
+        /// rare and large.
         Replayed {
             replay: Box<Replay<B>>,
         },
-        /// Another kind, whose frames are transformed. Boxed, because it is rare.
+        /// A body of another kind, whose frames are hashed or cut. Boxed, because it is
+        /// rare.
         Transformed {
             transformed: Pin<Box<Transformed<B>>>,
         },
@@ -167,8 +171,8 @@ impl<B: Body> ResponseBody<B> {
         Self::from_kind(Kind::Inner { body }, outcome)
     }
 
-    /// Reads the first frame of a body if it is ready, to check whether that is all of
-    /// the content.
+    /// Reads the first frame of a body if it is ready. If that frame is all of the
+    /// content, this makes a body of the whole content.
     pub(crate) fn peeked(cx: &mut Context<'_>, body: B, outcome: Outcome) -> Self {
         let (hint, mut body) = (body.size_hint(), Box::pin(body));
         let (mut read, mut last) = (Content::default(), None);

@@ -136,7 +136,8 @@ impl<T> Polled<T> {
     /// Returns how long to wait before the next refresh, within `bounds`.
     ///
     /// The time comes from the last answer: `max-age` in `Cache-Control` minus `Age`,
-    /// or `Retry-After` of an error. Without these fields this returns the lower bound.
+    /// or `Retry-After` of an error. Without these fields, and with `no-cache` or
+    /// `no-store`, this returns the lower bound.
     ///
     /// # Examples
     ///
@@ -165,8 +166,8 @@ impl<T> Polled<T> {
     /// Cookie, and the fields that `Vary` names are equal to those of the request that
     /// brought the value. It is not made conditional either if the content of the value
     /// may be incomplete. For example, HTTP/1 content with neither `Content-Length` nor
-    /// chunks ends in the same way if the connection breaks. Without preconditions, the
-    /// server sends the content again.
+    /// chunks also ends when the connection breaks. Without preconditions, the server
+    /// sends the content again.
     ///
     /// A redirect is an error. If the client follows redirects itself, they should
     /// always lead to the same resource, because a tag is valid for one resource only.
