@@ -41,7 +41,7 @@ async fn main() -> Result<(), String> {
     axum::serve(listener, app()).await.map_err(|error| error.to_string())
 }
 
-/// Makes the whole application. Only the last line is needed for conditional requests.
+/// Makes the application. Only its last line is needed for conditional requests.
 pub fn app() -> Router {
     let flags: Stored = Arc::new(Mutex::new(flags()));
     Router::new()
@@ -65,8 +65,8 @@ async fn read(State(stored): State<Stored>) -> Json<Flags> {
 
 /// Replaces the flags. If another client was faster, the answer is 412 with the reason.
 ///
-/// The layer sees a write only when it is done. So the handler checks the
-/// preconditions, and holds the lock until it has written.
+/// The layer sees only the response to a write, when the write is done. So the handler
+/// checks the preconditions, and holds the lock until it has written.
 async fn write(
     State(stored): State<Stored>,
     headers: HeaderMap,
@@ -103,7 +103,8 @@ async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     Sse::new(ticks.map(|_| Ok(Event::default().data("tick"))))
 }
 
-/// Returns more than the layer holds, so it is sent at once and has no tag.
+/// Returns more than the 1 MiB that the layer reads ahead, so the content is sent at
+/// once, without a tag.
 async fn large() -> Vec<u8> {
     vec![0; 8_000_000]
 }

@@ -1,8 +1,9 @@
 //! Two editors change one document at the same time, and neither loses an edit.
 //!
-//! Run it with `cargo run --all-features --example editors`. It serves a list behind a
-//! `WriteGuard`. Two clients append to the list over real connections, first with
-//! If-Match and then without. It prints how many lines are left each time.
+//! Run it with `cargo run --all-features --example editors`. The example serves a list
+//! behind a `WriteGuard`. Two clients append lines to the list over real connections,
+//! first with If-Match and then without. In both cases the example prints how many of
+//! the lines are in the list at the end.
 
 #![allow(clippy::print_stdout)]
 
@@ -58,7 +59,7 @@ async fn edit(client: &HttpClient, url: &str, name: &str) -> Result<usize, Failu
     Ok(calls - EDITS)
 }
 
-/// Does the same without If-Match, as most clients do.
+/// Appends lines without If-Match, as most clients do.
 async fn overwrite(client: &HttpClient, url: &str, name: &str) -> Result<(), Failure> {
     for edit in 1..=EDITS {
         let mut lines = read(client, url).await?;

@@ -1,4 +1,4 @@
-//! Clients of all kinds, which know what they should get.
+//! Clients of several kinds, which check each answer.
 
 use std::{
     convert::Infallible,
@@ -49,13 +49,14 @@ pub(crate) fn start(address: SocketAddr, end: Instant, world: &Arc<World>) -> Jo
         clients.spawn(client(number + 400).edit("note"));
         clients.spawn(client(number + 500).lie());
     }
-    // Between the check of a source and the write, there is time for another.
+    // Only one client edits these notes. A `PreconditionLayer` holds no lock, so
+    // another write could come between the check and the write.
     clients.spawn(client(800).edit("source"));
     clients.spawn(client(900).break_off_edits());
     clients
 }
 
-/// The kinds of resources that are read whole.
+/// The kinds of resources that are read to their end.
 const KINDS: [&str; 5] = ["small", "stream", "coded", "digest", "listed"];
 
 struct Client {
@@ -67,7 +68,7 @@ struct Client {
 
 type Connection = http1::SendRequest<Full<Bytes>>;
 
-/// What a client holds of a resource.
+/// A response that a client holds.
 #[derive(Clone)]
 struct Held {
     version: u64,
@@ -112,7 +113,7 @@ impl Client {
         self.send(connection, Method::GET, uri, fields).await
     }
 
-    /// Reads an answer to a GET of the whole; returns what can be held of it.
+    /// Reads and checks the answer to a GET without `Range`. Returns `None` for a 304.
     async fn read(
         &self,
         uri: &str,
@@ -142,15 +143,16 @@ impl Client {
             tally.right(accepts, || format!("{uri}: a coding that was not accepted"));
         }
         let got = decoded(&head, got).await;
-        // Streams have other lines at the seams of their parts.
+        // All lines of some content are equal, so it is compared in pieces of ten
+        // lines.
         let is_whole = got.chunks(LINE * 10).all(|part| part == content(uri, version, part.len()));
         tally.right(is_whole, || format!("{uri}: content of another version"));
         self.world.was_sent(uri, &head, version);
         Some(Held { version, head })
     }
 
-    /// Holds what it got, and asks whether it, or what it had before, is still good: by
-    /// tag, by date, or by both.
+    /// Keeps responses, and asks whether the newest or an older one is still current:
+    /// by tag, by date, or by both.
     async fn revalidate(mut self) {
         let mut connection = self.connect().await;
         let mut held: Vec<Vec<Held>> = vec![Vec::new(); RESOURCES * KINDS.len()];
@@ -165,7 +167,8 @@ impl Client {
             let chosen = own.get(chosen).cloned();
             if let Some(chosen) = &chosen {
                 let by = self.dice.below(4);
-                // Two codings may have one date: who asks by it has to heed `Vary`.
+                // The gzip and the plain content may have the same date. So a request
+                // with only the date must have the same `Accept-Encoding`.
                 if by == 1 && chosen.head.contains_key(CONTENT_ENCODING) {
                     asked.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
                 }
@@ -194,7 +197,7 @@ impl Client {
         }
     }
 
-    /// Returns fields that some send.
+    /// Returns `Accept-Encoding` and `TE`, each at random.
     fn usual_fields(&mut self) -> HeaderMap {
         let mut fields = HeaderMap::new();
         if self.dice.below(2) == 0 {
@@ -206,8 +209,9 @@ impl Client {
         fields
     }
 
-    /// Asks with tags that it does not hold: of other resources, with other codings, or
-    /// made up. A 304 is right if one of them names the present version.
+    /// Sends tags of content that it does not hold: tags of other resources, tags with
+    /// another coding, and invented tags. A 304 is right if one of the tags names the
+    /// current version.
     async fn lie(mut self) {
         let mut connection = self.connect().await;
         let mut tags = vec!["\"v1\"".to_owned(), "\"\"".to_owned(), "\"~gzip\"".to_owned()];
@@ -249,7 +253,8 @@ impl Client {
     async fn change_things(mut self) {
         let mut connection = self.connect().await;
         while self.goes_on() {
-            // The second half seldom changes, so that there is time to resume.
+            // The second half of the resources seldom changes, so that there is time to
+            // resume.
             let places = if self.dice.below(16) == 0 { RESOURCES } else { RESOURCES / 2 };
             let uri = format!("/small/{}", self.dice.below(places));
             let response = self.send(&mut connection, Method::POST, &uri, &HeaderMap::new()).await;
@@ -258,7 +263,7 @@ impl Client {
         }
     }
 
-    /// Fetches large content slowly, and a part of it again, if that is still the same.
+    /// Fetches large content slowly. Then fetches a part of it with If-Range.
     async fn download(mut self) {
         let mut connection = self.connect().await;
         while self.goes_on() {
@@ -283,7 +288,8 @@ impl Client {
             let (head, body) = response.into_parts();
             let part = body.collect().await.unwrap().to_bytes();
             let is_part = head.status == StatusCode::PARTIAL_CONTENT;
-            // A part is one of what was downloaded.
+            // A 206 must have a part of the downloaded content. A 200 has the new
+            // content.
             let is_right = if is_part {
                 count(&tally.parts);
                 part == got[start..][..LINE * 50]
@@ -294,8 +300,8 @@ impl Client {
         }
     }
 
-    /// Breaks a download off, and goes on where it stopped, with If-Range: what it has
-    /// in the end is of one version.
+    /// Breaks off a download, and resumes it with If-Range. In the end, all of the
+    /// content must be of one version.
     async fn resume(mut self) {
         while self.goes_on() {
             let uri = format!("/replaced/{}", RESOURCES - 1 - self.dice.below(4));
@@ -317,7 +323,7 @@ impl Client {
                     got = rest.into();
                     version_of(&head.headers)
                 }
-                // The content changed at this very moment.
+                // The content changed during the request, so the answer must be 503.
                 status => {
                     let is_refused = status == StatusCode::SERVICE_UNAVAILABLE;
                     tally.right(is_refused, || format!("{uri}: {status}"));
@@ -328,12 +334,12 @@ impl Client {
         }
     }
 
-    /// Downloads the first part of content that has a tag.
+    /// Downloads the first part of large content, if the response has a tag.
     async fn begin(&mut self, uri: &str) -> Option<(Held, Vec<u8>)> {
         let mut connection = self.connect().await;
         let response = self.get(&mut connection, uri, &HeaderMap::new()).await;
         let (head, mut body) = response.into_parts();
-        // The first time, the tag of large content comes too late for the head.
+        // At the first download, the tag of large content is known only at its end.
         if !head.headers.contains_key(ETAG) {
             body.collect().await.unwrap();
             return None;
@@ -343,12 +349,13 @@ impl Client {
             let frame = body.frame().await.unwrap().unwrap();
             got.extend(frame.into_data().unwrap_or_default());
         }
-        // The end of what came may be lost.
+        // A client may lose the last bytes that it has received.
         got.truncate(stop);
         Some((Held { version: version_of(&head.headers), head: head.headers }, got))
     }
 
-    /// Edits notes, and sends some edits a second time, or with tags that it made up.
+    /// Edits notes, and sends some edits a second time. The second time must be
+    /// refused.
     async fn edit(mut self, kind: &'static str) {
         let mut connection = self.connect().await;
         while self.goes_on() {
@@ -379,7 +386,8 @@ impl Client {
         }
     }
 
-    /// Goes away in the midst of an edit, and lies about what it is made of.
+    /// Sends half of an edit, and closes the connection. If-Match is `*`, or has tags
+    /// that the client does not hold.
     async fn break_off_edits(mut self) {
         while self.goes_on() {
             let uri = format!("/note/{}", 4 + self.dice.below(RESOURCES - 4));
@@ -395,7 +403,7 @@ impl Client {
         }
     }
 
-    /// Goes away in the midst of content.
+    /// Stops reading content before its end, and closes the connection.
     async fn abort(mut self) {
         let kinds = ["large", "small", "stream", "coded", "replaced", "listed", "digest"];
         while self.goes_on() {
@@ -412,7 +420,8 @@ impl Client {
         }
     }
 
-    /// Sends what is no request, half of one, and fields that are no dates and no tags.
+    /// Sends malformed requests, parts of requests, and fields with invalid dates and
+    /// tags.
     async fn talk_nonsense(mut self) {
         let tags = "\"a, W/\"b\", ".repeat(5000);
         while self.goes_on() {
@@ -433,7 +442,7 @@ impl Client {
             let is_cut = self.dice.below(4) == 0;
             let sent = if is_cut { &text[..self.dice.below(text.len())] } else { &text };
             let mut stream = TcpStream::connect(self.address).await.unwrap();
-            // It may be refused before all is written.
+            // The server may refuse the request before all of it is written.
             if stream.write_all(sent.as_bytes()).await.is_ok() {
                 let mut answer = [0; 64];
                 let read =
@@ -453,7 +462,7 @@ fn version_of(head: &HeaderMap) -> u64 {
     version.unwrap_or_else(|| panic!("{head:?}")).to_str().unwrap().parse().unwrap()
 }
 
-/// Undoes the coding of content.
+/// Decodes the content of a response.
 async fn decoded(head: &HeaderMap, content: Bytes) -> Bytes {
     if !head.contains_key(CONTENT_ENCODING) {
         return content;

@@ -1,9 +1,11 @@
-//! A server under mixed load on the loopback, for so many seconds: `cargo run --release
-//! --all-features --example soak -- 600`. Without a number it takes 20.
+//! A server under mixed load on the loopback interface. Run it for 600 seconds with
+//! `cargo run --release --all-features --example soak -- 600`. Without a number it runs
+//! for 20 seconds.
 //!
-//! The clients ask again, break off, lie, replay and resume, and edit. Each answer is
-//! checked against the truth: which version a tag was sent with, and which one is there
-//! now. Memory is checked against a bound. It fails if anything is wrong.
+//! The clients revalidate, break off, send tags that they do not hold, resume
+//! downloads, and edit. `World` has the current version of each resource, and the
+//! version that each tag was sent with. Each answer is compared with these versions.
+//! The example fails if an answer is wrong, or if the process uses too much memory.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
 
 mod clients;
@@ -20,12 +22,13 @@ use tokio::{net::TcpListener, time::sleep};
 
 use world::World;
 
-/// Server and clients together may take as much, whatever the time: 16 MiB of
-/// remembered content and 2 MiB of dates for each layer, contents under way, and what
-/// the allocator keeps.
+/// The maximum number of bytes of memory that server and clients may use together. They
+/// hold 16 MiB of remembered content and 2 MiB of dates for each layer, content that is
+/// being sent, and memory that the allocator keeps.
 const MOST_MEMORY: u64 = 256 << 20;
 
-/// How much more memory may be in use at the end than after a third of the time.
+/// How many more bytes of memory may be in use in the last third of the time than
+/// before.
 const MOST_GROWTH: u64 = 32 << 20;
 
 #[tokio::main]
@@ -40,7 +43,7 @@ async fn main() {
     let start = Instant::now();
     let end = start + Duration::from_secs(seconds);
     let mut clients = clients::start(address, end, &world);
-    // Of each third of the time.
+    // The most memory that was used in each third of the time.
     let mut most = [0; 3];
     while Instant::now() < end {
         sleep(Duration::from_millis(250)).await;
@@ -59,7 +62,8 @@ async fn main() {
     assert!(most[2] < most[0].max(most[1]) + MOST_GROWTH, "memory grows");
 }
 
-/// Returns how much memory this process holds; nothing where the system does not tell.
+/// Returns how many bytes of memory this process uses. Returns 0 if `/proc` does not
+/// exist.
 fn memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

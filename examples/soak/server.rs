@@ -1,4 +1,5 @@
-//! A server with most of the settings. Each response says in `x-version` what it is.
+//! A server that uses most settings of the layers. Each response has its version in
+//! `x-version`.
 
 use std::{
     convert::Infallible,
@@ -60,7 +61,8 @@ pub(crate) fn app(world: &Arc<World>) -> Router {
         .fallback_service(guarded::boxed(guarded::guarded(notes)))
 }
 
-/// The only tags of notes of the second kind are those of their numbers.
+/// Returns the tag of a note that a `PreconditionLayer` guards. It is made from the
+/// note's number.
 fn number_tag(world: &World, parts: &Parts) -> EntityTag {
     let place: usize = parts.uri.path().rsplit('/').next().unwrap().parse().unwrap();
     EntityTag::of_parts([world.notes[1][place].load(SeqCst).to_string()])
@@ -104,7 +106,8 @@ async fn streamed(
     let frames = stream::unfold(0, move |sent| {
         let part = part.clone();
         async move {
-            // Some wait in the midst, and are given up; some are read to their end.
+            // Half of the streams pause, so the layer does not read them ahead to their
+            // end.
             if sent == 5 && place % 2 == 0 {
                 sleep(Duration::from_millis(5)).await;
             }
@@ -123,7 +126,7 @@ async fn large(
     with_version(version, ([(ETAG, inner_tag(version))], content(uri.path(), version, LARGE)))
 }
 
-/// Like a file server: it has tags of its own, and cuts parts.
+/// Answers like a file server, with tags and ranges of its own.
 async fn file(
     State(world): Truth,
     Path(place): Path<usize>,
@@ -169,7 +172,8 @@ async fn note<const KIND: usize>(
     with_version(version, content(uri.path(), version, 2_000))
 }
 
-/// An edit is right if it is made of the present note, and if all of it came.
+/// An edit is right if it changes the current version of the note, and if all of its
+/// content came.
 async fn edit<const KIND: usize>(
     State(world): Truth,
     Path(place): Path<usize>,

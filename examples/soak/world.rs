@@ -1,4 +1,4 @@
-//! The truth: which version each resource has, and which one each tag was sent with.
+//! The current version of each resource, and the version that each tag was sent with.
 
 use std::{
     collections::HashMap,
@@ -13,25 +13,27 @@ use http::{header::ETAG, HeaderMap};
 /// How many resources of each kind there are.
 pub(crate) const RESOURCES: usize = 16;
 
-/// How long a line of content is.
+/// The bytes of a line of content.
 pub(crate) const LINE: usize = 29;
 
-/// How long large content is: more than a layer reads ahead.
+/// The bytes of large content. A layer reads less ahead.
 pub(crate) const LARGE: usize = LINE * 40_000;
 
 #[derive(Default)]
 pub(crate) struct World {
-    /// How often each resource was changed.
+    /// How often each resource has changed.
     changes: [AtomicU64; RESOURCES],
-    /// The number of each note: the guarded ones, and those with a source.
+    /// The number of each note: first those behind a `WriteGuard`, then those behind a
+    /// `PreconditionLayer`.
     pub(crate) notes: [[AtomicU64; RESOURCES]; 2],
-    /// With which version each tag of each resource was sent.
+    /// The version with which each tag of each resource was sent.
     sent: Mutex<HashMap<String, u64>>,
     pub(crate) tally: Tally,
 }
 
 impl World {
-    /// Returns the present version of a resource. Every fourth change is a rollback.
+    /// Returns the current version of a resource. One of four changes is a rollback to
+    /// the previous version.
     pub(crate) fn version(&self, place: usize) -> u64 {
         let changes = self.changes[place].load(SeqCst) % 1_000;
         if changes % 4 == 3 {
@@ -45,7 +47,7 @@ impl World {
         self.changes[place].fetch_add(1, SeqCst);
     }
 
-    /// Takes down the tag of a response with content: it names no other version.
+    /// Records the tag of a response with content. The tag must name no other version.
     pub(crate) fn was_sent(&self, uri: &str, head: &HeaderMap, version: u64) {
         let Some(tag) = head.get(ETAG) else { return };
         let mut sent = self.sent.lock().unwrap();
@@ -53,7 +55,7 @@ impl World {
         self.tally.right(named == version, || format!("{uri}: {tag:?} names two versions"));
     }
 
-    /// Returns true if a tag of this resource, without its strength, names the version.
+    /// Returns true if a tag of this resource names the version. `W/` is ignored.
     pub(crate) fn names(&self, uri: &str, tag: &str, version: u64) -> bool {
         self.sent.lock().unwrap().get(&key(uri, tag)) == Some(&version)
     }
@@ -63,7 +65,7 @@ fn key(uri: &str, tag: &str) -> String {
     format!("{uri} {}", tag.trim_start_matches("W/"))
 }
 
-/// What was counted.
+/// The numbers of requests and answers of each kind.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) requests: AtomicU64,
@@ -81,7 +83,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Counts what is not right, and says what it was.
+    /// Counts an answer that is not right, and prints `what` was wrong with it.
     pub(crate) fn right(&self, is_right: bool, what: impl FnOnce() -> String) {
         if !is_right && self.wrong.fetch_add(1, SeqCst) < 20 {
             println!("WRONG: {}", what());
@@ -125,7 +127,7 @@ pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, SeqCst);
 }
 
-/// Content that names its resource and its version in each line.
+/// Makes content that names its resource and its version in each line.
 pub(crate) fn content(uri: &str, version: u64, len: usize) -> Vec<u8> {
     let mut content = format!("{uri:>13} {version:>14}\n").repeat(len / LINE + 1).into_bytes();
     content.truncate(len);
@@ -137,7 +139,7 @@ pub(crate) fn version_in(content: &[u8]) -> u64 {
     std::str::from_utf8(&content[14..LINE - 1]).unwrap().trim().parse().unwrap()
 }
 
-/// A simple sequence of numbers that look random.
+/// A simple generator of numbers that look random.
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {

@@ -22,8 +22,9 @@ pin_project! {
     /// [`WriteGuard`](crate::WriteGuard).
     ///
     /// It yields the frames of the inner body in order, with its trailers and errors. A
-    /// 304 and a 412 have no content. The body is fused: after its end it always yields
-    /// `None`.
+    /// 304 has no content. A 412 has none either, unless
+    /// [`problem_details`](crate::ConditionalLayer::problem_details) is set. The body
+    /// is fused: after its end it always yields `None`.
     ///
     /// `Default` makes an empty body.
     #[must_use = "bodies do nothing unless polled"]

@@ -17,10 +17,11 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, app()).await
 }
 
-/// Responses that shared caches may store, and responses for one user.
+/// Shared caches may store the catalogue. The basket is for one user only.
 pub fn app() -> Router {
-    // Browsers revalidate each time. The CDN answers them for a minute, and then
-    // revalidates with the tag. If the application is down, it answers for an hour.
+    // Browsers revalidate each time. The CDN answers them from its store for a minute,
+    // and then revalidates with the tag. If the application is down, the CDN answers
+    // from its store for up to an hour.
     let public = "public, max-age=0, s-maxage=60, stale-if-error=3600";
     let says = |text| {
         SetResponseHeaderLayer::if_not_present(
@@ -31,8 +32,8 @@ pub fn app() -> Router {
     let catalogue = Router::new().route("/items/{id}", get(item)).layer(says(public));
     let own =
         Router::new().route("/basket", get(basket)).layer(says("private, no-cache"));
-    // The application compresses, so that no proxy needs to. A proxy that compresses
-    // makes the tag weak, and clients cannot edit or resume with a weak tag.
+    // The application compresses, so that no proxy compresses. A proxy would make the
+    // tag weak, and clients cannot edit or resume with a weak tag.
     let layer = ConditionalLayer::new().compress_with(CompressionLayer::new());
     catalogue.merge(own).layer(layer)
 }

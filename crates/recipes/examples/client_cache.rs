@@ -17,7 +17,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// A cache in memory for one user. A shared cache stores no private responses.
+/// Makes a client with a cache in memory for one user. A shared cache would not store
+/// private responses.
 pub(crate) fn client() -> ClientWithMiddleware {
     let private = CacheOptions { shared: false, ..CacheOptions::default() };
     let cache = HttpCache {

@@ -35,7 +35,7 @@ async fn read(State(news): State<News>) -> String {
     news.borrow().clone()
 }
 
-/// Checks and writes under a lock.
+/// Checks the preconditions and writes while `send_if_modified` holds its lock.
 async fn write(
     State(news): State<News>,
     preconditions: Preconditions,
@@ -53,8 +53,9 @@ async fn write(
     checked.map(|()| StatusCode::NO_CONTENT)
 }
 
-/// Sends the tag of the current news, and then of each change. A client with another
-/// tag sends a GET with If-None-Match, also after a lost connection.
+/// Sends the tag of the current news, and a new tag after each change. A client that
+/// holds another tag sends a GET with If-None-Match. A client that reconnects gets the
+/// current tag first.
 async fn events(
     State(news): State<News>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {

@@ -15,13 +15,13 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, app()).await
 }
 
-/// The page has the layer. The route `/metrics`, which shows its counters, does not.
+/// The layer wraps the page. It does not wrap `/metrics`, which shows the counters.
 pub fn app() -> Router {
     let layer = ConditionalLayer::new();
     Router::new()
         .route("/", get(|| async { "The same every time.\n" }))
         .layer(layer.clone())
-        // Clones share their counters.
+        // Clones of the layer share its counters.
         .route("/metrics", get(move || async move { metrics(&layer.stats()) }))
 }
 

@@ -35,7 +35,7 @@ pub async fn serve(listener: TcpListener) -> io::Result<()> {
     }
 }
 
-/// HEAD is answered as GET: the layer tags the content, and Hyper does not send it.
+/// Answers a HEAD like a GET. The layer tags the content, and Hyper does not send it.
 async fn answer<B>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, text) = match request.uri().path() {
         "/flags" => (StatusCode::OK, "dark-mode"),

@@ -20,7 +20,8 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, app(versions)).await
 }
 
-/// The layer gets the version first. No handler runs if the client has that version.
+/// The layer first looks up the version of the data. If the client has the report of
+/// that version, the handler does not run.
 pub fn app(versions: Versions) -> Router {
     let layer = PreconditionLayer::from_extractor(move |Path(year): Path<u32>| {
         let versions = versions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -29,12 +30,12 @@ pub fn app(versions: Versions) -> Router {
             None => Representation::Missing,
         })
     });
-    // `route_layer` and `layer` run when the path is known, here `/{year}`.
+    // Layers of a route run after routing, so this one can extract `{year}`.
     let reports = Router::new().route("/{year}", get(report)).route_layer(layer);
     Router::new().nest("/reports", reports)
 }
 
-/// The tag also changes with the code that makes the report.
+/// The tag changes with the data, and with the version of the program.
 fn tag(version: u64) -> EntityTag {
     EntityTag::of_parts([&*version.to_string(), env!("CARGO_PKG_VERSION")])
 }

@@ -24,8 +24,8 @@ async fn main() -> std::io::Result<()> {
 
 /// The layer is outside of the cache, so a response from the cache can become a 304.
 pub fn app() -> Router {
-    // The key is the path and the query, so the cache wraps only content that is the
-    // same for all users and languages. It keeps no errors.
+    // The cache finds a response by path and query, so it must wrap only content that
+    // is the same for all users and languages. The cache keeps no errors.
     let cache = CacheLayer::builder(InMemoryBackend::new(1000))
         .ttl(Duration::from_secs(60))
         .negative_ttl(Duration::ZERO);
@@ -39,7 +39,7 @@ pub fn app() -> Router {
         .layer(ConditionalLayer::new())
 }
 
-/// The cache takes only bodies that are `Sync`, which Axum's are not.
+/// Reads the whole body. The cache takes only `Sync` bodies, and Axum's is not `Sync`.
 async fn whole(response: Response) -> Result<Response<Full<Bytes>>, BoxError> {
     let (head, body) = response.into_parts();
     Ok(Response::from_parts(head, to_bytes(body, 1 << 20).await?.into()))

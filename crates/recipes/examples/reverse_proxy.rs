@@ -36,11 +36,11 @@ pub fn app(authority: Authority) -> Router {
     Router::new()
         .fallback(forward)
         .with_state(Upstream { client, authority })
-        // The upstream gets HEAD as GET, because there is no tag without content.
+        // The layer sends HEAD as GET, because it makes the tag from the content.
         .layer(ConditionalLayer::new().head_as_get(true))
 }
 
-/// Writes are forwarded with their If-Match. Only the upstream can evaluate it.
+/// Forwards a request. Only the upstream can evaluate the If-Match of a write.
 async fn forward(
     State(upstream): State<Upstream>,
     mut request: Request,

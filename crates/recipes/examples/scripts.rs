@@ -1,5 +1,5 @@
-//! Pages with inline scripts. A page with a hash in its policy can be revalidated, and a
-//! page with a nonce cannot.
+//! Pages with inline scripts. A page with a hash in its policy can be revalidated, and
+//! a page with a nonce cannot.
 
 use axum::{
     http::header::CONTENT_SECURITY_POLICY,
@@ -28,7 +28,8 @@ pub fn app() -> Router {
 
 const SCRIPT: &str = "document.title = 'It runs';";
 
-/// The policy changes only with the script, so a 304 fits the stored page.
+/// The policy changes only with the script, so the policy of a 304 fits the page that
+/// the browser has stored.
 async fn hash() -> impl IntoResponse {
     let hash = BASE64_STANDARD.encode(Sha256::digest(SCRIPT));
     let policy = format!("script-src 'sha256-{hash}'");
@@ -36,7 +37,7 @@ async fn hash() -> impl IntoResponse {
 }
 
 /// A 304 would carry a new nonce, but the scripts of the stored page have the old one.
-/// So the layer does not tag this page.
+/// So the layer does not tag a page with a nonce.
 async fn nonce() -> impl IntoResponse {
     let nonce = BASE64_STANDARD.encode(rand::random::<[u8; 16]>());
     let page = format!("<script nonce=\"{nonce}\">{SCRIPT}</script>");

@@ -22,7 +22,7 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, app()).await
 }
 
-/// Each `layer` wraps those above it.
+/// Each `layer` wraps the routes and the layers above it.
 pub fn app() -> Router {
     let cors = CorsLayer::new()
         .allow_origin(HeaderValue::from_static("https://app.example"))
@@ -41,7 +41,7 @@ pub fn app() -> Router {
 #[derive(Clone)]
 struct User(u32);
 
-/// Outside of `ConditionalLayer`: without a session the answer is 401, never 304.
+/// Runs outside of `ConditionalLayer`, so without a session the answer is always 401.
 async fn authorize(mut request: Request, next: Next) -> Result<Response, StatusCode> {
     let user = user(request.headers()).ok_or(StatusCode::UNAUTHORIZED)?;
     request.extensions_mut().insert(user);
@@ -59,7 +59,7 @@ fn user(headers: &HeaderMap) -> Option<User> {
     }
 }
 
-/// Marks the response as private. Its tag works as usual, and it has no date.
+/// Marks the response as private. The layer gives it a tag as usual, but no date.
 async fn profile(Extension(user): Extension<User>) -> impl IntoResponse {
     ([(CACHE_CONTROL, "private, no-cache")], Json(json!({ "user": user.0 })))
 }

@@ -20,9 +20,9 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, app(Path::new("dist"))).await
 }
 
-/// `/assets/app-5f2a.js` never changes, because its name has a hash. Other files may
-/// change with each deploy. If no file has the path, the answer is `index.html`, whose
-/// script handles the route.
+/// `/assets/app-5f2a.js` never changes, because its name has a hash of its content.
+/// Other files may change with each deploy. If no file has the path, the answer is
+/// `index.html`, whose script handles the route.
 pub fn app(dist: &Path) -> Router {
     let assets = ServiceBuilder::new()
         .layer(SetResponseHeaderLayer::overriding(CACHE_CONTROL, immutable))
@@ -37,8 +37,8 @@ pub fn app(dist: &Path) -> Router {
     Router::new()
         .nest_service("/assets", assets)
         .fallback_service(pages)
-        // The tag of the content replaces that of the file's date, which differs on
-        // each server.
+        // A tag of the content replaces the tag of the file's date, because the date
+        // differs on each server.
         .layer(ConditionalLayer::new().inner_tags(InnerTags::replace()).ranges(true))
 }
 

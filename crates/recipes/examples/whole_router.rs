@@ -18,8 +18,9 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, ServiceExt::<Request>::into_make_service(app())).await
 }
 
-/// Middleware that changes the path wraps the whole `Router`, because it must run before
-/// routing. Middleware that reads the route, and this layer, use `Router::layer`.
+/// Middleware that changes the path wraps the whole `Router`, because it must run
+/// before routing. Middleware that reads the route, and `ConditionalLayer`, are layers
+/// of the `Router`.
 pub fn app() -> NormalizePath<Router> {
     let router = Router::new()
         .route("/notes/{id}", get(note))
@@ -32,8 +33,8 @@ async fn note(Path(id): Path<u32>) -> String {
     format!("the text of note {id}")
 }
 
-/// Reads the outcome of the inner layer, and the route. There are few routes, so the
-/// route makes a good label.
+/// Prints the route, the status and the outcome of the inner layer. There are few
+/// routes, so a route makes a good label of a metric.
 async fn note_outcome(route: MatchedPath, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let outcome = response.extensions().get::<Outcome>();

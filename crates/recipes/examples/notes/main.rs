@@ -21,7 +21,8 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     Ok(axum::serve(listener, app("notes.sqlite")?).await?)
 }
 
-/// The layer tags the list, and answers reads with 304. Writes pass through it.
+/// The layer tags the list, and answers reads of unchanged content with 304. Writes
+/// pass through the layer to the handlers.
 pub fn app(file: &str) -> rusqlite::Result<Router> {
     let api = Router::new()
         .route("/notes", get(list))
@@ -49,8 +50,8 @@ async fn read(
     Ok((note.tag, [(CONTENT_TYPE, "application/json")], note.json))
 }
 
-/// Stores the bytes exactly as they were sent. So the response may have their tag, and
-/// the client needs no GET for its next edit.
+/// Stores the bytes exactly as they were sent. So the response may have the tag of the
+/// new note, and the client needs no GET before its next edit.
 async fn replace(
     notes: State<Notes>,
     Path(name): Path<String>,

@@ -40,7 +40,8 @@ impl Notes {
     }
 
     /// Changes a note if the preconditions hold, and returns the tag of the new
-    /// version. `change` gets the note, and returns the new one.
+    /// version. `change` gets the note, and returns the new one. `None` is a note that
+    /// does not exist.
     pub(crate) async fn edit(
         &self,
         name: String,
@@ -50,7 +51,7 @@ impl Notes {
             + 'static,
     ) -> Result<EntityTag> {
         self.with(move |db| {
-            // From here on no other process writes, so the check stays true.
+            // Until the commit, no other process can write, so the check stays true.
             let transaction =
                 db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let note = find(&transaction, &name)?;
@@ -58,7 +59,7 @@ impl Notes {
                 Some(note) => Representation::from(&note.tag),
                 None => Representation::Missing,
             };
-            // 412, or 428 if there is no precondition. The transaction is rolled back.
+            // The answer is 412, or 428 without a precondition. Nothing is written.
             if let Err(refusal) = preconditions.check_required(state) {
                 return Ok(Err(refusal.problem_details().into()));
             }
