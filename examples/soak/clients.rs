@@ -143,8 +143,7 @@ impl Client {
             tally.right(accepts, || format!("{uri}: a coding that was not accepted"));
         }
         let got = decoded(&head, got).await;
-        // All lines of some content are equal, so it is compared in pieces of ten
-        // lines.
+        // All lines are equal, so the content is compared in pieces of ten lines.
         let is_whole = got.chunks(LINE * 10).all(|part| part == content(uri, version, part.len()));
         tally.right(is_whole, || format!("{uri}: content of another version"));
         self.world.was_sent(uri, &head, version);
@@ -253,8 +252,8 @@ impl Client {
     async fn change_things(mut self) {
         let mut connection = self.connect().await;
         while self.goes_on() {
-            // The second half of the resources seldom changes, so that there is time to
-            // resume.
+            // The second half seldom changes, so that there is time to resume
+            // downloads.
             let places = if self.dice.below(16) == 0 { RESOURCES } else { RESOURCES / 2 };
             let uri = format!("/small/{}", self.dice.below(places));
             let response = self.send(&mut connection, Method::POST, &uri, &HeaderMap::new()).await;
@@ -288,8 +287,7 @@ impl Client {
             let (head, body) = response.into_parts();
             let part = body.collect().await.unwrap().to_bytes();
             let is_part = head.status == StatusCode::PARTIAL_CONTENT;
-            // A 206 must have a part of the downloaded content. A 200 has the new
-            // content.
+            // A 206 must have a part of the downloaded content. A 200 has new content.
             let is_right = if is_part {
                 count(&tally.parts);
                 part == got[start..][..LINE * 50]
@@ -354,8 +352,7 @@ impl Client {
         Some((Held { version: version_of(&head.headers), head: head.headers }, got))
     }
 
-    /// Edits notes, and sends some edits a second time. The second time must be
-    /// refused.
+    /// Edits notes, and sends some edits twice. The second write must be refused.
     async fn edit(mut self, kind: &'static str) {
         let mut connection = self.connect().await;
         while self.goes_on() {
@@ -420,8 +417,7 @@ impl Client {
         }
     }
 
-    /// Sends malformed requests, parts of requests, and fields with invalid dates and
-    /// tags.
+    /// Sends malformed requests, parts of requests, and invalid dates and tags.
     async fn talk_nonsense(mut self) {
         let tags = "\"a, W/\"b\", ".repeat(5000);
         while self.goes_on() {

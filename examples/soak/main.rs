@@ -27,8 +27,7 @@ use world::World;
 /// being sent, and memory that the allocator keeps.
 const MOST_MEMORY: u64 = 256 << 20;
 
-/// How many more bytes of memory may be in use in the last third of the time than
-/// before.
+/// How many more bytes may be in use in the last third of the time than before.
 const MOST_GROWTH: u64 = 32 << 20;
 
 #[tokio::main]
@@ -62,8 +61,7 @@ async fn main() {
     assert!(most[2] < most[0].max(most[1]) + MOST_GROWTH, "memory grows");
 }
 
-/// Returns how many bytes of memory this process uses. Returns 0 if `/proc` does not
-/// exist.
+/// Returns how many bytes of memory this process uses. Without `/proc`, this is 0.
 fn memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -106,8 +106,7 @@ async fn streamed(
     let frames = stream::unfold(0, move |sent| {
         let part = part.clone();
         async move {
-            // Half of the streams pause, so the layer does not read them ahead to their
-            // end.
+            // Half of the streams pause, so the layer does not read all of them ahead.
             if sent == 5 && place % 2 == 0 {
                 sleep(Duration::from_millis(5)).await;
             }
@@ -172,8 +171,7 @@ async fn note<const KIND: usize>(
     with_version(version, content(uri.path(), version, 2_000))
 }
 
-/// An edit is right if it changes the current version of the note, and if all of its
-/// content came.
+/// An edit is right if it changes the current version, and all of its content came.
 async fn edit<const KIND: usize>(
     State(world): Truth,
     Path(place): Path<usize>,
