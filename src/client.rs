@@ -1,17 +1,17 @@
-//! Types for programs that call HTTP services: revalidation, and edits that are not
-//! lost.
+//! Types for HTTP clients, which revalidate responses and edit resources without losing
+//! an edit.
 //!
 //! Most types work over any Tower service that takes `http::Request`, such as the
 //! client of `hyper-util`. [`StoredHead`] works with every client that has a
 //! [`HeaderMap`](http::HeaderMap). [A page of the guide](crate::guide::client) shows
-//! complete programs, also with `reqwest`.
+//! complete programs, one of them with `reqwest`.
 //!
 //! | you have | use |
 //! |---|---|
 //! | a document that is read and parsed repeatedly | [`Polled`] |
 //! | many resources, and client code that should not change | [`RevalidateLayer`] |
 //! | a resource that several clients edit | [`Update`] |
-//! | another HTTP client | [`StoredHead`] |
+//! | an HTTP client that is not a Tower service | [`StoredHead`] |
 //!
 //! Each refresh of a [`Polled`], and each request through a [`RevalidateLayer`], asks
 //! the server, even while the last response is fresh by its `Cache-Control`. So neither

@@ -60,7 +60,7 @@ pub(crate) enum OnComplete {
     Continue(Box<dyn FnOnce(Box<dyn DynTagHasher>) + Send + Sync>),
 }
 
-/// The fields of the trailer section: the digest, and perhaps the tag.
+/// The fields of the trailer section: the digest and, if `with_tag` is true, the tag.
 #[derive(Clone, Copy)]
 pub(crate) struct TrailerFields {
     pub(crate) with_tag: bool,

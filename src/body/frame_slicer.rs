@@ -1,4 +1,4 @@
-//! Cuts the requested part out of the content.
+//! Cuts the requested range out of the content, which is the part that a 206 has.
 
 use std::{
     ops::Range,

@@ -19,7 +19,7 @@ pub(crate) struct Replay<B: Body> {
     pub(crate) read: Content,
     /// The frame or error that ended the reading, if any.
     pub(crate) last: Option<Result<Frame<Bytes>, B::Error>>,
-    /// The inner body; `None` once it has ended.
+    /// The inner body. `None` once it has ended.
     pub(crate) rest: Option<Pin<Box<B>>>,
     /// The size hint of the inner body before it was read.
     pub(crate) hint: SizeHint,
@@ -35,8 +35,9 @@ impl<B: Body> Replay<B> {
                 Some(Ok(read))
             }
             (None, None) if self.last.is_none() => None,
-            // Deliberately returns `Pending` once, as the inner body did: if an error
-            // follows directly, Hyper's HTTP/1.1 drops frames that it has not flushed.
+            // Deliberately returns `Pending` once, as the inner body did. If an error
+            // followed directly, Hyper's HTTP/1.1 would drop the frames that it has not
+            // flushed.
             (None, _) if std::mem::take(&mut self.flush) => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;

@@ -21,7 +21,7 @@ pin_project! {
     /// - The content of a write with preconditions has already been read.
     /// - The content of other writes is forwarded as it comes. Its end is held back
     ///   until the write may run. If the write may not run, the content ends in an
-    ///   error, and must not be stored.
+    ///   error, and the service must not store it.
     /// - The GET that the guard sends before a write has no content. Reading its body
     ///   is an error, so that a service that handles this GET as a write stores
     ///   nothing.

@@ -1,4 +1,4 @@
-//! The body of every response of the server's layers.
+//! The body of every response of the layers for servers.
 
 use std::{
     fmt,
@@ -21,8 +21,9 @@ pin_project! {
     /// [`PreconditionLayer`](crate::PreconditionLayer) or a
     /// [`WriteGuard`](crate::WriteGuard).
     ///
-    /// It yields the frames of the inner body in order, with its trailers and errors. A
-    /// 304 has no content. A 412 has none either, unless
+    /// It yields the frames of the inner body in order, with its trailers and errors.
+    /// In a 206 that the layer makes, it yields only the requested range, without
+    /// trailers. A 304 has no content. A 412 has none either, unless
     /// [`problem_details`](crate::ConditionalLayer::problem_details) is set. The body
     /// is fused: after its end it always yields `None`.
     ///

@@ -13,9 +13,11 @@ use crate::body::BoxError;
 pub enum Error {
     /// The service failed, so there was no answer.
     Service(BoxError),
-    /// The response has this status, such as 404, which cannot be used.
+    /// The response has a status that cannot be used, such as 404.
     Status(StatusCode),
-    /// The content broke off, or its length differs from the announced length.
+    /// The content broke off, or its length differs from the announced length. For
+    /// `Update`, this is also the error if the end of the content cannot be
+    /// distinguished from a broken connection.
     Content(BoxError),
     /// The content is longer than the limit that was set.
     TooLarge,
@@ -25,7 +27,7 @@ pub enum Error {
     ///
     /// Nothing was written.
     NoStrongTag,
-    /// At each attempt, another write came between the read and the write.
+    /// Another write came between the read and the write, also at the last attempt.
     ///
     /// Nothing was written.
     Conflict,

@@ -17,7 +17,8 @@ pub(super) const ALWAYS: [HeaderName; 3] = [HOST, AUTHORIZATION, COOKIE];
 ///
 /// Encoded content always varies by `Accept-Encoding`, even if `Vary` does not name it.
 /// nginx names it only with `gzip_vary on`, and its tags for the plain and the gzip
-/// content match weakly.
+/// content match weakly. Without this rule, a 304 could confirm gzip content for a
+/// request that does not accept gzip.
 pub(super) fn varied(response: &HeaderMap) -> Option<Vec<HeaderName>> {
     let lines = response.get_all(VARY).iter();
     let names = lines.flat_map(members).map(|member| match member {

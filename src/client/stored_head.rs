@@ -22,10 +22,11 @@ use crate::{
 
 /// The head of a response, which a client keeps to revalidate the content later.
 ///
-/// Use it with any client that has a [`HeaderMap`]. Keep it together with the content,
-/// call [`ask`](Self::ask) before the next request, and call [`merge`](Self::merge) if
-/// the answer is 304 (Not Modified). [`Polled`](super::Polled) and
-/// [`RevalidateLayer`](super::RevalidateLayer) do that for Tower clients.
+/// Use it with any client that has a [`HeaderMap`]. Keep the `StoredHead` together with
+/// the content, call [`ask`](Self::ask) before the next request, and call
+/// [`merge`](Self::merge) if the answer is 304 (Not Modified).
+/// [`Polled`](super::Polled) and [`RevalidateLayer`](super::RevalidateLayer) do that
+/// for Tower clients.
 ///
 /// All fields are copied and kept, except those about one message or one connection,
 /// such as `Set-Cookie`, `Age`, `Connection` with the fields that it names, and
@@ -91,9 +92,9 @@ impl StoredHead {
     /// second. The distance is two seconds here, because `Date` may be generated a
     /// second later than the content.
     ///
-    /// A request that already has preconditions or a `Range` is not changed. Neither is
-    /// a request for which the tag has more than 1 KiB, because many servers would
-    /// refuse such a request.
+    /// A request that already has preconditions or a `Range` is not changed. A tag of
+    /// more than 1 KiB is not added either, because many servers would refuse the
+    /// request.
     pub fn ask(&self, request: &mut HeaderMap) -> bool {
         if OWN_QUESTIONS.iter().any(|name| request.contains_key(name)) {
             return false;

@@ -28,7 +28,7 @@ use crate::{body::BoxError, header_map::insert_field, rules::EntityTag, timer::T
 ///
 /// If the answer to the write is lost, the update first reads the resource again. The
 /// answer counts as lost if the service fails or the status is 5xx, because the write
-/// may have been done before. Exceptions are 501, 505, 507, 511, and 503 with
+/// may have been done all the same. Exceptions are 501, 505, 507, 511, and 503 with
 /// `Retry-After`: with these the server refuses the write.
 ///
 /// - If the resource has the content that was sent, the write was done.
@@ -36,10 +36,10 @@ use crate::{body::BoxError, header_map::insert_field, rules::EntityTag, timer::T
 /// - Otherwise the update fails with [`Error::InDoubt`], because a second edit might
 ///   repeat the first.
 ///
-/// **After a lost answer, equal content counts as the own write.** But another client
-/// may have written the same content. That does not matter for a document, but it does
-/// for a counter: add a unique identifier to each write of a counter. For the same
-/// reason, do not use
+/// **After a lost answer, the update takes equal content for its own write.** But
+/// another client may have written this content. That does not matter for a document,
+/// but it does for a counter: add a unique identifier to each write of a counter. For
+/// the same reason, do not use
 /// [`WriteGuard::idempotent_puts`](crate::WriteGuard::idempotent_puts) on the server
 /// for counters.
 ///
@@ -90,8 +90,8 @@ impl Update {
     ///
     /// The PUT has the `Content-Type` of the content that was read, unless `request`
     /// has one. The GET has `Cache-Control: no-cache`, unless `request` has a
-    /// `Cache-Control`. Otherwise a cache on the way could return the same old content
-    /// again after a conflict.
+    /// `Cache-Control`. Without `no-cache`, a cache on the way could return the old
+    /// content again after a conflict.
     pub fn new(mut request: Request<()>) -> Self {
         for name in &OWN_QUESTIONS {
             request.headers_mut().remove(name);
@@ -102,9 +102,10 @@ impl Update {
 
     /// Sets how often the resource is read at most. Default: 5.
     ///
-    /// It is always read at least once.
+    /// With 0, the resource is read once.
     ///
-    /// If many clients edit one resource concurrently, set it to the number of clients.
+    /// If many clients edit one resource concurrently, set `attempts` to the number of
+    /// clients.
     ///
     /// # Examples
     ///
@@ -148,9 +149,9 @@ impl Update {
     ///
     /// Fails if the resource cannot be read or has no strong tag, if `edit` fails, or
     /// if the write is refused for a reason other than a conflict. Fails with
-    /// [`Error::Conflict`] after the last attempt, and with [`Error::InDoubt`] if it is
-    /// not known whether the write was done. With all errors except `InDoubt` nothing
-    /// was written.
+    /// [`Error::Conflict`] if the last attempt ends in a conflict, too. Fails with
+    /// [`Error::InDoubt`] if it is not known whether the write was done. After all
+    /// other errors, nothing was written.
     pub async fn run<S, B, R, C, E>(
         &self,
         mut service: S,
@@ -289,8 +290,7 @@ impl Update {
         let (start, end) = (*self.backoff.start(), *self.backoff.end());
         let factor = 2_u32.saturating_pow(attempt.saturating_add(1));
         let limit = start.saturating_mul(factor).min(end).max(start);
-        // 16 random bits, so that two clients in conflict do not retry at the same
-        // time.
+        // 16 random bits, so that clients in conflict do not retry at the same time.
         let random = (RandomState::new().hash_one(attempt) >> 48) as u32;
         start + (limit - start).mul_f64(f64::from(random) / 65_536.0)
     }
@@ -318,7 +318,7 @@ enum Failed {
 }
 
 impl Failed {
-    /// Reads the answer to a write.
+    /// Returns whether another attempt follows this answer to a write.
     fn of(status: StatusCode, headers: &HeaderMap) -> Self {
         let after = retry_after(headers).unwrap_or(Duration::ZERO);
         match status {

@@ -11,8 +11,8 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, app()).await
 }
 
-/// The layer contains the compression layer. Its tags are made from the plain content,
-/// and name the coding: `"5f2a"`, `"5f2a~gzip"`, `"5f2a~br"`.
+/// `ConditionalLayer` contains the compression layer. It makes tags from the plain
+/// content, and adds the coding to them: `"5f2a"`, `"5f2a~gzip"`, `"5f2a~br"`.
 pub fn app() -> Router {
     Router::new()
         .route("/numbers", get(numbers))

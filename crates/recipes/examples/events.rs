@@ -54,8 +54,8 @@ async fn write(
 }
 
 /// Sends the tag of the current news, and a new tag after each change. A client that
-/// holds another tag sends a GET with If-None-Match. A client that reconnects gets the
-/// current tag first.
+/// holds content with another tag sends a GET with If-None-Match. A client that
+/// reconnects gets the current tag first.
 async fn events(
     State(news): State<News>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {

@@ -1,4 +1,4 @@
-//! A report that takes long to make. A 304 does not run the handler.
+//! A report that takes long to make. For a 304, the handler does not run.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,4 @@
-//! Sessions, for scripts of another origin.
+//! Sessions, which scripts of another origin use.
 
 use axum::{
     extract::Request,

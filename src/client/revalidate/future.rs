@@ -53,7 +53,7 @@ pub(super) struct Exchange<S> {
     pub(super) key: Key,
     /// The request as the caller sent it.
     pub(super) original: Request<()>,
-    /// The stored response that the request asks about, and the service for a second
+    /// The kept response that the request asks about, and the service for a second
     /// request.
     pub(super) asked: Option<(Arc<Stored>, S)>,
 }
@@ -108,7 +108,7 @@ where
 
 impl<S> Exchange<S> {
     /// Makes the response for the caller from that of the server. If a 304 is not about
-    /// the stored response, this fails with the service, to which the request is sent
+    /// the kept response, this fails with the service, to which the request is sent
     /// again.
     ///
     /// The second response is not kept. Otherwise, if a server's 304 has another tag
@@ -131,7 +131,7 @@ impl<S> Exchange<S> {
         }
     }
 
-    /// Makes a 200 from the stored response that a 304 has confirmed, and keeps the
+    /// Makes a 200 from the kept response that a 304 has confirmed, and keeps the
     /// updated head.
     fn reuse<B: Body>(
         &self,
@@ -140,7 +140,7 @@ impl<S> Exchange<S> {
         updated: StoredHead,
     ) -> Response<RevalidateBody<B>> {
         let mut headers = updated.headers().clone();
-        // These fields are about one message, so they are not stored, and come from the
+        // These fields are about one message. They are not kept, so they come from the
         // 304.
         for name in [AGE, SET_COOKIE] {
             for line in head.headers.get_all(&name) {

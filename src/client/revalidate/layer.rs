@@ -30,8 +30,8 @@ use crate::{client::stored_head::OWN_QUESTIONS, validators::forbids_storing};
 ///
 /// - **The key** of a kept response is a hash of the URI and the values of `Host`,
 ///   `Authorization`, Cookie, and the request fields that `Vary` names. For encoded
-///   content it includes `Accept-Encoding`. Only the hash is stored, so no credentials
-///   are. If another field identifies users, such as `X-Api-Key`, and `Vary` does not
+///   content, the key includes `Accept-Encoding`. Credentials are not stored, only the
+///   hash. If another field identifies users, such as `X-Api-Key`, and `Vary` does not
 ///   name it, use one layer for each user.
 /// - **Kept responses** are 200s whose content was received to its end. A response is
 ///   not kept if it has `no-store`, `Vary: *` or trailers, or if it is longer than [the
@@ -174,7 +174,7 @@ where
         let stored = self.memory.find(key, original.headers());
         let asked = stored.filter(|stored| stored.head.ask(request.headers_mut()));
         let future = self.inner.call(request);
-        // The service is called again if a 304 is not about the stored response.
+        // The service is called again if a 304 is not about the kept response.
         let asked = asked.map(|stored| (stored, self.inner.clone()));
         let memory = Arc::clone(&self.memory);
         RevalidateFuture::new(future, Exchange { memory, key, original, asked })

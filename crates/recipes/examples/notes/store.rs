@@ -8,8 +8,8 @@ use rusqlite::{
 };
 use tower_conditional::{EntityTag, Preconditions, Representation};
 
-/// One counter for all versions of all notes. So no version is used twice, even if
-/// notes are deleted and created again.
+/// There is one counter for the versions of all notes. So no version is used twice,
+/// even if notes are deleted and created again.
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS counter (version INTEGER NOT NULL);
 INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT * FROM counter);
