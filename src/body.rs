@@ -43,7 +43,7 @@ pub(crate) type PolledFrame<E> = Option<Result<Frame<Bytes>, E>>;
 /// Yields to other tasks, so that this task is polled again later.
 ///
 /// Deliberately not only a wake-up. Tokio rarely polls its sockets while tasks are
-/// ready, so a worker that hashes a large body would handle no I/O for about a hundred
+/// ready, so a worker that hashes a large body would do no I/O for about a hundred
 /// polls.
 pub(crate) fn yield_now(cx: &mut Context<'_>) {
     let turn: Poll<()> = pin!(tokio::task::yield_now()).poll(cx);

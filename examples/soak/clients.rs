@@ -252,8 +252,7 @@ impl Client {
     async fn change_things(mut self) {
         let mut connection = self.connect().await;
         while self.goes_on() {
-            // The second half seldom changes, so that there is time to resume
-            // downloads.
+            // The second half seldom changes, so that downloads can be resumed.
             let places = if self.dice.below(16) == 0 { RESOURCES } else { RESOURCES / 2 };
             let uri = format!("/small/{}", self.dice.below(places));
             let response = self.send(&mut connection, Method::POST, &uri, &HeaderMap::new()).await;

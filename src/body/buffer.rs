@@ -113,8 +113,7 @@ impl Buffer {
 
     /// Reserves `bytes` of the budget. Returns false if it has too few left.
     ///
-    /// Content in a single frame reserves nothing, because the inner service holds it
-    /// anyway.
+    /// Content in a single frame reserves nothing: the inner service holds it anyway.
     fn reserve(&mut self, bytes: u64, budget: Option<&Arc<Budget>>) -> bool {
         let Some(budget) = budget else { return true };
         // Reserve the announced length at once, if known. Otherwise the first parts of

@@ -220,8 +220,7 @@ impl FrameHasher {
         }
     }
 
-    /// Makes the tag, if all content was hashed. Returns it with the trailer fields, if
-    /// any.
+    /// Makes the tag, if all content was hashed. Returns it if trailer fields are sent.
     fn finish(&mut self) -> Option<(TrailerFields, EntityTag)> {
         let Size { exact, least } = self.size;
         let is_whole = self.hashed >= least && exact.is_none_or(|exact| exact == self.hashed);

@@ -36,7 +36,7 @@ impl<B: Body> Replay<B> {
             }
             (None, None) if self.last.is_none() => None,
             // Deliberately returns `Pending` once, as the inner body did. If an error
-            // followed directly, Hyper's HTTP/1.1 would drop the frames that it has not
+            // followed at once, Hyper's HTTP/1.1 would drop frames that are not
             // flushed.
             (None, _) if std::mem::take(&mut self.flush) => {
                 cx.waker().wake_by_ref();

@@ -23,8 +23,7 @@ pin_project! {
     ///   until the write may run. If the write may not run, the content ends in an
     ///   error, and the service must not store it.
     /// - The GET that the guard sends before a write has no content. Reading its body
-    ///   is an error, so that a service that handles this GET as a write stores
-    ///   nothing.
+    ///   is an error, so a service that handles this GET as a write stores nothing.
     ///
     /// `Default` makes an empty body.
     #[must_use = "bodies do nothing unless polled"]

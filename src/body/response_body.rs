@@ -73,7 +73,7 @@ pin_project! {
         Replayed {
             replay: Box<Replay<B>>,
         },
-        /// A body of another kind, whose frames are hashed or cut. Boxed, because it is
+        /// A body of another kind, with frames to hash or cut. Boxed, because it is
         /// rare.
         Transformed {
             transformed: Pin<Box<Transformed<B>>>,

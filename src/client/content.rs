@@ -28,8 +28,7 @@ pub(super) struct Recorder {
 /// How the end of content is distinguished from a broken connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum End {
-    /// The announced length or the chunks show the end. Content that ends earlier is an
-    /// error.
+    /// The announced length or the chunks show the end. An earlier end is an error.
     Framed,
     /// The body's `is_end_stream` shows the end. Hyper ends the body of an HTTP/2
     /// stream that was reset with NO_ERROR as if it were complete, but `is_end_stream`

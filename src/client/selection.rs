@@ -41,8 +41,7 @@ pub(super) fn is_same(one: &Request<()>, other: &Request<()>, response: &HeaderM
         let lines = one.headers().get_all(name).iter();
         lines.eq(other.headers().get_all(name).iter())
     };
-    // With `Vary: *`, only the server can decide: it compares the tag that the request
-    // has.
+    // With `Vary: *`, only the server can decide, by the tag in the request.
     let varied = varied(response).unwrap_or_default();
     one.uri() == other.uri() && ALWAYS.iter().chain(&varied).all(same)
 }

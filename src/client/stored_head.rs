@@ -93,8 +93,7 @@ impl StoredHead {
     /// second later than the content.
     ///
     /// A request that already has preconditions or a `Range` is not changed. A tag of
-    /// more than 1 KiB is not added either, because many servers would refuse the
-    /// request.
+    /// more than 1 KiB is not added either: many servers would refuse the request.
     pub fn ask(&self, request: &mut HeaderMap) -> bool {
         if OWN_QUESTIONS.iter().any(|name| request.contains_key(name)) {
             return false;
@@ -170,8 +169,7 @@ impl StoredHead {
     ///
     /// - Fields that describe the content are not replaced: `Content-Length`,
     ///   `Content-Type`, `Content-Encoding`, `Content-Range`, and digests.
-    /// - Fields that [`new`](Self::new) does not copy, such as `Set-Cookie`, are
-    ///   ignored.
+    /// - Fields that are never kept, such as `Set-Cookie`, are ignored.
     /// - The tag of this response is not replaced, so it stays as strong or as weak as
     ///   it was.
     ///

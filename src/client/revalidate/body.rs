@@ -39,7 +39,7 @@ pin_project! {
         Inner {
             #[pin]
             body: B,
-            // `None` if the response is not kept. Boxed, because most responses are not
+            // `None` if the response is not kept. Boxed, because few responses are
             // kept.
             recording: Option<Box<Recording>>,
         },

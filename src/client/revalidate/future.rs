@@ -53,8 +53,7 @@ pub(super) struct Exchange<S> {
     pub(super) key: Key,
     /// The request as the caller sent it.
     pub(super) original: Request<()>,
-    /// The kept response that the request asks about, and the service for a second
-    /// request.
+    /// The kept response that is asked about, and the service for a second request.
     pub(super) asked: Option<(Arc<Stored>, S)>,
 }
 
@@ -108,8 +107,7 @@ where
 
 impl<S> Exchange<S> {
     /// Makes the response for the caller from that of the server. If a 304 is not about
-    /// the kept response, this fails with the service, to which the request is sent
-    /// again.
+    /// the kept response, this fails with the service for the second request.
     ///
     /// The second response is not kept. Otherwise, if a server's 304 has another tag
     /// than its 200, each request would be sent twice.
@@ -140,8 +138,7 @@ impl<S> Exchange<S> {
         updated: StoredHead,
     ) -> Response<RevalidateBody<B>> {
         let mut headers = updated.headers().clone();
-        // These fields are about one message. They are not kept, so they come from the
-        // 304.
+        // These fields are about one message and not kept, so they come from the 304.
         for name in [AGE, SET_COOKIE] {
             for line in head.headers.get_all(&name) {
                 append_field(&mut headers, name.clone(), line.clone());
