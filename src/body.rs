@@ -1,4 +1,4 @@
-//! Bodies, whose frames are read ahead, hashed, cut to a range, and sent.
+//! Bodies: types that read frames ahead, hash them, cut them to a range, and send them.
 
 use std::{
     future::Future,

@@ -88,9 +88,9 @@ impl StoredHead {
     /// Adds If-None-Match with the tag. If there is no tag, this adds
     /// If-Modified-Since, but only if `Last-Modified` is at least two seconds before
     /// `Date`. Content that changed in the second in which it was sent may have changed
-    /// again in the same second. RFC 9110, section 8.8.2.2, requires a distance of one
-    /// second. The distance is two seconds here, because `Date` may be generated a
-    /// second later than the content.
+    /// again in the same second, and then it has the same date. RFC 9110, section
+    /// 8.8.2.2, requires a distance of one second. The distance is two seconds here,
+    /// because `Date` may be generated a second later than the content.
     ///
     /// A request that already has preconditions or a `Range` is not changed. A tag of
     /// more than 1 KiB is not added either: many servers would refuse the request.

@@ -23,8 +23,9 @@ use crate::{body::BoxError, header_map::insert_field, rules::EntityTag, timer::T
 
 /// An edit of one resource that does not overwrite the edits of others.
 ///
-/// It reads the resource with a GET, and writes it with a PUT whose If-Match has the
-/// tag that was read. If another write came in between (412), it reads and edits again.
+/// The update reads the resource with a GET, and writes it with a PUT whose If-Match
+/// has the tag that was read. If another write came in between (412), the update reads
+/// and edits again.
 ///
 /// If the answer to the write is lost, the update first reads the resource again. The
 /// answer counts as lost if the service fails or the status is 5xx, because the write
@@ -32,7 +33,7 @@ use crate::{body::BoxError, header_map::insert_field, rules::EntityTag, timer::T
 /// `Retry-After`: with these the server refuses the write.
 ///
 /// - If the resource has the content that was sent, the write was done.
-/// - If it still has its old tag, the same write is sent again.
+/// - If the resource still has its old tag, the same write is sent again.
 /// - Otherwise the update fails with [`Error::InDoubt`], because a second edit might
 ///   repeat the first.
 ///

@@ -21,12 +21,12 @@ use crate::{client::stored_head::OWN_QUESTIONS, validators::forbids_storing};
 /// Keeps responses for a Tower client, and revalidates them at each request.
 ///
 /// In bounded memory, the layer keeps responses to GET that have a tag, or a date that
-/// [`StoredHead::ask`](crate::client::StoredHead::ask) can use. It makes the next
-/// request for the same resource conditional. If the answer is a 304 (Not Modified)
-/// about the kept response, the layer returns a 200 with the kept content and the kept
-/// head, which the 304 has updated. The layer asks the server each time, even while the
-/// kept response is fresh, so it never returns stale content from memory. Callers need
-/// no change.
+/// [`StoredHead::ask`](crate::client::StoredHead::ask) can use. The layer makes the
+/// next request for the same resource conditional. If the answer is a 304 (Not
+/// Modified) about the kept response, the layer returns a 200 with the kept content and
+/// the kept head, which the 304 has updated. The layer asks the server each time, even
+/// while the kept response is fresh, so it never returns stale content from memory.
+/// Callers need no change.
 ///
 /// - **The key** of a kept response is a hash of the URI and the values of `Host`,
 ///   `Authorization`, Cookie, and the request fields that `Vary` names. For encoded
