@@ -153,10 +153,8 @@ where
         // back, too. The stage does not change yet: a client that never sends the end
         // must not hold the lock.
         let is_all = is_read && is_rest(|body| body.size_hint().exact() == Some(0));
-        if is_over {
-            if let Err(error) = self.end() {
-                return Some(Err(error));
-            }
+        if is_over && let Err(error) = self.end() {
+            return Some(Err(error));
         }
         let passed = if is_over || is_all {
             self.last = Some(data);

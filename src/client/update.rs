@@ -277,10 +277,10 @@ impl Update {
         let mut request = self.request.clone().map(|()| B::from(content.clone()));
         *request.method_mut() = Method::PUT;
         let headers = request.headers_mut();
-        if let Some(media_type) = head.headers().get(CONTENT_TYPE) {
-            if !headers.contains_key(CONTENT_TYPE) {
-                insert_field(headers, CONTENT_TYPE, media_type.clone());
-            }
+        if let Some(media_type) = head.headers().get(CONTENT_TYPE)
+            && !headers.contains_key(CONTENT_TYPE)
+        {
+            insert_field(headers, CONTENT_TYPE, media_type.clone());
         }
         let is_guarded = head.guard(headers) && headers.contains_key(IF_MATCH);
         is_guarded.then_some(request)

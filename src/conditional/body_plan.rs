@@ -39,10 +39,10 @@ impl ResponseContext<'_> {
     #[inline]
     fn plan_body(&self, body: &impl Body) -> BodyPlan {
         let (request, fields) = (self.request, self.fields);
-        if let Some(learnable) = &*self.learnable {
-            if let Some(tag) = learnable.lookup(request, fields) {
-                return BodyPlan::UseLearnedTag(tag);
-            }
+        if let Some(learnable) = &*self.learnable
+            && let Some(tag) = learnable.lookup(request, fields)
+        {
+            return BodyPlan::UseLearnedTag(tag);
         }
         // Only a 200 is the whole representation.
         if self.head.status != StatusCode::OK {

@@ -204,10 +204,10 @@ impl Manifest {
     pub fn check(self, root: impl AsRef<Path>) -> Result<Self, ManifestError> {
         let made = self.made;
         self.compare(root.as_ref(), |path, facts, metadata| {
-            if let (Some(made), Ok(modified)) = (made, metadata.modified()) {
-                if modified > made {
-                    return Err(ManifestError::of(path, "it is newer than the list"));
-                }
+            if let (Some(made), Ok(modified)) = (made, metadata.modified())
+                && modified > made
+            {
+                return Err(ManifestError::of(path, "it is newer than the list"));
             }
             facts.trust = facts.trust.max(Trust::Checked);
             Ok(())

@@ -85,18 +85,18 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
             }
             let content = self.buffer.content();
             let mut previous = None;
-            if let Some((cache, key)) = cache {
-                if let Some(cached) = cache.get(key) {
-                    if let Some(same) = cached.compare(content.len(), variant, content.all()) {
-                        config.reporter.counters.compared(content.len());
-                        if same == Match::EqualBytes {
-                            cache.release_buffers(|| config.now());
-                            cache.confirm(key, &cached, content.all());
-                        }
-                        return Poll::Ready(Ok(ContentTag::Cached(cached)));
+            if let Some((cache, key)) = cache
+                && let Some(cached) = cache.get(key)
+            {
+                if let Some(same) = cached.compare(content.len(), variant, content.all()) {
+                    config.reporter.counters.compared(content.len());
+                    if same == Match::EqualBytes {
+                        cache.release_buffers(|| config.now());
+                        cache.confirm(key, &cached, content.all());
                     }
-                    previous = Some(cached);
+                    return Poll::Ready(Ok(ContentTag::Cached(cached)));
                 }
+                previous = Some(cached);
             }
             self.hashing = Some(Hashing { progress: HashProgress::default(), previous });
         }

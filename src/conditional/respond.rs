@@ -255,10 +255,10 @@ impl ResponseContext<'_> {
         }
         let is_query = self.request.method == ReadMethod::Query;
         let mut decision = preconditions.evaluate_read(current, is_query);
-        if let (Decision::Proceed, Some(etag)) = (decision, current.etag) {
-            if self.request.lists_tag_with_suffix(etag) {
-                decision = Decision::NotModified;
-            }
+        if let (Decision::Proceed, Some(etag)) = (decision, current.etag)
+            && self.request.lists_tag_with_suffix(etag)
+        {
+            decision = Decision::NotModified;
         }
         if decision != Decision::NotModified {
             return decision;

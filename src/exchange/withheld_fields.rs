@@ -96,10 +96,10 @@ fn remove_codings(preconditions: &PreconditionFields, headers: &mut HeaderMap) {
 /// Joins the lines of a list into one (RFC 9110, section 5.3).
 fn join_lines(headers: &mut HeaderMap, name: HeaderName) {
     let lines: Vec<_> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
-    if lines.len() > 1 {
-        if let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b", "[..])) {
-            insert_field(headers, name, joined);
-        }
+    if lines.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b", "[..]))
+    {
+        insert_field(headers, name, joined);
     }
 }
 

@@ -72,11 +72,11 @@ impl Entry {
         }
         let mut woken: Vec<_> = std::mem::take(&mut self.waiting_together).into_values().collect();
         self.shared += woken.len();
-        if self.shared == 0 {
-            if let Some((_, waker)) = self.waiting_alone.pop_first() {
-                self.is_exclusive = true;
-                woken.push(waker);
-            }
+        if self.shared == 0
+            && let Some((_, waker)) = self.waiting_alone.pop_first()
+        {
+            self.is_exclusive = true;
+            woken.push(waker);
         }
         woken
     }

@@ -28,7 +28,7 @@ use tower_conditional::{
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Version(u64);
 
-fn block_on<T>(future: impl std::future::Future<Output = T>) -> T {
+fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
@@ -192,9 +192,7 @@ const DATES: u64 = 64 << 20;
 const CONTENTS: u64 = 32 << 20;
 
 /// Runs a future that does not wait, without a runtime that would be counted.
-fn block_on_ready<B>(
-    future: impl std::future::Future<Output = Result<Response<B>, Infallible>>,
-) -> StatusCode {
+fn block_on_ready<B>(future: impl Future<Output = Result<Response<B>, Infallible>>) -> StatusCode {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     loop {

@@ -584,10 +584,9 @@ impl World {
                 let new = self.hold(reply);
                 if let Some(held) =
                     held.filter(|held| way == Way::Tag && !cached && self.is_quiet(held))
+                    && reply.life == held.life
                 {
-                    if reply.life == held.life {
-                        self.fail("an unchanged file is resumed");
-                    }
+                    self.fail("an unchanged file is resumed");
                 }
                 Some(new)
             }

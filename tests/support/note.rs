@@ -52,8 +52,9 @@ impl Note {
 
     pub(crate) fn service(
         &self,
-    ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone
-    {
+    ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+           + Clone
+           + use<> {
         let note = self.clone();
         service_fn(move |request| note.clone().serve(request))
     }
@@ -78,14 +79,14 @@ pub(crate) fn put(lines: Lines<'_>, text: &str) -> Request<Body> {
 }
 
 /// A service with GET and PUT; `answer` makes the response to the GET.
-pub(crate) fn service(
+pub(crate) fn service<F: Fn(String) -> Response<Body> + Clone + Send + Sync + 'static>(
     note: &Text,
-    answer: impl Fn(String) -> Response<Body> + Clone + Send + Sync + 'static,
+    answer: F,
 ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
        + Clone
        + Send
        + Sync
-       + 'static {
+       + use<F> {
     let note = Arc::clone(note);
     service_fn(move |request: Request<Body>| {
         let (note, answer) = (Arc::clone(&note), answer.clone());

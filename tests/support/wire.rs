@@ -311,7 +311,7 @@ impl Http2 {
         path: &str,
         fields: &[(&str, &str)],
         body: Body,
-    ) -> impl Future<Output = (Reply, Vec<(u8, bool)>)> {
+    ) -> impl Future<Output = (Reply, Vec<(u8, bool)>)> + use<> {
         let mut request = Request::builder().method(method).uri(format!("http://wire{path}"));
         for (name, value) in fields {
             request = request.header(*name, *value);

@@ -94,10 +94,10 @@ async fn what_is_allowed_passes_too() {
     let allowed: [(&str, Serve); 8] = [
         ("compares dates by their order", |store, mut asked| {
             let lines: Vec<_> = asked.headers().get_all(header::IF_MODIFIED_SINCE).iter().collect();
-            if let [date] = lines[..] {
-                if HttpDate::parse(date, now()).is_some_and(|date| date > store.changed()) {
-                    asked.headers_mut().insert(header::IF_MODIFIED_SINCE, store.changed().into());
-                }
+            if let [date] = lines[..]
+                && HttpDate::parse(date, now()).is_some_and(|date| date > store.changed())
+            {
+                asked.headers_mut().insert(header::IF_MODIFIED_SINCE, store.changed().into());
             }
             right(store, asked)
         }),

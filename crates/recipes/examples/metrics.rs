@@ -2,7 +2,12 @@
 
 use std::fmt::Write;
 
-use axum::{http::header::CONTENT_TYPE, response::IntoResponse, routing::get, Router};
+use axum::{
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse, Response},
+    routing::get,
+    Router,
+};
 use tokio::net::TcpListener;
 use tower_conditional::{ConditionalLayer, Stats};
 use tracing_subscriber::EnvFilter;
@@ -25,8 +30,8 @@ pub fn app() -> Router {
         .route("/metrics", get(move || async move { metrics(&layer.stats()) }))
 }
 
-fn metrics(stats: &Stats) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text(stats))
+fn metrics(stats: &Stats) -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text(stats)).into_response()
 }
 
 /// Writes the counters in Prometheus's text format.

@@ -277,11 +277,11 @@ impl Client {
         }
         let place = place(&request);
         for name in [IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
-            if input.one_in(4) {
-                if let Some(held) = self.dated(input, place) {
-                    request.headers_mut().append(name.clone(), held.date.clone().unwrap());
-                    named.insert(name, vec![held]);
-                }
+            if input.one_in(4)
+                && let Some(held) = self.dated(input, place)
+            {
+                request.headers_mut().append(name.clone(), held.date.clone().unwrap());
+                named.insert(name, vec![held]);
             }
         }
         if input.one_in(3) {

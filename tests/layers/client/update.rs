@@ -312,7 +312,7 @@ async fn update_counts_right_through_a_check_in_the_handler() {
 /// A service that loses the answers to some writes, done or not.
 fn lossy<S>(
     service: S,
-    random: &Arc<Mutex<impl FnMut() -> u64 + Send + 'static>>,
+    random: Arc<Mutex<impl FnMut() -> u64 + Send + 'static>>,
 ) -> impl Service<Request<Body>, Response = Response<Body>, Error = BoxError, Future: Send> + Clone
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
@@ -321,7 +321,6 @@ where
         + Sync
         + 'static,
 {
-    let random = Arc::clone(random);
     service_fn(move |request: Request<Body>| {
         let is_write = request.method() == Method::PUT;
         let chance = (random.lock().unwrap())() % 8;
@@ -347,7 +346,7 @@ async fn update_does_each_edit_once_or_says_that_it_does_not_know() {
     let random = Arc::new(Mutex::new(numbers(7)));
     let mut clients = JoinSet::new();
     for client in 0..64 {
-        let service = lossy(service.clone(), &random);
+        let service = lossy(service.clone(), Arc::clone(&random));
         clients.spawn(async move {
             let backoff = Duration::from_millis(1)..=Duration::from_millis(500);
             let update = update().attempts(200).backoff(backoff);

@@ -60,7 +60,9 @@ async fn put(State(document): State<Document>, headers: HeaderMap) -> Response<B
     reply(204, &[], Body::empty())
 }
 
-fn source(document: &Document) -> impl Fn(&http::request::Parts) -> Ready<Representation> + Clone {
+fn source(
+    document: &Document,
+) -> impl Fn(&http::request::Parts) -> Ready<Representation> + Clone + use<> {
     let document = document.clone();
     move |_| ready(Representation::from(document.tag()))
 }

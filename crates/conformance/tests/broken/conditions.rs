@@ -346,10 +346,10 @@ fn first_line(store: &mut Store, mut asked: Asked, name: &HeaderName) -> Reply {
 
 /// Rewrites a field before it is evaluated.
 fn lenient(mut asked: Asked, name: &HeaderName, rewrite: impl Fn(&str) -> Option<String>) -> Asked {
-    if asked.headers().get_all(name).iter().count() == 1 {
-        if let Some(text) = line(&asked, name).and_then(rewrite) {
-            asked.headers_mut().insert(name, value(text));
-        }
+    if asked.headers().get_all(name).iter().count() == 1
+        && let Some(text) = line(&asked, name).and_then(rewrite)
+    {
+        asked.headers_mut().insert(name, value(text));
     }
     asked
 }
