@@ -56,11 +56,11 @@ pub(crate) async fn pip_resumes_across_the_fleet() -> Completion {
         tokio::select! {
             is_done = &mut download => break is_done,
             () = sleep(Duration::from_millis(400)) => {
-                if parts_by_tag() < ENOUGH {
-                    if let Some(server) = restarts.next() {
-                        fleet.restart_server(server, 0);
-                        learns(&fleet, server, &path).await;
-                    }
+                if parts_by_tag() < ENOUGH
+                    && let Some(server) = restarts.next()
+                {
+                    fleet.restart_server(server, 0);
+                    learns(&fleet, server, &path).await;
                 }
             }
         }
