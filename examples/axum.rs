@@ -35,9 +35,13 @@ type Stored = Arc<Mutex<Flags>>;
 async fn main() -> Result<(), String> {
     let address = env::var("ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
     let listener = TcpListener::bind(&address).await.map_err(|error| {
-        format!("cannot listen on {address}: {error}. Set another address: ADDR=127.0.0.1:4000")
+        format!(
+            "cannot listen on {address}: {error}. \
+             Set another address: ADDR=127.0.0.1:4000"
+        )
     })?;
-    eprintln!("listening on http://{}", listener.local_addr().map_err(|error| error.to_string())?);
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    eprintln!("listening on http://{address}");
     axum::serve(listener, app()).await.map_err(|error| error.to_string())
 }
 
@@ -82,11 +86,13 @@ async fn write(
 
 /// Returns about 5 kB of flags, as in a real application.
 fn flags() -> Flags {
-    let areas = "account analytics archive billing calendar cart catalogue chat contacts \
-        dashboard editor export gallery import inventory invoice login mobile newsletter orders \
-        payment profile reports returns search settings shipping support upload wishlist";
-    let changes = ["assistant", "audit-log", "bulk-edit", "new-layout", "shortcuts", "two-columns"];
-    let pairs = areas.split(' ').flat_map(|area| changes.map(|change| format!("{area}-{change}")));
+    let areas = "account analytics archive billing calendar cart catalogue chat \
+        contacts dashboard editor export gallery import inventory invoice login mobile \
+        newsletter orders payment profile reports returns search settings shipping \
+        support upload wishlist";
+    let changes = "assistant audit-log bulk-edit new-layout shortcuts two-columns";
+    let pair = |area| changes.split(' ').map(move |change| format!("{area}-{change}"));
+    let pairs = areas.split(' ').flat_map(pair);
     let mut flags: Flags = pairs.map(|name| (name, false)).collect();
     flags.insert("dark-mode".to_owned(), true);
     flags.insert("new-checkout".to_owned(), false);

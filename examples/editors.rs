@@ -31,11 +31,12 @@ async fn main() -> Result<(), Failure> {
     let url = serve().await?;
     let client = Client::builder(TokioExecutor::new()).build_http();
 
-    let (one, other) = tokio::join!(edit(&client, &url, "one"), edit(&client, &url, "two"));
+    let add = |line| edit(&client, &url, line);
+    let (one, other) = tokio::join!(add("one"), add("two"));
     println!("{} edits, {} conflicts", EDITS * 2, one? + other?);
     println!("with If-Match:    {} lines are left", read(&client, &url).await?.len());
 
-    put(&client, &url, &Vec::new()).await?;
+    put(&client, &url, &[]).await?;
     let (one, other) =
         tokio::join!(overwrite(&client, &url, "one"), overwrite(&client, &url, "two"));
     one.and(other)?;
@@ -74,10 +75,11 @@ async fn read(client: &HttpClient, url: &str) -> Result<Vec<String>, Failure> {
     Ok(serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?)
 }
 
-async fn put(client: &HttpClient, url: &str, lines: &Vec<String>) -> Result<(), Failure> {
+async fn put(client: &HttpClient, url: &str, lines: &[String]) -> Result<(), Failure> {
     let content = Full::from(serde_json::to_vec(lines)?);
     let request = Request::builder().method(Method::PUT).uri(url);
-    client.request(request.header("content-type", "application/json").body(content)?).await?;
+    let request = request.header("content-type", "application/json");
+    client.request(request.body(content)?).await?;
     Ok(())
 }
 
@@ -95,7 +97,8 @@ async fn serve() -> Result<String, Failure> {
         .with_state(Lines::default());
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/lines", listener.local_addr()?);
-    let app = ServiceExt::<axum::extract::Request>::into_make_service(WriteGuard::axum(app));
+    let app = WriteGuard::axum(app);
+    let app = ServiceExt::<axum::extract::Request>::into_make_service(app);
     tokio::spawn(async { axum::serve(listener, app).await });
     Ok(url)
 }

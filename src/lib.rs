@@ -450,8 +450,10 @@
 //!
 //! These changes are not breaking: an answer that is closer to RFC 9110, a new setting
 //! whose default keeps the behaviour, a new variant of a `non_exhaustive` enum, the
-//! texts of errors and of `Debug`, and the amount of memory that is used. The minimum
-//! supported Rust version is 1.88. It is raised in minor releases only.
+//! texts of errors and of `Debug`, and the amount of memory that is used.
+//!
+//! The minimum supported Rust version is 1.88, because `sha2` needs it. It is raised in
+//! minor releases only.
 //!
 //! [RFC 10008]: https://www.rfc-editor.org/rfc/rfc10008.html
 //! [tower-conditional-conformance]: https://docs.rs/tower-conditional-conformance

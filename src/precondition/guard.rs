@@ -104,10 +104,10 @@ use crate::stats::Stats;
 ///
 /// So the guard never waits for a client while it holds the lock. The guard
 /// reads ahead the content of writes with preconditions, and of every DELETE. It
-/// forwards the content of other writes as it comes. It takes the lock before it forwards the end of the content, so
-/// an upload that never ends holds no lock. A handler that changes the resource before
-/// the content has ended, or without reading it, is not protected while the content is
-/// streamed.
+/// forwards the content of other writes as it comes. It takes the lock before it
+/// forwards the end of the content, so an upload that never ends holds no lock. A
+/// handler that changes the resource before the content has ended, or without reading
+/// it, is not protected while the content is streamed.
 ///
 /// While content is read ahead, at least 10 KiB must arrive in each ten seconds. Slower
 /// content is answered with 408 (Request Timeout), so that idle clients do not use up

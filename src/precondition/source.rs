@@ -110,8 +110,8 @@ impl<T: Into<Representation>, E> IntoRepresentation for Result<T, E> {
     }
 }
 
-/// The result of the source that `from_extractor` makes: the state of the resource, or a
-/// response to send in its place.
+/// The result of the source that `from_extractor` makes: the state of the resource, or
+/// a response to send in its place.
 #[cfg(feature = "axum")]
 #[derive(Debug)]
 #[expect(unnameable_types, reason = "only this crate makes it")]

@@ -1,5 +1,6 @@
-//! What happens to a request whose state is not known. The user may make the response of
-//! the source's error. Otherwise a write is answered with 503, and a read is forwarded.
+//! What happens to a request whose state is not known. The user may make the response
+//! of the source's error. Otherwise a write is answered with 503, and a read is
+//! forwarded.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};

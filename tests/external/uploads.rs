@@ -1,7 +1,7 @@
 //! Uploads by curl, Python and nghttp, refused and let through, with and without
 //! `Expect: 100-continue`: what the client sees, and what the server holds in memory.
-//! `UPLOAD_MIB=1024 cargo test --all-features --test external uploads` sends as much, and
-//! prints the figures.
+//! `UPLOAD_MIB=1024 cargo test --all-features --test external uploads` sends as much,
+//! and prints the figures.
 
 use std::{
     env, fs,
@@ -95,8 +95,8 @@ struct Upload<'a> {
 }
 
 impl Upload<'_> {
-    /// Returns true if nothing is sent before the server asks for it. Hyper sends no 100
-    /// over HTTP/2, and programs do not wait for it there, or not for long.
+    /// Returns true if nothing is sent before the server asks for it. Hyper sends no
+    /// 100 over HTTP/2, and programs do not wait for it there, or not for long.
     fn waits(&self) -> bool {
         self.expects_continue && self.version == Version::HTTP_11
     }
@@ -200,8 +200,8 @@ async fn curl(upload: &Upload<'_>) -> Seen {
     }
 }
 
-/// Waits for the 100 if it is to come, and reads the response though the server takes no
-/// more; as careful clients do.
+/// Waits for the 100 if it is to come, and reads the response though the server takes
+/// no more; as careful clients do.
 const PYTHON: &str = r#"
 import http.client, select, socket, sys
 host, path, file, size, expect, *tag = sys.argv[1:]

@@ -15,6 +15,7 @@ mod http2_memory;
 mod load;
 mod manifest;
 mod no_glue;
+mod pages;
 mod readme;
 #[path = "../support/mod.rs"]
 mod support;

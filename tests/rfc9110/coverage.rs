@@ -142,8 +142,9 @@ fn page() -> String {
     fs::read_to_string(root().join("src/guide/rfc_coverage.md")).unwrap()
 }
 
-/// Reads the rows: `2. **MUST** \`hash\` what it asks. *Covered*: where.`, under a title
-/// `## RFC 9110, 13.1.1: If-Match`. Panics if one is of another form, or out of turn.
+/// Reads the rows: `2. **MUST** \`hash\` what it asks. *Covered*: where.`, under a
+/// title `## RFC 9110, 13.1.1: If-Match`. Panics if one is of another form, or out of
+/// turn.
 fn rows(page: &str) -> BTreeMap<Place, Row> {
     let mut rows = BTreeMap::new();
     for part in page.split("\n## RFC ").skip(1) {

@@ -181,8 +181,8 @@ async fn converse(
     }
 }
 
-/// Answers over HTTP/2, each to a request of its own: a status, content, and the code of
-/// a reset in place of its end.
+/// Answers over HTTP/2, each to a request of its own: a status, content, and the code
+/// of a reset in place of its end.
 type Script2 = &'static [(u8, &'static str, Option<u8>)];
 
 const OK: u8 = 0x88;

@@ -255,8 +255,8 @@ async fn precondition_lets_http2_go_on_after_refused_uploads() {
     }
 }
 
-/// A small upload that is under way when it is refused is read away, so that neither the
-/// answer nor the connection is lost.
+/// A small upload that is under way when it is refused is read away, so that neither
+/// the answer nor the connection is lost.
 #[tokio::test]
 async fn precondition_discards_the_start_of_a_refused_upload() {
     let mut server = guard(Version::HTTP_11).await;

@@ -18,7 +18,7 @@ use axum::{routing::get, Json, Router};
 use http::{Request, Response};
 use reqwest::{redirect::Policy, Body, Client};
 use tokio::{net::TcpListener, time};
-use tower::{service_fn, Service};
+use tower::{service_fn, util::BoxCloneService};
 use tower_conditional::{client::Polled, ConditionalLayer};
 
 type Flags = BTreeMap<String, bool>;
@@ -59,17 +59,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// type.
 pub fn service(
     timeout: u64,
-) -> reqwest::Result<
-    impl Service<Request<Body>, Response = Response<Body>, Error = reqwest::Error, Future: Send> + Clone,
-> {
+) -> reqwest::Result<BoxCloneService<Request<Body>, Response<Body>, reqwest::Error>> {
     // A tag is valid for one resource, so it must not be sent to the target of a
     // redirect.
     let client = Client::builder().redirect(Policy::none());
     let client = client.timeout(Duration::from_secs(timeout)).build()?;
-    Ok(service_fn(move |request: Request<Body>| {
+    Ok(BoxCloneService::new(service_fn(move |request: Request<Body>| {
         let client = client.clone();
         async move { client.execute(request.try_into()?).await.map(Response::from) }
-    }))
+    })))
 }
 
 /// Serves a document that changes after five seconds, and returns its URL.

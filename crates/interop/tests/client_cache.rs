@@ -1,5 +1,5 @@
-//! What clients make of our validators: a stock cache in front of the layer, and our own
-//! client's half over `reqwest`.
+//! What clients make of our validators: a stock cache in front of the layer, and our
+//! own client's half over `reqwest`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 

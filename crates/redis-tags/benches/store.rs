@@ -1,6 +1,6 @@
-//! Requests for a small and a large file, with a store and without one, in turn: medians
-//! of 15 pairs of 1,000 requests. `REDIS_URL` names a Redis to use, or nothing listens
-//! at the other end.
+//! Requests for a small and a large file, with a store and without one, in turn:
+//! medians of 15 pairs of 1,000 requests. `REDIS_URL` names a Redis to use, or nothing
+//! listens at the other end.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs)]
 
 use std::{

@@ -14,11 +14,12 @@ use tower_http::services::ServeDir;
 
 #[tokio::main]
 pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
-    let setting = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
+    let setting = |name: &str, default: &str| env::var(name).unwrap_or(default.into());
     let mut inner_tags = InnerTags::replace();
     if let Ok(url) = env::var("REDIS_URL") {
         let store = RedisTags::connect(&url)?;
-        inner_tags = inner_tags.store(SharedTags::new("files", env::var("TAG_SECRET")?, store)?);
+        let tags = SharedTags::new("files", env::var("TAG_SECRET")?, store)?;
+        inner_tags = inner_tags.store(tags);
     }
     let layer = ConditionalLayer::new()
         .inner_tags(inner_tags)

@@ -1,5 +1,6 @@
-//! Servers that lie, or say too little: never a wrong value, never a panic. Each case is
-//! one of `Polled`, of `RevalidateLayer`, and of `StoredHead` in a client of its own.
+//! Servers that lie, or say too little: never a wrong value, never a panic. Each case
+//! is one of `Polled`, of `RevalidateLayer`, and of `StoredHead` in a client of its
+//! own.
 //!
 //! The cases that only the wire can show are in `tests/wire/client.rs`.
 
@@ -26,7 +27,8 @@ struct Case {
     seen: Seen,
 }
 
-/// A case in which the client asks twice; a third request is sent by the library itself.
+/// A case in which the client asks twice; a third request is sent by the library
+/// itself.
 fn case<const N: usize>(
     name: &'static str,
     answers: [Response<Body>; N],

@@ -239,7 +239,8 @@ impl Client {
         Self::Http1(sender)
     }
 
-    /// Sends a request, and waits for the head of the response, for as long as it takes.
+    /// Sends a request, and waits for the head of the response, for as long as it
+    /// takes.
     async fn send(&mut self, mut request: Request) -> http::Response<Incoming> {
         match self {
             Self::Http2(sender) => sender.send_request(request).await.unwrap(),

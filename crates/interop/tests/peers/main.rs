@@ -3,8 +3,8 @@
 //! Each difference belongs to a named row, which says who is right, and why. Any other
 //! fails the test. Inputs that were once a surprise are the examples of their rows.
 //!
-//! `PEERS=1000000 cargo test -p interop --test peers -- --nocapture` runs as many rounds
-//! of each, and prints how many inputs fell under each row.
+//! `PEERS=1000000 cargo test -p interop --test peers -- --nocapture` runs as many
+//! rounds of each, and prints how many inputs fell under each row.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod dates;
@@ -86,7 +86,8 @@ impl<Case: Debug, Answer: Debug + Default + PartialEq> Comparison<'_, Case, Answ
         assert!(agreed > rounds / 20, "{}: too little is accepted", self.peer);
     }
 
-    /// Returns the place of the row that explains a difference; `None` if there is none.
+    /// Returns the place of the row that explains a difference; `None` if there is
+    /// none.
     fn explained(&self, case: &Case) -> Option<usize> {
         let (ours, theirs) = ((self.ours)(case), (self.theirs)(case));
         if ours == theirs {

@@ -17,7 +17,8 @@ use crate::{
     server::{Application, Database, Postgres, Programs},
 };
 
-/// Makes the tests; the first that runs starts the server, which is kept for the others.
+/// Makes the tests; the first that runs starts the server, which is kept for the
+/// others.
 pub(crate) fn trials(server: &Arc<OnceLock<Postgres>>) -> Vec<Trial> {
     macro_rules! trials {
         ($($test:ident,)+) => { vec![$(trial(stringify!($test), Arc::clone(server), $test)),+] };
@@ -139,8 +140,8 @@ async fn a_process_killed_between_two_statements_leaves_no_half(database: Databa
 const KILLS: u64 = 12;
 const WRITERS_EACH: usize = 8;
 
-/// Each writer adds lines to one note, and reads it again when it was refused. Processes
-/// are killed and started again meanwhile.
+/// Each writer adds lines to one note, and reads it again when it was refused.
+/// Processes are killed and started again meanwhile.
 async fn no_edit_is_lost_when_processes_are_killed(database: Database) {
     let mut processes = [database.application(), database.application()];
     let (urls, _) = watch::channel(processes.each_ref().map(url_of));

@@ -1,6 +1,6 @@
-//! Three processes of the example `files` behind nginx, and a real Redis that is killed,
-//! emptied, slowed down and written to by strangers. Where a program is missing, the
-//! tests are reported as ignored.
+//! Three processes of the example `files` behind nginx, and a real Redis that is
+//! killed, emptied, slowed down and written to by strangers. Where a program is
+//! missing, the tests are reported as ignored.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs)]
 
 #[cfg(unix)]
