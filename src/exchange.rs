@@ -20,9 +20,8 @@ pub(crate) use self::{
     problem_details::{respond_problem, write_failed_read},
     report::Reporter,
     response_head::{
-        accepts_coding, apply_decision, insert_etag, insert_last_modified, insert_retry_after,
-        insert_validators, pass_on, refuse_part, reject, remove_last_modified, respond_empty,
-        vary_by, PartRefusal,
+        apply_decision, insert_etag, insert_last_modified, insert_retry_after, insert_validators,
+        pass_on, refuse_part, reject, remove_last_modified, respond_empty, vary_by, PartRefusal,
     },
     withheld_fields::{read_preconditions, Forward, WithheldDates},
 };

@@ -199,7 +199,9 @@
 //! (Service Unavailable) with `Retry-After: 1`, and the next request gets the whole
 //! content. A browser gets a redirect to the same URI instead of the 503, so that
 //! playback of audio or video continues. `curl -C -`, `wget -c` and aria2c send no
-//! If-Range, so a server cannot protect them.
+//! If-Range, so a server cannot protect them. A client that sends a date in If-Range,
+//! and accepts a content coding, gets the whole content: it may hold encoded bytes, and
+//! the date does not show that.
 //!
 //! # Content that never matches
 //!

@@ -21,7 +21,9 @@ mod validators;
 
 pub(crate) use self::{
     checksum_list::{checksums, Checksum},
-    content_coding::{has_weights, names_coding, split_coding, AcceptedCodings, ContentCoding},
+    content_coding::{
+        accepts_coding, has_weights, names_coding, split_coding, AcceptedCodings, ContentCoding,
+    },
     digest_fields::{is_content_digest, is_digest, refuses_digest, REPR_DIGEST, WANT_REPR_DIGEST},
     file_name::{file_name, requested_file},
     method::{ignores_preconditions, is_query, is_read, is_write},

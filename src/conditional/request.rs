@@ -278,6 +278,7 @@ impl RequestContext {
         if reader.weighs_codings || reader.accepts_coding && preconditions.may_name_codings() {
             preconditions.take_accepted(AcceptedCodings::read(head.headers));
         }
+        preconditions.take_accepts_coding(reader.accepts_coding);
         let name = head.name(config);
         let method = match *head.method {
             Method::GET => ReadMethod::Get,
@@ -411,6 +412,9 @@ impl RequestContext {
             return (!is_ambiguous, None);
         }
         let Some(value) = preconditions.if_range_value() else { return WHOLE };
+        if preconditions.has_date_of_any_coding() {
+            return WHOLE;
+        }
         let is_named =
             |known: &InnerValidator| known.is_named_by(value, &config.keys, config.now());
         match config.inner_validators.find(self.key.resource(), is_named) {

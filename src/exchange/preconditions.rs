@@ -177,7 +177,8 @@ impl Preconditions {
     /// equal, and must be a strong validator (section 8.8.2.2). A
     /// [`FirstSeen`](crate::LastModified::FirstSeen) date is always strong. A
     /// [`Given`](crate::LastModified::Given) date is strong if it is at least a second
-    /// before `now`.
+    /// before `now`. A date does not show in which content coding the client got the
+    /// content. So if `Accept-Encoding` accepts a coding, a date allows no part.
     ///
     /// # Examples
     ///

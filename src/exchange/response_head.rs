@@ -2,10 +2,7 @@
 //! 503 or 307. The module [`rejection`](super::rejection) makes the head of a 412.
 
 use http::{
-    header::{
-        ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER,
-        VARY,
-    },
+    header::{ACCEPT_RANGES, CACHE_CONTROL, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER, VARY},
     response, HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
 };
 use http_body::Body;
@@ -16,8 +13,8 @@ use crate::{
     header_map::{append_field, insert_field},
     outcome::Outcome,
     rules::{
-        members, names_coding, retain_for_not_modified, retain_for_precondition_failed, Decision,
-        HttpDate, LastModified, SingleField, Validators,
+        members, retain_for_not_modified, retain_for_precondition_failed, Decision, HttpDate,
+        LastModified, SingleField, Validators,
     },
     validators::{add_no_cache, are_silent, AddLastModified},
 };
@@ -94,11 +91,6 @@ pub(crate) fn vary_by(headers: &mut HeaderMap, field: HeaderName) {
     if !headers.get_all(VARY).iter().flat_map(members).any(is_named) {
         append_field(headers, VARY, HeaderValue::from(field));
     }
-}
-
-/// Returns true if a client accepts a content coding.
-pub(crate) fn accepts_coding(headers: &HeaderMap) -> bool {
-    headers.get_all(ACCEPT_ENCODING).iter().any(names_coding)
 }
 
 /// Makes the response to a request that is rejected before the inner service runs.

@@ -30,13 +30,13 @@ use super::{
 use crate::{
     body::ResponseBody,
     exchange::{
-        accepts_coding, pass_on, read_preconditions, refuse_part, Forward, KnownValidators,
-        PartRefusal, Rejection, Reporter,
+        pass_on, read_preconditions, refuse_part, Forward, KnownValidators, PartRefusal, Rejection,
+        Reporter,
     },
     outcome::{Outcome, Reason},
     rules::{
-        ignores_preconditions, is_query, is_read, is_write, HttpDate, PreconditionFields,
-        Representation, State, Validators,
+        accepts_coding, ignores_preconditions, is_query, is_read, is_write, HttpDate,
+        PreconditionFields, Representation, State, Validators,
     },
     validators::Untagged,
     POLLED_AGAIN,

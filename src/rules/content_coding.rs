@@ -99,9 +99,7 @@ impl AcceptedCodings {
     pub(crate) fn read(headers: &HeaderMap) -> Self {
         let (mut accepted, mut refused, mut others) = (0, 0, None);
         for member in headers.get_all(ACCEPT_ENCODING).iter().flat_map(members) {
-            let mut parts = member.splitn(2, |&byte| byte == b';');
-            let name = trim_ows(parts.next().unwrap_or_default());
-            let is_accepted = parts.next().map_or(Some(true), is_positive);
+            let (name, is_accepted) = preference(member);
             if name == b"*" {
                 others = is_accepted.map(|accepts| accepts && others != Some(false)).or(others);
             }
@@ -133,6 +131,14 @@ impl Default for AcceptedCodings {
     }
 }
 
+/// Splits a member of `Accept-Encoding` into the name of the coding, and whether it is
+/// accepted. The latter is `None` if the weight is invalid.
+fn preference(member: &[u8]) -> (&[u8], Option<bool>) {
+    let mut parts = member.splitn(2, |&byte| byte == b';');
+    let name = trim_ows(parts.next().unwrap_or_default());
+    (name, parts.next().map_or(Some(true), is_positive))
+}
+
 /// Returns true if a weight is more than zero. `None` if the weight is invalid
 /// (section 12.4.2).
 fn is_positive(weight: &[u8]) -> Option<bool> {
@@ -151,10 +157,20 @@ fn is_positive(weight: &[u8]) -> Option<bool> {
     Some(*whole == b'1' || !is_zero)
 }
 
-/// Returns true if a line of `Accept-Encoding` has anything other than plain
-/// `identity`.
+/// Returns true if a request accepts a coding other than identity, so that its response
+/// may be encoded.
+pub(crate) fn accepts_coding(headers: &HeaderMap) -> bool {
+    headers.get_all(ACCEPT_ENCODING).iter().any(names_coding)
+}
+
+/// Returns true if a line of `Accept-Encoding` accepts a coding other than identity.
+///
+/// In doubt this returns true, unlike [`AcceptedCodings`].
 pub(crate) fn names_coding(line: &HeaderValue) -> bool {
-    members(line).any(|member| !member.eq_ignore_ascii_case(b"identity"))
+    members(line).any(|member| {
+        let (name, is_accepted) = preference(member);
+        is_accepted != Some(false) && !name.eq_ignore_ascii_case(b"identity")
+    })
 }
 
 /// Returns true if a line of `Accept-Encoding` has weights, and so may refuse a coding
@@ -295,6 +311,27 @@ mod tests {
             (&["identity;q=0, *"], "br compress deflate gzip zstd"),
         ] {
             assert_eq!(accepted(lines), expected, "{lines:?}");
+        }
+    }
+
+    /// Unlike the codings that count in tags, where doubt means that none is accepted.
+    #[test]
+    fn a_response_may_be_encoded_unless_every_coding_is_refused() {
+        for (lines, expected) in [
+            (&[][..], false),
+            (&["", "identity, IDENTITY;q=0.5"], false),
+            (&["identity;q=1, *;q=0"], false),
+            (&["gzip;q=0", "br; q=0.000"], false),
+            (&["gzip"], true),
+            (&["identity", "lzma"], true),
+            (&["*;q=0, br;q=0.001"], true),
+            (&["*"], true),
+            (&["gzip, gzip;q=0"], true),
+            (&["gzip;q=x"], true),
+        ] {
+            let field = |line: &&'static str| (ACCEPT_ENCODING, HeaderValue::from_static(line));
+            let headers = lines.iter().map(field).collect();
+            assert_eq!(accepts_coding(&headers), expected, "{lines:?}");
         }
     }
 

@@ -10,7 +10,7 @@ use http::{
 };
 
 use super::{
-    content_coding::coding_of,
+    content_coding::{accepts_coding, coding_of},
     entity_tag::Member,
     entity_tag_list::{EntityTagList, QuickMatch},
     ignores_preconditions, is_query, is_read, split_coding, AcceptedCodings, ContentCoding,
@@ -63,6 +63,8 @@ struct UncommonFields {
     if_range: SingleField<HeaderValue>,
     /// True if If-Match is compared weakly.
     weak_if_match: bool,
+    /// The request accepts a content coding.
+    accepts_coding: bool,
 }
 
 impl UncommonFields {
@@ -71,6 +73,7 @@ impl UncommonFields {
         if_unmodified_since: SingleField::Absent,
         if_range: SingleField::Absent,
         weak_if_match: false,
+        accepts_coding: false,
     };
 }
 
@@ -85,12 +88,22 @@ impl PreconditionFields {
         if preconditions.has_if_none_match() {
             preconditions.accepted = AcceptedCodings::read(headers);
         }
+        if preconditions.uncommon.is_some() {
+            preconditions.take_accepts_coding(accepts_coding(headers));
+        }
         preconditions
     }
 
     /// Adds the codings that the request accepts.
     pub(crate) fn take_accepted(&mut self, accepted: AcceptedCodings) {
         self.accepted = accepted;
+    }
+
+    /// Adds whether the request accepts a coding at all.
+    pub(crate) fn take_accepts_coding(&mut self, accepts_coding: bool) {
+        if let Some(uncommon) = &mut self.uncommon {
+            uncommon.accepts_coding = accepts_coding;
+        }
     }
 
     /// Adds a line of a request. `now` is called only for a date with a two-digit year.
@@ -205,6 +218,9 @@ impl PreconditionFields {
 
     /// Returns true if If-Range allows a part: a tag must match strongly, and a date
     /// must be equal and strong (RFC 9110, sections 13.1.5 and 8.8.2.2).
+    ///
+    /// A date does not show the coding of the content that the client holds. So if the
+    /// request accepts a coding, a date allows no part.
     pub(crate) fn allows_range(&self, representation: &Representation, now: HttpDate) -> bool {
         match representation {
             Representation::Exists(current) => self.allows_range_of(current.into(), now),
@@ -234,7 +250,9 @@ impl PreconditionFields {
         }
         let date = HttpDate::parse(value.as_bytes(), now);
         match (date, current.date) {
-            (Some(date), Some(evidence)) => evidence.allows_range(date, now),
+            (Some(date), Some(evidence)) => {
+                !self.uncommon().accepts_coding && evidence.allows_range(date, now)
+            }
             _ => false,
         }
     }
@@ -247,7 +265,8 @@ impl PreconditionFields {
     pub(crate) fn date_allows_range_of(&self, current: Current<'_>) -> bool {
         !self.has_if_unmodified_since()
             || self.has_if_match()
-            || self.if_unmodified_since(Some(current), false) == Condition::Holds
+            || !self.uncommon().accepts_coding
+                && self.if_unmodified_since(Some(current), false) == Condition::Holds
     }
 
     /// Returns true if a field prevents a write to a state that the client has not
@@ -344,6 +363,13 @@ impl PreconditionFields {
             EntityTag::try_from(value).is_ok_and(|tag| is_coded(tag.opaque()))
         });
         in_if_range || if_match.members().flatten().any(|member| is_coded(member.opaque))
+    }
+
+    /// Returns true if If-Range is no tag, and the client may hold encoded content. See
+    /// [`allows_range`](Self::allows_range).
+    pub(crate) fn has_date_of_any_coding(&self) -> bool {
+        let is_tag = |value| EntityTag::try_from(value).is_ok();
+        self.uncommon().accepts_coding && !self.if_range_value().is_some_and(is_tag)
     }
 
     /// Returns true if If-Match names the encoded content of a plain tag: the plain tag

@@ -9,14 +9,15 @@ use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use tower::{layer::util::Identity, service_fn, Layer, Service, ServiceExt};
 use tower_conditional::{
-    ConditionalLayer, EntityTag, InnerTags, PreconditionLayer, Preconditions, Representation,
+    ConditionalLayer, EntityTag, HttpDate, InnerTags, PreconditionLayer, Preconditions,
+    Representation, Validators,
 };
 use tower_http::compression::CompressionLayer;
 
 use crate::support::{
     encoder::{encode, Encoder},
     guarded::{boxed, App},
-    harness::{layer, reply, request, run, streamed, tag, Lines, IM, IMS, INM, LM},
+    harness::{date, layer, reply, request, run, streamed, tag, Lines, IM, IMS, INM, IUS, LM},
     scripted_body::{
         data, frames, script, trailers,
         Step::{Data, Error, Trailers, Yield},
@@ -405,7 +406,7 @@ fn if_range_matches_no_coding_and_if_match_takes_range_away() {
 
 #[test]
 fn allows_range_knows_codings() {
-    let now = tower_conditional::HttpDate::from_unix_seconds(1_780_000_000).unwrap();
+    let now = HttpDate::from_unix_seconds(1_780_000_000).unwrap();
     for (own_tag, name, value, expected) in [
         ("v1", "if-range", "\"v1\"", true),
         ("v1", "if-range", "\"v1~gzip\"", false),
@@ -421,6 +422,75 @@ fn allows_range_knows_codings() {
         let current = Representation::from(EntityTag::strong(own_tag).unwrap());
         let preconditions = Preconditions::new(&http::Method::GET, &headers);
         assert_eq!(preconditions.allows_range(&current, now), expected, "{own_tag} {value}");
+    }
+}
+
+/// The date of the content is that of each coding of it. A client that accepts a coding
+/// may hold encoded bytes, whatever encodes them.
+#[test]
+fn a_date_allows_no_part_to_a_client_that_accepts_a_coding() {
+    let date = date(-100);
+    let given = date.clone();
+    let cuts = move |headers: &HeaderMap| {
+        let fields = [(LM, &*given), ("accept-ranges", "bytes")];
+        if headers.contains_key("range") {
+            return reply(
+                206,
+                &[&fields[..], &[("content-range", "bytes 9-49/50")]].concat(),
+                &TEXT[9..],
+            );
+        }
+        reply(200, &fields, TEXT)
+    };
+    let given = date.clone();
+    let whole = move |_: &HeaderMap| reply(200, &[(LM, &given)], TEXT);
+    let source = {
+        let date: HttpDate = date.parse().unwrap();
+        move |_: &http::request::Parts| {
+            let validators = Validators::from(EntityTag::strong("v1").unwrap());
+            std::future::ready(Representation::from(validators.last_modified(date)))
+        }
+    };
+    let compressed = || layer().0.compress_with(Encoder::default());
+    for (name, cuts_inside, app) in [
+        ("the handler cuts", true, boxed(compressed().layer(service(cuts.clone())))),
+        ("the layer cuts", false, with_layer(layer().0.ranges(true), whole.clone())),
+        (
+            "compression inside",
+            true,
+            boxed(layer().0.layer(Encoder::default().layer(service(cuts.clone())))),
+        ),
+        (
+            "of a proxy",
+            true,
+            boxed(Encoder::default().layer(layer().0.layer(service(cuts.clone())))),
+        ),
+        (
+            "a source",
+            true,
+            boxed(compressed().layer(PreconditionLayer::new(source).layer(service(cuts)))),
+        ),
+    ] {
+        // So that the layer knows the date of the handler.
+        assert_eq!(ask(&app, &[]).status, 200);
+        let range = ("range", "bytes=9-");
+        for field in ["if-range", IUS] {
+            for (accepts, is_part) in [
+                ("", true),
+                ("identity", true),
+                ("identity;q=1, *;q=0", true),
+                ("gzip;q=0", true),
+                ("gzip", false),
+                ("br;q=x", false),
+                ("*", false),
+            ] {
+                // A part shows no date of the whole content.
+                let is_part = is_part && (field == "if-range" || !cuts_inside);
+                let got = ask(&app, &[range, (field, &date), (AE, accepts)]);
+                let expected = if is_part { 206 } else { 200 };
+                assert_eq!(got.status, expected, "{name} {field} {accepts}");
+            }
+        }
     }
 }
 
