@@ -73,16 +73,16 @@ impl ResponseContext<'_> {
     /// Adds `Vary: accept-encoding` if an outer layer may choose the coding.
     ///
     /// A compression layer adds the field itself if it chooses a coding. It chooses
-    /// none if the client accepts no coding, or if the response has no content. This
-    /// function adds the field in these cases.
-    pub(super) fn vary_by_coding(&mut self, is_not_modified: bool) {
+    /// none if the client accepts no coding, if the response is a part, or if it has no
+    /// content. This function adds the field in these cases: a 304 and a part have the
+    /// `Vary` of the 200 (RFC 9110, 15.4.5 and 15.3.7).
+    pub(super) fn vary_by_coding(&mut self) {
         let (request, status) = (self.request, self.head.status);
-        let is_not_modified = is_not_modified || status == StatusCode::NOT_MODIFIED;
+        let is_whole = matches!(status, StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION);
+        let is_other = matches!(status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED);
         let is_chosen = !self.fields.has_content_encoding
-            && (is_not_modified || !request.accepts_coding || request.is_head());
-        if (is_not_modified || status == StatusCode::OK)
-            && (request.config.outer_compression.keeps_tags || is_chosen)
-        {
+            && (is_other || !request.accepts_coding || request.is_head());
+        if (is_whole || is_other) && (request.config.outer_compression.keeps_tags || is_chosen) {
             vary_by(&mut self.head.headers, ACCEPT_ENCODING);
         }
     }

@@ -678,12 +678,12 @@ impl<D> ConditionalLayer<D> {
     ///   client accepts gzip.
     /// - Content that `compression` encodes is never sent in parts (206).
     ///
-    /// Every 200 and 304 that could have been encoded has `Vary: accept-encoding`, and
-    /// no 304 has a `Content-Length`. Content that the inner service has already
-    /// encoded is not changed. If the inner service answers a HEAD without content, as
-    /// `ServeDir` does, the tag names no coding, because the coding of the GET is not
-    /// known. A response has no tag if it is encoded twice, or with another coding than
-    /// gzip, br, zstd, deflate or compress.
+    /// Every 200, 206 and 304 of content that could be encoded has `Vary:
+    /// accept-encoding`, and no 304 has a `Content-Length`. Content that the inner
+    /// service has already encoded is not changed. If the inner service answers a HEAD
+    /// without content, as `ServeDir` does, the tag names no coding, because the coding
+    /// of the GET is not known. A response has no tag if it is encoded twice, or with
+    /// another coding than gzip, br, zstd, deflate or compress.
     ///
     /// An outer [`PreconditionLayer`](crate::PreconditionLayer) does not add this
     /// `Vary` to its own 304s. Put that layer inside this one, or add the field with

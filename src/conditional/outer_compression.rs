@@ -38,7 +38,7 @@ impl OuterCompression {
     ///
     /// A compression that leaves tags unchanged gives one strong tag to different
     /// bytes. So with true, the layer makes all tags weak, including those of the inner
-    /// service, and adds `Vary: accept-encoding` to every 200 and 304.
+    /// service, and adds `Vary: accept-encoding` to every 200, 206 and 304.
     ///
     /// Weak tags still give 304s. They never match in If-Match and If-Range, so clients
     /// can neither protect their writes nor resume a download with them.

@@ -79,6 +79,9 @@ impl ResponseContext<'_> {
                 }
             }
         }
+        if self.request.config.encodes_outside() {
+            self.vary_by_coding();
+        }
         if self.request.config.is_compressed {
             self.prepare_for_compression(body);
         }
@@ -113,9 +116,6 @@ impl ResponseContext<'_> {
         let range_allowed = if is_encoded { None } else { self.range_allowed(current) };
         let config = &self.request.config;
         let is_not_modified = decision == Decision::NotModified;
-        if config.encodes_outside() {
-            self.vary_by_coding(is_not_modified);
-        }
         let is_part = self.head.status == StatusCode::PARTIAL_CONTENT;
         if let (true, Some(etag), None) = (config.repr_digest, etag, untagged) {
             self.add_repr_digest(etag, decision);

@@ -9,8 +9,8 @@ use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use tower::{layer::util::Identity, service_fn, Layer, Service, ServiceExt};
 use tower_conditional::{
-    ConditionalLayer, EntityTag, HttpDate, InnerTags, PreconditionLayer, Preconditions,
-    Representation, Validators,
+    ConditionalLayer, EntityTag, HttpDate, InnerTags, OuterCompression, PreconditionLayer,
+    Preconditions, Representation, Validators,
 };
 use tower_http::compression::CompressionLayer;
 
@@ -402,6 +402,34 @@ fn if_range_matches_no_coding_and_if_match_takes_range_away() {
     // A part is of the plain content, and says so.
     let part = ask(&outside(layer().0.ranges(true)), &[range, (AE, "gzip")]);
     assert_eq!(part.gist(), (206, Some("\"v1\""), None));
+}
+
+/// RFC 9110, 15.3.7: a 206 has the `Vary` of the 200.
+#[test]
+fn a_part_varies_by_the_coding_as_the_whole_does() {
+    let cuts = |headers: &HeaderMap| match headers.contains_key("range") {
+        true => reply(206, &[("etag", "\"v1\""), ("content-range", "bytes 0-1/50")], "a "),
+        false => reply(203, &[("etag", "\"v1\"")], TEXT),
+    };
+    let keeps = || layer().0.outer_compression(OuterCompression::new().keeps_tags(true));
+    for (name, app) in [
+        ("the layer cuts", with_layer(layer().0.ranges(true), own("\"v1\""))),
+        ("the handler cuts", with_layer(layer().0, cuts)),
+        ("a proxy", boxed(keeps().layer(service(cuts)))),
+    ] {
+        for accepts in ["identity", "gzip"] {
+            let part = ask(&app, &[("range", "bytes=0-1"), (AE, accepts)]);
+            assert_eq!((part.status, part.line("vary")), (206, Some(AE)), "{name} {accepts}");
+            let whole = ask(&app, &[(AE, accepts)]);
+            assert!([200, 203].contains(&whole.status), "{name} {}", whole.status);
+            assert_eq!(whole.line("vary"), Some(AE), "{name} {accepts}");
+        }
+    }
+    // The service has encoded these parts itself.
+    let stored = |_: &HeaderMap| {
+        reply(206, &[("content-encoding", "gzip"), ("content-range", "bytes 0-1/9")], "ab")
+    };
+    assert_eq!(ask(&with_layer(layer().0, stored), &[(AE, "gzip")]).line("vary"), None);
 }
 
 #[test]
