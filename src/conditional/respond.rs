@@ -278,7 +278,7 @@ impl ResponseContext<'_> {
     /// of this content.
     fn range_allowed(&self, current: Current<'_>) -> Option<bool> {
         let config = &self.request.config;
-        let is_whole = self.head.status == StatusCode::OK;
+        let is_whole = self.head.status == StatusCode::OK && !self.fields.has_content_range;
         if !config.ranges || !is_whole || !self.allows_parts() {
             return None;
         }
