@@ -23,7 +23,7 @@ pub use self::{
 };
 pub(crate) use self::{
     cache_control::{add_no_cache, are_silent},
-    digest::{plain_tag, tag, tag_of_hash, TagFormat},
+    digest::{hash_of_variant, plain_tag, tag, tag_of_hash, tag_of_hashes, TagFormat},
     eligibility::ineligible,
     response_fields::ResponseFields,
 };

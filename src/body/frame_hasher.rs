@@ -14,7 +14,7 @@ use crate::{
     header_map::insert_field,
     rules::{EntityTag, REPR_DIGEST},
     stats::Counters,
-    validators::{tag, Digest, TagFormat},
+    validators::{hash_of_variant, tag_of_hashes, Digest, TagFormat},
 };
 
 /// Hashes content while it is sent, and makes its tag at the end.
@@ -88,8 +88,10 @@ pub(crate) trait DynTagHasher: Send + Sync {
 
 struct TagHasher<D> {
     digest: D,
-    /// The header fields of the response, if its content was negotiated.
-    variant: Option<HeaderMap>,
+    /// The hash of the variant, if the response was negotiated. Deliberately not its
+    /// fields: between two parts this is kept, and a field value may be a small part of
+    /// the buffer in which a whole response was received.
+    variant: Option<Box<[u8]>>,
 }
 
 impl<D: Digest> DynTagHasher for TagHasher<D> {
@@ -98,7 +100,7 @@ impl<D: Digest> DynTagHasher for TagHasher<D> {
     }
 
     fn tag(self: Box<Self>) -> EntityTag {
-        tag(self.digest, self.variant.is_some(), &self.variant.unwrap_or_default())
+        tag_of_hashes(self.digest.finish().as_ref(), self.variant.as_deref())
     }
 }
 
@@ -124,12 +126,15 @@ impl PendingFrame {
 }
 
 impl FrameHasher {
+    /// Starts to hash content. `variant` has the header fields of the response, if it
+    /// was negotiated.
     pub(crate) fn new<D: Digest>(
-        variant: Option<HeaderMap>,
+        variant: Option<&HeaderMap>,
         size: Size,
         then: Option<OnComplete>,
         counters: Arc<Counters>,
     ) -> Self {
+        let variant = variant.map(|fields| hash_of_variant::<D>(fields).as_ref().into());
         let hashing = Box::new(TagHasher { digest: D::default(), variant });
         Self::resume(hashing, size, then, counters)
     }

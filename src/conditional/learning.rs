@@ -312,7 +312,7 @@ impl ResponseContext<'_> {
         if learn.is_none() && trailer.is_none() {
             return;
         }
-        let variant = self.fields.is_negotiated.then(|| self.head.headers.clone());
+        let variant = self.fields.is_negotiated.then_some(&self.head.headers);
         let size = Size { exact: length, least: body.size_hint().lower() };
         let counters = Arc::clone(&self.request.config.reporter.counters);
         let hasher = FrameHasher::new::<D>(variant, size, learn, counters);
@@ -341,7 +341,7 @@ impl ResponseContext<'_> {
         let size = Size { exact: Some(bytes), least: bytes };
         let counters = Arc::clone(&request.config.reporter.counters);
         let hasher = if range.start == 0 {
-            let variant = self.fields.is_negotiated.then(|| self.head.headers.clone());
+            let variant = self.fields.is_negotiated.then_some(&self.head.headers);
             FrameHasher::new::<D>(variant, size, on_complete, counters)
         } else {
             let content = (learnable.key, learnable.fingerprint);

@@ -185,29 +185,42 @@ pub(crate) fn tag_of_hash<D: Digest>(
     is_negotiated: bool,
     headers: &HeaderMap,
 ) -> EntityTag {
+    let variant = is_negotiated.then(|| hash_of_variant::<D>(headers));
+    tag_of_hashes(hash, variant.as_ref().map(AsRef::as_ref))
+}
+
+/// Makes the strong tag of content with this hash.
+///
+/// `variant` is what [`hash_of_variant`] returns, if the response was negotiated.
+pub(crate) fn tag_of_hashes(hash: &[u8], variant: Option<&[u8]>) -> EntityTag {
+    let variant = variant.map(|variant| variant.get(..VARIANT_BYTES).unwrap_or(variant));
     // With the exact capacity, the text becomes a field value without a copy.
-    let suffix = if is_negotiated { 1 + 2 * VARIANT_BYTES.min(hash.len()) } else { 0 };
+    let suffix = variant.map_or(0, |variant| 1 + 2 * variant.len());
     let mut text = Vec::with_capacity(2 + 2 * hash.len() + suffix);
     text.push(b'"');
     push_hex(&mut text, hash);
-    if is_negotiated {
-        let mut variant = D::default();
-        for name in &NEGOTIATED_FIELDS {
-            variant.update(name.as_str().as_bytes());
-            for line in headers.get_all(name) {
-                // A field value never contains these bytes, so different fields give
-                // different hashes.
-                variant.update(b"\0");
-                variant.update(line.as_bytes());
-            }
-            variant.update(b"\n");
-        }
-        let hash = variant.finish();
+    if let Some(variant) = variant {
         text.push(b'-');
-        push_hex(&mut text, hash.as_ref().get(..VARIANT_BYTES).unwrap_or(hash.as_ref()));
+        push_hex(&mut text, variant);
     }
     text.push(b'"');
     EntityTag::from_quoted(text)
+}
+
+/// Returns the hash of the fields that tell the variants of a resource apart.
+pub(crate) fn hash_of_variant<D: Digest>(headers: &HeaderMap) -> D::Output {
+    let mut variant = D::default();
+    for name in &NEGOTIATED_FIELDS {
+        variant.update(name.as_str().as_bytes());
+        for line in headers.get_all(name) {
+            // A field value never contains these bytes, so different fields give
+            // different hashes.
+            variant.update(b"\0");
+            variant.update(line.as_bytes());
+        }
+        variant.update(b"\n");
+    }
+    variant.finish()
 }
 
 fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
