@@ -35,9 +35,9 @@ use crate::{
 ///
 /// Names are relative to the root of the file server. A line may have a `*` before the
 /// name (binary mode), a name that `sha256sum` has escaped, or a name that starts with
-/// `./`. Empty lines and comments (`#`) are ignored. It is an error if a name is
-/// absolute, has a component `..`, or is not UTF-8, or if one file has two hashes. To
-/// make a list:
+/// `./`. Empty lines and comments (`#`) are ignored. The list may be from Windows (CRLF,
+/// a byte order mark). It is an error if a name is absolute, has a component `..`, or is
+/// not UTF-8, or if one file has two hashes. To make a list:
 ///
 /// ```text
 /// cd files && find . -type f ! -name SHA256SUMS -exec sha256sum {} + > SHA256SUMS
@@ -151,7 +151,7 @@ impl Manifest {
     ///
     /// The layer compares the names in the list with the path of the request. If a
     /// router or `nest` inside the layer removes a prefix from the path, set that
-    /// prefix here.
+    /// prefix here, without percent escapes.
     ///
     /// # Errors
     ///
@@ -191,7 +191,8 @@ impl Manifest {
     ///
     /// If a file was changed within the last two seconds, `check` waits until two
     /// seconds are over, because another change within the same second could not be
-    /// detected. Waiting blocks the thread, so call `check` before the server starts.
+    /// detected. It fails if the file is changed again meanwhile. Waiting blocks the
+    /// thread, so call `check` before the server starts.
     ///
     /// Only [`read`](Self::read) knows the date of the list. For a list from
     /// `str::parse` or [`from_pairs`](Self::from_pairs), the dates of the files are not
@@ -229,13 +230,13 @@ impl Manifest {
     /// these conditions, or if it cannot be read. The error names the file.
     pub fn verify(self, root: impl AsRef<Path>) -> Result<Self, ManifestError> {
         self.compare(root.as_ref(), |path, facts, before| {
-            let hash_between = || Ok((hash_of(path)?, settled(path)?));
-            let (hash, after) = hash_between().map_err(|error| ManifestError::io(path, error))?;
+            let hash = hash_of(path).map_err(|error| ManifestError::io(path, error))?;
+            let after = settled(path)?;
             if hash != facts.hash {
                 return Err(ManifestError::of(path, "its hash differs from the list"));
             }
             if before.len() != after.len() || before.modified().ok() != after.modified().ok() {
-                return Err(ManifestError::of(path, "it is being changed"));
+                return Err(ManifestError::of(path, BEING_CHANGED));
             }
             facts.trust = Trust::Verified;
             Ok(())
@@ -251,7 +252,7 @@ impl Manifest {
     ) -> Result<Self, ManifestError> {
         for (name, facts) in Arc::make_mut(&mut self.files) {
             let path = root.join(&**name);
-            let metadata = settled(&path).map_err(|error| ManifestError::io(&path, error))?;
+            let metadata = settled(&path)?;
             if !metadata.is_file() {
                 return Err(ManifestError::of(&path, "it is not a file"));
             }
@@ -348,19 +349,25 @@ fn add(files: &mut FileList, checksum: Checksum) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Returns the metadata of a file once its last change is two seconds old.
+/// Returns the metadata of a file once its last change is two seconds old. Fails if it
+/// is changed meanwhile.
 ///
 /// This does not wait for a file with a date in the future, because a change now would
 /// set another date.
-fn settled(path: &Path) -> io::Result<fs::Metadata> {
-    loop {
-        let metadata = fs::metadata(path)?;
-        let age = metadata.modified().ok().and_then(|date| system_time().duration_since(date).ok());
-        match age.and_then(|age| SETTLED.checked_sub(age)) {
-            Some(left) if !left.is_zero() => thread::sleep(left),
-            _ => return Ok(metadata),
-        }
+fn settled(path: &Path) -> Result<fs::Metadata, ManifestError> {
+    let read = || fs::metadata(path).map_err(|error| ManifestError::io(path, error));
+    let metadata = read()?;
+    let age = metadata.modified().ok().and_then(|date| system_time().duration_since(date).ok());
+    let left = age.and_then(|age| SETTLED.checked_sub(age)).unwrap_or_default();
+    if left.is_zero() {
+        return Ok(metadata);
     }
+    thread::sleep(left);
+    let later = read()?;
+    if later.modified().ok() != metadata.modified().ok() {
+        return Err(ManifestError::of(path, BEING_CHANGED));
+    }
+    Ok(later)
 }
 
 fn hash_of(path: &Path) -> io::Result<[u8; 32]> {
@@ -379,3 +386,5 @@ fn hash_of(path: &Path) -> io::Result<[u8; 32]> {
 /// How old the last change of a file must be. A younger file may still get other
 /// content with the same date.
 const SETTLED: Duration = Duration::from_secs(2);
+
+const BEING_CHANGED: &str = "it is being changed";

@@ -17,11 +17,12 @@ pub(crate) struct Checksum {
 ///
 /// A line is `<hash>  <name>`, or `<hash> *<name>` for binary mode. The length of the
 /// file in bytes may be between hash and name: `<hash> <length>  <name>`. With a `\`
-/// before the hash, the name contains escapes. Empty lines, and lines that start with
-/// `#`, are ignored.
+/// before the hash, the name contains escapes. Empty lines, lines that start with `#`,
+/// and a byte order mark are ignored.
 pub(crate) fn checksums(
     list: &[u8],
 ) -> impl Iterator<Item = (usize, Result<Checksum, &'static str>)> + '_ {
+    let list = list.strip_prefix(BYTE_ORDER_MARK).unwrap_or(list);
     let lines = list.split(|&byte| byte == b'\n').zip(1..);
     lines.filter_map(|(line, number)| {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -81,6 +82,9 @@ fn unescaped(name: &str) -> Option<String> {
     Some(unescaped)
 }
 
+/// Some programs on Windows start a text with it.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +111,8 @@ mod tests {
             ("HASH   a", " a", None),
             ("HASH  ./sub/x", "sub/x", None),
             ("HASH  a\r", "a", None),
+            ("\u{feff}HASH  a\r", "a", None),
+            ("HASH  \u{feff}a", "\u{feff}a", None),
             ("HASH  12 a", "12 a", None),
             ("HASH 12  a", "a", Some(12)),
             ("HASH 0 *a", "a", Some(0)),

@@ -4,7 +4,9 @@
 use std::{
     fs,
     path::PathBuf,
-    time::{Duration, UNIX_EPOCH},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use sha2::{Digest as _, Sha256};
@@ -352,4 +354,26 @@ fn a_manifest_is_not_checked_before_its_files_are_two_seconds_old() {
     assert!(start.elapsed() > Duration::from_millis(1_500), "{:?}", start.elapsed());
     let modified = fs::metadata(folder.0.join("hello.txt")).unwrap().modified().unwrap();
     assert!(modified.elapsed().unwrap() >= Duration::from_secs(2));
+}
+
+#[test]
+fn a_manifest_is_not_checked_against_a_file_that_is_being_changed() {
+    let (folder, list, text) = folder("changing");
+    let file = fs::File::options().write(true).open(folder.0.join("hello.txt")).unwrap();
+    let (stop, stopped) = mpsc::channel::<()>();
+    let changes = thread::spawn(move || {
+        let ends = |_: &i32| {
+            stopped.recv_timeout(Duration::from_millis(100)) != Err(RecvTimeoutError::Timeout)
+        };
+        // For at most five seconds.
+        (0..50)
+            .take_while(|i| !ends(i))
+            .for_each(|_| file.set_modified(SystemTime::now()).unwrap());
+    });
+    thread::sleep(Duration::from_millis(300));
+    fs::write(&list, text).unwrap();
+    let problem = Manifest::read(&list).unwrap().verify(&folder.0).unwrap_err().to_string();
+    assert!(problem.ends_with("hello.txt: it is being changed"), "{problem}");
+    drop(stop);
+    changes.join().unwrap();
 }
