@@ -171,7 +171,8 @@ impl Options {
     }
 
     /// Sets after how much time a tag expires in Redis. The time is rounded down to
-    /// whole seconds, but is at least one second. Default: 30 days.
+    /// whole seconds, but is at least one second, and at most 136 years. Default: 30
+    /// days.
     ///
     /// A server that knows a tag does not request it again. So this is the time in
     /// which a new server can find the tag.

@@ -46,7 +46,7 @@ impl Task {
         let mut batch = Vec::new();
         while jobs.recv_many(&mut batch, BATCH).await > 0 {
             // A batch may have to wait for a connection, and then for the answer.
-            let limit = 2 * self.options.timeout;
+            let limit = self.options.timeout.saturating_mul(2);
             let results = timeout(limit, self.send(&batch)).await;
             match results.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
                 Ok(results) => {
@@ -114,7 +114,7 @@ fn pipeline(batch: &[Job], options: &Options) -> Pipeline {
                 pipeline.cmd("GETRANGE").arg(name(options, key)).arg(0).arg(MOST_BYTES);
             }
             Job::Publish(key, value) => {
-                let seconds = options.expiry.as_secs().max(1);
+                let seconds = options.expiry.as_secs().clamp(1, MOST_SECONDS);
                 pipeline.cmd("SET").arg(name(options, key)).arg(&**value).arg("EX").arg(seconds);
             }
         }
@@ -134,5 +134,7 @@ fn name(options: &Options, key: &[u8; 32]) -> String {
 const BATCH: usize = 256;
 /// The maximum length of a value in bytes, as `TagStore::publish` says.
 const MOST_BYTES: usize = 256;
+/// The most seconds after which a tag expires. Redis refuses much longer times.
+const MOST_SECONDS: u64 = u32::MAX as u64;
 /// How long the task waits before it tries again to reach Redis.
 const PAUSE: Duration = Duration::from_millis(100);
