@@ -24,7 +24,10 @@ pub(crate) use self::{
     content_coding::{
         accepts_coding, has_weights, names_coding, split_coding, AcceptedCodings, ContentCoding,
     },
-    digest_fields::{is_content_digest, is_digest, refuses_digest, REPR_DIGEST, WANT_REPR_DIGEST},
+    digest_fields::{
+        is_algorithm_key, is_content_digest, is_digest, refuses_digest, REPR_DIGEST,
+        WANT_REPR_DIGEST,
+    },
     file_name::{file_name, requested_file},
     method::{ignores_preconditions, is_query, is_read, is_write},
     percent::percent_decoded,

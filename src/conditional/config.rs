@@ -12,7 +12,7 @@ use crate::{
     body::{Budget, DynTagHasher},
     clock::{self, Clock},
     exchange::{Reporter, RequestPredicate},
-    rules::HttpDate,
+    rules::{is_algorithm_key, HttpDate},
     store::{
         ContentCache, Dates, InnerValidators, KeyFn, Keys, LearnedTags, ListedFiles, Unfinished,
     },
@@ -159,8 +159,8 @@ impl Config {
                  which changes the bytes"
             );
             assert!(
-                self.tag_format.algorithm_key.is_some(),
-                "repr_digest needs a digest that has an ALGORITHM_KEY, see `Digest`"
+                self.tag_format.algorithm_key.is_some_and(is_algorithm_key),
+                "repr_digest needs a digest that has a valid ALGORITHM_KEY, see `Digest`"
             );
         }
     }

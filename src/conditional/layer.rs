@@ -324,10 +324,12 @@ impl<D> ConditionalLayer<D> {
     /// # Panics
     ///
     /// Panics if a [manifest](crate::InnerTags::manifest) is set and `E` is not
-    /// SHA-256, because the hashes of a manifest are SHA-256.
+    /// SHA-256, because the hashes of a manifest are SHA-256. Panics if the hash has no
+    /// bytes, because all content would have the same tag.
     pub fn digest<E: Digest>(self) -> ConditionalLayer<E> {
         let Self { config, .. } = self.set(|config| {
             config.tag_format = TagFormat::of::<E>();
+            assert!(config.tag_format.digits > 0, "a digest must not be empty");
             #[cfg(feature = "shared-tags")]
             {
                 config.hash_of_nothing = crate::validators::hash_of_nothing::<E>();

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::rules::EntityTag;
+
 /// What compression outside of the layer does to tags.
 ///
 /// See
@@ -56,10 +58,19 @@ impl OuterCompression {
     /// The suffixes are ignored only in If-None-Match, where weak comparison is
     /// enough. If-Match and If-Range need equal bytes, so a tag with a suffix never
     /// matches there.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a suffix has a character that is not allowed in a tag, such as a quote
+    /// or a space.
     pub fn adds_suffixes<T: AsRef<str>>(self, suffixes: impl IntoIterator<Item = T>) -> Self {
         let suffixes = suffixes.into_iter().filter(|suffix| !suffix.as_ref().is_empty());
-        let suffixes = suffixes.map(|suffix| suffix.as_ref().as_bytes().into()).collect();
-        Self { suffixes, ..self }
+        let bytes = |suffix: T| {
+            let suffix = suffix.as_ref();
+            assert!(EntityTag::strong(suffix).is_ok(), "no tag can end with {suffix:?}");
+            suffix.as_bytes().into()
+        };
+        Self { suffixes: suffixes.map(bytes).collect(), ..self }
     }
 
     /// Returns true if anything differs from the default.

@@ -21,6 +21,14 @@ pub(crate) fn is_digest(name: &HeaderName) -> bool {
     matches!(name.as_str(), "content-digest" | "content-md5" | "digest" | "repr-digest")
 }
 
+/// Returns true if a text can name an algorithm in a digest field ([RFC 9651, section
+/// 3.1.2](https://www.rfc-editor.org/rfc/rfc9651.html#section-3.1.2)).
+pub(crate) fn is_algorithm_key(text: &str) -> bool {
+    let is_later = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'*' | b'_' | b'-' | b'.');
+    text.starts_with(|first: char| first == '*' || first.is_ascii_lowercase())
+        && text.bytes().all(is_later)
+}
+
 /// Returns true if the client refuses a digest with this algorithm in
 /// `Want-Repr-Digest` (section 4): the weight of the algorithm is 0, or the field asks
 /// only for other algorithms.
@@ -54,6 +62,22 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn an_algorithm_is_named_by_a_key_of_a_structured_field() {
+        for (text, expected) in [
+            ("sha-256", true),
+            ("*md5.a_b-9", true),
+            ("", false),
+            ("SHA-256", false),
+            ("2sha", false),
+            ("sha 256", false),
+            ("sha=256", false),
+            ("sha\n", false),
+        ] {
+            assert_eq!(is_algorithm_key(text), expected, "{text:?}");
+        }
+    }
 
     #[test]
     fn a_digest_is_refused_by_weight_0_or_where_only_others_are_wanted() {

@@ -170,3 +170,23 @@ async fn digest_lets_sockets_be_looked_at_between_slices() {
     let seen_after = listening.await.unwrap();
     assert!(seen_after < SLICES / 4, "seen after {seen_after} of {SLICES} slices");
 }
+
+#[derive(Default)]
+struct Nothing;
+
+impl Digest for Nothing {
+    type Output = [u8; 0];
+
+    fn update(&mut self, _: &[u8]) {}
+
+    fn finish(self) -> [u8; 0] {
+        []
+    }
+}
+
+/// All content would have the tag `""`.
+#[test]
+fn digest_without_bytes_is_a_panic() {
+    let set = || drop(ConditionalLayer::new().digest::<Nothing>());
+    assert!(std::panic::catch_unwind(set).is_err());
+}

@@ -58,6 +58,21 @@ fn outer_compression_adds_suffixes_for_if_none_match_alone() {
 }
 
 #[test]
+fn outer_compression_with_a_suffix_that_no_tag_has_is_a_panic() {
+    for (suffix, is_possible) in [
+        ("-gzip", true),
+        ("", true),
+        ("\u{e9}", true),
+        ("\"", false),
+        (" gzip", false),
+        ("\n", false),
+    ] {
+        let add = || OuterCompression::new().adds_suffixes([suffix]);
+        assert_eq!(std::panic::catch_unwind(add).is_ok(), is_possible, "{suffix:?}");
+    }
+}
+
+#[test]
 fn outer_compression_with_suffixes_finds_the_inner_tag() {
     let site = Site::new(|layer| {
         layer

@@ -16,7 +16,7 @@ use http::{response, HeaderMap, Method, Request, Response, Version};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use tower::{service_fn, util::ServiceFn, Layer, Service, ServiceExt};
-use tower_conditional::{ConditionalLayer, EntityTag, InnerTags, OuterCompression, Sha256};
+use tower_conditional::{ConditionalLayer, Digest, EntityTag, InnerTags, OuterCompression, Sha256};
 use tower_http::compression::CompressionLayer;
 
 use crate::{
@@ -299,10 +299,27 @@ fn repr_digest_with_what_makes_it_wrong_panics_when_the_layer_is_made() {
     assert!(!is_made(layer().digest::<Sum>().repr_digest(true)));
     assert!(!is_made(layer().repr_digest(true).digest::<Sum>()));
     assert!(is_made(layer().repr_digest(true).digest::<Sum>().digest::<Sha256>()));
+    assert!(!is_made(layer().repr_digest(true).digest::<BadKey>()));
     let compressed = || layer().repr_digest(true).compress_with(Encoder::default());
     assert!(is_made(compressed()));
     let compressed = layer().repr_digest(true).digest::<Sum>().compress_with(Encoder::default());
     assert!(!is_made(compressed));
+}
+
+/// A hash with a name that no digest field can have.
+#[derive(Default)]
+struct BadKey;
+
+impl Digest for BadKey {
+    type Output = [u8; 4];
+
+    const ALGORITHM_KEY: Option<&'static str> = Some("SHA-256");
+
+    fn update(&mut self, _: &[u8]) {}
+
+    fn finish(self) -> [u8; 4] {
+        [0; 4]
+    }
 }
 
 /// What a client gets.
