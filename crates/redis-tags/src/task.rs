@@ -138,3 +138,42 @@ const MOST_BYTES: usize = 256;
 const MOST_SECONDS: u64 = u32::MAX as u64;
 /// How long the task waits before it tries again to reach Redis.
 const PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use tower_conditional::TagStore as _;
+
+    use super::*;
+
+    /// A port on which no server listens: the connection is refused at once.
+    const NOWHERE: &str = "redis://127.0.0.1:1/";
+
+    #[tokio::test]
+    async fn the_task_outlives_failures_whatever_the_timeout() {
+        for timeout in [Duration::ZERO, Duration::from_secs(1), Duration::MAX] {
+            let store = Options::new().timeout(timeout).connect(NOWHERE).unwrap();
+            for failed in 1..=2 {
+                store.publish([0; 32], Vec::new());
+                while store.failed() < failed && store.dropped() == 0 {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            }
+            assert_eq!((store.failed(), store.dropped()), (2, 0), "{timeout:?}");
+        }
+    }
+
+    #[test]
+    fn the_expiry_is_one_that_redis_takes() {
+        for (expiry, seconds) in [
+            (Duration::ZERO, "1"),
+            (Duration::from_millis(2_900), "2"),
+            (Duration::MAX, "4294967295"),
+        ] {
+            let options = Options::new().expiry(expiry);
+            let sent = pipeline(&[Job::Publish([0; 32], Vec::new())], &options);
+            let sent = String::from_utf8(sent.get_packed_pipeline()).unwrap();
+            let expected = format!("EX\r\n${}\r\n{seconds}\r\n", seconds.len());
+            assert!(sent.ends_with(&expected), "{sent:?}");
+        }
+    }
+}
