@@ -100,8 +100,14 @@ impl ResponseContext<'_> {
     ) -> Option<Observation<'_>> {
         let (request, fields, status) = (self.request, self.fields, self.head.status);
         let learnable = self.learnable.as_ref().and_then(|learnable| learnable.identity());
-        let tag = learnable.or_else(|| Some(tag?.id(&request.config.keys)));
-        let is_head = request.is_head();
+        let (keys, is_head) = (&request.config.keys, request.is_head());
+        // A strong tag of the inner service names its content, even if the tag is not
+        // sent.
+        let inner = || {
+            let strong = fields.etag.value().filter(|etag| !etag.is_weak() && !is_head)?;
+            Some(keys.bytes(strong.as_bytes()))
+        };
+        let tag = learnable.or_else(|| Some(tag?.id(keys))).or_else(inner);
         let has_known_content = match status {
             StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => return None,
             // The content for which the inner service answers 304 is known only by

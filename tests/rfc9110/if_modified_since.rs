@@ -93,6 +93,32 @@ fn if_modified_since_is_200_after_a_change_within_its_second_whose_tag_is_learne
     assert_eq!(site.ask("GET", &[(IMS, &changed)]).status(), 200);
 }
 
+/// Nothing is learned here, and no tag is sent. But the tags show that the content has
+/// changed.
+#[test]
+fn if_modified_since_is_200_after_a_change_within_its_second_whose_tag_is_removed() {
+    let same = date(-100);
+    for (fields, size) in [
+        (&[("content-encoding", "gzip")][..], None),
+        (&[(CC, "no-store")], Some(12)),
+        (&[("content-type", "text/event-stream")], None),
+    ] {
+        let site = Site::new(|layer| layer.inner_tags(InnerTags::replace()));
+        let answers = |tag, steps: &[_]| {
+            let lines = [&[("etag", tag), (LM, &*same)], fields].concat();
+            site.answers(&lines, steps, size);
+        };
+        answers("\"a\"", &one());
+        let first = site.ask("GET", &[]);
+        assert_eq!((first.line("etag"), first.line(LM)), (None, Some(&*same)), "{fields:?}");
+        assert_eq!(site.ask("GET", &[(IMS, &same)]).status(), 304, "{fields:?}");
+        answers("\"b\"", &two());
+        let second = site.ask("GET", &[(IMS, &same)]);
+        assert_eq!((second.status(), second.line(LM)), (200, None), "{fields:?}");
+        assert_eq!(second.content(), content(&two()));
+    }
+}
+
 #[test]
 fn if_modified_since_is_304_where_the_tag_is_learned() {
     for learns in [false, true] {
