@@ -42,6 +42,9 @@ impl OuterCompression {
     /// bytes. So with true, the layer makes all tags weak, including those of the inner
     /// service, and adds `Vary: accept-encoding` to every 200, 206 and 304.
     ///
+    /// A [`PreconditionLayer`](crate::PreconditionLayer) outside of the layer adds
+    /// strong tags all the same, so put it inside.
+    ///
     /// Weak tags still give 304s. They never match in If-Match and If-Range, so clients
     /// can neither protect their writes nor resume a download with them.
     pub fn keeps_tags(self, keeps_tags: bool) -> Self {

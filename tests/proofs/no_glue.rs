@@ -3,8 +3,8 @@
 //! A file changes at random: in size or not, its date later, earlier or the same.
 //! Clients break their downloads off and resume them, by tag, by date, with If-Match,
 //! through a shared cache, at two replicas of which one is restarted. The file changes
-//! between any two steps, also while the inner service works. `NO_GLUE=100000` runs as
-//! many worlds.
+//! between any two steps, also while the inner service works. In some worlds something
+//! encodes the content for one of the clients. `NO_GLUE=100000` runs as many worlds.
 
 use std::{
     collections::HashMap,
@@ -34,6 +34,7 @@ use tower_conditional::{
 };
 
 use crate::support::{
+    encoder::{encode, Encoder},
     file_server::{self, Kind},
     random::numbers,
     slow_peer::{watched, Inner, Log},
@@ -54,6 +55,7 @@ fn no_glue() {
     assert!(tally.parts > 2 * worlds && tally.quiet_parts > worlds / 8, "{tally:?}");
     assert!(tally.refused > worlds / 8 && tally.by_date > worlds / 16, "{tally:?}");
     assert!(tally.from_cache > worlds && tally.not_modified > worlds, "{tally:?}");
+    assert!(tally.encoded > worlds / 2, "{tally:?}");
 }
 
 /// What happened in all worlds.
@@ -73,6 +75,7 @@ struct Tally {
     refused: u64,
     unsatisfiable: u64,
     from_cache: u64,
+    encoded: u64,
 }
 
 /// A version of the file.
@@ -115,6 +118,17 @@ enum Stack {
     Conditional,
     SourceOutside,
     SourceInside,
+}
+
+/// Where content is encoded, for clients that accept gzip.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Coded {
+    Nowhere,
+    /// By `compress_with`.
+    With,
+    Inside,
+    /// By a proxy that keeps tags, and of which the layer knows.
+    Outside,
 }
 
 /// What changes by the rules of the world, and is seen by all.
@@ -266,7 +280,9 @@ struct Replica {
 /// What somebody holds of the file.
 #[derive(Clone, Debug)]
 struct Held {
+    /// With the content as it is encoded, if it is.
     version: Version,
+    is_encoded: bool,
     bytes: Vec<u8>,
     is_whole: bool,
     tag: Option<String>,
@@ -311,9 +327,10 @@ struct World {
     replicas: Vec<Replica>,
     lives: u64,
     make: Box<dyn Fn() -> Service>,
+    coded: Coded,
     is_kept: bool,
     /// Which content a strong tag stands for, and a date where that is promised.
-    names: HashMap<String, u64>,
+    names: HashMap<String, (u64, Option<String>)>,
     cache: Option<Held>,
     trace: String,
 }
@@ -360,10 +377,17 @@ impl World {
         let inner_tags = inner_tags.trust_dates(trusts);
         let lists = below(2) == 0 && matches!(inside, Inside::Files(_));
         let (limit, cache) = ([16, 1 << 20][below(2) as usize], [0, 1 << 20][below(2) as usize]);
-        let weak = below(12) == 0;
+        let coded = match below(8) {
+            0 => Coded::With,
+            1 => Coded::Inside,
+            // An outer source knows nothing of a proxy, and adds strong tags.
+            2 if stack != Stack::SourceOutside => Coded::Outside,
+            _ => Coded::Nowhere,
+        };
+        let weak = below(12) == 0 || coded == Coded::Outside;
         let trace = format!(
             "{inside:?} {stack:?} {inner_tags:?} lists {lists} ranges {ranges} limit {limit} \
-             cache {cache} dates {add:?} weak {weak}\n"
+             cache {cache} dates {add:?} weak {weak} coded {coded:?}\n"
         );
         let has_tags = match inside {
             Inside::Files(Kind::Dates) => false,
@@ -373,7 +397,10 @@ impl World {
         let path = folder.join("file.bin");
         let (clock_of_layer, state) = (Arc::clone(&clock), Mutex::new(state));
         let shared = Arc::new(Shared { inside, stack, has_tags, lists, path, clock, log, state });
-        let inner = hooked(&shared, folder);
+        let mut inner = hooked(&shared, folder);
+        if coded == Coded::Inside {
+            inner = boxed(Encoder::default().layer(inner));
+        }
         let source = Arc::clone(&shared);
         let make = move || {
             let clock = Arc::clone(&clock_of_layer);
@@ -393,11 +420,21 @@ impl World {
                 ready(Representation::Exists(tag.into()))
             })
             .clock(now);
-            let inner = inner.clone();
-            match stack {
-                Stack::Conditional => boxed(layer.layer(inner)),
-                Stack::SourceOutside => boxed(by_version.layer(layer.layer(inner))),
-                Stack::SourceInside => boxed(layer.layer(by_version.layer(inner))),
+            let inner = match stack {
+                Stack::SourceInside => boxed(by_version.clone().layer(inner.clone())),
+                _ => inner.clone(),
+            };
+            let service = match coded {
+                Coded::With => boxed(layer.compress_with(Encoder::default()).layer(inner)),
+                _ => boxed(layer.layer(inner)),
+            };
+            let service = match stack {
+                Stack::SourceOutside => boxed(by_version.layer(service)),
+                _ => service,
+            };
+            match coded {
+                Coded::Outside => boxed(Encoder::default().layer(service)),
+                _ => service,
             }
         };
         shared.change();
@@ -408,6 +445,7 @@ impl World {
             replicas: Vec::new(),
             lives: 0,
             make: Box::new(make),
+            coded,
             is_kept: policy < 2 && !weak,
             names: HashMap::new(),
             cache: None,
@@ -450,7 +488,7 @@ impl World {
                 _ => {
                     let place = self.below(4) as usize;
                     let held = clients[place].take();
-                    clients[place] = self.visit(held, place >= 2, tally).await;
+                    clients[place] = self.visit(held, place, tally).await;
                 }
             }
         }
@@ -477,8 +515,10 @@ impl World {
         panic!("seed {}: {what}\n{}\n{versions}", self.seed, self.trace);
     }
 
-    /// Has a client do one thing, alone or through the cache.
-    async fn visit(&mut self, held: Option<Held>, cached: bool, tally: &mut Tally) -> Option<Held> {
+    /// Has a client do one thing: the first two alone, of which the second accepts gzip,
+    /// the others through the cache.
+    async fn visit(&mut self, held: Option<Held>, place: usize, tally: &mut Tally) -> Option<Held> {
+        let cached = place >= 2;
         let (restless, choice) = (self.below(3) == 0, self.below(10));
         {
             let state = &mut *self.shared.state();
@@ -529,6 +569,9 @@ impl World {
                 (Some(tag), _) => fields.push(("if-none-match", tag)),
                 (None, None) => way = Way::Whole,
             }
+        }
+        if place == 1 {
+            fields.push(("accept-encoding", "gzip".to_owned()));
         }
         let before = self.shared.log.bytes();
         let reply = if cached {
@@ -582,6 +625,7 @@ impl World {
             200 => {
                 tally.whole += 1;
                 let new = self.hold(reply);
+                tally.encoded += u64::from(new.is_encoded);
                 if let Some(held) =
                     held.filter(|held| way == Way::Tag && !cached && self.is_quiet(held))
                     && reply.life == held.life
@@ -657,6 +701,7 @@ impl World {
         let is_short = held.bytes.len() < held.version.content.len();
         cuts && self.is_kept
             && is_short
+            && !held.is_encoded
             && changes == held.changes
             && self.shared.stack == Stack::Conditional
     }
@@ -668,13 +713,21 @@ impl World {
     /// Takes in a 200: finds out of which version it is, and that its validators are of
     /// no other.
     fn hold(&mut self, reply: &Reply) -> Held {
+        let coding = reply.field("content-encoding");
         let found = {
             let state = self.shared.state();
-            let is_it = |version: &&Version| {
+            let sent = |version: &Version| {
+                let mut version = version.clone();
+                if let Some(coding) = &coding {
+                    version.content = encode(coding, &version.content).into();
+                }
+                version
+            };
+            let is_it = |version: &Version| {
                 version.content.starts_with(&reply.bytes)
                     && (!reply.is_whole || version.content.len() == reply.bytes.len())
             };
-            let found = state.versions.iter().find(is_it).cloned();
+            let found = state.versions.iter().map(sent).find(is_it);
             let is_still = found.as_ref().is_some_and(|f| f.number == state.current().number);
             (found, if is_still { state.changes } else { u64::MAX })
         };
@@ -683,18 +736,24 @@ impl World {
             self.fail("old content");
         }
         let (tag, date) = (reply.field("etag"), reply.field("last-modified"));
-        self.name(tag.as_ref(), date.as_ref(), &version);
+        let is_encoded = coding.is_some();
+        let tag_of = tag.as_ref().filter(|tag| !tag.starts_with("W/"));
+        if let Some(tag) = tag_of {
+            self.name(tag, &(version.number, coding.clone()));
+        }
+        // A date is that of all codings. But inside, `Vary` makes variants of them.
+        let variant = coding.filter(|_| self.coded == Coded::Inside);
+        if let (Some(date), true) = (&date, self.has_one_memory()) {
+            self.name(&format!("{date} {variant:?}"), &(version.number, None));
+        }
         let (bytes, is_whole, life) = (reply.bytes.clone(), reply.is_whole, reply.life);
-        Held { version, bytes, is_whole, tag, date, life, changes }
+        Held { version, is_encoded, bytes, is_whole, tag, date, life, changes }
     }
 
-    fn name(&mut self, tag: Option<&String>, date: Option<&String>, version: &Version) {
-        let date = date.filter(|_| self.has_one_memory());
-        for name in tag.filter(|tag| !tag.starts_with("W/")).into_iter().chain(date) {
-            let named = *self.names.entry(name.clone()).or_insert(version.number);
-            if named != version.number {
-                self.fail(&format!("{name} names {named} and {}", version.number));
-            }
+    fn name(&mut self, name: &str, content: &(u64, Option<String>)) {
+        let named = self.names.entry(name.to_owned()).or_insert_with(|| content.clone()).clone();
+        if named != *content {
+            self.fail(&format!("{name} names {named:?} and {content:?}"));
         }
     }
 
