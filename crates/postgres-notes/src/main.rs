@@ -143,10 +143,10 @@ impl Notes {
     async fn delete(&self, id: i64, preconditions: &Preconditions) -> Result<()> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
-        let before = lock(&transaction, id).await?;
-        preconditions.check_required(state(before))?;
+        // A 404 stays one, with any preconditions (RFC 9110, section 13.2.1).
+        let before = lock(&transaction, id).await?.ok_or(Failure::Missing)?;
+        preconditions.check_required(tag(before))?;
 
-        let before = before.ok_or(Failure::Missing)?;
         transaction.execute("DELETE FROM note WHERE id = $1", &[&id]).await?;
         let sql = "INSERT INTO revision VALUES (nextval('note_version'), $1, $2, NULL)";
         transaction.execute(sql, &[&id, &before]).await?;

@@ -40,8 +40,8 @@ impl Notes {
     }
 
     /// Changes a note if the preconditions hold, and returns the tag of the new
-    /// version. `change` gets the note, and returns the new one. `None` is a note that
-    /// does not exist.
+    /// version. `change` gets the note, and returns the new one, or the status of the
+    /// refusal. `None` is a note that does not exist. `change` stores nothing.
     pub(crate) async fn edit(
         &self,
         name: String,
@@ -59,13 +59,15 @@ impl Notes {
                 Some(note) => Representation::from(&note.tag),
                 None => Representation::Missing,
             };
-            // The answer is 412, or 428 without a precondition. Nothing is written.
-            if let Err(refusal) = preconditions.check_required(state) {
-                return Ok(Err(refusal.problem_details().into()));
-            }
-            match change(note.map(|note| note.json)) {
-                Ok(json) => commit(transaction, &name, json).map(Ok),
-                Err(status) => Ok(Err(status.into())),
+            // A 404 stays one, with any preconditions (RFC 9110, section 13.2.1).
+            let json = match change(note.map(|note| note.json)) {
+                Ok(json) => json,
+                Err(status) => return Ok(Err(status.into())),
+            };
+            // 412, or 428 if there is no precondition. The transaction is rolled back.
+            match preconditions.check_required(state) {
+                Ok(()) => commit(transaction, &name, json).map(Ok),
+                Err(refusal) => Ok(Err(refusal.problem_details().into())),
             }
         })
         .await?
