@@ -35,22 +35,26 @@ pub(super) fn taken_prefix<'a>(uri: &Uri, extensions: &'a Extensions) -> Option<
     None
 }
 
-/// Hashes a path in a normal form: `%6e` is `n`, several slashes are one, and slashes
-/// at the end are removed.
+/// Hashes a path in a normal form: `%6e` is `n`, several slashes are one, slashes at
+/// the end are removed, and so are the segments `.` and `..` (RFC 3986, section 5.2.4).
 ///
 /// Two resources with one key wait for each other, which only costs time. One resource
-/// with two keys could lose an edit. Inner middleware may join slashes.
+/// with two keys could lose an edit. Inner middleware may join slashes, and an upstream
+/// may resolve dot segments.
 fn hash_decoded(path: impl Iterator<Item = u8>, hasher: &mut impl Hasher) {
-    let mut is_after_slash = false;
-    for byte in percent_decoded(path) {
-        if byte == b'/' {
-            is_after_slash = true;
-            continue;
+    let decoded: Vec<u8> = percent_decoded(path).collect();
+    // How many of the segments before this one are removed by a `..`.
+    let mut removed = 0_usize;
+    for segment in decoded.rsplit(|&byte| byte == b'/') {
+        match segment {
+            b"" | b"." => {}
+            b".." => removed += 1,
+            _ if removed > 0 => removed -= 1,
+            _ => {
+                hasher.write(segment);
+                hasher.write_u8(b'/');
+            }
         }
-        if std::mem::take(&mut is_after_slash) {
-            hasher.write_u8(b'/');
-        }
-        hasher.write_u8(byte);
     }
 }
 
@@ -83,11 +87,33 @@ mod tests {
             "http://a/note",
             "http://A:80/note",
             "/note?x=1",
+            "/note?",
+            "/note/.",
+            "/./note",
+            "/a/../note",
+            "/note/a/..",
+            "/a/b/../../note",
+            "/../note",
+            "/a/%2e%2E/note",
+            "/a%2f..//note",
         ] {
             assert_eq!(resource("/note"), resource(same), "{same}");
         }
-        for other in ["/notes", "/", "/no/te", "/a/note", "/%6", "/%zz", "/%", "/Note", "/not%65e"]
-        {
+        for other in [
+            "/notes",
+            "/",
+            "/no/te",
+            "/a/note",
+            "/%6",
+            "/%zz",
+            "/%",
+            "/Note",
+            "/not%65e",
+            "/note/..",
+            "/note/...",
+            "/.note",
+            "/note..",
+        ] {
             assert_ne!(resource("/note"), resource(other), "{other}");
         }
     }
