@@ -121,7 +121,7 @@ fn json(text: &str) -> String {
 }
 
 /// Returns text for XML 1.0, in which the only control characters are tab and
-/// line breaks.
+/// line breaks. U+FFFE and U+FFFF are not allowed either.
 fn xml(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {
@@ -131,6 +131,7 @@ fn xml(text: &str) -> String {
             '>' => escaped += "&gt;",
             '"' => escaped += "&quot;",
             '\n' | '\t' => escaped.push(c),
+            '\u{fffe}' | '\u{ffff}' => escaped.push(' '),
             c if c.is_control() => escaped.push(' '),
             c => escaped.push(c),
         }
@@ -146,5 +147,6 @@ mod tests {
     fn text_is_escaped() {
         assert_eq!(json("a \"b\" \\ \n\u{7f}é"), r#""a \"b\" \\ \u000a\u007fé""#);
         assert_eq!(xml("a<b> & \"c\"\u{1}\n"), "a&lt;b&gt; &amp; &quot;c&quot; \n");
+        assert_eq!(xml("\u{fffd}\u{fffe}\u{ffff}\u{10ffff}"), "\u{fffd}  \u{10ffff}");
     }
 }
