@@ -3,7 +3,7 @@
 //! Run with `cargo run -p tower-conditional-conformance --features cli --
 //! http://127.0.0.1:3000/flags`, while `cargo run --example axum` runs. The exit status
 //! is 0 if no check of severity MUST failed, 1 if such a check failed, and 2 if nothing
-//! could be checked.
+//! could be checked, or the report could not be written.
 
 use std::{
     env,
@@ -30,22 +30,28 @@ mod page;
 pub(crate) mod settings;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> io::Result<ExitCode> {
+async fn main() -> ExitCode {
     let mut out = io::stdout().lock();
-    if env::args().any(|argument| argument == "--list") {
-        list(&mut out)?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let has_colours =
         out.is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let status = match Settings::read(env::args().skip(1)) {
-        Ok(settings) => check(&settings, &mut out, has_colours).await?,
-        Err(why) => {
-            writeln!(io::stderr(), "{why}\n\n{USAGE}")?;
-            NOTHING_CHECKED
+    ExitCode::from(execute(env::args().skip(1).collect(), &mut out, has_colours).await)
+}
+
+/// Does what the arguments say, and returns the exit status.
+pub(crate) async fn execute(arguments: Vec<String>, out: &mut impl Write, has_colours: bool) -> u8 {
+    let done = if arguments.iter().any(|argument| argument == "--list") {
+        list(out).map(|()| 0)
+    } else {
+        match Settings::read(arguments) {
+            Ok(settings) => check(&settings, out, has_colours).await,
+            Err(why) => writeln!(io::stderr(), "{why}\n\n{USAGE}").map(|()| NOTHING_CHECKED),
         }
     };
-    Ok(ExitCode::from(status))
+    done.unwrap_or_else(|error| {
+        // This may fail for the same reason.
+        let _ = writeln!(io::stderr(), "the report could not be written: {error}");
+        NOTHING_CHECKED
+    })
 }
 
 /// Prints the names of all checks.
@@ -169,5 +175,5 @@ async fn run(command: &str) {
 /// How long to wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The exit status if nothing could be checked.
+/// The exit status if nothing could be checked, or the report could not be written.
 const NOTHING_CHECKED: u8 = 2;

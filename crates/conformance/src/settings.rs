@@ -24,7 +24,8 @@ Nothing on the server is changed unless one of these is given:
   --error-at PATH    where an error is answered
 
 The exit status is 0 if no MUST failed (with --strict: and no SHOULD), 1 if one did, and
-2 if nothing could be checked. Colours are used on terminals, unless NO_COLOR is set.";
+2 if nothing could be checked, or the report could not be written. Colours are used on
+terminals, unless NO_COLOR is set.";
 
 /// The settings that the command line has.
 #[derive(Debug, Default)]

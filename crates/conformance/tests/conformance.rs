@@ -1031,6 +1031,16 @@ async fn the_command_says_what_it_cannot_do() {
     }
 }
 
+/// A pipe that was closed must not look like a failed check.
+#[tokio::test]
+async fn the_command_says_if_its_report_could_not_be_written() {
+    let mut full = [0; 8];
+    let list = || vec!["--list".to_owned()];
+    assert_eq!(command::execute(list(), &mut &mut full[..], false).await, 2);
+    assert_eq!(command::execute(list(), &mut Vec::new(), false).await, 0);
+    assert_eq!(command::execute(Vec::new(), &mut Vec::new(), false).await, 2);
+}
+
 #[tokio::test]
 async fn the_command_prints_what_it_is_asked_for() {
     let (out, status) = run(page(), "/feed", &["--format", "json"], false).await;
