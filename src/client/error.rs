@@ -21,7 +21,8 @@ pub enum Error {
     Content(BoxError),
     /// The content is longer than the limit that was set.
     TooLarge,
-    /// The closure that parses or edits the content failed.
+    /// The closure that parses or edits the content failed, or the content is encoded,
+    /// so it cannot be edited.
     Value(BoxError),
     /// The response has no strong tag, so a write could not be protected.
     ///
@@ -99,6 +100,8 @@ pub(super) enum ContentError {
     WrongLength,
     /// The end of the content cannot be distinguished from a broken connection.
     UnknownEnd,
+    /// The content is encoded, so it cannot be edited.
+    Encoded,
 }
 
 impl fmt::Display for ContentError {
@@ -108,6 +111,7 @@ impl fmt::Display for ContentError {
             Self::UnknownEnd => {
                 "the end of the content cannot be distinguished from a broken connection"
             }
+            Self::Encoded => "the content has a Content-Encoding, which the client must decode",
         })
     }
 }

@@ -6,7 +6,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    header::{CACHE_CONTROL, CONTENT_TYPE, IF_MATCH, RETRY_AFTER},
+    header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, RETRY_AFTER},
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
 };
 use http_body::Body;
@@ -19,7 +19,12 @@ use super::{
     stored_head::OWN_QUESTIONS,
     Error, StoredHead,
 };
-use crate::{body::BoxError, header_map::insert_field, rules::EntityTag, timer::Timer};
+use crate::{
+    body::BoxError,
+    header_map::insert_field,
+    rules::{members, EntityTag},
+    timer::Timer,
+};
 
 /// An edit of one resource that does not overwrite the edits of others.
 ///
@@ -28,9 +33,9 @@ use crate::{body::BoxError, header_map::insert_field, rules::EntityTag, timer::T
 /// and edits again.
 ///
 /// If the answer to the write is lost, the update first reads the resource again. The
-/// answer counts as lost if the service fails or the status is 5xx, because the write
-/// may have been done all the same. Exceptions are 501, 505, 507, 511, and 503 with
-/// `Retry-After`: with these the server refuses the write.
+/// answer counts as lost if the service fails, and if the write may have been done
+/// before such an answer, or may be done later: with 202 (Accepted), 302 (Found), 303
+/// (See Other), and any 5xx except 501, 505, 507, 511, and 503 with `Retry-After`.
 ///
 /// - If the resource has the content that was sent, the write was done.
 /// - If the resource still has its old tag, the same write is sent again.
@@ -43,6 +48,9 @@ use crate::{body::BoxError, header_map::insert_field, rules::EntityTag, timer::T
 /// the same reason, do not use
 /// [`WriteGuard::idempotent_puts`](crate::WriteGuard::idempotent_puts) on the server
 /// for counters.
+///
+/// The client should not follow redirects of a PUT: many clients then send a GET, whose
+/// 200 would look like the answer to the write.
 ///
 /// # Examples
 ///
@@ -148,8 +156,9 @@ impl Update {
     ///
     /// # Errors
     ///
-    /// Fails if the resource cannot be read or has no strong tag, if `edit` fails, or
-    /// if the write is refused for a reason other than a conflict. Fails with
+    /// Fails if the resource cannot be read or has no strong tag, if its content has a
+    /// `Content-Encoding` that the client does not decode, if `edit` fails, or if the
+    /// write is refused for a reason other than a conflict. Fails with
     /// [`Error::Conflict`] if the last attempt ends in a conflict, too. Fails with
     /// [`Error::InDoubt`] if it is not known whether the write was done. After all
     /// other errors, nothing was written.
@@ -225,9 +234,11 @@ impl Update {
         // If this fails, nothing was sent.
         content::ready(service).await?;
         match content::answer(service.call(request)).await {
-            Ok(response) if response.status().is_success() => Ok(content),
             Ok(response) => {
                 let (status, headers) = (response.status(), response.headers());
+                if status.is_success() && !is_lost(status, headers) {
+                    return Ok(content);
+                }
                 if is_lost(status, headers) {
                     *lost = Write::of(&head, content);
                 }
@@ -264,6 +275,10 @@ impl Update {
         if head.status != StatusCode::OK {
             return Err(Error::Status(head.status));
         }
+        // The PUT would store its content without the coding.
+        if is_encoded(&head.headers) {
+            return Err(Error::Value(ContentError::Encoded.into()));
+        }
         let content = content::read(&head, body, self.content_limit).await?;
         // An edit of incomplete content would overwrite the whole content.
         if !content.is_whole {
@@ -295,6 +310,12 @@ impl Update {
         let random = (RandomState::new().hash_one(attempt) >> 48) as u32;
         start + (limit - start).mul_f64(f64::from(random) / 65_536.0)
     }
+}
+
+/// Returns true if content is encoded.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter().flat_map(members);
+    codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// A write whose answer was lost.
@@ -338,19 +359,22 @@ impl From<Error> for Failed {
     }
 }
 
-/// Returns true if a write with this answer may have been done. A gateway does not know
-/// whether the write was done, and a handler may fail after the write. With the
-/// statuses below, the server has refused the write.
+/// Returns true if it is not known whether a write with this answer was done.
+///
+/// A gateway does not know it, and a handler may fail after the write. A server that
+/// sends `Retry-After`, or that does not support the request, has refused the write.
+/// Many handlers redirect after a write, and an accepted write may still be refused
+/// (RFC 9110, sections 15.4.4 and 15.3.3).
 fn is_lost(status: StatusCode, headers: &HeaderMap) -> bool {
-    let is_refusal = match status {
-        StatusCode::SERVICE_UNAVAILABLE => headers.contains_key(RETRY_AFTER),
+    match status {
+        StatusCode::ACCEPTED | StatusCode::FOUND | StatusCode::SEE_OTHER => true,
+        StatusCode::SERVICE_UNAVAILABLE => !headers.contains_key(RETRY_AFTER),
         StatusCode::NOT_IMPLEMENTED
         | StatusCode::HTTP_VERSION_NOT_SUPPORTED
         | StatusCode::INSUFFICIENT_STORAGE
-        | StatusCode::NETWORK_AUTHENTICATION_REQUIRED => true,
-        _ => false,
-    };
-    status.is_server_error() && !is_refusal
+        | StatusCode::NETWORK_AUTHENTICATION_REQUIRED => false,
+        _ => status.is_server_error(),
+    }
 }
 
 /// Returns true if the same request may succeed later.

@@ -178,11 +178,35 @@ async fn update_stops_where_another_attempt_would_not_help() {
     }
 }
 
+#[tokio::test]
+async fn update_edits_no_encoded_content() {
+    for (codings, is_edited) in
+        [(&["gzip"][..], false), (&["identity", "br"], false), (&["Identity"], true), (&[""], true)]
+    {
+        let lines = codings.iter().map(|coding| ("content-encoding", *coding));
+        let lines: Vec<_> = [("etag", "\"v1\"")].into_iter().chain(lines).collect();
+        let mut server = Server::new([reply(200, &lines, "41"), reply(204, &[], "")]);
+        match update().run(&mut server, plus_one).await {
+            Ok(written) => assert!(is_edited && written == "42", "{codings:?}"),
+            Err(error) => {
+                let source = std::error::Error::source(&error).unwrap().to_string();
+                assert!(!is_edited && source.contains("Content-Encoding"), "{codings:?}: {error}");
+                assert_eq!(server.asked(), ["GET"], "{codings:?}");
+            }
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn update_looks_first_whether_a_write_without_an_answer_was_done() {
     let first = |lost| vec![read("\"v1\"", "41"), lost];
-    let ways: [fn() -> Answer; 6] = [
+    let ways: [fn() -> Answer; 9] = [
         || Answer::Lost,
+        // It may be done later.
+        || status(202),
+        // Handlers redirect after a write.
+        || status(302),
+        || status(303),
         // It may have failed after the write.
         || status(500),
         || status(502),
