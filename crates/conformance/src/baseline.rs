@@ -20,6 +20,9 @@ pub(crate) struct Baseline {
     pub(crate) encodings: Vec<HeaderValue>,
     pub(crate) query: Option<Request<Bytes>>,
     pub(crate) write: Option<Request<Bytes>>,
+    /// Whether the resource had the content of the write before the first check of
+    /// writes.
+    pub(crate) was_written: Option<bool>,
     pub(crate) can_change: bool,
     pub(crate) can_restore: bool,
 }
@@ -35,6 +38,24 @@ impl Baseline {
     pub(crate) fn strong_tag(&self) -> Result<EntityTag, Why> {
         self.tag()
             .and_then(|tag| if tag.is_weak() { Err("the entity tag is weak") } else { Ok(tag) })
+    }
+
+    /// Returns a tag that the resource does not have.
+    pub(crate) fn another_tag(&self) -> HeaderValue {
+        let [first, second] = ["\"another\"", "\"yet-another\""].map(HeaderValue::from_static);
+        if self.is_another(&first) {
+            first
+        } else {
+            second
+        }
+    }
+
+    /// Returns true unless this is the tag of the resource, strong or weak.
+    pub(crate) fn is_another(&self, tag: &HeaderValue) -> bool {
+        match (self.plain.tag(), EntityTag::try_from(tag)) {
+            (Some(current), Ok(tag)) => !tag.weak_eq(&current),
+            _ => true,
+        }
     }
 
     pub(crate) fn date(&self) -> Result<HttpDate, Why> {
@@ -60,6 +81,13 @@ impl Baseline {
 
     pub(crate) fn write(&self) -> Result<&Request<Bytes>, Why> {
         self.write.as_ref().ok_or("no write was given (`Check::writes`)")
+    }
+
+    /// Compares the resource with the write, unless a check may have written it.
+    pub(crate) fn look_for_write(&mut self) {
+        let content = self.write.as_ref().map(|write| &**write.body());
+        let is_written = content.is_some() && content == self.plain.bytes();
+        self.was_written.get_or_insert(is_written);
     }
 }
 

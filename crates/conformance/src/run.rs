@@ -73,6 +73,9 @@ impl Session<'_> {
                     if rule.alters() {
                         self.look_again(baseline).await;
                     }
+                    if rule.is_named("write") {
+                        baseline.look_for_write();
+                    }
                     self.check(rule, baseline, &mut log).await
                 }
             };
@@ -129,6 +132,7 @@ impl Session<'_> {
             encodings: self.encodings.clone(),
             query: self.query.clone(),
             write: self.write.clone(),
+            was_written: None,
             can_change: self.change.is_some(),
             can_restore: self.restore.is_some(),
         })

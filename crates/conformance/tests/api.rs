@@ -52,7 +52,7 @@ async fn every_setting_of_a_check_takes_what_it_says() {
         .header("cookie", "a=b")
         .without("head")
         .changes(async || changed += 1)
-        .writes(Request::put("/").body("abc").unwrap())
+        .writes(Request::put("/").body("new").unwrap())
         .encodings(["gzip"])
         .error_at("/missing")
         .also("it has a tag", Request::get("/").body("").unwrap(), |head| {

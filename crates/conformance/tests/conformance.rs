@@ -430,6 +430,45 @@ async fn our_layers_together_guard_writes_and_one_alone_does_not() {
     assert!(writes.any(|finding| *finding.verdict() == Verdict::Passed), "{report}");
 }
 
+/// RFC 9110, 13.1.1, allows success for a write that was done before.
+#[tokio::test]
+async fn a_write_that_is_stored_already_may_succeed() {
+    let (_, inner) = note(layer());
+    let inner = inner.map_request(|request: Request<RequestBody<Body>>| request.map(Body::new));
+    let guard = WriteGuard::new(inner).idempotent_puts(true);
+    let write = Request::put("/note").body("a note").unwrap();
+    let report = check(Router::new().fallback_service(guard), "/note").writes(write).await;
+    assert_eq!(names_of_failures(&report), [""; 0], "{report}");
+    let stored = "the resource had the content of the write already: give another one";
+    let moot = Verdict::NotApplicable(stored.to_owned());
+    assert!(report.iter().any(|finding| *finding.verdict() == moot), "{report}");
+
+    // A service without a guard does not pass because of that.
+    let (_, unguarded) = note(layer());
+    let write = Request::put("/note").body("a note").unwrap();
+    let report = check(unguarded, "/note").writes(write).await;
+    assert_eq!(names_of_failures(&report), ["write/if-none-match-star"], "{report}");
+}
+
+/// The checks need tags that the resource does not have.
+#[tokio::test]
+async fn the_tag_of_the_resource_may_be_one_that_the_checks_make_up() {
+    for tag in [
+        "\"another\"",
+        "W/\"another\"",
+        "\"yet-another\"",
+        "\"\"",
+        "W/\"\"",
+        "\"*\"",
+        "\"x,*,y\"",
+        "\"another,one\"",
+    ] {
+        let app = Router::new().route("/feed", get(move || ready(([(header::ETAG, tag)], "news"))));
+        let report = check(app.layer(layer().ranges(true)), "/feed").await;
+        assert_eq!(report.failures().count(), 0, "{tag}: {report}");
+    }
+}
+
 #[tokio::test]
 async fn the_example_guards_its_writes() {
     let write = Request::put("/flags")

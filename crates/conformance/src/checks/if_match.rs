@@ -2,7 +2,6 @@
 
 use http::{header::IF_MATCH, HeaderValue};
 
-use super::if_none_match::current;
 use crate::{
     baseline::{Baseline, Why},
     report::Severity::{Advice, Must},
@@ -21,10 +20,8 @@ pub(super) const RULES: &[Rule] = &[
                it.",
         needs: &["validator/etag"],
         steps: |baseline| {
-            Ok(vec![only(
-                &current(baseline).map(|_| HeaderValue::from_static("\"another\""))?,
-                refused,
-            )])
+            baseline.tag()?;
+            Ok(vec![only(&baseline.another_tag(), refused)])
         },
     },
     Rule {
@@ -59,7 +56,7 @@ pub(super) const RULES: &[Rule] = &[
         hint: "Read all lines: `HeaderMap::get_all`, not `get`.",
         needs: &["if-match/current"],
         steps: |baseline| {
-            let step = only(&HeaderValue::from_static("\"another\""), whole);
+            let step = only(&baseline.another_tag(), whole);
             Ok(vec![step.with(IF_MATCH, baseline.strong_tag()?)])
         },
     },

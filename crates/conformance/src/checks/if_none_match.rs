@@ -4,7 +4,6 @@ use http::{header::IF_NONE_MATCH, HeaderValue};
 use tower_conditional::EntityTag;
 
 use crate::{
-    baseline::{Baseline, Why},
     report::Severity::{Advice, Must},
     rule::Rule,
     step::{not_modified, value, whole, whole_or_bad_request, Expect, Step},
@@ -57,7 +56,7 @@ pub(super) const RULES: &[Rule] = &[
         hint: "Read all lines: `HeaderMap::get_all`, not `get`.",
         needs: &["if-none-match/exact"],
         steps: |baseline| {
-            let step = revalidate(&HeaderValue::from_static("\"another\""), not_modified);
+            let step = revalidate(&baseline.another_tag(), not_modified);
             Ok(vec![step.with(IF_NONE_MATCH, baseline.tag()?)])
         },
     },
@@ -83,7 +82,7 @@ pub(super) const RULES: &[Rule] = &[
         needs: &["validator/etag"],
         steps: |baseline| {
             baseline.tag()?;
-            Ok(vec![revalidate(&HeaderValue::from_static("\"another\""), whole)])
+            Ok(vec![revalidate(&baseline.another_tag(), whole)])
         },
     },
     Rule {
@@ -110,9 +109,9 @@ pub(super) const RULES: &[Rule] = &[
         needs: &["if-none-match/miss"],
         steps: |baseline| {
             baseline.tag()?;
-            Ok(["\"*\"", "\"x,*,y\""]
-                .map(|text| revalidate(&HeaderValue::from_static(text), whole))
-                .into())
+            let tags = ["\"*\"", "\"x,*,y\""].map(HeaderValue::from_static);
+            let others = tags.iter().filter(|tag| baseline.is_another(tag));
+            Ok(others.map(|tag| revalidate(tag, whole)).collect())
         },
     },
     Rule {
@@ -153,9 +152,4 @@ fn revalidate(value: &HeaderValue, expect: Expect) -> Step {
 pub(super) fn other_strength(tag: &EntityTag) -> HeaderValue {
     let prefix: &[u8] = if tag.is_weak() { b"\"" } else { b"W/\"" };
     value(&[prefix, tag.opaque(), b"\""])
-}
-
-/// Returns the current tag, whether it is weak or strong.
-pub(super) fn current(baseline: &Baseline) -> Result<HeaderValue, Why> {
-    baseline.tag().map(HeaderValue::from)
 }

@@ -24,8 +24,7 @@ pub(super) const RULES: &[Rule] = &[
                or a rollback, have the old date and another tag.",
         needs: &["if-none-match/exact", "if-none-match/miss", "validator/stable"],
         steps: |baseline| {
-            let step =
-                Step::get(whole).with(IF_NONE_MATCH, HeaderValue::from_static("\"another\""));
+            let step = Step::get(whole).with(IF_NONE_MATCH, baseline.another_tag());
             Ok(vec![step.with(IF_MODIFIED_SINCE, baseline.date()?)])
         },
     },
@@ -81,7 +80,7 @@ pub(super) const RULES: &[Rule] = &[
         needs: &["if-match/miss", "if-none-match/exact"],
         steps: |baseline| {
             let step = Step::get(refused).with(IF_NONE_MATCH, baseline.tag()?);
-            Ok(vec![step.with(IF_MATCH, HeaderValue::from_static("\"another\""))])
+            Ok(vec![step.with(IF_MATCH, baseline.another_tag())])
         },
     },
     Rule {

@@ -2,7 +2,7 @@
 
 use http::{
     header::{ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH},
-    HeaderValue, StatusCode,
+    StatusCode,
 };
 
 use crate::{
@@ -54,7 +54,7 @@ pub(super) const RULES: &[Rule] = &[
                has its own.",
         needs: &["query/answers", "if-none-match/miss"],
         steps: |baseline| {
-            let another = HeaderValue::from_static("\"another\"");
+            let another = baseline.another_tag();
             Ok(vec![query(baseline, is_answered)?.with(IF_NONE_MATCH, another)])
         },
     },
@@ -66,8 +66,7 @@ pub(super) const RULES: &[Rule] = &[
         hint: "Evaluate If-Match for each method that selects a representation.",
         needs: &["query/answers", "if-match/miss"],
         steps: |baseline| {
-            let another = HeaderValue::from_static("\"another\"");
-            Ok(vec![query(baseline, refused)?.with(IF_MATCH, another)])
+            Ok(vec![query(baseline, refused)?.with(IF_MATCH, baseline.another_tag())])
         },
     },
     Rule {

@@ -27,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
                `PreconditionLayer` does.",
         needs: &["validator/stable"],
         steps: |baseline| {
-            let mut steps = write(baseline, is_refused, IF_MATCH, ANOTHER)?;
+            let mut steps = write(baseline, is_refused, IF_MATCH, baseline.another_tag())?;
             steps.insert(0, Step::get(anything));
             steps.push(Step::get(is_unchanged));
             Ok(steps)
@@ -42,7 +42,7 @@ pub(super) const RULES: &[Rule] = &[
                with the write, or put `PreconditionLayer` in front. A layer that sees the response \
                comes too late.",
         needs: &["answer/get"],
-        steps: |baseline| write(baseline, refused, IF_MATCH, ANOTHER),
+        steps: |baseline| write(baseline, refused_unless_stored, IF_MATCH, baseline.another_tag()),
     },
     Rule {
         name: "write/if-match-malformed",
@@ -74,7 +74,9 @@ pub(super) const RULES: &[Rule] = &[
         claim: "A write with a weak tag in If-Match is refused, even if it is the current one.",
         hint: "Compare strongly: `EntityTag::strong_eq`.",
         needs: &["write/if-match-miss"],
-        steps: |baseline| write(baseline, refused, IF_MATCH, baseline.tag()?.into_weak()),
+        steps: |baseline| {
+            write(baseline, refused_unless_stored, IF_MATCH, baseline.tag()?.into_weak())
+        },
     },
     Rule {
         name: "write/if-none-match-star",
@@ -103,7 +105,8 @@ pub(super) const RULES: &[Rule] = &[
         hint: "Refuse the write if the resource was modified after the date.",
         needs: &["write/if-match-miss", "validator/stable"],
         steps: |baseline| {
-            write(baseline, refused, IF_UNMODIFIED_SINCE, seconds_after(baseline.date()?, -86_400))
+            let date = seconds_after(baseline.date()?, -86_400);
+            write(baseline, refused_unless_stored, IF_UNMODIFIED_SINCE, date)
         },
     },
     Rule {
@@ -180,8 +183,6 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-const ANOTHER: HeaderValue = HeaderValue::from_static("\"another\"");
-
 /// Returns the step that sends the user's write with one precondition.
 fn write(
     baseline: &Baseline,
@@ -208,13 +209,33 @@ fn refused(baseline: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), 
     step::refused(baseline, before, seen)
 }
 
+/// Expects a refusal. If the resource already had the content of the write, a success
+/// is right, too.
+fn refused_unless_stored(
+    baseline: &Baseline,
+    before: &[Answer],
+    seen: &Answer,
+) -> Result<(), Fault> {
+    is_no_repetition(baseline, seen)?;
+    refused(baseline, before, seen)
+}
+
 fn refused_or_bad_request(
     baseline: &Baseline,
     before: &[Answer],
     seen: &Answer,
 ) -> Result<(), Fault> {
     is_served(seen)?;
+    is_no_repetition(baseline, seen)?;
     step::refused_or_bad_request(baseline, before, seen)
+}
+
+/// A write that was done before may be answered with success (13.1.1).
+fn is_no_repetition(baseline: &Baseline, seen: &Answer) -> Result<(), Fault> {
+    if seen.status().is_success() && baseline.was_written == Some(true) {
+        return moot("the resource had the content of the write already: give another one");
+    }
+    Ok(())
 }
 
 fn performed(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fault> {
