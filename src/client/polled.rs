@@ -94,8 +94,11 @@ struct Current<T> {
     head: Arc<StoredHead>,
     /// The request that brought the value.
     request: Arc<Request<()>>,
-    /// When the value was last known to be current.
-    confirmed: Instant,
+    /// When the request was sent that brought or confirmed the value.
+    sent: Instant,
+    /// How old the answer was when it came: its `Age`, if it came from a cache. The
+    /// answer of an origin server counts as new.
+    age_of_answer: Duration,
 }
 
 impl<T> Polled<T> {
@@ -130,7 +133,7 @@ impl<T> Polled<T> {
     /// way, its `Age` is added.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
-        self.held().current.as_ref().map(|current| current.confirmed.elapsed())
+        self.held().current.as_ref().map(Current::age)
     }
 
     /// Returns how long to wait before the next refresh, within `bounds`.
@@ -254,7 +257,7 @@ impl<T> Polled<T> {
         E: Into<BoxError>,
     {
         let (mut head, body) = response.into_parts();
-        let confirmed = confirmed(&head.headers, sent);
+        let age_of_answer = age_of(&head.headers);
         let pace = in_seconds(fresh_seconds(&head.headers, &head.headers));
         let content = content::read(&head, body, self.shared.content_limit).await;
         let content = content.map_err(|error| (error, None))?;
@@ -266,7 +269,7 @@ impl<T> Polled<T> {
         }
         let head = Arc::new(StoredHead::new(&head.headers));
         let request = Arc::new(request.clone());
-        Ok((Current { value: Arc::new(value), head, request, confirmed }, pace))
+        Ok((Current { value: Arc::new(value), head, request, sent, age_of_answer }, pace))
     }
 
     fn held(&self) -> MutexGuard<'_, Held<T>> {
@@ -298,7 +301,7 @@ impl<T> Held<T> {
                 if is_latest {
                     self.next = pace;
                 }
-                let age = self.current.as_ref().map(|current| current.confirmed.elapsed());
+                let age = self.current.as_ref().map(Current::age);
                 Err(RefreshError { error, age })
             }
         }
@@ -319,7 +322,11 @@ type Failure = (Error, Option<Instant>);
 impl<T> Current<T> {
     fn share(&self) -> Self {
         let (value, head) = (Arc::clone(&self.value), Arc::clone(&self.head));
-        Self { value, head, request: Arc::clone(&self.request), confirmed: self.confirmed }
+        Self { value, head, request: Arc::clone(&self.request), ..*self }
+    }
+
+    fn age(&self) -> Duration {
+        self.sent.elapsed().saturating_add(self.age_of_answer)
     }
 
     fn is_selected_by(&self, request: &Request<()>) -> bool {
@@ -332,18 +339,17 @@ impl<T> Current<T> {
         let is_confirmed = merged.is_some();
         if let Some(merged) = merged {
             self.head = Arc::new(merged);
-            self.confirmed = confirmed(not_modified, sent);
+            self.sent = sent;
+            self.age_of_answer = age_of(not_modified);
         }
         is_confirmed
     }
 }
 
-/// Returns the last time at which an answer was certainly current. That is the time
-/// when its request was `sent`, because the server may read its content directly after
-/// that. If the answer comes from a cache, its `Age` is subtracted.
-fn confirmed(answer: &HeaderMap, sent: Instant) -> Instant {
-    let age = answer.get(AGE).and_then(|line| seconds(line.as_bytes())).unwrap_or(0);
-    sent.checked_sub(Duration::from_secs(age.into())).unwrap_or(sent)
+/// Reads `Age`. Without it, and if it is invalid, the age is 0.
+fn age_of(answer: &HeaderMap) -> Duration {
+    let age = answer.get(AGE).and_then(|line| seconds(line.as_bytes()));
+    Duration::from_secs(age.unwrap_or(0).into())
 }
 
 impl<T> Clone for Polled<T> {

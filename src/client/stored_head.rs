@@ -274,9 +274,16 @@ pub(super) fn is_about_the_message(name: &HeaderName) -> bool {
 }
 
 /// Returns true for fields of the stored content that a 304 cannot change.
+///
+/// Digests are among them, because the tag of a 304 is compared weakly: its
+/// `Repr-Digest` may be that of other bytes.
 fn describes_content(name: &HeaderName) -> bool {
     const FIELDS: [HeaderName; 4] = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE];
-    FIELDS.contains(name) || matches!(name.as_str(), "content-digest" | "content-md5")
+    FIELDS.contains(name)
+        || matches!(
+            name.as_str(),
+            "content-digest" | "content-md5" | "digest" | "repr-digest" | "unencoded-digest"
+        )
 }
 
 /// Copies a value. The original may be a few bytes of the buffer in which the whole
@@ -451,6 +458,9 @@ mod tests {
             ("content-range", true),
             ("content-digest", true),
             ("content-md5", true),
+            ("digest", true),
+            ("repr-digest", true),
+            ("unencoded-digest", true),
         ] {
             let mut head = stored(&[("etag", "\"v1\""), (name, "1"), (name, "2"), ("x-old", "1")]);
             assert!(head.merge(&headers(&[("etag", "W/\"v1\""), (name, "3"), (name, "4")])));

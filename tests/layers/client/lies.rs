@@ -238,11 +238,83 @@ fn not_whole() -> Vec<Case> {
     ]
 }
 
+/// Answers to a request that asks, none of which confirms or replaces what is held.
+fn other_answers() -> Vec<Case> {
+    const TAG: (&str, &str) = ("etag", "\"v1\"");
+    let one = || tagged("\"v1\"", "one");
+    let then = |status, name| {
+        let answer = reply(status, &[TAG, ("content-range", "bytes 0-1/3")], "on");
+        case(name, [one(), answer], &[PLAIN, BY_TAG], Err(status))
+    };
+    vec![
+        then(204, "then no content"),
+        then(206, "then a part of which nothing was said"),
+        then(226, "then a delta"),
+        then(301, "then a redirect for ever"),
+        then(401, "then a login"),
+        then(410, "then it is gone"),
+        then(416, "then a range that was not asked for"),
+        then(428, "then a demand for a precondition"),
+        then(503, "then it is busy"),
+    ]
+}
+
+fn fields_of_the_304() -> Vec<Case> {
+    let one = || tagged("\"v1\"", "one");
+    let two = || tagged("\"v2\"", "two");
+    let confirmed = |name, line| {
+        let answer = not_modified(&[("etag", "\"v1\""), line]);
+        case(name, [one(), answer], &[PLAIN, BY_TAG], Ok("one"))
+    };
+    vec![
+        confirmed("the 304 varies by another field", ("vary", "accept")),
+        confirmed("the 304 varies by all", ("vary", "*")),
+        confirmed("the 304 varies by what is no field", ("vary", "a b,\"")),
+        confirmed("the 304 is old", ("age", "99999999999999999999")),
+        confirmed("the 304 has another digest", ("repr-digest", "sha-256=:AAAA:")),
+        confirmed("the 304 hides its tag behind Connection", ("connection", "etag")),
+        confirmed("the 304 has a part's range", ("content-range", "bytes 0-0/9")),
+        case(
+            "the 304 has an empty tag line",
+            [one(), not_modified(&[("etag", "")]), two()],
+            &[PLAIN, BY_TAG, PLAIN],
+            Ok("two"),
+        ),
+        case(
+            "the 304 has the tag twice",
+            [one(), not_modified(&[("etag", "\"v1\""), ("etag", "\"v1\"")]), two()],
+            &[PLAIN, BY_TAG, PLAIN],
+            Ok("two"),
+        ),
+        case(
+            "the 304 has a list of tags",
+            [one(), not_modified(&[("etag", "\"v1\", \"v2\"")]), two()],
+            &[PLAIN, BY_TAG, PLAIN],
+            Ok("two"),
+        ),
+        case(
+            "the 304 has a date in place of the tag",
+            [one(), not_modified(&[("last-modified", DAY)]), two()],
+            &[PLAIN, BY_TAG, PLAIN],
+            Ok("two"),
+        ),
+    ]
+}
+
 fn cases() -> Vec<Case> {
-    [tags(), content_on_the_304(), coded_and_weak_tags(), dates(), unusable(), not_whole()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        tags(),
+        content_on_the_304(),
+        coded_and_weak_tags(),
+        dates(),
+        unusable(),
+        not_whole(),
+        other_answers(),
+        fields_of_the_304(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 #[tokio::test(start_paused = true)]
