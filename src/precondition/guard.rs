@@ -122,8 +122,9 @@ use crate::stats::Stats;
 ///
 /// A GET that is answered with 404, 410, 405 or 501 shows that there is no
 /// representation: `If-None-Match: *` then holds, and If-Match fails. Any other 4xx or
-/// 5xx becomes the answer to the write. A response without a tag, for example because
-/// its content is too large, matches no tag, so a write that names a tag is refused.
+/// 5xx becomes the answer to the write. If a response has no tag, for example because
+/// its content is too large, clients may know its tag from elsewhere. So a write that
+/// names a tag is refused, both with If-Match and with If-None-Match.
 /// Deliberately, a failed precondition is answered with 412 even if the write alone
 /// would be answered with 404 or 405: the guard cannot know that without running the
 /// write ([RFC 9110, section 13.2.1]).

@@ -70,8 +70,6 @@ pub(super) struct ProbedState {
     is_missing: bool,
     etag: Option<EntityTag>,
     date: Option<DateEvidence>,
-    /// The state has a tag that is not known.
-    pub(super) is_tag_unknown: bool,
 }
 
 impl ProbedState {
@@ -107,8 +105,7 @@ impl ProbedState {
         };
         let stated = |date| DateEvidence::Stated(LastModified::Given(date));
         let date = sent.filter(is_another).map(stated).or(evidence);
-        let is_tag_unknown = etag.is_none() && known.is_some_and(|known| known.etag.is_none());
-        Self { is_missing: false, etag, date, is_tag_unknown }
+        Self { is_missing: false, etag, date }
     }
 
     pub(super) fn state(&self) -> State<'_> {
@@ -116,6 +113,13 @@ impl ProbedState {
             return State::Missing;
         }
         State::Exists(Current { etag: self.etag.as_ref(), date: self.date })
+    }
+
+    /// Returns true if there is a state whose tag is not known.
+    ///
+    /// Clients may know it, for example from a layer outside of the guard.
+    pub(super) fn is_tag_unknown(&self) -> bool {
+        !self.is_missing && self.etag.is_none()
     }
 
     /// Returns true if the tag after the write may be the hash of its content. That is

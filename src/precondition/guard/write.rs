@@ -371,7 +371,7 @@ where
         // If-None-Match may name the current tag, which is not known.
         let lists_tags = preconditions.has_if_none_match() && !preconditions.is_if_none_match_any();
         let rejection = match checked {
-            Ok(()) if current.is_tag_unknown && lists_tags => {
+            Ok(()) if current.is_tag_unknown() && lists_tags => {
                 Rejection::failed(&self.parts.method, IF_NONE_MATCH, state)
             }
             Ok(()) => return Evaluation::Holds(current),

@@ -94,6 +94,13 @@ fn probe_decides() {
         (200, &[("etag", "v1")], if_v1, 412),
         (200, &[("etag", "\"v1\""), ("etag", "\"v1\"")], if_v1, 412),
         (200, &[], if_v1, 412),
+        // Nothing is known of it, so the write may be one that must not be done.
+        (200, &[], (INM, "\"v1\""), 412),
+        (200, &[("etag", "v1")], (INM, "\"v1\""), 412),
+        (302, v1, (INM, "\"v1\""), 412),
+        (200, v1, (INM, "\"v1\""), 412),
+        (200, v1, (INM, "\"v2\""), 204),
+        (404, &[], (INM, "\"v1\""), 204),
         (200, &[], if_any, 204),
         (200, dated, (IUS, "Sun, 06 Nov 1994 08:49:37 GMT"), 204),
         (200, dated, (IUS, "Sun, 06 Nov 1994 08:49:36 GMT"), 412),
