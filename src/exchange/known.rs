@@ -88,6 +88,16 @@ impl KnownValidators {
         Self { etag: None, date: None, ..self }
     }
 
+    /// Adds the validators to the extensions of a response. Where this layer knows no
+    /// tag or no date, that of an inner layer is kept.
+    pub(crate) fn add_to(mut self, response: &mut Extensions) {
+        if let Some(inner) = response.remove::<Self>() {
+            self.etag = self.etag.or(inner.etag);
+            self.date = self.date.or(inner.date);
+        }
+        response.insert(self);
+    }
+
     /// Returns true if a request with this URI and these extensions is about the
     /// same resource.
     pub(crate) fn is_about(&self, uri: &Uri, extensions: &Extensions) -> bool {

@@ -216,7 +216,7 @@ impl<F: StateSource> Passing<F> {
                 });
             }
             // An outer layer of this crate may still use these validators.
-            (Some(known), _) => drop(head.extensions.insert(known)),
+            (Some(known), _) => known.add_to(&mut head.extensions),
             (None, _) => {}
         }
         ControlFlow::Break((head, ResponseBody::inner(body, outcome)))
@@ -246,9 +246,9 @@ impl<B: Body> UnverifiedResponse<Response<B>> {
         if matches!(current, Some(Representation::Exists(now)) if *now == self.stated) {
             let is_sized = body.size_hint().exact().is_some();
             self.known.complete(&mut head, is_sized, config.now());
-            head.extensions.insert(self.known);
+            self.known.add_to(&mut head.extensions);
         } else {
-            head.extensions.insert(self.known.without_validators());
+            self.known.without_validators().add_to(&mut head.extensions);
             if let Some(refusal) = self.part_refusal {
                 refuse_part(&mut head, refusal);
                 body.end(Outcome::PartRefused);

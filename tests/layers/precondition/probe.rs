@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::body::Body;
-use http::{Method, Request};
+use http::{request::Parts, Method, Request};
 use tower::{service_fn, Layer, ServiceExt};
 use tower_conditional::{
     ConditionalLayer, EntityTag, InnerTags, PreconditionLayer, Representation, Validators,
@@ -16,8 +16,8 @@ use tower_conditional::{
 use crate::support::{
     guarded::{guarded, guarding},
     handler,
-    harness::{reply, request, run, IM, INM, IUS, LM},
-    note::{note, put, service, status_of, write, Note},
+    harness::{date, layer, reply, request, run, IM, INM, IUS, LM},
+    note::{lose, note, put, service, status_of, text, write, Note},
 };
 
 #[test]
@@ -155,4 +155,33 @@ fn probe_is_answered_as_reads_are() {
     let read = run(service.clone().oneshot(request("GET", "/note", &[]))).unwrap();
     assert_eq!(read.headers()["etag"], "\"own\"");
     assert_eq!(run(status_of(service, put(&[(IM, "\"own\"")], "new"))), 204);
+}
+
+/// A source in between that knows less must not hide what an inner layer knows: that the
+/// date of the client is another one, in a second in which the date is not sent.
+#[test]
+fn probe_learns_what_is_known_behind_a_source() {
+    for (name, state) in [
+        ("unknown", Ok(Representation::Unknown)),
+        ("no validators", Ok(Validators::new().into())),
+        ("only a tag", Ok(EntityTag::strong("own").unwrap().into())),
+        ("fails", Err(())),
+    ] {
+        for adds in [true, false] {
+            let note = note("old");
+            let (layer, clock) = layer();
+            let state = state.clone();
+            let source = move |_: &Parts| ready(state.clone());
+            let known = PreconditionLayer::new(source).add_validators(adds);
+            let dated = |content: String| {
+                let changed = date(if content == "old" { -100 } else { 60 });
+                reply(200, &[(LM, &changed)], content)
+            };
+            let service = guarded(known.layer(layer.layer(service(&note, dated))));
+            let between = || *note.lock().unwrap() = "theirs".to_owned();
+            let (seen, status) = run(lose(service, &clock, between));
+            assert_eq!((seen, status), (Some(date(-100)), 412), "{name}, {adds}");
+            assert_eq!(text(&note), "theirs", "{name}, {adds}");
+        }
+    }
 }
