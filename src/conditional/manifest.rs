@@ -35,9 +35,9 @@ use crate::{
 ///
 /// Names are relative to the root of the file server. A line may have a `*` before the
 /// name (binary mode), a name that `sha256sum` has escaped, or a name that starts with
-/// `./`. Empty lines and comments (`#`) are ignored. The list may be from Windows (CRLF,
-/// a byte order mark). It is an error if a name is absolute, has a component `..`, or is
-/// not UTF-8, or if one file has two hashes. To make a list:
+/// `./`. Empty lines and comments (`#`) are ignored. The list may be from Windows
+/// (CRLF, a byte order mark). It is an error if a name is absolute, has a component
+/// `..`, or is not UTF-8, or if one file has two hashes. To make a list:
 ///
 /// ```text
 /// cd files && find . -type f ! -name SHA256SUMS -exec sha256sum {} + > SHA256SUMS

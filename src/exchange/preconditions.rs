@@ -104,8 +104,8 @@ impl Preconditions {
     ///
     /// Fails if the decision of [`evaluate`](Self::evaluate) is 304 or 412.
     ///
-    /// For a resource that does not exist, pass [`Representation::Missing`] if the method
-    /// creates it, as most PUTs do. Otherwise answer 404 without a call.
+    /// For a resource that does not exist, pass [`Representation::Missing`] if the
+    /// method creates it, as most PUTs do. Otherwise answer 404 without a call.
     ///
     /// A [`Rejection`] also converts into a `StatusCode`, but then the client does not
     /// get the current tag.

@@ -261,10 +261,10 @@ impl<S> WriteGuard<S> {
     ///
     /// Writes with the same key wait for each other.
     ///
-    /// By default `/%6eote`, `/note/`, `/a/../note` and `/note?draft=1` all have the key
-    /// of `/note`. Two resources with one key only wait for each other, but one resource
-    /// with two keys would not be protected. So set the key if the service has other
-    /// names for one resource, for example if it ignores the case of letters.
+    /// By default `/%6eote`, `/note/`, `/a/../note` and `/note?draft=1` all have the
+    /// key of `/note`. Two resources with one key only wait for each other, but one
+    /// resource with two keys would not be protected. So set the key if the service has
+    /// other names for one resource, for example if it ignores the case of letters.
     ///
     /// # Examples
     ///

@@ -515,8 +515,8 @@ impl World {
         panic!("seed {}: {what}\n{}\n{versions}", self.seed, self.trace);
     }
 
-    /// Has a client do one thing: the first two alone, of which the second accepts gzip,
-    /// the others through the cache.
+    /// Has a client do one thing: the first two alone, of which the second accepts
+    /// gzip, the others through the cache.
     async fn visit(&mut self, held: Option<Held>, place: usize, tally: &mut Tally) -> Option<Held> {
         let cached = place >= 2;
         let (restless, choice) = (self.below(3) == 0, self.below(10));

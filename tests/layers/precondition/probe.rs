@@ -157,8 +157,8 @@ fn probe_is_answered_as_reads_are() {
     assert_eq!(run(status_of(service, put(&[(IM, "\"own\"")], "new"))), 204);
 }
 
-/// A source in between that knows less must not hide what an inner layer knows: that the
-/// date of the client is another one, in a second in which the date is not sent.
+/// A source in between that knows less must not hide what an inner layer knows: that
+/// the date of the client is another one, in a second in which the date is not sent.
 #[test]
 fn probe_learns_what_is_known_behind_a_source() {
     for (name, state) in [
