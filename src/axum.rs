@@ -78,7 +78,7 @@ impl IntoResponse for Rejection {
 /// In the answer to a PUT, this is the tag of the new content: the client can send it
 /// with the next edit, without a GET. **Do not send a tag if the content was not stored
 /// exactly as it was sent** ([RFC 9110, section 9.3.4]), for example if it was parsed
-/// and serialized again, trimmed, or completed with a date. The client would take this
+/// and serialised again, trimmed, or completed with a date. The client would take this
 /// tag for the tag of the content that it sent. An `Option<EntityTag>` that is `None`
 /// sets no field.
 ///

@@ -226,7 +226,7 @@ pub(crate) fn hash_of_variant<D: Digest>(headers: &HeaderMap) -> D::Output {
 fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
     let start = text.len();
     text.resize(start + bytes.len() * 2, 0);
-    // Because there is no table and no branch, the compiler vectorizes this loop.
+    // Because there is no table and no branch, the compiler vectorises this loop.
     let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
     for (digits, byte) in
         text.get_mut(start..).unwrap_or_default().as_chunks_mut().0.iter_mut().zip(bytes)
