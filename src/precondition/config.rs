@@ -1,4 +1,4 @@
-//! The settings of the layer, and those that it shares with the write guard.
+//! The settings of `PreconditionLayer`, and those that it shares with `WriteGuard`.
 
 use std::{fmt, sync::Arc};
 
@@ -19,8 +19,9 @@ use crate::{
     validators::AddLastModified,
 };
 
-/// The type parameter of a [`PreconditionLayer`](crate::PreconditionLayer) with a
-/// [`StateSource`]. It has the source and its settings.
+/// The type parameter of a [`PreconditionLayer`](crate::PreconditionLayer) that takes
+/// the current state from a [`StateSource`]. A value of this type contains that source
+/// and the settings about it.
 pub struct FromSource<F: StateSource> {
     pub(super) source: Arc<F>,
     pub(super) on_error: Option<Arc<ErrorAnswer<F::Error>>>,
@@ -32,7 +33,8 @@ pub struct FromSource<F: StateSource> {
 }
 
 impl<F: StateSource> FromSource<F> {
-    /// Returns what other layers are told about the target of a request.
+    /// Returns the validators of the target of a request, for the other layers of this
+    /// crate. There are none if `add_validators` is false.
     pub(super) fn known(&self, parts: &request::Parts, validators: Validators) -> KnownValidators {
         let validators = if self.add_validators { validators } else { Validators::new() };
         KnownValidators::new(&parts.uri, &parts.extensions, validators, self.add_last_modified)
@@ -59,12 +61,12 @@ impl<F: StateSource> fmt::Debug for FromSource<F> {
     }
 }
 
-/// The settings that the layer and the write guard share.
+/// The settings that `PreconditionLayer` and `WriteGuard` share.
 #[derive(Clone)]
 pub(super) struct PreconditionConfig {
     pub(super) required: Option<Arc<RequestPredicate>>,
     pub(super) weak_if_match: bool,
-    /// Whether a refusal has an `application/problem+json` document.
+    /// Whether the content of a refusal is an `application/problem+json` document.
     pub(super) problem_details: bool,
     pub(super) clock: Arc<Clock>,
     pub(super) reporter: Reporter,
@@ -87,7 +89,7 @@ impl PreconditionConfig {
         HttpDate::nearest((self.clock)())
     }
 
-    /// Makes the response to a request whose preconditions fail, or that lacks one.
+    /// Makes the 304, 412 or 428 for a request whose precondition fails or is missing.
     pub(super) fn reject<B: Body>(
         &self,
         rejection: Rejection,
@@ -97,7 +99,8 @@ impl PreconditionConfig {
         reject(rejection, self.now(), accepts_coding, &self.reporter)
     }
 
-    /// Makes the response to a request that is refused.
+    /// Makes a response with this status. The `detail` is only sent in a problem
+    /// document.
     pub(super) fn refuse<B: Body>(
         &self,
         status: StatusCode,
@@ -111,7 +114,7 @@ impl PreconditionConfig {
         }
     }
 
-    /// Returns true if a write must have a precondition.
+    /// Returns true if the application requires a precondition for this write.
     pub(super) fn requires(&self, parts: &request::Parts) -> bool {
         self.required.as_ref().is_some_and(|required| required(parts))
     }

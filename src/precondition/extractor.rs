@@ -1,4 +1,4 @@
-//! A source that takes its input from the request with Axum's extractors.
+//! A `StateSource` whose closure takes an Axum extractor instead of the request's head.
 
 use std::{fmt, future::Future, marker::PhantomData, pin::Pin, sync::Arc};
 
@@ -29,15 +29,16 @@ where
 {
     /// Makes a layer from a closure that takes an Axum extractor, or a tuple of them.
     ///
-    /// The extractor can be `Path`, for the parameters of the path. The layer is
-    /// otherwise like that of [`new`](PreconditionLayer::new).
+    /// For example, `Path` passes the parameters of the path to the closure. Otherwise
+    /// the layer works like one from [`new`](PreconditionLayer::new).
     ///
-    /// Add it with `Router::layer` or `route_layer`, so that the path is matched before
-    /// the layer runs. The router may be nested.
+    /// Add the layer with `Router::layer` or `route_layer`. The router then matches the
+    /// path before the layer runs. The router may be nested.
     ///
-    /// If the extractor rejects the request, its rejection is the answer, as it would
-    /// be in the handler. In this example that is 400 (Bad Request) for a path without
-    /// a number. It is not the 503 of a failing source.
+    /// If the extractor rejects the request, the client gets this rejection, as if the
+    /// handler had used the extractor. In the example below, a path without a number
+    /// gets 400 (Bad Request). A rejection is not a failure of the closure, so it does
+    /// not call [`on_error`](PreconditionLayer::on_error).
     ///
     /// # Examples
     ///

@@ -1,8 +1,9 @@
 //! One lock for each resource that is being written.
 //!
 //! A write with preconditions holds the lock exclusively, from the check to the
-//! response. Writes without preconditions share the lock. They wait for a write that
-//! holds it exclusively, and never for one that still waits.
+//! response. Writes without preconditions share the lock. They wait while another write
+//! holds the lock exclusively. They do not wait for a write that itself still waits for
+//! the lock.
 
 use std::{
     collections::{hash_map, BTreeMap, HashMap},
@@ -14,32 +15,31 @@ mod held;
 
 pub(super) use self::held::{HeldLock, Marks};
 
-/// How a write shares a resource with other writes.
+/// How a write uses the lock of its resource.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Access {
-    /// No other write runs between the check and the end of this one.
+    /// No other write to the resource runs while this write holds the lock.
     Exclusive,
-    /// Other writes without preconditions may run, too.
+    /// Other shared writes may hold the lock at the same time.
     Shared,
 }
 
-/// The locks of one guard. There is an entry for each resource with a write in
-/// progress.
+/// The locks of one guard. Each resource with a write in progress has a lock.
 #[derive(Debug, Default)]
 pub(super) struct Locks {
     entries: Mutex<HashMap<u64, Entry>>,
 }
 
-/// The lock of one resource, while a write is in progress.
+/// The lock of one resource. It exists while a write to this resource runs or waits.
 #[derive(Debug, Default)]
 struct Entry {
     is_exclusive: bool,
     /// How many shared writes hold the lock.
     shared: usize,
-    /// The waiting exclusive writes, in order of arrival. A write that is removed from
-    /// here gets the lock.
+    /// The exclusive writes that wait, in order of arrival. `release` removes the write
+    /// that gets the lock next.
     waiting_alone: BTreeMap<u64, Waker>,
-    /// The waiting shared writes, while an exclusive one holds the lock.
+    /// The shared writes that wait until an exclusive write releases the lock.
     waiting_together: BTreeMap<u64, Waker>,
     next_ticket: u64,
 }
@@ -64,7 +64,8 @@ impl Entry {
         }
     }
 
-    /// Releases the lock, and hands it to the writes that wait; returns their wakers.
+    /// Releases the lock for one write. If the lock is then free, hands it to waiting
+    /// writes, and returns their wakers.
     fn release(&mut self, access: Access) -> Vec<Waker> {
         match access {
             Access::Exclusive => self.is_exclusive = false,
@@ -82,7 +83,7 @@ impl Entry {
     }
 
     fn is_idle(&self) -> bool {
-        // If a write waits, another write holds the lock.
+        // Waiting writes need no check: while one waits, another write holds the lock.
         !self.is_exclusive && self.shared == 0
     }
 }
@@ -111,7 +112,7 @@ impl Locks {
     }
 }
 
-/// A lock that is held until this is dropped.
+/// Shows that a write holds a lock. Dropping this value releases the lock.
 #[derive(Debug)]
 struct Acquired {
     locks: Arc<Locks>,
@@ -125,7 +126,8 @@ impl Drop for Acquired {
     }
 }
 
-/// The lock of a write, which is held until it is released or dropped.
+/// The lock as one write sees it: requested, held, or released. Dropping this value
+/// releases the lock, or ends the wait for it.
 #[derive(Debug)]
 pub(super) struct WriteLock {
     locks: Arc<Locks>,
@@ -144,8 +146,8 @@ enum LockState {
 }
 
 impl WriteLock {
-    /// Makes a lock for a resource. If `marks` show that an outer write holds the lock,
-    /// the new lock is held from the start.
+    /// Makes the `WriteLock` of a write to a resource. If `marks` show that an outer
+    /// write already holds a sufficient lock, the new write holds this lock, too.
     pub(super) fn new(
         locks: &Arc<Locks>,
         resource: u64,
@@ -182,7 +184,7 @@ impl WriteLock {
                         waker.clone_from(cx.waker());
                         false
                     }
-                    // The previous holder has handed over the lock.
+                    // The previous holder has handed over the lock to this write.
                     None => true,
                 }
             }
@@ -202,7 +204,8 @@ impl WriteLock {
             return matches!(self.state, LockState::Held);
         }
         let mut entries = self.locks.entries();
-        // A new entry is always free, so no entry without a holder is left behind.
+        // A lock that this line adds to the map is free, so it is taken at once. So the
+        // map keeps no lock without a holder.
         let is_acquired = entries.entry(self.resource).or_default().try_acquire(self.access);
         drop(entries);
         if is_acquired {
@@ -240,7 +243,7 @@ impl WriteLock {
         }
     }
 
-    /// Returns the entry for the extensions of the request.
+    /// Returns the value for the mark in the extensions of the request.
     pub(super) fn hold(&self) -> &Arc<HeldLock> {
         &self.hold
     }

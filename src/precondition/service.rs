@@ -1,4 +1,4 @@
-//! The service of the layer.
+//! The service of `PreconditionLayer`.
 
 use std::{fmt, sync::Arc};
 

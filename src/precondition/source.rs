@@ -1,4 +1,5 @@
-//! The source of the validators, which is called before the inner service.
+//! The trait `StateSource`, from which `PreconditionLayer` gets the state of a
+//! resource.
 
 use std::{convert::Infallible, future::Future};
 
@@ -9,22 +10,23 @@ use crate::rules::{EntityTag, Representation, Validators};
 
 /// Returns the current state of the target resource of a request.
 ///
-/// A closure is a source if it returns a future of a [`Representation`], an
+/// A closure implements this trait if it returns a future of a [`Representation`], an
 /// [`EntityTag`], [`Validators`], or a `Result` with one of these. The future cannot
-/// borrow the request, because stable Rust cannot express that such a future is `Send`.
-/// So copy what it needs before the `async` block. The future is not boxed.
+/// borrow the head of the request, because stable Rust cannot express that such a
+/// future is `Send`. So copy what the future needs from the head before the `async`
+/// block.
 ///
-/// The source may be called twice for one request: before the handler runs, and after
-/// the handler has answered, to verify that the state is still the same. **A version
-/// must never be used twice.** Otherwise both calls can return the same version
-/// although the state changed in between. See
-/// [`PreconditionLayer::new`](crate::PreconditionLayer::new) for more, and for an
-/// example.
+/// A [`PreconditionLayer`](crate::PreconditionLayer) may call the source twice for one
+/// GET or HEAD: before the handler runs, and after the handler has answered, to verify
+/// that the state is still the same. **A version must never be used twice.** Otherwise
+/// both calls can return the same version although the state changed between them.
+/// [`PreconditionLayer::new`](crate::PreconditionLayer::new) says more about versions,
+/// and has an example.
 ///
-/// Implement this trait for a named type of source, with a boxed future or
-/// `std::future::Ready`. With Axum,
-/// [`from_extractor`](crate::PreconditionLayer::from_extractor) takes the parameters of
-/// the path.
+/// You can also implement this trait for a type of your own. Its future can be a boxed
+/// future or `std::future::Ready`. With Axum,
+/// [`from_extractor`](crate::PreconditionLayer::from_extractor) passes the parameters
+/// of the path to a closure.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no source of validators",
     note = "`PreconditionLayer::new` takes a closure: `move |parts| async move {{ .. }}`",
@@ -34,12 +36,13 @@ pub trait StateSource {
     /// The error of a source that fails.
     type Error;
 
-    /// The future of the state.
+    /// The future that returns the state.
     type Future: Future<Output: IntoRepresentation<Error = Self::Error>>;
 
     /// Returns the state of the target resource of the request with this head.
     ///
-    /// The body of the request is not polled until the future is done.
+    /// The layer does not forward the request, and so reads none of its body, until
+    /// this future is ready.
     fn state(&self, parts: &request::Parts) -> Self::Future;
 }
 
@@ -56,12 +59,12 @@ where
     }
 }
 
-/// The output of the future of a [`StateSource`].
+/// What the future of a [`StateSource`] can return.
 ///
-/// It is a [`Representation`], an [`EntityTag`], [`Validators`], or a `Result` with one
-/// of these.
+/// This is a [`Representation`], an [`EntityTag`], [`Validators`], or a `Result` with
+/// one of these.
 ///
-/// An `Option` is not allowed, because `None` has two meanings. Return
+/// An `Option` is not allowed, because `None` could mean two things. Return
 /// [`Representation::Missing`] if the resource does not exist, and
 /// [`Representation::Unknown`] if its state is not known.
 #[diagnostic::on_unimplemented(
@@ -110,8 +113,8 @@ impl<T: Into<Representation>, E> IntoRepresentation for Result<T, E> {
     }
 }
 
-/// The result of the source that `from_extractor` makes: the state of the resource, or
-/// a response to send in its place.
+/// The output of the future of an `ExtractorSource`: the state of the resource, or the
+/// response to send in its place.
 #[cfg(feature = "axum")]
 #[derive(Debug)]
 #[expect(unnameable_types, reason = "only this crate makes it")]

@@ -1,6 +1,6 @@
-//! What happens to a request whose state is not known. The user may make the response
-//! of the source's error. Otherwise a write is answered with 503, and a read is
-//! forwarded.
+//! What happens to a request if the `StateSource` returns no state. The function of
+//! `on_error` makes the response from the error. Without such a function, a write gets
+//! 503, and other requests are forwarded.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -12,13 +12,13 @@ use crate::{
     outcome::{Outcome, Reason},
 };
 
-/// The reason why there is no state.
+/// The reason why a `StateSource` returned no state.
 #[derive(Debug)]
 #[expect(unnameable_types, reason = "only this crate makes it")]
 pub enum NoState<E> {
-    /// The source failed.
+    /// The source failed with this error.
     Failed(E),
-    /// The request itself is wrong, and gets this answer.
+    /// An Axum extractor rejected the request with this response.
     Answered(Box<Response<Bytes>>),
 }
 
@@ -38,7 +38,7 @@ impl<E> NoState<E> {
 }
 
 impl PreconditionConfig {
-    /// Makes the response to a request that cannot be evaluated: 503.
+    /// Makes the 503 for a request whose preconditions cannot be evaluated.
     pub(super) fn state_unavailable<B: Body>(&self) -> Response<ResponseBody<B>> {
         let detail = "The preconditions could not be evaluated, because the \
             state of the resource is not known.";

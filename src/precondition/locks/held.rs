@@ -1,11 +1,13 @@
-//! The marks in the extensions of a request: the guards that it went through, and the
-//! locks that it holds. A handler may send more requests with these extensions.
+//! The marks that guards put into the extensions of a request. They name the guards
+//! that the request went through, and the locks that it holds. A handler may send more
+//! requests with the same extensions, so a guard can recognize these nested requests.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Access, Acquired, Locks};
 
-/// In the extensions of a request: one mark for each guard that it went through.
+/// In the extensions of a request: one mark for each guard that the request went
+/// through.
 #[derive(Clone, Debug, Default)]
 pub(in crate::precondition) struct Marks(Vec<Mark>);
 
@@ -14,15 +16,15 @@ pub(in crate::precondition) struct Marks(Vec<Mark>);
 struct Mark {
     /// The address of the guard's locks, which identifies the guard.
     guard: usize,
-    /// The prefix that outer routers remove from paths.
+    /// The prefix that routers outside of the guard removed from the path.
     prefix: Option<Arc<str>>,
-    /// The lock that the request holds, if it is a write.
+    /// The lock of the request. `None` if the request is not a write.
     hold: Option<Arc<HeldLock>>,
 }
 
 impl Marks {
-    /// Returns the prefix that outer routers remove from paths, if the request has
-    /// already been through this guard, or was made from one that has.
+    /// Returns the prefix that routers outside of this guard removed from the path. It
+    /// may be empty. `None` if the guard has not yet marked these extensions.
     pub(in crate::precondition) fn prefix(&self, locks: &Arc<Locks>) -> Option<&str> {
         self.of(locks).map(|mark| mark.prefix.as_deref().unwrap_or_default()).next()
     }
@@ -42,11 +44,12 @@ impl Marks {
         self.0.iter().filter(move |mark| mark.guard == guard)
     }
 
-    /// Returns the lock of the same resource that an outer write holds, if it is
-    /// sufficient.
+    /// Returns the lock of this resource that an outer write holds, if that lock is
+    /// sufficient for a nested write with this access.
     ///
-    /// A shared lock is not sufficient for a write with preconditions. It is released
-    /// then, because otherwise the two writes would wait for each other.
+    /// A shared lock is not sufficient for a nested write with preconditions. The outer
+    /// write then loses its shared lock. Otherwise the outer write would wait for the
+    /// nested write, and the nested write for the lock.
     pub(super) fn share(
         &self,
         locks: &Arc<Locks>,
@@ -68,12 +71,13 @@ impl Marks {
     }
 }
 
-/// A lock that a request holds or will hold.
+/// The lock of a write, as its mark contains it.
 #[derive(Debug)]
 pub(in crate::precondition) struct HeldLock {
     resource: u64,
-    /// `None` before the lock is taken and after it is released, because extensions may
-    /// outlive their write. Shared with nested writes, which may outlive this one.
+    /// `None` before the lock is taken and after it is released, because the extensions
+    /// may exist longer than the write. In an `Arc`, because nested writes hold the
+    /// same lock, and may end after this write.
     acquired: Mutex<Option<Arc<Acquired>>>,
 }
 
@@ -88,7 +92,8 @@ impl HeldLock {
 
     pub(super) fn release(&self) {
         let acquired = self.acquired().take();
-        // Dropped after the mutex is released, because this wakes other writes.
+        // Deliberately dropped after the mutex is released, because the drop wakes
+        // other writes.
         drop(acquired);
     }
 
