@@ -1,6 +1,7 @@
-//! The service and the future of a layer with a source. It waits for the state,
-//! evaluates the preconditions, calls the inner service if they hold, and calls the
-//! source again before it adds a tag.
+//! The service and the future of a `PreconditionLayer` with a `StateSource`. The future
+//! waits for the current state, which the source returns. It evaluates the
+//! preconditions, and calls the inner service if they hold. It calls the source again
+//! before it adds a validator to the response.
 
 use std::{
     fmt,
@@ -59,7 +60,7 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let config = Arc::clone(&self.config);
         let (mut parts, body) = request.into_parts();
-        // The query is in the content of the request, which the source does not see.
+        // A QUERY has its query in the content, which the source does not see.
         let is_unknown_query = is_query(&parts.method) && !self.kind.query;
         if ignores_preconditions(&parts.method) || is_unknown_query {
             let future = self.inner.call(Request::from_parts(parts, body));
@@ -87,8 +88,7 @@ where
             return PreconditionFuture::passing(future, passing, config);
         }
         let state = self.kind.source.state(&parts);
-        // Deliberately swapped: only the service that `poll_ready` was called on is
-        // ready.
+        // Deliberately swapped: only the original is ready, not its clone.
         let another = self.inner.clone();
         let inner = mem::replace(&mut self.inner, another);
         let waiting =
@@ -99,8 +99,8 @@ where
 
 pin_project! {
     /// The future of a
-    /// [`PreconditionService`](crate::precondition::PreconditionService) that asks a
-    /// [`StateSource`].
+    /// [`PreconditionService`](crate::precondition::PreconditionService) that calls
+    /// a [`StateSource`].
     ///
     /// ```text
     ///  Rejected ── a precondition is required ───┐
@@ -109,7 +109,7 @@ pin_project! {
     ///    │ may run                               │
     ///    ▼                                       │
     ///  Running ─── nothing to add ───────────────┤
-    ///    │ validators to add, or a part          │
+    ///    │ validators to add, or a 206           │
     ///    ▼                                       ▼
     ///  Verifying ─ the source is asked again ► Response
     /// ```
@@ -157,18 +157,19 @@ pin_project! {
 pub(super) struct Passing<F> {
     known: Option<KnownValidators>,
     outcome: Outcome,
-    /// Calls the source again. `None` if the source gave no validators.
+    /// Calls the source again. `None` if there is no validator to add and no part
+    /// to verify.
     check: Option<Box<SecondLook<F>>>,
 }
 
-/// Calls the source again when the handler has answered. A tag is added to content only
-/// if it is certain that the tag belongs to that content.
+/// What the second call of the source needs, after the handler has answered. A tag is
+/// added only if this call returns the same state as the first call.
 struct SecondLook<F> {
     source: Arc<F>,
     parts: request::Parts,
-    /// The validators from before the handler ran.
+    /// The validators that the first call returned.
     stated: Validators,
-    /// The handler was asked for a part of this state (If-Range).
+    /// If-Range holds, so the handler may answer with a part (206) of this state.
     is_part_bound: bool,
 }
 
@@ -187,8 +188,8 @@ impl<F> Passing<F> {
 }
 
 impl<F: StateSource> Passing<F> {
-    /// Takes the response of the handler. With `Continue`, the source is called again
-    /// before the response is sent.
+    /// Decides what happens to the response of the handler. `Break` contains a response
+    /// to send at once. `Continue` calls the source again before the response is sent.
     fn look_again<S, ReqBody, B>(
         self,
         mut head: response::Parts,
@@ -223,19 +224,20 @@ impl<F: StateSource> Passing<F> {
     }
 }
 
-/// A response of the handler, while the source is called again.
+/// A response of the handler that waits for the second call of the source.
 struct UnverifiedResponse<R> {
     response: R,
     outcome: Outcome,
     known: KnownValidators,
     stated: Validators,
     /// How the response is refused if the state has changed. `None` if the response is
-    /// not a part, or if the request has no If-Range.
+    /// not a 206, or if no If-Range selected it.
     part_refusal: Option<PartRefusal>,
 }
 
 impl<B: Body> UnverifiedResponse<Response<B>> {
-    /// Adds the validators if the state is still the same. Otherwise refuses a part.
+    /// Adds the validators if the state is still the same. Otherwise adds none, and
+    /// refuses a 206 that If-Range selected.
     fn verify(
         self,
         current: Option<&Representation>,
@@ -347,15 +349,15 @@ where
 enum SourceDecision<F> {
     Run(Passing<F>),
     Reject(Rejection),
-    /// The request cannot be evaluated: 503.
+    /// The preconditions cannot be evaluated: 503.
     Unavailable,
-    /// The answer that the application gives.
+    /// The response of `on_error`, or of an Axum extractor that rejected the request.
     Answer(Response<Bytes>, Outcome),
 }
 
 impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
-    /// Evaluates the request, and removes the fields that the inner service must not
-    /// see.
+    /// Evaluates the preconditions, and removes the fields that the inner service must
+    /// not see.
     fn evaluate(
         &mut self,
         current: Result<Representation, NoState<F::Error>>,
@@ -373,8 +375,8 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         }
         if matches!(current, Representation::Unknown) {
             if self.required {
-                // Deliberately refused: where a precondition is required, a write that
-                // cannot be evaluated must not run.
+                // Deliberately refused: the application requires a precondition, and
+                // without the state none can be evaluated.
                 return SourceDecision::Unavailable;
             }
             let outcome = Outcome::LeftAlone(Reason::UnknownState);
@@ -395,7 +397,7 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         self.run(validators, Outcome::Proceeded, is_part_bound)
     }
 
-    /// Decides what to do with a request whose state is not known.
+    /// Decides what to do with a request for which the source returned no state.
     fn without_state(&mut self, reason: NoState<F::Error>) -> SourceDecision<F> {
         if let Some((response, outcome)) = reason.answer(self.kind.on_error.as_deref()) {
             return SourceDecision::Answer(response, outcome);
@@ -405,14 +407,16 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         }
         let preconditions = &self.preconditions;
         let mut forward = Forward::new(preconditions);
-        // The version of a part cannot be verified without the state.
+        // If a field names the version of the part, the part cannot be verified without
+        // the state. The inner service then sends the whole content.
         forward.range = !preconditions.binds_range();
         forward.apply(preconditions, &mut self.parts.headers);
         let outcome = Outcome::LeftAlone(Reason::StateUnavailable);
         self.run(Validators::new(), outcome, false)
     }
 
-    /// Lets the request run, and tells the inner layers what is known about its target.
+    /// Lets the request run, and adds the validators of its target to its extensions,
+    /// for inner layers of this crate.
     fn run(
         &mut self,
         validators: Validators,
@@ -434,8 +438,8 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
             self.parts.extensions.insert(known.clone());
             passing.known = Some(known);
         } else if is_dated {
-            // The date has been evaluated here, so an inner `ConditionalLayer` need not
-            // refuse it.
+            // This layer has compared the date of the write. The extension shows that
+            // to an inner `ConditionalLayer`, which would otherwise refuse the write.
             self.parts.extensions.insert(known);
         }
         SourceDecision::Run(passing)
@@ -462,7 +466,8 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         response
     }
 
-    /// Makes the response that the application gives instead of calling the handler.
+    /// Makes the response of `on_error`, or of an Axum extractor that rejected the
+    /// request. The handler is not called.
     fn answer<B: Body>(
         self,
         response: Response<Bytes>,
@@ -474,13 +479,13 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         pass_on(head, ResponseBody::whole(content, outcome), reporter)
     }
 
-    /// Completes a 304 with the fields that the 200 of the handler would have.
+    /// Applies the settings `add_last_modified` and `on_not_modified` to a 304.
     fn complete<B>(&self, response: &mut Response<B>) {
         if response.status() != StatusCode::NOT_MODIFIED {
             return;
         }
         if !self.kind.add_last_modified.adds_date(true) {
-            // The client would store the date with its copy, which would become
+            // The client would store the date, and its copy would become
             // heuristically fresh.
             response.headers_mut().remove(LAST_MODIFIED);
         }

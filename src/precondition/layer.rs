@@ -15,17 +15,17 @@ use crate::{stats::Stats, validators::AddLastModified};
 
 /// Evaluates preconditions before it calls the service that it wraps.
 ///
-/// A [`ConditionalLayer`](crate::ConditionalLayer) decides only when it has the
-/// response. This layer decides before the handler runs: it refuses writes, answers
-/// reads with 304, and decides whether a part may be sent. Both layers can be combined
-/// in any order; see [the crate docs](crate#writes).
+/// A [`ConditionalLayer`](crate::ConditionalLayer) evaluates preconditions only when it
+/// has the response. This layer evaluates them before the handler runs: it refuses
+/// writes, answers reads with 304, and removes a `Range` if no part (206) may be sent.
+/// Both layers can be combined in any order; see [the crate docs](crate#writes).
 ///
-/// It takes the validators from a [`StateSource`], for example from a version column in
-/// a database. A [`WriteGuard`](crate::WriteGuard) takes them from the service itself,
-/// with a GET.
+/// This layer takes the validators from a [`StateSource`]: usually a closure that reads
+/// them, for example from a version column in a database. A
+/// [`WriteGuard`](crate::WriteGuard) takes them from the service itself, with a GET.
 ///
 /// The layer clones the service for each request for which it calls the source. Axum
-/// clones its services anyway.
+/// clones its services for each request anyway.
 ///
 /// See [`new`](Self::new) for an example.
 #[derive(Clone)]
@@ -40,11 +40,12 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     ///
     /// - GET and HEAD: if a precondition fails, the answer is 304 (Not Modified) or 412
     ///   (Precondition Failed), and the handler does not run. An If-Range that does not
-    ///   name the current state is removed together with `Range`. The response of the
-    ///   handler gets the validators that it lacks.
+    ///   name the current state is removed together with `Range`, so the handler sends
+    ///   the whole content. If the response of the handler lacks validators, the layer
+    ///   adds them.
     /// - Writes: if a precondition fails, the answer is 412, and the handler does not
-    ///   run. So a PUT with `If-None-Match: *` can only create a resource. The closure
-    ///   is called only if there is a precondition.
+    ///   run. So a PUT with `If-None-Match: *` can only create a resource. The layer
+    ///   calls the closure only for writes with a precondition.
     /// - OPTIONS, TRACE and CONNECT pass through, and so does QUERY unless
     ///   [`query`](Self::query) is set.
     ///
@@ -52,62 +53,71 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     ///
     /// **A version must never be used twice.** If a resource is deleted and created
     /// again, or rolled back, it must get a version that it never had. Otherwise a
-    /// client with the old content gets a 304 for the new content, and its If-Match can
-    /// overwrite a state that it has not seen. The usual mistake is a counter that
-    /// starts at 1 again. Use a sequence of the whole table, a random id, or a hash.
+    /// client with the old content gets a 304 for the new content, and a write of that
+    /// client with If-Match can overwrite a state that the client has not seen. The
+    /// usual mistake is a counter that starts at 1 again. Use a database sequence that
+    /// all rows of the table share, a random id, or a hash.
     ///
-    /// **The tag must also change with the template.** If a deploy renders the same row
-    /// differently, the tag must change, too: [`EntityTag::of_parts([version,
-    /// build])`](crate::EntityTag::of_parts). If the handler negotiates, JSON and HTML
-    /// must have different tags.
+    /// **The tag must also change with the template.** If a new build renders the same
+    /// row differently, the tag must change, too. So make the tag of both:
+    /// [`EntityTag::of_parts([version, build])`](crate::EntityTag::of_parts). If the
+    /// handler can send several formats, such as JSON and HTML, each format must have
+    /// its own tag.
     ///
-    /// **The state must not be newer than what the handler reads.** If the handler
-    /// reads from a replica that lags behind, old content gets a new tag. Clients then
-    /// keep that old content until the next change.
+    /// **The state must not be newer than what the handler reads.** If the closure
+    /// reads from the main database, and the handler from a replica that lags
+    /// behind, old content gets a new tag. Clients then keep that old content until
+    /// the next change.
     ///
     /// # The second call of the source
     ///
-    /// The layer adds a tag to a response only if it is certain that the tag belongs to
-    /// that content. So it calls the closure again if the handler answers with a 200 or
-    /// 206 that lacks a validator. If the state is the same, the layer adds the
-    /// validators. Otherwise the response is sent without them. If the client asked for
-    /// a part with If-Range, a changed state is answered with 503 (Service Unavailable)
-    /// and `Retry-After: 1`, because the client would join parts of two versions. The
-    /// retry gets the whole content.
+    /// The layer adds a tag to a response only if the tag certainly belongs to the
+    /// content of that response. So it calls the closure again if the handler answers
+    /// with a 200 or 206 that lacks a validator. If the closure returns the same state
+    /// as before, the layer adds the validators. Otherwise the layer sends the response
+    /// without them.
     ///
-    /// That costs a second call for each response to which the handler sets no tag. A
-    /// handler that sets its own tag avoids this call; see
-    /// [`add_validators`](Self::add_validators).
+    /// If the client asked for a part with If-Range, the layer also calls the
+    /// closure again for a 206. If the state has changed, the client would join
+    /// parts of two versions. So it gets 503 (Service Unavailable) with
+    /// `Retry-After: 1` instead. A browser gets 307 (Temporary Redirect) to the
+    /// same URI, because it follows a redirect at once. When the client sends the
+    /// request again, it gets the whole content.
+    ///
+    /// A handler that sets the validators itself saves the second call for a whole
+    /// response; see [`add_validators`](Self::add_validators).
     ///
     /// # What it does not do
     ///
     /// The check and the write are not atomic: another write may come in between. To
     /// lose no edit, also call [`Preconditions::check`](crate::Preconditions::check)
-    /// inside the transaction. The layer then refuses most failing writes before the
-    /// handler runs.
+    /// inside the transaction. The layer still saves work then: it refuses most writes
+    /// whose preconditions fail before the handler runs.
     ///
     /// If the closure returns
     /// [`Representation::Unknown`](crate::Representation::Unknown), the layer leaves
-    /// the request to the handler. One exception: where a precondition is
-    /// [required](Self::require_preconditions), a write that cannot be evaluated is
-    /// refused with 503 (Service Unavailable).
+    /// the request to the handler. One exception: if a write [requires a
+    /// precondition](Self::require_preconditions), the layer refuses it with 503
+    /// (Service Unavailable), because the precondition cannot be evaluated.
     ///
     /// The content of a refused upload is not read. Over HTTP/1.1 the server then
-    /// closes the connection, and a client that sends before it reads may see a reset
-    /// instead of the 412. To avoid that, use `Expect: 100-continue` in the client,
-    /// HTTP/2, or a [`WriteGuard`](crate::WriteGuard), which reads and discards up to 1
-    /// MiB.
+    /// closes the connection, and a client that sends all its content before it reads
+    /// may see a connection error instead of the 412. Over HTTP/2 only the stream is
+    /// reset, which some clients also report as an error. To avoid that, send `Expect:
+    /// 100-continue`, or use a [`WriteGuard`](crate::WriteGuard), which reads and
+    /// discards up to 1 MiB of refused content.
     ///
     /// # The closure
     ///
-    /// It returns a future of a `Representation`, an `EntityTag` or `Validators`, or of
-    /// a `Result` with one. The future cannot borrow `parts`: copy what it needs before
-    /// the `async` block, for example `let path = parts.uri.path().to_owned();`. A type
-    /// that implements [`StateSource`] goes to [`from_source`](Self::from_source).
+    /// The closure returns a future of a `Representation`, an `EntityTag` or
+    /// `Validators`, or of a `Result` with one of these. The future cannot borrow
+    /// `parts`: copy what the future needs before the `async` block, for example `let
+    /// path = parts.uri.path().to_owned();`. For a type of your own that implements
+    /// [`StateSource`], use [`from_source`](Self::from_source).
     ///
     /// As in Tower's `AsyncFilter`, the inner service is ready while the closure runs.
-    /// So the closure must not wait for a resource that a ready service holds, such as
-    /// a permit of the same `ConcurrencyLimit`.
+    /// So the closure must not wait for anything that the ready service already holds,
+    /// such as a permit of the same `ConcurrencyLimit`.
     ///
     /// # Examples
     ///
@@ -157,9 +167,9 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
         Self::from_source(state)
     }
 
-    /// Makes a layer from a [`StateSource`] that is not a closure.
+    /// Makes a layer from a value of a type that implements [`StateSource`].
     ///
-    /// It is otherwise like [`new`](Self::new).
+    /// Otherwise the layer works like one from [`new`](Self::new).
     pub fn from_source(source: F) -> Self {
         let kind = FromSource {
             source: Arc::new(source),
@@ -172,18 +182,20 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
         Self { kind, config: Arc::default() }
     }
 
-    /// Sets the answer to a request for which the source fails. Default: see below.
+    /// Sets a function that makes the answer if the source (such as the closure)
+    /// returns an error. Default: none.
     ///
-    /// By default a write gets 503 (Service Unavailable), and other requests are
-    /// forwarded to the inner service.
+    /// Without such a function, a write gets 503 (Service Unavailable) if the source
+    /// fails, and other requests are forwarded to the inner service.
     ///
-    /// A write that cannot be evaluated must not run, because an edit could be lost. A
-    /// read may run: it costs only a transfer. If it asks for a part with If-Range,
-    /// If-Match or If-Unmodified-Since, it gets the whole content. With `on_error`,
-    /// reads get the answer, too.
+    /// The reason: a write whose preconditions cannot be evaluated must not run,
+    /// because an edit could be lost. A read may run: at worst it transfers content
+    /// that the client already has. If a read asks for a part with If-Range, If-Match
+    /// or If-Unmodified-Since, it gets the whole content. With the function, reads get
+    /// its answer, too.
     ///
-    /// A state of [`Unknown`](crate::Representation::Unknown) is not a failure, and
-    /// does not get this answer.
+    /// A state of [`Unknown`](crate::Representation::Unknown) is not a failure, so the
+    /// function is not called.
     ///
     /// # Examples
     ///
@@ -211,12 +223,12 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
 
     /// Sets a function that adds fields to a 304 of this layer. Default: none.
     ///
-    /// Without it a 304 has only the validators.
+    /// Without such a function, a 304 of this layer has only the validators.
     ///
-    /// A 304 must carry the `Cache-Control`, `Content-Location`, `Expires` and `Vary`
-    /// of the 200 ([RFC 9110, section 15.4.5]). The layer does not know these fields,
-    /// because the handler did not run. Set the function if the handler sets any of
-    /// them.
+    /// A 304 must have the `Cache-Control`, `Content-Location`, `Expires` and `Vary`
+    /// that the 200 would have ([RFC 9110, section 15.4.5]). The layer does not know
+    /// these fields, because the handler did not run. Set the function if the handler
+    /// sets any of them.
     ///
     /// # Examples
     ///
@@ -243,10 +255,10 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// Sets whether responses to GET and HEAD get the validators that they lack.
     /// Default: true.
     ///
-    /// With true, the source is called for each GET and HEAD, and again after the
-    /// handler if its response lacks a validator. With false it is called only if there
-    /// is a precondition or an If-Range. Set it to false if the handler sets its own
-    /// validators.
+    /// With true, the layer calls the source for each GET and HEAD. It calls the source
+    /// again after the handler if the response lacks a validator. With false, the layer
+    /// calls the source only for requests with a precondition or an If-Range. Set it to
+    /// false if the handler sets its own validators.
     ///
     /// # Examples
     ///
@@ -264,10 +276,11 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// Sets whether the source is also called for a QUERY ([RFC 10008]). Default:
     /// false.
     ///
-    /// The query is in the content, which the source does not see. So set it only if
-    /// one tag is valid for all results at that URI, such as the version of the whole
-    /// data set. The preconditions of a QUERY are then answered as those of a GET, with
-    /// 304 or 412. Its responses get no validators.
+    /// The query is in the content, which the source does not see. So set this to true
+    /// only if one tag is valid for all results at that URI, such as the version of the
+    /// whole data set. The preconditions of a QUERY are then evaluated like those of a
+    /// GET, and the answer is 304 or 412 if one fails. The layer adds no validators to
+    /// the responses of the handler to a QUERY.
     ///
     /// # Examples
     ///
@@ -284,15 +297,16 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
         self
     }
 
-    /// Sets which responses get the date of the source as `Last-Modified`.
+    /// Sets which responses get the date that the source returns as `Last-Modified`.
     ///
     /// Default: [`AddLastModified::WithNoCache`].
     ///
-    /// Only responses to GET and HEAD without a `Last-Modified` get one.
+    /// Only responses to GET and HEAD to which the handler sets no `Last-Modified` get
+    /// the date.
     ///
-    /// A 304 of this layer counts as a response that does not state its freshness. The
-    /// setting does not affect a 412, which always has the date, or the evaluation of
-    /// preconditions, which always uses the date.
+    /// A 304 of this layer counts as a response that does not state its freshness. A
+    /// 412 always has the date, and the evaluation of preconditions always uses the
+    /// date, whatever is set here.
     ///
     /// # Examples
     ///
@@ -315,16 +329,16 @@ impl<K> PreconditionLayer<K> {
     /// Sets which writes must have a precondition. Default: none.
     ///
     /// If `required` returns true for a write that has no precondition, the answer is
-    /// 428 (Precondition Required; RFC 6585, section 3). Its content says what to send.
-    /// See [`Preconditions::check_required`](crate::Preconditions::check_required) for
-    /// the fields that count as a precondition. `required` is not called for safe
-    /// methods.
+    /// 428 (Precondition Required; RFC 6585, section 3). The content of the 428 says
+    /// what to send. See
+    /// [`Preconditions::check_required`](crate::Preconditions::check_required) for the
+    /// fields that count as a precondition. `required` is not called for safe methods.
     ///
     /// If `required` returns true and the state is
     /// [`Unknown`](crate::Representation::Unknown), the write is refused with 503
     /// (Service Unavailable), because its precondition cannot be evaluated. Clients
-    /// that send no preconditions can no longer write, so do not set it for such
-    /// clients.
+    /// that send no preconditions can then no longer write. So return true only for
+    /// writes whose clients all send a precondition.
     ///
     /// # Examples
     ///
@@ -366,9 +380,9 @@ impl<K> PreconditionLayer<K> {
     ///
     /// The media type is `application/problem+json` ([RFC 9457]).
     ///
-    /// See [`Rejection::problem_details`](crate::Rejection::problem_details) for its
-    /// members. With false a 428 has plain text, and the other refusals have no
-    /// content.
+    /// See [`Rejection::problem_details`](crate::Rejection::problem_details) for the
+    /// members of this document. With false, a 428 has plain text, and the other
+    /// refusals have no content.
     ///
     /// # Examples
     ///
@@ -387,8 +401,8 @@ impl<K> PreconditionLayer<K> {
     /// Sets whether each response has an [`Outcome`](crate::Outcome) extension.
     /// Default: false.
     ///
-    /// If a request only passes through, the outcome of an inner layer of this crate is
-    /// kept. The extension may cost an allocation.
+    /// If this layer only forwards a request, it keeps the outcome that an inner layer
+    /// of this crate has set. The extension may cost one allocation for each response.
     ///
     /// # Examples
     ///
@@ -404,7 +418,7 @@ impl<K> PreconditionLayer<K> {
 
     /// Sets the clock. Default: the system's clock.
     ///
-    /// Use it to test dates.
+    /// Set another clock in tests of dates.
     ///
     /// # Examples
     ///
@@ -421,7 +435,7 @@ impl<K> PreconditionLayer<K> {
         self.set(|config| config.clock = Arc::new(clock))
     }
 
-    /// Returns the counters of the layer, its clones and its services.
+    /// Returns the counters that the layer, its clones and its services share.
     ///
     /// # Examples
     ///

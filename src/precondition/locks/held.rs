@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Access, Acquired, Locks};
 
-/// In the extensions of a request: one mark for each guard that the request went
-/// through.
+/// In the extensions of a request: one mark for each guard that the request
+/// went through.
 #[derive(Clone, Debug, Default)]
 pub(in crate::precondition) struct Marks(Vec<Mark>);
 
