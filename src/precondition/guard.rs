@@ -32,11 +32,11 @@ use crate::stats::Stats;
 /// Prevents lost edits in a service that has GET and writes on the same URIs.
 ///
 /// Before a write with preconditions (If-Match, If-None-Match, If-Unmodified-Since),
-/// the guard sends the service a GET. This GET has the same URI, the same extensions,
-/// and the same header fields, except for fields about content, ranges and
-/// preconditions. The guard evaluates the write against the validators of that
-/// response. If a precondition fails, the answer is 412 (Precondition Failed), and the
-/// write does not run. If the service has no validators, put a
+/// the guard sends the service a GET. This GET has the URI, the extensions and the
+/// header fields of the write, except for fields about content, ranges and
+/// preconditions. The guard evaluates the preconditions against the validators in the
+/// response to the GET. If a precondition fails, the answer is 412 (Precondition
+/// Failed), and the write does not run. If the service sends no validators, put a
 /// [`ConditionalLayer`](crate::ConditionalLayer) inside the guard to generate them.
 ///
 /// The check and the write are atomic within this guard: while a write with
@@ -46,8 +46,9 @@ use crate::stats::Stats;
 ///
 /// # Examples
 ///
-/// With Axum, add authorization, traces and metrics by route inside the guard, with
-/// `Router::layer`. See [`new`](Self::new) for other services.
+/// With Axum, the guard wraps the whole router. Add authorization, and traces and
+/// metrics by route, to the router with `Router::layer`, so that they are inside the
+/// guard. See [`new`](Self::new) for other services.
 ///
 /// ```no_run
 /// # #[cfg(feature = "axum")] {
@@ -91,83 +92,90 @@ use crate::stats::Stats;
 ///
 /// A write with preconditions goes through these steps:
 ///
-/// 1. The guard sends the GET without a lock. If a precondition fails, it refuses the
-///    write. This step is skipped if all of the content has arrived and the lock is
-///    free.
-/// 2. It reads the content, up to [`body_limit`](Self::body_limit). All requests
-///    together may hold 64 MiB, not counting those of up to 64 KiB. Beyond that the
-///    answer is 503 (Service Unavailable).
+/// 1. The guard sends the GET while it holds no lock. If a precondition fails, it
+///    refuses the write. This step is skipped if all of the content has arrived and the
+///    lock is free.
+/// 2. It reads the content, up to [`body_limit`](Self::body_limit). All requests of
+///    this guard together may hold 64 MiB of content. Content of up to 64 KiB does not
+///    count. If these 64 MiB are used up, the answer is 503 (Service Unavailable).
 /// 3. It takes the lock. If that takes longer than
 ///    [`lock_timeout`](Self::lock_timeout), the answer is 503 with `Retry-After`.
 /// 4. It sends the GET again, and then runs the write.
 /// 5. It releases the lock when it returns the head of the response.
 ///
-/// So the guard never waits for a client while it holds the lock. The guard
-/// reads ahead the content of writes with preconditions, and of every DELETE. It
-/// forwards the content of other writes as it comes. It takes the lock before it
-/// forwards the end of the content, so an upload that never ends holds no lock. A
-/// handler that changes the resource before the content has ended, or without reading
-/// it, is not protected while the content is streamed.
+/// So the guard never waits for a client while it holds the lock.
 ///
-/// While content is read ahead, at least 10 KiB must arrive in each ten seconds. Slower
-/// content is answered with 408 (Request Timeout), so that idle clients do not use up
-/// the 64 MiB. Without Tokio timers there is no such limit.
+/// The guard also reads ahead the content of every DELETE. It forwards the content of
+/// other writes without preconditions as it comes, except for the end. It takes the
+/// lock before it forwards the end, so an upload that never ends holds no lock. This
+/// does not protect a handler that changes the resource before it has read the end of
+/// the content.
 ///
-/// If a server responds before it has read all of the content, it resets the
-/// connection, or the stream over HTTP/2. Some clients then never see the response. So
-/// the guard reads and discards up to 1 MiB of refused content before it answers, for
-/// at most a second. It holds no lock meanwhile. If the content is known to be longer,
-/// or if the client sends `Expect: 100-continue`, the guard answers at once. Large
-/// uploads should send that field.
+/// While content is read ahead, at least 10 KiB must arrive in each period of ten
+/// seconds. Slower content is answered with 408 (Request Timeout), so that idle clients
+/// do not use up the 64 MiB. Without Tokio timers there is no such limit.
 ///
-/// A GET that is answered with 404, 410, 405 or 501 shows that there is no
-/// representation: `If-None-Match: *` then holds, and If-Match fails. Any other 4xx or
-/// 5xx becomes the answer to the write. If a response has no tag, for example because
-/// its content is too large, clients may know its tag from elsewhere. So a write that
-/// names a tag is refused, both with If-Match and with If-None-Match.
-/// Deliberately, a failed precondition is answered with 412 even if the write alone
-/// would be answered with 404 or 405: the guard cannot know that without running the
-/// write ([RFC 9110, section 13.2.1]).
+/// If a server responds before it has read all of the content, it resets the connection
+/// (over HTTP/2, the stream). Some clients then never see the response. So the guard
+/// reads and discards up to 1 MiB of refused content before it answers, for at most a
+/// second. It holds no lock meanwhile. If the content is known to be longer than 1 MiB,
+/// or if the client sends `Expect: 100-continue`, the guard answers at once. So clients
+/// should send that field with large uploads.
 ///
-/// The GET has no content, and reading its body is an error. So if a service handles it
-/// as a write by mistake, it stores nothing.
+/// If the GET is answered with 404, 410, 405 or 501, there is no representation:
+/// `If-None-Match: *` then holds, and If-Match fails. Any other 4xx or 5xx response
+/// to the GET becomes the answer to the write. If the response to the GET has no tag,
+/// for example because its content is too large, clients may know a tag from elsewhere.
+/// So the guard refuses a write that names a tag, both in If-Match and in
+/// If-None-Match.
+///
+/// Deliberately, a failed precondition is answered with 412 even if the handler would
+/// answer the write with 404 or 405: the guard would have to run the write to know that
+/// ([RFC 9110, section 13.2.1]).
+///
+/// If a service reads the body of the GET, it gets an error. So a service that handles
+/// the GET as a write by mistake does not store empty content.
 ///
 /// # The new tag
 ///
 /// If the content of a PUT with preconditions was stored exactly as it was sent, the
-/// response carries the new `ETag`, and the next edit needs no GET ([section 9.3.4]).
-/// The guard finds this out with one more GET under the lock, if tags are hashes like
-/// those of a [`ConditionalLayer`](crate::ConditionalLayer). If the handler sets an
-/// `ETag`, that one is sent.
+/// response has the new `ETag` ([section 9.3.4]). The client then needs no GET before
+/// its next edit. To find the new tag, the guard sends one more GET while it holds the
+/// lock. This works only if tags are hashes of the content, like those of a
+/// [`ConditionalLayer`](crate::ConditionalLayer). If the handler sets an `ETag` itself,
+/// the guard sends that `ETag`, and no such GET.
 ///
 /// # What it does not cover
 ///
-/// The guard does not cover other processes, other guards, or changes without a request
-/// to the URI of the resource through this guard: a batch job, a write to the parent
-/// collection, a background task of a handler. For these use
+/// The guard covers only writes that go through it to the URI of the resource. It does
+/// not cover other processes, other guards, a batch job, a write to the parent
+/// collection, or a background task of a handler. For these, use
 /// [`Preconditions::check`](crate::Preconditions::check) inside the transaction.
 ///
 /// **Nested writes.** A handler may send more writes through the guard, with the
 /// extensions of its own request. Each nested write is evaluated separately. A nested
 /// write to the same resource does not wait for the outer write. Two concurrent nested
-/// writes to that resource do not wait for each other either. If the outer write has no
-/// preconditions and the nested write to the same resource has some, the nested write
-/// gets the lock. The handler should then not continue to write itself. A handler keeps
-/// the lock of its own resource while a nested write waits for another resource. If two
-/// handlers wait for each other, [`lock_timeout`](Self::lock_timeout) ends the wait.
+/// writes to that resource do not wait for each other either. An outer write without
+/// preconditions loses its lock to a nested write with preconditions to the same
+/// resource. After that, the handler of the outer write should not change the resource
+/// itself. A handler keeps the lock of its own resource while a nested write waits for
+/// the lock of another resource. If two handlers wait for each other,
+/// [`lock_timeout`](Self::lock_timeout) ends the wait.
 ///
 /// **Method override.** The guard uses the method that it sees. Put middleware that
-/// takes the method from a field (`X-HTTP-Method-Override`) outside of the guard.
-/// Inside the guard, a GET that becomes a DELETE is not evaluated. The guard's own GET
-/// does not have such fields.
+/// takes the method from a field (`X-HTTP-Method-Override`) outside of the guard. If it
+/// is inside the guard and makes a DELETE of a GET, the guard does not evaluate that
+/// DELETE. The guard's own GET has no such field, so it stays a GET.
 ///
 /// **Content without a length.** Over HTTP/2, Hyper treats a stream that the client
-/// resets with `NO_ERROR` as complete. If the content is shorter than its
-/// `Content-Length`, the write is refused with 400 (Bad Request), or its content ends
-/// in an error. Without a `Content-Length` the guard cannot detect missing content.
+/// resets with `NO_ERROR` as complete, although content may be missing. If the content
+/// is shorter than its `Content-Length`, the guard refuses the write with 400 (Bad
+/// Request). If the guard streams the content, it ends the content in an error. Without
+/// a `Content-Length`, the guard cannot detect missing content.
 ///
 /// **Concurrency limits.** A `ConcurrencyLimit` inside the guard also counts writes
-/// whose content is still being streamed. If the limit is small, put it outside.
+/// whose content is still being streamed. If the limit is small, put it outside of
+/// the guard.
 ///
 /// [RFC 9110, section 13.2.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.2.1
 /// [section 9.3.4]: https://www.rfc-editor.org/rfc/rfc9110.html#section-9.3.4
@@ -184,9 +192,9 @@ impl<S> WriteGuard<S> {
     /// The service must be `Clone`. It gets a `Request<RequestBody<B>>` if the guard
     /// gets a `Request<B>`.
     ///
-    /// Deliberately there is no `tower::Layer`: a guard must wrap a service that has
-    /// both GET and the writes, but `Router::layer` would wrap the handler of each
-    /// method separately.
+    /// Deliberately there is no `tower::Layer` that makes a guard: a guard must wrap a
+    /// service that has both GET and the writes, but `Router::layer` would wrap the
+    /// handler of each method separately.
     ///
     /// # Panics
     ///
@@ -235,9 +243,10 @@ impl<S> WriteGuard<S> {
     /// Sets which writes must have a precondition. Default: none.
     ///
     /// If `required` returns true for a write that has no precondition, the answer is
-    /// 428 (Precondition Required; RFC 6585, section 3). Its content says what to send.
-    /// See [`Preconditions::check_required`](crate::Preconditions::check_required) for
-    /// the fields that count as a precondition.
+    /// 428 (Precondition Required; RFC 6585, section 3). The content of the 428 says
+    /// what to send. See
+    /// [`Preconditions::check_required`](crate::Preconditions::check_required) for the
+    /// fields that count as a precondition.
     ///
     /// # Examples
     ///
@@ -261,10 +270,11 @@ impl<S> WriteGuard<S> {
     ///
     /// Writes with the same key wait for each other.
     ///
-    /// By default `/%6eote`, `/note/`, `/a/../note` and `/note?draft=1` all have the
-    /// key of `/note`. Two resources with one key only wait for each other, but one
-    /// resource with two keys would not be protected. So set the key if the service has
-    /// other names for one resource, for example if it ignores the case of letters.
+    /// The default key is a normal form of the path: `/%6eote`, `/note/`, `/a/../note`
+    /// and `/note?draft=1` all have the key of `/note`. If two resources have the same
+    /// key, their writes only wait for each other. If one resource had two keys, its
+    /// writes would not be protected. So set the key if the service has other names for
+    /// one resource, for example if it ignores the case of letters.
     ///
     /// # Examples
     ///
@@ -286,7 +296,7 @@ impl<S> WriteGuard<S> {
 
     /// Sets how many bytes of content a write may have. Default: 2 MiB.
     ///
-    /// The limit is for writes with preconditions, and for DELETE.
+    /// The limit is for writes with preconditions, and for every DELETE.
     ///
     /// Longer content is answered with 413 (Content Too Large) if the preconditions
     /// hold, and with 412 if they fail. For uploads that should not be held in memory,
@@ -306,9 +316,10 @@ impl<S> WriteGuard<S> {
 
     /// Sets how long a write waits for other writes. Default: 10 seconds.
     ///
-    /// After that the answer is 503 (Service Unavailable) with `Retry-After`. The GET
-    /// for the new tag has the same timeout. If it takes longer, the response has no
-    /// new tag. Without Tokio timers there is no timeout.
+    /// After that, the answer is 503 (Service Unavailable) with `Retry-After`. The same
+    /// timeout limits the GET that asks for [the new tag](Self#the-new-tag) after a
+    /// PUT. If this GET takes longer, the response has no new tag. Without Tokio timers
+    /// there is no timeout.
     ///
     /// # Examples
     ///
@@ -327,16 +338,21 @@ impl<S> WriteGuard<S> {
     /// Sets whether the content of a write with preconditions is streamed. Default:
     /// false.
     ///
-    /// Set it for large uploads. The guard forwards the content as it comes. Before it
-    /// forwards the end, it takes the lock and evaluates the preconditions again. If
-    /// one fails now, the content ends in an error and the answer is 412, whatever the
+    /// Set this to true for large uploads. If the preconditions hold, the guard then
+    /// forwards the content as it comes. Before the guard forwards the end of the
+    /// content, it takes the lock and evaluates the preconditions again. If one of them
+    /// fails now, the content ends in an error, and the client gets 412, whatever the
     /// handler answers.
     ///
-    /// **Set it only if handlers change nothing before the content has ended.** A
-    /// handler should write to a temporary file, and rename it then. If a handler
-    /// answers before the end of the content, the rest of its content ends in an error.
-    /// The content of a DELETE is always read first, because its handler rarely reads
-    /// it. With streaming, the response has no new tag.
+    /// **Set it only if handlers change nothing before the content has ended.** For
+    /// example, a handler can write to a temporary file, and rename the file after the
+    /// end of the content. If a handler answers before the content has ended, the rest
+    /// of the content ends in an error.
+    ///
+    /// The guard still reads all content of a DELETE before it calls the handler: a
+    /// handler of DELETE rarely reads the content, so it would not wait for the
+    /// end. The response to a streamed write gets no [new tag](Self#the-new-tag)
+    /// from the guard.
     ///
     /// # Examples
     ///
@@ -356,15 +372,16 @@ impl<S> WriteGuard<S> {
     /// content equals the stored content.
     ///
     /// So a client that got no answer can send the same PUT again ([RFC 9110, section
-    /// 13.1.1]). The guard has to read the content for that, up to
+    /// 13.1.1]). To compare the content, the guard reads it, up to
     /// [`body_limit`](Self::body_limit). Tags must be hashes of the content, like those
     /// of a [`ConditionalLayer`](crate::ConditionalLayer). The setting does not apply
-    /// to If-None-Match. **Do not set it if writes count or lock something**: if two
-    /// clients send the same content, both are told that they succeeded.
+    /// to a PUT with If-None-Match. **Do not set it if clients use writes to count or
+    /// to lock something**: if two clients send the same content, both are told that
+    /// they succeeded.
     ///
     /// The handler is not called for such a PUT, and neither is middleware inside the
-    /// guard. Middleware that decides who may PUT must also refuse the GET, or must be
-    /// outside of the guard.
+    /// guard. Such middleware sees only the GET of the guard. So middleware that
+    /// decides who may PUT must also refuse the GET, or must be outside of the guard.
     ///
     /// # Examples
     ///
@@ -401,9 +418,9 @@ impl<S> WriteGuard<S> {
     ///
     /// The media type is `application/problem+json` ([RFC 9457]).
     ///
-    /// See [`Rejection::problem_details`](crate::Rejection::problem_details) for its
-    /// members. With false a 428 has plain text, and the other refusals have no
-    /// content.
+    /// See [`Rejection::problem_details`](crate::Rejection::problem_details) for the
+    /// members of this document. With false, a 428 has plain text, and the other
+    /// refusals have no content.
     ///
     /// # Examples
     ///
@@ -422,7 +439,8 @@ impl<S> WriteGuard<S> {
     /// Sets whether each response has an [`Outcome`](crate::Outcome) extension.
     /// Default: false.
     ///
-    /// An outcome that an inner layer has put there is kept.
+    /// If an inner layer of this crate has set an outcome in a response, the guard
+    /// keeps it.
     ///
     /// # Examples
     ///
@@ -438,7 +456,7 @@ impl<S> WriteGuard<S> {
 
     /// Sets the clock. Default: the system's clock.
     ///
-    /// Use it to test dates.
+    /// Set another clock in tests of dates.
     ///
     /// # Examples
     ///
@@ -455,7 +473,7 @@ impl<S> WriteGuard<S> {
         self.set(|config| config.base.clock = Arc::new(clock))
     }
 
-    /// Returns the counters of the guard and its clones.
+    /// Returns the counters that the guard and its clones share.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = self.config.base.reporter.stats(0);
@@ -500,11 +518,12 @@ impl<S: fmt::Debug> fmt::Debug for WriteGuard<S> {
     }
 }
 
-/// Returns true if the name of a type contains a service that calls one handler for
-/// every method. With such a service, a GET would run the write.
+/// Returns true if the name of a type contains a service that calls the same handler
+/// for every method. With such a service, the GET of the guard would run the write.
 fn names_one_method(name: &str) -> bool {
     ONE_METHOD.iter().flat_map(|one| name.match_indices(one)).any(|(start, one)| {
-        // `RouteFuture` is the future of a whole router, too.
+        // A longer name, such as `RouteFuture`, is another type. A whole router has
+        // that one.
         let next = name.get(start + one.len()..).and_then(|rest| rest.chars().next());
         !next.is_some_and(|next| next.is_alphanumeric() || next == '_')
     })

@@ -91,8 +91,8 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     ///
     /// The check and the write are not atomic: another write may come in between. To
     /// lose no edit, also call [`Preconditions::check`](crate::Preconditions::check)
-    /// inside the transaction. The layer still saves work then: it refuses most writes
-    /// whose preconditions fail before the handler runs.
+    /// inside the transaction. The layer still saves work then: before the handler
+    /// runs, it refuses most writes whose preconditions fail.
     ///
     /// If the closure returns
     /// [`Representation::Unknown`](crate::Representation::Unknown), the layer leaves
@@ -103,15 +103,16 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// The content of a refused upload is not read. Over HTTP/1.1 the server then
     /// closes the connection, and a client that sends all its content before it reads
     /// may see a connection error instead of the 412. Over HTTP/2 only the stream is
-    /// reset, which some clients also report as an error. To avoid that, send `Expect:
-    /// 100-continue`, or use a [`WriteGuard`](crate::WriteGuard), which reads and
-    /// discards up to 1 MiB of refused content.
+    /// reset, which some clients also report as an error. To avoid these errors,
+    /// clients can send `Expect: 100-continue`, or you can use a
+    /// [`WriteGuard`](crate::WriteGuard), which reads and discards up to 1 MiB of
+    /// refused content.
     ///
     /// # The closure
     ///
     /// The closure returns a future of a `Representation`, an `EntityTag` or
     /// `Validators`, or of a `Result` with one of these. The future cannot borrow
-    /// `parts`: copy what the future needs before the `async` block, for example `let
+    /// `parts`: copy what the future needs before the `async` block. An example is `let
     /// path = parts.uri.path().to_owned();`. For a type of your own that implements
     /// [`StateSource`], use [`from_source`](Self::from_source).
     ///
@@ -191,8 +192,8 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// The reason: a write whose preconditions cannot be evaluated must not run,
     /// because an edit could be lost. A read may run: at worst it transfers content
     /// that the client already has. If a read asks for a part with If-Range, If-Match
-    /// or If-Unmodified-Since, it gets the whole content. With the function, reads get
-    /// its answer, too.
+    /// or If-Unmodified-Since, it gets the whole content. With `on_error`, the function
+    /// also answers reads.
     ///
     /// A state of [`Unknown`](crate::Representation::Unknown) is not a failure, so the
     /// function is not called.

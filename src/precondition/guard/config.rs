@@ -1,4 +1,4 @@
-//! The settings of a guard, and the locks of the resources.
+//! The settings of a guard, the state that its clones share, and the lock of a request.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -28,7 +28,7 @@ pub(super) struct GuardConfig {
     pub(super) lock_timeout: Duration,
     pub(super) stream_uploads: bool,
     pub(super) idempotent_puts: bool,
-    /// The bytes that all requests together may hold while they are read ahead.
+    /// Limits the bytes of content that all requests together may hold in memory.
     pub(super) budget: Arc<Budget>,
     pub(super) hash: RandomState,
     pub(super) locks: Arc<Locks>,
@@ -53,8 +53,8 @@ impl Default for GuardConfig {
 }
 
 impl GuardConfig {
-    /// Makes the lock for the target resource of a request, and adds it to the
-    /// extensions.
+    /// Makes the lock for the target resource of a write, and adds a mark with this
+    /// lock to the extensions of the write.
     pub(super) fn lock_for(&self, parts: &mut request::Parts, access: Access) -> WriteLock {
         let marks = parts.extensions.get::<Marks>();
         let mut hasher = self.hash.build_hasher();
@@ -70,8 +70,8 @@ impl GuardConfig {
         lock
     }
 
-    /// Adds a mark to the extensions of a request: it went through this guard, and
-    /// holds this lock.
+    /// Adds a mark to the extensions of a request. The mark shows that the request went
+    /// through this guard, and, for a write, contains its lock.
     pub(super) fn mark(&self, parts: &mut request::Parts, lock: Option<&WriteLock>) {
         let marks = parts.extensions.get::<Marks>();
         let marked = marks.and_then(|marks| marks.prefix(&self.locks));

@@ -1,5 +1,4 @@
-//! The content of a write. It is read ahead if the write has preconditions. Otherwise
-//! only the start is read.
+//! The content of a write, which the guard reads ahead or forwards as it comes.
 
 use std::{
     future::Future,
@@ -28,12 +27,12 @@ use crate::{
 
 /// The content that has arrived, and the rest of the body.
 pub(super) struct WriteContent<B> {
-    /// `None` once it has ended. Boxed, because a body must not move once it was
-    /// polled.
+    /// `None` once the body has ended. Boxed, because a body must not move after it
+    /// was polled.
     body: Option<Pin<Box<B>>>,
     buffer: Buffer,
     error: Option<BoxError>,
-    /// The lower bound of the size of the content.
+    /// The minimum size of the content in bytes, as the body stated it at the start.
     least: u64,
     pace: Pace,
     /// The body was polled, so a client that waits for 100 (Continue) has got it.
@@ -68,8 +67,8 @@ where
         self.buffer.content().len()
     }
 
-    /// Checks whether all content has arrived. That is so if its first frame is the
-    /// last.
+    /// Reads the first frame if it has arrived. If this frame is also the last one, all
+    /// content has arrived.
     pub(super) fn look(&mut self, cx: &mut Context<'_>) {
         let _first = self.poll_next(cx, None);
         if self.buffer.content().frames() == 1 {
@@ -112,7 +111,8 @@ where
     fn is_too_large(&self, limit: u64) -> bool {
         let content = self.buffer.content();
         let rest = self.body.as_ref().map_or(0, |body| body.size_hint().lower());
-        // Many small frames take more memory than their bytes.
+        // Many small frames take much more memory than their bytes, so frames are
+        // limited, too.
         let frames = u64::try_from(content.frames()).unwrap_or(u64::MAX);
         content.len().saturating_add(rest) > limit || frames > limit / 64 + 1024
     }
@@ -141,22 +141,23 @@ where
             None => {}
         }
         self.body = None;
-        // A stream that is reset without an error ends like one that is whole.
+        // A stream that is reset without an error ends like a complete one.
         if self.len() < self.least && self.error.is_none() {
             self.error = Some(RequestBodyError::Cut.into());
         }
         Poll::Ready(taken)
     }
 
-    /// Returns what is to be read away if the write is refused. What was read of it is
-    /// dropped.
+    /// Drops the content that was read. Returns the rest, which is read and discarded
+    /// before a refusal is sent. `None` if the refusal is sent at once.
     pub(super) fn into_refused(
         self,
         parts: &request::Parts,
         timer: &Timer,
     ) -> Option<RefusedContent<B>> {
         let body = self.body?;
-        // A client that waits for 100 (Continue) sends nothing, and must not be told to.
+        // A client that waits for 100 (Continue) sends no content unless the body
+        // is polled.
         let is_coming = self.is_asked_for || !parts.headers.contains_key(EXPECT);
         let may_end = body.size_hint().lower() <= REFUSED_BYTES;
         if !is_coming || !may_end {
@@ -175,7 +176,8 @@ where
         }
     }
 
-    /// Makes the body of a write whose content is still to come, and ends at a gate.
+    /// Makes the body of a write whose content is forwarded as it comes, except for its
+    /// end, which waits at the gate.
     pub(super) fn take_gated(&mut self, gate: &Arc<Gate>) -> RequestBody<B> {
         let (read, body) = (self.buffer.take_content(), self.body.take());
         let gated = GatedBody::new(read, body, self.error.take(), self.least, Arc::clone(gate));
@@ -183,17 +185,17 @@ where
     }
 }
 
-/// Checks that content keeps arriving while the guard holds what has arrived.
+/// Checks that content arrives fast enough while the guard reads it ahead.
 #[derive(Default)]
 struct Pace {
     window: Option<Pin<Box<Sleep>>>,
-    /// How many bytes had arrived when the window began.
+    /// How many bytes had arrived when the current window of time began.
     mark: u64,
 }
 
 impl Pace {
-    /// Waits until too few bytes have arrived within a window. `len` is the number of
-    /// bytes that have arrived.
+    /// Waits until too few bytes have arrived within a window of time. `len` is the
+    /// number of bytes that have arrived.
     fn poll_too_slow(&mut self, cx: &mut Context<'_>, len: u64, timer: &Timer) -> Poll<()> {
         loop {
             if self.window.is_none() {
@@ -211,16 +213,16 @@ impl Pace {
     }
 }
 
-/// The length of a window, and the number of bytes that must arrive within it.
+/// The length of a window of time, and how many bytes must arrive in each window.
 const WINDOW: Duration = Duration::from_secs(10);
 const LEAST_IN_WINDOW: u64 = 10 << 10;
 
 /// The rest of refused content, which is read and discarded for a short time.
 ///
-/// Otherwise a client that sends before it reads would see a reset instead of the
-/// response. Over HTTP/1.1, Hyper closes a connection with unread content. Over HTTP/2
-/// it resets the stream after the response (RFC 9113, 8.1), which curl 7.88 reports as
-/// an error.
+/// Otherwise a client that sends all content before it reads would see an error instead
+/// of the response. Over HTTP/1.1, Hyper closes a connection with unread content. Over
+/// HTTP/2 it resets the stream after the response (RFC 9113, 8.1), which curl 7.88
+/// reports as an error.
 pub(super) struct RefusedContent<B> {
     body: Pin<Box<B>>,
     /// The number of bytes that may still be read.
@@ -229,7 +231,7 @@ pub(super) struct RefusedContent<B> {
 }
 
 impl<B: Body> RefusedContent<B> {
-    /// Reads until the end or the deadline.
+    /// Reads until the end of the content, the limit of bytes or the deadline.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..FRAMES_AT_ONCE {
             match self.body.as_mut().poll_frame(cx) {
@@ -256,8 +258,8 @@ impl<B: Body> RefusedContent<B> {
 const REFUSED_BYTES: u64 = 1 << 20;
 const REFUSED_TIME: Duration = Duration::from_secs(1);
 
-/// Copies a small piece, because the original can keep its whole receive buffer in
-/// memory.
+/// Copies a small piece of content, because the original can keep its whole receive
+/// buffer in memory.
 fn compact(mut data: impl Buf) -> Bytes {
     let len = data.remaining();
     if len < SMALL_PIECE {

@@ -52,7 +52,8 @@ pin_project! {
     {
         #[pin]
         state: GuardState<S::Future, B>,
-        // `None` for a read. In a box, so that the futures of reads stay small.
+        // `None` for a read or a refused write. In a box, so that the futures of reads
+        // stay small.
         write: Option<Box<PendingWrite<S, B>>>,
         config: Arc<GuardConfig>,
     }
@@ -67,7 +68,7 @@ pin_project! {
             future: F,
             known: Option<KnownValidators>,
         },
-        /// The guard runs a step.
+        /// The guard runs a step of a write.
         Step {
             step: Step,
         },
@@ -177,7 +178,7 @@ where
         }
     }
 
-    /// Enters the next state. Returns `Some` with the output if there is none.
+    /// Enters the next state. If there is no next state, returns the output.
     fn enter(
         self: Pin<&mut Self>,
         next: NextResult<S, B, ResBody>,
@@ -192,7 +193,8 @@ where
                 // service and the content are released.
                 let write = this.write.take().map(|write| *write);
                 let rest = write.and_then(|write| match refusal {
-                    // Slow content would not arrive here either.
+                    // Content that arrived too slowly would not arrive here in
+                    // time either.
                     Refusal::ContentTooSlow => None,
                     _ => write.content.into_refused(&write.parts, &this.config.timer),
                 });

@@ -1,5 +1,5 @@
-//! The GET by which a guard learns the state that a write would change, and the state
-//! in its response.
+//! The probe: the GET that a guard sends for the state that a write would change. Also
+//! the state in the response to a probe.
 
 use http::{
     header::{
@@ -35,14 +35,14 @@ pub(super) fn probe<B>(write: &request::Parts, asked: Probe) -> Request<RequestB
     // An inner cache may have an old response.
     insert_field(get.headers_mut(), CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     *get.extensions_mut() = write.extensions.clone();
-    // This extension is only about the write.
+    // This extension is only valid for the write.
     get.extensions_mut().remove::<GuardedWrite>();
     get.extensions_mut().insert(asked);
     get
 }
 
-/// The fields of the write that the GET does not have. The GET has no content, needs
-/// the whole state, and is sent once.
+/// The fields of the write that the GET does not have. They are about the content, the
+/// connection, caches, ranges, retries or the method of the write.
 ///
 /// `Accept-Encoding` is kept: a service may have a tag for each coding, and a client
 /// usually accepts the same codings when it reads and writes.
@@ -77,8 +77,8 @@ impl ProbedState {
     pub(super) fn of(head: &response::Parts, now: HttpDate) -> Option<Self> {
         match head.status {
             StatusCode::NOT_FOUND | StatusCode::GONE => Some(Self::missing()),
-            // Without a GET there is no representation. So `If-None-Match: *` holds for
-            // a PUT to a URI that has no GET, and If-Match fails.
+            // A resource without a GET has no representation. So `If-None-Match: *`
+            // holds for a PUT to a URI that has no GET, and If-Match fails.
             StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Some(Self::missing()),
             status if status.is_client_error() || status.is_server_error() => None,
             status if status.is_success() => Some(Self::of_content(head, now)),
@@ -90,16 +90,17 @@ impl ProbedState {
         Self { is_missing: true, ..Self::default() }
     }
 
-    /// Reads the tag that clients get, and the date with the evidence of the inner
-    /// layers.
+    /// Reads the tag that clients get, and the date. Inner layers may state what a
+    /// date proves.
     fn of_content(head: &response::Parts, now: HttpDate) -> Self {
         let etag = plain_tag(head);
         let sent =
             single_line(&head.headers, LAST_MODIFIED).and_then(|value| HttpDate::parse(value, now));
         let known = head.extensions.get::<KnownValidators>();
         let evidence = known.and_then(|known| known.date);
-        // A layer in between may have set another tag or date. A date that is not sent
-        // yet counts, too.
+        // A layer in between may have sent another date than the known one. Then
+        // the sent date counts. Otherwise the known date counts, even if it is not
+        // sent yet.
         let is_another = |sent: &HttpDate| {
             evidence.is_none_or(|known| known.date().is_some_and(|known| known != *sent))
         };
@@ -122,21 +123,23 @@ impl ProbedState {
         !self.is_missing && self.etag.is_none()
     }
 
-    /// Returns true if the tag after the write may be the hash of its content. That is
-    /// so if nothing is stored yet, or if the current tag looks like a hash.
+    /// Returns true if the tag after the write may be the hash of the write's content.
+    /// That is so if nothing is stored yet, or if the current tag looks like a hash.
     pub(super) fn may_be_hashed(&self) -> bool {
         self.is_missing || self.etag.as_ref().is_some_and(is_hash)
     }
 }
 
-/// Returns the tag of a state if it may be the hash of the content of a write. That is
-/// so if neither is a part, negotiated or encoded, and if their types agree.
+/// Returns the tag in the response to a probe if the tag may be the hash of the content
+/// of the write. That is so if neither content is a part, negotiated or encoded. If the
+/// write states a `Content-Type`, the response must have the same one.
 pub(super) fn hash_of_state(write: &request::Parts, head: &response::Parts) -> Option<EntityTag> {
     let is_partial_or_negotiated = |headers: &HeaderMap| {
         let names = [CONTENT_RANGE, CONTENT_ENCODING, CONTENT_LANGUAGE];
         names.iter().any(|name| headers.contains_key(name))
     };
-    // Compression layers vary by the coding, but this is the plain content.
+    // Compression layers add `Vary: accept-encoding`, but this compares the
+    // plain content.
     let mut varied = head.headers.get_all(VARY).iter().flat_map(members);
     // If the content was encoded on the fly, its plain tag is known.
     let is_encoded = head.headers.contains_key(CONTENT_ENCODING)
@@ -153,7 +156,7 @@ pub(super) fn hash_of_state(write: &request::Parts, head: &response::Parts) -> O
     plain_tag(head).filter(is_hash)
 }
 
-/// Returns the tag of a response, without a coding.
+/// Returns the tag of the plain content of a response, which may be sent compressed.
 fn plain_tag(head: &response::Parts) -> Option<EntityTag> {
     let sent = EntityTag::try_from(single_line(&head.headers, ETAG)?).ok()?;
     let plain = CodedTag::plain_of(&head.extensions, &sent).cloned();

@@ -6,12 +6,12 @@ use http::{request, Extensions, Uri};
 
 use crate::{rules::percent_decoded, store::original_uri};
 
-/// Hashes the path as the client sent it, if that is known. `prefix` is the part that
-/// outer routers have removed.
+/// Hashes the path as the client sent it, if that is known.
 ///
-/// A handler may send another request with the extensions of its own request. They
-/// still hold the path of the handler's request, so for the other request the path of
-/// its URI is hashed instead.
+/// A handler may send another request with the extensions of its own request. These
+/// extensions contain the original path of the handler's request. So for the other
+/// request, the `prefix` that outer routers remove from paths is hashed, and then the
+/// path of its URI.
 pub(super) fn hash_path(parts: &request::Parts, prefix: Option<&str>, hasher: &mut impl Hasher) {
     let path = parts.uri.path().as_bytes();
     match prefix {
@@ -35,12 +35,12 @@ pub(super) fn taken_prefix<'a>(uri: &Uri, extensions: &'a Extensions) -> Option<
     None
 }
 
-/// Hashes a path in a normal form: `%6e` is `n`, several slashes are one, slashes at
-/// the end are removed, and so are the segments `.` and `..` (RFC 3986, section 5.2.4).
+/// Hashes a path in a normal form: `%6e` becomes `n`, several slashes become one, and
+/// slashes at the end are removed. So are the segments `.` and `..` (RFC 3986, section
+/// 5.2.4). Inner middleware may join slashes, and an upstream may resolve dot segments.
 ///
 /// Two resources with one key wait for each other, which only costs time. One resource
-/// with two keys could lose an edit. Inner middleware may join slashes, and an upstream
-/// may resolve dot segments.
+/// with two keys could lose an edit.
 fn hash_decoded(path: impl Iterator<Item = u8>, hasher: &mut impl Hasher) {
     let decoded: Vec<u8> = percent_decoded(path).collect();
     // How many of the segments before this one are removed by a `..`.

@@ -27,7 +27,7 @@ pin_project! {
     pub(super) struct StreamedWrite<F> {
         #[pin]
         future: F,
-        // The second probe, when the content has ended.
+        // The second GET for the state, which is sent when the content has ended.
         #[pin]
         probe: Option<F>,
         gate: OwnGate,
@@ -38,7 +38,8 @@ pin_project! {
     }
 }
 
-/// A gate that is closed if its write is dropped before the end.
+/// The gate of a streamed write. The end of the content does not pass the gate if the
+/// write is dropped before.
 struct OwnGate(Arc<Gate>);
 
 impl Drop for OwnGate {
@@ -54,7 +55,7 @@ where
     B::Error: Into<BoxError>,
     ResBody: Body,
 {
-    /// Calls the inner service with content that ends at a gate.
+    /// Calls the inner service with content whose end waits at a gate.
     pub(super) fn stream(&mut self) -> StreamedWrite<S::Future> {
         let gate = Arc::new(Gate::default());
         let body = self.content.take_gated(&gate);
@@ -62,7 +63,8 @@ where
         StreamedWrite { future, probe: None, gate: OwnGate(gate), is_settled: false, refusal: None }
     }
 
-    /// Waits for the response, and lets the end of the content through when it may.
+    /// Waits for the response. Meanwhile opens the gate if the end of the content may
+    /// pass, or closes it.
     pub(super) fn poll_streamed(
         &mut self,
         streamed: Pin<&mut StreamedWrite<S::Future>>,
@@ -70,8 +72,8 @@ where
     ) -> Poll<NextResult<S, B, ResBody>> {
         let streamed = streamed.project();
         if let Poll::Ready(answer) = streamed.future.poll(cx) {
-            // The lock is no longer needed. The rest of the content of a write without
-            // preconditions passes, as in a bidirectional stream.
+            // If the gate is undecided, the handler answered before the content ended.
+            // Without preconditions the rest may pass, as in a bidirectional stream.
             streamed.gate.0.settle(!self.is_guarded);
             return Poll::Ready(match streamed.refusal.take() {
                 Some(refusal) => Err(refusal.into()),
@@ -86,7 +88,7 @@ where
                 Ok(()) => {}
                 Err(Stop::Refused(refusal)) => {
                     // Deliberately still waits for the handler, which may have to clean
-                    // up. Other writes need not wait for it.
+                    // up. Other writes need not wait for that, so the lock is released.
                     self.lock.release();
                     *streamed.refusal = Some(refusal);
                 }

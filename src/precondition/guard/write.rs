@@ -32,11 +32,11 @@ use crate::{
     POLLED_AGAIN,
 };
 
-/// A write and its state.
+/// A write in progress.
 ///
-/// A write with preconditions is *guarded*: it holds the lock alone, and is evaluated.
-/// A *plain* write has none. It shares the lock with other plain writes, and is not
-/// evaluated.
+/// A write with preconditions is *guarded*: it takes the lock exclusively, and its
+/// preconditions are evaluated. A write without preconditions shares the lock with
+/// other such writes.
 pub(super) struct PendingWrite<S, B>
 where
     S: Service<Request<RequestBody<B>>>,
@@ -55,7 +55,7 @@ where
     pub(super) timeout: Option<Pin<Box<Sleep>>>,
     /// The hash of the content that was sent, if it may be the new tag.
     pub(super) sent: Option<EntityTag>,
-    /// The response to the write, during the request for its new tag.
+    /// The response to the write, while a GET asks for its new tag.
     pub(super) response: Option<S::Response>,
 }
 
@@ -63,8 +63,8 @@ where
 pub(super) enum Step {
     Look,
     EarlyProbe,
-    /// With a rejection, If-Match has failed, but the content may already be stored:
-    /// the write may be a retry.
+    /// There is a rejection if If-Match failed, but the write may be a retry, whose
+    /// content is already stored.
     Read {
         rejection: Option<Rejection>,
     },
@@ -81,9 +81,10 @@ pub(super) enum Step {
 
 /// The purpose for which content is hashed.
 pub(super) enum Purpose {
-    /// The write runs, and may get a new tag.
+    /// The write runs next. The hash may be the new tag.
     Run,
-    /// If-Match failed, but this may be the tag of the content.
+    /// If-Match failed. If this current tag equals the hash, the content is
+    /// already stored.
     Compare(EntityTag, Rejection),
 }
 
@@ -110,12 +111,14 @@ pub(super) type NextResult<S, B, ResBody> = Result<
     Stop<<S as Service<Request<RequestBody<B>>>>::Error>,
 >;
 
-/// The result of evaluating the preconditions against the answer to a probe.
+/// The result of evaluating the preconditions against the response to a probe, which is
+/// the GET for the current state.
 pub(super) enum Evaluation<R> {
     Holds(ProbedState),
     Fails {
         rejection: Rejection,
-        /// The tag of the state, if the write may be a retry that has stored it.
+        /// The current tag, if the write may be the retry of a PUT that stored
+        /// this state.
         retry: Option<EntityTag>,
     },
     /// The answer shows no state, so it becomes the answer to the write.
@@ -233,7 +236,7 @@ where
     ) -> Poll<NextResult<S, B, ResBody>> {
         let answer = match future.poll(cx) {
             Poll::Ready(answer) => answer.map_err(Stop::Failed),
-            // The write is done, so the client must not wait long for the tag.
+            // The write is done, so the client should not wait long for the new tag.
             Poll::Pending if matches!(call, Call::NewTag) => {
                 ready!(self.poll_timeout(cx));
                 return Poll::Ready(Ok(self.respond(None)));
@@ -350,7 +353,8 @@ where
         Next::Respond(self.config.respond(response, Outcome::Proceeded))
     }
 
-    /// Makes the response from an answer to a probe that shows no state.
+    /// Makes the response to the write from the response to a probe, such as a 401,
+    /// that shows no state.
     fn pass_on(
         &self,
         answer: Response<ResBody>,
@@ -360,7 +364,7 @@ where
         Next::Respond(pass_on(head, body, &self.config.base.reporter))
     }
 
-    /// Evaluates the preconditions against the answer to a probe.
+    /// Evaluates the preconditions against the response to a probe.
     pub(super) fn evaluate(&self, answer: Response<ResBody>) -> Evaluation<Response<ResBody>> {
         let (head, body) = answer.into_parts();
         let Some(current) = ProbedState::of(&head, self.config.base.now()) else {
@@ -377,7 +381,8 @@ where
             Ok(()) => return Evaluation::Holds(current),
             Err(rejection) => rejection,
         };
-        // A repeated "create" is a conflict, even with the same content.
+        // A repeated PUT with `If-None-Match: *` is a conflict, even with the
+        // same content.
         let may_be_retry = self.config.idempotent_puts
             && self.parts.method == Method::PUT
             && preconditions.has_if_match()
@@ -427,8 +432,8 @@ where
         Poll::Ready(Err(Refusal::Busy.into()))
     }
 
-    /// Waits until the inner service is ready, with the same timeout, because others
-    /// wait for the lock.
+    /// Waits until the inner service is ready. This has the timeout of the lock,
+    /// because other writes wait for the lock meanwhile.
     pub(super) fn poll_ready_in_time(
         &mut self,
         cx: &mut Context<'_>,
@@ -459,7 +464,7 @@ where
     }
 
     /// Releases what the ready inner service holds, such as a permit. The write that
-    /// holds the lock may be waiting for it.
+    /// holds the lock may be waiting for that permit.
     fn give_back(&mut self) {
         if mem::take(&mut self.is_ready) {
             let another = self.inner.clone();
@@ -483,7 +488,8 @@ where
         self.inner.call(probe(&self.parts, asked))
     }
 
-    /// Runs the write. `is_asked_again` is true if its head is still needed afterwards.
+    /// Runs the write. `is_asked_again` is true if another probe, made from the head of
+    /// the write, may follow.
     pub(super) fn call_write(&mut self, body: RequestBody<B>, is_asked_again: bool) -> S::Future {
         self.is_ready = false;
         if self.is_guarded {
