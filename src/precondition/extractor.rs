@@ -37,8 +37,8 @@ where
     ///
     /// If the extractor rejects the request, the client gets this rejection, as if the
     /// handler had used the extractor. In the example below, a path without a number
-    /// gets 400 (Bad Request). A rejection is not a failure of the closure, so it does
-    /// not call [`on_error`](PreconditionLayer::on_error).
+    /// gets 400 (Bad Request). A rejection is not a failure of the closure, so the
+    /// function of [`on_error`](PreconditionLayer::on_error) is not called.
     ///
     /// # Examples
     ///

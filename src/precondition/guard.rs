@@ -41,8 +41,8 @@ use crate::stats::Stats;
 ///
 /// The check and the write are atomic within this guard: while a write with
 /// preconditions runs, no other write to the same resource runs. Writes without
-/// preconditions run concurrently. They wait only for a running write with
-/// preconditions. Reads never wait.
+/// preconditions run concurrently with each other. They wait only for a running write
+/// with preconditions. Reads never wait.
 ///
 /// # Examples
 ///
@@ -107,9 +107,9 @@ use crate::stats::Stats;
 ///
 /// The guard also reads ahead the content of every DELETE. It forwards the content of
 /// other writes without preconditions as it comes, except for the end. It takes the
-/// lock before it forwards the end, so an upload that never ends holds no lock. This
-/// does not protect a handler that changes the resource before it has read the end of
-/// the content.
+/// lock before it forwards the end, so an upload that never ends holds no lock. If a
+/// handler changes the resource before it has read the end of the content, the lock
+/// does not protect that change.
 ///
 /// While content is read ahead, at least 10 KiB must arrive in each period of ten
 /// seconds. Slower content is answered with 408 (Request Timeout), so that idle clients
@@ -143,7 +143,7 @@ use crate::stats::Stats;
 /// its next edit. To find the new tag, the guard sends one more GET while it holds the
 /// lock. This works only if tags are hashes of the content, like those of a
 /// [`ConditionalLayer`](crate::ConditionalLayer). If the handler sets an `ETag` itself,
-/// the guard sends that `ETag`, and no such GET.
+/// the client gets that `ETag`, and the guard sends no such GET.
 ///
 /// # What it does not cover
 ///
@@ -298,9 +298,9 @@ impl<S> WriteGuard<S> {
     ///
     /// The limit is for writes with preconditions, and for every DELETE.
     ///
-    /// Longer content is answered with 413 (Content Too Large) if the preconditions
-    /// hold, and with 412 if they fail. For uploads that should not be held in memory,
-    /// see [`stream_uploads`](Self::stream_uploads).
+    /// A write with longer content gets 413 (Content Too Large) if the preconditions
+    /// hold, and 412 if they fail. For uploads that should not be held in memory, see
+    /// [`stream_uploads`](Self::stream_uploads).
     ///
     /// # Examples
     ///
@@ -350,9 +350,9 @@ impl<S> WriteGuard<S> {
     /// of the content ends in an error.
     ///
     /// The guard still reads all content of a DELETE before it calls the handler: a
-    /// handler of DELETE rarely reads the content, so it would not wait for the
-    /// end. The response to a streamed write gets no [new tag](Self#the-new-tag)
-    /// from the guard.
+    /// handler of DELETE rarely reads the content, so it would not wait for the end of
+    /// the content. The response to a streamed write gets no [new
+    /// tag](Self#the-new-tag) from the guard.
     ///
     /// # Examples
     ///
@@ -371,8 +371,8 @@ impl<S> WriteGuard<S> {
     /// With true, a PUT whose If-Match fails is answered with 204 (No Content) if its
     /// content equals the stored content.
     ///
-    /// So a client that got no answer can send the same PUT again ([RFC 9110, section
-    /// 13.1.1]). To compare the content, the guard reads it, up to
+    /// So a client that got no answer to a PUT can send the same PUT again ([RFC 9110,
+    /// section 13.1.1]). To compare the content, the guard reads it, up to
     /// [`body_limit`](Self::body_limit). Tags must be hashes of the content, like those
     /// of a [`ConditionalLayer`](crate::ConditionalLayer). The setting does not apply
     /// to a PUT with If-None-Match. **Do not set it if clients use writes to count or

@@ -1,4 +1,4 @@
-//! The layer and its settings.
+//! `PreconditionLayer` and its settings.
 
 use std::{fmt, future::Future, sync::Arc, time::SystemTime};
 
@@ -77,15 +77,15 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// as before, the layer adds the validators. Otherwise the layer sends the response
     /// without them.
     ///
-    /// If the client asked for a part with If-Range, the layer also calls the
-    /// closure again for a 206. If the state has changed, the client would join
-    /// parts of two versions. So it gets 503 (Service Unavailable) with
-    /// `Retry-After: 1` instead. A browser gets 307 (Temporary Redirect) to the
-    /// same URI, because it follows a redirect at once. When the client sends the
-    /// request again, it gets the whole content.
+    /// If the client asked for a part with If-Range, the layer also calls the closure
+    /// again for a 206. If the state has changed, the client would join parts of two
+    /// versions. So the client gets 503 (Service Unavailable) with `Retry-After: 1`
+    /// instead. A browser gets 307 (Temporary Redirect) to the same URI, because
+    /// browsers follow a redirect at once. When the client sends the request again, it
+    /// gets the whole content.
     ///
-    /// A handler that sets the validators itself saves the second call for a whole
-    /// response; see [`add_validators`](Self::add_validators).
+    /// For a 200, a handler that sets all validators itself saves the second call; see
+    /// [`add_validators`](Self::add_validators).
     ///
     /// # What it does not do
     ///
@@ -102,9 +102,9 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     ///
     /// The content of a refused upload is not read. Over HTTP/1.1 the server then
     /// closes the connection, and a client that sends all its content before it reads
-    /// may see a connection error instead of the 412. Over HTTP/2 only the stream is
-    /// reset, which some clients also report as an error. To avoid these errors,
-    /// clients can send `Expect: 100-continue`, or you can use a
+    /// the response may see a connection error instead of the 412. Over HTTP/2 only the
+    /// stream is reset, which some clients also report as an error. To avoid these
+    /// errors, clients can send `Expect: 100-continue`, or you can use a
     /// [`WriteGuard`](crate::WriteGuard), which reads and discards up to 1 MiB of
     /// refused content.
     ///

@@ -90,7 +90,8 @@ impl Entry {
 
 impl Locks {
     fn entries(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
-        // No code panics while it holds this mutex.
+        // No code panics while it holds this mutex, so a poisoned mutex is not
+        // an error.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -160,7 +161,7 @@ impl WriteLock {
         Self { locks: Arc::clone(locks), resource, access, state, hold }
     }
 
-    /// Waits until the lock is held.
+    /// Waits until this write holds the lock.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut entries = self.locks.entries();
         let is_acquired = match self.state {
@@ -204,8 +205,8 @@ impl WriteLock {
             return matches!(self.state, LockState::Held);
         }
         let mut entries = self.locks.entries();
-        // A lock that this line adds to the map is free, so it is taken at once. So the
-        // map keeps no lock without a holder.
+        // If this line adds a lock to the map, the lock is free and is taken at once.
+        // So the map keeps no lock without a holder.
         let is_acquired = entries.entry(self.resource).or_default().try_acquire(self.access);
         drop(entries);
         if is_acquired {

@@ -41,8 +41,7 @@ pub trait StateSource {
 
     /// Returns the state of the target resource of the request with this head.
     ///
-    /// The layer does not forward the request, and so reads none of its body, until
-    /// this future is ready.
+    /// No part of the body of the request is read before this future is ready.
     fn state(&self, parts: &request::Parts) -> Self::Future;
 }
 

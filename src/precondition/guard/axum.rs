@@ -32,7 +32,7 @@ struct Inner(Router);
 impl WriteGuard<AxumRouter> {
     /// Guards an Axum router, with Axum's body in requests and responses.
     ///
-    /// Serve it with `axum::serve` and `axum::ServiceExt`:
+    /// Serve the guard with `axum::serve` and `axum::ServiceExt`:
     /// `ServiceExt::<Request>::into_make_service(guard)`. See [`WriteGuard`] for the
     /// whole program.
     #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]

@@ -202,7 +202,7 @@ impl Pace {
                 self.window = timer.sleep(WINDOW);
                 self.mark = len;
             }
-            // Without timers there is no limit.
+            // Without Tokio timers there is no limit.
             let Some(window) = &mut self.window else { return Poll::Pending };
             ready!(window.as_mut().poll(cx));
             if len - self.mark < LEAST_IN_WINDOW {
@@ -274,7 +274,7 @@ fn compact(mut data: impl Buf) -> Bytes {
 /// Pieces with fewer bytes are copied.
 const SMALL_PIECE: usize = 4 << 10;
 
-/// Hashes the content of a write in slices.
+/// Hashes the content of a write in slices, so that other tasks can run in between.
 #[derive(Default)]
 pub(super) struct ContentHash(HashProgress<Sha256>);
 

@@ -45,6 +45,8 @@ pin_project! {
     ///
     ///  each ─── a precondition fails; too large, slow or late ──► Refusing ─► Response
     /// ```
+    ///
+    /// A probe is the GET for the current state. Content is whole if all of it has arrived.
     #[must_use = "futures do nothing unless polled"]
     pub struct GuardFuture<S, B>
     where

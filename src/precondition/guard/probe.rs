@@ -90,17 +90,17 @@ impl ProbedState {
         Self { is_missing: true, ..Self::default() }
     }
 
-    /// Reads the tag that clients get, and the date. Inner layers may state what a
-    /// date proves.
+    /// Reads the tag that clients get, and the date. An inner layer may state in the
+    /// extensions of the response what the date proves.
     fn of_content(head: &response::Parts, now: HttpDate) -> Self {
         let etag = plain_tag(head);
         let sent =
             single_line(&head.headers, LAST_MODIFIED).and_then(|value| HttpDate::parse(value, now));
         let known = head.extensions.get::<KnownValidators>();
         let evidence = known.and_then(|known| known.date);
-        // A layer in between may have sent another date than the known one. Then
-        // the sent date counts. Otherwise the known date counts, even if it is not
-        // sent yet.
+        // Layers outside of the one that knows the date may have set another
+        // `Last-Modified`. Then that date counts. Otherwise the known date counts, even
+        // if it is not sent yet.
         let is_another = |sent: &HttpDate| {
             evidence.is_none_or(|known| known.date().is_some_and(|known| known != *sent))
         };

@@ -12,15 +12,15 @@ use crate::{
 
 /// The reason why a write is not run, with the status of the answer.
 pub(super) enum Refusal {
-    /// 412 or 428.
+    /// A precondition fails or is missing: 412 or 428.
     Precondition(Rejection),
     /// The state is not known: 503.
     StateUnavailable,
-    /// 413.
+    /// The content is larger than the limit: 413.
     ContentTooLarge,
-    /// 408.
+    /// The content arrives too slowly: 408.
     ContentTooSlow,
-    /// 503, and the client should try again.
+    /// The lock or the memory for content is in use: 503 with `Retry-After`.
     Busy,
     /// The client's content ended in an error: 400.
     BrokenContent,

@@ -76,7 +76,8 @@ where
     GuardFuture::writing(PendingWrite::new(inner, config, request, preconditions, is_required))
 }
 
-/// Tells other layers that a guard evaluates writes, and that it knows no validators.
+/// Returns the extension that tells other layers that a guard evaluates writes, and
+/// that it knows no validators.
 fn nothing_known(parts: &request::Parts) -> KnownValidators {
     let add = AddLastModified::WithNoCache;
     KnownValidators::new(&parts.uri, &parts.extensions, Validators::new(), add)

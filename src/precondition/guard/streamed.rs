@@ -31,15 +31,15 @@ pin_project! {
         #[pin]
         probe: Option<F>,
         gate: OwnGate,
-        // The gate was opened or closed.
+        // True once the gate was opened or closed.
         is_settled: bool,
         // Why the gate was closed.
         refusal: Option<Refusal>,
     }
 }
 
-/// The gate of a streamed write. The end of the content does not pass the gate if the
-/// write is dropped before.
+/// The gate of a streamed write. Dropping this value closes the gate if it is not
+/// open yet.
 struct OwnGate(Arc<Gate>);
 
 impl Drop for OwnGate {
@@ -72,8 +72,9 @@ where
     ) -> Poll<NextResult<S, B, ResBody>> {
         let streamed = streamed.project();
         if let Poll::Ready(answer) = streamed.future.poll(cx) {
-            // If the gate is undecided, the handler answered before the content ended.
-            // Without preconditions the rest may pass, as in a bidirectional stream.
+            // If the gate is neither open nor closed yet, the handler answered before
+            // the content ended. Without preconditions the rest may pass, as in a
+            // bidirectional stream.
             streamed.gate.0.settle(!self.is_guarded);
             return Poll::Ready(match streamed.refusal.take() {
                 Some(refusal) => Err(refusal.into()),

@@ -63,8 +63,8 @@ where
 pub(super) enum Step {
     Look,
     EarlyProbe,
-    /// There is a rejection if If-Match failed, but the write may be a retry, whose
-    /// content is already stored.
+    /// If If-Match failed, this contains the rejection. The content is then read to
+    /// find out whether the write is a retry, whose content is already stored.
     Read {
         rejection: Option<Rejection>,
     },

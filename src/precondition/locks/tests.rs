@@ -64,8 +64,8 @@ impl std::task::Wake for Woken {
     }
 }
 
-/// A writer: waits for its lock, writes in two steps, and goes. One that is impatient
-/// goes at its second turn, whatever it has.
+/// A writer waits for its lock, writes in two turns, and leaves. An impatient writer
+/// leaves at its second turn, with or without the lock.
 struct Writer {
     lock: Option<WriteLock>,
     woken: Arc<Woken>,
@@ -95,8 +95,9 @@ impl Writer {
     }
 }
 
-/// Plays one order of turns; `choices` says who is next, and is made longer where it
-/// ends. Returns how many could have been next at each turn.
+/// Runs the writers in one order of turns. `choices` has the index of the writer that
+/// takes each turn, among those that are ready. Missing choices are added as 0. Returns
+/// for each turn how many writers were ready.
 fn play(kinds: [(Access, bool); 3], choices: &mut Vec<usize>) -> Vec<usize> {
     let locks = Arc::new(Locks::default());
     let mut writers = kinds.map(|(access, is_impatient)| Writer {
@@ -136,8 +137,9 @@ fn play(kinds: [(Access, bool); 3], choices: &mut Vec<usize>) -> Vec<usize> {
     widths
 }
 
-/// Three writers of all kinds, in every order of their turns: no other writes beside an
-/// exclusive one, none waits for ever, and nothing is left behind.
+/// Runs three writers of all kinds in every order of their turns. While an exclusive
+/// write runs, no other write runs. No writer waits for ever, and no lock is left in
+/// the map.
 #[test]
 fn all_orders_of_three_writers_are_right() {
     let mut played = 0;
@@ -148,7 +150,7 @@ fn all_orders_of_three_writers_are_right() {
         loop {
             let widths = play(kinds, &mut choices);
             played += 1;
-            // The next order: the last choice that has another.
+            // The next order increases the last choice that has a higher alternative.
             choices.truncate(widths.len());
             while choices.last().is_some_and(|&last| last + 1 == widths[choices.len() - 1]) {
                 choices.pop();
