@@ -439,7 +439,7 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
             passing.known = Some(known);
         } else if is_dated {
             // This layer has compared the date of the write. The extension shows that
-            // to an inner `ConditionalLayer`, which would otherwise refuse the write.
+            // to an inner `ConditionalLayer`, which could otherwise refuse the write.
             self.parts.extensions.insert(known);
         }
         SourceDecision::Run(passing)

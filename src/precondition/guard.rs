@@ -317,7 +317,7 @@ impl<S> WriteGuard<S> {
     /// Sets how long a write waits for other writes. Default: 10 seconds.
     ///
     /// After that, the answer is 503 (Service Unavailable) with `Retry-After`. The same
-    /// timeout limits the GET that asks for [the new tag](Self#the-new-tag) after a
+    /// timeout limits the GET that asks for [the new tag](WriteGuard#the-new-tag) after a
     /// PUT. If this GET takes longer, the response has no new tag. Without Tokio timers
     /// there is no timeout.
     ///
@@ -352,7 +352,7 @@ impl<S> WriteGuard<S> {
     /// The guard still reads all content of a DELETE before it calls the handler: a
     /// handler of DELETE rarely reads the content, so it would not wait for the end of
     /// the content. The response to a streamed write gets no [new
-    /// tag](Self#the-new-tag) from the guard.
+    /// tag](WriteGuard#the-new-tag) from the guard.
     ///
     /// # Examples
     ///

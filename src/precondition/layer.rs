@@ -192,8 +192,8 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// The reason: a write whose preconditions cannot be evaluated must not run,
     /// because an edit could be lost. A read may run: at worst it transfers content
     /// that the client already has. If a read asks for a part with If-Range, If-Match
-    /// or If-Unmodified-Since, it gets the whole content. With `on_error`, the function
-    /// also answers reads.
+    /// or If-Unmodified-Since, it gets the whole content. If you set a function, it
+    /// also makes the answer to reads.
     ///
     /// A state of [`Unknown`](crate::Representation::Unknown) is not a failure, so the
     /// function is not called.
@@ -305,8 +305,9 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// Only responses to GET and HEAD to which the handler sets no `Last-Modified` get
     /// the date.
     ///
-    /// A 304 of this layer counts as a response that does not state its freshness. A
-    /// 412 always has the date, and the evaluation of preconditions always uses the
+    /// A 304 of this layer counts as a response that does not state its freshness, so
+    /// it gets no date with [`IfFreshnessStated`](AddLastModified::IfFreshnessStated).
+    /// A 412 always has the date, and the evaluation of preconditions always uses the
     /// date, whatever is set here.
     ///
     /// # Examples

@@ -46,7 +46,8 @@ pin_project! {
     ///  each ─── a precondition fails; too large, slow or late ──► Refusing ─► Response
     /// ```
     ///
-    /// A probe is the GET for the current state. Content is whole if all of it has arrived.
+    /// A probe is the GET for the current state. "Whole" means that all content has
+    /// arrived.
     #[must_use = "futures do nothing unless polled"]
     pub struct GuardFuture<S, B>
     where
