@@ -234,9 +234,12 @@ impl Client {
             count(&self.world.tally.lies);
             if response.status() == StatusCode::NOT_MODIFIED {
                 let present = version_of(response.headers());
-                let plain = |tag: &String| tag.replace("~gzip\"", "\"");
-                let is_named = list.iter().any(|tag| self.world.names(&uri, &plain(tag), present))
-                    || list.iter().any(|tag| self.world.names(&uri, tag, present));
+                // Both tags name the version, also if only one of them was sent.
+                let is_named = list.iter().any(|tag| {
+                    let plain = tag.replace("~gzip\"", "\"");
+                    let coded = format!("{}~gzip\"", plain.trim_end_matches('"'));
+                    [plain, coded].iter().any(|tag| self.world.names(&uri, tag, present))
+                });
                 self.world
                     .tally
                     .right(is_named, || format!("{uri}: a 304 of {present} to {asked:?}"));

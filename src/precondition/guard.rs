@@ -317,9 +317,9 @@ impl<S> WriteGuard<S> {
     /// Sets how long a write waits for other writes. Default: 10 seconds.
     ///
     /// After that, the answer is 503 (Service Unavailable) with `Retry-After`. The same
-    /// timeout limits the GET that asks for [the new tag](WriteGuard#the-new-tag) after a
-    /// PUT. If this GET takes longer, the response has no new tag. Without Tokio timers
-    /// there is no timeout.
+    /// timeout limits the GET that asks for [the new tag](WriteGuard#the-new-tag) after
+    /// a PUT. If this GET takes longer, the response has no new tag. Without Tokio
+    /// timers there is no timeout.
     ///
     /// # Examples
     ///
