@@ -107,8 +107,8 @@ where
                     learnable: &mut learnable,
                 };
                 *context.learnable = LearnableContent::of(&context, &body);
-                let (tag, mut body) = match context.start::<D, B>(cx, body) {
-                    ControlFlow::Break(tagged) => tagged,
+                let body = match context.start::<D, B>(cx, body) {
+                    ControlFlow::Break(body) => body,
                     // Most content is ready at once, and never gets here.
                     ControlFlow::Continue(read_ahead) => {
                         if let ResponseState::Waiting(request) =
@@ -122,7 +122,6 @@ where
                         return Poll::Pending;
                     }
                 };
-                context.respond::<D, B>(tag, &mut body);
                 Poll::Ready(Ok(Response::from_parts(head, body)))
             }
             ResponseState::Reading(pending) => {
@@ -148,9 +147,7 @@ impl<B: Body, D: Digest> PendingResponse<B, D> {
         let Self { request, head, fields, learnable, read_ahead } = self;
         let mut context = ResponseContext { request, head, fields, learnable };
         let result = ready!(read_ahead.poll(cx, &context));
-        let (tag, mut body) = read_ahead.finish(result, &context);
-        context.respond::<D, B>(tag, &mut body);
-        Poll::Ready(body)
+        Poll::Ready(read_ahead.finish(result, &mut context))
     }
 }
 
@@ -193,32 +190,34 @@ fn pass_left_alone<B: Body>(
     Response::from_parts(head, ResponseBody::inner(body, outcome))
 }
 
-/// The tag of the content or the reason why there is none, and the body to send.
-type Tagged<B> = (Result<ContentTag, Reason>, ResponseBody<B>);
-
 impl ResponseContext<'_> {
-    /// Reads the content if it may be tagged. Returns `Continue` if the content is
-    /// not ready.
+    /// Reads the content if it may be tagged, and returns the body to send. Returns
+    /// `Continue` if the content is not ready.
     #[inline(always)]
     fn start<D: Digest, B: Body>(
         &mut self,
         cx: &mut Context<'_>,
         body: B,
-    ) -> ControlFlow<Tagged<B>, ReadAhead<B, D>> {
+    ) -> ControlFlow<ResponseBody<B>, ReadAhead<B, D>> {
+        // Each arm responds by itself, so that large tags and bodies are not moved to
+        // one place first.
         ControlFlow::Break(match self.plan(&body) {
             BodyPlan::PassThrough(reason) if self.is_peeked(reason, &body) => {
-                (Err(reason), ResponseBody::peeked(cx, body, Outcome::LeftAlone(reason)))
+                let body = ResponseBody::peeked(cx, body, Outcome::LeftAlone(reason));
+                self.respond::<D, B>(Err(reason), body)
             }
             BodyPlan::PassThrough(reason) | BodyPlan::Stream(reason) => {
-                (Err(reason), ResponseBody::inner(body, Outcome::LeftAlone(reason)))
+                let body = ResponseBody::inner(body, Outcome::LeftAlone(reason));
+                self.respond::<D, B>(Err(reason), body)
             }
             BodyPlan::UseLearnedTag(tag) => {
-                (Ok(ContentTag::Computed(tag)), ResponseBody::inner(body, Outcome::Tagged))
+                let body = ResponseBody::inner(body, Outcome::Tagged);
+                self.respond::<D, B>(Ok(ContentTag::Computed(tag)), body)
             }
             BodyPlan::Empty => {
                 let tag = tag(D::default(), self.fields.is_negotiated, &self.head.headers);
                 let tag = ContentTag::Computed(self.request.outgoing_tag(tag));
-                (Ok(tag), ResponseBody::empty(Outcome::Tagged))
+                self.respond::<D, B>(Ok(tag), ResponseBody::empty(Outcome::Tagged))
             }
             BodyPlan::ReadAhead(bytes) => {
                 let mut read_ahead = ReadAhead::new(body, bytes, self);

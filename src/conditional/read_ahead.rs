@@ -113,15 +113,15 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         Poll::Ready(Ok(ContentTag::Computed(tag)))
     }
 
-    /// Returns the tag and the body to send. If the tag can be learned, stores it.
+    /// Stores what was learned, and returns the body to send.
     ///
     /// Must be called once, after `poll` has returned `Ready`.
     #[inline(always)]
     pub(super) fn finish(
         &mut self,
         result: ReadAheadResult<B::Error>,
-        context: &ResponseContext<'_>,
-    ) -> (Result<ContentTag, Reason>, ResponseBody<B>) {
+        context: &mut ResponseContext<'_>,
+    ) -> ResponseBody<B> {
         match result {
             Ok(tag) => {
                 if let Some(learnable) = &*context.learnable {
@@ -129,9 +129,13 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
                 }
                 let is_exact = self.hint.exact().is_some();
                 let content = self.buffer.take_content();
-                (Ok(tag), ResponseBody::buffered(content, is_exact, Outcome::Tagged))
+                let body = ResponseBody::buffered(content, is_exact, Outcome::Tagged);
+                context.respond::<D, B>(Ok(tag), body)
             }
-            Err(abandoned) => (Err(abandoned.reason), self.replay(*abandoned)),
+            Err(abandoned) => {
+                let reason = abandoned.reason;
+                context.respond::<D, B>(Err(reason), self.replay(*abandoned))
+            }
         }
     }
 

@@ -23,7 +23,7 @@ use crate::{
     header_map::insert_field,
     outcome::{Outcome, Reason},
     rules::{Current, Decision, EntityTag, SingleField},
-    store::{length_text, ContentTag, InnerValidator},
+    store::{length_text, ContentTag, HashedTag, InnerValidator},
     validators::{add_no_cache, Digest, ResponseFields},
 };
 
@@ -38,15 +38,14 @@ pub(super) struct ResponseContext<'a> {
 }
 
 impl ResponseContext<'_> {
-    /// Turns the head and the body into those to send.
+    /// Turns the head into the one to send, and returns the body to send.
     ///
     /// `tag` is the tag of the content, or the reason why there is none.
-    #[inline(always)]
     pub(super) fn respond<D: Digest, B: Body>(
         &mut self,
         tag: Result<ContentTag, Reason>,
-        body: &mut ResponseBody<B>,
-    ) {
+        mut body: ResponseBody<B>,
+    ) -> ResponseBody<B> {
         if self.fields.has_transfer_encoding && tag.is_ok() && body.size_hint().exact().is_some() {
             // An upstream sent the content in chunks, and now the content has a
             // known length. A message must not have both `Transfer-Encoding`
@@ -55,12 +54,32 @@ impl ResponseContext<'_> {
         }
         let untagged = tag.as_ref().err().copied();
         let has_content = !(self.request.is_head() && body.is_end_stream());
-        let is_encoded = self.is_encoded_on_the_fly(body);
+        let is_encoded = self.is_encoded_on_the_fly(&body);
         let action = self.evaluate(tag, has_content, is_encoded);
         #[cfg(feature = "shared-tags")]
         if untagged.is_some() {
             self.ask_store();
         }
+        self.act::<D, B>(action, untagged, &mut body);
+        if self.request.config.encodes_outside() {
+            self.vary_by_coding();
+        }
+        if self.request.config.is_compressed {
+            self.prepare_for_compression(&mut body);
+        }
+        let (reporter, head) = (&self.request.config.reporter, &mut *self.head);
+        reporter.report(body.outcome(), head.status, &mut head.extensions);
+        body
+    }
+
+    /// Turns the body into the one to send.
+    #[inline]
+    fn act<D: Digest, B: Body>(
+        &mut self,
+        action: Action,
+        untagged: Option<Reason>,
+        body: &mut ResponseBody<B>,
+    ) {
         match action {
             Action::NotModified { is_part } => self.end_not_modified(is_part, body),
             Action::PreconditionFailed => self.end_precondition_failed(body),
@@ -79,14 +98,6 @@ impl ResponseContext<'_> {
                 }
             }
         }
-        if self.request.config.encodes_outside() {
-            self.vary_by_coding();
-        }
-        if self.request.config.is_compressed {
-            self.prepare_for_compression(body);
-        }
-        let (reporter, head) = (&self.request.config.reporter, &mut *self.head);
-        reporter.report(body.outcome(), head.status, &mut head.extensions);
     }
 
     /// Evaluates the preconditions against the validators of the response, and turns
@@ -98,13 +109,15 @@ impl ResponseContext<'_> {
         has_content: bool,
         is_encoded: bool,
     ) -> Action {
-        let (tag, untagged) = self.outgoing_tag(tag);
-        let may_generate = self.may_generate_date(tag.as_deref(), has_content);
-        let date = self.last_modified(tag.as_deref(), may_generate);
-        let etag = tag.as_deref().map(|tag| &tag.tag);
+        let untagged = tag.as_ref().err().copied();
+        let inner_tag = if untagged.is_some() { self.kept_tag() } else { None };
+        let known = tag.as_deref().ok().or(inner_tag.as_ref());
+        let may_generate = self.may_generate_date(known, has_content);
+        let date = self.last_modified(known, may_generate);
+        let etag = known.map(|tag| &tag.tag);
         let current = Current { etag, date: Some(date.evidence) };
         let refusal = self.refused_part(current);
-        self.note_inner_validators(tag.as_deref(), date.evidence);
+        self.note_inner_validators(known, date.evidence);
         self.answer_probe(current);
         if let Some(refusal) = refusal {
             refuse_part(self.head, refusal);
@@ -124,9 +137,12 @@ impl ResponseContext<'_> {
         // Remove fields before inserting, so that fewer are scanned.
         apply_decision(self.head, decision);
         let headers = &mut self.head.headers;
-        let is_set = untagged.is_none() || config.outer_compression.keeps_tags;
-        if let (Some(tag), true) = (tag, is_set && !is_coded) {
-            insert_etag(headers, tag.into_value());
+        if !is_coded {
+            if let Ok(tag) = tag {
+                insert_etag(headers, tag.into_value());
+            } else if let (Some(etag), true) = (etag, config.outer_compression.keeps_tags) {
+                insert_etag(headers, etag.into());
+            }
         }
         self.add_date(date.sent, may_generate && decision != Decision::PreconditionFailed);
         match decision {
@@ -214,20 +230,15 @@ impl ResponseContext<'_> {
         }
     }
 
-    /// Returns the tag to evaluate and to send. Also returns the reason why the layer
-    /// did not make the tag, if it did not.
-    fn outgoing_tag(
-        &mut self,
-        tag: Result<ContentTag, Reason>,
-    ) -> (Option<ContentTag>, Option<Reason>) {
-        match tag {
-            Ok(tag) => (Some(tag), None),
-            Err(reason) if self.request.replaces_tag(self.head) => {
-                self.head.headers.remove(ETAG);
-                (None, Some(reason))
-            }
-            Err(reason) => (self.inner_tag().map(ContentTag::Computed), Some(reason)),
+    /// Returns the tag of the inner service, for content without a tag of the layer.
+    ///
+    /// Removes it instead if no tag of the inner service may be sent.
+    fn kept_tag(&mut self) -> Option<HashedTag> {
+        if self.request.replaces_tag(self.head) {
+            self.head.headers.remove(ETAG);
+            return None;
         }
+        self.inner_tag()
     }
 
     /// Decides by the preconditions what to send.
@@ -368,6 +379,7 @@ impl ResponseContext<'_> {
 }
 
 /// What to do with a response.
+#[derive(Clone, Copy)]
 enum Action {
     /// `is_part` is true if the response of the inner service is a 206.
     NotModified {

@@ -307,6 +307,7 @@ pub(crate) enum ContentTag {
 
 impl ContentTag {
     /// Returns the text of the tag.
+    #[inline]
     pub(crate) fn into_value(self) -> HeaderValue {
         match self {
             Self::Computed(made) => made.tag.into(),
