@@ -17,8 +17,9 @@ pub(crate) fn is_content_digest(name: &HeaderName) -> bool {
 
 /// Returns true if this field is a digest, of the content of a message or of the
 /// selected representation.
-pub(crate) fn is_digest(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "content-digest" | "content-md5" | "digest" | "repr-digest")
+#[inline]
+pub(crate) fn is_digest(name: &str) -> bool {
+    matches!(name, "content-digest" | "content-md5" | "digest" | "repr-digest")
 }
 
 /// Returns true if a text can name an algorithm in a digest field ([RFC 9651, section
