@@ -169,6 +169,7 @@ impl Content {
     }
 
     /// Returns the number of frames with content.
+    #[inline]
     pub(crate) fn frames(&self) -> usize {
         usize::from(self.first.is_some()) + self.tail.as_ref().map_or(0, |tail| tail.frames.len())
     }
@@ -189,6 +190,7 @@ impl Content {
 
     /// Returns the only frame, if any. Returns all content as an error if there is more
     /// than one frame.
+    #[inline]
     pub(crate) fn into_single(self) -> Result<Option<Bytes>, Self> {
         if self.tail.is_some() {
             Err(self)

@@ -199,6 +199,7 @@ impl<B: Body> ResponseBody<B> {
 
     /// Makes a body from content that was read to its end. `exact` is true if the inner
     /// body had an exact size.
+    #[inline]
     pub(crate) fn buffered(content: Content, exact: bool, outcome: Outcome) -> Self {
         let kind = match content.into_single() {
             Ok(Some(data)) => Kind::Whole { data },

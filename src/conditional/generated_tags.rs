@@ -12,6 +12,7 @@ use crate::{
 
 impl RequestContext {
     /// Returns the tag to send, which is weak if the layer sends weak tags.
+    #[inline]
     pub(super) fn outgoing_tag(&self, tag: EntityTag) -> HashedTag {
         let is_weak = self.config.outer_compression.keeps_tags;
         HashedTag::from(if is_weak { tag.into_weak() } else { tag })
@@ -26,6 +27,7 @@ impl RequestContext {
 
     /// Returns true if no other layer of this crate knows the validators of the
     /// representation.
+    #[inline]
     pub(super) fn has_no_known_validators(&self, head: &response::Parts) -> bool {
         self.extras().known.is_none() && head.extensions.get::<KnownValidators>().is_none()
     }
@@ -65,6 +67,7 @@ impl RequestContext {
     }
 
     /// Returns the key under which the content is cached. `None` if it is not cached.
+    #[inline]
     pub(super) fn content_key(&self, fields: &ResponseFields) -> Option<u64> {
         if self.method == ReadMethod::Query {
             return None;

@@ -218,6 +218,7 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
 }
 
 /// Returns the cache, and the key of this response.
+#[inline]
 fn cache_entry<'a>(context: &ResponseContext<'a>) -> Option<(&'a ContentCache, u64)> {
     let cache = context.request.config.content_cache.as_deref()?;
     Some((cache, context.request.content_key(context.fields)?))

@@ -93,6 +93,7 @@ impl RequestKey {
     /// Returns a key for the content of a response that varies by `fields`. `None` if
     /// one of the fields was not yet known when the request came. The upper half of the
     /// key is that of the resource's hash.
+    #[inline]
     pub(crate) fn content(&self, fields: Fields) -> Option<u64> {
         let lower_half = |hash: u64| hash & u64::from(u32::MAX);
         self.variant(fields).map(|hash| self.resource ^ lower_half(hash ^ hash >> 32))
