@@ -102,7 +102,6 @@ impl ResponseContext<'_> {
 
     /// Evaluates the preconditions against the validators of the response, and turns
     /// its head into the one to send.
-    #[inline]
     fn evaluate(
         &mut self,
         tag: Result<ContentTag, Reason>,

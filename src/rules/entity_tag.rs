@@ -255,6 +255,7 @@ impl From<EntityTag> for HeaderValue {
 }
 
 impl From<&EntityTag> for HeaderValue {
+    #[inline]
     fn from(tag: &EntityTag) -> Self {
         tag.text.clone()
     }

@@ -415,6 +415,7 @@ fn copy_variant(headers: &HeaderMap) -> Box<[u8]> {
     variant_bytes(headers).collect::<Vec<_>>().concat().into()
 }
 
+#[inline]
 fn is_same_variant(remembered: Option<&[u8]>, variant: Option<&HeaderMap>) -> bool {
     match (remembered, variant) {
         (None, None) => true,
