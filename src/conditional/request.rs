@@ -285,15 +285,17 @@ impl RequestContext {
             Method::HEAD => ReadMethod::Head,
             _ => ReadMethod::Query,
         };
+        let key = reader.key(name);
+        let extras = RequestExtras::of(head, name, &reader, config);
         Self {
             config: Arc::clone(config),
             preconditions,
-            key: reader.key(name),
+            key,
             method,
             accepts_coding: reader.accepts_coding,
             has_range: reader.has_range,
             part_refusal: None,
-            extras: RequestExtras::of(head, name, &reader, config),
+            extras,
         }
     }
 
