@@ -196,9 +196,13 @@ impl PreconditionFields {
     fn evaluate_current(&self, current: Option<Current<'_>>, kind: RequestKind) -> Decision {
         let writes = kind == RequestKind::Write;
         // Steps 1 and 2.
-        let unchanged = match self.if_match(current) {
-            Condition::Ignored => self.if_unmodified_since(current, writes),
-            condition => condition,
+        let unchanged = if self.uncommon.is_none() {
+            Condition::Ignored
+        } else {
+            match self.if_match(current) {
+                Condition::Ignored => self.if_unmodified_since(current, writes),
+                condition => condition,
+            }
         };
         if unchanged == Condition::Fails {
             return Decision::PreconditionFailed;
@@ -529,8 +533,8 @@ impl PreconditionFields {
         let counts = |coding| writes || self.accepted.accepts(coding);
         let etag = current.and_then(|current| current.etag);
         match etag.map(|etag| (self.if_none_match.quick_match(etag), etag)) {
-            Some((QuickMatch::Just, etag))
-                if counts(ContentCoding::Identity) && !etag.needs_identity() =>
+            Some((QuickMatch::Just, _))
+                if counts(ContentCoding::Identity) && !self.may_name_codings() =>
             {
                 return Condition::Fails;
             }
