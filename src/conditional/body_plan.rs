@@ -30,7 +30,7 @@ impl ResponseContext<'_> {
     #[inline]
     pub(super) fn plan(&mut self, body: &impl Body) -> BodyPlan {
         let plan = self.plan_body(body);
-        if matches!(plan, BodyPlan::PassThrough(_) | BodyPlan::Empty) {
+        if self.learnable.is_some() && matches!(plan, BodyPlan::PassThrough(_) | BodyPlan::Empty) {
             *self.learnable = None;
         }
         plan

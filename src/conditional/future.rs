@@ -106,7 +106,9 @@ where
                     fields: &fields,
                     learnable: &mut learnable,
                 };
-                *context.learnable = LearnableContent::of(&context, &body);
+                if config.learned.is_some() {
+                    *context.learnable = LearnableContent::of(&context, &body);
+                }
                 let body = match context.start::<D, B>(cx, body) {
                     ControlFlow::Break(body) => body,
                     // Most content is ready at once, and never gets here.

@@ -77,9 +77,7 @@ impl LearnableContent {
     /// Makes this from the head of a response. `None` if no tag can be learned.
     ///
     /// Boxed, because few layers learn.
-    #[inline]
     pub(super) fn of(context: &ResponseContext<'_>, body: &impl Body) -> Option<Box<Self>> {
-        context.request.config.learned.as_ref()?;
         Self::read(context, body).map(Box::new)
     }
 
