@@ -35,7 +35,7 @@ pub(crate) use self::evicting_cache::{evicting_cache, EvictingCache, SHARDS};
 #[cfg(feature = "shared-tags")]
 pub use self::shared_tags::{SecretTooShort, SharedTags, TagAnswer, TagStore};
 pub(crate) use self::{
-    content_cache::{CachedContent, ContentCache, ContentTag, Frames, HashedTag, Match},
+    content_cache::{CachedContent, ContentCache, ContentTag, Frames, HashedTag, Match, TagRef},
     dates::{Dates, Observation},
     inner_validators::{InnerValidator, InnerValidators, WholeTag},
     learned_tags::{fingerprint, LearnedTags},

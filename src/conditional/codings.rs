@@ -1,6 +1,8 @@
 //! Content codings: sets tags that name a coding, and prepares responses for
 //! compression outside of the layer.
 
+use std::borrow::Cow;
+
 use http::{
     header::{
         ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG,
@@ -15,16 +17,22 @@ use crate::{
     exchange::{insert_etag, insert_tag_with_coding, vary_by, CodedTag, MayBeEncoded},
     outcome::Reason,
     rules::{ContentCoding, EntityTag, SingleField},
-    store::HashedTag,
 };
 
-impl ResponseContext<'_> {
+impl<'a> ResponseContext<'a> {
     /// Returns the tag that the inner service gave, without the coding that an inner
-    /// layer of this crate may have added.
-    pub(super) fn inner_tag(&self) -> Option<HashedTag> {
+    /// layer of this crate may have added. It is weak if the layer sends weak tags.
+    pub(super) fn inner_tag(&self) -> Option<Cow<'a, EntityTag>> {
         let sent = self.fields.etag.value()?;
-        let plain = CodedTag::plain_of(&self.head.extensions, sent).unwrap_or(sent);
-        Some(self.request.outgoing_tag(plain.clone()))
+        let plain = match CodedTag::plain_of(&self.head.extensions, sent) {
+            Some(plain) => Cow::Owned(plain.clone()),
+            None => Cow::Borrowed(sent),
+        };
+        Some(if self.request.config.outer_compression.keeps_tags {
+            Cow::Owned(plain.into_owned().into_weak())
+        } else {
+            plain
+        })
     }
 
     /// Returns true if the content was encoded on the fly inside of this layer, and its

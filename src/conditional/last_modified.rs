@@ -7,7 +7,7 @@ use super::{request::ReadMethod, respond::ResponseContext};
 use crate::{
     exchange::{insert_last_modified, remove_last_modified, GeneratedDate, KnownValidators},
     rules::{complete_length, ContentCoding, DateEvidence, EntityTag, HttpDate, SingleField},
-    store::{date_text, Dates, HashedTag, InnerValidator, Observation, WholeTag},
+    store::{date_text, Dates, InnerValidator, Observation, TagRef, WholeTag},
     trace::date_not_sent,
 };
 
@@ -55,7 +55,7 @@ impl ResponseContext<'_> {
     #[inline]
     pub(super) fn last_modified(
         &self,
-        tag: Option<&HashedTag>,
+        tag: Option<TagRef<'_>>,
         may_generate: bool,
     ) -> DateOfResponse {
         let (request, fields) = (self.request, self.fields);
@@ -95,7 +95,7 @@ impl ResponseContext<'_> {
     #[inline]
     fn observation(
         &self,
-        tag: Option<&HashedTag>,
+        tag: Option<TagRef<'_>>,
         given: Option<HttpDate>,
     ) -> Option<Observation<'_>> {
         let (request, fields, status) = (self.request, self.fields, self.head.status);
@@ -122,7 +122,7 @@ impl ResponseContext<'_> {
     }
 
     /// Returns true if a date may be generated for this response.
-    pub(super) fn may_generate_date(&self, tag: Option<&HashedTag>, has_content: bool) -> bool {
+    pub(super) fn may_generate_date(&self, tag: Option<TagRef<'_>>, has_content: bool) -> bool {
         let (request, fields) = (self.request, self.fields);
         let config = &request.config;
         config.add_last_modified.adds_date(fields.is_silent)
@@ -141,7 +141,7 @@ impl ResponseContext<'_> {
 
     /// Remembers the validators of the inner service, if clients may send them
     /// in If-Range.
-    pub(super) fn note_inner_validators(&self, tag: Option<&HashedTag>, date: DateEvidence) {
+    pub(super) fn note_inner_validators(&self, tag: Option<TagRef<'_>>, date: DateEvidence) {
         let status = self.head.status;
         let is_part = status == StatusCode::PARTIAL_CONTENT;
         if !(is_part || status == StatusCode::OK && self.fields.has_accept_ranges) {
@@ -171,7 +171,7 @@ impl ResponseContext<'_> {
             (Some(hash), None) => WholeTag::Generated(hash),
             (None, _) => WholeTag::None,
         };
-        let sent = spelled.as_ref().or(tag.map(|tag| &tag.tag));
+        let sent = spelled.as_ref().or(tag.map(|tag| tag.tag));
         let is_replaced = |inner: &&EntityTag| sent != Some(*inner);
         let inner = inner.filter(is_replaced).map(|inner| inner.as_bytes().into());
         let given = fields.last_modified.value().copied();

@@ -113,7 +113,7 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         Poll::Ready(Ok(ContentTag::Computed(tag)))
     }
 
-    /// Stores what was learned, and returns the body to send.
+    /// Returns the body to send. If the tag can be learned, stores it.
     ///
     /// Must be called once, after `poll` has returned `Ready`.
     #[inline(always)]

@@ -4,6 +4,8 @@
 //! 2. [`ResponseContext::respond`] adds the validators to the head, evaluates the
 //!    preconditions against them, and sends 304, 412 or the response.
 
+use std::borrow::Cow;
+
 use http::{
     header::{CONTENT_LENGTH, ETAG, TRANSFER_ENCODING},
     response, StatusCode,
@@ -23,7 +25,7 @@ use crate::{
     header_map::insert_field,
     outcome::{Outcome, Reason},
     rules::{Current, Decision, EntityTag, SingleField},
-    store::{length_text, ContentTag, HashedTag, InnerValidator},
+    store::{length_text, ContentTag, InnerValidator, TagRef},
     validators::{add_no_cache, Digest, ResponseFields},
 };
 
@@ -37,7 +39,7 @@ pub(super) struct ResponseContext<'a> {
     pub(super) learnable: &'a mut Option<Box<LearnableContent>>,
 }
 
-impl ResponseContext<'_> {
+impl<'a> ResponseContext<'a> {
     /// Turns the head into the one to send, and returns the body to send.
     ///
     /// `tag` is the tag of the content, or the reason why there is none.
@@ -110,10 +112,13 @@ impl ResponseContext<'_> {
     ) -> Action {
         let untagged = tag.as_ref().err().copied();
         let inner_tag = if untagged.is_some() { self.kept_tag() } else { None };
-        let known = tag.as_deref().ok().or(inner_tag.as_ref());
+        let known = match &tag {
+            Ok(tag) => Some(tag.borrowed()),
+            Err(_) => inner_tag.as_deref().map(TagRef::from),
+        };
         let may_generate = self.may_generate_date(known, has_content);
         let date = self.last_modified(known, may_generate);
-        let etag = known.map(|tag| &tag.tag);
+        let etag = known.map(|tag| tag.tag);
         let current = Current { etag, date: Some(date.evidence) };
         let refusal = self.refused_part(current);
         self.note_inner_validators(known, date.evidence);
@@ -232,7 +237,7 @@ impl ResponseContext<'_> {
     /// Returns the tag of the inner service, for content without a tag of the layer.
     ///
     /// Removes it instead if no tag of the inner service may be sent.
-    fn kept_tag(&mut self) -> Option<HashedTag> {
+    fn kept_tag(&mut self) -> Option<Cow<'a, EntityTag>> {
         if self.request.replaces_tag(self.head) {
             self.head.headers.remove(ETAG);
             return None;

@@ -337,14 +337,37 @@ pub(crate) struct HashedTag {
 }
 
 impl HashedTag {
-    /// Returns the hash of the tag.
-    pub(crate) fn id(&self, keys: &Keys) -> u64 {
-        self.id.unwrap_or_else(|| keys.bytes(self.tag.as_bytes()))
+    /// Borrows the tag.
+    #[inline]
+    pub(crate) fn borrowed(&self) -> TagRef<'_> {
+        TagRef { tag: &self.tag, id: self.id }
     }
 
     /// Computes the hash of the tag, if necessary, and stores it.
     pub(crate) fn hashed(self, keys: &Keys) -> Self {
-        Self { id: Some(self.id(keys)), ..self }
+        Self { id: Some(self.borrowed().id(keys)), ..self }
+    }
+}
+
+/// A tag to evaluate, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TagRef<'a> {
+    pub(crate) tag: &'a EntityTag,
+    /// The hash of the tag, if it was computed.
+    id: Option<u64>,
+}
+
+impl TagRef<'_> {
+    /// Returns the hash of the tag.
+    #[inline]
+    pub(crate) fn id(self, keys: &Keys) -> u64 {
+        self.id.unwrap_or_else(|| keys.bytes(self.tag.as_bytes()))
+    }
+}
+
+impl<'a> From<&'a EntityTag> for TagRef<'a> {
+    fn from(tag: &'a EntityTag) -> Self {
+        Self { tag, id: None }
     }
 }
 
