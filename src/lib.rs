@@ -85,7 +85,8 @@
 //!    sets a tag, the layer keeps that tag and does not read the content.
 //! 4. A 200 that has a tag and no `Last-Modified` gets a `Last-Modified`: the second in
 //!    which the layer first saw this content. A `Last-Modified` of the inner service is
-//!    sent only if it cannot stand for other content, too. See [dates](#dates).
+//!    sent only if no other content can have been sent with the same date. See
+//!    [dates](#dates).
 //! 5. It evaluates the preconditions in the order of section 13.2.2. The answer is
 //!    304, 412, or the response of the inner service. Only a 200, a 203, or a 206
 //!    with validators becomes a 304. Only a 2xx becomes a 412. For example, a 404
@@ -176,8 +177,8 @@
 //!
 //! # Large content
 //!
-//! Content above the limit, such as a video, is not read before it is sent. Each of
-//! these settings gives large content tags or ranges:
+//! Content above the limit, such as a video, is not read before it is sent. With each
+//! of these settings, large content gets tags or ranges:
 //!
 //! - [`inner_tags(InnerTags::replace())`](ConditionalLayer::inner_tags), for file
 //!   servers and upstreams that set their own tags. The layer hashes the content while
@@ -279,8 +280,8 @@
 //! Put a `PreconditionLayer` inside the authorization, because its answers reveal the
 //! state of the resource. A `WriteGuard` may be outside: its GET passes through the
 //! authorization. A `PreconditionLayer` may be inside or outside a `ConditionalLayer`.
-//! Both layers then use the tag that the source returns (the closure or extractor of
-//! the `PreconditionLayer`):
+//! The closure or extractor of the `PreconditionLayer` is its *source*. Both layers
+//! then use the tag that the source returns:
 //!
 //! ```text
 //!    WriteGuard                             PreconditionLayer::new(source)
@@ -293,18 +294,20 @@
 //!                                           returns `Unknown`
 //! ```
 //!
-//! The response to the GET and the check of the write must use the same tag. So for a
-//! resource that clients edit, set the `ETag` in the GET handler, from a version or
-//! with [`EntityTag::of`]. In the check, compare with that tag. Do not rely on a tag
-//! that the layer generates: for negotiated content it differs from `EntityTag::of`. If
+//! The response to the GET and the check of the write must use the same tag. A
+//! `WriteGuard` takes the tag from the response to its own GET, so it also works with
+//! generated tags. For the other two ways, set the `ETag` in the GET handler, from a
+//! version or with [`EntityTag::of`]. In the check, compare with that tag. Do not rely
+//! on a generated tag there: for negotiated content it differs from `EntityTag::of`. If
 //! a client's tag ends with a coding, such as `~gzip`, all three ways read it as the
 //! plain tag. A weak tag never matches in If-Match, so do not use
 //! [`outer_compression`](ConditionalLayer::outer_compression) for such a resource.
 //!
 //! # Several servers
 //!
-//! Tags are made from content alone, so all replicas agree on them, after a deploy too,
-//! without any shared state. Dates are not shared: each replica remembers when *it*
+//! Generated tags are made from the response alone: from its content and, if it was
+//! negotiated, from the variant. So all replicas agree on them without any shared
+//! state, after a deploy too. Dates are not shared: each replica remembers when *it*
 //! first saw the content. This makes no difference to a client that sends tags. A
 //! client that sends only dates gets fewer 304s when its requests reach another
 //! replica. The remaining risk is listed under [dates](#dates).
@@ -319,9 +322,10 @@
 //! The layer compares dates **for equality**, like tags, whether it generated the date
 //! or the inner service gave it. A client's date that is later than `Last-Modified`
 //! does not prove that the content is unchanged. If it did, a client could keep wrong
-//! content after a rollback to an older file. A client's date proves that content has
-//! *changed* (412) only if it is earlier than the date that the handler gave with this
-//! response. In doubt, a read gets the whole content.
+//! content after a rollback to an older file. For a read, a client's date proves that
+//! the content has *changed* (412) only if it is earlier than the date that the handler
+//! gave with this response. In doubt, a read gets the whole content. For the dates of
+//! writes, see [writes](#writes).
 //!
 //! Most services do not compare dates for equality, so the layer does not forward
 //! dates, unless you [set](ConditionalLayer::forward) that. Axum's extractor for
@@ -330,8 +334,8 @@
 //! their decisions.
 //!
 //! - A generated date is the second in which the layer first saw the content.
-//! - The layer sends no date in the first two seconds after it was made. An earlier
-//!   process may have sent other content just before that, with the same date.
+//! - The layer sends no generated date in the first two seconds after it was made. An
+//!   earlier process may have sent other content just before that, with the same date.
 //! - A date of the inner service is sent if it is in 1990 or later, is not in the
 //!   future, and cannot have been sent with other content. Any other date of the inner
 //!   service is replaced by a generated date, or removed.
@@ -341,12 +345,12 @@
 //! A date can still match wrong content in these cases:
 //!
 //! - Two replicas generate the same second for different content.
-//! - An inner service gives the same date to two contents. Either they have no tag, or
-//!   the layer has forgotten one of them.
+//! - An inner service gives the same date to two contents, and they have no tag or the
+//!   layer has forgotten one of them.
 //! - The clock was set back during a restart.
 //! - A client got a response before the layer was restarted. It sends the date of that
-//!   response, or the time at which it received the response, and this equals the
-//!   current date.
+//!   response, or the time at which it received the response. That date equals the
+//!   `Last-Modified` that the content has now.
 //! - A client invents a date that happens to match, ignores `Vary`, or sends a time of
 //!   receipt from a clock that is more than a second off.
 //! - The inner service answers 304 by itself.
@@ -369,10 +373,15 @@
 //! | [learned tags](ConditionalLayer::inner_tags) | 16,384 tags, about 200 bytes each |
 //! | pending requests to the [store of tags](InnerTags::store) | 1,024, about 300 bytes each |
 //! | files of a [`Manifest`] | all files, about 400 bytes each |
+//! | unfinished hashes of content that is sent in parts | 1,024 contents |
 //!
-//! If something in this memory was evicted, the next response is hashed again, has no
-//! date, or is sent as a whole instead of a part. It is never wrong because of that.
-//! When the responses that are being read ahead take 64 MiB, more of them pass through
+//! Content in a single frame does not count towards the 64 MiB: the inner service holds
+//! it anyway. In addition, each thread keeps the texts of 64 dates and 64 lengths.
+//!
+//! If something in this memory was evicted, the next response is hashed again, has
+//! another date or none, or is sent as a whole instead of a part. An evicted date can
+//! make a response wrong only in the second case under [dates](#dates). When the
+//! responses that are being read ahead take 64 MiB, further responses pass through
 //! without a tag ([`Reason::Busy`]). [`Stats`] has the current figures.
 //!
 //! # What it does not do
@@ -394,7 +403,7 @@
 //! Wrap the service in the layer and call it with `tower::ServiceExt::oneshot`, as
 //! above. To test dates, give the layer a [`clock`](ConditionalLayer::clock). Two
 //! things may surprise you. In the first two seconds after the layer was made, by that
-//! clock, responses have no date. A 304 from an Axum `Router` may have
+//! clock, responses have no generated date. A 304 from an Axum `Router` may have
 //! `content-length: 0`, which Axum adds and Hyper removes over HTTP/1.1.
 //!
 //! The crate [tower-conditional-conformance] checks whether a service handles

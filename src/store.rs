@@ -8,8 +8,8 @@
 //! | `listed_files` | the manifest, about 400 bytes a file | none |
 //! | `inner_validators` | 8,192 resources, 4 variants each | least used: see `evicting_cache` |
 //! | `shared_tags` | 1,024 pending requests | none: no more are sent |
-//! | `unfinished` | 1,024 unfinished hashes | last 206 sent longest ago |
-//! | `text_cache` | 64 dates and 64 lengths a thread | same remainder modulo 64 |
+//! | `unfinished` | 1,024 unfinished hashes | the one whose last 206 is the oldest |
+//! | `text_cache` | 64 dates and 64 lengths a thread | the entry with the same remainder modulo 64 |
 //!
 //! The client's `RevalidateLayer` keeps its responses in an `evicting_cache`, too.
 //!

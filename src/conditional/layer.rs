@@ -347,8 +347,8 @@ impl<D> ConditionalLayer<D> {
     /// The layer compares the content of a response with the last content of that
     /// resource: byte by byte, or by address if the application sends the same `Bytes`
     /// again. If both contents are equal, the tag is the same. The comparison is exact,
-    /// so the cache cannot make a tag wrong. With 0, the layer keeps no content, and
-    /// hashes all content each time.
+    /// so the cache makes no tag wrong if no `Bytes` are edited in place (see below).
+    /// With 0, the layer keeps no content, and hashes all content each time.
     ///
     /// The layer keeps content that it has sent twice, until the cache needs the memory
     /// for other content. One content takes at most an eighth of the cache.
@@ -356,12 +356,12 @@ impl<D> ConditionalLayer<D> {
     /// Usually the cache has a copy of the content. Content of 1 KiB or more that the
     /// application sends from the same address each time is not copied: the layer keeps
     /// its `Bytes`. If these `Bytes` are a slice of a larger buffer, that whole buffer
-    /// stays in memory. The layer keeps at most 4 such `Bytes`. It drops each of them
-    /// after ten seconds, as soon as it next reads content that comes from another
-    /// address. To find out whether content comes from the same address again, the
-    /// layer keeps the `Bytes` of up to 4 recent contents for the same time. These have
-    /// at most an eighth of the cache in total. Content of more than 4 MiB is never
-    /// copied. The layer and its clones share one cache.
+    /// stays in memory. The layer keeps at most 4 such `Bytes`. To find out whether
+    /// content comes from the same address again, the layer also keeps the `Bytes` of
+    /// up to 4 recent contents. These have at most an eighth of the cache in total.
+    /// When one of these eight `Bytes` is ten seconds old, the layer drops it the next
+    /// time that it reads content from another address. Content of more than 4 MiB is
+    /// never copied. The layer and its clones share one cache.
     ///
     /// Choose 0 if private content must not stay in memory longer than its response, or
     /// if content rarely repeats. With a cache, never send `Bytes` over memory that is

@@ -158,8 +158,8 @@ impl<'a> ResponseContext<'a> {
 
     /// Adds `Repr-Digest`, if the layer hashed the content.
     ///
-    /// The tag alone does not show that: a hash from a manifest is not compared with
-    /// the content at first.
+    /// A tag does not prove that the layer hashed the content: a tag from a manifest is
+    /// at first not compared with the content.
     fn add_repr_digest(&mut self, etag: &EntityTag, decision: Decision) {
         if self.learnable.as_ref().is_none_or(|learnable| !learnable.is_unverified()) {
             self.set_repr_digest(etag, decision);

@@ -85,8 +85,8 @@ impl EntityTag {
     /// each part, `:`, `%`, `"` and all bytes other than visible ASCII are
     /// percent-encoded. So any bytes are accepted.
     ///
-    /// Make the build of your program one of the parts. If the tag is made from
-    /// the data alone, clients keep the old page after a deploy that changes only
+    /// Include the build number of your program as one of the parts. If the tag is made
+    /// from the data alone, clients keep the old page after a deploy that changes only
     /// the template.
     ///
     /// # Examples

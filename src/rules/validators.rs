@@ -146,7 +146,8 @@ impl From<EntityTag> for Validators {
 pub enum LastModified {
     /// The second in which the representation changed.
     ///
-    /// The representation has not changed since this date, or since any later date.
+    /// The representation has not changed since this date. So a client that sends a
+    /// later date also has the current representation.
     ///
     /// Use this variant only if the date never goes back to an earlier one. After a
     /// rollback to an older version with its old date, a client with the newer version
