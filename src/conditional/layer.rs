@@ -761,7 +761,7 @@ impl<D> ConditionalLayer<D> {
     ///     move || UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::Relaxed))
     /// };
     /// let layer = ConditionalLayer::new().clock(clock);
-    /// // The layer sends no date in the first two seconds.
+    /// // The layer sends no generated date in the first two seconds.
     /// seconds.fetch_add(2, Ordering::Relaxed);
     /// # drop(layer);
     /// ```
