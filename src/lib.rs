@@ -185,7 +185,8 @@
 //!   it is sent for the first time. From then on it recognises the content by the tag
 //!   of the inner service, so a 304 reads no content. The same content has the same tag
 //!   on all replicas, and after each deploy. With `InnerTags::learn()`, the tags of the
-//!   inner service are valid, too.
+//!   inner service are valid, too. `ServeDir` of tower-http 0.7 sends tags. That of 0.6
+//!   sends only dates, so it also needs [`trust_dates(true)`](InnerTags::trust_dates).
 //! - [`repr_digest`](ConditionalLayer::repr_digest), for content whose tag is not known
 //!   yet. The tag follows the content as a trailer. So does a digest, with which the
 //!   client can verify that all bytes arrived.
@@ -256,14 +257,13 @@
 //! reason is that the other date may have been generated before a restart, or by
 //! another server.
 //!
-//! There are three ways to check writes. In this table, each way takes less work than
-//! the one above it, and prevents less:
+//! There are three ways to check writes:
 //!
 //! | | what it prevents | what it takes |
 //! |---|---|---|
-//! | [`Preconditions::check`] in the handler, inside the transaction | every lost edit | one line in each handler that writes |
+//! | [`Preconditions::check_required`] in the handler, inside the transaction | every lost edit | one line in each handler that writes |
+//! | [`WriteGuard`] | lost edits by writers in this process, through this guard | nothing in the handlers |
 //! | [`PreconditionLayer::new`] | stale edits, except for a race between the check and the write | a closure that knows the validators |
-//! | [`WriteGuard`] | lost edits by writers in this process, through this guard | nothing |
 //!
 //! `WriteGuard` sends the service a GET to learn the current state, and runs the writes
 //! of one resource one after the other. It is a service, not a layer: it wraps a
@@ -271,8 +271,10 @@
 //! does not delay the writes of others. `PreconditionLayer` also answers reads with 304
 //! before the handler runs.
 //!
-//! All three can require a precondition: a write without one then gets 428
-//! (Precondition Required). All three can describe a refusal as a problem document
+//! A client that sends no precondition can overwrite any edit. So all three ways can
+//! require a precondition: a write without one then gets 428 (Precondition Required).
+//! [`check`](Preconditions::check) and the defaults of the other two ways let such a
+//! write run. All three can describe a refusal as a problem document
 //! ([`problem_details`](Rejection::problem_details)). [A
 //! recipe](guide::recipes#notes-that-lose-no-edit) shows the first way as a whole
 //! program. [A page of the guide](guide::writes) compares the three ways.

@@ -192,11 +192,12 @@ fn start_nginx(folder: &Path, ports: [u16; SERVERS]) -> (u16, Nginx) {
             {temporary}
             types {{}}
             default_type '';
+            map $uri $rate {{ default 100m; ~whl$ 40m; }}
             upstream fleet {{ {servers} keepalive 8; }}
             server {{
                 listen 127.0.0.1:{port};
                 # So that there is time to kill a server that sends a large file.
-                limit_rate 100m;
+                limit_rate $rate;
                 location / {{
                     proxy_pass http://fleet;
                     proxy_http_version 1.1;

@@ -48,18 +48,25 @@ pub(crate) async fn pip_resumes_across_the_fleet() -> Completion {
         let seen = fs::read_to_string(&log).unwrap();
         seen.lines().filter(|line| line.starts_with("206") && line.contains(&tag)).count()
     };
-    // They die in turn, because which of them sends the file is not known. The next one
-    // dies after this one has learned the tag again: only then can pip go on with a part,
-    // whichever it meets.
-    let mut restarts = (0..SERVERS).cycle().take(30);
+    // They die in turn, because which of them sends the wheel is not known. Each one is
+    // away until pip has asked another, and knows the tag before the next one dies. So
+    // pip can go on with a part, whichever it meets.
+    let mut dying = (0..SERVERS).cycle().take(30);
     let is_done = loop {
         tokio::select! {
             is_done = &mut download => break is_done,
-            () = sleep(Duration::from_millis(400)) => {
+            () = sleep(Duration::from_millis(300)) => {
                 if parts_by_tag() < ENOUGH
-                    && let Some(server) = restarts.next()
+                    && let Some(server) = dying.next()
                 {
-                    fleet.restart_server(server, 0);
+                    let seen = fs::read_to_string(&log).unwrap();
+                    fleet.kill_server(server);
+                    sleep(Duration::from_millis(100)).await;
+                    if fs::read_to_string(&log).unwrap() != seen {
+                        // It was this one.
+                        sleep(Duration::from_millis(900)).await;
+                    }
+                    fleet.start_server(server, 0);
                     learns(&fleet, server, &path).await;
                 }
             }
