@@ -2,7 +2,7 @@
 # Call: find src -name '*.rs' | xargs awk -f .ci/floors.awk
 # It reads `crate::folder` and the members of `use crate::{..}`; comments may speak of any folder.
 BEGIN {
-    split("rules:0 clock:1 header_map:1 outcome:1 stats:2 store:2 trace:2 validators:3 body:4 exchange:5 axum:6 client:6 conditional:6 precondition:6", list, " ")
+    split("rules:0 clock:1 header_map:1 outcome:1 timer:1 stats:2 store:2 trace:2 validators:3 body:4 exchange:5 axum:6 client:6 conditional:6 precondition:6", list, " ")
     for (i in list) { split(list[i], pair, ":"); floor[pair[1]] = pair[2] }
 }
 FNR == 1 { read_file(); file = FILENAME; text = "" }

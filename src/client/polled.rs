@@ -168,9 +168,9 @@ impl<T> Polled<T> {
     /// The request is made conditional only if its URI, `Host`, `Authorization`,
     /// Cookie, and the fields that `Vary` names are equal to those of the request that
     /// brought the value. It is not made conditional either if the content of the value
-    /// may be incomplete. For example, HTTP/1 content with neither `Content-Length` nor
-    /// chunks also ends when the connection breaks. Without preconditions, the server
-    /// sends the content again.
+    /// may be incomplete. For example, if HTTP/1 content has neither `Content-Length`
+    /// nor chunks, a broken connection looks like the end of the content. Without
+    /// preconditions, the server sends the content again.
     ///
     /// A redirect is an error. If the client follows redirects itself, they should
     /// always lead to the same resource, because a tag is valid for one resource only.

@@ -13,9 +13,9 @@ use crate::{
 /// source of a `PreconditionLayer`. They are in the extensions of a request for inner
 /// layers, and in the extensions of a response for outer layers.
 ///
-/// Even without validators, this shows inner layers that an outer layer evaluates
-/// writes. That layer would not know a date that an inner layer generates, so inner
-/// layers then generate no dates.
+/// Even if it has no validators, its presence tells inner layers this: an outer layer
+/// evaluates writes. The outer layer would not know a date that an inner layer
+/// generates, so inner layers then generate no dates.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownValidators {
     /// The resource that has these validators.
@@ -42,10 +42,10 @@ pub(crate) struct Target {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GeneratedDate;
 
-/// In the extensions of the GET of a guard, which needs only the validators, to
-/// evaluate a write.
+/// A guard puts this into the extensions of its GET. To evaluate a write, the guard
+/// needs only the validators of the response.
 ///
-/// A `ConditionalLayer` returns them as [`KnownValidators`].
+/// A `ConditionalLayer` returns these validators as [`KnownValidators`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Probe {
     /// Only the existence of a representation matters (`*`). No content is read.
