@@ -42,9 +42,8 @@ pub(crate) type PolledFrame<E> = Option<Result<Frame<Bytes>, E>>;
 
 /// Yields to other tasks, so that this task is polled again later.
 ///
-/// Deliberately not only a wake-up. Tokio rarely polls its sockets while tasks are
-/// ready, so a worker that hashes a large body would do no I/O for about a hundred
-/// polls.
+/// A wake-up alone is not enough: Tokio rarely polls its sockets while tasks are ready,
+/// so a worker that hashes a large body would do no I/O for about a hundred polls.
 pub(crate) fn yield_now(cx: &mut Context<'_>) {
     let turn: Poll<()> = pin!(tokio::task::yield_now()).poll(cx);
     debug_assert_eq!(turn, Poll::Pending);

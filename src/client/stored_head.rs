@@ -275,8 +275,8 @@ pub(super) fn is_about_the_message(name: &HeaderName) -> bool {
 
 /// Returns true for fields of the stored content that a 304 cannot change.
 ///
-/// Digests are among them, because the tag of a 304 is compared weakly: its
-/// `Repr-Digest` may be that of other bytes.
+/// Digests are among them. The tag of a 304 is compared weakly, so a `Repr-Digest` in
+/// the 304 may belong to other bytes.
 fn describes_content(name: &HeaderName) -> bool {
     const FIELDS: [HeaderName; 4] = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE];
     FIELDS.contains(name)

@@ -339,8 +339,8 @@ impl<K> PreconditionLayer<K> {
     /// If `required` returns true and the state is
     /// [`Unknown`](crate::Representation::Unknown), the write is refused with 503
     /// (Service Unavailable), because its precondition cannot be evaluated. Clients
-    /// that send no preconditions can then no longer write. So return true only for
-    /// writes whose clients all send a precondition.
+    /// that send no preconditions can no longer write once this is set. So return true
+    /// only for writes whose clients all send a precondition.
     ///
     /// # Examples
     ///
