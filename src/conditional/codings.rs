@@ -16,7 +16,7 @@ use crate::{
     body::ResponseBody,
     exchange::{insert_etag, insert_tag_with_coding, vary_by, CodedTag, MayBeEncoded},
     outcome::Reason,
-    rules::{ContentCoding, EntityTag, SingleField},
+    rules::{ContentCoding, Decision, EntityTag, SingleField},
 };
 
 impl<'a> ResponseContext<'a> {
@@ -103,7 +103,7 @@ impl<'a> ResponseContext<'a> {
     pub(super) fn set_coded_tag(
         &mut self,
         plain: Option<&EntityTag>,
-        is_not_modified: bool,
+        decision: Decision,
         is_own: bool,
         is_encoded: bool,
     ) -> bool {
@@ -111,7 +111,8 @@ impl<'a> ResponseContext<'a> {
             self.head.headers.remove(ACCEPT_RANGES);
         }
         let (request, status) = (self.request, self.head.status);
-        let is_not_modified = is_not_modified || status == StatusCode::NOT_MODIFIED;
+        let is_not_modified =
+            decision == Decision::NotModified || status == StatusCode::NOT_MODIFIED;
         let may_differ =
             is_encoded || request.preconditions.may_name_codings() || request.config.is_compressed;
         if is_not_modified && may_differ && self.set_matched_tag(plain) {

@@ -132,12 +132,11 @@ impl<'a> ResponseContext<'a> {
         // not sent in parts.
         let range_allowed = if is_encoded { None } else { self.range_allowed(current) };
         let config = &self.request.config;
-        let is_not_modified = decision == Decision::NotModified;
         let is_part = self.head.status == StatusCode::PARTIAL_CONTENT;
         if let (true, Some(etag), None) = (config.repr_digest, etag, untagged) {
             self.add_repr_digest(etag, decision);
         }
-        let is_coded = self.set_coded_tag(etag, is_not_modified, untagged.is_some(), is_encoded);
+        let is_coded = self.set_coded_tag(etag, decision, untagged.is_some(), is_encoded);
         // Remove fields before inserting, so that fewer are scanned.
         apply_decision(self.head, decision);
         let headers = &mut self.head.headers;
