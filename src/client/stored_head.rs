@@ -17,7 +17,7 @@ use http::{
 use crate::{
     clock,
     header_map::{append_field, insert_field},
-    rules::{members, single_line, EntityTag, HttpDate, Validators},
+    rules::{is_digest, members, single_line, EntityTag, HttpDate, Validators},
 };
 
 /// The head of a response, which a client keeps to revalidate the content later.
@@ -279,11 +279,7 @@ pub(super) fn is_about_the_message(name: &HeaderName) -> bool {
 /// the 304 may belong to other bytes.
 fn describes_content(name: &HeaderName) -> bool {
     const FIELDS: [HeaderName; 4] = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE];
-    FIELDS.contains(name)
-        || matches!(
-            name.as_str(),
-            "content-digest" | "content-md5" | "digest" | "repr-digest" | "unencoded-digest"
-        )
+    FIELDS.contains(name) || is_digest(name.as_str()) || name.as_str() == "unencoded-digest"
 }
 
 /// Copies a value. The original may be a few bytes of the buffer in which the whole
