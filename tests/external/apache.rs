@@ -5,10 +5,11 @@ use std::{fs, process::Command, time::Duration};
 use http::Version;
 
 use crate::{
-    site::{ago, free_port, Daemon, Site, SMALL},
+    site::{ago, Daemon, Site, SMALL},
     support::{
         file_server::content,
         peer::{ask, get_of},
+        port::free_port,
         wire::within,
     },
 };

@@ -6,10 +6,11 @@ use http::Version;
 
 use crate::{
     apache::open,
-    site::{ago, free_port, Daemon, Site, LARGE, SMALL},
+    site::{ago, Daemon, Site, LARGE, SMALL},
     support::{
         file_server::content,
         peer::{ask, get_of},
+        port::free_port,
         slow_peer::leave,
     },
 };

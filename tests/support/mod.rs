@@ -12,6 +12,7 @@ pub(crate) mod note;
 pub(crate) mod origin;
 pub(crate) mod peer;
 pub(crate) mod pip;
+pub(crate) mod port;
 pub(crate) mod random;
 pub(crate) mod repr_digest;
 pub(crate) mod scripted_body;

@@ -148,8 +148,10 @@ async fn forge(run: Arc<Run>) {
                 2 => vec![b'x'; 1 << 20],
                 3 => b"garbage".to_vec(),
                 4 => {
-                    let _: () = redis.del(key).await.unwrap();
-                    let _: () = redis.rpush(key, "not a string").await.unwrap();
+                    // In one step: a server may publish this key at any time.
+                    let mut list = redis::pipe();
+                    list.atomic().del(key).rpush(key, "not a string");
+                    let () = list.exec_async(&mut redis).await.unwrap();
                     continue;
                 }
                 _ => Vec::new(),

@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{self, BufRead, BufReader},
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -12,7 +11,7 @@ use std::{
 
 use tokio::time::sleep;
 
-use crate::{client::Client, proxy::Proxy, SERVE};
+use crate::{client::Client, port::free_port, proxy::Proxy, SERVE};
 
 pub(crate) const SERVERS: usize = 3;
 
@@ -236,10 +235,6 @@ pub(crate) fn put(path: &Path, content: &[u8], modified: SystemTime) {
 /// Returns a time in 2025.
 pub(crate) fn time(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::new(1_750_000_000 + seconds, 500)
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 async fn wait(what: &str, is_done: impl Fn() -> bool) {

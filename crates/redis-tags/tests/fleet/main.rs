@@ -14,6 +14,9 @@ mod fleet;
 #[cfg(unix)]
 mod pip;
 #[cfg(unix)]
+#[path = "../../../../tests/support/port.rs"]
+mod port;
+#[cfg(unix)]
 mod proxy;
 #[cfg(unix)]
 #[path = "../../../../tests/support/pip.rs"]
