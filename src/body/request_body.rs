@@ -29,13 +29,13 @@ pin_project! {
     #[must_use = "bodies do nothing unless polled"]
     pub struct RequestBody<B> {
         #[pin]
-        kind: Kind<B>,
+        kind: RequestBodyKind<B>,
     }
 }
 
 pin_project! {
-    #[project = KindProj]
-    enum Kind<B> {
+    #[project = RequestBodyKindProj]
+    enum RequestBodyKind<B> {
         Empty,
         /// The body of the guard's GET.
         Probe,
@@ -58,31 +58,31 @@ pin_project! {
 impl<B> RequestBody<B> {
     /// Makes a body from the client's body.
     pub fn new(body: B) -> Self {
-        Self { kind: Kind::Client { body } }
+        Self { kind: RequestBodyKind::Client { body } }
     }
 
     /// Returns the client's body, if it is forwarded as it comes.
     #[cfg(feature = "axum")]
     pub(crate) fn into_client(self) -> Result<B, Self> {
         match self.kind {
-            Kind::Client { body } => Ok(body),
+            RequestBodyKind::Client { body } => Ok(body),
             kind => Err(Self { kind }),
         }
     }
 
     /// Makes the body of the guard's GET.
     pub(crate) fn probe() -> Self {
-        Self { kind: Kind::Probe }
+        Self { kind: RequestBodyKind::Probe }
     }
 
     /// Makes a body from content that was read to its end.
     pub(crate) fn buffered(content: Content) -> Self {
-        Self { kind: Kind::Buffered { content } }
+        Self { kind: RequestBodyKind::Buffered { content } }
     }
 
     /// Makes a body whose end is held back.
     pub(crate) fn gated(gated: GatedBody<B>) -> Self {
-        Self { kind: Kind::Gated { gated: Box::new(gated) } }
+        Self { kind: RequestBodyKind::Gated { gated: Box::new(gated) } }
     }
 }
 
@@ -99,48 +99,48 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
-            KindProj::Empty => Poll::Ready(None),
-            KindProj::Probe => Poll::Ready(Some(Err(RequestBodyError::Probe.into()))),
-            KindProj::Client { body } => poll_bytes(body, cx).map_err(Into::into),
-            KindProj::Buffered { content } => Poll::Ready(content.pop().map(Ok)),
-            KindProj::Gated { gated } => gated.poll_frame(cx),
+            RequestBodyKindProj::Empty => Poll::Ready(None),
+            RequestBodyKindProj::Probe => Poll::Ready(Some(Err(RequestBodyError::Probe.into()))),
+            RequestBodyKindProj::Client { body } => poll_bytes(body, cx).map_err(Into::into),
+            RequestBodyKindProj::Buffered { content } => Poll::Ready(content.pop().map(Ok)),
+            RequestBodyKindProj::Gated { gated } => gated.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             // This is true so that a proxy that forwards the GET sends no content.
-            Kind::Empty | Kind::Probe => true,
-            Kind::Client { body } => body.is_end_stream(),
-            Kind::Buffered { content } => content.is_empty(),
-            Kind::Gated { gated } => gated.is_over(),
+            RequestBodyKind::Empty | RequestBodyKind::Probe => true,
+            RequestBodyKind::Client { body } => body.is_end_stream(),
+            RequestBodyKind::Buffered { content } => content.is_empty(),
+            RequestBodyKind::Gated { gated } => gated.is_over(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Empty | Kind::Probe => SizeHint::with_exact(0),
-            Kind::Client { body } => body.size_hint(),
-            Kind::Buffered { content } => SizeHint::with_exact(content.len()),
-            Kind::Gated { gated } => gated.size_hint(),
+            RequestBodyKind::Empty | RequestBodyKind::Probe => SizeHint::with_exact(0),
+            RequestBodyKind::Client { body } => body.size_hint(),
+            RequestBodyKind::Buffered { content } => SizeHint::with_exact(content.len()),
+            RequestBodyKind::Gated { gated } => gated.size_hint(),
         }
     }
 }
 
 impl<B> Default for RequestBody<B> {
     fn default() -> Self {
-        Self { kind: Kind::Empty }
+        Self { kind: RequestBodyKind::Empty }
     }
 }
 
 impl<B> fmt::Debug for RequestBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
-            Kind::Empty => "empty",
-            Kind::Probe => "probe",
-            Kind::Client { .. } => "client",
-            Kind::Buffered { .. } => "buffered",
-            Kind::Gated { .. } => "gated",
+            RequestBodyKind::Empty => "empty",
+            RequestBodyKind::Probe => "probe",
+            RequestBodyKind::Client { .. } => "client",
+            RequestBodyKind::Buffered { .. } => "buffered",
+            RequestBodyKind::Gated { .. } => "gated",
         };
         f.debug_struct("RequestBody").field("kind", &kind).finish_non_exhaustive()
     }

@@ -34,14 +34,14 @@ pin_project! {
         B: Body,
     {
         #[pin]
-        kind: Kind<B>,
+        kind: ResponseBodyKind<B>,
         outcome: Outcome,
     }
 }
 
 pin_project! {
-    #[project = KindProj]
-    enum Kind<B>
+    #[project = ResponseBodyKindProj]
+    enum ResponseBodyKind<B>
     where
         B: Body,
     {
@@ -88,7 +88,7 @@ pin_project! {
         B: Body,
     {
         #[pin]
-        kind: Kind<B>,
+        kind: ResponseBodyKind<B>,
         transform: Transform,
     }
 }
@@ -106,13 +106,15 @@ impl<B: Body> ResponseBody<B> {
         self.outcome
     }
 
-    fn from_kind(kind: Kind<B>, outcome: Outcome) -> Self {
+    fn from_kind(kind: ResponseBodyKind<B>, outcome: Outcome) -> Self {
         Self { kind, outcome }
     }
 
     fn transform(&mut self, transform: Transform) {
-        let kind = std::mem::replace(&mut self.kind, Kind::Ended);
-        self.kind = Kind::Transformed { transformed: Box::pin(Transformed { kind, transform }) };
+        let kind = std::mem::replace(&mut self.kind, ResponseBodyKind::Ended);
+        self.kind = ResponseBodyKind::Transformed {
+            transformed: Box::pin(Transformed { kind, transform }),
+        };
     }
 
     /// Hashes the content while it is sent.
@@ -133,44 +135,57 @@ impl<B: Body> ResponseBody<B> {
 
     /// Sends nothing, with an unknown size.
     pub(crate) fn end_of_unknown_size(&mut self, outcome: Outcome) {
-        *self = Self::from_kind(Kind::Absent, outcome);
+        *self = Self::from_kind(ResponseBodyKind::Absent, outcome);
     }
 
     /// Sends nothing. The size is exactly zero until the latch is released, and unknown
     /// after that.
     pub(crate) fn end_of_latched_size(&mut self) -> SizeLatch {
         let latch = SizeLatch::default();
-        self.kind = Kind::Latched { latch: latch.clone() };
+        self.kind = ResponseBodyKind::Latched { latch: latch.clone() };
         latch
     }
 
     /// Sends nothing in answer to a HEAD.
     pub(crate) fn withhold(&mut self) {
-        self.kind = if self.size_hint().exact().is_some() { Kind::Ended } else { Kind::Absent };
+        self.kind = if self.size_hint().exact().is_some() {
+            ResponseBodyKind::Ended
+        } else {
+            ResponseBodyKind::Absent
+        };
     }
 
     /// Returns true if nothing is sent, with an unknown size.
     pub(crate) fn is_end_of_unknown_size(&self) -> bool {
-        matches!(self.kind, Kind::Absent)
+        matches!(self.kind, ResponseBodyKind::Absent)
     }
 
     /// Returns true if all of the content is in memory.
     pub(crate) fn is_in_memory(&self) -> bool {
-        matches!(self.kind, Kind::Ended | Kind::Whole { .. } | Kind::Buffered { .. })
+        matches!(
+            self.kind,
+            ResponseBodyKind::Ended
+                | ResponseBodyKind::Whole { .. }
+                | ResponseBodyKind::Buffered { .. }
+        )
     }
 
     pub(crate) fn empty(outcome: Outcome) -> Self {
-        Self::from_kind(Kind::Ended, outcome)
+        Self::from_kind(ResponseBodyKind::Ended, outcome)
     }
 
     /// Makes a body of the whole content.
     pub(crate) fn whole(data: Bytes, outcome: Outcome) -> Self {
-        let kind = if data.is_empty() { Kind::Ended } else { Kind::Whole { data } };
+        let kind = if data.is_empty() {
+            ResponseBodyKind::Ended
+        } else {
+            ResponseBodyKind::Whole { data }
+        };
         Self::from_kind(kind, outcome)
     }
 
     pub(crate) fn inner(body: B, outcome: Outcome) -> Self {
-        Self::from_kind(Kind::Inner { body }, outcome)
+        Self::from_kind(ResponseBodyKind::Inner { body }, outcome)
     }
 
     /// Reads the first frame of a body if it is ready. If that frame is all of the
@@ -202,10 +217,10 @@ impl<B: Body> ResponseBody<B> {
     #[inline]
     pub(crate) fn buffered(content: Content, exact: bool, outcome: Outcome) -> Self {
         let kind = match content.into_single() {
-            Ok(Some(data)) => Kind::Whole { data },
-            Ok(None) => Kind::Ended,
+            Ok(Some(data)) => ResponseBodyKind::Whole { data },
+            Ok(None) => ResponseBodyKind::Ended,
             // Over HTTP/1.1, trailers are sent only after a body of unknown size.
-            Err(content) => Kind::Buffered {
+            Err(content) => ResponseBodyKind::Buffered {
                 exact: exact || !content.has_trailers(),
                 content: Box::new(content),
             },
@@ -214,7 +229,7 @@ impl<B: Body> ResponseBody<B> {
     }
 
     pub(crate) fn replayed(replay: Replay<B>, outcome: Outcome) -> Self {
-        Self::from_kind(Kind::Replayed { replay: Box::new(replay) }, outcome)
+        Self::from_kind(ResponseBodyKind::Replayed { replay: Box::new(replay) }, outcome)
     }
 }
 
@@ -235,21 +250,25 @@ impl<B: Body> Body for ResponseBody<B> {
     }
 }
 
-impl<B: Body> Kind<B> {
+impl<B: Body> ResponseBodyKind<B> {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PolledFrame<B::Error>> {
         let polled = match self.as_mut().project() {
-            KindProj::Ended | KindProj::Absent | KindProj::Latched { .. } => {
+            ResponseBodyKindProj::Ended
+            | ResponseBodyKindProj::Absent
+            | ResponseBodyKindProj::Latched { .. } => {
                 return Poll::Ready(None);
             }
-            KindProj::Whole { data } => {
+            ResponseBodyKindProj::Whole { data } => {
                 let data = std::mem::take(data);
                 self.set(Self::Ended);
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             }
-            KindProj::Inner { body } => poll_bytes(body, cx),
-            KindProj::Buffered { content, .. } => Poll::Ready(content.pop().map(Ok)),
-            KindProj::Replayed { replay } => replay.poll_frame(cx),
-            KindProj::Transformed { transformed } => transformed.as_mut().poll_frame(cx),
+            ResponseBodyKindProj::Inner { body } => poll_bytes(body, cx),
+            ResponseBodyKindProj::Buffered { content, .. } => Poll::Ready(content.pop().map(Ok)),
+            ResponseBodyKindProj::Replayed { replay } => replay.poll_frame(cx),
+            ResponseBodyKindProj::Transformed { transformed } => {
+                transformed.as_mut().poll_frame(cx)
+            }
         };
         if matches!(polled, Poll::Ready(None)) {
             self.set(Self::Ended);
@@ -312,11 +331,13 @@ impl<B: Body> Default for ResponseBody<B> {
 impl<B: Body> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
-            Kind::Ended | Kind::Absent | Kind::Latched { .. } => "ended",
-            Kind::Inner { .. } => "inner",
-            Kind::Whole { .. } | Kind::Buffered { .. } => "buffered",
-            Kind::Replayed { .. } => "replayed",
-            Kind::Transformed { .. } => "transformed",
+            ResponseBodyKind::Ended
+            | ResponseBodyKind::Absent
+            | ResponseBodyKind::Latched { .. } => "ended",
+            ResponseBodyKind::Inner { .. } => "inner",
+            ResponseBodyKind::Whole { .. } | ResponseBodyKind::Buffered { .. } => "buffered",
+            ResponseBodyKind::Replayed { .. } => "replayed",
+            ResponseBodyKind::Transformed { .. } => "transformed",
         };
         f.debug_struct("ResponseBody")
             .field("kind", &kind)

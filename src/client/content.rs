@@ -83,19 +83,19 @@ impl Recorder {
     }
 
     /// Returns the content after its end. Its buffer is shrunk to its length.
-    pub(super) fn finish(self, is_end_stream: bool) -> Result<Content, Error> {
+    pub(super) fn finish(self, is_end_stream: bool) -> Result<ReadContent, Error> {
         let len = self.content.len() as u64;
         if self.length.is_some_and(|length| length != len) {
             return Err(ContentError::WrongLength.into());
         }
         let is_whole = self.end == End::Framed || self.end == End::Stream && is_end_stream;
-        Ok(Content { bytes: self.content.into_boxed_slice().into(), is_whole })
+        Ok(ReadContent { bytes: self.content.into_boxed_slice().into(), is_whole })
     }
 }
 
 /// Content that has ended.
 #[derive(Debug)]
-pub(super) struct Content {
+pub(super) struct ReadContent {
     pub(super) bytes: Bytes,
     /// True if the content certainly did not break off.
     pub(super) is_whole: bool,
@@ -113,7 +113,11 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ContentError> {
 }
 
 /// Reads content to its end.
-pub(super) async fn read<B>(head: &response::Parts, body: B, limit: usize) -> Result<Content, Error>
+pub(super) async fn read<B>(
+    head: &response::Parts,
+    body: B,
+    limit: usize,
+) -> Result<ReadContent, Error>
 where
     B: Body,
     B::Error: Into<BoxError>,

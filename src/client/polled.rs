@@ -71,10 +71,10 @@ use crate::{
 /// # }
 /// ```
 pub struct Polled<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<PolledState<T>>,
 }
 
-struct Shared<T> {
+struct PolledState<T> {
     content_limit: usize,
     /// The number of refreshes that have begun.
     refreshes: AtomicU64,
@@ -82,14 +82,14 @@ struct Shared<T> {
 }
 
 struct Held<T> {
-    current: Option<Current<T>>,
+    current: Option<HeldValue<T>>,
     /// The number of the refresh that brought or confirmed the value.
     refresh: u64,
     /// When the server expects the next request.
     next: Option<Instant>,
 }
 
-struct Current<T> {
+struct HeldValue<T> {
     value: Arc<T>,
     head: Arc<StoredHead>,
     /// The request that brought the value.
@@ -117,7 +117,7 @@ impl<T> Polled<T> {
     pub fn with_content_limit(bytes: usize) -> Self {
         let held = Mutex::new(Held { current: None, refresh: 0, next: None });
         let refreshes = AtomicU64::new(0);
-        Self { shared: Arc::new(Shared { content_limit: bytes, refreshes, held }) }
+        Self { shared: Arc::new(PolledState { content_limit: bytes, refreshes, held }) }
     }
 
     /// Returns the last value, or `None` before the first successful refresh.
@@ -133,7 +133,7 @@ impl<T> Polled<T> {
     /// way, its `Age` is added.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
-        self.held().current.as_ref().map(Current::age)
+        self.held().current.as_ref().map(HeldValue::age)
     }
 
     /// Returns how long to wait before the next refresh, within `bounds`.
@@ -217,7 +217,7 @@ impl<T> Polled<T> {
         S::Error: Into<BoxError>,
         B: Default,
     {
-        let mut asked = self.held().current.as_ref().map(Current::share);
+        let mut asked = self.held().current.as_ref().map(HeldValue::share);
         asked = asked.filter(|current| current.is_selected_by(request));
         loop {
             let mut request = request.clone().map(|()| B::default());
@@ -249,7 +249,7 @@ impl<T> Polled<T> {
         response: Response<R>,
         sent: Instant,
         parse: P,
-    ) -> Result<(Current<T>, Option<Instant>), Failure>
+    ) -> Result<(HeldValue<T>, Option<Instant>), Failure>
     where
         R: Body,
         R::Error: Into<BoxError>,
@@ -269,7 +269,7 @@ impl<T> Polled<T> {
         }
         let head = Arc::new(StoredHead::new(&head.headers));
         let request = Arc::new(request.clone());
-        Ok((Current { value: Arc::new(value), head, request, sent, age_of_answer }, pace))
+        Ok((HeldValue { value: Arc::new(value), head, request, sent, age_of_answer }, pace))
     }
 
     fn held(&self) -> MutexGuard<'_, Held<T>> {
@@ -282,7 +282,7 @@ impl<T> Held<T> {
     fn finish(
         &mut self,
         refresh: u64,
-        result: Result<(Current<T>, Option<Instant>), Failure>,
+        result: Result<(HeldValue<T>, Option<Instant>), Failure>,
     ) -> Result<Arc<T>, RefreshError> {
         let is_latest = refresh > self.refresh;
         match result {
@@ -301,7 +301,7 @@ impl<T> Held<T> {
                 if is_latest {
                     self.next = pace;
                 }
-                let age = self.current.as_ref().map(Current::age);
+                let age = self.current.as_ref().map(HeldValue::age);
                 Err(RefreshError { error, age })
             }
         }
@@ -311,7 +311,7 @@ impl<T> Held<T> {
 /// An answer of the server that can be used.
 enum Answer<T, R> {
     /// The kept value is current.
-    Current(Current<T>, Option<Instant>),
+    Current(HeldValue<T>, Option<Instant>),
     /// The response has new content. Its request was sent at this time.
     New(Response<R>, Instant),
 }
@@ -319,7 +319,7 @@ enum Answer<T, R> {
 /// The error, and when the server expects the next request.
 type Failure = (Error, Option<Instant>);
 
-impl<T> Current<T> {
+impl<T> HeldValue<T> {
     fn share(&self) -> Self {
         let (value, head) = (Arc::clone(&self.value), Arc::clone(&self.head));
         Self { value, head, request: Arc::clone(&self.request), ..*self }

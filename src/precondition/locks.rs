@@ -27,12 +27,12 @@ pub(super) enum Access {
 /// The locks of one guard. Each resource with a write in progress has a lock.
 #[derive(Debug, Default)]
 pub(super) struct Locks {
-    entries: Mutex<HashMap<u64, Entry>>,
+    entries: Mutex<HashMap<u64, ResourceLock>>,
 }
 
 /// The lock of one resource. It exists while a write to this resource runs or waits.
 #[derive(Debug, Default)]
-struct Entry {
+struct ResourceLock {
     is_exclusive: bool,
     /// How many shared writes hold the lock.
     shared: usize,
@@ -44,7 +44,7 @@ struct Entry {
     next_ticket: u64,
 }
 
-impl Entry {
+impl ResourceLock {
     /// Takes the lock if it is free for this access.
     fn try_acquire(&mut self, access: Access) -> bool {
         let is_free = !self.is_exclusive && (access == Access::Shared || self.shared == 0);
@@ -89,7 +89,7 @@ impl Entry {
 }
 
 impl Locks {
-    fn entries(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, HashMap<u64, ResourceLock>> {
         // No code panics while it holds this mutex, so a poisoned mutex is not
         // an error.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)

@@ -49,7 +49,7 @@ use crate::{
 
 /// The recent contents of one layer, with their tags.
 pub(crate) struct ContentCache {
-    cache: EvictingCache<u64, Arc<CachedContent>, Weight>,
+    cache: EvictingCache<u64, Arc<CachedContent>, ContentWeight>,
     shared: Mutex<SharedBuffers>,
     /// True if there are held or shared buffers.
     is_sharing: AtomicBool,
@@ -61,7 +61,7 @@ pub(crate) struct ContentCache {
 impl ContentCache {
     /// Makes a cache of `bytes` bytes, including tags and bookkeeping.
     pub(crate) fn new(bytes: usize) -> Self {
-        let cache = evicting_cache(Weight, ITEMS, bytes.try_into().unwrap_or(u64::MAX));
+        let cache = evicting_cache(ContentWeight, ITEMS, bytes.try_into().unwrap_or(u64::MAX));
         Self {
             cache,
             shared: Mutex::default(),
@@ -460,9 +460,9 @@ fn variant_bytes(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 }
 
 #[derive(Clone)]
-struct Weight;
+struct ContentWeight;
 
-impl Weighter<u64, Arc<CachedContent>> for Weight {
+impl Weighter<u64, Arc<CachedContent>> for ContentWeight {
     fn weight(&self, _: &u64, remembered: &Arc<CachedContent>) -> u64 {
         let content = remembered.content.as_ref().map_or(0, Bytes::len);
         let variant = remembered.variant.as_ref().map_or(0, |variant| variant.len());

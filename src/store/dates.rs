@@ -189,7 +189,7 @@ struct Entries {
     earliest: u32,
     /// All fields that responses of this bucket named in `Vary`.
     fields: Fields,
-    entries: [Entry; 8],
+    entries: [DateEntry; 8],
 }
 
 impl Entries {
@@ -274,7 +274,7 @@ impl Floor {
 
 /// The current content of one key.
 #[derive(Default)]
-struct Entry {
+struct DateEntry {
     /// The upper half identifies the URI. The lower half also identifies the variant.
     key: u64,
     /// The hash of the tag with the flag [`TAGGED`], or a date. [`HANDLERS`] and
@@ -286,7 +286,7 @@ struct Entry {
     seen: AtomicU32,
 }
 
-impl Entry {
+impl DateEntry {
     fn last_seen(&self) -> u32 {
         self.seen.load(Ordering::Relaxed)
     }

@@ -121,21 +121,21 @@ impl fmt::Debug for TagAnswer {
 /// resources they belong.
 #[cfg_attr(docsrs, doc(cfg(feature = "shared-tags")))]
 #[derive(Clone)]
-pub struct SharedTags(Arc<Shared>);
+pub struct SharedTags(Arc<SharedTagsInner>);
 
-struct Shared {
+struct SharedTagsInner {
     store: Box<dyn TagStore>,
     /// The key of the hashes by which content is recognised. It is the same on
     /// all replicas.
     hash_key: (u64, u64),
     naming: Hmac<Sha256>,
     sealing: Hmac<Sha256>,
-    asked: Mutex<HashMap<Content, Asked>>,
+    asked: Mutex<HashMap<ContentId, Asked>>,
     counts: Counts,
 }
 
 /// The key of the resource, and the fingerprint of its content.
-pub(crate) type Content = (Key, Key);
+pub(crate) type ContentId = (Key, Key);
 
 /// When the store was last asked for a content, and whether that request is pending.
 #[derive(Clone, Copy)]
@@ -224,7 +224,7 @@ impl SharedTags {
             let bytes = hash_key.get(at..).and_then(<[u8]>::first_chunk);
             u64::from_le_bytes(*bytes.unwrap_or(&[0; 8]))
         };
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(SharedTagsInner {
             store: Box::new(store),
             hash_key: (word(0), word(8)),
             naming: keyed(&derive("name")),
@@ -241,7 +241,7 @@ impl SharedTags {
 
     /// Returns a request for the tag of `content`. `None` if it was requested in the
     /// last five seconds, if a request is pending, or if too many are pending.
-    pub(crate) fn question(&self, content: Content, now: HttpDate) -> Option<Question> {
+    pub(crate) fn question(&self, content: ContentId, now: HttpDate) -> Option<Question> {
         let second = now.unix_seconds();
         // A request whose second is in the future does not count as recent: the clock
         // was set back.
@@ -262,7 +262,7 @@ impl SharedTags {
 
     /// Publishes a tag for the other replicas. `hash_of_nothing` distinguishes hash
     /// functions.
-    pub(crate) fn publish(&self, content: Content, hash_of_nothing: &[u8], tag: &EntityTag) {
+    pub(crate) fn publish(&self, content: ContentId, hash_of_nothing: &[u8], tag: &EntityTag) {
         let entry = self.0.entry(content, hash_of_nothing);
         self.0.counts.published.fetch_add(1, Relaxed);
         self.0.store.publish(entry, self.0.seal(&entry, tag));
@@ -291,8 +291,8 @@ impl fmt::Debug for SharedTags {
 
 /// A request to the store, which is pending until it is dropped.
 pub(crate) struct Question {
-    shared: Arc<Shared>,
-    content: Content,
+    shared: Arc<SharedTagsInner>,
+    content: ContentId,
     is_answered: bool,
 }
 
@@ -329,9 +329,9 @@ impl Asked {
     }
 }
 
-impl Shared {
+impl SharedTagsInner {
     /// Returns the store's key for a content.
-    fn entry(&self, (resource, fingerprint): Content, hash_of_nothing: &[u8]) -> [u8; 32] {
+    fn entry(&self, (resource, fingerprint): ContentId, hash_of_nothing: &[u8]) -> [u8; 32] {
         let mut mac = self.naming.clone();
         mac.update(&resource.0.to_le_bytes());
         mac.update(&fingerprint.0.to_le_bytes());
@@ -365,7 +365,7 @@ impl Shared {
         mac
     }
 
-    fn asked(&self) -> MutexGuard<'_, HashMap<Content, Asked>> {
+    fn asked(&self) -> MutexGuard<'_, HashMap<ContentId, Asked>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -420,7 +420,7 @@ mod tests {
         HttpDate::from_unix_seconds(1_795_348_800 + second).unwrap()
     }
 
-    fn content(number: u128) -> Content {
+    fn content(number: u128) -> ContentId {
         (Key(number), Key(1))
     }
 

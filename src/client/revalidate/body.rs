@@ -12,7 +12,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::memory::{Key, Memory, Stored};
+use super::memory::{Memory, RequestKey, Stored};
 use crate::{
     body::{poll_bytes, Reservation},
     client::{content::Recorder, StoredHead},
@@ -25,13 +25,13 @@ pin_project! {
     #[must_use = "bodies do nothing unless polled"]
     pub struct RevalidateBody<B> {
         #[pin]
-        kind: Kind<B>,
+        kind: RevalidateBodyKind<B>,
     }
 }
 
 pin_project! {
-    #[project = KindProj]
-    enum Kind<B> {
+    #[project = RevalidateBodyKindProj]
+    enum RevalidateBodyKind<B> {
         /// Content from memory. Empty once its frame was yielded.
         Whole {
             content: Bytes,
@@ -48,11 +48,11 @@ pin_project! {
 
 impl<B> RevalidateBody<B> {
     pub(super) fn whole(content: Bytes) -> Self {
-        Self { kind: Kind::Whole { content } }
+        Self { kind: RevalidateBodyKind::Whole { content } }
     }
 
     pub(super) fn pass(body: B) -> Self {
-        Self { kind: Kind::Inner { body, recording: None } }
+        Self { kind: RevalidateBodyKind::Inner { body, recording: None } }
     }
 }
 
@@ -63,7 +63,7 @@ impl<B: Body> RevalidateBody<B> {
         if body.is_end_stream() {
             recording.take().into_iter().for_each(|recording| recording.finish(true));
         }
-        Self { kind: Kind::Inner { body, recording } }
+        Self { kind: RevalidateBodyKind::Inner { body, recording } }
     }
 }
 
@@ -76,11 +76,13 @@ impl<B: Body> Body for RevalidateBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let (mut body, recording) = match self.project().kind.project() {
-            KindProj::Whole { content } if content.is_empty() => return Poll::Ready(None),
-            KindProj::Whole { content } => {
+            RevalidateBodyKindProj::Whole { content } if content.is_empty() => {
+                return Poll::Ready(None)
+            }
+            RevalidateBodyKindProj::Whole { content } => {
                 return Poll::Ready(Some(Ok(Frame::data(std::mem::take(content)))));
             }
-            KindProj::Inner { body, recording } => (body, recording),
+            RevalidateBodyKindProj::Inner { body, recording } => (body, recording),
         };
         let frame = ready!(poll_bytes(body.as_mut(), cx));
         if let Some(mut kept) = recording.take() {
@@ -103,15 +105,15 @@ impl<B: Body> Body for RevalidateBody<B> {
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Whole { content } => content.is_empty(),
-            Kind::Inner { body, .. } => body.is_end_stream(),
+            RevalidateBodyKind::Whole { content } => content.is_empty(),
+            RevalidateBodyKind::Inner { body, .. } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Whole { content } => SizeHint::with_exact(content.len() as u64),
-            Kind::Inner { body, .. } => body.size_hint(),
+            RevalidateBodyKind::Whole { content } => SizeHint::with_exact(content.len() as u64),
+            RevalidateBodyKind::Inner { body, .. } => body.size_hint(),
         }
     }
 }
@@ -119,9 +121,9 @@ impl<B: Body> Body for RevalidateBody<B> {
 impl<B> fmt::Debug for RevalidateBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {
-            Kind::Whole { .. } => "from memory",
-            Kind::Inner { recording: Some(_), .. } => "to be kept",
-            Kind::Inner { .. } => "passing",
+            RevalidateBodyKind::Whole { .. } => "from memory",
+            RevalidateBodyKind::Inner { recording: Some(_), .. } => "to be kept",
+            RevalidateBodyKind::Inner { .. } => "passing",
         };
         f.debug_struct("RevalidateBody").field("kind", &kind).finish_non_exhaustive()
     }
@@ -131,7 +133,7 @@ impl<B> fmt::Debug for RevalidateBody<B> {
 #[derive(Debug)]
 pub(super) struct Recording {
     memory: Arc<Memory>,
-    key: Key,
+    key: RequestKey,
     request: HeaderMap,
     head: StoredHead,
     recorder: Recorder,
@@ -142,7 +144,7 @@ impl Recording {
     /// Starts with the data to keep in addition to the content.
     pub(super) fn new(
         memory: &Arc<Memory>,
-        key: Key,
+        key: RequestKey,
         request: HeaderMap,
         head: StoredHead,
         recorder: Recorder,

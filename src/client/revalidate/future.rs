@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use super::{
     body::{Recording, RevalidateBody},
-    memory::{Key, Memory, Stored},
+    memory::{Memory, RequestKey, Stored},
 };
 use crate::{
     client::{
@@ -50,7 +50,7 @@ pin_project! {
 #[derive(Debug)]
 pub(super) struct Exchange<S> {
     pub(super) memory: Arc<Memory>,
-    pub(super) key: Key,
+    pub(super) key: RequestKey,
     /// The request as the caller sent it.
     pub(super) original: Request<()>,
     /// The kept response that is asked about, and the service for a second request.

@@ -27,7 +27,7 @@ use crate::{
 
 /// The kept responses of one layer and its clones.
 pub(super) struct Memory {
-    entries: EvictingCache<u128, Entry, Weight>,
+    entries: EvictingCache<u128, MemoryEntry, EntryWeight>,
     /// The secret of the keys' hash, so that an attacker cannot make two keys equal.
     secret: (u64, u64),
     /// Limits the bytes of responses that are being received.
@@ -45,10 +45,10 @@ pub(super) struct Stored {
 
 /// The hash that identifies a resource and its user.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Key(u128);
+pub(super) struct RequestKey(u128);
 
 #[derive(Clone)]
-enum Entry {
+enum MemoryEntry {
     /// The resource varies by these request fields. Each variant has its own key.
     Varies(Arc<[HeaderName]>),
     Response(Arc<Stored>),
@@ -59,7 +59,7 @@ impl Memory {
         let random = RandomState::new();
         let items = (bytes / USUAL_ENTRY).clamp(64, 1 << 16);
         Self {
-            entries: evicting_cache(Weight, items, bytes as u64),
+            entries: evicting_cache(EntryWeight, items, bytes as u64),
             secret: (random.hash_one(0), random.hash_one(1)),
             receiving: Arc::new(Budget::new(bytes as u64)),
             bytes,
@@ -82,31 +82,31 @@ impl Memory {
     }
 
     /// Makes the key of a GET.
-    pub(super) fn key(&self, uri: &Uri, headers: &HeaderMap) -> Key {
+    pub(super) fn key(&self, uri: &Uri, headers: &HeaderMap) -> RequestKey {
         let mut hasher = self.hasher();
         let authority = uri.authority().map(|authority| authority.as_str());
         write(&mut hasher, uri.scheme_str().unwrap_or_default().as_bytes());
         write(&mut hasher, authority.unwrap_or_default().as_bytes());
         write(&mut hasher, uri.path_and_query().map_or("", |path| path.as_str()).as_bytes());
         ALWAYS.iter().for_each(|name| write_field(&mut hasher, name, headers));
-        Key(hasher.finish128().as_u128())
+        RequestKey(hasher.finish128().as_u128())
     }
 
     /// Returns the kept response for a request.
-    pub(super) fn find(&self, key: Key, request: &HeaderMap) -> Option<Arc<Stored>> {
+    pub(super) fn find(&self, key: RequestKey, request: &HeaderMap) -> Option<Arc<Stored>> {
         let entry = match self.entries.get(&key.0)? {
-            Entry::Varies(names) => self.entries.get(&self.variant(key, &names, request))?,
-            entry @ Entry::Response(_) => entry,
+            MemoryEntry::Varies(names) => self.entries.get(&self.variant(key, &names, request))?,
+            entry @ MemoryEntry::Response(_) => entry,
         };
         match entry {
-            Entry::Response(stored) => Some(stored),
-            Entry::Varies(_) => None,
+            MemoryEntry::Response(stored) => Some(stored),
+            MemoryEntry::Varies(_) => None,
         }
     }
 
     /// Keeps the response to a request in place of the previous one. If its head
     /// forbids storing, only the previous one is dropped.
-    pub(super) fn put(&self, key: Key, request: &HeaderMap, stored: Stored) {
+    pub(super) fn put(&self, key: RequestKey, request: &HeaderMap, stored: Stored) {
         let headers = stored.head.headers();
         let names = if forbids_storing(headers) { None } else { varied(headers) };
         let Some(names) = names else {
@@ -116,16 +116,16 @@ impl Memory {
         let mut key = key;
         if !names.is_empty() {
             let variant = self.variant(key, &names, request);
-            self.entries.insert(key.0, Entry::Varies(names.into()));
-            key = Key(variant);
+            self.entries.insert(key.0, MemoryEntry::Varies(names.into()));
+            key = RequestKey(variant);
         }
-        self.entries.insert(key.0, Entry::Response(Arc::new(stored)));
+        self.entries.insert(key.0, MemoryEntry::Response(Arc::new(stored)));
     }
 
     /// Drops the kept response for a request.
-    pub(super) fn forget(&self, key: Key, request: &HeaderMap) {
+    pub(super) fn forget(&self, key: RequestKey, request: &HeaderMap) {
         match self.entries.get(&key.0) {
-            Some(Entry::Varies(names)) => {
+            Some(MemoryEntry::Varies(names)) => {
                 self.entries.remove(&self.variant(key, &names, request));
             }
             _ => drop(self.entries.remove(&key.0)),
@@ -141,7 +141,7 @@ impl Memory {
     }
 
     /// Makes the key of the variant that a request selects.
-    fn variant(&self, key: Key, names: &[HeaderName], request: &HeaderMap) -> u128 {
+    fn variant(&self, key: RequestKey, names: &[HeaderName], request: &HeaderMap) -> u128 {
         let mut hasher = self.hasher();
         hasher.write_u128(key.0);
         names.iter().for_each(|name| write_field(&mut hasher, name, request));
@@ -179,13 +179,15 @@ fn write(hasher: &mut SipHasher13, bytes: &[u8]) {
 
 /// Estimates the bytes of an entry, including its bookkeeping.
 #[derive(Clone, Debug)]
-struct Weight;
+struct EntryWeight;
 
-impl Weighter<u128, Entry> for Weight {
-    fn weight(&self, _: &u128, entry: &Entry) -> u64 {
+impl Weighter<u128, MemoryEntry> for EntryWeight {
+    fn weight(&self, _: &u128, entry: &MemoryEntry) -> u64 {
         let bytes = match entry {
-            Entry::Varies(names) => names.iter().map(|name| PER_LINE + name.as_str().len()).sum(),
-            Entry::Response(stored) => {
+            MemoryEntry::Varies(names) => {
+                names.iter().map(|name| PER_LINE + name.as_str().len()).sum()
+            }
+            MemoryEntry::Response(stored) => {
                 let head = &stored.head;
                 stored.content.len() + head.bytes() + head.headers().len() * PER_LINE
             }

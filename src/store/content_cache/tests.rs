@@ -17,7 +17,7 @@ fn negotiated(media_type: &'static str) -> HeaderMap {
 fn learned(
     cache: &ContentCache,
     key: u64,
-    frames: &Texts,
+    frames: &Chunks,
     variant: Option<&HeaderMap>,
 ) -> Arc<CachedContent> {
     cache.insert(key, None, made("t"), variant, frames.all());
@@ -28,7 +28,7 @@ fn learned(
 
 /// Looks up content, and inserts it if it is not found, as the layer does. Returns how
 /// it was found.
-fn see(cache: &ContentCache, key: u64, frames: &Texts) -> Option<Match> {
+fn see(cache: &ContentCache, key: u64, frames: &Chunks) -> Option<Match> {
     let previous = cache.get(key);
     let same =
         previous.as_ref().and_then(|previous| previous.compare(frames.len(), None, frames.all()));
@@ -41,9 +41,9 @@ fn see(cache: &ContentCache, key: u64, frames: &Texts) -> Option<Match> {
 }
 
 /// Frames of content.
-struct Texts(Option<Bytes>, VecDeque<Bytes>);
+struct Chunks(Option<Bytes>, VecDeque<Bytes>);
 
-impl Texts {
+impl Chunks {
     fn of(frames: impl IntoIterator<Item = Bytes>) -> Self {
         let mut frames = frames.into_iter();
         Self(frames.next(), frames.collect())
@@ -58,8 +58,8 @@ impl Texts {
     }
 }
 
-fn frames(texts: &[&str]) -> Texts {
-    Texts::of(texts.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())))
+fn frames(texts: &[&str]) -> Chunks {
+    Chunks::of(texts.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())))
 }
 
 #[test]
@@ -68,8 +68,8 @@ fn only_the_same_bytes_with_the_same_fields_are_the_same() {
     let none = None;
     let content = frames(&["abcdef"]);
     let kept = Bytes::from(vec![b'x'; SHARED]);
-    let large = Texts::of([kept.clone()]);
-    let compare = |remembered: &CachedContent, content: &Texts, variant: Option<&HeaderMap>| {
+    let large = Chunks::of([kept.clone()]);
+    let compare = |remembered: &CachedContent, content: &Chunks, variant: Option<&HeaderMap>| {
         remembered.compare(content.len(), variant, content.all())
     };
     let remembered = learned(&cache, 1, &content, none);
@@ -77,7 +77,7 @@ fn only_the_same_bytes_with_the_same_fields_are_the_same() {
         [(); 4].map(|()| see(&cache, 3, &large)),
         [None, None, Some(Match::EqualBytes), Some(Match::SameBuffer)]
     );
-    let within = Texts::of([kept.slice(..3)]);
+    let within = Chunks::of([kept.slice(..3)]);
     assert_eq!(compare(&cache.get(3).unwrap(), &within, none), None, "the same place, and shorter");
     for (texts, expected) in [
         (&["abcdef"][..], Some(Match::EqualBytes)),
@@ -116,7 +116,7 @@ fn content_is_kept_from_the_second_sight_on_and_shared_only_if_it_stays() {
         buffer.as_ptr_range().contains(&content.as_ptr())
     };
     let (large, elsewhere) = (Bytes::from(vec![b'x'; MEBI]), Bytes::from(vec![b'x'; MEBI]));
-    let part = Texts::of([large.slice(..SHARED)]);
+    let part = Chunks::of([large.slice(..SHARED)]);
     see(&cache, 1, &part);
     assert!(cache.get(1).unwrap().content.is_none());
     see(&cache, 1, &part);
@@ -125,13 +125,13 @@ fn content_is_kept_from_the_second_sight_on_and_shared_only_if_it_stays() {
     assert!(lies_in(&cache.get(1).unwrap(), &large), "the application keeps it");
     assert_eq!(see(&cache, 1, &part), Some(Match::SameBuffer));
     let moved =
-        Texts::of([Bytes::from(vec![b'x'; SHARED / 2]), Bytes::from(vec![b'x'; SHARED / 2])]);
+        Chunks::of([Bytes::from(vec![b'x'; SHARED / 2]), Bytes::from(vec![b'x'; SHARED / 2])]);
     assert_eq!(see(&cache, 1, &moved), Some(Match::EqualBytes));
     assert!(!lies_in(&cache.get(1).unwrap(), &large), "it does not lie there any more");
 
-    let small = Texts::of([large.slice(..10)]);
-    let alone = Texts::of([Bytes::from(vec![b'x'; SHARED])]);
-    let other = Texts::of([elsewhere.slice(..SHARED)]);
+    let small = Chunks::of([large.slice(..10)]);
+    let alone = Chunks::of([Bytes::from(vec![b'x'; SHARED])]);
+    let other = Chunks::of([elsewhere.slice(..SHARED)]);
     for (key, case, sights) in [
         (2, "a small part of a large buffer", [&small, &small]),
         (3, "the application does not keep it", [&alone, &alone]),
@@ -154,15 +154,15 @@ fn content_is_kept_from_the_second_sight_on_and_shared_only_if_it_stays() {
 fn large_content_is_found_only_by_its_address() {
     let cache = ContentCache::new(64 * MEBI);
     let kept = Bytes::from(vec![b'x'; AT_ONCE + 1]);
-    let huge = Texts::of([kept.clone()]);
-    let moved = Texts::of([Bytes::from(vec![b'x'; AT_ONCE + 1])]);
+    let huge = Chunks::of([kept.clone()]);
+    let moved = Chunks::of([Bytes::from(vec![b'x'; AT_ONCE + 1])]);
     cache.insert(1, None, made("t"), None, huge.all());
     cache.insert(1, cache.get(1).as_deref(), made("t"), None, moved.all());
     assert!(cache.get(1).unwrap().content.is_none(), "it is not copied");
     assert_eq!([(); 3].map(|()| see(&cache, 1, &huge)), [None, None, Some(Match::SameBuffer)]);
     let remembered = cache.get(1).unwrap();
-    let compare = |content: &Texts| remembered.compare(AT_ONCE as u64 + 1, None, content.all());
-    assert_eq!(compare(&Texts::of([kept])), Some(Match::SameBuffer));
+    let compare = |content: &Chunks| remembered.compare(AT_ONCE as u64 + 1, None, content.all());
+    assert_eq!(compare(&Chunks::of([kept])), Some(Match::SameBuffer));
     assert_eq!(compare(&moved), None);
     assert!(learned(&cache, 2, &moved, None).content.is_none(), "the application does not keep it");
 }
@@ -172,7 +172,7 @@ fn space_is_bounded_and_large_content_admitted() {
     let cache = ContentCache::new(16 * MEBI);
     let none = None;
     for key in 0..64 {
-        let content = Texts::of([Bytes::from(vec![b'x'; MEBI])]);
+        let content = Chunks::of([Bytes::from(vec![b'x'; MEBI])]);
         assert!(learned(&cache, key << 32 | key, &content, none).content.is_some(), "{key}");
     }
     assert!(cache.cache.weight() <= 16 * 1_048_576, "{}", cache.cache.weight());
@@ -180,7 +180,7 @@ fn space_is_bounded_and_large_content_admitted() {
         cache.insert(key, None, made("t"), none, frames(&[]).all());
     }
     assert!(cache.cache.weight() <= 16 * 1_048_576 && cache.cache.len() < 40_000);
-    let larger = Texts::of([Bytes::from(vec![b'x'; 5 * MEBI])]);
+    let larger = Chunks::of([Bytes::from(vec![b'x'; 5 * MEBI])]);
     assert!(learned(&cache, 7, &larger, none).content.is_none(), "more than a fair share");
 }
 
@@ -215,13 +215,13 @@ fn few_buffers_are_held_of_content_that_was_sent_twice() {
     let buffers: Vec<_> = (0..200).map(|_| Bytes::from(vec![b'x'; MEBI])).collect();
     for (buffer, key) in buffers.iter().zip(1..) {
         for _ in 0..2 {
-            see(&cache, key, &Texts::of([buffer.slice(..SHARED)]));
+            see(&cache, key, &Chunks::of([buffer.slice(..SHARED)]));
         }
     }
     assert_eq!(buffers.iter().filter(|buffer| !buffer.is_unique()).count(), SHARED_BUFFERS);
     for (buffer, key) in buffers.iter().zip(1..).take(4) {
         for _ in 0..2 {
-            see(&cache, 1_000 + key, &Texts::of([buffer.clone()]));
+            see(&cache, 1_000 + key, &Chunks::of([buffer.clone()]));
         }
     }
     assert_eq!(
@@ -236,7 +236,7 @@ fn buffers_are_given_back_after_ten_seconds_and_shared_again_if_they_stay() {
     let cache = ContentCache::new(16 * MEBI);
     let at = |second| HttpDate::from_unix_seconds(second).unwrap();
     let (dropped, kept) = (Bytes::from(vec![b'x'; MEBI]), Bytes::from(vec![b'y'; MEBI]));
-    let part = |buffer: &Bytes| Texts::of([buffer.slice(..SHARED)]);
+    let part = |buffer: &Bytes| Chunks::of([buffer.slice(..SHARED)]);
     for _ in 0..4 {
         see(&cache, 1, &part(&dropped));
         see(&cache, 2, &part(&kept));

@@ -43,7 +43,7 @@ enum Kind {
 
 /// What the layer does with a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct DateOfResponse {
+struct ObservedDate {
     sent: Sent,
     evidence: DateEvidence,
 }
@@ -62,11 +62,11 @@ impl Dates {
         request: &RequestKey,
         shown: Shown,
         now: impl Fn() -> HttpDate,
-    ) -> DateOfResponse {
+    ) -> ObservedDate {
         let Shown { kind, tag, given, may_generate, varied } = shown;
         let has_known_content = match kind {
-            Kind::Uncounted => return DateOfResponse::UNCOUNTED,
-            Kind::Head if tag.is_none() => return DateOfResponse::UNCOUNTED,
+            Kind::Uncounted => return ObservedDate::UNCOUNTED,
+            Kind::Head if tag.is_none() => return ObservedDate::UNCOUNTED,
             Kind::Content | Kind::Head => true,
             Kind::NotModified => tag.is_some(),
             Kind::Failure | Kind::Private => false,
@@ -79,11 +79,11 @@ impl Dates {
             Some(date) if may_generate => Sent::Generated(date),
             _ => Sent::Removed,
         };
-        DateOfResponse { sent, evidence }
+        ObservedDate { sent, evidence }
     }
 }
 
-impl DateOfResponse {
+impl ObservedDate {
     const DOUBT: Self = Self { sent: Sent::Removed, evidence: DateEvidence::DOUBT };
     const UNCOUNTED: Self = Self { sent: Sent::AsGiven, evidence: DateEvidence::DOUBT };
 
@@ -150,7 +150,7 @@ impl Seen {
         Self { dates: Dates::new(at(START)), request: requests(1)[0] }
     }
 
-    fn observe(&self, now: i64, seen: Shown) -> DateOfResponse {
+    fn observe(&self, now: i64, seen: Shown) -> ObservedDate {
         self.dates.observe(&self.request, seen, || at(START + now))
     }
 
@@ -309,7 +309,7 @@ fn rule_5_what_is_unknown_failed_or_private_has_no_date_and_leaves_none() {
     for unknown in [PLAIN, failure(), private, any, Shown { kind: Kind::NotModified, ..dated(-9) }]
     {
         let seen = Seen::new();
-        let nothing = DateOfResponse::DOUBT;
+        let nothing = ObservedDate::DOUBT;
         assert_eq!(seen.observe(10, unknown), nothing, "{unknown:?}");
         assert_eq!(seen.sends(10, tagged(1)), None);
         assert_eq!(seen.sends(11, tagged(1)), None);
@@ -400,7 +400,7 @@ fn rule_7_what_sends_no_content_is_not_counted_and_a_304_counts_by_its_tag() {
         Shown { kind: Kind::Head, varied: None, ..PLAIN },
         Shown { kind: Kind::Uncounted, ..both(9, 9) },
     ] {
-        let untouched = DateOfResponse::UNCOUNTED;
+        let untouched = ObservedDate::UNCOUNTED;
         assert_eq!(seen.observe(10, passes), untouched, "{passes:?}");
     }
     assert_eq!(seen.sends(11, tagged(1)), Some(10));
@@ -521,7 +521,7 @@ fn the_last_second_names_no_content() {
 
 #[test]
 fn an_entry_is_24_bytes_and_a_bucket_256() {
-    assert_eq!([size_of::<Entry>(), size_of::<Bucket>()], [24, 256]);
+    assert_eq!([size_of::<DateEntry>(), size_of::<Bucket>()], [24, 256]);
     assert_eq!(BUCKETS * 8, 65_536);
 }
 

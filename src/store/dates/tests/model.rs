@@ -92,10 +92,10 @@ impl World {
 }
 
 /// A resource, and one of its variants.
-type Name = (u64, usize);
+type VariantName = (u64, usize);
 
 #[derive(Clone, Copy, Debug)]
-struct Content {
+struct Version {
     id: u64,
     mtime: Mtimes,
     date: i64,
@@ -104,7 +104,7 @@ struct Content {
 /// A response that a client keeps.
 #[derive(Clone, Copy, Debug)]
 struct Copy {
-    name: Name,
+    name: VariantName,
     content: u64,
     tag: Option<u64>,
     last_modified: Option<i64>,
@@ -147,13 +147,13 @@ struct Model {
     process: u64,
     inner: Dates,
     outer: Dates,
-    contents: BTreeMap<Name, Vec<Content>>,
+    contents: BTreeMap<VariantName, Vec<Version>>,
     /// The dates that the handler gave to each content, and the last second in
     /// which it did.
     gave: HashMap<(u64, i64), i64>,
     unique: HashSet<(u64, i64)>,
     copies: Vec<Copy>,
-    slow: Vec<(Name, Content)>,
+    slow: Vec<(VariantName, Version)>,
     /// Dates that this process generated and sent, by resource.
     sent: Vec<(u64, i64)>,
     next: u64,
@@ -195,7 +195,7 @@ impl Model {
         self.random.below(below.cast_unsigned()).cast_signed()
     }
 
-    fn change(&mut self, name: Name) {
+    fn change(&mut self, name: VariantName) {
         let mtime = match self.world.mtimes {
             Mtimes::Mixed => [
                 Mtimes::None,
@@ -219,7 +219,7 @@ impl Model {
                 date = self.now - 1 - self.below(5_000);
             }
         }
-        self.contents.entry(name).or_default().push(Content { id: self.next, mtime, date });
+        self.contents.entry(name).or_default().push(Version { id: self.next, mtime, date });
         self.next += 1;
     }
 
@@ -278,12 +278,12 @@ impl Model {
         self.totals.unchecked += u64::from(!is_known);
     }
 
-    fn present(&self, name: Name) -> Content {
+    fn present(&self, name: VariantName) -> Version {
         *self.contents[&name].last().unwrap()
     }
 
     /// Answers a request for `name` with `content`, to a client that may hold a copy.
-    fn answer(&mut self, name: Name, accept: usize, mut content: Content) {
+    fn answer(&mut self, name: VariantName, accept: usize, mut content: Version) {
         self.totals.requests += 1;
         let mut given = match content.mtime {
             Mtimes::None => None,
@@ -392,8 +392,14 @@ impl Model {
     fn ask(
         &mut self,
         which: usize,
-        (name, accept, content, tag, given): (Name, usize, Content, Option<u64>, Option<i64>),
-        date: &DateOfResponse,
+        (name, accept, content, tag, given): (
+            VariantName,
+            usize,
+            Version,
+            Option<u64>,
+            Option<i64>,
+        ),
+        date: &ObservedDate,
         is_content: bool,
     ) {
         let copy = self.copies[which];
@@ -438,7 +444,7 @@ impl Model {
     }
 
     /// Returns true if the documentation names this case under "What remains".
-    fn is_excused(&self, copy: &Copy, content: Content, asked: i64) -> bool {
+    fn is_excused(&self, copy: &Copy, content: Version, asked: i64) -> bool {
         let has_given = |content, date| self.gave.contains_key(&(content, date));
         let is_other_process = copy.process != self.process;
         let is_forgotten = is_other_process || self.world.forgets || self.world.varies;
