@@ -45,7 +45,7 @@ async fn main() -> Result<(), String> {
     axum::serve(listener, app()).await.map_err(|error| error.to_string())
 }
 
-/// Makes the application. Only its last line is needed for conditional requests.
+/// Makes the application. The last line adds the tags, the 304s and the compression.
 pub fn app() -> Router {
     let flags: Stored = Arc::new(Mutex::new(flags()));
     Router::new()

@@ -1,9 +1,9 @@
-//! Two editors change one document at the same time, and neither loses an edit.
+//! Two editors change one document at once. With If-Match, neither loses an edit.
 //!
 //! Run it with `cargo run --all-features --example editors`. The example serves a list
 //! behind a `WriteGuard`. Two clients append lines to the list over real connections,
 //! first with If-Match and then without. In both cases the example prints how many of
-//! the lines are in the list at the end.
+//! the lines are in the list at the end. Without If-Match, lines get lost.
 
 #![allow(clippy::print_stdout)]
 

@@ -21,9 +21,9 @@ use crate::{
 
 /// Extracts the preconditions of a request, including its method.
 ///
-/// This never fails. If the request has no preconditions,
-/// [`check`](Preconditions::check) succeeds. A handler whose other errors have another
-/// type, such as `StatusCode`, can return `axum::response::Result`.
+/// The extraction never fails. If the request has no preconditions,
+/// [`check`](Preconditions::check) succeeds. If other errors of the handler have
+/// another type, such as `StatusCode`, let it return `axum::response::Result`.
 ///
 /// # Examples
 ///

@@ -1,10 +1,10 @@
-//! Types for HTTP clients, which revalidate responses and edit resources without losing
+//! Types for HTTP clients: they revalidate responses, and edit resources without losing
 //! an edit.
 //!
-//! Most types work over any Tower service that takes `http::Request`, such as the
-//! client of `hyper-util`. [`StoredHead`] works with every client that has a
-//! [`HeaderMap`](http::HeaderMap). [A page of the guide](crate::guide::client) shows
-//! complete programs, one of them with `reqwest`.
+//! [`Polled`], [`RevalidateLayer`] and [`Update`] work with every Tower service that
+//! takes `http::Request`, such as the client of `hyper-util`. [`StoredHead`] works with
+//! every client that has a [`HeaderMap`](http::HeaderMap). [A page of the
+//! guide](crate::guide::client) shows how to use these types, also with `reqwest`.
 //!
 //! | you have | use |
 //! |---|---|

@@ -35,7 +35,7 @@ pub mod proxies {}
 #[doc = include_str!("guide/troubleshooting.md")]
 pub mod troubleshooting {}
 
-/// How to replace other layers by this one.
+/// How to replace other layers with this one.
 #[doc = include_str!("guide/migrating.md")]
 pub mod migrating {}
 

@@ -1,5 +1,5 @@
-//! Edits heads. A [`HeaderMap`] holds at most 24,576 lines. If the map is full, its own
-//! methods panic. The functions here then add nothing.
+//! Edits heads. A [`HeaderMap`] holds at most 24,576 lines. When a line is added to a
+//! full map, the map's own methods panic. The functions here leave the line out.
 
 use http::{
     header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE},

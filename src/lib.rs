@@ -75,10 +75,10 @@
 //! 1. It handles GET, HEAD and [QUERY](#query). Other requests pass through.
 //! 2. It forwards If-Match and If-None-Match to the inner service, and removes
 //!    If-Modified-Since and If-Unmodified-Since. If a request has If-Range, that
-//!    field and `Range` are forwarded only if If-Range names the last validator of
-//!    the inner service. Otherwise both fields are removed, and the response is the
-//!    whole content. [`forward`](ConditionalLayer::forward) changes which fields
-//!    are forwarded.
+//!    field and `Range` are forwarded only if If-Range names the validator that the
+//!    inner service gave this resource last. Otherwise both fields are removed, and
+//!    the inner service sends the whole content.
+//!    [`forward`](ConditionalLayer::forward) changes which fields are forwarded.
 //! 3. A 200 without an `ETag` gets one: the SHA-256 of its content in hex, in quotes. A
 //!    response with `Vary`, `Content-Encoding` or `Content-Language` was negotiated,
 //!    and its tag also has eight digits that name the variant. If the inner service
@@ -143,9 +143,10 @@
 //! compressed even for a 304, and large content may be [ready too
 //! late](#what-happens-to-bodies) to be tagged. If a handler sets the tag, the layer
 //! adds the coding to the tag, as above. If the layer generates the tag, the tag is a
-//! hash of the encoded bytes, so each encoding has its own. A [`WriteGuard`] therefore
-//! refuses a PUT whose If-Match has the tag of one encoding and whose `Accept-Encoding`
-//! selects another.
+//! hash of the encoded bytes, so each encoding has its own tag. To check a PUT, a
+//! [`WriteGuard`] sends a GET with the `Accept-Encoding` of the PUT. If that field
+//! selects another encoding than the client read before, the tags differ, and the guard
+//! refuses the PUT.
 //!
 //! Do not put a plain `ConditionalLayer::new()` inside a `CompressionLayer`. One
 //! strong tag would then name both the plain and the encoded bytes. A client could
@@ -183,27 +184,32 @@
 //! - [`inner_tags(InnerTags::replace())`](ConditionalLayer::inner_tags), for file
 //!   servers and upstreams that set their own tags. The layer hashes the content while
 //!   it is sent for the first time. From then on it recognises the content by the tag
-//!   of the inner service, so a 304 reads no content. The same content has the same tag
-//!   on all replicas, and after each deploy. With `InnerTags::learn()`, the tags of the
-//!   inner service are valid, too. `ServeDir` of tower-http 0.7 sends tags. That of 0.6
-//!   sends only dates, so it also needs [`trust_dates(true)`](InnerTags::trust_dates).
+//!   of the inner service, and answers 304 without reading the content. The same
+//!   content has the same tag on all replicas, and after each deploy. With
+//!   `InnerTags::learn()`, clients may also use the tags of the inner service.
+//!   `ServeDir` of tower-http 0.7 sends tags. That of 0.6 sends only dates, so it also
+//!   needs [`trust_dates(true)`](InnerTags::trust_dates).
 //! - [`repr_digest`](ConditionalLayer::repr_digest), for content whose tag is not known
-//!   yet. The tag follows the content as a trailer. So does a digest, with which the
-//!   client can verify that all bytes arrived.
+//!   yet. Over HTTP/2, the tag and a digest follow the content as trailers. With the
+//!   digest, the client can verify that all bytes arrived. Over HTTP/1.1, trailers need
+//!   content of unknown length, and a client that sends `TE: trailers`.
 //! - [`ranges`](ConditionalLayer::ranges), for handlers that do not support range
 //!   requests.
 //!
 //! **A resumed download is never made of two versions**, if the client sends If-Range.
-//! By default the layer compares If-Range with the last validator of the inner service.
-//! If they are equal, the inner service sends the part. Otherwise the client gets the
-//! whole content. If the content changes between this comparison and the response, the
-//! inner service sends a part of the new version. In that case the layer answers 503
-//! (Service Unavailable) with `Retry-After: 1`, and the next request gets the whole
-//! content. A browser gets a redirect to the same URI instead of the 503, so that
-//! playback of audio or video continues. `curl -C -`, `wget -c` and aria2c send no
-//! If-Range, so a server cannot protect them. A client that sends a date in If-Range,
-//! and accepts a content coding, gets the whole content: it may hold encoded bytes, and
-//! the date does not show that.
+//! By default the layer compares If-Range with the validator that the inner service
+//! gave this resource last. If they are equal, the inner service sends the part.
+//! Otherwise it sends the whole content.
+//!
+//! - The content may change between this comparison and the response. The inner service
+//!   then sends a part of the new version. In that case the layer answers 503 (Service
+//!   Unavailable) with `Retry-After: 1`, and the next request gets the whole content. A
+//!   browser gets a redirect to the same URI instead of the 503, so that playback of
+//!   audio or video continues.
+//! - A client that sends a date in If-Range, and accepts a content coding, gets the
+//!   whole content: it may hold encoded bytes, and the date does not show that.
+//! - `curl -C -`, `wget -c` and aria2c send no If-Range, so a server cannot
+//!   protect them.
 //!
 //! # Content that never matches
 //!
@@ -228,9 +234,9 @@
 //!
 //! Some responses are private: those with `Cache-Control: private`, with `Set-Cookie`,
 //! or with a `Vary` that names Cookie or Authorization. They have no `Last-Modified`,
-//! not even the handler's, and dates in their requests are ignored. The reason is that
-//! the date of one user's page proves nothing about another user's page. The tags of
-//! private responses work like all other tags.
+//! not even the handler's, and dates in the requests for them are ignored. The reason
+//! is that the date of one user's page proves nothing about another user's page. The
+//! tags of private responses work like all other tags.
 //!
 //! The layer keeps recent content in memory, only to compare it with later content. It
 //! never sends the content that it keeps. With
@@ -239,10 +245,10 @@
 //! # QUERY
 //!
 //! QUERY ([RFC 10008]) is like a GET whose content is the query. Its results get tags,
-//! and a request whose If-None-Match matches gets a 304. Results get no dates, and the
-//! layer remembers nothing about them, because the URI alone does not identify a
-//! result. A [`PreconditionLayer`] passes QUERY through, unless
-//! [`query`](PreconditionLayer::query) is set.
+//! and a request whose If-None-Match matches gets a 304. For QUERY the layer neither
+//! adds nor evaluates dates. It remembers nothing about the results, because the URI
+//! alone does not identify a result. A [`PreconditionLayer`] passes QUERY through,
+//! unless [`query`](PreconditionLayer::query) is set.
 //!
 //! # Writes
 //!
@@ -250,12 +256,12 @@
 //! check that.** It sees only the response, when the write is already done, so it
 //! passes writes through.
 //!
-//! One exception: a write that has If-Unmodified-Since and no If-Match. If the field
-//! has a date that the layer generated, the layer answers 412, because the inner
-//! service does not know that date. If the last date that the layer sent for this
-//! resource was a generated one, the layer answers 412 to any other date, too. The
-//! reason is that the other date may have been generated before a restart, or by
-//! another server.
+//! One exception: a write that has If-Unmodified-Since and no If-Match. If the layer
+//! may have generated the date in this field, it answers 412, whether the content has
+//! changed or not. The reason is that the inner service does not know generated dates,
+//! so it could not check this one. If the current `Last-Modified` of the resource is a
+//! generated date, the layer answers 412 to every date in this field: the client's date
+//! may have been generated before a restart, or by another server.
 //!
 //! There are three ways to check writes:
 //!
@@ -282,8 +288,9 @@
 //! Put a `PreconditionLayer` inside the authorization, because its answers reveal the
 //! state of the resource. A `WriteGuard` may be outside: its GET passes through the
 //! authorization. A `PreconditionLayer` may be inside or outside a `ConditionalLayer`.
-//! The closure or extractor of the `PreconditionLayer` is its *source*. Both layers
-//! then use the tag that the source returns:
+//! In either order, both layers use the tag that the closure or extractor of the
+//! `PreconditionLayer` returns. The diagram calls this closure or extractor the
+//! *source*:
 //!
 //! ```text
 //!    WriteGuard                             PreconditionLayer::new(source)
@@ -302,8 +309,10 @@
 //! version or with [`EntityTag::of`]. In the check, compare with that tag. Do not rely
 //! on a generated tag there: for negotiated content it differs from `EntityTag::of`. If
 //! a client's tag ends with a coding, such as `~gzip`, all three ways read it as the
-//! plain tag. A weak tag never matches in If-Match, so do not use
-//! [`outer_compression`](ConditionalLayer::outer_compression) for such a resource.
+//! plain tag.
+//!
+//! By default a weak tag never matches in If-Match. So if clients edit a resource, do
+//! not set [`OuterCompression::keeps_tags`] for it: that setting makes all tags weak.
 //!
 //! # Several servers
 //!
@@ -324,10 +333,12 @@
 //! The layer compares dates **for equality**, like tags, whether it generated the date
 //! or the inner service gave it. A client's date that is later than `Last-Modified`
 //! does not prove that the content is unchanged. If it did, a client could keep wrong
-//! content after a rollback to an older file. For a read, a client's date proves that
-//! the content has *changed* (412) only if it is earlier than the date that the handler
-//! gave with this response. In doubt, a read gets the whole content. For the dates of
-//! writes, see [writes](#writes).
+//! content after a rollback to an older file.
+//!
+//! A read with If-Unmodified-Since gets a 412 only if the client's date is *earlier*
+//! than the date that the handler gave with this response: only then has the content
+//! certainly changed. In doubt, a read gets the whole content. For the dates of writes,
+//! see [writes](#writes).
 //!
 //! Most services do not compare dates for equality, so the layer does not forward
 //! dates, unless you [set](ConditionalLayer::forward) that. Axum's extractor for
@@ -335,8 +346,10 @@
 //! compare them with the application's own dates, and the layer does not change
 //! their decisions.
 //!
-//! - A generated date is the second in which the layer first saw the content.
-//! - The layer sends no generated date in the first two seconds after it was made. An
+//! - A generated date is the second in which the layer first saw the content. If other
+//!   content was sent just before, the date is a few seconds later, and is not sent
+//!   until then.
+//! - In the first two seconds after the layer was made, it sends no generated date. An
 //!   earlier process may have sent other content just before that, with the same date.
 //! - A date of the inner service is sent if it is in 1990 or later, is not in the
 //!   future, and cannot have been sent with other content. Any other date of the inner
@@ -347,8 +360,8 @@
 //! A date can still match wrong content in these cases:
 //!
 //! - Two replicas generate the same second for different content.
-//! - An inner service gives the same date to two contents, and they have no tag or the
-//!   layer has forgotten one of them.
+//! - The inner service gives the same date to two contents, and the layer cannot tell
+//!   them apart: one of them has no tag, or the layer has forgotten it.
 //! - The clock was set back during a restart.
 //! - A client got a response before the layer was restarted. It sends the date of that
 //!   response, or the time at which it received the response. That date equals the
@@ -356,8 +369,9 @@
 //! - A client invents a date that happens to match, ignores `Vary`, or sends a time of
 //!   receipt from a clock that is more than a second off.
 //! - The inner service answers 304 by itself.
-//! - A [write](#writes) has a generated date, and this layer has not yet seen the
-//!   resource: it was read under another URI, or from another server.
+//! - A [write](#writes) has a generated date in If-Unmodified-Since, and this layer has
+//!   not yet seen a read of the resource: the client read it under another URI, or from
+//!   another server.
 //!
 //! With [`AddLastModified::Never`] no date is generated.
 //!
@@ -427,13 +441,15 @@
 //! - `axum`: [`Preconditions`] is an extractor and [`Rejection`] is a response.
 //!   [`EntityTag`], [`HttpDate`] and [`Validators`] are response parts:
 //!   `(tag, Json(item))`. [`WriteGuard::axum`] guards a router.
-//!   [`PreconditionLayer::from_extractor`] takes the parameters of the path. With this
-//!   feature the layers name a resource by Axum's `OriginalUri`, so equal paths under
-//!   different `nest` prefixes are different resources. Without this feature, a layer
-//!   inside `nest` sees a path without its prefix. Resources whose paths differ only in
-//!   that prefix then get new dates more often than necessary. Also, a layer inside
-//!   `nest` and a layer outside it know one resource by different paths. A client may
-//!   then get a tag with which its writes are refused.
+//!   [`PreconditionLayer::from_extractor`] takes the parameters of the path.
+//!
+//!   With this feature the layers identify a resource by Axum's `OriginalUri`, so equal
+//!   paths under different `nest` prefixes are different resources. Without this
+//!   feature, a layer inside `nest` sees a path without its prefix. That has two
+//!   effects. Resources whose paths differ only in the prefix get new dates more often
+//!   than necessary. A layer outside of `nest` and a layer inside it know one resource
+//!   by different paths. So they may use different tags for it, and the outer layer
+//!   then refuses writes that have the tag of the inner layer.
 //! - `blake3`: adds the hash `Blake3`, for [`ConditionalLayer::digest`]. It is faster
 //!   than SHA-256 for new content of more than a few KiB. It needs a C compiler.
 //! - [`client`]: adds types for programs that call HTTP services.

@@ -11,13 +11,14 @@ use crate::outcome::{Outcome, Reason};
 
 /// Counters of what a layer has done so far.
 ///
-/// See [`ConditionalLayer::stats`](crate::ConditionalLayer::stats) and
-/// [`PreconditionLayer::stats`](crate::PreconditionLayer::stats).
+/// See [`ConditionalLayer::stats`](crate::ConditionalLayer::stats),
+/// [`PreconditionLayer::stats`](crate::PreconditionLayer::stats) and
+/// [`WriteGuard::stats`](crate::WriteGuard::stats).
 ///
 /// Two fields have current values: [`bytes_kept`](Self::bytes_kept) and
 /// [`bytes_buffered`](Self::bytes_buffered). All other counters only grow. Counters of
 /// bytes count content, without heads. For a `PreconditionLayer`, all counters of bytes
-/// are 0.
+/// are 0. For a `WriteGuard`, all except `bytes_buffered` are 0.
 #[derive(Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct Stats {
@@ -63,33 +64,35 @@ pub struct Stats {
     /// Bytes that were hashed to make tags.
     pub bytes_hashed: u64,
     /// Bytes that were not hashed, because the content was the same as in the last
-    /// response of the resource.
+    /// response for the resource.
     pub bytes_compared: u64,
     /// Bytes that are in the [content
     /// cache](crate::ConditionalLayer::content_cache) now.
     ///
     /// Each cached content counts its length plus 512 bytes.
     pub bytes_kept: u64,
-    /// Bytes of responses that the layer holds in memory now: at most 64 MiB.
+    /// Bytes of content that was read ahead and is still in memory: at most 64 MiB.
     ///
-    /// The layer holds content from the moment it reads it ahead until it has sent it.
-    /// Content of at most 64 KiB, and content in a single frame, is not counted.
+    /// For a `ConditionalLayer`, this is the content of responses that are not yet
+    /// sent. For a `WriteGuard`, it is the content of requests. Content of at most 64
+    /// KiB, and content in a single frame, is not counted.
     pub bytes_buffered: u64,
     /// How often a response named a field in `Vary` that the layer cannot remember.
     ///
     /// Over all responses, the layer remembers 16 different field names. A response
     /// that names a further field gets no date.
     pub unknown_vary: u64,
-    /// Files of which the layer found that their hash differs from the
-    /// [manifest](crate::Manifest).
+    /// Files whose hash differs from the hash in the [manifest](crate::Manifest).
+    ///
+    /// The layer compares the hashes once it has sent all of the file.
     pub manifest_mismatches: u64,
     /// How often the store of [shared tags](crate::InnerTags::store) was asked for
     /// a tag.
     pub shared_asked: u64,
     /// Tags that were found in that store.
     pub shared_found: u64,
-    /// Values in that store that were rejected, because none of your servers made them
-    /// with this secret.
+    /// Values in that store that were rejected, because they were not made with the
+    /// secret of this server.
     ///
     /// A count above 0 means that another program writes to the store, or that servers
     /// have different secrets.

@@ -2,19 +2,19 @@
 //!
 //! | memory | bound | evicted first |
 //! |---|---|---|
-//! | `dates` | 65,536 contents in buckets of 8, 2 MiB | sent longest ago in the bucket |
-//! | `content_cache` | by default 16 MiB | least used: see `evicting_cache` |
-//! | `learned_tags` | 16,384 tags | least used: see `evicting_cache` |
+//! | `dates` | 65,536 contents, 8 a bucket, 2 MiB | sent longest ago in the bucket |
+//! | `content_cache` | by default 16 MiB | least used (`evicting_cache`) |
+//! | `learned_tags` | 16,384 tags | least used (`evicting_cache`) |
 //! | `listed_files` | the manifest, about 400 bytes a file | none |
-//! | `inner_validators` | 8,192 resources, 4 variants each | least used: see `evicting_cache` |
-//! | `shared_tags` | 1,024 pending requests | none: no more are sent |
+//! | `inner_validators` | 8,192 resources, 4 variants | least used (`evicting_cache`) |
+//! | `shared_tags` | 1,024 pending requests | none: no further request is sent |
 //! | `unfinished` | 1,024 unfinished hashes | the one whose last 206 is the oldest |
-//! | `text_cache` | 64 dates and 64 lengths a thread | the entry with the same remainder modulo 64 |
+//! | `text_cache` | 64 dates, 64 lengths a thread | one with the same value modulo 64 |
 //!
 //! The client's `RevalidateLayer` keeps its responses in an `evicting_cache`, too.
 //!
-//! This module reads no clock, never waits, and does not depend on Tower. Callers pass
-//! the time as an argument.
+//! This module reads no clock, has no async code, and does not depend on Tower. Callers
+//! pass the time as an argument.
 
 mod content_cache;
 mod dates;

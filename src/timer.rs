@@ -27,8 +27,8 @@ impl Timer {
         if self.missing.load(Ordering::Relaxed) {
             return None;
         }
-        // Tokio panics if the runtime was built without `enable_time`. Deliberately
-        // caught, because nothing else shows that.
+        // Tokio panics if the runtime was built without `enable_time`. The panic is
+        // deliberately caught: Tokio has no function that tells whether there are timers.
         let timer = panic::catch_unwind(|| Box::pin(sleep(duration))).ok();
         if timer.is_none() {
             self.missing.store(true, Ordering::Relaxed);

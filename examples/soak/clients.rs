@@ -166,8 +166,8 @@ impl Client {
             let chosen = own.get(chosen).cloned();
             if let Some(chosen) = &chosen {
                 let by = self.dice.below(4);
-                // The gzip and the plain content may have the same date. So a request
-                // with only the date must have the same `Accept-Encoding`.
+                // The gzip and the plain content may have the same date. So if the client
+                // holds gzip, a request with only the date must accept gzip, too.
                 if by == 1 && chosen.head.contains_key(CONTENT_ENCODING) {
                     asked.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
                 }
@@ -196,7 +196,8 @@ impl Client {
         }
     }
 
-    /// Returns `Accept-Encoding` and `TE`, each at random.
+    /// Returns fields for a request: `Accept-Encoding` or not, and `TE` or not,
+    /// at random.
     fn usual_fields(&mut self) -> HeaderMap {
         let mut fields = HeaderMap::new();
         if self.dice.below(2) == 0 {
@@ -234,7 +235,8 @@ impl Client {
             count(&self.world.tally.lies);
             if response.status() == StatusCode::NOT_MODIFIED {
                 let present = version_of(response.headers());
-                // Both tags name the version, also if only one of them was sent.
+                // The tag with the coding and the tag without it name the same version,
+                // even if the server has sent only one of them.
                 let is_named = list.iter().any(|tag| {
                     let plain = tag.replace("~gzip\"", "\"");
                     let coded = format!("{}~gzip\"", plain.trim_end_matches('"'));
@@ -255,7 +257,8 @@ impl Client {
     async fn change_things(mut self) {
         let mut connection = self.connect().await;
         while self.goes_on() {
-            // The second half seldom changes, so that downloads can be resumed.
+            // The second half of the resources seldom changes, so that downloads can
+            // be resumed.
             let places = if self.dice.below(16) == 0 { RESOURCES } else { RESOURCES / 2 };
             let uri = format!("/small/{}", self.dice.below(places));
             let response = self.send(&mut connection, Method::POST, &uri, &HeaderMap::new()).await;

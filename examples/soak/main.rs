@@ -22,9 +22,9 @@ use tokio::{net::TcpListener, time::sleep};
 
 use world::World;
 
-/// The maximum number of bytes of memory that server and clients may use together. They
-/// hold 16 MiB of remembered content and 2 MiB of dates for each layer, content that is
-/// being sent, and memory that the allocator keeps.
+/// The maximum number of bytes of memory that server and clients may use together. Each
+/// layer may hold 16 MiB of cached content and 2 MiB of dates. The rest is content that
+/// is being sent, and memory that the allocator keeps.
 const MOST_MEMORY: u64 = 256 << 20;
 
 /// How many more bytes may be in use in the last third of the time than before.

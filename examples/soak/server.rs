@@ -61,8 +61,8 @@ pub(crate) fn app(world: &Arc<World>) -> Router {
         .fallback_service(guarded::boxed(guarded::guarded(notes)))
 }
 
-/// Returns the tag of a note that a `PreconditionLayer` guards. It is made from the
-/// note's number.
+/// Returns the tag of a note behind a `PreconditionLayer`. The tag is made from the
+/// version of the note.
 fn number_tag(world: &World, parts: &Parts) -> EntityTag {
     let place: usize = parts.uri.path().rsplit('/').next().unwrap().parse().unwrap();
     EntityTag::of_parts([world.notes[1][place].load(SeqCst).to_string()])
@@ -106,7 +106,8 @@ async fn streamed(
     let frames = stream::unfold(0, move |sent| {
         let part = part.clone();
         async move {
-            // Half of the streams pause, so the layer does not read all of them ahead.
+            // Half of the streams pause. The layer cannot read these streams to the end
+            // before it sends them.
             if sent == 5 && place % 2 == 0 {
                 sleep(Duration::from_millis(5)).await;
             }
@@ -171,7 +172,8 @@ async fn note<const KIND: usize>(
     with_version(version, content(uri.path(), version, 2_000))
 }
 
-/// An edit is right if it changes the current version, and all of its content came.
+/// Records an edit. It is right if it changes the current version, and all of its
+/// content has arrived.
 async fn edit<const KIND: usize>(
     State(world): Truth,
     Path(place): Path<usize>,

@@ -13,20 +13,20 @@ use http::{header::ETAG, HeaderMap};
 /// How many resources of each kind there are.
 pub(crate) const RESOURCES: usize = 16;
 
-/// The bytes of a line of content.
+/// The length of a line of content, in bytes.
 pub(crate) const LINE: usize = 29;
 
-/// The bytes of large content. A layer reads less ahead.
+/// The length of large content, in bytes. It is more than a layer reads ahead.
 pub(crate) const LARGE: usize = LINE * 40_000;
 
 #[derive(Default)]
 pub(crate) struct World {
     /// How often each resource has changed.
     changes: [AtomicU64; RESOURCES],
-    /// The number of each note: first those behind a `WriteGuard`, then those behind a
-    /// `PreconditionLayer`.
+    /// How often each note was edited, which is its version. The first array has the
+    /// notes behind a `WriteGuard`, the second those behind a `PreconditionLayer`.
     pub(crate) notes: [[AtomicU64; RESOURCES]; 2],
-    /// The version with which each tag of each resource was sent.
+    /// The version that each tag was sent with. The key has the URI and the tag.
     sent: Mutex<HashMap<String, u64>>,
     pub(crate) tally: Tally,
 }

@@ -1,11 +1,11 @@
-//! Limits how many bytes a layer holds of the responses that it reads ahead.
+//! Limits how many bytes a layer holds of the bodies that it reads ahead.
 
 use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
     Arc,
 };
 
-/// The bytes that all responses of a layer hold together, and their limit.
+/// The bytes that a layer holds of all bodies together, and their limit.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: u64,
@@ -29,7 +29,8 @@ impl Budget {
     }
 }
 
-/// The bytes that one response has taken from a budget. Dropping it returns them.
+/// The bytes that one body has taken from a budget. When this value is dropped, they
+/// are returned to the budget.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     budget: Arc<Budget>,

@@ -29,7 +29,7 @@ pub(crate) struct Content {
     first: Option<Bytes>,
     /// The other frames. Boxed, because most bodies have only one frame.
     tail: Option<Box<Tail>>,
-    /// The bytes of content.
+    /// The number of bytes of content.
     len: u64,
 }
 
@@ -56,8 +56,9 @@ impl Buffer {
 
     /// Takes the next frame, or returns it if the content cannot be kept as a whole.
     ///
-    /// `budget` is that of the layer. It is `None` for the response to a guard's GET,
-    /// which is read even if the budget is used up.
+    /// `budget` is that of the layer. It is `None` for content that is read even if
+    /// the budget is used up: the response to a guard's GET, and the first frame of
+    /// a write.
     #[inline]
     pub(crate) fn push(
         &mut self,

@@ -19,8 +19,8 @@ use crate::{
 
 /// Hashes content while it is sent, and makes its tag at the end.
 ///
-/// Each frame is held until it is hashed, at most 64 KiB per poll, and is then sent. No
-/// tag is made of content that ends early, ends with an error, or does not end.
+/// A frame is sent once it is hashed. Each poll hashes at most 64 KiB. No tag is made
+/// of content that ends early, ends with an error, or does not end.
 pub(crate) struct FrameHasher {
     /// `None` once the tag has been made, or cannot be made.
     hashing: Option<Box<dyn DynTagHasher>>,
@@ -56,7 +56,7 @@ pub(crate) struct Size {
 /// What to do with the hash at the end of the body.
 pub(crate) enum OnComplete {
     Learn(Box<dyn FnOnce(EntityTag) + Send + Sync>),
-    /// Keep the hash, which a response with the next part of the content continues.
+    /// Keep the hash. A response with the next part of the content continues it.
     Continue(Box<dyn FnOnce(Box<dyn DynTagHasher>) + Send + Sync>),
 }
 
@@ -88,9 +88,9 @@ pub(crate) trait DynTagHasher: Send + Sync {
 
 struct TagHasher<D> {
     digest: D,
-    /// The hash of the variant, if the response was negotiated. Deliberately not its
-    /// fields: between two parts this is kept, and a field value may be a small part of
-    /// the buffer in which a whole response was received.
+    /// The hash of the variant, if the response was negotiated. Deliberately a hash and
+    /// not the fields: this value is kept between two parts of the content, and a field
+    /// value could keep the buffer of a whole response in memory.
     variant: Option<Box<[u8]>>,
 }
 

@@ -1,4 +1,4 @@
-//! Cuts the requested range out of the content, which is the part that a 206 has.
+//! Cuts the requested range out of the content, for a 206.
 
 use std::{
     ops::Range,

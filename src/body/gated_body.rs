@@ -21,7 +21,7 @@ use super::{
 /// ```text
 ///  Streaming ── all has come ──► Waiting ── let through ──► Open ──► Over
 ///      │                            │                                 ▲
-///      └── error, cut ──────────────┴── refused: an error ────────────┘
+///      └── error, too short ────────┴── refused: an error ────────────┘
 /// ```
 pub(crate) struct GatedBody<B> {
     /// The content that was already read.
@@ -114,8 +114,9 @@ where
                 Poll::Ready(self.pass(data))
             }
             Err(trailers) => {
-                // After trailers, this deliberately waits for the end, too. The lock is
-                // not held in the meantime.
+                // Deliberately waits for the end of the body even after trailers. The
+                // guard takes its lock only after the end, so the lock is not held
+                // while this waits.
                 self.trailers = Some(trailers);
                 Poll::Ready(None)
             }
@@ -136,7 +137,9 @@ where
         }
     }
 
-    /// Holds back a frame that is or may be the last. Returns the frame before it.
+    /// Takes the next content, and returns what may be forwarded now. A frame that is
+    /// or may be the last is held back: then this returns the frame that was held back
+    /// before, if any.
     fn pass(&mut self, data: Bytes) -> PolledFrame<BoxError> {
         // If a frame is already held back, the body has more content than announced, or
         // this frame is empty.
@@ -150,8 +153,8 @@ where
         let is_over = is_read && is_rest(B::is_end_stream);
         // All announced bytes are here, but the end has not come yet. A service that
         // counts the bytes would take the content as complete, so this frame is held
-        // back, too. The stage does not change yet: a client that never sends the end
-        // must not hold the lock.
+        // back, too. The stage does not change yet, because the guard would then take
+        // its lock. A client that never sends the end must not hold that lock.
         let is_all = is_read && is_rest(|body| body.size_hint().exact() == Some(0));
         if is_over && let Err(error) = self.end() {
             return Some(Err(error));

@@ -18,10 +18,14 @@ pub(crate) type BoxError = Box<dyn error::Error + Send + Sync>;
 pin_project! {
     /// The body of a request that a [`WriteGuard`](crate::WriteGuard) forwards.
     ///
-    /// - The content of a write with preconditions has already been read.
+    /// - The content of a write with preconditions, and of every DELETE, has already
+    ///   been read.
     /// - The content of other writes is forwarded as it comes. Its end is held back
     ///   until the write may run. If the write may not run, the content ends in an
-    ///   error, and the service must not store it.
+    ///   error, and the service must not store it. With
+    ///   [`stream_uploads`](crate::WriteGuard::stream_uploads), this is also true for
+    ///   writes with preconditions, except DELETE.
+    /// - The content of a request that is not a write is the client's, unchanged.
     /// - The GET that the guard sends before a write has no content. Reading its body
     ///   is an error, so a service that handles this GET as a write stores nothing.
     ///

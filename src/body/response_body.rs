@@ -22,7 +22,8 @@ pin_project! {
     /// [`WriteGuard`](crate::WriteGuard).
     ///
     /// It yields the frames of the inner body in order, with its trailers and errors.
-    /// In a 206 that the layer makes, it yields only the requested range, without
+    /// [`repr_digest`](crate::ConditionalLayer::repr_digest) may add trailers. In a 206
+    /// that the layer makes, the body yields only the requested range, without
     /// trailers. A 304 has no content. A 412 has none either, unless
     /// [`problem_details`](crate::ConditionalLayer::problem_details) is set. The body
     /// is fused: after its end it always yields `None`.

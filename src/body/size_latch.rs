@@ -9,8 +9,9 @@ use std::sync::{
 /// and unknown after that.
 ///
 /// A compression layer encodes all bodies except those of exactly zero bytes. Outside
-/// of that layer, the size must be unknown: zero would be wrong as the length of the
-/// content that a 304, or an answer to a HEAD, is about.
+/// of that layer, the size must be unknown, or a server could add `Content-Length: 0`.
+/// That would be wrong: in a 304 or a response to a HEAD, the field gives the length
+/// that the content of a 200 to a GET would have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SizeLatch(Arc<AtomicBool>);
 

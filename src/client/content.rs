@@ -1,4 +1,4 @@
-//! Reads content, and checks it against the limit and against the announced length.
+//! Reads content, and compares its length with the limit and with the announced length.
 
 use std::{
     future::{poll_fn, Future},
@@ -21,6 +21,7 @@ use crate::{body::BoxError, rules::SingleField};
 pub(super) struct Recorder {
     content: Vec<u8>,
     limit: usize,
+    /// The announced length, from `Content-Length` or the body's `size_hint`.
     length: Option<u64>,
     end: End,
 }
@@ -30,9 +31,9 @@ pub(super) struct Recorder {
 pub(super) enum End {
     /// The announced length or the chunks show the end. An earlier end is an error.
     Framed,
-    /// The body's `is_end_stream` shows the end. Hyper ends the body of an HTTP/2
-    /// stream that was reset with NO_ERROR as if it were complete, but `is_end_stream`
-    /// is false then.
+    /// The body's `is_end_stream` shows the end. If an HTTP/2 stream is reset with
+    /// NO_ERROR, Hyper ends the body without an error, as if it were complete. But
+    /// `is_end_stream` is then false.
     Stream,
     /// Nothing shows the end. HTTP/1 content with neither a length nor chunks continues
     /// until the connection closes, for any reason.
@@ -40,8 +41,8 @@ pub(super) enum End {
 }
 
 impl Recorder {
-    /// Starts with the head of a response. Fails if the content is known to be too
-    /// long.
+    /// Makes a recorder for the content of a response. Fails if `Content-Length` is
+    /// invalid, or if the content is known to be longer than `limit`.
     pub(super) fn new(
         head: &response::Parts,
         hint: &SizeHint,
@@ -61,7 +62,7 @@ impl Recorder {
         Ok(Self { content: Vec::new(), limit, length, end })
     }
 
-    /// Copies the next bytes.
+    /// Copies the next bytes. Fails if the content becomes longer than the limit.
     pub(super) fn push(&mut self, mut data: impl Buf) -> Result<(), Error> {
         if data.remaining() > self.limit - self.content.len() {
             return Err(Error::TooLarge);
@@ -82,7 +83,8 @@ impl Recorder {
         self.end
     }
 
-    /// Returns the content after its end. Its buffer is shrunk to its length.
+    /// Returns the content once the body has ended. Fails if it does not have the
+    /// announced length.
     pub(super) fn finish(self, is_end_stream: bool) -> Result<ReadContent, Error> {
         let len = self.content.len() as u64;
         if self.length.is_some_and(|length| length != len) {
@@ -97,11 +99,11 @@ impl Recorder {
 #[derive(Debug)]
 pub(super) struct ReadContent {
     pub(super) bytes: Bytes,
-    /// True if the content certainly did not break off.
+    /// True if it is certain that the content did not break off.
     pub(super) is_whole: bool,
 }
 
-/// Reads `Content-Length`.
+/// Reads `Content-Length`. Fails if it is invalid, or if two lines differ.
 fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ContentError> {
     let mut length = SingleField::Absent;
     headers.get_all(CONTENT_LENGTH).iter().for_each(|line| length.take_length(line));

@@ -6,8 +6,8 @@ use http::StatusCode;
 
 use crate::body::BoxError;
 
-/// The error of [`Polled::refresh`](super::Polled::refresh) and
-/// [`Update::run`](super::Update::run).
+/// Why [`Polled::refresh`](super::Polled::refresh) or
+/// [`Update::run`](super::Update::run) failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -15,27 +15,30 @@ pub enum Error {
     Service(BoxError),
     /// The response has a status that cannot be used, such as 404.
     Status(StatusCode),
-    /// The content broke off, or its length differs from the announced length. For
-    /// `Update`, this is also the error if the end of the content cannot be
-    /// distinguished from a broken connection.
+    /// The content broke off, or its length differs from `Content-Length`.
+    ///
+    /// [`Update`](super::Update) also fails with this error if the end of the content
+    /// cannot be distinguished from a broken connection.
     Content(BoxError),
-    /// The content is longer than the limit that was set.
+    /// The content is longer than the content limit.
     TooLarge,
-    /// The closure that parses or edits the content failed, or the content is encoded,
-    /// so it cannot be edited.
+    /// The closure that parses or edits the content failed.
+    ///
+    /// [`Update`](super::Update) also fails with this error if the content has a
+    /// `Content-Encoding`, because it cannot edit encoded content.
     Value(BoxError),
-    /// The response has no strong tag, so a write could not be protected.
+    /// The response has no strong tag, so the update has no tag for If-Match.
     ///
     /// Nothing was written.
     NoStrongTag,
-    /// Another write came between the read and the write, also at the last attempt.
+    /// At the last attempt, too, another client wrote between the read and the write.
     ///
     /// Nothing was written.
     Conflict,
     /// It is not known whether the write was done.
     ///
     /// The answer to the write was lost, and reading the resource again did not show
-    /// whether the write was done. `source` returns the last error.
+    /// whether the write was done. The error inside is that of the last attempt.
     InDoubt(Box<Self>),
 }
 
@@ -66,15 +69,17 @@ impl error::Error for Error {
     }
 }
 
-/// The error of a failed refresh. The previous value is kept.
+/// The error of [`Polled::refresh`](super::Polled::refresh), which keeps the previous
+/// value.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct RefreshError {
     /// What failed.
     pub error: Error,
-    /// How long ago the kept value was certainly current.
+    /// How long ago the server sent or confirmed the kept value.
     ///
-    /// `None` if there is no value.
+    /// `None` if there is no value. [`Polled::age`](super::Polled::age) says how this
+    /// time is counted.
     pub age: Option<Duration>,
 }
 

@@ -29,14 +29,15 @@ use crate::{
     validators::{fresh_seconds, seconds},
 };
 
-/// The last value of a resource, with its validators.
+/// A value that is parsed from the content of a resource, and can be refreshed.
 ///
-/// A refresh asks the server whether the value has changed. It reads and parses the
-/// content only if the value has changed.
+/// A refresh asks the server whether the content has changed. If the server answers 304
+/// (Not Modified), the refresh keeps the value. Otherwise it reads and parses the
+/// content.
 ///
 /// Clones share the value, and [`get`](Self::get) never waits for a refresh. Any task
-/// may refresh. If two refreshes run concurrently, the result of the one that began
-/// later is kept.
+/// may refresh. If two refreshes run concurrently and both succeed, the value of the
+/// one that began later is kept.
 ///
 /// # Examples
 ///
@@ -85,7 +86,8 @@ struct Held<T> {
     current: Option<HeldValue<T>>,
     /// The number of the refresh that brought or confirmed the value.
     refresh: u64,
-    /// When the server expects the next request.
+    /// The time until which the server asks clients to wait, from `max-age` or
+    /// `Retry-After`.
     next: Option<Instant>,
 }
 
@@ -96,8 +98,8 @@ struct HeldValue<T> {
     request: Arc<Request<()>>,
     /// When the request was sent that brought or confirmed the value.
     sent: Instant,
-    /// How old the answer was when it came: its `Age`, if it came from a cache. The
-    /// answer of an origin server counts as new.
+    /// The `Age` of the answer to this request, which a cache adds. It is 0 if the
+    /// answer came from the origin server.
     age_of_answer: Duration,
 }
 
@@ -126,11 +128,11 @@ impl<T> Polled<T> {
         self.held().current.as_ref().map(|current| Arc::clone(&current.value))
     }
 
-    /// Returns how long ago the value was certainly current.
+    /// Returns how long ago the server sent or confirmed the value.
     ///
-    /// Returns `None` if there is no value. The time starts when the request that
-    /// brought or confirmed the value was sent. If the answer came from a cache on the
-    /// way, its `Age` is added.
+    /// Returns `None` if there is no value. The time counts from the moment when the
+    /// request was sent, because the value may have changed while the answer was on its
+    /// way. If the answer came from a cache on the way, its `Age` is added.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         self.held().current.as_ref().map(HeldValue::age)
@@ -138,9 +140,10 @@ impl<T> Polled<T> {
 
     /// Returns how long to wait before the next refresh, within `bounds`.
     ///
-    /// The time comes from the last answer: `max-age` in `Cache-Control` minus `Age`,
-    /// or `Retry-After` of an error. Without these fields, and with `no-cache` or
-    /// `no-store`, this returns the lower bound.
+    /// The last answer says how long: `max-age` in `Cache-Control` minus `Age`, or
+    /// `Retry-After` of an error. The time that has passed since that answer is
+    /// subtracted. Without these fields, and with `no-cache` or `no-store`, this
+    /// returns the lower bound.
     ///
     /// # Examples
     ///
@@ -165,23 +168,28 @@ impl<T> Polled<T> {
     /// content. If a 304 is not about the kept value, the request is sent again without
     /// preconditions.
     ///
-    /// The request is made conditional only if its URI, `Host`, `Authorization`,
-    /// Cookie, and the fields that `Vary` names are equal to those of the request that
-    /// brought the value. It is not made conditional either if the content of the value
-    /// may be incomplete. For example, if HTTP/1 content has neither `Content-Length`
-    /// nor chunks, a broken connection looks like the end of the content. Without
-    /// preconditions, the server sends the content again.
+    /// In these cases the request is sent without preconditions, so the server sends
+    /// the whole content:
     ///
-    /// A redirect is an error. If the client follows redirects itself, they should
-    /// always lead to the same resource, because a tag is valid for one resource only.
+    /// - There is no value yet, or its response had no validator that
+    ///   [`StoredHead::ask`] can send.
+    /// - This request and the one that brought the value differ in the URI, `Host`,
+    ///   `Authorization`, Cookie, or a field that `Vary` names.
+    /// - The content of the value may be incomplete. For example, if HTTP/1 content has
+    ///   neither `Content-Length` nor chunks, a broken connection looks like the end of
+    ///   the content.
+    ///
+    /// A redirect is an error. The HTTP client should not follow redirects itself,
+    /// because a tag is valid for one resource only.
     ///
     /// To test against an Axum router, pass `app.clone().into_service::<Body>()`.
     ///
     /// # Errors
     ///
-    /// Fails if there is no answer, if its status is not 200, 203 or the expected 304,
-    /// if the content breaks off or is too long, or if `parse` fails. The previous
-    /// value is kept, and the error contains its age.
+    /// Fails if there is no answer, if its status is not 200, 203 or 304, if the
+    /// content breaks off or is too long, or if `parse` fails. Also fails if the server
+    /// answers 304 to a request without preconditions. The previous value is kept, and
+    /// the error contains its age.
     pub async fn refresh<S, B, R, P, E>(
         &self,
         mut service: S,
@@ -206,7 +214,8 @@ impl<T> Polled<T> {
         self.held().finish(refresh, result)
     }
 
-    /// Sends the request until the answer can be used, at most twice.
+    /// Sends the request, and once more without preconditions if a 304 is not about the
+    /// kept value.
     async fn ask<S, B, R>(
         &self,
         service: &mut S,
@@ -278,7 +287,8 @@ impl<T> Polled<T> {
 }
 
 impl<T> Held<T> {
-    /// Takes the result of a refresh, unless a later refresh has already finished.
+    /// Records the result of a refresh, unless a refresh that began later has already
+    /// succeeded.
     fn finish(
         &mut self,
         refresh: u64,
@@ -310,13 +320,13 @@ impl<T> Held<T> {
 
 /// An answer of the server that can be used.
 enum Answer<T, R> {
-    /// The kept value is current.
+    /// The kept value is current. The server asks clients to wait until this time.
     Current(HeldValue<T>, Option<Instant>),
     /// The response has new content. Its request was sent at this time.
     New(Response<R>, Instant),
 }
 
-/// The error, and when the server expects the next request.
+/// The error, and the time until which the server asks clients to wait.
 type Failure = (Error, Option<Instant>);
 
 impl<T> HeldValue<T> {
@@ -346,7 +356,7 @@ impl<T> HeldValue<T> {
     }
 }
 
-/// Reads `Age`. Without it, and if it is invalid, the age is 0.
+/// Reads `Age`. The result is 0 if the field is missing or invalid.
 fn age_of(answer: &HeaderMap) -> Duration {
     let age = answer.get(AGE).and_then(|line| seconds(line.as_bytes()));
     Duration::from_secs(age.unwrap_or(0).into())
@@ -373,8 +383,8 @@ impl<T: fmt::Debug> fmt::Debug for Polled<T> {
     }
 }
 
-/// Reads `Retry-After`: seconds or a date ([RFC 9110, section
-/// 10.2.3](https://www.rfc-editor.org/rfc/rfc9110.html#section-10.2.3)).
+/// Reads `Retry-After`: seconds, or a date, which is compared with `Date` ([RFC 9110,
+/// section 10.2.3](https://www.rfc-editor.org/rfc/rfc9110.html#section-10.2.3)).
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let line = single_line(headers, RETRY_AFTER)?.as_bytes();
     let until = || {

@@ -1,5 +1,5 @@
-//! `RevalidateLayer` keeps responses for a client, and uses each only after the server
-//! has confirmed it.
+//! `RevalidateLayer` keeps responses for a client, and reuses a response only after the
+//! server has confirmed it.
 
 mod body;
 mod future;

@@ -1,5 +1,5 @@
-//! The request fields that select a response ([RFC 9111, section
-//! 4.1](https://www.rfc-editor.org/rfc/rfc9111.html#section-4.1)).
+//! The request fields that decide which stored response a request may use ([RFC 9111,
+//! section 4.1](https://www.rfc-editor.org/rfc/rfc9111.html#section-4.1)).
 
 use http::{
     header::{HeaderName, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, COOKIE, HOST, VARY},
@@ -8,15 +8,15 @@ use http::{
 
 use crate::rules::members;
 
-/// The fields that, with the URI, identify a resource and its user. If the URI of a
-/// request is only a path, `Host` names its server (RFC 9110, section 7.1).
+/// The fields that, with the URI, identify a resource and the user of the client. If
+/// the URI is only a path, `Host` names the server (RFC 9110, section 7.1).
 pub(super) const ALWAYS: [HeaderName; 3] = [HOST, AUTHORIZATION, COOKIE];
 
-/// Returns the request fields by which a response varies, sorted. Returns `None` if
-/// `Vary` has `*` or an invalid name.
+/// Returns the request fields that `Vary` of a response names, sorted. Returns `None`
+/// if `Vary` has `*` or an invalid name.
 ///
-/// Encoded content always varies by `Accept-Encoding`, even if `Vary` does not name it.
-/// nginx names it only with `gzip_vary on`, and its tags for the plain and the gzip
+/// If the content is encoded, `Accept-Encoding` is added even if `Vary` does not name
+/// it. nginx names it only with `gzip_vary on`, and its tags for the plain and the gzip
 /// content match weakly. Without this rule, a 304 could confirm gzip content for a
 /// request that does not accept gzip.
 pub(super) fn varied(response: &HeaderMap) -> Option<Vec<HeaderName>> {
@@ -35,13 +35,13 @@ pub(super) fn varied(response: &HeaderMap) -> Option<Vec<HeaderName>> {
     Some(names)
 }
 
-/// Returns true if two requests select the same response.
+/// Returns true if the response to one of two requests may be used for the other.
 pub(super) fn is_same(one: &Request<()>, other: &Request<()>, response: &HeaderMap) -> bool {
     let same = |name: &HeaderName| {
         let lines = one.headers().get_all(name).iter();
         lines.eq(other.headers().get_all(name).iter())
     };
-    // With `Vary: *`, only the server can decide, by the tag in the request.
+    // With `Vary: *`, only the server can decide. It compares the tag in the request.
     let varied = varied(response).unwrap_or_default();
     one.uri() == other.uri() && ALWAYS.iter().chain(&varied).all(same)
 }

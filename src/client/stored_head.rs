@@ -1,5 +1,5 @@
-//! The head of a response that a client keeps. It makes requests conditional, and a 304
-//! updates it ([RFC 9111, section
+//! The head of a response, which a client keeps to make requests conditional. A 304
+//! updates the head ([RFC 9111, section
 //! 4.3](https://www.rfc-editor.org/rfc/rfc9111.html#section-4.3)).
 //!
 //! This module does no I/O and does not depend on Tower.
@@ -28,9 +28,9 @@ use crate::{
 /// [`Polled`](super::Polled) and [`RevalidateLayer`](super::RevalidateLayer) do that
 /// for Tower clients.
 ///
-/// All fields are copied and kept, except those about one message or one connection,
-/// such as `Set-Cookie`, `Age`, `Connection` with the fields that it names, and
-/// `Transfer-Encoding` ([RFC 9111, section 3.1]).
+/// All fields are copied and kept, except those about one message or one connection:
+/// `Set-Cookie`, `Age`, `Transfer-Encoding`, `Connection` and the fields that it names,
+/// and similar ones ([RFC 9111, section 3.1]).
 ///
 /// # Examples
 ///
@@ -83,17 +83,17 @@ impl StoredHead {
         &self.validators
     }
 
-    /// Makes a read conditional. Returns false if that is not possible.
+    /// Makes a GET or HEAD conditional. Returns false if that is not possible.
     ///
     /// Adds If-None-Match with the tag. If there is no tag, this adds
     /// If-Modified-Since, but only if `Last-Modified` is at least two seconds before
-    /// `Date`. Content that changed in the second in which it was sent may have changed
-    /// again in the same second, and then it has the same date. RFC 9110, section
-    /// 8.8.2.2, requires a distance of one second. The distance is two seconds here,
-    /// because `Date` may be generated a second later than the content.
+    /// `Date`. Otherwise the content may have changed once more in the second in which
+    /// it was sent. It would then have the same date. RFC 9110, section 8.8.2.2,
+    /// requires a distance of one second. The distance is two seconds here, because
+    /// `Date` may be generated a second later than the content.
     ///
     /// A request that already has preconditions or a `Range` is not changed. A tag of
-    /// more than 1 KiB is not added either: many servers would refuse the request.
+    /// more than 1 KiB is not added, because many servers would refuse such a request.
     pub fn ask(&self, request: &mut HeaderMap) -> bool {
         if OWN_QUESTIONS.iter().any(|name| request.contains_key(name)) {
             return false;
@@ -106,7 +106,7 @@ impl StoredHead {
         can_ask
     }
 
-    /// Returns true if a read can be made conditional.
+    /// Returns true if [`ask`](Self::ask) can make a request conditional.
     pub(super) fn can_ask(&self) -> bool {
         self.question().is_some()
     }
@@ -159,10 +159,12 @@ impl StoredHead {
     /// | neither | always, because the request named only this response |
     /// | an invalid tag, or several tags | never |
     ///
-    /// That follows [RFC 9111, section 4.3.4], with two deviations for existing
-    /// servers. A 304 without any validator is accepted, because some servers send it.
-    /// Tags are compared weakly, because nginx weakens the tag of a 200 that it
-    /// compresses, but not that of the 304.
+    /// This table follows [RFC 9111, section 4.3.4], with two deviations for existing
+    /// servers:
+    ///
+    /// - A 304 with neither tag nor date is accepted, because some servers send it.
+    /// - Tags are compared weakly. When nginx compresses a 200, it makes the tag weak,
+    ///   but the 304 still has the strong tag.
     ///
     /// Each field of the 304 replaces the stored field with the same name ([section
     /// 3.2]), with these exceptions:
@@ -173,8 +175,8 @@ impl StoredHead {
     /// - The tag of this response is not replaced, so it stays as strong or as weak as
     ///   it was.
     ///
-    /// If the head would grow beyond 64 KiB, this returns false, so that a server
-    /// cannot make it grow with each 304.
+    /// If the head would become larger than 64 KiB, this returns false. Otherwise a
+    /// server could make it grow without limit, with new fields on each 304.
     ///
     /// [RFC 9111, section 4.3.4]: https://www.rfc-editor.org/rfc/rfc9111.html#section-4.3.4
     /// [section 3.2]: https://www.rfc-editor.org/rfc/rfc9111.html#section-3.2
@@ -188,8 +190,8 @@ impl StoredHead {
         is_confirmed
     }
 
-    /// Returns the result of [`merge`](Self::merge). `None` if the 304 is not about
-    /// this response.
+    /// Returns the head that a 304 has updated, or `None` if [`merge`](Self::merge)
+    /// would return false.
     pub(super) fn merged(&self, not_modified: &HeaderMap) -> Option<Self> {
         if !self.is_confirmed_by(not_modified) {
             return None;
@@ -218,7 +220,8 @@ impl StoredHead {
         bytes(&self.headers)
     }
 
-    /// Returns the date for If-Modified-Since, if it is a strong validator.
+    /// Returns the date for If-Modified-Since, if it is at least two seconds before
+    /// `Date`.
     fn strong_date(&self) -> Option<&HeaderValue> {
         let modified = self.validators.last_modified?.date();
         let sent = single_line(&self.headers, DATE)?;
@@ -255,8 +258,8 @@ fn kept(response: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue
 
 /// Returns true for fields about one message or one connection.
 ///
-/// `Set-Cookie` is one of them: a kept cookie, set again with each 304, would overwrite
-/// a later cookie of the server.
+/// `Set-Cookie` is one of them. If it were kept, each reuse of the response would set
+/// the old cookie again, and could overwrite a newer one.
 pub(super) fn is_about_the_message(name: &HeaderName) -> bool {
     const FIELDS: [HeaderName; 9] = [
         AGE,
@@ -275,15 +278,15 @@ pub(super) fn is_about_the_message(name: &HeaderName) -> bool {
 
 /// Returns true for fields of the stored content that a 304 cannot change.
 ///
-/// Digests are among them. The tag of a 304 is compared weakly, so a `Repr-Digest` in
-/// the 304 may belong to other bytes.
+/// Digests are among them. The tags of the 304 and of the stored content may be equal
+/// only weakly, so a `Repr-Digest` in the 304 may belong to other bytes.
 fn describes_content(name: &HeaderName) -> bool {
     const FIELDS: [HeaderName; 4] = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE];
     FIELDS.contains(name) || is_digest(name.as_str()) || name.as_str() == "unencoded-digest"
 }
 
-/// Copies a value. The original may be a few bytes of the buffer in which the whole
-/// response was received, and would keep all of that buffer in memory.
+/// Copies a value. The original may share the buffer in which the whole response was
+/// received, and would then keep that buffer in memory.
 fn copied(value: &HeaderValue) -> HeaderValue {
     let copy = HeaderValue::from_bytes(value.as_bytes());
     copy.map_or_else(
@@ -299,7 +302,7 @@ fn bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
-/// The fields with which a request is already conditional, or asks for a range.
+/// The fields of a request that is already conditional, or that asks for a range.
 pub(super) const OWN_QUESTIONS: [HeaderName; 6] =
     [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
 

@@ -29,28 +29,32 @@ use crate::{
 /// An edit of one resource that does not overwrite the edits of others.
 ///
 /// The update reads the resource with a GET, and writes it with a PUT whose If-Match
-/// has the tag that was read. If another write came in between (412), the update reads
-/// and edits again.
+/// has the tag that was read. If the answer is 412, another client has written in
+/// between. The update then reads and edits again.
 ///
-/// If the answer to the write is lost, the update first reads the resource again. The
-/// answer counts as lost if the service fails, and if the write may have been done
-/// before such an answer, or may be done later: with 202 (Accepted), 302 (Found), 303
-/// (See Other), and any 5xx except 501, 505, 507, 511, and 503 with `Retry-After`.
+/// **Lost answers.** Some answers do not show whether the write was done, or will still
+/// be done. The answer counts as lost in these cases:
+///
+/// - The service fails.
+/// - The status is 202 (Accepted), 302 (Found) or 303 (See Other).
+/// - The status is a 5xx, except 501, 505, 507, 511, and 503 with `Retry-After`.
+///
+/// The update then reads the resource again:
 ///
 /// - If the resource has the content that was sent, the write was done.
 /// - If the resource still has its old tag, the same write is sent again.
 /// - Otherwise the update fails with [`Error::InDoubt`], because a second edit might
 ///   repeat the first.
 ///
-/// **After a lost answer, the update takes equal content for its own write.** But
-/// another client may have written this content. That does not matter for a document,
-/// but it does for a counter: add a unique identifier to each write of a counter. For
-/// the same reason, do not use
-/// [`WriteGuard::idempotent_puts`](crate::WriteGuard::idempotent_puts) on the server
-/// for counters.
+/// **Counters.** After a lost answer, the update assumes that equal content is its own
+/// write. But another client may have written the same content. For a document that
+/// does not matter. For a counter, one count would be lost, so store the number
+/// together with a unique identifier of the last write. For the same reason, do not use
+/// [`WriteGuard::idempotent_puts`](crate::WriteGuard::idempotent_puts) on the server of
+/// a counter.
 ///
-/// The client should not follow redirects of a PUT: many clients then send a GET, whose
-/// 200 would look like the answer to the write.
+/// **Redirects.** The HTTP client should not follow redirects of a PUT. Many clients
+/// then send a GET, whose 200 would look like the answer to the write.
 ///
 /// # Examples
 ///
@@ -95,12 +99,13 @@ impl Update {
     /// Makes an update of the resource that the URI of `request` names.
     ///
     /// The GET and the PUT have the fields of `request`, such as `Authorization`. The
-    /// method, preconditions and `Range` of `request` are ignored.
+    /// method, the preconditions and the `Range` of `request` are ignored.
     ///
-    /// The PUT has the `Content-Type` of the content that was read, unless `request`
-    /// has one. The GET has `Cache-Control: no-cache`, unless `request` has a
-    /// `Cache-Control`. Without `no-cache`, a cache on the way could return the old
-    /// content again after a conflict.
+    /// The update adds two fields, unless `request` has them:
+    ///
+    /// - The PUT has the `Content-Type` of the content that was read.
+    /// - The GET has `Cache-Control: no-cache`. Otherwise, after a conflict, a cache on
+    ///   the way could return the old content again.
     pub fn new(mut request: Request<()>) -> Self {
         for name in &OWN_QUESTIONS {
             request.headers_mut().remove(name);
@@ -109,12 +114,10 @@ impl Update {
         Self { request, attempts: 5, backoff, content_limit: CONTENT_LIMIT }
     }
 
-    /// Sets how often the resource is read at most. Default: 5.
+    /// Sets the maximum number of attempts. Default: 5. 0 counts as 1.
     ///
-    /// With 0, the resource is read once.
-    ///
-    /// If many clients edit one resource concurrently, set `attempts` to the number of
-    /// clients.
+    /// Each attempt reads the resource once, and writes it at most once. If many
+    /// clients edit one resource concurrently, set `attempts` to the number of clients.
     ///
     /// # Examples
     ///
@@ -133,9 +136,13 @@ impl Update {
 
     /// Sets how long to wait before another attempt. Default: 50 ms to 2 s.
     ///
-    /// The wait is random, between the lower bound and a limit that doubles with each
-    /// attempt, up to the upper bound. A `Retry-After` is observed up to the upper
-    /// bound. Outside of a Tokio runtime with timers there is no wait.
+    /// Each wait is a random time between the lower bound and a limit. The limit starts
+    /// at twice the lower bound, and doubles with each attempt up to the upper bound.
+    /// If an answer has a `Retry-After` that is longer, the wait is as long as it says,
+    /// but at most the upper bound.
+    ///
+    /// Waiting needs a Tokio runtime with timers. Without one, the next attempt follows
+    /// at once.
     pub fn backoff(mut self, bounds: RangeInclusive<Duration>) -> Self {
         self.backoff = bounds;
         self
@@ -151,17 +158,20 @@ impl Update {
 
     /// Reads, edits and writes the resource, and returns the written content.
     ///
-    /// `edit` makes the new content from the current content. It is called again after
-    /// a conflict.
+    /// `edit` makes the new content from the current content. It is called again if
+    /// another client has written in between.
     ///
     /// # Errors
     ///
-    /// Fails if the resource cannot be read or has no strong tag, if its content has a
-    /// `Content-Encoding` that the client does not decode, if `edit` fails, or if the
-    /// write is refused for a reason other than a conflict. Fails with
-    /// [`Error::Conflict`] if the last attempt ends in a conflict, too. Fails with
-    /// [`Error::InDoubt`] if it is not known whether the write was done. After all
-    /// other errors, nothing was written.
+    /// Fails with [`Error::InDoubt`] if it is not known whether the write was done.
+    /// After all other errors, nothing was written:
+    ///
+    /// - The resource cannot be read, has no strong tag, or has a `Content-Encoding`
+    ///   that the client does not decode.
+    /// - `edit` fails.
+    /// - At the last attempt, too, another client has written in between
+    ///   ([`Error::Conflict`]).
+    /// - The server refuses the write for another reason.
     pub async fn run<S, B, R, C, E>(
         &self,
         mut service: S,
@@ -200,7 +210,8 @@ impl Update {
         Err(in_doubt(lost.as_ref(), error))
     }
 
-    /// Reads and writes once. `lost` is a write whose answer was lost.
+    /// Reads and writes once. `lost` is the write of an earlier attempt, if its answer
+    /// was lost.
     async fn attempt<S, B, R>(
         &self,
         service: &mut S,
@@ -275,19 +286,20 @@ impl Update {
         if head.status != StatusCode::OK {
             return Err(Error::Status(head.status));
         }
-        // The PUT would store its content without the coding.
+        // The PUT would have no `Content-Encoding`, so the server would store the
+        // encoded bytes as plain content.
         if is_encoded(&head.headers) {
             return Err(Error::Value(ContentError::Encoded.into()));
         }
         let content = content::read(&head, body, self.content_limit).await?;
-        // An edit of incomplete content would overwrite the whole content.
+        // The edit of incomplete content would remove the part that is missing.
         if !content.is_whole {
             return Err(ContentError::UnknownEnd.into());
         }
         Ok((StoredHead::new(&head.headers), content.bytes))
     }
 
-    /// Makes the write. `None` if there is no strong tag for If-Match.
+    /// Makes the PUT. Returns `None` if there is no strong tag for If-Match.
     fn put<B: From<Bytes>>(&self, head: &StoredHead, content: &Bytes) -> Option<Request<B>> {
         let mut request = self.request.clone().map(|()| B::from(content.clone()));
         *request.method_mut() = Method::PUT;
@@ -301,7 +313,7 @@ impl Update {
         is_guarded.then_some(request)
     }
 
-    /// Returns how long to wait after an attempt.
+    /// Returns how long to wait after an attempt. The first attempt has the number 0.
     fn wait(&self, attempt: u32) -> Duration {
         let (start, end) = (*self.backoff.start(), *self.backoff.end());
         let factor = 2_u32.saturating_pow(attempt.saturating_add(1));
@@ -334,13 +346,13 @@ impl Write {
 
 /// Why an attempt failed.
 enum Failed {
-    /// Another attempt may succeed after this time.
+    /// Another attempt may succeed. Wait for this time or longer before it.
     Again(Error, Duration),
     Stop(Error),
 }
 
 impl Failed {
-    /// Returns whether another attempt follows this answer to a write.
+    /// Decides whether another attempt follows this answer to a write.
     fn of(status: StatusCode, headers: &HeaderMap) -> Self {
         let after = retry_after(headers).unwrap_or(Duration::ZERO);
         match status {
@@ -361,10 +373,10 @@ impl From<Error> for Failed {
 
 /// Returns true if it is not known whether a write with this answer was done.
 ///
-/// A gateway does not know it, and a handler may fail after the write. A server that
-/// sends `Retry-After`, or that does not support the request, has refused the write.
-/// Many handlers redirect after a write, and an accepted write may still be refused
-/// (RFC 9110, sections 15.4.4 and 15.3.3).
+/// - Most 5xx: a handler may fail after the write, and a gateway does not know what the
+///   server did. But 501, 505, 507, 511, and a 503 with `Retry-After` are refusals.
+/// - 302 and 303: many handlers redirect after a write (RFC 9110, section 15.4.4).
+/// - 202: the write may still be done or refused (section 15.3.3).
 fn is_lost(status: StatusCode, headers: &HeaderMap) -> bool {
     match status {
         StatusCode::ACCEPTED | StatusCode::FOUND | StatusCode::SEE_OTHER => true,
@@ -377,7 +389,8 @@ fn is_lost(status: StatusCode, headers: &HeaderMap) -> bool {
     }
 }
 
-/// Returns true if the same request may succeed later.
+/// Returns true if the error may be temporary, so that the same request may succeed
+/// later.
 fn is_passing(error: &Error) -> bool {
     match error {
         Error::Service(_) | Error::Content(_) => true,

@@ -10,10 +10,11 @@ use crate::{
 
 /// What to do with the content of a response.
 pub(super) enum BodyPlan {
-    /// Send the content as it comes, without a tag from the layer, for this reason.
+    /// Send the content as it comes, without a tag from the layer, for
+    /// the given reason.
     PassThrough(Reason),
-    /// Send the content as it comes. The layer has no tag for it, for this reason, but
-    /// may learn the tag while the content is sent.
+    /// Send the content as it comes. The value is the reason why the layer has no tag
+    /// for it. The layer may learn the tag while it sends the content.
     Stream(Reason),
     /// Send the content as it comes, with the tag that was learned before or that a
     /// manifest gives.
@@ -44,7 +45,7 @@ impl ResponseContext<'_> {
         {
             return BodyPlan::UseLearnedTag(tag);
         }
-        // Only a 200 is the whole representation.
+        // Only a 200 is tagged here. The tag of a part (206) can only be learned.
         if self.head.status != StatusCode::OK {
             let is_part = self.head.status == StatusCode::PARTIAL_CONTENT;
             return if is_part && self.learnable.is_some() {
@@ -60,6 +61,7 @@ impl ResponseContext<'_> {
         if is_absent && known.is_some_and(|known| known.etag.is_some()) {
             return BodyPlan::PassThrough(Reason::KnownState);
         }
+        // A guard that compares only dates needs no tag if the response has a date.
         let is_dated = matches!(fields.last_modified, SingleField::Value(_));
         if is_absent && is_dated && request.extras().probe == Some(Probe::Date) {
             return BodyPlan::PassThrough(Reason::KnownState);
@@ -106,8 +108,8 @@ impl ResponseContext<'_> {
         if at_least > request.config.buffer_limit {
             return BodyPlan::Stream(inner_tag.unwrap_or(Reason::TooLarge));
         }
-        // Content within the limit is not learned: it keeps the tag of the
-        // inner service.
+        // Content within the limit keeps the tag of the inner service, and the layer
+        // learns no tag for it.
         if let Some(reason) = inner_tag {
             return BodyPlan::PassThrough(reason);
         }

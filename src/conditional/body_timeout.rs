@@ -53,11 +53,12 @@ impl BodyTimeout {
 
     /// Sets the timeout for content of unknown size. Default: zero.
     ///
-    /// Set it for content that is generated in several steps within a short time, such
-    /// as a page that is compressed or rendered from a channel. Leave it at zero if the
-    /// inner service sends streams: their first bytes would be delayed by up to this
-    /// timeout. By default the layer recognises some streams by their media type, such
-    /// as `text/event-stream`. These are not delayed.
+    /// Set it for content that is generated in several steps within a short time.
+    /// Examples are a page that an inner layer compresses, and a page whose parts come
+    /// through a channel. Leave it at zero if the inner service sends streams: their
+    /// first bytes would be delayed by up to this timeout. By default the layer
+    /// recognises some streams by their media type, such as `text/event-stream`. These
+    /// are not delayed.
     pub fn unknown_size(self, timeout: Duration) -> Self {
         Self { unknown_size: timeout, ..self }
     }
@@ -91,7 +92,7 @@ pub(super) struct BodyWait {
 }
 
 impl BodyWait {
-    /// Allows such an immediate poll again, because the body made progress.
+    /// Allows one more poll before a timer starts, because the body made progress.
     pub(super) fn reset(&mut self) {
         self.woken = false;
     }

@@ -81,9 +81,9 @@ impl<'a> ResponseContext<'a> {
     /// Adds `Vary: accept-encoding` if an outer layer may choose the coding.
     ///
     /// A compression layer adds the field itself if it chooses a coding. It chooses
-    /// none if the client accepts no coding, if the response is a part, or if it has no
-    /// content. This function adds the field in these cases: a 304 and a part have the
-    /// `Vary` of the 200 (RFC 9110, 15.4.5 and 15.3.7).
+    /// none if the client accepts no coding, or if the response is a part (206) or has
+    /// no content. This function adds the field in these cases: a 304 and a part have
+    /// the `Vary` of the 200 (RFC 9110, 15.4.5 and 15.3.7).
     pub(super) fn vary_by_coding(&mut self) {
         let (request, status) = (self.request, self.head.status);
         let is_whole = matches!(status, StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION);
@@ -95,8 +95,8 @@ impl<'a> ResponseContext<'a> {
         }
     }
 
-    /// Sets `ETag` if the response must not have the plain tag, and returns true.
-    /// Otherwise returns false.
+    /// Sets `ETag` and returns true if the response needs another tag than `plain`, the
+    /// tag without a coding. Otherwise returns false.
     ///
     /// `is_own` is true if the inner service set the tag.
     #[inline]
@@ -150,7 +150,8 @@ impl<'a> ResponseContext<'a> {
             insert_etag(&mut self.head.headers, (&sent).into());
             return true;
         }
-        // A date or `*` matched, so the coding of the client's copy is not known.
+        // A date or `*` matched, so the coding of the client's copy is not known. The
+        // 304 then has no tag.
         if request.config.is_compressed && request.accepts_coding {
             self.head.headers.remove(ETAG);
             return true;
@@ -195,9 +196,9 @@ impl<'a> ResponseContext<'a> {
     }
 }
 
-/// Tells the outer half of `compress_with` that the response to a read that this layer
-/// does not handle may be encoded. If it is, the outer half adds the coding to the tag
-/// of the inner service.
+/// Tells the outer half of `compress_with` that a response may be encoded. The request
+/// was a read that this layer does not handle. If the response is encoded, the outer
+/// half adds the coding to the tag of the inner service.
 #[cold]
 pub(super) fn prepare_left_alone<B>(response: &mut Response<B>) {
     let headers = response.headers();

@@ -31,7 +31,7 @@ pub(super) struct Config {
     /// A 412 has an `application/problem+json` document.
     pub(super) problem_details: bool,
     pub(super) outer_compression: OuterCompression,
-    /// This is the inner half of
+    /// The layer is the inner half of
     /// [`compress_with`](crate::ConditionalLayer::compress_with).
     pub(super) is_compressed: bool,
     pub(super) head_as_get: bool,
@@ -125,7 +125,8 @@ impl Config {
         self.forget_learned();
     }
 
-    /// Forgets the learned tags, and what was seen of the files of the manifest.
+    /// Forgets the learned tags, and what the layer has found out about the files
+    /// of the manifest.
     pub(super) fn forget_learned(&mut self) {
         self.learned = self.inner_tags.learns().then(Arc::default);
         self.listed = self.inner_tags.listed_files();
@@ -165,7 +166,8 @@ impl Config {
         }
     }
 
-    /// Returns true if an outer layer or proxy may encode the responses.
+    /// Returns true for a layer with `compress_with`, or with an `outer_compression`
+    /// that keeps tags. Responses may then be encoded outside of the layer.
     pub(super) fn encodes_outside(&self) -> bool {
         self.outer_compression.keeps_tags || self.is_compressed
     }

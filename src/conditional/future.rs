@@ -35,7 +35,7 @@ pin_project! {
     /// ```text
     ///  Rejected ─────────────────────────────────────┐  a write that depends on a
     ///                                                │  generated date
-    ///  Skipped ──────────────────────────────────────┤  not a GET or HEAD
+    ///  Skipped ──────────────────────────────────────┤  not handled by the layer
     ///                                                │
     ///  Waiting ──────────────────────────────────────┤  not to be tagged
     ///    │ head of a response to be tagged           │
@@ -65,7 +65,7 @@ pub(super) enum ResponseState<B, D> {
     /// against it.
     Waiting(RequestContext),
     /// The content of the response is being read. `None` once that is done. Boxed,
-    /// because most futures never read here, and must stay small.
+    /// because most futures never get to this state, and all of them must stay small.
     Reading(Option<Box<PendingResponse<B, D>>>),
 }
 

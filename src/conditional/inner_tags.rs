@@ -62,7 +62,7 @@ impl InnerTags {
     /// Sets whether date and length also identify content. Default: false.
     ///
     /// With true, the layer also learns a tag if the inner service gives no strong tag.
-    /// It then sends that tag again with each response that has the same
+    /// It then sends that tag with each later response that has the same
     /// `Last-Modified` and the same length.
     ///
     /// Set it to true only if you control how the files' modification times are set.
@@ -121,9 +121,9 @@ impl InnerTags {
 
     /// Shares the learned tags of large content with other servers.
     ///
-    /// Once one server has hashed a file, the others know the tag from their second
-    /// request for that file on. A client can then resume a download at each of these
-    /// servers. Content within the
+    /// Once one server has hashed a file, the other servers get its tag from the store.
+    /// Each of them has the tag from its second request for that file on. A client can
+    /// then resume a download at each of these servers. Content within the
     /// [`buffer_limit`](crate::ConditionalLayer::buffer_limit) needs no store, because
     /// each server makes the same tag when it first sends the content.
     ///
@@ -143,9 +143,9 @@ impl InnerTags {
     /// different namespaces for such servers; see [`SharedTags::new`].
     ///
     /// By default the [`key`](crate::ConditionalLayer::key) of a resource contains the
-    /// authority (`Host`). So servers share a tag only if they get the same `Host`: let
-    /// the balancer forward that of the client. With [`keep`](Self::keep) this setting
-    /// has no effect.
+    /// authority (`Host`). So servers share a tag only if they get the same `Host`.
+    /// Configure the load balancer to forward the client's `Host`. With
+    /// [`keep`](Self::keep) this setting has no effect.
     ///
     /// # Examples
     ///

@@ -60,12 +60,13 @@ impl ResponseContext<'_> {
     ) -> DateOfResponse {
         let (request, fields) = (self.request, self.fields);
         let config = &*request.config;
-        // The response to a QUERY depends on more than its URI.
+        // The response to a QUERY depends also on the content of the request, which is
+        // not part of the key.
         if request.method == ReadMethod::Query {
             return DateOfResponse::UNCOUNTED;
         }
-        // The application states this date, as the source of a `PreconditionLayer`
-        // does. So the memory of dates is not asked.
+        // Another layer of this crate has given the date, for example a
+        // `PreconditionLayer`. So the memory of dates is not needed.
         if let Some(evidence) = self.stated_date() {
             return DateOfResponse { sent: SentDate::AsGiven, evidence };
         }
@@ -90,8 +91,9 @@ impl ResponseContext<'_> {
         DateOfResponse { sent, evidence }
     }
 
-    /// Returns what the memory of dates records about this response. `None` if a client
-    /// gets no content with it.
+    /// Returns what the memory of dates records about this response. `None` for a
+    /// response that it does not record: a 412, a 416, and the answer to a HEAD that
+    /// fails or has no known tag.
     #[inline]
     fn observation(
         &self,
@@ -189,7 +191,8 @@ impl ResponseContext<'_> {
         request.config.inner_validators.note(request.key.resource(), new);
     }
 
-    /// Returns the evidence for a date that the application states, if it states one.
+    /// Returns the evidence for a date that another layer of this crate has given, if
+    /// there is one.
     fn stated_date(&self) -> Option<DateEvidence> {
         if let Some(known) = self.head.extensions.get::<KnownValidators>() {
             return known.date;

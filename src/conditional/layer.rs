@@ -27,12 +27,12 @@ use crate::{
 
 /// Evaluates conditional requests for the service it wraps.
 ///
-/// If the inner service answers a GET, HEAD or QUERY with 200 and without a tag, the
-/// layer reads the content, up to the [`buffer_limit`](Self::buffer_limit), and adds a
-/// strong `ETag`: the hash of the content. It also adds a `Last-Modified` where [a date
-/// is safe](crate#dates). Then it evaluates the client's preconditions against these
-/// validators. The answer is 304 (Not Modified), 412 (Precondition Failed), or the
-/// response itself.
+/// The layer handles GET, HEAD and QUERY. If the inner service answers with 200 and
+/// without a tag, the layer reads the content, up to the
+/// [`buffer_limit`](Self::buffer_limit). It adds a strong `ETag`, which is the hash of
+/// the content. It also adds a `Last-Modified` where [a date is safe](crate#dates).
+/// Then it evaluates the client's preconditions against these validators. The answer is
+/// 304 (Not Modified), 412 (Precondition Failed), or the response itself.
 ///
 /// All clones of a layer share one memory of contents, tags and dates.
 ///
@@ -84,11 +84,11 @@ impl<D> ConditionalLayer<D> {
     /// [learned](Self::inner_tags) one. With 0, the layer makes tags only for
     /// empty content.
     ///
-    /// All contents that the layer reads ahead at the same time have at most 64 MiB in
-    /// total. When that much is in memory, a response of more than 64 KiB in several
-    /// frames passes through without a tag ([`Reason::Busy`](crate::Reason::Busy)).
-    /// Content in a single frame is not counted, because the inner service has it in
-    /// memory anyway.
+    /// Content that the layer has read, but not yet sent, takes at most 64 MiB for all
+    /// responses together. A response that does not fit in passes through without a tag
+    /// ([`Reason::Busy`](crate::Reason::Busy)). Content of at most 64 KiB is not
+    /// counted. Content in a single frame is not counted either, because the inner
+    /// service has it in memory anyway.
     ///
     /// The first byte of content within the limit is sent only after all of that
     /// content has been read. So a higher limit delays more responses. For files and
@@ -176,9 +176,10 @@ impl<D> ConditionalLayer<D> {
     /// the response.
     ///
     /// By default, the layer can make a tag for a HEAD only if the inner service sends
-    /// the content. Handlers inside an Axum `Router` send it. `ServeDir` and a whole
-    /// `Router` do not. Around such a service, set this to true if clients revalidate
-    /// with HEAD. Each HEAD then costs the inner service the work of a GET.
+    /// the content. Handlers inside an Axum `Router` send it, so a layer that is added
+    /// with `Router::layer` needs no setting. `ServeDir` and a whole `Router` answer a
+    /// HEAD without content. Around such a service, set this to true if clients
+    /// revalidate with HEAD. Each HEAD then costs the inner service the work of a GET.
     ///
     /// # Examples
     ///
@@ -199,12 +200,12 @@ impl<D> ConditionalLayer<D> {
     ///
     /// Default: [`AddLastModified::WithNoCache`].
     ///
-    /// Only a response that has a tag and no `Last-Modified` gets a generated date.
+    /// Only a response that has a tag can get a generated date, and only if the inner
+    /// service gives no `Last-Modified` that [is safe](crate#dates).
     ///
     /// The generated date is the second in which the layer first saw this content. Old
     /// clients and crawlers that do not support tags can revalidate with it. This
-    /// setting does not affect dates that the inner service gives; see
-    /// [dates](crate#dates).
+    /// setting does not change which dates of the inner service are sent.
     ///
     /// Choose [`AddLastModified::Never`] where several replicas serve clients that send
     /// dates only. Each replica generates its own dates, so such clients get fewer
@@ -262,11 +263,11 @@ impl<D> ConditionalLayer<D> {
 
     /// Sets which requests the layer handles. Default: every GET, HEAD and QUERY.
     ///
-    /// If the predicate returns false, the request passes through, and the layer does
-    /// not see the response. The predicate must give the same result for all requests
-    /// to one resource. Otherwise a client could get content that the layer has not
-    /// seen, and later send the date of that content in a request that the layer
-    /// handles. The answer could then be 304, although the content is different.
+    /// If the predicate returns false, the request and its response pass through. The
+    /// predicate must give the same result for all requests to one resource. Otherwise
+    /// a client could get content that the layer does not know. If the client later
+    /// sends the date of that content in a request that the layer handles, the answer
+    /// could be 304, although the content is different.
     ///
     /// # Examples
     ///
@@ -296,8 +297,8 @@ impl<D> ConditionalLayer<D> {
     /// and length.
     ///
     /// The function must return an owned value, not a borrow of the request. The value
-    /// replaces both authority and URI. The layer adds to the key the request fields
-    /// that a response names in `Vary`. Below `nest`, `parts.uri` lacks the prefix;
+    /// replaces both authority and URI. The request fields that responses name in
+    /// `Vary` are still part of the key. Below `nest`, `parts.uri` lacks the prefix;
     /// Axum's `OriginalUri` in `parts.extensions` has it.
     ///
     /// # Examples
@@ -345,23 +346,28 @@ impl<D> ConditionalLayer<D> {
     /// content from the cache.
     ///
     /// The layer compares the content of a response with the last content of that
-    /// resource: byte by byte, or by address if the application sends the same `Bytes`
-    /// again. If both contents are equal, the tag is the same. The comparison is exact,
-    /// so the cache makes no tag wrong if no `Bytes` are edited in place (see below).
-    /// With 0, the layer keeps no content, and hashes all content each time.
+    /// resource. It compares byte by byte, or by address if the application sends
+    /// the same `Bytes` again. If both contents are equal, the tag is the same. The
+    /// comparison is exact, so a tag is never wrong, unless `Bytes` are edited in
+    /// place (see below). With 0, the layer keeps no content, and hashes all
+    /// content each time.
     ///
     /// The layer keeps content that it has sent twice, until the cache needs the memory
     /// for other content. One content takes at most an eighth of the cache.
     ///
-    /// Usually the cache has a copy of the content. Content of 1 KiB or more that the
-    /// application sends from the same address each time is not copied: the layer keeps
-    /// its `Bytes`. If these `Bytes` are a slice of a larger buffer, that whole buffer
-    /// stays in memory. The layer keeps at most 4 such `Bytes`. To find out whether
-    /// content comes from the same address again, the layer also keeps the `Bytes` of
-    /// up to 4 recent contents. These have at most an eighth of the cache in total.
-    /// When one of these eight `Bytes` is ten seconds old, the layer drops it the next
-    /// time that it reads content from another address. Content of more than 4 MiB is
-    /// never copied. The layer and its clones share one cache.
+    /// Usually the cache has a copy of the content. Content of more than 4 MiB is never
+    /// copied: the layer recognises it only by its address. The layer and its clones
+    /// share one cache.
+    ///
+    /// Content of 1 KiB or more is not copied if the application sends it from the same
+    /// address each time. The layer then keeps the `Bytes` of the application:
+    ///
+    /// - It keeps the `Bytes` of at most 4 such contents.
+    /// - To detect such content, it also keeps the `Bytes` of up to 4 recent contents.
+    ///   Their total length is at most an eighth of the cache.
+    /// - If `Bytes` are a slice of a larger buffer, the whole buffer stays in memory.
+    /// - It drops each of these `Bytes` when it reads content from another address,
+    ///   after ten seconds at the earliest.
     ///
     /// Choose 0 if private content must not stay in memory longer than its response, or
     /// if content rarely repeats. With a cache, never send `Bytes` over memory that is
@@ -394,33 +400,33 @@ impl<D> ConditionalLayer<D> {
     /// the [`buffer_limit`](Self::buffer_limit). It sends the first 200 with its strong
     /// inner tag, as it comes, and hashes the content meanwhile. After that the layer
     /// knows which content tag belongs to this inner tag. As long as the inner service
-    /// gives the same inner tag, length, type, encoding and language, the response
-    /// carries the content tag, and a 304 reads no content. A client that sends the
-    /// inner tag is still answered with the inner tag. The layer also learns from 206
-    /// responses, if the parts follow one another without a gap. It learns nothing from
-    /// content that breaks off, or that changed less than two seconds ago.
+    /// gives the same inner tag, length, type, encoding and language, the response has
+    /// the content tag. A 304 then reads no content. A client that sends the inner tag
+    /// is still answered with the inner tag. The layer also learns from 206 responses,
+    /// if the parts follow one another without a gap. It learns nothing from content
+    /// that breaks off, or that changed less than two seconds ago.
     ///
     /// With [`InnerTags::replace`] the layer also learns content tags, but never sends
     /// an inner tag. Many file servers make tags from date and size. If a replica or a
     /// deploy sets another date for the same file, the file has another tag, and caches
     /// get it again. The content tag is the same everywhere. If the content tag is not
-    /// known yet, the layer reads and hashes content within the limit, and larger
-    /// content has no tag until it has been sent once. Content that
-    /// [`tag_when`](Self::tag_when) excludes has no tag.
+    /// known yet, the layer reads and hashes content within the limit before it sends
+    /// the response. Larger content has no tag until it has been sent once. Content
+    /// that [`tag_when`](Self::tag_when) excludes has no tag.
     ///
-    /// Both policies rely on the inner service: if it gives the same strong tag to two
-    /// contents of a resource, the layer may send the same content tag for both. Both
-    /// policies also rely on the [`key`](Self::key): if one URI has different content
-    /// for each tenant, and `Vary` does not show it, include the tenant in the key. The
+    /// Both policies rely on the inner service. If it gives one strong tag to two
+    /// contents of a resource, the layer may send one content tag for both. Both
+    /// policies also rely on the [`key`](Self::key). Include the tenant in the key if
+    /// one URI has different content for each tenant, and `Vary` does not show it. The
     /// layer keeps at most 16,384 learned tags, each of about 200 bytes.
     ///
     /// [`InnerTags::manifest`] gives the layer the tags of files before the
     /// first request.
     ///
-    /// With either policy the layer does not forward the preconditions, because the
-    /// inner service does not know the content tags. A write is never evaluated by a
-    /// learned tag: inside a [`WriteGuard`](crate::WriteGuard), an If-Match with a
-    /// learned tag fails.
+    /// With either policy the layer does not forward If-Match, If-None-Match or dates,
+    /// because the inner service does not know the content tags. A write is never
+    /// compared with a learned tag. So inside a [`WriteGuard`](crate::WriteGuard), an
+    /// If-Match with the content tag of content above the limit fails.
     ///
     /// # Examples
     ///
@@ -481,11 +487,13 @@ impl<D> ConditionalLayer<D> {
     ///
     /// A digest describes the encoded bytes, if there is a `Content-Encoding`. So a
     /// response that [`compress_with`](Self::compress_with) encodes loses its digest,
-    /// even one that the application sets. A HEAD gets no digest if the response to the
-    /// GET may be encoded. If you set this to true, no outer layer or proxy may change
-    /// the bytes. `Content-Digest` describes the bytes of one message, and only the
-    /// application sets it. The layer removes it from a 206 that it cuts, and from
-    /// responses that `compress_with` encodes.
+    /// even one that the application sets. A HEAD gets no digest if the response to
+    /// the GET may be encoded. If you set this to true, no outer layer or proxy may
+    /// change the bytes.
+    ///
+    /// `Content-Digest` describes the bytes of one message, and only the application
+    /// sets it. The layer removes it from a 206 that it cuts, and from responses that
+    /// `compress_with` encodes.
     ///
     /// # Panics
     ///
@@ -526,9 +534,9 @@ impl<D> ConditionalLayer<D> {
     /// Sets whether the layer answers range requests. Default: false.
     ///
     /// The layer answers a GET for one range of bytes ([RFC 9110, section 14]) with 206
-    /// (Partial Content), or with 416 if the range is outside the content. The response
-    /// of the inner service must be a 200 with a known length, and must have a strong
-    /// tag, which the layer may have added. If-Range is evaluated against the
+    /// (Partial Content), or with 416 if the range is outside the content. For this,
+    /// the response of the inner service must be a 200 with a known length and a strong
+    /// tag. The tag may be one that the layer added. If-Range is evaluated against the
     /// validators of this response. A request for several ranges is answered with the
     /// whole content. If the inner service serves ranges itself, it continues to do so
     /// where that is safe; see [`forward`](Self::forward).
@@ -573,9 +581,9 @@ impl<D> ConditionalLayer<D> {
     /// services also answer 304 if the client's date is *later* than their own. After a
     /// rollback to an older file, or after two changes in one second, a client would
     /// keep the wrong content. [`ForwardedFields::Dates`] makes such a wrong 304
-    /// possible again. Choose it only if each change of the content gives it a later
-    /// date, and if a 200 costs the inner service much more than a 304. If a request
-    /// has If-Unmodified-Since, its `Range` is never forwarded.
+    /// possible again. Choose it only if each change gives the content a later date,
+    /// and if a 200 costs the inner service much more than a 304. If a request has
+    /// If-Unmodified-Since, its `Range` is never forwarded.
     ///
     /// **If-Range.** By default If-Range and `Range` are forwarded if If-Range names
     /// the validator that the inner service gave this resource last. Otherwise both
@@ -586,13 +594,13 @@ impl<D> ConditionalLayer<D> {
     /// `ServeDir` ignores If-Range.
     ///
     /// Whenever it forwards If-Range, the layer checks the response: a 206 must have
-    /// the validator that If-Range names. A 206 with another validator is of another
-    /// version. The layer then answers 503 (Service Unavailable) with `Retry-After: 1`
-    /// instead, and the retry gets the whole content. In a browser, a 503 would end the
-    /// playback of audio or video. So a client that sends `Sec-Fetch-Dest` gets 307
-    /// (Temporary Redirect) to the same URI, and then the whole content. Clients that
-    /// resume without If-Range (`curl -C -`, `wget -c`) may join parts of two versions,
-    /// and the layer cannot prevent that.
+    /// the validator that If-Range names. A 206 with another validator may be of
+    /// another version. Instead of this 206, the layer answers 503 (Service
+    /// Unavailable) with `Retry-After: 1`, and the retry gets the whole content. In a
+    /// browser, a 503 would end the playback of audio or video. So a client that sends
+    /// `Sec-Fetch-Dest` gets 307 (Temporary Redirect) to the same URI, and then the
+    /// whole content. Clients that resume without If-Range (`curl -C -`, `wget -c`) may
+    /// join parts of two versions, and the layer cannot prevent that.
     ///
     /// # Examples
     ///
@@ -666,11 +674,12 @@ impl<D> ConditionalLayer<D> {
     /// tower-http's `CompressionLayer`, or a tuple of layers. It wraps this layer, so
     /// a 304 costs no compression.
     ///
-    /// A strong tag names exact bytes, and the gzip form of the content has different
-    /// bytes. So the tag of an encoded response ends with the coding: `"v1"` becomes
-    /// `"v1~gzip"`. This tag is weak (`W/"v1~gzip"`) if the content was not whole in
-    /// memory, because the encoded bytes of files and streams may differ from one
-    /// response to the next. The whole crate understands such tags:
+    /// A strong tag names exact bytes, and the gzip form of the content has
+    /// different bytes. So the tag of an encoded response ends with the coding:
+    /// `"v1"` becomes `"v1~gzip"`. This tag is strong only if the whole content was
+    /// in memory. Otherwise it is weak (`W/"v1~gzip"`), because the encoded bytes of
+    /// a file or stream may differ from one response to the next. The whole crate
+    /// understands such tags:
     ///
     /// - A write whose If-Match names `"v1~gzip"` counts as an edit of `"v1"`, in
     ///   [`Preconditions::check`](crate::Preconditions::check), in
@@ -680,12 +689,16 @@ impl<D> ConditionalLayer<D> {
     ///   client accepts gzip.
     /// - Content that `compression` encodes is never sent in parts (206).
     ///
-    /// Every 200, 206 and 304 of content that could be encoded has `Vary:
-    /// accept-encoding`, and no 304 has a `Content-Length`. Content that the inner
-    /// service has already encoded is not changed. If the inner service answers a HEAD
-    /// without content, as `ServeDir` does, the tag names no coding, because the coding
-    /// of the GET is not known. A response has no tag if it is encoded twice, or with
-    /// another coding than gzip, br, zstd, deflate or compress.
+    /// Further effects:
+    ///
+    /// - Every 200, 206 and 304 of content that could be encoded has
+    ///   `Vary: accept-encoding`.
+    /// - No 304 has a `Content-Length`.
+    /// - Content that the inner service has already encoded is not changed.
+    /// - If the inner service answers a HEAD without content, as `ServeDir` does, the
+    ///   tag names no coding. The coding of the GET is not known then.
+    /// - A response has no tag if it is encoded twice, or with another coding than
+    ///   gzip, br, zstd, deflate or compress.
     ///
     /// An outer [`PreconditionLayer`](crate::PreconditionLayer) does not add this
     /// `Vary` to its own 304s. Put that layer inside this one, or add the field with

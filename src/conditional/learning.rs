@@ -23,13 +23,15 @@ use crate::{
     validators::{ineligible, plain_tag, tag_of_hash, Digest, ResponseFields, Sha256},
 };
 
-/// The data by which the tag of the content of one response is looked up and learned.
+/// The data with which the layer finds or learns the tag of a response's content.
 #[derive(Debug)]
 pub(super) struct LearnableContent {
     /// The key of the resource and variant.
     key: Key,
+    /// The hash of what the inner service says about the content: its tag or date, and
+    /// its length, type, encoding and language.
     pub(super) fingerprint: Key,
-    /// The fingerprint is made from a tag.
+    /// The fingerprint is made from a tag, not from a date.
     by_tag: bool,
     /// The learned tag may be stored, because the fingerprint identifies the content,
     /// and the content did not change within the last two seconds.
@@ -91,8 +93,8 @@ impl LearnableContent {
         let evident_date = if is_strong { None } else { date };
         let is_dated = date.is_some() && length.is_some();
         let is_evident = is_strong || config.inner_tags.trusts_dates() && is_dated;
-        // Deliberately also for content with an inner tag, which is often made from
-        // a date.
+        // The date deliberately counts even if there is an inner tag, because that tag
+        // is often made from the date.
         let is_settled = date.is_none_or(|date| is_settled(date, config.now()));
         let length_listed = if is_settled && (is_strong || is_dated) { length } else { None };
         let listed = length_listed.and_then(|length| context.listed_file(length));
@@ -152,9 +154,10 @@ impl LearnableContent {
         (!fields.is_no_store && !is_ineligible()).then_some(length)
     }
 
-    /// Takes the tag from a manifest. A part (206) gets this tag only if the manifest
-    /// was compared with the file. Otherwise a client could join a part of a file that
-    /// differs from the manifest to a part of the right file from another server.
+    /// Takes the tag from a manifest. A part (206) gets this tag only if the
+    /// manifest was compared with the file. Otherwise this file could differ from
+    /// the manifest, and a client could join its parts to parts of the right file
+    /// from another server.
     fn take_listed(&mut self, file: &Arc<ListedFile>, context: &ResponseContext<'_>) {
         let ResponseContext { head, fields, .. } = context;
         if head.status == StatusCode::OK || file.is_at_least(Trust::Checked) {
@@ -277,8 +280,8 @@ impl ResponseContext<'_> {
         let file = files.find(name, coding)?;
         let (tag, date) = (fields.etag.value(), fields.last_modified.value().copied());
         let evident_date = if tag.is_some_and(|tag| !tag.is_weak()) { None } else { date };
-        // Deliberately without type and coding: a file such as `app.js.gz` can be
-        // requested by its name, or be sent as the encoding of `app.js`.
+        // This hash deliberately has no type and no coding: a file such as `app.js.gz`
+        // can be requested by its name, or be sent as the encoding of `app.js`.
         let none = HeaderMap::new();
         let validators = fingerprint(&config.keys, tag, evident_date, Some(length), &none);
         file.holds_for(validators, date, length).then_some(file)

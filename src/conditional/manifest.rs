@@ -189,10 +189,10 @@ impl Manifest {
     /// each file. If a file is later sent with another length or date, the layer
     /// ignores its line.
     ///
-    /// If a file was changed within the last two seconds, `check` waits until two
-    /// seconds are over, because another change within the same second could not be
-    /// detected. It fails if the file is changed again meanwhile. Waiting blocks the
-    /// thread, so call `check` before the server starts.
+    /// If a file was changed within the last two seconds, `check` waits until the
+    /// change is two seconds old. Otherwise another change within the same second could
+    /// not be detected. `check` fails if the file is changed again meanwhile. Waiting
+    /// blocks the thread, so call `check` before the server starts.
     ///
     /// Only [`read`](Self::read) knows the date of the list. For a list from
     /// `str::parse` or [`from_pairs`](Self::from_pairs), the dates of the files are not

@@ -153,8 +153,8 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         context: &ResponseContext<'_>,
     ) -> Poll<Result<(), Box<Abandoned<B::Error>>>> {
         let mut slice = PollBudget::new();
-        // The evaluation of a write must not depend on the load. So the GET of a guard
-        // (a probe) may be read even if the budget is used up.
+        // The evaluation of a write must not depend on the load. So the response to the
+        // GET of a guard (a probe) is read even if the budget is used up.
         let request = context.request;
         let budget =
             if request.extras().probe.is_some() { None } else { Some(&request.config.budget) };

@@ -79,8 +79,9 @@ impl<'a> RequestHead<'a> {
             }
             _ => {}
         }
-        // Deliberately not evaluated: no client sees this answer. It would get no tag,
-        // and recording it would make the dates of this resource uncertain.
+        // A guard asks only whether the resource exists. Deliberately, the answer is
+        // not evaluated, because no client sees it. It would get no tag, and recording
+        // it would make the dates of this resource uncertain.
         let is_of_existence = self.extensions.get() == Some(&Probe::Existence);
         is_of_existence.then_some(Bypass::Skip(Reason::KnownState))
     }

@@ -34,8 +34,8 @@ pub(super) struct ResponseContext<'a> {
     pub(super) request: &'a RequestContext,
     pub(super) head: &'a mut response::Parts,
     pub(super) fields: &'a ResponseFields,
-    /// The data by which the tag of the content is looked up and learned, if it can
-    /// be learned.
+    /// The data with which the layer finds or learns the tag of the content. `None` if
+    /// no tag can be learned.
     pub(super) learnable: &'a mut Option<Box<LearnableContent>>,
 }
 
@@ -202,8 +202,8 @@ impl<'a> ResponseContext<'a> {
     /// Returns true if a generated date would make the response heuristically fresh, so
     /// that `no-cache` must be added.
     ///
-    /// Deliberately also in the seconds in which the date is not sent yet, so that
-    /// `Cache-Control` is the same in all of them.
+    /// Deliberately also true in the first seconds, in which the date is not sent yet:
+    /// `Cache-Control` is then the same as later.
     #[inline]
     fn asks_each_time(&self) -> bool {
         matches!(self.fields.last_modified, SingleField::Absent)
@@ -313,9 +313,9 @@ impl<'a> ResponseContext<'a> {
     /// (RFC 9110, 8.6).
     ///
     /// If the length is not known, `Content-Length: 0` would be wrong. Axum adds this
-    /// field to a body of exactly zero bytes, so the body gets an unknown size.
-    /// Deliberately not if the client accepts a coding: an outer `CompressionLayer`
-    /// would encode a body of unknown size, and a coding on a 304 breaks HTTP/2.
+    /// field to a body of exactly zero bytes, so the body gets an unknown size. The
+    /// exception is a client that accepts a coding, because an outer `CompressionLayer`
+    /// would encode a body of unknown size. A coding on a 304 breaks HTTP/2.
     fn end_not_modified<B: Body>(&mut self, is_part: bool, body: &mut ResponseBody<B>) {
         let config = &self.request.config;
         let length = self.length(body);

@@ -25,9 +25,9 @@ use crate::{
 /// The service that [`ConditionalLayer`] makes.
 ///
 /// If the layer refuses a [write](crate#writes), it does not call the inner service.
-/// What the inner service reserved in `poll_ready`, such as a permit of
-/// `ConcurrencyLimit`, is then used by the next call, or released when the service
-/// is dropped.
+/// The inner service may have reserved something in `poll_ready`, such as a permit
+/// of `ConcurrencyLimit`. The next call then uses it, or it is released when the
+/// service is dropped.
 ///
 /// See [`ConditionalLayer`] for an example.
 pub struct Conditional<S, D = Sha256> {
@@ -111,8 +111,8 @@ where
 }
 
 impl<S, D> Conditional<S, D> {
-    /// Does what `call` does, for a layer with a setting that is a function of
-    /// the head.
+    /// Does what `call` does, for a layer with `handle_when` or `key`. These settings
+    /// are functions that take the head of the request.
     #[inline(never)]
     fn call_shown<ReqBody, B>(
         &mut self,
@@ -146,7 +146,8 @@ impl<S, D> Conditional<S, D> {
         S: Service<Request<ReqBody>, Response = Response<B>>,
     {
         let config = Arc::clone(&self.config);
-        // Each future is built in place, because the inner future may be large to move.
+        // Each future is built in place, because moving a large inner
+        // future takes time.
         match bypass {
             Bypass::Reject => {
                 ResponseFuture { future: None, state: ResponseState::Rejected(config) }

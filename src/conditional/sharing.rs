@@ -19,7 +19,8 @@ impl ResponseContext<'_> {
         let is_large = length.is_none_or(|length| length > config.buffer_limit);
         let has_strong_tag = self.fields.etag.value().is_some_and(|tag| !tag.is_weak());
         // A strong tag distinguishes all representations of a resource, but a date does
-        // not. Other servers do not know how this layer distinguishes variants.
+        // not. Other servers do not know how this layer distinguishes variants. So
+        // content without a strong tag is shared only if it has no `Vary`.
         let is_named = has_strong_tag || self.fields.varied == Some(0);
         // A build tool may have set one fixed date for all files. Such a date does not
         // change with the content, nor does a tag that a file server makes from it.

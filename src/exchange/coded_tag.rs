@@ -31,12 +31,14 @@ pub(crate) struct EncodedOnTheFly {
 }
 
 /// In the extensions of a response between the inner and the outer half of
-/// `compress_with`. The compression between the two halves may encode the response.
+/// `compress_with`: the compression between the two halves may encode the response.
 #[derive(Clone, Debug)]
 pub(crate) struct MayBeEncoded {
-    /// The plain content is whole in memory. It is encoded to the same bytes each time.
+    /// The plain content is whole in memory, so it is encoded to the same bytes
+    /// each time.
     pub(crate) is_whole: bool,
-    /// Hides the unknown size of the content, so that the response is not encoded.
+    /// For a 304 and the answer to a HEAD: keeps the size of the body at zero until the
+    /// outer half releases this latch. The compression encodes no body of size zero.
     pub(crate) latch: Option<SizeLatch>,
 }
 
@@ -61,11 +63,11 @@ impl CodedTag {
     }
 }
 
-/// Sets `ETag` to `plain`, followed by the coding of the response if that was encoded
-/// on the fly.
+/// Sets `ETag` to `plain`, followed by the coding of the response if the response was
+/// encoded on the fly.
 ///
-/// A response was encoded on the fly if the extension says so, or if it has a coding
-/// and no length.
+/// A response was encoded on the fly if it has the extension [`EncodedOnTheFly`], or if
+/// it has a coding and no length.
 pub(crate) fn insert_plain_tag(head: &mut response::Parts, plain: &EntityTag, is_sized: bool) {
     let headers = &head.headers;
     let has_length = is_sized || headers.contains_key(CONTENT_LENGTH);
@@ -82,8 +84,8 @@ pub(crate) fn insert_plain_tag(head: &mut response::Parts, plain: &EntityTag, is
     }
 }
 
-/// Sets `ETag` to a plain tag followed by the coding of the message. Removes it if a
-/// tag cannot name the coding.
+/// Sets `ETag` to a plain tag followed by the coding of the message. Removes `ETag` if
+/// a tag cannot name this coding.
 pub(crate) fn insert_tag_with_coding(head: &mut response::Parts, plain: &EntityTag, is_weak: bool) {
     match ContentCoding::of_message(&head.headers) {
         Some(coding) => {

@@ -13,9 +13,9 @@ use crate::{
 /// source of a `PreconditionLayer`. They are in the extensions of a request for inner
 /// layers, and in the extensions of a response for outer layers.
 ///
-/// Even if it has no validators, its presence tells inner layers this: an outer layer
+/// Even without any validator, this extension tells inner layers that an outer layer
 /// evaluates writes. The outer layer would not know a date that an inner layer
-/// generates, so inner layers then generate no dates.
+/// generates. So with this extension, inner layers generate no dates.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownValidators {
     /// The resource that has these validators.
@@ -42,10 +42,10 @@ pub(crate) struct Target {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GeneratedDate;
 
-/// A guard puts this into the extensions of its GET. To evaluate a write, the guard
-/// needs only the validators of the response.
+/// In the extensions of the GET that a guard sends: which validators of the response
+/// the guard needs to evaluate a write.
 ///
-/// A `ConditionalLayer` returns these validators as [`KnownValidators`].
+/// A `ConditionalLayer` returns the validators as [`KnownValidators`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Probe {
     /// Only the existence of a representation matters (`*`). No content is read.
@@ -88,8 +88,8 @@ impl KnownValidators {
         Self { etag: None, date: None, ..self }
     }
 
-    /// Adds the validators to the extensions of a response. Where this layer knows no
-    /// tag or no date, that of an inner layer is kept.
+    /// Adds the validators to the extensions of a response. If `self` has no tag or no
+    /// date, the tag or date of an inner layer is kept.
     pub(crate) fn add_to(mut self, response: &mut Extensions) {
         if let Some(inner) = response.remove::<Self>() {
             self.etag = self.etag.or(inner.etag);
@@ -144,8 +144,8 @@ impl Target {
     }
 }
 
-/// Returns the segments that Axum's routers have removed from a path so far. A segment
-/// that matched a parameter is the pattern, such as `{id}`.
+/// Returns the segments that Axum's routers have removed from a path so far. In place
+/// of a segment that matched a parameter, this returns the pattern, such as `{id}`.
 #[cfg(feature = "axum")]
 fn nested(extensions: &Extensions) -> impl Iterator<Item = &str> {
     segments(extensions.get().map_or("", axum::extract::NestedPath::as_str))

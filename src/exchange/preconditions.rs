@@ -18,8 +18,8 @@ use crate::{
 
 /// The preconditions of one request.
 ///
-/// They are the method, and the fields If-Match, If-None-Match, If-Modified-Since,
-/// If-Unmodified-Since and If-Range.
+/// A value of this type contains the method of the request, and the fields If-Match,
+/// If-None-Match, If-Modified-Since, If-Unmodified-Since and If-Range.
 ///
 /// A tag from a client may end with a content coding:
 /// [`compress_with`](crate::ConditionalLayer::compress_with) sends `"v1"` as
@@ -73,16 +73,19 @@ impl Preconditions {
 
     /// Evaluates the preconditions against the current state of the resource.
     ///
-    /// Call this only if the request without preconditions would get a 2xx (section
-    /// 13.2.1). For a read with [`Representation::Missing`] the decision is always
-    /// [`Decision::Proceed`], so that the 404 stays a 404.
+    /// Call this only if the request without preconditions would get a 2xx (RFC 9110,
+    /// section 13.2.1). For a read with [`Representation::Missing`] the decision is
+    /// always [`Decision::Proceed`], so that the 404 stays a 404.
     ///
-    /// Invalid fields are handled so that no edit is lost. If-Match without any valid
-    /// member fails. If-None-Match without any valid member matches nothing on a
-    /// read, but If-Modified-Since is ignored beside it. On a write, an invalid
-    /// member makes If-None-Match fail, because that member may have been meant for
-    /// the current state. A date field that is not exactly one HTTP date is ignored,
-    /// as RFC 9110 requires.
+    /// Invalid fields are handled so that no edit is lost:
+    ///
+    /// - If-Match fails if it is not `*` and contains no valid tag.
+    /// - On a read, an invalid tag in If-None-Match matches nothing. If-Modified-Since
+    ///   is ignored even if no tag in If-None-Match is valid.
+    /// - On a write, an invalid tag makes If-None-Match fail, because the client may
+    ///   have meant the tag of the current state.
+    /// - A date field that is not exactly one HTTP date is ignored, as RFC
+    ///   9110 requires.
     ///
     /// If the state is [`Unknown`](Representation::Unknown), a precondition of a write
     /// cannot be evaluated. The decision is then [`Decision::PreconditionFailed`].
@@ -105,7 +108,7 @@ impl Preconditions {
     /// Fails if the decision of [`evaluate`](Self::evaluate) is 304 or 412.
     ///
     /// For a resource that does not exist, pass [`Representation::Missing`] if the
-    /// method creates it, as most PUTs do. Otherwise answer 404 without a call.
+    /// method creates it, as most PUTs do. Otherwise answer 404 and do not call this.
     ///
     /// A [`Rejection`] also converts into a `StatusCode`, but then the client does not
     /// get the current tag.
@@ -170,16 +173,22 @@ impl Preconditions {
 
     /// Returns true if the `Range` of the request may be used.
     ///
-    /// That is so if there is no If-Range, or if If-Range names the current
-    /// representation.
-    ///
     /// If this returns false, ignore `Range` and send the whole representation ([RFC
-    /// 9110, section 13.1.5]). A tag in If-Range must match strongly. A date must be
-    /// equal, and must be a strong validator (section 8.8.2.2). A
-    /// [`FirstSeen`](crate::LastModified::FirstSeen) date is always strong. A
-    /// [`Given`](crate::LastModified::Given) date is strong if it is at least a second
-    /// before `now`. A date does not show in which content coding the client got the
-    /// content. So if `Accept-Encoding` accepts a coding, a date allows no part.
+    /// 9110, section 13.1.5]).
+    ///
+    /// `Range` may be used if there is no If-Range, or if If-Range names the
+    /// current representation:
+    ///
+    /// - A tag in If-Range must match the current tag strongly.
+    /// - A date in If-Range must equal the current date, and this date must be a strong
+    ///   validator (section 8.8.2.2). A [`FirstSeen`](crate::LastModified::FirstSeen)
+    ///   date is always strong. A [`Given`](crate::LastModified::Given) date is strong
+    ///   if it is at least a second before `now`.
+    /// - A date does not show in which content coding the client got the content. So if
+    ///   `Accept-Encoding` accepts a coding, this returns false for every date.
+    ///
+    /// This also returns false if If-Match names the current tag with a content coding,
+    /// such as `"v1~gzip"`, because the client then has a part of the encoded content.
     ///
     /// # Examples
     ///
@@ -240,7 +249,8 @@ impl Preconditions {
         self.fields.if_none_match_tags()
     }
 
-    /// Sets whether If-Match is compared weakly. Default: false, see [section 13.1.1].
+    /// Sets whether If-Match is compared weakly. Default: false, as [RFC 9110, section
+    /// 13.1.1] requires.
     ///
     /// With true, `W/"3"` matches `"3"` and `W/"3"`.
     ///
@@ -248,7 +258,7 @@ impl Preconditions {
     /// behind a proxy that weakens tags. This is safe if each weak tag names one state
     /// of the resource, as a version or a hash does. This is not safe if several states
     /// can share a weak tag, as with a modification time: an edit of one state could
-    /// overwrite another.
+    /// overwrite another state.
     ///
     /// # Examples
     ///
@@ -265,7 +275,7 @@ impl Preconditions {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// [section 13.1.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.1.1
+    /// [RFC 9110, section 13.1.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.1.1
     #[must_use]
     pub fn weak_if_match(self, weak_if_match: bool) -> Self {
         Self { fields: self.fields.weak_if_match(weak_if_match), ..self }

@@ -54,13 +54,14 @@ use crate::{
 pub struct Rejection {
     status: StatusCode,
     current: Validators,
-    /// The tag to send, if it names a coding, so that it differs from the tag of
-    /// `current`. Boxed, like the next field, because both are rare and a `Result` with
+    /// The tag to send instead of the tag of `current`: that tag, followed by a coding
+    /// if needed. Boxed, like the next field, because both are rare and a `Result` with
     /// this type should be small.
     coded: Option<Box<EntityTag>>,
     /// The field that failed, for a 412.
     failed_field: Option<Box<HeaderName>>,
-    /// The text that tells the client what to do. Empty for a 304.
+    /// The text that tells the client what to do. Empty for a 304, and for the answer
+    /// to a HEAD.
     advice: &'static str,
     is_problem: bool,
 }
@@ -88,14 +89,15 @@ impl Rejection {
     /// Makes the content of the response a problem document ([RFC 9457]).
     ///
     /// The media type is `application/problem+json`. By default a 412 has no content,
-    /// and a 428 has plain text.
+    /// and a 428 has plain text. A 304 and the answer to a HEAD never have content.
     ///
     /// The members are `title`, `status`, `detail` (a text that tells the client what
     /// to send), `failed_field`, `current_etag` and `current_last_modified`. A member
-    /// is left out if its value is not known. The document is ASCII. A byte above
-    /// 0x7F in a tag is written as the Unicode character with that number, in the
-    /// form `\u00e9`. Scripts in browsers read header fields in the same way. A 304
-    /// has no content.
+    /// is left out if its value is not known.
+    ///
+    /// The document is ASCII. A byte above 0x7F in a tag is written as the Unicode
+    /// character with that number, in the form `\u00e9`. Scripts in browsers read
+    /// header fields in the same way.
     ///
     /// # Examples
     ///

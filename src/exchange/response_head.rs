@@ -54,7 +54,7 @@ pub(crate) fn insert_validators(headers: &mut HeaderMap, validators: &Validators
     }
 }
 
-/// Adds a date that the application states to a response that has no date.
+/// Adds `Last-Modified` to a response that has none. The application states `date`.
 pub(super) fn complete_date(
     headers: &mut HeaderMap,
     date: Option<HttpDate>,
@@ -161,8 +161,8 @@ pub(crate) fn refuse_part(head: &mut response::Parts, refusal: PartRefusal) {
         }
         PartRefusal::Redirect => {
             head.status = StatusCode::TEMPORARY_REDIRECT;
-            // This fragment means the URI of the request as the client knows it, even
-            // if a proxy changed the path.
+            // A `Location` of `#` means the URI of the request as the client knows it,
+            // even if a proxy changed the path.
             insert_field(&mut head.headers, LOCATION, HeaderValue::from_static("#"));
             // If a cache stored the redirect, the client would be redirected forever.
             insert_field(&mut head.headers, CACHE_CONTROL, HeaderValue::from_static("no-store"));

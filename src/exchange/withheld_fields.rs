@@ -2,7 +2,7 @@
 //!
 //! | field | withheld |
 //! |---|---|
-//! | If-Match, If-None-Match | if the layer learns tags, which only the layer knows |
+//! | If-Match, If-None-Match | if the layer learns tags; the inner service has others |
 //! | tags in them that name a coding | on reads: the layer evaluates these tags |
 //! | If-Modified-Since | if there is an If-None-Match (13.1.3), or it is not one date |
 //! | If-Unmodified-Since | if there is an If-Match (13.1.4), or it is not one date |
@@ -40,7 +40,7 @@ pub(crate) struct Forward {
 }
 
 impl Forward {
-    /// Forwards all fields except those that must be ignored by RFC 9110.
+    /// Forwards all fields except those that a server must ignore (RFC 9110).
     pub(crate) fn new(preconditions: &PreconditionFields) -> Self {
         Self {
             tags: true,
@@ -104,7 +104,8 @@ fn join_lines(headers: &mut HeaderMap, name: HeaderName) {
 }
 
 /// In the extensions of a request: the dates that an outer layer has removed from the
-/// fields. Inner layers of this crate and the extractor still evaluate these dates.
+/// fields. Inner layers of this crate and the extractor `Preconditions` still evaluate
+/// these dates.
 #[derive(Clone, Debug)]
 pub(crate) struct WithheldDates {
     /// The target for which the dates are valid, because an application may reuse the

@@ -33,8 +33,8 @@ pub struct FromSource<F: StateSource> {
 }
 
 impl<F: StateSource> FromSource<F> {
-    /// Returns the validators of the target of a request, for the other layers of this
-    /// crate. There are none if `add_validators` is false.
+    /// Returns the extension that tells the other layers of this crate the validators
+    /// of the target. It contains no validators if `add_validators` is false.
     pub(super) fn known(&self, parts: &request::Parts, validators: Validators) -> KnownValidators {
         let validators = if self.add_validators { validators } else { Validators::new() };
         KnownValidators::new(&parts.uri, &parts.extensions, validators, self.add_last_modified)

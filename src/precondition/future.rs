@@ -408,7 +408,7 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         let preconditions = &self.preconditions;
         let mut forward = Forward::new(preconditions);
         // If a field names the version of the part, the part cannot be verified without
-        // the state. The inner service then sends the whole content.
+        // the state. So `Range` is removed, and the inner service sends all content.
         forward.range = !preconditions.binds_range();
         forward.apply(preconditions, &mut self.parts.headers);
         let outcome = Outcome::LeftAlone(Reason::StateUnavailable);

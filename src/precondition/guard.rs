@@ -33,10 +33,12 @@ use crate::stats::Stats;
 ///
 /// Before a write with preconditions (If-Match, If-None-Match, If-Unmodified-Since),
 /// the guard sends the service a GET. This GET has the URI, the extensions and the
-/// header fields of the write, except for fields about content, ranges and
-/// preconditions. The guard evaluates the preconditions against the validators in the
-/// response to the GET. If a precondition fails, the answer is 412 (Precondition
-/// Failed), and the write does not run. If the service sends no validators, put a
+/// header fields of the write. Fields that have a meaning only for the write are left
+/// out, such as those about its content and its preconditions.
+///
+/// The guard evaluates the preconditions against the validators in the response to the
+/// GET. If a precondition fails, the answer is 412 (Precondition Failed), and the write
+/// does not run. If the service sends no validators, put a
 /// [`ConditionalLayer`](crate::ConditionalLayer) inside the guard to generate them.
 ///
 /// The check and the write are atomic within this guard: while a write with
@@ -46,9 +48,9 @@ use crate::stats::Stats;
 ///
 /// # Examples
 ///
-/// With Axum, the guard wraps the whole router. Add authorization, and traces and
-/// metrics by route, to the router with `Router::layer`, so that they are inside the
-/// guard. See [`new`](Self::new) for other services.
+/// With Axum, the guard wraps the whole router. Add authorization, traces and metrics
+/// to the router with `Router::layer`. They are then inside the guard, where the
+/// matched route is known. See [`new`](Self::new) for other services.
 ///
 /// ```no_run
 /// # #[cfg(feature = "axum")] {
@@ -96,8 +98,9 @@ use crate::stats::Stats;
 ///    refuses the write. This step is skipped if all of the content has arrived and the
 ///    lock is free.
 /// 2. It reads the content, up to [`body_limit`](Self::body_limit). All requests of
-///    this guard together may hold 64 MiB of content. Content of up to 64 KiB does not
-///    count. If these 64 MiB are used up, the answer is 503 (Service Unavailable).
+///    this guard together may hold 64 MiB of content. Requests with at most 64 KiB
+///    of content do not count. If the 64 MiB are used up, the answer is 503
+///    (Service Unavailable).
 /// 3. It takes the lock. If that takes longer than
 ///    [`lock_timeout`](Self::lock_timeout), the answer is 503 with `Retry-After`.
 /// 4. It sends the GET again, and then runs the write.
@@ -105,33 +108,37 @@ use crate::stats::Stats;
 ///
 /// So the guard never waits for a client while it holds the lock.
 ///
-/// The guard also reads ahead the content of every DELETE. It forwards the content of
-/// other writes without preconditions as it comes, except for the end. It takes the
-/// lock before it forwards the end, so an upload that never ends holds no lock. If a
-/// handler changes the resource before it has read the end of the content, the lock
-/// does not protect that change.
+/// A write without preconditions goes through fewer steps:
 ///
-/// While content is read ahead, at least 10 KiB must arrive in each period of ten
-/// seconds. Slower content is answered with 408 (Request Timeout), so that idle clients
-/// do not use up the 64 MiB. Without Tokio timers there is no such limit.
+/// - For a DELETE, the guard reads all content, takes the lock, and runs the write.
+/// - For other methods, the guard forwards the content as it comes, but holds back its
+///   end until the guard has taken the lock. So an upload that never ends holds no
+///   lock. If a handler changes the resource before it has read the end of the content,
+///   the lock does not protect that change.
+///
+/// While the guard reads content before the handler runs, at least 10 KiB must arrive
+/// in each period of ten seconds. Slower content is answered with 408 (Request
+/// Timeout), so that idle clients do not use up the 64 MiB. Without Tokio timers there
+/// is no such limit.
 ///
 /// If a server responds before it has read all of the content, it resets the connection
 /// (over HTTP/2, the stream). Some clients then never see the response. So the guard
 /// reads and discards up to 1 MiB of refused content before it answers, for at most a
 /// second. It holds no lock meanwhile. If the content is known to be longer than 1 MiB,
 /// or if the client sends `Expect: 100-continue`, the guard answers at once. So clients
-/// should send that field with large uploads.
+/// should send `Expect: 100-continue` with large uploads.
 ///
 /// If the GET is answered with 404, 410, 405 or 501, there is no representation:
-/// `If-None-Match: *` then holds, and If-Match fails. Any other 4xx or 5xx response
-/// to the GET becomes the answer to the write. If the response to the GET has no tag,
-/// for example because its content is too large, clients may know a tag from elsewhere.
-/// So the guard refuses a write that names a tag, both in If-Match and in
-/// If-None-Match.
+/// `If-None-Match: *` then holds, and If-Match fails. Any other 4xx or 5xx response to
+/// the GET becomes the answer to the write.
+///
+/// The response to the GET may have no tag, for example because its content is too
+/// large to be hashed. The current tag is then unknown, so the guard refuses a write
+/// that names a tag in If-Match or If-None-Match.
 ///
 /// Deliberately, a failed precondition is answered with 412 even if the handler would
-/// answer the write with 404 or 405: the guard would have to run the write to know that
-/// ([RFC 9110, section 13.2.1]).
+/// answer the write with 404 or 405. By [RFC 9110, section 13.2.1], the answer of the
+/// handler takes precedence, but the guard would have to run the write to know it.
 ///
 /// If a service reads the body of the GET, it gets an error. So a service that handles
 /// the GET as a write by mistake does not store empty content.
@@ -139,9 +146,9 @@ use crate::stats::Stats;
 /// # The new tag
 ///
 /// If the content of a PUT with preconditions was stored exactly as it was sent, the
-/// response has the new `ETag` ([section 9.3.4]). The client then needs no GET before
-/// its next edit. To find the new tag, the guard sends one more GET while it holds the
-/// lock. This works only if tags are hashes of the content, like those of a
+/// response has the new `ETag` ([RFC 9110, section 9.3.4]). The client then needs no
+/// GET before its next edit. To find the new tag, the guard sends one more GET while it
+/// holds the lock. This works only if tags are hashes of the content, like those of a
 /// [`ConditionalLayer`](crate::ConditionalLayer). If the handler sets an `ETag` itself,
 /// the client gets that `ETag`, and the guard sends no such GET.
 ///
@@ -153,32 +160,36 @@ use crate::stats::Stats;
 /// [`Preconditions::check`](crate::Preconditions::check) inside the transaction.
 ///
 /// **Nested writes.** A handler may send more writes through the guard, with the
-/// extensions of its own request. Each nested write is evaluated separately. A nested
-/// write to the same resource does not wait for the outer write. Two concurrent nested
-/// writes to that resource do not wait for each other either. An outer write without
-/// preconditions loses its lock to a nested write with preconditions to the same
-/// resource. After that, the handler of the outer write should not change the resource
-/// itself. A handler keeps the lock of its own resource while a nested write waits for
-/// the lock of another resource. If two handlers wait for each other,
-/// [`lock_timeout`](Self::lock_timeout) ends the wait.
+/// extensions of its own request. Each nested write is evaluated separately.
+///
+/// - A nested write to the same resource shares the lock of the outer write, so it does
+///   not wait. Two concurrent nested writes that share the lock do not wait for each
+///   other either.
+/// - A nested write with preconditions cannot share the lock of an outer write without
+///   preconditions. The outer write then loses the lock. After that, the handler of the
+///   outer write should not change the resource itself.
+/// - A handler keeps the lock of its own resource while a nested write waits for the
+///   lock of another resource. If two handlers wait for each other in this way,
+///   [`lock_timeout`](Self::lock_timeout) ends the wait.
 ///
 /// **Method override.** The guard uses the method that it sees. Put middleware that
 /// takes the method from a field (`X-HTTP-Method-Override`) outside of the guard. If it
-/// is inside the guard and makes a DELETE of a GET, the guard does not evaluate that
-/// DELETE. The guard's own GET has no such field, so it stays a GET.
+/// is inside the guard and turns a GET into a DELETE, the guard does not evaluate that
+/// DELETE. The guard's own GET does not have this field, so it stays a GET.
 ///
 /// **Content without a length.** Over HTTP/2, Hyper treats a stream that the client
 /// resets with `NO_ERROR` as complete, although content may be missing. If the content
 /// is shorter than its `Content-Length`, the guard refuses the write with 400 (Bad
-/// Request). If the guard streams the content, it ends the content in an error. Without
-/// a `Content-Length`, the guard cannot detect missing content.
+/// Request). If the guard forwards the content as it comes, the handler gets an error
+/// at the end of the content instead. Without a `Content-Length`, the guard cannot
+/// detect missing content.
 ///
-/// **Concurrency limits.** A `ConcurrencyLimit` inside the guard also counts writes
-/// whose content is still being streamed. If the limit is small, put it outside of
-/// the guard.
+/// **Concurrency limits.** With a `ConcurrencyLimit` inside the guard, a write whose
+/// content is forwarded as it comes holds a permit until its handler answers. A few
+/// slow uploads can then hold all permits. So put a small limit outside of the guard.
 ///
 /// [RFC 9110, section 13.2.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.2.1
-/// [section 9.3.4]: https://www.rfc-editor.org/rfc/rfc9110.html#section-9.3.4
+/// [RFC 9110, section 9.3.4]: https://www.rfc-editor.org/rfc/rfc9110.html#section-9.3.4
 #[derive(Clone)]
 #[must_use]
 pub struct WriteGuard<S> {
@@ -198,8 +209,10 @@ impl<S> WriteGuard<S> {
     ///
     /// # Panics
     ///
-    /// Panics if the service handles only one method. That happens if you pass
-    /// `tower::layer::layer_fn` with this constructor to Axum's `Router::layer`.
+    /// Panics if the type of the service contains Axum's `Route` or `HandlerService`.
+    /// These call the same handler for every method, so the GET of the guard would run
+    /// the write. That happens if you pass `tower::layer::layer_fn` with this
+    /// constructor to Axum's `Router::layer`.
     ///
     /// # Examples
     ///
@@ -266,15 +279,16 @@ impl<S> WriteGuard<S> {
         self.set(|config| config.base.required = Some(Arc::new(required)))
     }
 
-    /// Sets the key of a resource. Default: the path as the client sent it.
+    /// Sets the key of a resource. Default: a normal form of the path that the
+    /// client sent.
     ///
     /// Writes with the same key wait for each other.
     ///
-    /// The default key is a normal form of the path: `/%6eote`, `/note/`, `/a/../note`
-    /// and `/note?draft=1` all have the key of `/note`. If two resources have the same
-    /// key, their writes only wait for each other. If one resource had two keys, its
-    /// writes would not be protected. So set the key if the service has other names for
-    /// one resource, for example if it ignores the case of letters.
+    /// By default, `/%6eote`, `/note/`, `/a/../note` and `/note?draft=1` all have the
+    /// key of `/note`. If two resources have the same key, their writes wait for each
+    /// other, which only costs time. If one resource had two keys, its writes would not
+    /// be protected. So set the key if the service has other names for one resource,
+    /// for example if it ignores the case of letters.
     ///
     /// # Examples
     ///
@@ -366,18 +380,19 @@ impl<S> WriteGuard<S> {
         self.set(|config| config.stream_uploads = stream_uploads)
     }
 
-    /// Sets whether a PUT that stores what is already stored succeeds. Default: false.
+    /// Sets whether a PUT succeeds if its content is already stored. Default: false.
     ///
     /// With true, a PUT whose If-Match fails is answered with 204 (No Content) if its
-    /// content equals the stored content.
+    /// content equals the stored content. So a client that got no answer to a PUT can
+    /// send the same PUT again ([RFC 9110, section 13.1.1]). The setting does not apply
+    /// to a PUT with If-None-Match.
     ///
-    /// So a client that got no answer to a PUT can send the same PUT again ([RFC 9110,
-    /// section 13.1.1]). To compare the content, the guard reads it, up to
+    /// To compare the content, the guard reads it, up to
     /// [`body_limit`](Self::body_limit). Tags must be hashes of the content, like those
-    /// of a [`ConditionalLayer`](crate::ConditionalLayer). The setting does not apply
-    /// to a PUT with If-None-Match. **Do not set it if clients use writes to count or
-    /// to lock something**: if two clients send the same content, both are told that
-    /// they succeeded.
+    /// of a [`ConditionalLayer`](crate::ConditionalLayer).
+    ///
+    /// **Do not set it if clients use writes to count or to lock something**: if two
+    /// clients send the same content, both are told that they succeeded.
     ///
     /// The handler is not called for such a PUT, and neither is middleware inside the
     /// guard. Such middleware sees only the GET of the guard. So middleware that
@@ -522,8 +537,8 @@ impl<S: fmt::Debug> fmt::Debug for WriteGuard<S> {
 /// for every method. With such a service, the GET of the guard would run the write.
 fn names_one_method(name: &str) -> bool {
     ONE_METHOD.iter().flat_map(|one| name.match_indices(one)).any(|(start, one)| {
-        // A longer name, such as `RouteFuture`, is another type. A whole router has
-        // that one.
+        // A longer name is another type, such as `RouteFuture`, the future of a
+        // whole router.
         let next = name.get(start + one.len()..).and_then(|rest| rest.chars().next());
         !next.is_some_and(|next| next.is_alphanumeric() || next == '_')
     })

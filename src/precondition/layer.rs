@@ -45,7 +45,7 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     ///   adds them.
     /// - Writes: if a precondition fails, the answer is 412, and the handler does not
     ///   run. So a PUT with `If-None-Match: *` can only create a resource. The layer
-    ///   calls the closure only for writes with a precondition.
+    ///   does not call the closure for a write without preconditions.
     /// - OPTIONS, TRACE and CONNECT pass through, and so does QUERY unless
     ///   [`query`](Self::query) is set.
     ///
@@ -77,8 +77,8 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// as before, the layer adds the validators. Otherwise the layer sends the response
     /// without them.
     ///
-    /// If the client asked for a part with If-Range, the layer also calls the closure
-    /// again for a 206. If the state has changed, the client would join parts of two
+    /// If the client asked for a part with If-Range, the layer calls the closure again
+    /// for every 206. If the state has changed, the client would join parts of two
     /// versions. So the client gets 503 (Service Unavailable) with `Retry-After: 1`
     /// instead. A browser gets 307 (Temporary Redirect) to the same URI, because
     /// browsers follow a redirect at once. When the client sends the request again, it
@@ -191,9 +191,9 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     ///
     /// The reason: a write whose preconditions cannot be evaluated must not run,
     /// because an edit could be lost. A read may run: at worst it transfers content
-    /// that the client already has. If a read asks for a part with If-Range, If-Match
-    /// or If-Unmodified-Since, it gets the whole content. If you set a function, it
-    /// also makes the answer to reads.
+    /// that the client already has. If a read has If-Range, If-Match or
+    /// If-Unmodified-Since, the layer removes `Range`, so the client gets the whole
+    /// content. If you set a function, it also makes the answer to reads.
     ///
     /// A state of [`Unknown`](crate::Representation::Unknown) is not a failure, so the
     /// function is not called.
@@ -224,7 +224,8 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
 
     /// Sets a function that adds fields to a 304 of this layer. Default: none.
     ///
-    /// Without such a function, a 304 of this layer has only the validators.
+    /// Without such a function, a 304 of this layer has only the validators. If its tag
+    /// names a content coding, it also has `Vary: accept-encoding`.
     ///
     /// A 304 must have the `Cache-Control`, `Content-Location`, `Expires` and `Vary`
     /// that the 200 would have ([RFC 9110, section 15.4.5]). The layer does not know
@@ -281,7 +282,7 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// only if one tag is valid for all results at that URI, such as the version of the
     /// whole data set. The preconditions of a QUERY are then evaluated like those of a
     /// GET, and the answer is 304 or 412 if one fails. The layer adds no validators to
-    /// the responses of the handler to a QUERY.
+    /// the handler's response to a QUERY.
     ///
     /// # Examples
     ///
@@ -298,12 +299,12 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
         self
     }
 
-    /// Sets which responses get the date that the source returns as `Last-Modified`.
+    /// Sets which responses get a `Last-Modified` with the date from the source.
     ///
     /// Default: [`AddLastModified::WithNoCache`].
     ///
-    /// Only responses to GET and HEAD to which the handler sets no `Last-Modified` get
-    /// the date.
+    /// The layer adds the date only to responses to GET and HEAD, and only if the
+    /// handler has set no `Last-Modified`.
     ///
     /// A 304 of this layer counts as a response that does not state its freshness, so
     /// it gets no date with [`IfFreshnessStated`](AddLastModified::IfFreshnessStated).
@@ -338,9 +339,10 @@ impl<K> PreconditionLayer<K> {
     ///
     /// If `required` returns true and the state is
     /// [`Unknown`](crate::Representation::Unknown), the write is refused with 503
-    /// (Service Unavailable), because its precondition cannot be evaluated. Clients
-    /// that send no preconditions can no longer write once this is set. So return true
-    /// only for writes whose clients all send a precondition.
+    /// (Service Unavailable), because its precondition cannot be evaluated.
+    ///
+    /// Once this is set, clients that send no preconditions can no longer write. So
+    /// return true only for writes whose clients all send a precondition.
     ///
     /// # Examples
     ///

@@ -148,7 +148,8 @@ enum LockState {
 
 impl WriteLock {
     /// Makes the `WriteLock` of a write to a resource. If `marks` show that an outer
-    /// write already holds a sufficient lock, the new write holds this lock, too.
+    /// write already holds a lock that is sufficient for `access`, the new write holds
+    /// this lock, too.
     pub(super) fn new(
         locks: &Arc<Locks>,
         resource: u64,

@@ -41,7 +41,8 @@ pub trait StateSource {
 
     /// Returns the state of the target resource of the request with this head.
     ///
-    /// No part of the body of the request is read before this future is ready.
+    /// Before the future of the first call for a request is ready, the handler does not
+    /// run, and nothing of the request's body is read.
     fn state(&self, parts: &request::Parts) -> Self::Future;
 }
 

@@ -82,7 +82,7 @@ fn unescaped(name: &str) -> Option<String> {
     Some(unescaped)
 }
 
-/// Some programs on Windows start a text with it.
+/// Some programs on Windows start a text with this mark.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 #[cfg(test)]

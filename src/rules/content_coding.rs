@@ -3,8 +3,8 @@
 //! Encoded content has other bytes than the plain content, so it must have another
 //! strong tag (RFC 9110, section [8.8.3.3]). For content that is encoded on the fly,
 //! that tag is the tag of the plain content followed by the coding: `"v1"` becomes
-//! `"v1~gzip"`. The plain tag can be read from it. So a client may send either tag in
-//! the If-Match of a write.
+//! `"v1~gzip"`. The plain tag can be read from this tag, so a client may send either
+//! tag in the If-Match of a write.
 //!
 //! | tag of the application | content as it is | encoded with gzip |
 //! |------------------------|------------------|-------------------|
@@ -94,8 +94,9 @@ impl AcceptedCodings {
     /// Reads all lines of `Accept-Encoding`.
     ///
     /// A coding is not accepted if its weight is invalid, or if it is named both with
-    /// weight zero and with another weight. Identity is accepted by default, and is
-    /// refused by weight zero, of `identity` or of `*`.
+    /// weight zero and with another weight. Identity is accepted by default. It is
+    /// refused only by weight zero: that of `identity`, or that of `*` if `identity` is
+    /// not named.
     pub(crate) fn read(headers: &HeaderMap) -> Self {
         let (mut accepted, mut refused, mut others) = (0, 0, None);
         for member in headers.get_all(ACCEPT_ENCODING).iter().flat_map(members) {
@@ -314,7 +315,8 @@ mod tests {
         }
     }
 
-    /// Unlike the codings that count in tags, where doubt means that none is accepted.
+    /// In doubt, a response may be encoded. For tags it is the other way round: in
+    /// doubt, a coding is not accepted.
     #[test]
     fn a_response_may_be_encoded_unless_every_coding_is_refused() {
         for (lines, expected) in [

@@ -30,9 +30,9 @@ pub(crate) fn is_algorithm_key(text: &str) -> bool {
         && text.bytes().all(is_later)
 }
 
-/// Returns true if the client refuses a digest with this algorithm in
-/// `Want-Repr-Digest` (section 4): the weight of the algorithm is 0, or the field asks
-/// only for other algorithms.
+/// Returns true if `Want-Repr-Digest` refuses a digest with this algorithm (section
+/// 4). It does so if the weight of the algorithm is 0, or if the field asks only for
+/// other algorithms.
 ///
 /// The field is a hint. A member without a weight from 0 to 10 is ignored. If an
 /// algorithm occurs more than once, its last member is used.

@@ -33,9 +33,9 @@ use memchr::memchr;
 /// A strong tag must name one sequence of bytes. So a resource must not use the tag
 /// `"1"` both for its JSON and for its HTML representation.
 ///
-/// Your own tags should not end with `~` and the name of a content coding (`~gzip`),
-/// because [`compress_with`](crate::ConditionalLayer::compress_with) names the coding
-/// of an encoded response in this way. [`Preconditions`](crate::Preconditions) read a
+/// Your own tags should not end with `~` and the name of a content coding (`~gzip`).
+/// [`compress_with`](crate::ConditionalLayer::compress_with) uses this ending to name
+/// the coding of an encoded response. [`Preconditions`](crate::Preconditions) reads a
 /// client's `"v1~gzip"` as the tag `"v1"` of content encoded with gzip. If your own
 /// tag is `"v1~gzip"`, the layers send it as `"v1~gzip~identity"`, so that it still
 /// has one meaning.

@@ -48,7 +48,7 @@ pub(crate) struct PreconditionFields {
     if_none_match: EntityTagList,
     if_modified_since: SingleField<HttpDate>,
     /// The accepted codings. A tag in If-None-Match of a read counts only if the client
-    /// accepts the coding that it names.
+    /// accepts the coding that the tag names.
     accepted: AcceptedCodings,
     /// Boxed, because most requests have none of these fields, and this value is moved
     /// with each request.
@@ -369,8 +369,8 @@ impl PreconditionFields {
         in_if_range || if_match.members().flatten().any(|member| is_coded(member.opaque))
     }
 
-    /// Returns true if If-Range is no tag, and the client may hold encoded content. See
-    /// [`allows_range`](Self::allows_range).
+    /// Returns true if If-Range is not a tag, and the client may hold encoded content.
+    /// See [`allows_range`](Self::allows_range).
     pub(crate) fn has_date_of_any_coding(&self) -> bool {
         let is_tag = |value| EntityTag::try_from(value).is_ok();
         self.uncommon().accepts_coding && !self.if_range_value().is_some_and(is_tag)
@@ -384,9 +384,8 @@ impl PreconditionFields {
         if_match.may_name_codings && named.any(|(_, coding)| coding != ContentCoding::Identity)
     }
 
-    /// Returns the tag of the client's copy, which a 304 then has. It is the first
-    /// member of If-None-Match that names the plain tag and a coding that the
-    /// client accepts.
+    /// Returns the tag of the client's copy, to send in a 304. It is the first member
+    /// of If-None-Match that names the plain tag and a coding that the client accepts.
     pub(crate) fn matched_tag(&self, etag: &EntityTag) -> Option<EntityTag> {
         let mut named = self.if_none_match.naming(etag);
         match named.find(|(_, coding)| self.accepted.accepts(*coding))? {
@@ -396,8 +395,8 @@ impl PreconditionFields {
     }
 
     /// Returns the only member of If-None-Match, if that member names a coding that the
-    /// client accepts. If the inner service answers 304 without a tag, it can only mean
-    /// this member.
+    /// client accepts. If the inner service answers 304 without a tag, the 304 can only
+    /// mean this member.
     pub(crate) fn only_coded_tag(&self) -> Option<EntityTag> {
         let mut members = self.if_none_match.members();
         let (Some(Some(member)), None) = (members.next(), members.next()) else { return None };
@@ -479,8 +478,8 @@ impl PreconditionFields {
         self.uncommon().if_range.value()
     }
 
-    /// Returns true if `claim` returns true for a tag in If-None-Match. Its argument is
-    /// the plain tag, without quotes.
+    /// Returns true if `claim` returns true for a tag in If-None-Match. The argument of
+    /// `claim` is the plain tag, without quotes.
     pub(crate) fn any_if_none_match(&self, claim: impl Fn(&[u8]) -> bool) -> bool {
         self.if_none_match.members().flatten().any(|member| claim(split_coding(member.opaque).0))
     }

@@ -53,8 +53,8 @@ fn describes_content(name: &HeaderName) -> bool {
             | "transfer-encoding"
             | "trailer"
     );
-    // If the tag matched only weakly, the client may hold other bytes than those of
-    // this digest.
+    // A digest is removed, because the tag may have matched only weakly. Then the
+    // client may hold other bytes than those that the digest describes.
     describes_bytes || is_digest(name)
 }
 

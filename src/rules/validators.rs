@@ -33,8 +33,11 @@ pub enum Representation {
     Missing,
     /// The resource exists and has these validators.
     Exists(Validators),
-    /// The state is not known. If the source of a `PreconditionLayer` returns this, the
-    /// layer leaves all preconditions to the handler. In
+    /// The state is not known.
+    ///
+    /// If the closure of a [`PreconditionLayer`](crate::PreconditionLayer) returns
+    /// this, the layer leaves all preconditions to the handler. But if the layer
+    /// requires a precondition of this write, it answers 503 (Service Unavailable). In
     /// [`Preconditions::check`](crate::Preconditions::check), a write with a
     /// precondition fails.
     Unknown,
@@ -227,8 +230,8 @@ impl DateEvidence {
     /// Returns true if a client whose If-Range is this date may get a part.
     ///
     /// The date must be equal, and must be a strong validator (RFC 9110, sections
-    /// 13.1.5 and 8.8.2.2). A stated date is strong if it is at least a second before
-    /// `now`.
+    /// 13.1.5 and 8.8.2.2). A [`LastModified::Given`] date is strong only if it is
+    /// before `now`: during its own second, the content may change again.
     pub(crate) fn allows_range(self, date: HttpDate, now: HttpDate) -> bool {
         match self {
             Self::Stated(LastModified::Given(changed)) => changed == date && changed < now,
@@ -237,7 +240,8 @@ impl DateEvidence {
         }
     }
 
-    /// Returns this evidence, changed so that no date proves a change.
+    /// Returns this evidence without `changed_before`, so that no date proves a change.
+    /// A stated date stays as it is.
     pub(crate) fn without_change(self) -> Self {
         match self {
             Self::Observed { unchanged_at, .. } => {

@@ -2,24 +2,29 @@
 //! of the same resource.
 //!
 //! SHA-256 hashes about 2 GB/s on a core. Comparing bytes is more than ten times as
-//! fast, and comparing pointers costs nothing. So the last content of a resource is
-//! kept with its tag, in bounded memory. If the next response has the same bytes, it
-//! has the same tag. If header fields are part of the tag, they must be equal, too. All
-//! bytes are compared, so a tag is never wrong, even if two resources have the same key
-//! in the cache.
+//! fast, and comparing addresses takes almost no time. So the last content of a
+//! resource is kept with its tag, in bounded memory. If the next response has the same
+//! bytes, it has the same tag. If header fields are part of the tag, they must be
+//! equal, too. Two contents count as equal only if all bytes are equal, or if they are
+//! at the same address. So a tag is never wrong, even if two resources have the same
+//! key in the cache.
 //!
-//! Content is kept when its tag is computed for the second time, so that pages that are
-//! sent once take no memory. The content is copied, because a `Bytes` may be a small
-//! part of a large buffer, and there is no way to see that.
+//! Content is kept only when its tag is computed for the second time in a row. So pages
+//! that are sent once take no memory. The cache keeps a copy, because a `Bytes` may be
+//! a small part of a large buffer, and there is no way to see that.
 //!
 //! Content of 1 KiB or more is not copied if the application keeps it in memory itself:
-//! the cache then shares the buffer of the application. To detect this, the cache
-//! [holds](SharedBuffers) a reference to the content, and compares the address of the
-//! next content. Without that reference, another buffer could get the same address. If
-//! the content comes from another address later, it is copied then. A shared buffer may
-//! be a small part of a large buffer that the application has dropped in the meantime.
-//! So the cache releases it after ten seconds, when it next sees new content. After
-//! that, a buffer that the application still keeps is detected again.
+//! the cache then shares the buffer of the application. To detect such a buffer, the
+//! cache [holds](SharedBuffers) a reference to the content of one response. It compares
+//! the address of the next content with that of the held content. Without that
+//! reference, another buffer could get the same address. If the content comes from
+//! another address later, it is copied then.
+//!
+//! A shared buffer may be a small part of a large buffer that the application has
+//! dropped in the meantime. So the cache releases a shared buffer after ten seconds.
+//! It looks at the time only when the content of a response is not in a shared
+//! buffer. If the application still keeps a released buffer, the cache detects that
+//! again, as above.
 //!
 //! Content is copied and compared without a pause for other tasks. So content of more
 //! than 4 MiB is neither copied nor compared, and is recognised only by its address.
@@ -87,8 +92,10 @@ impl ContentCache {
         self.cache.get(&key)
     }
 
-    /// Handles a response whose content equals the cached content, but is in
-    /// another buffer.
+    /// Updates the cached content after a response with equal bytes in another buffer.
+    ///
+    /// If the application keeps that buffer, the cache shares it. Otherwise, if the
+    /// cached content is in a shared buffer, a copy replaces it.
     pub(crate) fn confirm(&self, key: u64, remembered: &CachedContent, frames: Frames<'_>) {
         let kept = if remembered.shares { None } else { self.kept(key, frames) };
         if remembered.shares || kept.is_some() {
@@ -101,7 +108,7 @@ impl ContentCache {
         }
     }
 
-    /// Adds the tag of content. `previous` is the cached content that it replaces.
+    /// Adds the tag of content. `previous` is the cached content that is replaced.
     /// `variant` has the header fields of the response, if the response was negotiated.
     pub(crate) fn insert(
         &self,
@@ -139,8 +146,8 @@ impl ContentCache {
         Some(content)
     }
 
-    /// Releases the held and shared buffers after ten seconds. `now` is called only if
-    /// there are such buffers.
+    /// Releases the buffers that have been held or shared for ten seconds. `now` is
+    /// called only if there are such buffers.
     pub(crate) fn release_buffers(&self, now: impl FnOnce() -> HttpDate) {
         if !self.is_sharing.load(Ordering::Relaxed) {
             return;
@@ -161,8 +168,8 @@ impl ContentCache {
         }
     }
 
-    /// Locks the held and shared buffers. Returns `None` if another thread has the
-    /// lock, because sharing is only an optimisation.
+    /// Locks the held and shared buffers. If another thread has the lock, this returns
+    /// `None` instead of waiting: sharing is only an optimisation.
     fn try_shared(&self) -> Option<MutexGuard<'_, SharedBuffers>> {
         match self.shared.try_lock() {
             Ok(shared) => Some(shared),
@@ -180,9 +187,10 @@ impl fmt::Debug for ContentCache {
 
 /// The few contents whose memory the application may keep, or is known to keep.
 ///
-/// Each of them may be a slice of a much larger buffer. For example, a connection to an
-/// upstream reads into one buffer, and reuses it for the next response. So there are
-/// only a few of them, and only for a short time.
+/// Each of them may be a slice of a much larger buffer, which then stays in memory,
+/// too. For example, a connection to an upstream reads many responses into one
+/// buffer. So at most four contents are held and four are shared, and each for about
+/// ten seconds.
 #[derive(Default)]
 struct SharedBuffers {
     /// The contents that are held to see whether the application keeps them.
@@ -211,8 +219,8 @@ impl Found {
 impl SharedBuffers {
     /// Returns true if `content` has the address of the content that is held for `key`.
     ///
-    /// Otherwise holds `content`, and drops the oldest held contents, so that the held
-    /// contents have at most `most` bytes in total.
+    /// Otherwise holds `content`, and drops the oldest held contents, until at most
+    /// four are left with at most `most` bytes in total.
     fn stays(&mut self, key: u64, content: &Bytes, most: usize) -> bool {
         let last = self
             .held
@@ -234,8 +242,8 @@ impl SharedBuffers {
         false
     }
 
-    /// Marks content as shared. If too many are shared then, returns the key of the
-    /// oldest, which must no longer be shared.
+    /// Marks content as shared. If more than four are shared then, returns the key of
+    /// the oldest, which must no longer be shared.
     fn share(&mut self, key: u64) -> Option<u64> {
         self.shared.retain(|shared| shared.key != key);
         self.shared.push_front(Found::new(key));
@@ -400,7 +408,8 @@ pub(crate) enum Match {
 }
 
 impl CachedContent {
-    /// Compares a response with the cached one. `None` if its tag may differ.
+    /// Compares the content of a response with the cached content. Returns `None` if
+    /// the response may have another tag.
     ///
     /// `len` is the length of the response's content. `variant` has the response's
     /// header fields, if the response was negotiated.
@@ -451,7 +460,8 @@ fn is_same_variant(remembered: Option<&[u8]>, variant: Option<&HeaderMap>) -> bo
 }
 
 /// Returns the fields that are part of a negotiated response's tag, with `\n` after
-/// each line and `\0` after each field: no field value contains these bytes.
+/// each line and `\0` after each field. No field value contains these two bytes, so
+/// different fields give different results.
 fn variant_bytes(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     NEGOTIATED_FIELDS.into_iter().flat_map(|name| {
         let lines = headers.get_all(name).iter();

@@ -10,51 +10,58 @@
 //! # Memory
 //!
 //! The memory is an array of buckets, indexed by the hash of the URI. A bucket has
-//! eight entries of 24 bytes, a `floor`, and the set of request fields that its
-//! responses named in `Vary`. A key is a URI with the values of these fields. An entry
-//! describes the current content of one key. When a new key needs an entry, it replaces
-//! the one whose content was sent longest ago.
+//! eight entries of 24 bytes, a second called `floor` (see below), and the set of
+//! request fields that its responses named in `Vary`. A key is a URI with the values of
+//! these fields. An entry describes the current content of one key. A new key takes the
+//! entry whose content was sent longest ago.
 //!
 //! # Invariant
 //!
-//! *Consider the content that responses of the bucket had and that is no longer the
-//! current content of an entry. `floor` is at least one second later than each second
-//! in which such content was sent. No response has a date that is in the future.*
+//! *Content is old if a response of the bucket had it, and no entry describes it any
+//! more. `floor` is at least one second later than each second in which old content was
+//! sent. No response has a date that is in the future.*
 //!
 //! When content is sent, its date is that second or earlier, and the client receives it
-//! in that second or the next. So a date greater than `floor` was never sent with other
-//! content of its key. It is also not the time at which a client received such content.
-//! Such a date is safe as the name of the current content. It stays safe when other
-//! content replaces the current content: the date is then below `floor`.
+//! in that second or the next. So a date greater than `floor` was never sent with old
+//! content, and no client received old content at that time. Such a date is safe as the
+//! name of the current content. When other content replaces the current content,
+//! `floor` rises above that date, so no other content of the key gets the date.
 //!
-//! `floor` is one second later because of two delays: the `Date` line may be written a
-//! second after the evaluation, and the client's clock may be a second off.
+//! The one second is needed for two reasons: the `Date` line may be written a second
+//! after the evaluation, and the client's clock may be a second off.
 //!
 //! # Rules
 //!
-//! 1. At the start, `floor` is the next second. When an entry is forgotten, `floor` is
-//!    raised above its `seen`, the last second in which its content was sent.
+//! 1. At the start, which is when this memory is created, `floor` is the next second.
+//!    When an entry is forgotten, `floor` is raised above its `seen`, the last second
+//!    in which its content was sent.
 //! 2. Content is named by its tag. Without a tag it is named by the handler's date, if
-//!    that is in 1990 or later and at least two seconds old. If the tag of content that
-//!    is named by its date becomes known, the tag becomes its name. Content without a
-//!    tag is the content of an entry if it has the handler's date of that entry.
-//!    Content with neither a tag nor such a date is unknown.
+//!    that is in 1990 or later and at least two seconds old. If the tag of such content
+//!    becomes known later, the tag becomes its name. Content without a tag is the
+//!    content of an entry if the handler gave the same date for both. Content with
+//!    neither a tag nor a date that can name it is unknown.
 //! 3. A handler's date is accepted if it is in 1990 or later and not after now. It must
 //!    also be greater than `floor`, after rule 4 has raised it. If the key has no
-//!    entry, a date from before the first response of the bucket is accepted, too.
-//! 4. New content raises `floor` above the old `seen`. If the handler's date is
-//!    accepted, it becomes the date of the content. Otherwise a date is generated: now,
-//!    or the first second above `floor` if that is later. `floor` then rises to the
-//!    generated date. Content that is sent again keeps its date.
+//!    entry, a date is also accepted if it is at least two seconds before the start. If
+//!    the clock was set back, the earliest second that the bucket has seen counts
+//!    instead of the start.
+//! 4. New content raises `floor` above the `seen` of the content that it replaces. If
+//!    the handler's date is accepted, it becomes the date of the content. Otherwise a
+//!    date is generated: now, or the first second above `floor` if that is later.
+//!    `floor` then rises to the generated date, if that is at most eight seconds after
+//!    now. Content that is sent again keeps its date.
 //! 5. Unknown content, failures and private answers have no Last-Modified, and raise
-//!    `floor` above now. An entry of the same URI whose date is within a second of now
-//!    gets a new date, because that date could be the time of receipt of such an
-//!    answer. A field that is new in `Vary` makes the bucket forget all its entries.
-//! 6. A generated date is sent from its own second on. A date of the handler is sent
-//!    from the second after it on.
-//! 7. A HEAD whose content has no tag, a 412 and a 416 send no content that a client
-//!    could hold, so they are not recorded. A 304 is recorded by its tag. A 304 without
-//!    a tag counts as unknown content.
+//!    `floor` above now. If an entry of the same URI has a date within a second of now,
+//!    the entry gets a new date. Otherwise a client could send its time of receipt of
+//!    such an answer, and that could equal the date of the entry. A field that is new
+//!    in `Vary` makes the bucket forget all its entries.
+//! 6. A generated date is sent from its own second on. If the date is the handler's,
+//!    or if the handler gives any date with this response, the date is sent only
+//!    from the next second on. The reason is that the content may change again in
+//!    the same second.
+//! 7. Some responses give the client no content that it could keep, so they are not
+//!    recorded: the response to a HEAD without a tag, a 412 and a 416. A 304 is
+//!    recorded by its tag. A 304 without a tag counts as unknown content.
 //!
 //! Most responses change nothing, or only `seen`, so they are handled under the shared
 //! lock. A response that changes more is evaluated again under the exclusive lock. The
@@ -63,12 +70,16 @@
 //!
 //! # What remains
 //!
-//! In these cases a date can still match other content: the date was generated by
-//! another replica; the clock was set back during a restart; the handler gave one date
-//! to two contents, of which one was forgotten, has no tag, or has another key; a date
-//! or a time of receipt from before a restart equals a handler's date; the client
-//! invents the date, or ignores `Vary`; the time of receipt is more than a second after
-//! the evaluation.
+//! In these cases a date can still match other content:
+//!
+//! - Another replica generated the date.
+//! - The clock was set back during a restart.
+//! - The handler gave one date to two contents, and one of them was forgotten, has no
+//!   tag, or has another key.
+//! - A date or a time of receipt from before a restart equals a handler's date.
+//! - The client invents the date, or ignores `Vary`.
+//! - The client sends its time of receipt, and that is more than a second after
+//!   the evaluation.
 
 use std::sync::{
     atomic::{AtomicU32, Ordering},
@@ -81,7 +92,7 @@ use crate::rules::{DateEvidence, HttpDate};
 /// The dates of one layer's resources, in at most 2 MiB, which are allocated in steps
 /// of 32 KiB.
 pub(crate) struct Dates {
-    /// The second in which these dates were created.
+    /// The second in which this memory was created.
     start: u32,
     groups: Box<[OnceLock<Box<[Bucket]>>]>,
 }
@@ -95,8 +106,8 @@ pub(crate) struct Observation<'a> {
     /// The date that the handler gave. If the layer is applied twice, the inner layer
     /// may have generated it.
     pub(crate) given: Option<HttpDate>,
-    /// The response is a success to a GET. If the handler knows a date for it, the
-    /// response has that date.
+    /// The response is a success to a GET. If it has no date, the handler no longer
+    /// gives one for this content.
     pub(crate) shows_date: bool,
     /// The fields in `Vary`. `None` if they are not known, and for failures and private
     /// answers, which have no date.
@@ -124,10 +135,11 @@ impl Dates {
     /// Returns true if the layer may have generated `date` for the resource. A write
     /// with that date must then be refused.
     ///
-    /// The inner service does not know a generated date. It would ignore the date, or
-    /// compare it with its own. If the layer has not seen a read of the resource, only
-    /// dates that its bucket may have sent count. `serves_reads` is called if the
-    /// answer depends on whether the layer serves the reads of the resource.
+    /// The inner service does not know a generated date. It would ignore that date, or
+    /// compare it with a date of its own. If the layer knows nothing about the
+    /// resource, this returns true only for dates that the bucket of the resource may
+    /// have sent. `serves_reads` is called if the answer depends on whether the layer
+    /// serves the reads of the resource.
     pub(crate) fn may_have_generated(
         &self,
         request: &RequestKey,
@@ -263,8 +275,8 @@ impl Floor {
         // A date above the floor is safe for its own key. The floor is raised so that
         // other keys get other dates. This helps if a cache sends the date of another
         // variant. The floor is raised only to a few seconds ahead of the clock.
-        // Otherwise content that changes at each of many requests would move it, and
-        // all dates of the bucket, far into the future.
+        // Otherwise content that changes at each of many requests would move the floor,
+        // and all dates of the bucket, far into the future.
         if date <= now.saturating_add(AHEAD) {
             self.0 = date;
         }
@@ -301,8 +313,8 @@ impl DateEntry {
         self.is_of(response.seen.request) && self.date.abs_diff(response.now) <= 1
     }
 
-    /// Returns false if the handler has stopped giving this entry's date, or has
-    /// started again.
+    /// Returns false if the handler has stopped giving this entry's date, or gives it
+    /// again after that.
     fn is_as_given(&self, response: &Response<'_>) -> bool {
         let is_given = response.seen.given.is_some();
         self.name & HANDLERS == 0 || !response.seen.shows_date || is_given == self.is_known()

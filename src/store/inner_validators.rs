@@ -1,5 +1,6 @@
-//! The last validators of the inner service. If-Range is forwarded only if it names one
-//! of these validators.
+//! The last validators of the inner service, for each variant of a resource. By
+//! default, If-Range is forwarded only if it names one of them, or the tag of a file in
+//! a manifest.
 //!
 //! The validators are kept for resources that clients may request in ranges. If a kept
 //! validator is out of date, a client needs one more request. It never gets a 206 of
@@ -41,10 +42,10 @@ pub(crate) struct InnerValidator {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum WholeTag {
     None,
-    /// The inner service knows a tag of this content.
+    /// The inner service gave a strong tag for this content: this one or another.
     Known(u64),
-    /// The layer generated the tag, and the inner service gave none. If a later
-    /// response of the inner service has this tag, the layer is applied twice.
+    /// The layer generated the tag, and the inner service gave no strong tag. If a
+    /// later response of the inner service has this tag, the layer is applied twice.
     Generated(u64),
 }
 
@@ -115,7 +116,7 @@ impl InnerValidators {
         }
     }
 
-    /// Returns the last validators of a variant for which `claim` is true.
+    /// Returns the validators of the first variant for which `claim` is true.
     pub(crate) fn find(
         &self,
         resource: u64,

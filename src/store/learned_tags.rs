@@ -1,12 +1,12 @@
 //! The tags of content that was hashed while it was sent. Later the layer recognises
-//! the content by the inner service's validators and header fields.
+//! the content by the validators and header fields of the inner service's response.
 //!
 //! The inner service is trusted here. Two contents of a resource are assumed to be the
-//! same if they have the same strong tag of the inner service, and the same length,
-//! type, encoding and language. If the user trusts dates, the same date is enough
-//! instead of the same tag. All this is off by default, because a learned tag is only
-//! as correct as the inner service's tags. If the user's key function does not
-//! distinguish tenants, one tenant may get the tag of another.
+//! same if the inner service gives both the same strong tag, length, type, encoding and
+//! language. If the user trusts dates, the same date is enough instead of the same tag.
+//! All this is off by default, because a learned tag is only as correct as the inner
+//! service's tags. If the user's key function does not distinguish tenants, one tenant
+//! may get the tag of another tenant's content.
 
 use std::{fmt, hash::Hasher};
 
@@ -59,8 +59,8 @@ impl fmt::Debug for LearnedTags {
     }
 }
 
-/// Returns the fingerprint of content: a hash of its inner tag or date, its length, and
-/// the fields that distinguish variants.
+/// Returns the fingerprint of content: a hash of the inner service's tag or date, the
+/// length, and the fields that distinguish variants.
 pub(crate) fn fingerprint(
     keys: &Keys,
     tag: Option<&EntityTag>,

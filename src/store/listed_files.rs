@@ -1,10 +1,10 @@
 //! Tags from a manifest, which lists files with the hashes of their contents.
 //!
-//! A line of the manifest has the hash of a file at the time when the manifest was
-//! made, but the inner service sends the current file. So the layer remembers the first
-//! validators that the inner service gives for the file. A line becomes invalid if the
-//! inner service gives other validators, or if the content turns out to have another
-//! hash. The tag is then learned as for a file that is not listed.
+//! A line of the manifest has the hash that a file had when the manifest was made, but
+//! the inner service sends the current file. To notice a change of the file, the layer
+//! remembers the first validators that the inner service gives for it. A line becomes
+//! invalid if the inner service later gives other validators, or if the content turns
+//! out to have another hash. The tag is then learned as for a file that is not listed.
 
 use std::{
     collections::HashMap,
@@ -37,7 +37,8 @@ pub(crate) struct FileFacts {
 pub(crate) enum Trust {
     /// The line was not compared with the file.
     Claimed,
-    /// The file has the length and the date that the manifest has.
+    /// The file's length and date were compared with the manifest, by
+    /// `Manifest::check`.
     Checked,
     /// The content was hashed, and has the hash of the line.
     Verified,
@@ -172,8 +173,8 @@ impl fmt::Debug for ListedFiles {
 
 /// Returns true if a date is at least two seconds old.
 ///
-/// Content that is written later then has another date. So a tag that the inner service
-/// makes from the date names one content only.
+/// Content that is written from now on has another date. So a tag that the inner
+/// service makes from the date names one content only.
 pub(crate) fn is_settled(date: HttpDate, now: HttpDate) -> bool {
     date.next_second().next_second() <= now
 }

@@ -1,11 +1,14 @@
 //! The key under which a resource is remembered: a keyed hash of its authority and URI.
-//! Its variants are distinguished by the request fields that its responses name in
-//! `Vary`.
+//! The variants of a resource are distinguished by the request fields that its
+//! responses name in `Vary`.
 //!
-//! If two resources or variants have the same key, they cost work, but get no wrong
-//! answer: they look like one content that changes back and forth, and get a new date
-//! each time. For learned tags the key must distinguish all resources, and the user's
-//! key function is responsible for that. The variant is added to that key.
+//! If two resources or variants have the same key, this costs work, but no answer is
+//! wrong. The two look like one content that changes back and forth, and get a new date
+//! each time.
+//!
+//! For learned tags, two resources must not have the same key. So this key has 128
+//! bits, and includes the variant. If the user sets a key function, that function must
+//! distinguish all resources.
 //!
 //! When the layer sees the response's `Vary`, the request is no longer available. So
 //! for each request, the layer hashes the values of all fields that earlier responses
@@ -52,7 +55,8 @@ impl Key {
     }
 }
 
-/// A set of fields, by their slots in [`Keys`].
+/// A set of the fields that responses name in `Vary`: one bit for each slot
+/// of [`Keys`].
 pub(crate) type Fields = u16;
 
 /// The key of a request: the hash of its resource, and the hashes of the fields that
@@ -71,8 +75,9 @@ impl RequestKey {
         self.resource
     }
 
-    /// Returns a hash of this request's variant of a resource that varies by `fields`.
-    /// `None` if one of the fields was not yet known when the request came.
+    /// Returns the hash that identifies the variant of this request, if the response
+    /// varies by `fields`. `None` if one of the fields was not yet known when the
+    /// request came.
     #[inline]
     pub(crate) fn variant(&self, fields: Fields) -> Option<u64> {
         if fields == 0 {
@@ -90,9 +95,9 @@ impl RequestKey {
         }))
     }
 
-    /// Returns a key for the content of a response that varies by `fields`. `None` if
-    /// one of the fields was not yet known when the request came. The upper half of the
-    /// key is that of the resource's hash.
+    /// Returns the key for the content of the response, if the response varies by
+    /// `fields`. `None` if one of the fields was not yet known when the request came.
+    /// The upper half of the key is that of the resource's hash.
     #[inline]
     pub(crate) fn content(&self, fields: Fields) -> Option<u64> {
         let lower_half = |hash: u64| hash & u64::from(u32::MAX);
@@ -141,9 +146,11 @@ pub(crate) struct Keys {
     /// The fields that responses have named in `Vary`, each in its slot. A field is
     /// never removed, so that a slot keeps its meaning.
     varied: [OnceLock<HeaderName>; SLOTS],
-    /// The number of these fields. It is written after `lengths`, and read before it.
+    /// The number of these fields. `count` is written after `lengths`, and read
+    /// before `lengths`.
     count: AtomicU8,
-    /// A bit for the length of each of their names, and of `Host` and `Range`.
+    /// The lengths of their names, and of the names `Host` and `Range`: one bit for
+    /// each length, modulo 64.
     lengths: AtomicU64,
     adding: Mutex<()>,
     /// How often a response named a field in `Vary` for which no slot was left.
@@ -343,7 +350,8 @@ fn short(hash: u64) -> u16 {
     u16::try_from(hash >> 48).unwrap_or_default()
 }
 
-/// Returns a key unchanged, because it is already a keyed hash.
+/// A hasher for keys that are keyed hashes already. A key of 64 bits is returned
+/// unchanged, and the halves of a key of 128 bits are joined.
 #[derive(Default)]
 pub(crate) struct IdentityHasher(u64);
 

@@ -1,5 +1,5 @@
-//! Learned tags that replicas share through a store: their keys, the HMAC that protects
-//! their values, and the pending requests.
+//! Learned tags that replicas share through a store: the keys in the store, the HMAC
+//! that protects the values, and the pending requests to the store.
 //!
 //! A layer recognises content by keyed hashes. Without a store, the hash key is random.
 //! Replicas that share tags derive the hash key from a secret of the application, so
@@ -25,11 +25,11 @@ use crate::rules::{EntityTag, HttpDate};
 
 /// A store of small values that several servers use, for [`SharedTags`].
 ///
-/// **The functions must neither block nor wait**, because requests call them. Send the
-/// work to a task or thread through a bounded queue. If the queue is full, drop the
-/// work. If an answer is missing or a value is lost, a response lacks its tag, but no
-/// response is wrong. So a store may be slow, may be empty after a restart, and may
-/// drop values.
+/// **The functions must neither block nor wait**, because the layer calls them while it
+/// handles a request. Send the work to a task or thread through a bounded queue. If the
+/// queue is full, drop the work. If an answer is missing or a value is lost, a response
+/// has no tag yet, but no response is wrong. So a store may be slow, may be empty after
+/// a restart, and may drop values.
 ///
 /// The crate `tower-conditional-redis` implements this trait for Redis. This trait
 /// needs the feature `shared-tags`.
@@ -62,9 +62,10 @@ use crate::rules::{EntityTag, HttpDate};
 pub trait TagStore: Send + Sync + 'static {
     /// Asks for the value stored under `key`.
     ///
-    /// The answer may come at any time, from any thread. If there is no value, or if
-    /// the store cannot be reached, drop `answer`. The layer asks again after five
-    /// seconds at the earliest. At most 1,024 requests are pending at a time.
+    /// Pass the value to [`TagAnswer::found`], at any time and from any thread. If
+    /// there is no value, or if the store cannot be reached, drop `answer`. The layer
+    /// asks again after five seconds at the earliest. At most 1,024 requests are
+    /// pending at a time.
     fn ask(&self, key: [u8; 32], answer: TagAnswer);
 
     /// Stores a value, of at most 256 bytes, under `key`.
@@ -83,15 +84,14 @@ pub struct TagAnswer {
     learn: Box<Learn>,
 }
 
-/// Called with the tag that was found, or with `None` if the value was not made
-/// by a replica.
+/// Called with the tag that was found, or with `None` if no replica made the value.
 type Learn = dyn FnOnce(Option<EntityTag>) + Send + Sync;
 
 impl TagAnswer {
     /// Gives the value that was stored under the key.
     ///
-    /// The value is verified. If it was not made by a replica for this key, it is
-    /// dropped and counted in
+    /// The value is verified. If no server with the same secret made it for this key,
+    /// it is dropped and counted in
     /// [`Stats::shared_rejected`](crate::Stats::shared_rejected).
     pub fn found(mut self, value: &[u8]) {
         let counts = &self.question.shared.counts;
@@ -109,7 +109,10 @@ impl fmt::Debug for TagAnswer {
     }
 }
 
-/// Learned tags that servers share through a [`TagStore`].
+/// Tags of large content that servers share through a [`TagStore`].
+///
+/// The server that first sends the content hashes it, and publishes the tag. The other
+/// servers get the tag from the store.
 ///
 /// See [`InnerTags::store`](crate::InnerTags::store). This type needs the feature
 /// `shared-tags`.
@@ -168,9 +171,9 @@ impl SharedTags {
     /// [`key`](crate::ConditionalLayer::key). Otherwise they share nothing.
     ///
     /// The namespace is any text that identifies the content of these servers. Include
-    /// the release if a deploy may give other content the same inner tag: `ServeDir`
-    /// makes its tags from size and modification time, and container images and build
-    /// tools often set one time for all files.
+    /// the release if, after a deploy, the inner service may give the same tag to other
+    /// content. For example, `ServeDir` makes its tags from size and modification time,
+    /// and container images and build tools often set one time for all files.
     ///
     /// The secret has at least 32 bytes that cannot be guessed, such as the output
     /// of `openssl rand -hex 32`. Keep it with your other secrets. After a change of
@@ -239,8 +242,9 @@ impl SharedTags {
         Keys::with_secret(self.0.hash_key)
     }
 
-    /// Returns a request for the tag of `content`. `None` if it was requested in the
-    /// last five seconds, if a request is pending, or if too many are pending.
+    /// Returns a request for the tag of `content`. `None` if the tag was requested in
+    /// the last five seconds, if that request is still pending, or if 1,024 requests
+    /// are pending.
     pub(crate) fn question(&self, content: ContentId, now: HttpDate) -> Option<Question> {
         let second = now.unix_seconds();
         // A request whose second is in the future does not count as recent: the clock
@@ -260,8 +264,8 @@ impl SharedTags {
         Some(Question { shared: Arc::clone(&self.0), content, is_answered: false })
     }
 
-    /// Publishes a tag for the other replicas. `hash_of_nothing` distinguishes hash
-    /// functions.
+    /// Publishes a tag for the other replicas. `hash_of_nothing` is the hash of empty
+    /// content. It identifies the hash function.
     pub(crate) fn publish(&self, content: ContentId, hash_of_nothing: &[u8], tag: &EntityTag) {
         let entry = self.0.entry(content, hash_of_nothing);
         self.0.counts.published.fetch_add(1, Relaxed);
@@ -297,7 +301,8 @@ pub(crate) struct Question {
 }
 
 impl Question {
-    /// Asks the store. `learn` is called if it finds something.
+    /// Asks the store. If the store has a value, `learn` is called with the tag, or
+    /// with `None` if the value is not valid.
     pub(crate) fn ask(
         self,
         hash_of_nothing: &[u8],
@@ -314,8 +319,8 @@ impl Drop for Question {
     fn drop(&mut self) {
         let mut asked = self.shared.asked();
         if self.is_answered {
-            // The layer has learned the tag. If it forgets the tag later, it may
-            // request it again at once.
+            // The layer has learned the tag. If the layer forgets it later, the tag may
+            // be requested again at once.
             asked.remove(&self.content);
         } else if let Some(asked) = asked.get_mut(&self.content) {
             asked.is_open = false;
@@ -345,7 +350,8 @@ impl SharedTagsInner {
         [&[VERSION], &*mac, tag.opaque()].concat()
     }
 
-    /// Returns the tag in a value, if a replica has made it for this entry.
+    /// Returns the tag in a value, if a replica has made the value for this key of
+    /// the store.
     fn open(&self, entry: &[u8; 32], value: &[u8]) -> Option<EntityTag> {
         if value.len() > LARGEST {
             return None;
@@ -394,7 +400,7 @@ const VERSION: u8 = 1;
 const LEAST_SECRET: usize = 32;
 const MAC_LENGTH: usize = 32;
 /// The maximum length of a value, in bytes. With a hash of 512 bits and a variant, a
-/// value has 171 bytes.
+/// value has 170 bytes.
 const LARGEST: usize = 256;
 /// The minimum time between two requests for a content, in seconds.
 const PAUSE: i64 = 5;
@@ -429,7 +435,8 @@ mod tests {
         let tags = tags();
         let open: Vec<_> = (0..1024).map(|i| tags.question(content(i), second(0))).collect();
         assert!(open.iter().all(Option::is_some));
-        // No more requests are made, after any time, and for pending and new contents.
+        // However much time passes, no more requests are made, neither for pending
+        // contents nor for new ones.
         for (number, now) in [(0, 0), (0, 60), (5000, 0), (5000, 60)] {
             assert!(tags.question(content(number), second(now)).is_none(), "{number} {now}");
         }

@@ -5,7 +5,7 @@
 /// If a response has a `Last-Modified` and does not state its freshness, it is
 /// *heuristically fresh* ([RFC 9111, section 4.2.2]): a browser may use its copy for a
 /// while without a request, and the older the date, the longer. So if the layer added
-/// only a date, clients that revalidated each time before would stop doing so.
+/// only a date, clients that used to revalidate each time would stop doing so.
 ///
 /// A response states its freshness with `max-age`, `s-maxage`, `no-cache` or `no-store`
 /// in `Cache-Control`, or with `Expires`. A response with only `private` does not state
@@ -29,7 +29,7 @@ pub enum AddLastModified {
     WithNoCache,
     /// Only responses that state their freshness get a date.
     ///
-    /// A response with only a tag is not heuristically fresh.
+    /// Other responses get only a tag, so they do not become heuristically fresh.
     IfFreshnessStated,
     /// All responses get a date, and `no-cache` is not added.
     ///

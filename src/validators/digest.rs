@@ -1,10 +1,12 @@
 //! Makes the tag of content, which is the lower-case hex of its hash, in quotes.
 //!
 //! By default, that hex is the output of `sha256sum`, so anyone can check it. It is the
-//! same on all replicas. Two representations of a resource must have different strong
-//! tags, even if they have equal bytes, as an empty list may have in two formats. So
-//! the tag of a negotiated response also has `-` and eight hex digits of a hash of its
-//! type, encoding and language. A response is negotiated if it has `Vary`,
+//! same on all replicas.
+//!
+//! Two representations of a resource must have different strong tags, even if their
+//! bytes are equal. For example, an empty list may have the same bytes in two formats.
+//! So the tag of a negotiated response also has `-` and eight hex digits of a hash of
+//! its type, encoding and language. A response is negotiated if it has `Vary`,
 //! `Content-Encoding` or `Content-Language`.
 
 use http::{HeaderMap, HeaderValue};
@@ -17,10 +19,11 @@ use crate::{header_map::NEGOTIATED_FIELDS, rules::EntityTag};
 /// Two contents of a resource with the same strong tag must have the same bytes, on all
 /// servers, for as long as clients keep a copy (RFC 9110, section 8.8.1). So the hash
 /// must not have collisions. If others can influence the content, use a cryptographic
-/// hash of 256 bits, because a collision of 128 bits can be found in about 2^64 steps.
-/// If all content is your own, a faster hash of 128 bits is sufficient. The hash of the
-/// same bytes must be the same on every replica and after each deploy. So it must have
-/// no random seed, and must not depend on the version of a library.
+/// hash of 256 bits: a collision of a hash of 128 bits can be found in about 2^64
+/// steps. If all content is your own, a faster hash of 128 bits is sufficient.
+///
+/// The hash of the same bytes must be the same on every replica and after each deploy.
+/// So it must have no random seed, and must not depend on the version of a library.
 ///
 /// [`Sha256`] is the default. With the feature `blake3`, `Blake3` is available, too.
 ///
@@ -66,7 +69,8 @@ pub trait Digest: Default + Send + Sync + 'static {
     /// The bytes of the hash. All hashes of a `Digest` must have the same length.
     type Output: AsRef<[u8]>;
 
-    /// The name of the hash in digest fields: `sha-256` or `sha-512`. Default: none.
+    /// The name of the hash in digest fields such as `Repr-Digest` (RFC 9530):
+    /// `sha-256` or `sha-512`. Default: `None`.
     ///
     /// The name is the key in the [registry of hash algorithms for digest fields].
     /// [`repr_digest`](crate::ConditionalLayer::repr_digest) needs this name.
@@ -104,8 +108,8 @@ impl Digest for Sha256 {
 /// It needs the feature `blake3`.
 ///
 /// On a processor with SHA extensions and AVX2, content of 64 KiB and more took 0.4
-/// times as long as with [`Sha256`], and content of 1 KiB took 1.7 times as long. Other
-/// processors give other results. For each content, 2 KiB are allocated. The tag is the
+/// times as long as with [`Sha256`], and content of 1 KiB took 1.7 times as long.
+/// Other processors give other results. Each hash allocates 2 KiB. The tag is the
 /// output of `b3sum`.
 ///
 /// # Examples
@@ -141,9 +145,9 @@ impl Digest for Blake3 {
 impl EntityTag {
     /// Makes the strong tag of `content`: the lower-case hex of its SHA-256.
     ///
-    /// The layer generates the same tag, with one exception: for a response with
-    /// `Vary`, `Content-Encoding` or `Content-Language`, it appends `-` and
-    /// eight hex digits.
+    /// By default, [`ConditionalLayer`](crate::ConditionalLayer) generates the same
+    /// tag, with one exception: for a response with `Vary`, `Content-Encoding` or
+    /// `Content-Language`, it appends `-` and eight hex digits.
     ///
     /// # Examples
     ///

@@ -38,7 +38,7 @@ pub(crate) struct ReceivedBody {
 enum ReadEnd {
     Whole,
     /// The content was not read, because it is an event stream, or because the content
-    /// of an earlier answer did not end in time.
+    /// of the first answer did not end in time.
     Unread,
     TooLong,
     Slow,
@@ -163,7 +163,7 @@ pub(crate) fn date(headers: &HeaderMap, name: impl AsHeaderName) -> Option<HttpD
     HttpDate::parse(single_line(headers, name)?.as_bytes(), now())
 }
 
-/// Returns the current time, which completes two-digit years.
+/// Returns the current time, which is needed to read dates with two-digit years.
 pub(crate) fn now() -> HttpDate {
     // `wasm32-unknown-unknown` has no clock. There it is always 1970.
     let now = if cfg!(all(target_family = "wasm", target_os = "unknown")) {

@@ -83,7 +83,8 @@ impl Baseline {
         self.write.as_ref().ok_or("no write was given (`Check::writes`)")
     }
 
-    /// Compares the resource with the write, unless a check may have written it.
+    /// Sets `was_written` before the first check of writes. Later calls do nothing,
+    /// because a check may have run the write since.
     pub(crate) fn look_for_write(&mut self) {
         let content = self.write.as_ref().map(|write| &**write.body());
         let is_written = content.is_some() && content == self.plain.bytes();

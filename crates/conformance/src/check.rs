@@ -23,10 +23,10 @@ use crate::{
 ///
 /// `.await` the result to get the [`Report`].
 ///
-/// The service gets requests with the body [`Content`]. Routers and most layers accept
-/// this body, and so does a closure that does not name the type of its request. For
-/// other services use [`check_with`]. The service is called many times, one request
-/// after the other. If it panics, the check panics, too.
+/// The service gets requests with the body [`Content`]. Axum's `Router` accepts this
+/// body, and so do most layers. For a service that needs another body, use
+/// [`check_with`]. The service is called many times, one request after the other. If it
+/// panics, the check panics, too.
 ///
 /// See the [crate docs](crate) for an example.
 ///
@@ -41,8 +41,9 @@ where
     check_with(service, uri, |content| content)
 }
 
-/// Checks a service with another request body. The function `body` makes it
-/// from [`Content`].
+/// Like [`check()`], for a service whose request body is not [`Content`].
+///
+/// The function `body` converts `Content` to the body of the service.
 ///
 /// ```
 /// # use axum::body::Body;
@@ -95,8 +96,8 @@ where
     }
 }
 
-/// A check of a service, and its settings. [`check()`] returns it, and
-/// `.await` runs it.
+/// All checks of a service, and their settings. [`check()`] returns this value, and
+/// `.await` runs the checks.
 ///
 /// ```
 /// # use axum::{routing::get, Router};
@@ -170,12 +171,12 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Marks a check, or a group, as expected to fail, with the reason.
+    /// Marks a check, or a group of checks, as expected to fail, with the reason.
     ///
-    /// The check is then not a [failure](Report::failures), and
-    /// [`assert_ok`](Report::assert_ok) does not panic. If the check passes later, that
-    /// is a failure, so that you remove the `expect`. If `name` is a group, checks of
-    /// the group that pass are not failures.
+    /// If the check does not pass, that is then not a [failure](Report::failures), and
+    /// [`assert_ok`](Report::assert_ok) does not panic. If the check passes, that is a
+    /// failure, so that you remove the `expect`. If `name` is a group, any check of the
+    /// group may also pass.
     ///
     /// ```
     /// # fn with(check: tower_conditional_conformance::Check<'_>) {
@@ -267,9 +268,9 @@ impl<'a> Check<'a> {
     ///
     /// The checks then verify that this write is refused when its preconditions fail.
     ///
-    /// The write is sent about a dozen times, with preconditions, to its own URI. A
-    /// service that checks preconditions performs it three or four times, and refuses
-    /// it the other times. Without a write, the group `write` is not applicable.
+    /// The write is sent at most 13 times, with preconditions, to its own URI. A
+    /// service that checks preconditions runs it at most five times, and refuses it the
+    /// other times. Without a write, the group `write` is not applicable.
     ///
     /// ```
     /// # use http::Request;
@@ -352,8 +353,8 @@ impl<'a> Check<'a> {
     /// Sets the timeout for the head of an answer, and for its content. Default: 10
     /// seconds.
     ///
-    /// If the content of an answer does not end in that time, the checks read only the
-    /// heads of later answers.
+    /// If the content of the first answer does not end in that time, the checks read
+    /// only the heads of later successful answers.
     ///
     /// ```
     /// # fn with(check: tower_conditional_conformance::Check<'_>) {

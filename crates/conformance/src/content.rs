@@ -15,8 +15,8 @@ use http_body::{Body, Frame, SizeHint};
 /// It is empty, except in requests that were given to [`writes`](super::Check::writes),
 /// [`queries`](super::Check::queries) or [`also`](super::Check::also).
 ///
-/// Routers accept this type. For a service with another request body,
-/// [`check_with`](super::check_with) takes a function that converts it.
+/// Axum's `Router` accepts this type. For a service with another request body,
+/// [`check_with`](super::check_with) takes a function that converts `Content` to it.
 #[derive(Clone, Debug, Default)]
 pub struct Content {
     bytes: Bytes,

@@ -5,12 +5,18 @@ use std::fmt::Write as _;
 use crate::report::{Finding, Report, Severity, Verdict};
 
 impl Report {
-    /// Returns the report as JSON (RFC 8259): an object with `subject`, `ok`, and
-    /// `findings`, in the order in which the checks were made.
+    /// Returns the report as JSON (RFC 8259): an object with `subject`, `ok` and
+    /// `findings`. The findings are in the order in which the checks were made.
     ///
-    /// Each finding has `name`, `severity` (`must`, `should`, `advice`), `clause`,
-    /// `claim`, `hint`, `verdict` (`passed`, `failed`, `expected`, `not applicable`),
-    /// `detail` (what was expected, or why), and `transcript`, a list of lines.
+    /// Each finding has these members. All are strings, except for `transcript`:
+    ///
+    /// - `name`, `clause`, `claim` and `hint`: as the methods of [`Finding`] return
+    ///   them.
+    /// - `severity`: `must`, `should` or `advice`.
+    /// - `verdict`: `passed`, `failed`, `expected` or `not applicable`.
+    /// - `detail`: the expected answer if the verdict is `failed`, and the reason if it
+    ///   is `expected` or `not applicable`. Otherwise it is empty.
+    /// - `transcript`: a list of the lines that were sent and received.
     ///
     /// ```
     /// # async fn write(report: tower_conditional_conformance::Report) {

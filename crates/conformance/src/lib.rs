@@ -1,8 +1,8 @@
 //! Checks in your own tests that a service handles HTTP conditional requests as RFC
 //! 9110 says.
 //!
-//! [`check()`] makes over a hundred checks of a Tower service or a router, in process
-//! and without sockets. The service need not use
+//! [`check()`] sends requests to a Tower service or a router, in process and without
+//! sockets, and makes over a hundred checks of the answers. The service need not use
 //! [`ConditionalLayer`](tower_conditional::ConditionalLayer).
 //!
 //! ```
@@ -49,18 +49,22 @@
 //!
 //! | severity | what it means |
 //! |---|---|
-//! | [`Must`] | an RFC requires it; [`assert_ok`](Report::assert_ok) panics |
-//! | [`Should`] | an RFC recommends it; it is also a [failure](Report::failures) |
+//! | [`Must`] | an RFC requires it, or revalidation does not work without it |
+//! | [`Should`] | an RFC recommends it |
 //! | [`Advice`] | the RFCs leave it open, but some clients have problems without it |
+//!
+//! If a check of severity `Must` or `Should` does not pass, that is a
+//! [failure](Report::failures). [`assert_ok`](Report::assert_ok) panics only for
+//! severity `Must`.
 //!
 //! [`Must`]: Severity::Must
 //! [`Should`]: Severity::Should
 //! [`Advice`]: Severity::Advice
 //!
-//! Behaviour that an RFC allows is not a failure. For example, a service may:
+//! Where an RFC leaves a choice, no choice is a failure. For example, a service may:
 //!
 //! - compare dates for equality (200 for a later If-Modified-Since),
-//! - answer a read with an older If-Unmodified-Since with the whole 200,
+//! - answer a GET with 200 if its If-Unmodified-Since is older than `Last-Modified`,
 //! - refuse a part with 503 if the next request gets the whole content,
 //! - omit the tag on a HEAD if it is computed from the content.
 //!
@@ -80,24 +84,24 @@
 //! ```
 //!
 //! If a service fails a check for a good reason, pass the name of the check and the
-//! reason to [`expect`](Check::expect). Later, when the service passes this check, the
+//! reason to [`expect`](Check::expect). If the service passes this check later, the
 //! test fails, so that you remove the `expect`.
 //!
 //! # What is checked
 //!
-//! The name of a check is `group/name`. [`without`](Check::without) takes a name or a
-//! group.
+//! The name of a check is `group/name`. [`without`](Check::without) takes the name of a
+//! check or of a group. [`rules`] lists all checks, with what they require.
 //!
-//! | group | what |
+//! | group | what the checks are about |
 //! |---|---|
-//! | `answer` | a plain GET is answered 200 |
-//! | `validator` | there is a validator, it is valid and stable, and names one content |
-//! | `if-none-match` | exact, weak, list, lines, `*`, miss, commas, malformed |
-//! | `if-modified-since` | equal, older, later, three forms, no dates, lines |
-//! | `if-unmodified-since` | older, equal, no dates, no Last-Modified |
-//! | `if-match` | current, miss, list, several lines, `*`, weak, malformed |
+//! | `answer` | a plain GET is answered with 200 |
+//! | `validator` | there is a valid, stable validator; a strong tag has one content |
+//! | `if-none-match` | current and other tags, `*`, lists, invalid values |
+//! | `if-modified-since` | equal, older and later dates, old formats, invalid values |
+//! | `if-unmodified-since` | equal and older dates, invalid values, no Last-Modified |
+//! | `if-match` | current, other and weak tags, `*`, lists, invalid values |
 //! | `precedence` | tags over dates, If-Match before If-None-Match, both before Range |
-//! | `304` | no content, its fields, Content-Length, other fields kept |
+//! | `304` | no content, the fields that it keeps, `Content-Length` |
 //! | `head` | answers like those to GET, without content; `Content-Length` on a 304 |
 //! | `encoding` | different or weak tags, `Vary`, 304; if encodings are offered |
 //! | `error` | preconditions do not change errors; see [`error_at`](Check::error_at) |
@@ -108,19 +112,17 @@
 //! | `change` | a change and a rollback are detected; see [`changes`](Check::changes) |
 //! | `write` | writes are checked; see [`writes`](Check::writes) |
 //!
-//! [`rules`] lists all checks. The check `change/rollback` also needs
-//! [`restores`](Check::restores).
+//! The check `change/rollback` also needs [`restores`](Check::restores).
 //!
-//! At most 1 MiB of each answer is read, and only until the
-//! [`timeout`](Check::timeout). The content of event streams is not read. They are
-//! detected by their media type.
+//! At most 1 MiB of the content of each answer is read, and only until the
+//! [`timeout`](Check::timeout). The content of event streams, which are detected by
+//! their media type, is not read.
 //!
 //! # Dates in tests
 //!
-//! A `ConditionalLayer` sends no date in its first two seconds, so the checks of dates
-//! are not applicable in this time. To run these checks with the same verdicts each
-//! time, give the layer a [`clock`](tower_conditional::ConditionalLayer::clock) that
-//! you advance:
+//! A `ConditionalLayer` generates no date in its first two seconds, so the checks of
+//! dates are not applicable in this time. To run them each time, give the layer a
+//! [`clock`](tower_conditional::ConditionalLayer::clock) that you advance:
 //!
 //! ```
 //! use std::{

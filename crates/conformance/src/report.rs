@@ -4,9 +4,10 @@ use std::{borrow::Cow, fmt};
 
 /// The results of a [`Check`](super::Check).
 ///
-/// Formatted with `{}`, a report shows each failure with the request, the answer, and
-/// how to fix the service. It also has the names of the checks that were not
-/// applicable. Formatted with `{:#}`, it shows all checks in this way.
+/// Formatted with `{}`, a report shows each check that failed with the request, the
+/// answer, and how to fix the service. It also has the names of the checks that were
+/// not applicable. Formatted with `{:#}`, it shows all checks, with requests and
+/// answers.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -208,7 +209,7 @@ impl Finding {
         self.claim
     }
 
-    /// Returns a hint how to fix the service.
+    /// Returns a hint on how to fix the service.
     #[must_use]
     pub fn hint(&self) -> &str {
         self.hint

@@ -6,7 +6,7 @@ use crate::{
     step::Step,
 };
 
-/// A check, as [`rules`](super::rules) lists them.
+/// One of the checks that [`rules`](super::rules) returns.
 #[derive(Debug)]
 pub struct Rule {
     /// A group and a name in it.
@@ -24,7 +24,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Returns the name: a group, and a name in it.
+    /// Returns the name, `group/name`, such as `if-match/star`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name

@@ -49,8 +49,8 @@ impl Session<'_> {
     /// Runs all checks that are not excluded.
     pub(crate) async fn run(mut self) -> Report {
         let mut findings = Vec::new();
-        // The checks that failed, or that were not made because another check failed.
-        // The value is the reason for the checks that need them.
+        // The checks that failed, or that were not made because another check failed. If a check
+        // needs one of them, it is not applicable, and the value is the reason.
         let mut in_vain: HashMap<&str, String> = HashMap::new();
         let mut baseline = self.scout().await;
         let left_out = mem::take(&mut self.left_out);
@@ -107,8 +107,8 @@ impl Session<'_> {
         let mut encoded = None;
         for encoding in self.encodings.clone() {
             let step = Step::get(anything).with(ACCEPT_ENCODING, encoding.clone());
-            // Content that has the same coding without a request for it is stored
-            // encoded, and not negotiated.
+            // If the plain answer has the same coding, the content is stored encoded, and is not
+            // negotiated.
             let is_negotiated = |answer: &Answer| {
                 let coding = |answer: &Answer| answer.headers().get(CONTENT_ENCODING).cloned();
                 is_encoded(answer) && coding(answer) != coding(&plain)
@@ -187,8 +187,7 @@ impl Session<'_> {
         }
     }
 
-    /// Returns the verdict after comparing it with the checks that the user
-    /// expects to fail.
+    /// Returns the verdict, changed if the user expects this check to fail.
     fn expect(&self, rule: &Rule, verdict: Verdict) -> Verdict {
         let expected = self.expected.iter().find(|(name, _)| rule.is_named(name));
         match (verdict, expected) {

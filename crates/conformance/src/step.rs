@@ -116,7 +116,7 @@ impl Step {
     }
 }
 
-/// Returns the method of RFC 10008.
+/// Returns the method QUERY (RFC 10008).
 pub(crate) fn query_method() -> Method {
     Method::from_bytes(b"QUERY").expect("a token")
 }

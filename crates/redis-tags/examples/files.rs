@@ -1,8 +1,15 @@
-//! A file server of which there can be many: `cargo run --example files`.
+//! A file server that shares tags with other servers: `cargo run --example files`.
 //!
-//! `ADDR`, `FOLDER`, `REDIS_URL` and `TAG_SECRET` say where it listens, what it serves,
-//! and where and with what tags are shared; without `REDIS_URL` they are not. Content
-//! above `BUFFER_LIMIT` bytes counts as large. `/-/stats` says what was done.
+//! These variables of the environment are read:
+//!
+//! - `ADDR`: the address to listen on, by default `127.0.0.1:3000`.
+//! - `FOLDER`: the folder to serve, by default the current one.
+//! - `REDIS_URL`: the Redis in which tags are shared. Without it, no tags are shared.
+//! - `TAG_SECRET`: the secret that all servers have, of at least 32 bytes.
+//! - `BUFFER_LIMIT`: up to how many bytes a file is read ahead, by default 1 MiB. The
+//!   tags of larger files are shared.
+//!
+//! `/-/stats` shows the counters of the layer.
 
 use std::{env, error::Error};
 
@@ -25,7 +32,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
         .inner_tags(inner_tags)
         .buffer_limit(setting("BUFFER_LIMIT", "1048576").parse()?)
         .ranges(true)
-        // Each server would generate dates of its own; those of the files are the same.
+        // The files have the same dates on all servers. Generated dates would differ.
         .add_last_modified(AddLastModified::Never);
     let stats = layer.clone();
     let files = Router::new()

@@ -1,4 +1,4 @@
-//! A store in Redis with which servers share the tags of large files, for
+//! Servers share the tags of large files in Redis. This is a store for
 //! [`InnerTags::store`] of [`tower_conditional`].
 //!
 //! ```no_run
@@ -66,8 +66,9 @@ impl RedisTags {
     /// A URL is `redis://user:password@host:6379/0` or `redis+unix:///run/redis.sock`,
     /// for example.
     ///
-    /// This returns at once, even if Redis cannot be reached. Call it within the Tokio
-    /// runtime that will run the task. The task ends when the last clone is dropped.
+    /// This returns at once, even if Redis cannot be reached. It spawns a background
+    /// task on the current Tokio runtime. The task ends when the last clone of the
+    /// store is dropped.
     ///
     /// # Errors
     ///
@@ -80,15 +81,19 @@ impl RedisTags {
         Options::new().connect(url)
     }
 
-    /// Returns how many requests for tags, and how many tags to store, were dropped
-    /// because the queue was full, in total.
+    /// Returns how many commands were dropped so far, because the queue was full.
+    ///
+    /// Each command requests one tag or stores one tag.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.counters.dropped.load(Relaxed)
     }
 
-    /// Returns how many requests for tags, and how many tags to store, failed in total.
-    /// Redis could not be reached, did not answer in time, or refused the command.
+    /// Returns how many commands failed so far. Each command requests one tag or stores
+    /// one tag.
+    ///
+    /// A command fails if Redis cannot be reached, does not answer in time, or refuses
+    /// the command.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.counters.failed.load(Relaxed)
@@ -158,7 +163,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Makes options with their defaults.
+    /// Makes options with the default values.
     pub fn new() -> Self {
         Self::default()
     }
@@ -170,19 +175,20 @@ impl Options {
         Self { prefix: prefix.into(), ..self }
     }
 
-    /// Sets after how much time a tag expires in Redis. The time is rounded down to
-    /// whole seconds, but is at least one second, and at most 136 years. Default: 30
-    /// days.
+    /// Sets after how much time a tag expires in Redis. Default: 30 days.
     ///
-    /// A server that knows a tag does not request it again. So this is the time in
-    /// which a new server can find the tag.
+    /// The time is rounded down to whole seconds, but is at least one second, and at
+    /// most 136 years. Use of a tag does not extend it. After a tag has expired,
+    /// servers that know it keep it. A server that is started later must hash the file
+    /// itself.
     pub fn expiry(self, expiry: Duration) -> Self {
         Self { expiry, ..self }
     }
 
-    /// Sets how long the task waits for a connection or an answer. Default: 1 second.
+    /// Sets how long the background task waits for a connection, and for an answer.
+    /// Default: 1 second each.
     ///
-    /// No HTTP request waits for the task, whatever the value.
+    /// No HTTP request waits for this task, whatever the value.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }

@@ -25,9 +25,11 @@ pub(crate) enum Job {
     Publish([u8; 32], Vec<u8>),
 }
 
-/// The task that sends commands to Redis. Deliberately it does not use the
-/// `ConnectionManager` of `redis`. That type never tries again after a server has
-/// refused a connection, for a wrong password or while the server is loading its data.
+/// The task that sends commands to Redis.
+///
+/// Deliberately it does not use the `ConnectionManager` of `redis`, which never tries
+/// again after a server has refused a connection. A server refuses a connection for a
+/// wrong password, or while it is loading its data.
 pub(crate) struct Task {
     client: Client,
     options: Options,

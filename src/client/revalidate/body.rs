@@ -129,7 +129,7 @@ impl<B> fmt::Debug for RevalidateBody<B> {
     }
 }
 
-/// A response that is kept once its content has been received.
+/// A response that will be kept when all of its content has been received.
 #[derive(Debug)]
 pub(super) struct Recording {
     memory: Arc<Memory>,
@@ -141,7 +141,7 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// Starts with the data to keep in addition to the content.
+    /// Makes a recording that has no content yet.
     pub(super) fn new(
         memory: &Arc<Memory>,
         key: RequestKey,
@@ -153,8 +153,8 @@ impl Recording {
         Self { memory: Arc::clone(memory), key, request, head, recorder, reservation }
     }
 
-    /// Copies the next bytes. Returns false if they exceed the limit, or if the budget
-    /// has too few left.
+    /// Copies the next bytes. Returns false if the content exceeds the limit, or if the
+    /// budget for responses that are being received is used up.
     fn push(&mut self, data: &Bytes) -> bool {
         let is_taken = self.recorder.push(&**data).is_ok();
         is_taken && self.reservation.grow(self.recorder.len() as u64)

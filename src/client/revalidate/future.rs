@@ -37,11 +37,12 @@ pin_project! {
     where
         S: Service<Request<B>>,
     {
-        // `None` while the service is not ready for the second request.
+        // `None` while a second request waits until the service is ready.
         #[pin]
         future: Option<S::Future>,
-        // `None` if the response is returned unchanged.
+        // `None` if the layer returns the response unchanged.
         exchange: Option<Exchange<S>>,
+        // The service for a second request, if a 304 is not about the kept response.
         again: Option<S>,
     }
 }
@@ -53,7 +54,8 @@ pub(super) struct Exchange<S> {
     pub(super) key: RequestKey,
     /// The request as the caller sent it.
     pub(super) original: Request<()>,
-    /// The kept response that is asked about, and the service for a second request.
+    /// The kept response whose validator the request has, and the service for a second
+    /// request. `None` if the request was not made conditional.
     pub(super) asked: Option<(Arc<Stored>, S)>,
 }
 
@@ -106,11 +108,12 @@ where
 }
 
 impl<S> Exchange<S> {
-    /// Makes the response for the caller from that of the server. If a 304 is not about
-    /// the kept response, this fails with the service for the second request.
+    /// Makes the response for the caller from the server's response. If a 304 is not
+    /// about the kept response, this fails with the service for the second request.
     ///
-    /// The second response is not kept. Otherwise, if a server's 304 has another tag
-    /// than its 200, each request would be sent twice.
+    /// The response to the second request is not kept. Some servers always send another
+    /// tag with a 304 than with a 200. If their responses were kept each time, each
+    /// request would have to be sent twice.
     fn finish<B: Body>(&mut self, response: Response<B>) -> Result<Response<RevalidateBody<B>>, S> {
         let (head, body) = response.into_parts();
         match (head.status, self.asked.take()) {
@@ -129,8 +132,8 @@ impl<S> Exchange<S> {
         }
     }
 
-    /// Makes a 200 from the kept response that a 304 has confirmed, and keeps the
-    /// updated head.
+    /// Makes a 200 from a kept response that a 304 has confirmed, and keeps the updated
+    /// head.
     fn reuse<B: Body>(
         &self,
         mut head: response::Parts,
@@ -154,7 +157,7 @@ impl<S> Exchange<S> {
         Response::from_parts(head, RevalidateBody::whole(content))
     }
 
-    /// Records the content of a 200, if it may be kept.
+    /// Wraps the body of a 200, so that it is copied if the response may be kept.
     fn record<B: Body>(&mut self, head: &response::Parts, body: B) -> RevalidateBody<B> {
         match self.recording(head, &body.size_hint()) {
             Some(recording) => RevalidateBody::record(body, recording),

@@ -20,38 +20,37 @@ use crate::{client::stored_head::OWN_QUESTIONS, validators::forbids_storing};
 
 /// Keeps responses for a Tower client, and revalidates them at each request.
 ///
-/// In bounded memory, the layer keeps responses to GET that have a tag, or a date that
-/// [`StoredHead::ask`](crate::client::StoredHead::ask) can use. The layer makes the
-/// next request for the same resource conditional. If the answer is a 304 (Not
-/// Modified) about the kept response, the layer returns a 200 with the kept content and
-/// the kept head, which the 304 has updated. The layer asks the server each time, even
-/// while the kept response is fresh, so it never returns stale content from memory.
-/// Callers need no change.
+/// The layer keeps responses to GET in bounded memory, and makes the next request for
+/// the same resource conditional. If the server answers 304 (Not Modified), the layer
+/// returns a 200 with the kept content and the kept head, which the 304 has updated.
+/// The layer asks the server each time, even while the kept response is fresh, so it
+/// never returns stale content from memory. Callers need no change.
 ///
 /// - **The key** of a kept response is a hash of the URI and the values of `Host`,
 ///   `Authorization`, Cookie, and the request fields that `Vary` names. For encoded
 ///   content, the key includes `Accept-Encoding`. Credentials are not stored, only the
 ///   hash. If another field identifies users, such as `X-Api-Key`, and `Vary` does not
 ///   name it, use one layer for each user.
-/// - **Kept responses** are 200s whose content was received to its end. A response is
-///   not kept if it has `no-store`, `Vary: *` or trailers, or if it is longer than [the
-///   limit](Self::content_limit). It is not kept either if its end cannot be
-///   distinguished from a broken connection. Without `Content-Length`, that is so over
-///   HTTP/1.1 if the content is not chunked, and over HTTP/2 if `is_end_stream` of the
-///   body is false at the end.
+/// - **Kept responses** are 200s that have a tag, or a date that
+///   [`StoredHead::ask`](crate::client::StoredHead::ask) can use. The content must have
+///   been received to its end. A response is not kept if it has `no-store`, `Vary: *`
+///   or trailers, or if it is longer than [the limit](Self::content_limit).
+/// - **The end of the content** must be certain, so that content of a broken connection
+///   is not kept. The response must have `Content-Length` or chunked coding. Over
+///   HTTP/2, it is enough if `is_end_stream` of the body is true at the end.
 /// - **Other requests** pass through unchanged: those with other methods than GET, and
 ///   those that have content, a precondition, a `Range` or `no-store`.
 /// - **New content** is streamed to the caller while it is copied. Content from memory
 ///   is one frame. `Set-Cookie` is never repeated from memory.
 ///
-/// If a 304 is not about the kept response, the layer drops the kept response and sends
-/// the request again without preconditions. So the body of requests must implement
-/// `Default`, and the inner service must be `Clone`, as clients are. If the layer did
-/// not make a request conditional, it returns a 304 unchanged.
+/// A 304 may name other content than the kept response. The layer then drops the kept
+/// response, and sends the request again without preconditions. So the body of requests
+/// must implement `Default`, and the inner service must be `Clone`, as clients are. A
+/// 304 to a request that the layer did not make conditional is returned unchanged.
 ///
-/// **Where to put it.** Put it inside a layer that follows redirects, because a tag is
-/// valid for one resource only. Put it inside a layer that decodes `Content-Encoding`,
-/// because the tag names the encoded content.
+/// **Where to put it.** Put the layer inside one that follows redirects, because a tag
+/// is valid for one resource only. Put it inside a layer that decodes
+/// `Content-Encoding`, because the tag names the encoded content.
 ///
 /// # Examples
 ///
@@ -92,21 +91,21 @@ pub struct RevalidateLayer {
 }
 
 impl RevalidateLayer {
-    /// Makes a layer that keeps at most `bytes`, including heads and bookkeeping.
+    /// Makes a layer that keeps responses in at most `bytes` of memory.
     ///
-    /// Responses that are being received may use as many bytes in addition.
-    ///
-    /// All services of this layer and its clones share the memory.
+    /// The heads and the bookkeeping are counted. The copies of content that is still
+    /// being received are not: they may use up to `bytes` in addition. All services of
+    /// this layer and its clones share the memory.
     pub fn new(bytes: usize) -> Self {
         Self { memory: Arc::new(Memory::new(bytes)) }
     }
 
     /// Sets how many bytes of content a kept response may have. Default: 1 MiB.
     ///
-    /// Longer content is streamed through and not kept. Neither is content of more than
-    /// an eighth of the layer's memory.
+    /// Longer content is streamed through and not kept. The limit is never more than an
+    /// eighth of the layer's memory.
     ///
-    /// This discards all kept responses.
+    /// The returned layer has a new, empty memory.
     ///
     /// # Examples
     ///
@@ -120,7 +119,8 @@ impl RevalidateLayer {
         Self { memory: Arc::new(self.memory.with_content_limit(bytes)) }
     }
 
-    /// Returns the number of bytes that are kept.
+    /// Returns the number of bytes that the kept responses use, including the heads and
+    /// the bookkeeping.
     #[must_use]
     pub fn bytes_kept(&self) -> u64 {
         self.memory.bytes()
@@ -181,7 +181,7 @@ where
     }
 }
 
-/// Returns true if the answer to a request may be kept, and may come from memory.
+/// Returns true if the response to a request may be kept, and may come from memory.
 fn is_handled<B: Body>(request: &Request<B>) -> bool {
     *request.method() == Method::GET
         && request.body().is_end_stream()

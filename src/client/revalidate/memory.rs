@@ -43,13 +43,13 @@ pub(super) struct Stored {
     pub(super) content: Bytes,
 }
 
-/// The hash that identifies a resource and its user.
+/// The hash that identifies a resource and the user of the client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestKey(u128);
 
 #[derive(Clone)]
 enum MemoryEntry {
-    /// The resource varies by these request fields. Each variant has its own key.
+    /// The response depends on these request fields. Each variant has its own key.
     Varies(Arc<[HeaderName]>),
     Response(Arc<Stored>),
 }
@@ -76,12 +76,12 @@ impl Memory {
         self.entries.weight()
     }
 
-    /// Returns the maximum number of bytes of content that one kept response may have.
+    /// Returns how many bytes of content a kept response may have.
     pub(super) fn content_limit(&self) -> usize {
         self.content_limit.min(self.bytes / SHARDS / 2)
     }
 
-    /// Makes the key of a GET.
+    /// Makes the key of a GET, without the fields that `Vary` may name.
     pub(super) fn key(&self, uri: &Uri, headers: &HeaderMap) -> RequestKey {
         let mut hasher = self.hasher();
         let authority = uri.authority().map(|authority| authority.as_str());
@@ -104,8 +104,8 @@ impl Memory {
         }
     }
 
-    /// Keeps the response to a request in place of the previous one. If its head
-    /// forbids storing, only the previous one is dropped.
+    /// Keeps the response to a request in place of the previous one. If the head
+    /// forbids storing, this only drops the previous response.
     pub(super) fn put(&self, key: RequestKey, request: &HeaderMap, stored: Stored) {
         let headers = stored.head.headers();
         let names = if forbids_storing(headers) { None } else { varied(headers) };
@@ -199,8 +199,10 @@ impl Weighter<u128, MemoryEntry> for EntryWeight {
 /// The default maximum length of the content of one response: 1 MiB.
 const CONTENT_LIMIT: usize = 1 << 20;
 
-/// The estimated bookkeeping of an entry, and of a header line or name in it, in bytes.
+/// The estimated bookkeeping of an entry, in bytes.
 const PER_ENTRY: usize = 512;
+
+/// The estimated bookkeeping of a header line or a field name in an entry, in bytes.
 const PER_LINE: usize = 128;
 
 /// The assumed number of bytes of an entry, for the initial size of the table.

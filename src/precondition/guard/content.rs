@@ -67,8 +67,7 @@ where
         self.buffer.content().len()
     }
 
-    /// Reads the first frame if it has arrived. If this frame is also the last one, all
-    /// content has arrived.
+    /// Reads the first frame if it has arrived, and the end if that follows at once.
     pub(super) fn look(&mut self, cx: &mut Context<'_>) {
         let _first = self.poll_next(cx, None);
         if self.buffer.content().frames() == 1 {
@@ -111,8 +110,8 @@ where
     fn is_too_large(&self, limit: u64) -> bool {
         let content = self.buffer.content();
         let rest = self.body.as_ref().map_or(0, |body| body.size_hint().lower());
-        // Many small frames take much more memory than their bytes, so frames are
-        // limited, too.
+        // Many small frames take much more memory than their bytes, so the number of
+        // frames is limited, too.
         let frames = u64::try_from(content.frames()).unwrap_or(u64::MAX);
         content.len().saturating_add(rest) > limit || frames > limit / 64 + 1024
     }
@@ -176,8 +175,8 @@ where
         }
     }
 
-    /// Makes the body of a write whose content is forwarded as it comes, except for its
-    /// end, which waits at the gate.
+    /// Makes the body of a write whose content is forwarded as it comes. The gate holds
+    /// back the end of the content.
     pub(super) fn take_gated(&mut self, gate: &Arc<Gate>) -> RequestBody<B> {
         let (read, body) = (self.buffer.take_content(), self.body.take());
         let gated = GatedBody::new(read, body, self.error.take(), self.least, Arc::clone(gate));
@@ -194,8 +193,8 @@ struct Pace {
 }
 
 impl Pace {
-    /// Waits until too few bytes have arrived within a window of time. `len` is the
-    /// number of bytes that have arrived.
+    /// Becomes ready at the end of a window of time in which too few bytes arrived.
+    /// `len` is the number of bytes that have arrived so far.
     fn poll_too_slow(&mut self, cx: &mut Context<'_>, len: u64, timer: &Timer) -> Poll<()> {
         loop {
             if self.window.is_none() {

@@ -192,8 +192,8 @@ where
             Ok(Next::Call(future, call)) => GuardState::Calling { future, call },
             Ok(Next::Stream(streamed)) => GuardState::Streaming { streamed },
             Err(Stop::Refused(refusal)) => {
-                // While the rest of the content is discarded, the lock, the inner
-                // service and the content are released.
+                // Release the lock, the inner service and the content that was read,
+                // before the rest of the content is read and discarded.
                 let write = this.write.take().map(|write| *write);
                 let rest = write.and_then(|write| match refusal {
                     // Content that arrived too slowly would not arrive here in

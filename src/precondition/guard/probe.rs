@@ -90,17 +90,17 @@ impl ProbedState {
         Self { is_missing: true, ..Self::default() }
     }
 
-    /// Reads the tag that clients get, and the date. An inner layer may state in the
-    /// extensions of the response what the date proves.
+    /// Reads the tag of the plain content, and the date. An inner layer may state in
+    /// the extensions of the response what the date proves.
     fn of_content(head: &response::Parts, now: HttpDate) -> Self {
         let etag = plain_tag(head);
         let sent =
             single_line(&head.headers, LAST_MODIFIED).and_then(|value| HttpDate::parse(value, now));
         let known = head.extensions.get::<KnownValidators>();
         let evidence = known.and_then(|known| known.date);
-        // Layers outside of the one that knows the date may have set another
-        // `Last-Modified`. Then that date counts. Otherwise the known date counts, even
-        // if it is not sent yet.
+        // Another layer, outside of that inner layer, may have replaced
+        // `Last-Modified`. Then the date in the field counts. Otherwise the date in the
+        // extensions counts, even if it is not in the field yet.
         let is_another = |sent: &HttpDate| {
             evidence.is_none_or(|known| known.date().is_some_and(|known| known != *sent))
         };
@@ -118,7 +118,7 @@ impl ProbedState {
 
     /// Returns true if there is a state whose tag is not known.
     ///
-    /// Clients may know it, for example from a layer outside of the guard.
+    /// Clients may know the tag, for example from a layer outside of the guard.
     pub(super) fn is_tag_unknown(&self) -> bool {
         !self.is_missing && self.etag.is_none()
     }
@@ -131,15 +131,16 @@ impl ProbedState {
 }
 
 /// Returns the tag in the response to a probe if the tag may be the hash of the content
-/// of the write. That is so if neither content is a part, negotiated or encoded. If the
-/// write states a `Content-Type`, the response must have the same one.
+/// of the write. That is so if the content is neither a part nor negotiated nor
+/// encoded, in the response and in the write. If the write states a `Content-Type`, the
+/// response must have the same one.
 pub(super) fn hash_of_state(write: &request::Parts, head: &response::Parts) -> Option<EntityTag> {
     let is_partial_or_negotiated = |headers: &HeaderMap| {
         let names = [CONTENT_RANGE, CONTENT_ENCODING, CONTENT_LANGUAGE];
         names.iter().any(|name| headers.contains_key(name))
     };
-    // Compression layers add `Vary: accept-encoding`, but this compares the
-    // plain content.
+    // `Vary: accept-encoding`, which compression layers add, is allowed, because the
+    // plain content is compared.
     let mut varied = head.headers.get_all(VARY).iter().flat_map(members);
     // If the content was encoded on the fly, its plain tag is known.
     let is_encoded = head.headers.contains_key(CONTENT_ENCODING)

@@ -28,7 +28,7 @@ pub(super) enum Refusal {
     AlreadyStored,
 }
 
-/// The reason why a write ends without a response of the inner service to it.
+/// The reason why a client gets no response of the inner service to its write.
 pub(super) enum Stop<E> {
     Refused(Refusal),
     /// The inner service failed.

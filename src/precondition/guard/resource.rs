@@ -8,10 +8,10 @@ use crate::{rules::percent_decoded, store::original_uri};
 
 /// Hashes the path as the client sent it, if that is known.
 ///
-/// A handler may send another request with the extensions of its own request. These
-/// extensions contain the original path of the handler's request. So for the other
-/// request, the `prefix` that outer routers remove from paths is hashed, and then the
-/// path of its URI.
+/// A handler may send a nested request with the extensions of its own request. The
+/// original path in these extensions is then that of the handler's request. So for a
+/// nested request, this function hashes the `prefix` that outer routers have removed
+/// from paths, followed by the path of the nested request's URI.
 pub(super) fn hash_path(parts: &request::Parts, prefix: Option<&str>, hasher: &mut impl Hasher) {
     let path = parts.uri.path().as_bytes();
     match prefix {
@@ -37,7 +37,8 @@ pub(super) fn taken_prefix<'a>(uri: &Uri, extensions: &'a Extensions) -> Option<
 
 /// Hashes a path in a normal form: `%6e` becomes `n`, several slashes become one, and
 /// slashes at the end are removed. So are the segments `.` and `..` (RFC 3986, section
-/// 5.2.4). Inner middleware may join slashes, and an upstream may resolve dot segments.
+/// 5.2.4). The reason: inner middleware may join slashes, and an upstream may resolve
+/// dot segments.
 ///
 /// Two resources with one key wait for each other, which only costs time. One resource
 /// with two keys could lose an edit.

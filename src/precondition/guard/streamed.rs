@@ -1,5 +1,5 @@
-//! A write whose content is forwarded as it comes, except for its end, which waits at a
-//! gate.
+//! A write whose content is forwarded as it comes. A [`Gate`] holds back the end of the
+//! content until the write may run.
 
 use std::{
     future::Future,
@@ -55,7 +55,7 @@ where
     B::Error: Into<BoxError>,
     ResBody: Body,
 {
-    /// Calls the inner service with content whose end waits at a gate.
+    /// Calls the inner service with content whose end a gate holds back.
     pub(super) fn stream(&mut self) -> StreamedWrite<S::Future> {
         let gate = Arc::new(Gate::default());
         let body = self.content.take_gated(&gate);
@@ -63,8 +63,8 @@ where
         StreamedWrite { future, probe: None, gate: OwnGate(gate), is_settled: false, refusal: None }
     }
 
-    /// Waits for the response. Meanwhile opens the gate if the end of the content may
-    /// pass, or closes it.
+    /// Waits for the response. Meanwhile opens or closes the gate, once it is known
+    /// whether the end of the content may pass.
     pub(super) fn poll_streamed(
         &mut self,
         streamed: Pin<&mut StreamedWrite<S::Future>>,

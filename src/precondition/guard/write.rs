@@ -253,8 +253,8 @@ where
 
     /// Checks how much content has arrived, and returns the next step.
     fn look(&mut self, cx: &mut Context<'_>) -> Step {
-        // Reading the body would send 100 (Continue), and the client would send its
-        // content.
+        // With `Expect: 100-continue`, the first read of the body would make the client
+        // send its content, although the write may still be refused.
         if !self.parts.headers.contains_key(EXPECT) {
             self.content.look(cx);
         }
@@ -353,8 +353,8 @@ where
         Next::Respond(self.config.respond(response, Outcome::Proceeded))
     }
 
-    /// Makes the response to the write from the response to a probe, such as a 401,
-    /// that shows no state.
+    /// Makes the response to the write from a response to a probe that shows no state,
+    /// such as a 401.
     fn pass_on(
         &self,
         answer: Response<ResBody>,
@@ -398,7 +398,8 @@ where
         self.parts.method == Method::DELETE
     }
 
-    /// Returns true if all content has arrived, and is within the limit.
+    /// Returns true if all content has arrived, and is within the limit. With
+    /// `stream_uploads` there is no limit.
     fn is_in_hand(&self) -> bool {
         let config = &self.config;
         let is_allowed = config.stream_uploads || self.content.len() <= config.body_limit;
@@ -416,7 +417,8 @@ where
             return Poll::Pending;
         };
         Poll::Ready(read.map_err(|refusal| match (refusal, rejection.take()) {
-            // Content above the limit cannot be compared, so the write is not a retry.
+            // Content above the limit is not compared, so the write does not count as
+            // a retry.
             (Refusal::ContentTooLarge, Some(rejection)) => Refusal::Precondition(rejection).into(),
             (refusal, _) => refusal.into(),
         }))

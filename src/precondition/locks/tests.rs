@@ -64,8 +64,8 @@ impl std::task::Wake for Woken {
     }
 }
 
-/// A writer waits for its lock, writes in two turns, and leaves. An impatient writer
-/// leaves at its second turn, with or without the lock.
+/// A writer takes its lock in one turn, and releases it in its next turn. An impatient
+/// writer leaves at its second turn, with or without the lock.
 struct Writer {
     lock: Option<WriteLock>,
     woken: Arc<Woken>,
@@ -95,9 +95,9 @@ impl Writer {
     }
 }
 
-/// Runs the writers in one order of turns. `choices` has the index of the writer that
-/// takes each turn, among those that are ready. Missing choices are added as 0. Returns
-/// for each turn how many writers were ready.
+/// Runs the writers in one order of turns. `choices` contains for each turn which of
+/// the ready writers takes it, as an index. Missing choices are added as 0. Returns for
+/// each turn how many writers were ready.
 fn play(kinds: [(Access, bool); 3], choices: &mut Vec<usize>) -> Vec<usize> {
     let locks = Arc::new(Locks::default());
     let mut writers = kinds.map(|(access, is_impatient)| Writer {

@@ -6,7 +6,8 @@
 
 use super::{date, Decision, EntityTag, LastModified, Representation, Validators};
 
-/// The values of a tag field that are tried with the tags of `current_tags`.
+/// The values of If-Match and If-None-Match that are tried with the tags of
+/// `representations`.
 pub(super) const TAG_FIELDS: [Option<&[&str]>; 14] = [
     None,
     Some(&["*"]),
@@ -90,7 +91,7 @@ pub(super) fn oracle(
     Decision::Proceed
 }
 
-/// Returns true if a member names a tag. `strong` chooses the comparison.
+/// Returns true if a member names a tag. The tags are compared weakly.
 fn names_weakly(member: &str, tag: &str) -> bool {
     let is_same = member.trim_start_matches("W/") == tag.trim_start_matches("W/");
     good(member) && !tag.is_empty() && is_same

@@ -210,8 +210,8 @@ fn nothing_holds_the_buffer_that_a_head_came_in() {
 #[test]
 fn few_buffers_are_held_of_content_that_was_sent_twice() {
     let cache = ContentCache::new(16 * MEBI);
-    // Buffers of a connection to an upstream: each has more than the content, and the
-    // connection keeps it, too.
+    // Buffers of a connection to an upstream. Each buffer is larger than the content,
+    // and the connection keeps it, too.
     let buffers: Vec<_> = (0..200).map(|_| Bytes::from(vec![b'x'; MEBI])).collect();
     for (buffer, key) in buffers.iter().zip(1..) {
         for _ in 0..2 {

@@ -1,5 +1,5 @@
-//! Tables for each rule. A model of clients and servers looks for a 304 after which a
-//! client keeps wrong content.
+//! Tests of each rule of `Dates`, mostly as tables. A model of clients and servers
+//! looks for a 304 after which a client keeps wrong content.
 
 use std::{
     cell::Cell,
@@ -478,7 +478,8 @@ fn a_write_must_not_depend_on_a_date_that_may_have_been_generated_here() {
     }
     seen.observe(60, failure());
     assert!(!asks(&seen, 39), "known as the handler's");
-    // The layer generated the date, so no other date is known to the inner service.
+    // The layer generates the date of this content, so the inner service knows no date
+    // of it.
     assert_eq!(seen.sends(70, tagged(3)), Some(70));
     for date in [-50, 39, 70, 90] {
         assert!(asks(&seen, date), "{date}");
@@ -576,8 +577,8 @@ fn the_second_is_read_while_the_bucket_is_held() {
     }
 }
 
-/// Threads send contents that change all the time, and then requests with the dates
-/// that they got.
+/// Several threads record responses whose content keeps changing. Each thread then
+/// checks which of its earlier dates prove "unchanged".
 #[test]
 fn threads_get_no_wrong_304() {
     let dates = Dates::new(at(START));

@@ -46,7 +46,7 @@ pub(super) const RULES: &[Rule] = &[
                error is wrong.",
         needs: &["validator/stable"],
         steps: |baseline| {
-            // RFC 2616 required to ignore a date in the future. RFC 9110 does not.
+            // RFC 2616 required servers to ignore a date in the future. RFC 9110 does not.
             let steps = [seconds_after(baseline.date()?, 3600), last_date()];
             Ok(steps.map(|date| since(IF_MODIFIED_SINCE, date, not_modified_or_whole)).into())
         },

@@ -38,8 +38,8 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// Returns steps that request the error, with preconditions that would give a 304 or
-/// 412 for a success, and with the error's own tag.
+/// Returns steps that request the error, with preconditions that would turn a 200 into
+/// a 304 or 412. If the error has a tag, one step has this tag in If-None-Match.
 fn steps(
     baseline: &Baseline,
     fields: [(http::HeaderName, &'static str); 2],

@@ -16,8 +16,7 @@ use crate::{
 };
 
 pub(super) const RULES: &[Rule] = &[
-    // This check comes first, because the resource does not yet have the content
-    // of the write.
+    // This check comes first, while the resource does not have the content of the write yet.
     Rule {
         name: "write/not-performed",
         section: "13.1.1",
@@ -230,7 +229,8 @@ fn refused_or_bad_request(
     step::refused_or_bad_request(baseline, before, seen)
 }
 
-/// A write that was done before may be answered with success (13.1.1).
+/// Returns an error if the write succeeded, and the resource had its content before.
+/// Such a success is right (13.1.1), so there is nothing to check.
 fn is_no_repetition(baseline: &Baseline, seen: &Answer) -> Result<(), Fault> {
     if seen.status().is_success() && baseline.was_written == Some(true) {
         return moot("the resource had the content of the write already: give another one");

@@ -23,10 +23,11 @@ struct World {
     clock_steps: bool,
     /// Content depends on Accept, and `Vary` says so in some responses.
     varies: bool,
-    /// There are failures, private answers, HEAD, and responses to conditional requests
-    /// by the inner service itself.
+    /// There are failures, private answers, HEAD requests, and a 304 or 412 of the
+    /// inner service itself.
     answers: bool,
-    /// Clients send the time of receipt, by a clock that is up to a second off.
+    /// Clients send the time of receipt instead of a `Last-Modified`. Their clocks are
+    /// up to a second off.
     receipts: bool,
     /// There are two layers, each with its own `Dates`.
     stacked: bool,
@@ -121,8 +122,8 @@ pub(super) struct Totals {
     requests: u64,
     not_modified: u64,
     generated: u64,
-    /// Requests by clients with an exact clock that hold the current content with a
-    /// date, and the number of 304s among the answers.
+    /// `possible` counts the requests by clients with an exact clock that hold the
+    /// current content with a date. `found` counts the 304s among their answers.
     possible: u64,
     found: u64,
     /// Requests by clients with an exact clock that hold the current content, with or
@@ -360,7 +361,8 @@ impl Model {
             self.totals.early += u64::from(!is_dated && last_modified.is_some());
         }
         let answer = (name, accept, content, tag, given);
-        // An answer of any kind without content must prove nothing.
+        // Clients also ask after an answer without content: no answer may prove
+        // "unchanged" for other content.
         let count = self.copies.len() as u64;
         for _ in 0..if count > 0 { 2 } else { 0 } {
             let which = self.random.below(count) as usize;
