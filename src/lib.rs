@@ -73,16 +73,18 @@
 //! # What the layer does
 //!
 //! 1. It handles GET, HEAD and [QUERY](#query). Other requests pass through.
+//!    WebSockets and gRPC calls work as without the layer.
 //! 2. It forwards If-Match and If-None-Match to the inner service, and removes
 //!    If-Modified-Since and If-Unmodified-Since. If a request has If-Range, that
 //!    field and `Range` are forwarded only if If-Range names the validator that the
 //!    inner service gave this resource last. Otherwise both fields are removed, and
 //!    the inner service sends the whole content.
 //!    [`forward`](ConditionalLayer::forward) changes which fields are forwarded.
-//! 3. A 200 without an `ETag` gets one: the SHA-256 of its content in hex, in quotes. A
-//!    response with `Vary`, `Content-Encoding` or `Content-Language` was negotiated,
-//!    and its tag also has eight digits that name the variant. If the inner service
-//!    sets a tag, the layer keeps that tag and does not read the content.
+//! 3. A 200 without an `ETag` gets one: the SHA-256 of its content in hex, in quotes.
+//!    If the inner service sends `Vary`, `Content-Encoding` or `Content-Language`, the
+//!    response was negotiated. Its tag then also has `-` and eight digits that name the
+//!    variant. If the inner service sets a tag, the layer keeps that tag and does not
+//!    read the content.
 //! 4. A 200 that has a tag and no `Last-Modified` gets a `Last-Modified`: the second in
 //!    which the layer first saw this content. A `Last-Modified` of the inner service is
 //!    sent only if no other content can have been sent with the same date. See
@@ -153,6 +155,14 @@
 //! join a part of the plain content to a part of the encoded content. If a proxy
 //! compresses, see [`outer_compression`](ConditionalLayer::outer_compression).
 //!
+//! Let **CORS** expose `ETag`, and allow If-Match and If-None-Match. Otherwise scripts
+//! of other origins cannot use the tag. See [a
+//! recipe](guide::recipes#sessions-and-cors).
+//!
+//! **Two layers** around one handler hash the content once: the outer layer keeps the
+//! tag that the inner layer made. Use clones of one layer in both places, because each
+//! `ConditionalLayer::new()` has a [memory](#memory) of its own.
+//!
 //! **Proxies.** If the layer adds a `Last-Modified` to a response without freshness
 //! information, it also adds `Cache-Control: no-cache`. See [`AddLastModified`] for the
 //! reason, and [the page on proxies](guide::proxies) for a configuration of nginx.
@@ -170,7 +180,8 @@
 //! - Content of **unknown** size is read as long as it is ready. When the layer would
 //!   have to wait for more content, it sends what it has read, and the rest follows as
 //!   it comes. Such a response has no tag. So event streams and streamed pages start as
-//!   early as without the layer.
+//!   early as without the layer. To tag such content, let the handler set
+//!   `Content-Length`, or let the layer wait with [`BodyTimeout::unknown_size`].
 //! - Content of **known** size delays the response by at most the
 //!   [`body_timeout`](ConditionalLayer::body_timeout) (by default 500 ms).
 //! - A body that fails, or whose length differs from its `Content-Length`, gets no tag.
@@ -214,8 +225,10 @@
 //! # Content that never matches
 //!
 //! A page that contains a CSRF token or the time of day differs at each request. Its
-//! tag never matches, so it is useless to hash the page. Exclude such pages with the
-//! response extension [`Untagged`], with a [`Predicate`](predicate::Predicate), or with
+//! tag never matches, so it is useless to hash the page. The same is true of JSON that
+//! is made from a `HashMap`, whose order is random: use a `BTreeMap` instead. Exclude
+//! such pages with the response extension [`Untagged`], with a
+//! [`Predicate`](predicate::Predicate), or with
 //! [`handle_when`](ConditionalLayer::handle_when). Better still, set the page's `ETag`
 //! in the handler: [`EntityTag::of_parts`] makes a tag from the versions of the data
 //! that the page shows.
@@ -237,6 +250,11 @@
 //! not even the handler's, and dates in the requests for them are ignored. The reason
 //! is that the date of one user's page proves nothing about another user's page. The
 //! tags of private responses work like all other tags.
+//!
+//! If one URI has different content for each tenant, and `Vary` does not name the field
+//! that identifies the tenant, add the tenant to the [`key`](ConditionalLayer::key).
+//! This is necessary with [learned tags](#large-content): files of two tenants may have
+//! the same date and length.
 //!
 //! The layer keeps recent content in memory, only to compare it with later content. It
 //! never sends the content that it keeps. With
@@ -280,8 +298,9 @@
 //! A client that sends no precondition can overwrite any edit. So all three ways can
 //! require a precondition: a write without one then gets 428 (Precondition Required).
 //! [`check`](Preconditions::check) and the defaults of the other two ways let such a
-//! write run. All three can describe a refusal as a problem document
-//! ([`problem_details`](Rejection::problem_details)). [A
+//! write run. By default a refusal has no content. All three can describe it as a
+//! problem document: in the handler with `.map_err(Rejection::problem_details)?`, and
+//! on the layer and the guard with the setting `problem_details`. [A
 //! recipe](guide::recipes#notes-that-lose-no-edit) shows the first way as a whole
 //! program. [A page of the guide](guide::writes) compares the three ways.
 //!

@@ -116,7 +116,7 @@ impl fmt::Display for ContentError {
             Self::UnknownEnd => {
                 "the end of the content cannot be distinguished from a broken connection"
             }
-            Self::Encoded => "the content has a Content-Encoding, which the client must decode",
+            Self::Encoded => "the content has a Content-Encoding: do not send Accept-Encoding",
         })
     }
 }

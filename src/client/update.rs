@@ -166,8 +166,7 @@ impl Update {
     /// Fails with [`Error::InDoubt`] if it is not known whether the write was done.
     /// After all other errors, nothing was written:
     ///
-    /// - The resource cannot be read, has no strong tag, or has a `Content-Encoding`
-    ///   that the client does not decode.
+    /// - The resource cannot be read, has no strong tag, or has a `Content-Encoding`.
     /// - `edit` fails.
     /// - At the last attempt, too, another client has written in between
     ///   ([`Error::Conflict`]).

@@ -156,7 +156,7 @@
 //! server, by URL:
 //!
 //! ```console
-//! $ cargo install tower-conditional-conformance --features cli
+//! $ cargo install --path crates/conformance --features cli
 //! $ check-conditional http://127.0.0.1:3000/feed
 //! $ check-conditional --http2 --strict --format junit http://127.0.0.1:3000/feed
 //! ```
