@@ -98,6 +98,7 @@ fn main() -> ExitCode {
             &nginx,
             nginx_asks_again_with_the_tag_and_is_told_not_modified,
             nginx_revalidates_with_the_application_and_its_client_with_nginx,
+            nginx_answers_304_only_if_it_may_store_the_response,
             nginx_gzip_weakens_the_tag_which_matches_all_the_same,
             nginx_lets_the_application_evaluate_writes_and_a_weakened_tag_fails,
             nginx_stores_what_is_said_to_be_fresh,

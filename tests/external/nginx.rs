@@ -74,6 +74,26 @@ pub(crate) async fn nginx_revalidates_with_the_application_and_its_client_with_n
     }
 }
 
+/// With a cache, nginx forwards no If-None-Match of a client. It answers 304 itself, but
+/// only in place of a response that it may store.
+pub(crate) async fn nginx_answers_304_only_if_it_may_store_the_response() {
+    for (head, statuses) in [
+        (&[("cache-control", "max-age=60")][..], [304, 304]),
+        (&[("cache-control", "max-age=0, s-maxage=60")], [304, 304]),
+        (&[("cache-control", "no-cache")], [200, 200]),
+        // The layer adds `no-cache`.
+        (&[], [200, 200]),
+    ] {
+        let home = Home::new(head, ConditionalLayer::new(), &[]).await;
+        for status in statuses {
+            let reply = home.ask("GET", &[("if-none-match", &*home.tag())]).await;
+            assert_eq!(reply.status, status, "{head:?} {:?}", reply.field("x-cache"));
+            assert!(!home.origin_was_asked("if-none-match"), "{head:?}");
+        }
+        assert!(home.origin_said().iter().all(|said| *said == 200), "{head:?}");
+    }
+}
+
 pub(crate) async fn nginx_gzip_weakens_the_tag_which_matches_all_the_same() {
     for (name, edits, origin) in
         [("stored", &[][..], &[200][..]), ("passed on", NOTHING_STORED, &[200, 304, 304])]
