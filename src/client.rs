@@ -1,9 +1,9 @@
 //! Types for HTTP clients: they revalidate responses, and edit resources without losing
 //! an edit.
 //!
-//! [`Polled`], [`RevalidateLayer`] and [`Update`] work with every Tower service that
-//! takes `http::Request`, such as the client of `hyper-util`. [`StoredHead`] works with
-//! every client that has a [`HeaderMap`](http::HeaderMap). [A page of the
+//! [`Polled`], [`RevalidateLayer`] and [`Update`] work with Tower services that take
+//! `http::Request`, such as the client of `hyper-util`. [`StoredHead`] works with every
+//! client that has a [`HeaderMap`](http::HeaderMap). [A page of the
 //! guide](crate::guide::client) shows how to use these types, also with `reqwest`.
 //!
 //! | you have | use |

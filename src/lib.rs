@@ -75,10 +75,10 @@
 //! 1. It handles GET, HEAD and [QUERY](#query). Other requests pass through.
 //!    WebSockets and gRPC calls work as without the layer.
 //! 2. It forwards If-Match and If-None-Match to the inner service, and removes
-//!    If-Modified-Since and If-Unmodified-Since. If a request has If-Range, that
-//!    field and `Range` are forwarded only if If-Range names the validator that the
-//!    inner service gave this resource last. Otherwise both fields are removed, and
-//!    the inner service sends the whole content.
+//!    If-Modified-Since and If-Unmodified-Since (not from a QUERY). If a request has
+//!    If-Range, that field and `Range` are forwarded only if If-Range names the
+//!    validator that the inner service gave this resource last. Otherwise both fields
+//!    are removed, and the inner service sends the whole content.
 //!    [`forward`](ConditionalLayer::forward) changes which fields are forwarded.
 //! 3. A 200 without an `ETag` gets one: the SHA-256 of its content in hex, in quotes.
 //!    If the inner service sends `Vary`, `Content-Encoding` or `Content-Language`, the
@@ -135,11 +135,12 @@
 //! # drop(app);
 //! ```
 //!
-//! A strong tag names exact bytes, and a page encoded with gzip has other bytes
-//! than the plain page. So the tag of an encoded response names the coding:
-//! `"v1"` becomes `"v1~gzip"`. Both tags name the same version of the resource,
-//! in reads and in writes. For a 304, the layer does not compress the content.
-//! See [`compress_with`](ConditionalLayer::compress_with).
+//! A strong tag names exact bytes, and a page encoded with gzip has other bytes than
+//! the plain page. So the tag of an encoded response names the coding: `"v1"` becomes
+//! `"v1~gzip"`. Both tags name the same version of the resource: each of them gets a
+//! 304 from a client that can read its coding, and both are valid in If-Match. For a
+//! 304, the layer does not compress the content. See
+//! [`compress_with`](ConditionalLayer::compress_with).
 //!
 //! Compression may also be inside this layer, around the handlers. Then the content is
 //! compressed even for a 304, and large content may be [ready too
@@ -225,10 +226,10 @@
 //! # Content that never matches
 //!
 //! A page that contains a CSRF token or the time of day differs at each request. Its
-//! tag never matches, so it is useless to hash the page. The same is true of JSON that
-//! is made from a `HashMap`, whose order is random: use a `BTreeMap` instead. Exclude
-//! such pages with the response extension [`Untagged`], with a
-//! [`Predicate`](predicate::Predicate), or with
+//! tag never matches, so it is useless to hash the page. The same is true of JSON from
+//! a `HashMap` that is made for each response, because the order of each new map is
+//! random: use a `BTreeMap` instead. Exclude such pages with the response extension
+//! [`Untagged`], with a [`Predicate`](predicate::Predicate), or with
 //! [`handle_when`](ConditionalLayer::handle_when). Better still, set the page's `ETag`
 //! in the handler: [`EntityTag::of_parts`] makes a tag from the versions of the data
 //! that the page shows.
@@ -271,8 +272,9 @@
 //! # Writes
 //!
 //! A client may send a tag back with a PUT, in If-Match. **`ConditionalLayer` cannot
-//! check that.** It sees only the response, when the write is already done, so it
-//! passes writes through.
+//! check that.** It learns the tag of the resource only from a response, and the
+//! response to a write comes when the write is done. So the layer passes writes
+//! through.
 //!
 //! One exception: a write that has If-Unmodified-Since and no If-Match. If the layer
 //! may have generated the date in this field, it answers 412, whether the content has
@@ -289,26 +291,27 @@
 //! | [`WriteGuard`] | lost edits by writers in this process, through this guard | nothing in the handlers |
 //! | [`PreconditionLayer::new`] | stale edits, except for a race between the check and the write | a closure that knows the validators |
 //!
-//! `WriteGuard` sends the service a GET to learn the current state, and runs the writes
-//! of one resource one after the other. It is a service, not a layer: it wraps a
-//! service that answers both GET and the writes, such as a whole router. A slow client
-//! does not delay the writes of others. `PreconditionLayer` also answers reads with 304
-//! before the handler runs.
+//! `WriteGuard` sends the service a GET to learn the current state, and while a write
+//! with preconditions runs, no other write to its resource runs. It is a service, not a
+//! layer: it wraps a service that answers both GET and the writes, such as a whole
+//! router. A slow client does not delay the writes of others. `PreconditionLayer` also
+//! answers reads with 304 before the handler runs.
 //!
 //! A client that sends no precondition can overwrite any edit. So all three ways can
 //! require a precondition: a write without one then gets 428 (Precondition Required).
 //! [`check`](Preconditions::check) and the defaults of the other two ways let such a
-//! write run. By default a refusal has no content. All three can describe it as a
-//! problem document: in the handler with `.map_err(Rejection::problem_details)?`, and
-//! on the layer and the guard with the setting `problem_details`. [A
-//! recipe](guide::recipes#notes-that-lose-no-edit) shows the first way as a whole
-//! program. [A page of the guide](guide::writes) compares the three ways.
+//! write run. By default a 412 has no content, and a 428 has a text that says what to
+//! send. All three can describe a refusal as a problem document: in the handler with
+//! `.map_err(Rejection::problem_details)?`, and on the layer and the guard with the
+//! setting `problem_details`. [A recipe](guide::recipes#notes-that-lose-no-edit) shows
+//! the first way as a whole program. [A page of the guide](guide::writes) compares the
+//! three ways.
 //!
 //! Put a `PreconditionLayer` inside the authorization, because its answers reveal the
 //! state of the resource. A `WriteGuard` may be outside: its GET passes through the
 //! authorization. A `PreconditionLayer` may be inside or outside a `ConditionalLayer`.
-//! In either order, both layers use the tag that the closure or extractor of the
-//! `PreconditionLayer` returns. The diagram calls this closure or extractor the
+//! In either order, if the handler sets no tag, both layers use the tag that the
+//! closure of the `PreconditionLayer` returns. The diagram calls this closure the
 //! *source*:
 //!
 //! ```text
@@ -351,8 +354,8 @@
 //!
 //! The layer compares dates **for equality**, like tags, whether it generated the date
 //! or the inner service gave it. A client's date that is later than `Last-Modified`
-//! does not prove that the content is unchanged. If it did, a client could keep wrong
-//! content after a rollback to an older file.
+//! does not prove that the content is unchanged. If the layer accepted such a date, a
+//! client could keep wrong content after a rollback to an older file.
 //!
 //! A read with If-Unmodified-Since gets a 412 only if the client's date is *earlier*
 //! than the date that the handler gave with this response: only then has the content
@@ -415,9 +418,10 @@
 //!
 //! If something in this memory was evicted, the next response is hashed again, has
 //! another date or none, or is sent as a whole instead of a part. An evicted date can
-//! make a response wrong only in the second case under [dates](#dates). When the
-//! responses that are being read ahead take 64 MiB, further responses pass through
-//! without a tag ([`Reason::Busy`]). [`Stats`] has the current figures.
+//! make a response wrong only if the inner service gives the same date to two contents
+//! (see [dates](#dates)). When the responses that are being read ahead take 64 MiB,
+//! further responses pass through without a tag ([`Reason::Busy`]). [`Stats`] has the
+//! current figures.
 //!
 //! # What it does not do
 //!
@@ -462,13 +466,13 @@
 //!   `(tag, Json(item))`. [`WriteGuard::axum`] guards a router.
 //!   [`PreconditionLayer::from_extractor`] takes the parameters of the path.
 //!
-//!   With this feature the layers identify a resource by Axum's `OriginalUri`, so equal
-//!   paths under different `nest` prefixes are different resources. Without this
-//!   feature, a layer inside `nest` sees a path without its prefix. That has two
-//!   effects. Resources whose paths differ only in the prefix get new dates more often
-//!   than necessary. A layer outside of `nest` and a layer inside it know one resource
-//!   by different paths. So they may use different tags for it, and the outer layer
-//!   then refuses writes that have the tag of the inner layer.
+//! With this feature the layers identify a resource by Axum's `OriginalUri`, so equal
+//! paths under different `nest` prefixes are different resources. Without this feature,
+//! a layer inside `nest` sees a path without its prefix. That has two effects.
+//! Resources whose paths differ only in the prefix get new dates more often than
+//! necessary. A layer outside of `nest` and a layer inside it know one resource by
+//! different paths. So they may use different tags for it, and an outer
+//! `PreconditionLayer` then refuses writes that have the tag of the inner layer.
 //! - `blake3`: adds the hash `Blake3`, for [`ConditionalLayer::digest`]. It is faster
 //!   than SHA-256 for new content of more than a few KiB. It needs a C compiler.
 //! - [`client`]: adds types for programs that call HTTP services.

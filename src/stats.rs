@@ -91,11 +91,11 @@ pub struct Stats {
     pub shared_asked: u64,
     /// Tags that were found in that store.
     pub shared_found: u64,
-    /// Values in that store that were rejected, because they were not made with the
-    /// secret of this server.
+    /// Values in that store that were rejected, because no server with this secret made
+    /// them for this key.
     ///
-    /// A count above 0 means that another program writes to the store, or that servers
-    /// have different secrets.
+    /// A count above 0 means that a value was damaged, or that another program writes
+    /// to the store.
     pub shared_rejected: u64,
     /// Tags that were published to that store.
     pub shared_published: u64,

@@ -56,9 +56,9 @@ impl Buffer {
 
     /// Takes the next frame, or returns it if the content cannot be kept as a whole.
     ///
-    /// `budget` is that of the layer. It is `None` for content that is read even if
-    /// the budget is used up: the response to a guard's GET, and the first frame of
-    /// a write.
+    /// `budget` is that of the layer. It is `None` for content that is read even if the
+    /// budget is used up: the response to a guard's GET, and the first two frames of a
+    /// write.
     #[inline]
     pub(crate) fn push(
         &mut self,

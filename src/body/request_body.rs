@@ -26,8 +26,9 @@ pin_project! {
     ///   [`stream_uploads`](crate::WriteGuard::stream_uploads), this is also true for
     ///   writes with preconditions, except DELETE.
     /// - The content of a request that is not a write is the client's, unchanged.
-    /// - The GET that the guard sends before a write has no content. Reading its body
-    ///   is an error, so a service that handles this GET as a write stores nothing.
+    /// - The GET that the guard sends before a write has no content. Its body fails
+    ///   when it is read. So if a handler of writes gets this GET by mistake, it stores
+    ///   nothing.
     ///
     /// `Default` makes an empty body.
     #[must_use = "bodies do nothing unless polled"]

@@ -15,7 +15,8 @@ pub enum Error {
     Service(BoxError),
     /// The response has a status that cannot be used, such as 404.
     Status(StatusCode),
-    /// The content broke off, or its length differs from `Content-Length`.
+    /// The content broke off, its length differs from the announced length, or its
+    /// `Content-Length` is invalid.
     ///
     /// [`Update`](super::Update) also fails with this error if the end of the content
     /// cannot be distinguished from a broken connection.
@@ -31,14 +32,15 @@ pub enum Error {
     ///
     /// Nothing was written.
     NoStrongTag,
-    /// At the last attempt, too, another client wrote between the read and the write.
+    /// Another client wrote between the read and the write, also at the last attempt.
     ///
     /// Nothing was written.
     Conflict,
     /// It is not known whether the write was done.
     ///
-    /// The answer to the write was lost, and reading the resource again did not show
-    /// whether the write was done. The error inside is that of the last attempt.
+    /// The answer to the write was lost. Reading the resource again did not show
+    /// whether the write was done, or no attempt was left to read it. The error inside
+    /// is that of the last attempt.
     InDoubt(Box<Self>),
 }
 

@@ -142,8 +142,8 @@ impl<T> Polled<T> {
     ///
     /// The last answer says how long: `max-age` in `Cache-Control` minus `Age`, or
     /// `Retry-After` of an error. The time that has passed since that answer is
-    /// subtracted. Without these fields, and with `no-cache` or `no-store`, this
-    /// returns the lower bound.
+    /// subtracted. This returns the lower bound without these fields, with `no-cache`
+    /// or `no-store`, and if the last refresh brought no answer that could be used.
     ///
     /// # Examples
     ///
@@ -165,8 +165,8 @@ impl<T> Polled<T> {
     ///
     /// `request` is a GET with the fields that the server needs, such as
     /// `Authorization`. It is sent with an empty body. `parse` makes the value from new
-    /// content. If a 304 is not about the kept value, the request is sent again without
-    /// preconditions.
+    /// content. If a 304 names another tag than that of the kept value, the request is
+    /// sent again without preconditions.
     ///
     /// In these cases the request is sent without preconditions, so the server sends
     /// the whole content:
@@ -180,7 +180,8 @@ impl<T> Polled<T> {
     ///   the content.
     ///
     /// A redirect is an error. The HTTP client should not follow redirects itself,
-    /// because a tag is valid for one resource only.
+    /// because a tag is valid for one resource only, unless they always lead to the
+    /// same resource.
     ///
     /// To test against an Axum router, pass `app.clone().into_service::<Body>()`.
     ///
@@ -383,8 +384,9 @@ impl<T: fmt::Debug> fmt::Debug for Polled<T> {
     }
 }
 
-/// Reads `Retry-After`: seconds, or a date, which is compared with `Date` ([RFC 9110,
-/// section 10.2.3](https://www.rfc-editor.org/rfc/rfc9110.html#section-10.2.3)).
+/// Reads `Retry-After`: seconds, or a date, which is compared with `Date` or, without
+/// it, with the clock ([RFC 9110, section
+/// 10.2.3](https://www.rfc-editor.org/rfc/rfc9110.html#section-10.2.3)).
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let line = single_line(headers, RETRY_AFTER)?.as_bytes();
     let until = || {

@@ -87,10 +87,10 @@ impl StoredHead {
     ///
     /// Adds If-None-Match with the tag. If there is no tag, this adds
     /// If-Modified-Since, but only if `Last-Modified` is at least two seconds before
-    /// `Date`. Otherwise the content may have changed once more in the second in which
-    /// it was sent. It would then have the same date. RFC 9110, section 8.8.2.2,
-    /// requires a distance of one second. The distance is two seconds here, because
-    /// `Date` may be generated a second later than the content.
+    /// `Date`. If the two dates were closer, the content could have changed once more
+    /// in the second in which it was sent. It would then have the same date. RFC 9110,
+    /// section 8.8.2.2, requires a distance of one second. The distance is two seconds
+    /// here, because `Date` may be generated a second later than the content.
     ///
     /// A request that already has preconditions or a `Range` is not changed. A tag of
     /// more than 1 KiB is not added, because many servers would refuse such a request.

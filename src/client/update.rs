@@ -39,7 +39,7 @@ use crate::{
 /// - The status is 202 (Accepted), 302 (Found) or 303 (See Other).
 /// - The status is a 5xx, except 501, 505, 507, 511, and 503 with `Retry-After`.
 ///
-/// The update then reads the resource again:
+/// If another attempt is left, the update then reads the resource again:
 ///
 /// - If the resource has the content that was sent, the write was done.
 /// - If the resource still has its old tag, the same write is sent again.
@@ -138,8 +138,8 @@ impl Update {
     ///
     /// Each wait is a random time between the lower bound and a limit. The limit starts
     /// at twice the lower bound, and doubles with each attempt up to the upper bound.
-    /// If an answer has a `Retry-After` that is longer, the wait is as long as it says,
-    /// but at most the upper bound.
+    /// If the answer to a PUT has a `Retry-After` that is longer, the wait is as long
+    /// as it says, but at most the upper bound.
     ///
     /// Waiting needs a Tokio runtime with timers. Without one, the next attempt follows
     /// at once.
@@ -158,8 +158,10 @@ impl Update {
 
     /// Reads, edits and writes the resource, and returns the written content.
     ///
-    /// `edit` makes the new content from the current content. It is called again if
-    /// another client has written in between.
+    /// `edit` makes the new content from the current content. It is called once for
+    /// each attempt: again after a conflict, and after a 429 or a 503 with
+    /// `Retry-After`. After a lost answer it is not called again, because the same
+    /// content is sent.
     ///
     /// # Errors
     ///
@@ -168,7 +170,7 @@ impl Update {
     ///
     /// - The resource cannot be read, has no strong tag, or has a `Content-Encoding`.
     /// - `edit` fails.
-    /// - At the last attempt, too, another client has written in between
+    /// - Another client wrote in between, also at the last attempt
     ///   ([`Error::Conflict`]).
     /// - The server refuses the write for another reason.
     pub async fn run<S, B, R, C, E>(
@@ -345,7 +347,7 @@ impl Write {
 
 /// Why an attempt failed.
 enum Failed {
-    /// Another attempt may succeed. Wait for this time or longer before it.
+    /// Another attempt may succeed. The answer asks to wait for this time.
     Again(Error, Duration),
     Stop(Error),
 }

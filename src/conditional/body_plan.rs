@@ -45,7 +45,8 @@ impl ResponseContext<'_> {
         {
             return BodyPlan::UseLearnedTag(tag);
         }
-        // Only a 200 is tagged here. The tag of a part (206) can only be learned.
+        // Only a 200 is the whole content, so only a 200 is tagged here. A part (206) can only have
+        // a tag that was learned or that a manifest gives.
         if self.head.status != StatusCode::OK {
             let is_part = self.head.status == StatusCode::PARTIAL_CONTENT;
             return if is_part && self.learnable.is_some() {

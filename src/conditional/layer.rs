@@ -85,10 +85,10 @@ impl<D> ConditionalLayer<D> {
     /// empty content.
     ///
     /// Content that the layer has read, but not yet sent, takes at most 64 MiB for all
-    /// responses together. A response that does not fit in passes through without a tag
-    /// ([`Reason::Busy`](crate::Reason::Busy)). Content of at most 64 KiB is not
-    /// counted. Content in a single frame is not counted either, because the inner
-    /// service has it in memory anyway.
+    /// responses together. If there is no room for a response, it passes through
+    /// without a tag ([`Reason::Busy`](crate::Reason::Busy)). Content of at most 64 KiB
+    /// is not counted. Content in a single frame is not counted either, because the
+    /// inner service has it in memory anyway.
     ///
     /// The first byte of content within the limit is sent only after all of that
     /// content has been read. So a higher limit delays more responses. For files and
@@ -177,9 +177,10 @@ impl<D> ConditionalLayer<D> {
     ///
     /// By default, the layer can make a tag for a HEAD only if the inner service sends
     /// the content. Handlers inside an Axum `Router` send it, so a layer that is added
-    /// with `Router::layer` needs no setting. `ServeDir` and a whole `Router` answer a
-    /// HEAD without content. Around such a service, set this to true if clients
-    /// revalidate with HEAD. Each HEAD then costs the inner service the work of a GET.
+    /// with `Router::layer` needs no setting for them. `ServeDir` and a whole `Router`
+    /// answer a HEAD without content. Around such a service, also if it is nested in a
+    /// `Router`, set this to true if clients revalidate with HEAD. Each HEAD then costs
+    /// the inner service the work of a GET.
     ///
     /// # Examples
     ///
@@ -366,8 +367,9 @@ impl<D> ConditionalLayer<D> {
     /// - To detect such content, it also keeps the `Bytes` of up to 4 recent contents.
     ///   Their total length is at most an eighth of the cache.
     /// - If `Bytes` are a slice of a larger buffer, the whole buffer stays in memory.
-    /// - It drops each of these `Bytes` when it reads content from another address,
-    ///   after ten seconds at the earliest.
+    /// - When they are ten seconds old, it drops these `Bytes` the next time that it
+    ///   reads content from another address. To keep the limits above, it drops the
+    ///   oldest of them earlier.
     ///
     /// Choose 0 if private content must not stay in memory longer than its response, or
     /// if content rarely repeats. With a cache, never send `Bytes` over memory that is
@@ -423,10 +425,11 @@ impl<D> ConditionalLayer<D> {
     /// [`InnerTags::manifest`] gives the layer the tags of files before the
     /// first request.
     ///
-    /// With either policy the layer does not forward If-Match, If-None-Match or dates,
-    /// because the inner service does not know the content tags. A write is never
-    /// compared with a learned tag. So inside a [`WriteGuard`](crate::WriteGuard), an
-    /// If-Match with the content tag of content above the limit fails.
+    /// With either policy the layer forwards no If-Match, If-None-Match or date of a
+    /// read, because the inner service does not know the content tags. A write is never
+    /// compared with a learned tag or a tag of a manifest. So inside a
+    /// [`WriteGuard`](crate::WriteGuard), an If-Match with the content tag of content
+    /// above the limit fails.
     ///
     /// # Examples
     ///
@@ -700,8 +703,9 @@ impl<D> ConditionalLayer<D> {
     /// - A response has no tag if it is encoded twice, or with another coding than
     ///   gzip, br, zstd, deflate or compress.
     ///
-    /// An outer [`PreconditionLayer`](crate::PreconditionLayer) does not add this
-    /// `Vary` to its own 304s. Put that layer inside this one, or add the field with
+    /// An outer [`PreconditionLayer`](crate::PreconditionLayer) adds this `Vary` only
+    /// to a 304 whose tag names a coding. Put that layer inside this one, or add the
+    /// field to its other 304s with
     /// [`on_not_modified`](crate::PreconditionLayer::on_not_modified).
     ///
     /// # Examples

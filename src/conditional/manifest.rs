@@ -65,8 +65,8 @@ use crate::{
 /// is used.
 ///
 /// If a change keeps both the length and the modification time of a file, the layer
-/// detects it only by another inner tag. So deploy into a new folder, or restart
-/// the server.
+/// detects it only if the inner service gives the file another tag. So deploy into a
+/// new folder, or restart the server.
 ///
 /// # Examples
 ///
@@ -352,8 +352,8 @@ fn add(files: &mut FileList, checksum: Checksum) -> Result<(), &'static str> {
 /// Returns the metadata of a file once its last change is two seconds old. Fails if it
 /// is changed meanwhile.
 ///
-/// This does not wait for a file with a date in the future, because a change now would
-/// set another date.
+/// This does not wait for a file whose date is in the future: a change from now on
+/// would set an earlier date, which shows.
 fn settled(path: &Path) -> Result<fs::Metadata, ManifestError> {
     let read = || fs::metadata(path).map_err(|error| ManifestError::io(path, error));
     let metadata = read()?;

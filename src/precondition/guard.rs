@@ -33,8 +33,9 @@ use crate::stats::Stats;
 ///
 /// Before a write with preconditions (If-Match, If-None-Match, If-Unmodified-Since),
 /// the guard sends the service a GET. This GET has the URI, the extensions and the
-/// header fields of the write. Fields that have a meaning only for the write are left
-/// out, such as those about its content and its preconditions.
+/// header fields of the write, except for fields about content, preconditions, ranges,
+/// caches, the connection, and retries or the method of the write. It also has
+/// `Cache-Control: no-cache`.
 ///
 /// The guard evaluates the preconditions against the validators in the response to the
 /// GET. If a precondition fails, the answer is 412 (Precondition Failed), and the write
@@ -125,16 +126,18 @@ use crate::stats::Stats;
 /// (over HTTP/2, the stream). Some clients then never see the response. So the guard
 /// reads and discards up to 1 MiB of refused content before it answers, for at most a
 /// second. It holds no lock meanwhile. If the content is known to be longer than 1 MiB,
-/// or if the client sends `Expect: 100-continue`, the guard answers at once. So clients
-/// should send `Expect: 100-continue` with large uploads.
+/// or if the client still waits for 100 (Continue), the guard answers at once. So
+/// clients should send `Expect: 100-continue` with large uploads.
 ///
 /// If the GET is answered with 404, 410, 405 or 501, there is no representation:
 /// `If-None-Match: *` then holds, and If-Match fails. Any other 4xx or 5xx response to
-/// the GET becomes the answer to the write.
+/// the GET becomes the answer to the write. (It is 503 if a streamed upload has already
+/// begun.)
 ///
 /// The response to the GET may have no tag, for example because its content is too
-/// large to be hashed. The current tag is then unknown, so the guard refuses a write
-/// that names a tag in If-Match or If-None-Match.
+/// large to be hashed. The guard then does not know the current tag, but a client may
+/// know it from elsewhere. So the guard refuses a write that names a tag in If-Match or
+/// If-None-Match.
 ///
 /// Deliberately, a failed precondition is answered with 412 even if the handler would
 /// answer the write with 404 or 405. By [RFC 9110, section 13.2.1], the answer of the
@@ -185,8 +188,10 @@ use crate::stats::Stats;
 /// detect missing content.
 ///
 /// **Concurrency limits.** With a `ConcurrencyLimit` inside the guard, a write whose
-/// content is forwarded as it comes holds a permit until its handler answers. A few
-/// slow uploads can then hold all permits. So put a small limit outside of the guard.
+/// content is forwarded as it comes holds a permit until its handler answers. If such
+/// writes hold all permits, a write with preconditions waits for a permit while it
+/// holds the lock. After [`lock_timeout`](Self::lock_timeout) it gets 503. So put a
+/// small limit outside of the guard.
 ///
 /// [RFC 9110, section 13.2.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.2.1
 /// [RFC 9110, section 9.3.4]: https://www.rfc-editor.org/rfc/rfc9110.html#section-9.3.4

@@ -282,7 +282,7 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// only if one tag is valid for all results at that URI, such as the version of the
     /// whole data set. The preconditions of a QUERY are then evaluated like those of a
     /// GET, and the answer is 304 or 412 if one fails. The layer adds no validators to
-    /// the handler's response to a QUERY.
+    /// the handler's response to a QUERY, so the handler must set the `ETag` itself.
     ///
     /// # Examples
     ///

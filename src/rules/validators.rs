@@ -136,8 +136,9 @@ impl From<EntityTag> for Validators {
     }
 }
 
-/// A modification date, and how a client's date is compared with it. The table shows
-/// what the client's date proves about the content:
+/// A modification date, and how a client's date is compared with it. A `FirstSeen` date
+/// names one content, so any other date is of other content. The table shows what the
+/// client's date proves about the content:
 ///
 /// | the client's date is | `Given`     | `FirstSeen` |
 /// |----------------------|-------------|-------------|

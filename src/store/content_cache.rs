@@ -188,9 +188,9 @@ impl fmt::Debug for ContentCache {
 /// The few contents whose memory the application may keep, or is known to keep.
 ///
 /// Each of them may be a slice of a much larger buffer, which then stays in memory,
-/// too. For example, a connection to an upstream reads many responses into one
-/// buffer. So at most four contents are held and four are shared, and each for about
-/// ten seconds.
+/// too. For example, a connection to an upstream reads many responses into one buffer.
+/// So at most four contents are held and four are shared. Each is released after ten
+/// seconds, when other content is seen.
 #[derive(Default)]
 struct SharedBuffers {
     /// The contents that are held to see whether the application keeps them.
@@ -409,7 +409,7 @@ pub(crate) enum Match {
 
 impl CachedContent {
     /// Compares the content of a response with the cached content. Returns `None` if
-    /// the response may have another tag.
+    /// that does not prove that the response has the same tag as the cached content.
     ///
     /// `len` is the length of the response's content. `variant` has the response's
     /// header fields, if the response was negotiated.

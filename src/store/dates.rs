@@ -38,8 +38,9 @@
 //! 2. Content is named by its tag. Without a tag it is named by the handler's date, if
 //!    that is in 1990 or later and at least two seconds old. If the tag of such content
 //!    becomes known later, the tag becomes its name. Content without a tag is the
-//!    content of an entry if the handler gave the same date for both. Content with
-//!    neither a tag nor a date that can name it is unknown.
+//!    content of an entry if the handler gave the same date for both, and that date was
+//!    two seconds old when the content of the entry was sent. Content with neither a
+//!    tag nor a date that can name it is unknown.
 //! 3. A handler's date is accepted if it is in 1990 or later and not after now. It must
 //!    also be greater than `floor`, after rule 4 has raised it. If the key has no
 //!    entry, a date is also accepted if it is at least two seconds before the start. If
@@ -60,8 +61,8 @@
 //!    from the next second on. The reason is that the content may change again in
 //!    the same second.
 //! 7. Some responses give the client no content that it could keep, so they are not
-//!    recorded: the response to a HEAD without a tag, a 412 and a 416. A 304 is
-//!    recorded by its tag. A 304 without a tag counts as unknown content.
+//!    recorded: the response to a HEAD that fails or has no tag, a 412 and a 416. A 304
+//!    is recorded by its tag. A 304 without a tag counts as unknown content.
 //!
 //! Most responses change nothing, or only `seen`, so they are handled under the shared
 //! lock. A response that changes more is evaluated again under the exclusive lock. The

@@ -28,8 +28,8 @@ use crate::rules::{EntityTag, HttpDate};
 /// **The functions must neither block nor wait**, because the layer calls them while it
 /// handles a request. Send the work to a task or thread through a bounded queue. If the
 /// queue is full, drop the work. If an answer is missing or a value is lost, a response
-/// has no tag yet, but no response is wrong. So a store may be slow, may be empty after
-/// a restart, and may drop values.
+/// does not have the content tag yet, but no response is wrong. So a store may be slow,
+/// may be empty after a restart, and may drop values.
 ///
 /// The crate `tower-conditional-redis` implements this trait for Redis. This trait
 /// needs the feature `shared-tags`.
@@ -243,8 +243,8 @@ impl SharedTags {
     }
 
     /// Returns a request for the tag of `content`. `None` if the tag was requested in
-    /// the last five seconds, if that request is still pending, or if 1,024 requests
-    /// are pending.
+    /// the last five seconds, if that request is still pending, or if there are 1,024
+    /// requests that are pending or that recent.
     pub(crate) fn question(&self, content: ContentId, now: HttpDate) -> Option<Question> {
         let second = now.unix_seconds();
         // A request whose second is in the future does not count as recent: the clock

@@ -11,14 +11,22 @@
 /// in `Cache-Control`, or with `Expires`. A response with only `private` does not state
 /// its freshness.
 ///
+/// No variant dates every response. A [`ConditionalLayer`](crate::ConditionalLayer)
+/// adds a date only to a 200 that has a tag, and that is neither
+/// [private](crate#cookies-and-private-responses) nor `no-store`. A
+/// [`PreconditionLayer`](crate::PreconditionLayer) adds a date only to a 200 or 206 for
+/// which its source gives a date. Whether a date of the handler is sent does not depend
+/// on this setting.
+///
 /// [RFC 9111, section 4.2.2]: https://www.rfc-editor.org/rfc/rfc9111.html#section-4.2.2
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum AddLastModified {
-    /// All responses get a `Last-Modified`. This is the default.
+    /// These responses get a `Last-Modified`. This is the default.
     ///
-    /// Responses that do not state their freshness also get `Cache-Control: no-cache`:
-    /// caches may store them, but must revalidate them each time.
+    /// If such a response does not state its freshness, and has no date of the handler,
+    /// it also gets `Cache-Control: no-cache`: caches may store it, but must revalidate
+    /// it each time.
     ///
     /// Some shared caches are configured to assign a lifetime to responses that do
     /// not state their freshness (`proxy_cache_valid` of nginx, the default of
@@ -27,16 +35,16 @@ pub enum AddLastModified {
     /// choose [`IfFreshnessStated`](Self::IfFreshnessStated).
     #[default]
     WithNoCache,
-    /// Only responses that state their freshness get a date.
+    /// These responses get a date only if they state their freshness.
     ///
-    /// Other responses get only a tag, so they do not become heuristically fresh.
+    /// The others get only a tag, so they do not become heuristically fresh.
     IfFreshnessStated,
-    /// All responses get a date, and `no-cache` is not added.
+    /// These responses get a date, and `no-cache` is not added.
     ///
     /// Clients and caches may then use old copies without a request. So choose this
-    /// only if you know all of them.
+    /// only if you know all clients and caches, and that they revalidate each time.
     Alone,
-    /// No response gets a date.
+    /// The layer adds no date.
     Never,
 }
 

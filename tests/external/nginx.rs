@@ -74,8 +74,8 @@ pub(crate) async fn nginx_revalidates_with_the_application_and_its_client_with_n
     }
 }
 
-/// With a cache, nginx forwards no If-None-Match of a client. It answers 304 itself, but
-/// only in place of a response that it may store.
+/// With a cache, nginx forwards no If-None-Match of a client. It answers 304 itself,
+/// but only in place of a response that it may store.
 pub(crate) async fn nginx_answers_304_only_if_it_may_store_the_response() {
     for (head, statuses) in [
         (&[("cache-control", "max-age=60")][..], [304, 304]),

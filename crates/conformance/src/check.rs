@@ -24,9 +24,9 @@ use crate::{
 /// `.await` the result to get the [`Report`].
 ///
 /// The service gets requests with the body [`Content`]. Axum's `Router` accepts this
-/// body, and so do most layers. For a service that needs another body, use
-/// [`check_with`]. The service is called many times, one request after the other. If it
-/// panics, the check panics, too.
+/// body, and so do most layers, and a closure that does not name the type of its
+/// request. For a service that needs another body, use [`check_with`]. The service is
+/// called many times, one request after the other. If it panics, the check panics, too.
 ///
 /// See the [crate docs](crate) for an example.
 ///
@@ -173,10 +173,10 @@ impl<'a> Check<'a> {
 
     /// Marks a check, or a group of checks, as expected to fail, with the reason.
     ///
-    /// If the check does not pass, that is then not a [failure](Report::failures), and
-    /// [`assert_ok`](Report::assert_ok) does not panic. If the check passes, that is a
-    /// failure, so that you remove the `expect`. If `name` is a group, any check of the
-    /// group may also pass.
+    /// If the check fails, that is then not a [failure](Report::failures), and
+    /// [`assert_ok`](Report::assert_ok) does not panic. If the check passes, it counts
+    /// as failed, so that you remove the `expect`. If `name` is a group, any check of
+    /// the group may also pass.
     ///
     /// ```
     /// # fn with(check: tower_conditional_conformance::Check<'_>) {

@@ -53,9 +53,9 @@
 //! | [`Should`] | an RFC recommends it |
 //! | [`Advice`] | the RFCs leave it open, but some clients have problems without it |
 //!
-//! If a check of severity `Must` or `Should` does not pass, that is a
-//! [failure](Report::failures). [`assert_ok`](Report::assert_ok) panics only for
-//! severity `Must`.
+//! If a check of severity `Must` or `Should` fails, that is a
+//! [failure](Report::failures), unless you [expect](Check::expect) it.
+//! [`assert_ok`](Report::assert_ok) panics only for severity `Must`.
 //!
 //! [`Must`]: Severity::Must
 //! [`Should`]: Severity::Should
@@ -85,7 +85,7 @@
 //!
 //! If a service fails a check for a good reason, pass the name of the check and the
 //! reason to [`expect`](Check::expect). If the service passes this check later, the
-//! test fails, so that you remove the `expect`.
+//! check counts as failed, so that you remove the `expect`.
 //!
 //! # What is checked
 //!
@@ -153,7 +153,7 @@
 //! # Servers
 //!
 //! The binary `check-conditional` of this crate makes the same checks against any
-//! server, by URL:
+//! server, by URL. In a copy of the repository:
 //!
 //! ```console
 //! $ cargo install --path crates/conformance --features cli

@@ -67,7 +67,8 @@ where
         self.buffer.content().len()
     }
 
-    /// Reads the first frame if it has arrived, and the end if that follows at once.
+    /// Reads the first frame if it has arrived, and then the next frame or the end, if
+    /// that has arrived, too.
     pub(super) fn look(&mut self, cx: &mut Context<'_>) {
         let _first = self.poll_next(cx, None);
         if self.buffer.content().frames() == 1 {

@@ -76,8 +76,8 @@ impl Marks {
 pub(in crate::precondition) struct HeldLock {
     resource: u64,
     /// `None` before the lock is taken and after it is released, because the extensions
-    /// may exist longer than the write. In an `Arc`, because nested writes hold the
-    /// same lock, and may end after this write.
+    /// may exist longer than the write. In an `Arc`, because writes that the handler
+    /// makes to the same resource share this lock, and may end after this write.
     acquired: Mutex<Option<Arc<Acquired>>>,
 }
 

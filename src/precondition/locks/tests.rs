@@ -64,8 +64,8 @@ impl std::task::Wake for Woken {
     }
 }
 
-/// A writer takes its lock in one turn, and releases it in its next turn. An impatient
-/// writer leaves at its second turn, with or without the lock.
+/// A writer waits for its lock, and releases it in the turn after it got the lock. An
+/// impatient writer leaves at its second turn, with or without the lock.
 struct Writer {
     lock: Option<WriteLock>,
     woken: Arc<Woken>,
