@@ -76,8 +76,8 @@
 //!    WebSockets and gRPC calls work as without the layer.
 //! 2. It forwards If-Match and If-None-Match to the inner service, and removes
 //!    If-Modified-Since and If-Unmodified-Since (not from a QUERY). If a request has
-//!    If-Range, that field and `Range` are forwarded only if If-Range names the
-//!    validator that the inner service gave this resource last. Otherwise both fields
+//!    If-Range, that field and `Range` are forwarded only if If-Range equals the latest
+//!    validator that the inner service sent for this resource. Otherwise both fields
 //!    are removed, and the inner service sends the whole content.
 //!    [`forward`](ConditionalLayer::forward) changes which fields are forwarded.
 //! 3. A 200 without an `ETag` gets one: the SHA-256 of its content in hex, in quotes.
@@ -137,8 +137,8 @@
 //!
 //! A strong tag names exact bytes, and a page encoded with gzip has other bytes than
 //! the plain page. So the tag of an encoded response names the coding: `"v1"` becomes
-//! `"v1~gzip"`. Both tags name the same version of the resource: each of them gets a
-//! 304 from a client that can read its coding, and both are valid in If-Match. For a
+//! `"v1~gzip"`. Both tags name the same version of the resource. A client that sends
+//! either tag, and can read its coding, gets a 304. Both are valid in If-Match. For a
 //! 304, the layer does not compress the content. See
 //! [`compress_with`](ConditionalLayer::compress_with).
 //!
@@ -385,15 +385,16 @@
 //! - The inner service gives the same date to two contents, and the layer cannot tell
 //!   them apart: one of them has no tag, or the layer has forgotten it.
 //! - The clock was set back during a restart.
-//! - A client got a response before the layer was restarted. It sends the date of that
-//!   response, or the time at which it received the response. That date equals the
-//!   `Last-Modified` that the content has now.
+//! - A client sends a `Last-Modified` that it got before the layer was restarted, or
+//!   the time at which it got that response. This date equals the `Last-Modified` that
+//!   other content has now.
 //! - A client invents a date that happens to match, ignores `Vary`, or sends a time of
 //!   receipt from a clock that is more than a second off.
 //! - The inner service answers 304 by itself.
 //! - A [write](#writes) has a generated date in If-Unmodified-Since, and this layer has
 //!   not yet seen a read of the resource: the client read it under another URI, or from
-//!   another server.
+//!   another server. The layer then passes the write on, and the inner service may
+//!   ignore the date.
 //!
 //! With [`AddLastModified::Never`] no date is generated.
 //!
@@ -414,7 +415,8 @@
 //! | unfinished hashes of content that is sent in parts | 1,024 contents |
 //!
 //! Content in a single frame does not count towards the 64 MiB: the inner service holds
-//! it anyway. In addition, each thread keeps the texts of 64 dates and 64 lengths.
+//! it anyway. In addition, each thread caches the header values of 64 dates and 64
+//! lengths.
 //!
 //! If something in this memory was evicted, the next response is hashed again, has
 //! another date or none, or is sent as a whole instead of a part. An evicted date can

@@ -78,7 +78,7 @@ impl Learner {
 impl LearnableContent {
     /// Makes this from the head of a response. `None` if no tag can be learned.
     ///
-    /// Boxed, because few layers learn.
+    /// Boxed, so that layers that do not learn hold no space for it.
     pub(super) fn of(context: &ResponseContext<'_>, body: &impl Body) -> Option<Box<Self>> {
         Self::read(context, body).map(Box::new)
     }

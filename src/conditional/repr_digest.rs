@@ -50,10 +50,10 @@ impl ResponseContext<'_> {
     /// Returns true if the response has no digest yet, and the client does not
     /// refuse one.
     ///
-    /// If the client refuses the digest, this adds `Vary: want-repr-digest`.
-    /// Deliberately not to other responses, because caches would then keep them twice.
-    /// So a cache may give a response with a digest to a client that refuses it. That
-    /// costs only a few bytes.
+    /// If the client refuses the digest, this adds `Vary: want-repr-digest`. Other
+    /// responses deliberately get no such `Vary`: with it, a cache would keep a second
+    /// copy for clients that send `Want-Repr-Digest`. So a cache may give a response
+    /// with a digest to a client that refuses it. That costs only a few bytes.
     fn wants_digest(&mut self) -> bool {
         let headers = &mut self.head.headers;
         if headers.contains_key(REPR_DIGEST) {

@@ -315,7 +315,8 @@ impl<S> WriteGuard<S> {
 
     /// Sets how many bytes of content a write may have. Default: 2 MiB.
     ///
-    /// The limit is for writes with preconditions, and for every DELETE.
+    /// The limit is for writes with preconditions, and for every DELETE, which the
+    /// guard also reads ahead.
     ///
     /// A write with longer content gets 413 (Content Too Large) if the preconditions
     /// hold, and 412 if they fail. For uploads that should not be held in memory, see

@@ -95,7 +95,8 @@ impl ContentCache {
     /// Updates the cached content after a response with equal bytes in another buffer.
     ///
     /// If the application keeps that buffer, the cache shares it. Otherwise, if the
-    /// cached content is in a shared buffer, a copy replaces it.
+    /// cached content is in a buffer that the application may have dropped, a copy
+    /// replaces it, so that the cache does not keep that buffer alive.
     pub(crate) fn confirm(&self, key: u64, remembered: &CachedContent, frames: Frames<'_>) {
         let kept = if remembered.shares { None } else { self.kept(key, frames) };
         if remembered.shares || kept.is_some() {

@@ -75,9 +75,9 @@ impl RequestKey {
         self.resource
     }
 
-    /// Returns the hash that identifies the variant of this request, if the response
-    /// varies by `fields`. `None` if one of the fields was not yet known when the
-    /// request came.
+    /// Returns the hash that identifies the variant of this request, for a response
+    /// that varies by `fields`. `None` if a field was new in `Vary`, so that its value
+    /// was not kept when the request came.
     #[inline]
     pub(crate) fn variant(&self, fields: Fields) -> Option<u64> {
         if fields == 0 {
@@ -95,9 +95,10 @@ impl RequestKey {
         }))
     }
 
-    /// Returns the key for the content of the response, if the response varies by
-    /// `fields`. `None` if one of the fields was not yet known when the request came.
-    /// The upper half of the key is that of the resource's hash.
+    /// Returns the key for the content of a response that varies by `fields`. `None` if
+    /// a field was new in `Vary`, so that its value was not kept when the request came.
+    /// The upper half of the key is that of the resource's hash, by which all contents
+    /// of the resource are found.
     #[inline]
     pub(crate) fn content(&self, fields: Fields) -> Option<u64> {
         let lower_half = |hash: u64| hash & u64::from(u32::MAX);

@@ -11,12 +11,12 @@
 /// in `Cache-Control`, or with `Expires`. A response with only `private` does not state
 /// its freshness.
 ///
-/// No variant dates every response. A [`ConditionalLayer`](crate::ConditionalLayer)
-/// adds a date only to a 200 that has a tag, and that is neither
-/// [private](crate#cookies-and-private-responses) nor `no-store`. A
-/// [`PreconditionLayer`](crate::PreconditionLayer) adds a date only to a 200 or 206 for
-/// which its source gives a date. Whether a date of the handler is sent does not depend
-/// on this setting.
+/// Whatever the variant, some responses get no date. A
+/// [`ConditionalLayer`](crate::ConditionalLayer) adds a date only to a 200 that has a
+/// tag, and that is neither [private](crate#cookies-and-private-responses) nor
+/// `no-store`. A [`PreconditionLayer`](crate::PreconditionLayer) adds a date only to a
+/// 200 or 206 for which its source gives a date. Whether a date of the handler is sent
+/// does not depend on this setting.
 ///
 /// [RFC 9111, section 4.2.2]: https://www.rfc-editor.org/rfc/rfc9111.html#section-4.2.2
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
