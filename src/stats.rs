@@ -91,8 +91,8 @@ pub struct Stats {
     pub shared_asked: u64,
     /// Tags that were found in that store.
     pub shared_found: u64,
-    /// Values in that store that were rejected, because no server with this secret made
-    /// them for this key.
+    /// Values from that store that were rejected. They were not made by a server with
+    /// the same secret, or not for the key that was asked for.
     ///
     /// A count above 0 means that a value was damaged, or that another program writes
     /// to the store.

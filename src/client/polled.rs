@@ -142,8 +142,9 @@ impl<T> Polled<T> {
     ///
     /// The last answer says how long: `max-age` in `Cache-Control` minus `Age`, or
     /// `Retry-After` of an error. The time that has passed since that answer is
-    /// subtracted. This returns the lower bound without these fields, with `no-cache`
-    /// or `no-store`, and if the last refresh brought no answer that could be used.
+    /// subtracted. The lower bound is returned if the answer has none of these fields,
+    /// if it has `no-cache` or `no-store`, or if the last refresh brought no usable
+    /// answer.
     ///
     /// # Examples
     ///

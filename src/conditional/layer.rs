@@ -357,24 +357,24 @@ impl<D> ConditionalLayer<D> {
     /// for other content. One content takes at most an eighth of the cache.
     ///
     /// Usually the cache has a copy of the content. Content of more than 4 MiB is never
-    /// copied: the layer recognises it only by its address. The layer and its clones
-    /// share one cache.
+    /// copied, however large the cache is: the layer recognises it only by its address.
+    /// The layer and its clones share one cache.
     ///
     /// Content of 1 KiB or more is not copied if the application sends it from the same
     /// address each time. The layer then keeps the `Bytes` of the application:
     ///
     /// - It keeps the `Bytes` of at most 4 such contents.
     /// - To detect such content, it also keeps the `Bytes` of up to 4 recent contents.
-    ///   Their total length is at most an eighth of the cache.
+    ///   The total length of these recent contents is at most an eighth of the cache.
     /// - If `Bytes` are a slice of a larger buffer, the whole buffer stays in memory.
-    /// - When they are ten seconds old, it drops these `Bytes` the next time that it
-    ///   reads content from another address. To keep the limits above, it drops the
-    ///   oldest of them earlier.
+    /// - It keeps `Bytes` for ten seconds. It has no timer, so it drops older ones when
+    ///   it next reads content from another address. To keep the limits above, it drops
+    ///   the oldest earlier.
     ///
     /// Choose 0 if private content must not stay in memory longer than its response, or
     /// if content rarely repeats. With a cache, never send `Bytes` over memory that is
-    /// edited in place, such as a mapped file. The layer takes content at the same
-    /// address for the same content.
+    /// edited in place, such as a mapped file. If the address is the same, the layer
+    /// assumes that the content is the same, and would send the old tag.
     ///
     /// # Examples
     ///

@@ -309,13 +309,14 @@ impl<'a> ResponseContext<'a> {
         self.learnable.as_ref().is_none_or(|content| content.allows_parts())
     }
 
-    /// Ends the body of a 304, and sets the `Content-Length` of the 200 if it is known
-    /// (RFC 9110, 8.6).
+    /// Gives a 304 an empty body. If the length of the 200 is known, the 304 has it in
+    /// `Content-Length` (RFC 9110, 8.6).
     ///
     /// If the length is not known, `Content-Length: 0` would be wrong. Axum adds this
-    /// field to a body of exactly zero bytes, so the body gets an unknown size. The
-    /// exception is a client that accepts a coding, because an outer `CompressionLayer`
-    /// would encode a body of unknown size. A coding on a 304 breaks HTTP/2.
+    /// field to a body of exactly zero bytes, so the body gets an unknown size. If the
+    /// client accepts a coding, the body has exactly zero bytes all the same: an outer
+    /// `CompressionLayer` would encode a body of unknown size, and an encoded 304
+    /// breaks HTTP/2.
     fn end_not_modified<B: Body>(&mut self, is_part: bool, body: &mut ResponseBody<B>) {
         let config = &self.request.config;
         let length = self.length(body);

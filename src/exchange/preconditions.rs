@@ -77,7 +77,7 @@ impl Preconditions {
     /// section 13.2.1). For a read with [`Representation::Missing`] the decision is
     /// always [`Decision::Proceed`], so that the 404 stays a 404.
     ///
-    /// Invalid fields are handled so that no edit is lost:
+    /// Invalid fields are handled as follows. In doubt, a write is refused.
     ///
     /// - If-Match fails if it is not `*` and contains no valid tag.
     /// - On a read, an invalid tag in If-None-Match matches nothing. If-Modified-Since

@@ -297,7 +297,8 @@ impl<S> WriteGuard<S> {
     ///
     /// # Examples
     ///
-    /// If the host names the tenant:
+    /// If the host names the tenant, writes of two tenants need not wait for each
+    /// other:
     ///
     /// ```
     /// # use tower_conditional::WriteGuard;

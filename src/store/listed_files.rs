@@ -135,9 +135,9 @@ impl ListedFile {
 
     /// Returns true if the line is valid for content with these validators.
     ///
-    /// The first call remembers the validators. If a later call has other validators,
-    /// or if the length or date differs from the line, the file was changed, and the
-    /// line becomes invalid.
+    /// The first call remembers the validators. The file was changed if a later call
+    /// has other validators, or if a call has another length or date than the line. The
+    /// line then becomes invalid.
     pub(crate) fn holds_for(&self, validators: Key, date: Option<HttpDate>, length: u64) -> bool {
         let facts = &self.facts;
         let is_listed = facts.length.is_none_or(|listed| listed == length)

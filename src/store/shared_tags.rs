@@ -88,7 +88,7 @@ pub struct TagAnswer {
 type Learn = dyn FnOnce(Option<EntityTag>) + Send + Sync;
 
 impl TagAnswer {
-    /// Gives the value that was stored under the key.
+    /// Passes the layer the value that the store has under the key.
     ///
     /// The value is verified. If no server with the same secret made it for this key,
     /// it is dropped and counted in
