@@ -1,7 +1,8 @@
 //! The current version of each resource, and the version that each tag was sent with.
 
 use std::{
-    collections::HashMap,
+    collections::{hash_map::RandomState, HashMap},
+    hash::BuildHasher,
     sync::{
         atomic::{AtomicU64, Ordering::SeqCst},
         Mutex,
@@ -26,8 +27,10 @@ pub(crate) struct World {
     /// How often each note was edited, which is its version. The first array has the
     /// notes behind a `WriteGuard`, the second those behind a `PreconditionLayer`.
     pub(crate) notes: [[AtomicU64; RESOURCES]; 2],
-    /// The version that each tag was sent with. The key has the URI and the tag.
-    sent: Mutex<HashMap<String, u64>>,
+    /// The version that each tag was sent with. The key is a hash of the URI and the tag,
+    /// so that an hour of tags takes only a few MiB.
+    sent: Mutex<HashMap<[u64; 2], u64>>,
+    random: [RandomState; 2],
     pub(crate) tally: Tally,
 }
 
@@ -51,18 +54,19 @@ impl World {
     pub(crate) fn was_sent(&self, uri: &str, head: &HeaderMap, version: u64) {
         let Some(tag) = head.get(ETAG) else { return };
         let mut sent = self.sent.lock().unwrap();
-        let named = *sent.entry(key(uri, tag.to_str().unwrap())).or_insert(version);
+        let named = *sent.entry(self.key(uri, tag.to_str().unwrap())).or_insert(version);
         self.tally.right(named == version, || format!("{uri}: {tag:?} names two versions"));
     }
 
     /// Returns true if a tag of this resource names the version. `W/` is ignored.
     pub(crate) fn names(&self, uri: &str, tag: &str, version: u64) -> bool {
-        self.sent.lock().unwrap().get(&key(uri, tag)) == Some(&version)
+        self.sent.lock().unwrap().get(&self.key(uri, tag)) == Some(&version)
     }
-}
 
-fn key(uri: &str, tag: &str) -> String {
-    format!("{uri} {}", tag.trim_start_matches("W/"))
+    fn key(&self, uri: &str, tag: &str) -> [u64; 2] {
+        let key = (uri, tag.trim_start_matches("W/"));
+        self.random.each_ref().map(|random| random.hash_one(key))
+    }
 }
 
 /// The numbers of requests and answers of each kind.
