@@ -52,15 +52,20 @@ impl<'a> ResponseContext<'a> {
                 || self.request.is_head() && body.is_end_stream())
     }
 
-    /// Returns true if the response may be encoded outside of this layer.
+    /// Returns true if the response may be encoded outside of this layer, and its tag
+    /// would then have to name the coding.
     #[inline]
     pub(super) fn may_be_encoded(&self) -> bool {
-        let (request, fields) = (self.request, self.fields);
-        request.config.is_compressed
-            && request.accepts_coding
-            && !fields.has_content_encoding
-            && !fields.has_content_range
-            && self.head.status.is_success()
+        self.request.config.is_compressed && self.is_encodable() && self.head.status.is_success()
+    }
+
+    /// Returns true if a compression layer may encode the response: the client accepts
+    /// a coding, and the content is not yet encoded and is not a part.
+    #[inline]
+    fn is_encodable(&self) -> bool {
+        self.request.accepts_coding
+            && !self.fields.has_content_encoding
+            && !self.fields.has_content_range
     }
 
     /// Returns true if the content has a strong tag that this layer did not compute,
@@ -186,7 +191,7 @@ impl<'a> ResponseContext<'a> {
             } else {
                 body.end_of_unknown_size(body.outcome());
             }
-        } else if accepts_coding && self.request.is_head() && body.is_end_of_unknown_size() {
+        } else if self.is_encodable() && self.request.is_head() && body.is_end_of_unknown_size() {
             latch = Some(body.end_of_latched_size());
         }
         if latch.is_some() || self.may_be_encoded() {

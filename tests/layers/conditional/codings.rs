@@ -741,6 +741,29 @@ fn head_as_get_is_not_encoded() {
     assert_eq!(head.size, None, "the length of the content is not known");
 }
 
+#[test]
+fn head_as_get_of_content_that_the_service_encodes_itself_is_as_get() {
+    let stream = || streamed(futures_util::stream::iter([Ok(Frame::data(TEXT.into()))]));
+    let stored = [
+        ("etag", "\"v1\""),
+        ("content-encoding", "gzip"),
+        ("content-length", "50"),
+        ("accept-ranges", "bytes"),
+        ("repr-digest", "sha-256=:AAAA:"),
+    ];
+    let layer = || layer().0.head_as_get(true);
+    let inner = || service(move |_| reply(200, &stored, stream()));
+    for app in [
+        boxed(layer().compress_with(Encoder::default()).layer(inner())),
+        boxed(layer().compress_with(CompressionLayer::new()).layer(inner())),
+    ] {
+        let (get, head) = (ask(&app, &[(AE, "gzip")]), ask_as(&app, "HEAD", &[(AE, "gzip")]));
+        assert_eq!(head.gist(), (200, Some("\"v1\""), Some("gzip")));
+        assert_eq!(head.headers, get.headers);
+        assert_eq!((head.content.len(), get.content.len()), (0, TEXT.len()));
+    }
+}
+
 /// As tower-http has it, which the documentation says.
 #[test]
 fn a_client_that_refuses_all_codings_gets_406() {
