@@ -156,11 +156,6 @@ impl<B: Body> ResponseBody<B> {
         };
     }
 
-    /// Returns true if nothing is sent, with an unknown size.
-    pub(crate) fn is_end_of_unknown_size(&self) -> bool {
-        matches!(self.kind, ResponseBodyKind::Absent)
-    }
-
     /// Returns true if all of the content is in memory.
     pub(crate) fn is_in_memory(&self) -> bool {
         matches!(

@@ -181,18 +181,16 @@ impl<'a> ResponseContext<'a> {
 
     /// Prepares the response for the outer half of `compress_with`.
     pub(super) fn prepare_for_compression<B: Body>(&mut self, body: &mut ResponseBody<B>) {
-        let accepts_coding = self.request.accepts_coding;
         let mut latch = None;
-        if self.head.status == StatusCode::NOT_MODIFIED {
-            // The 304 may have the length of the content before it is encoded.
+        let is_withheld = self.request.asks_as_get() && self.is_encodable();
+        if is_withheld || self.head.status == StatusCode::NOT_MODIFIED {
+            // The head may have the length of the content before it is encoded.
             self.head.headers.remove(CONTENT_LENGTH);
-            if accepts_coding {
+            if self.request.accepts_coding {
                 latch = Some(body.end_of_latched_size());
             } else {
                 body.end_of_unknown_size(body.outcome());
             }
-        } else if self.is_encodable() && self.request.is_head() && body.is_end_of_unknown_size() {
-            latch = Some(body.end_of_latched_size());
         }
         if latch.is_some() || self.may_be_encoded() {
             let is_whole = body.is_in_memory();

@@ -699,7 +699,9 @@ impl<D> ConditionalLayer<D> {
     /// - No 304 has a `Content-Length`.
     /// - Content that the inner service has already encoded is not changed.
     /// - If the inner service answers a HEAD without content, as `ServeDir` does, the
-    ///   tag names no coding. The coding of the GET is not known then.
+    ///   tag names no coding. The coding of the GET is not known then. This is also
+    ///   true with [`head_as_get`](Self::head_as_get). In that case, the answer to a
+    ///   HEAD has no `Content-Length` if the content could be encoded.
     /// - A response has no tag if it is encoded twice, or with another coding than
     ///   gzip, br, zstd, deflate or compress.
     ///

@@ -764,6 +764,36 @@ fn head_as_get_of_content_that_the_service_encodes_itself_is_as_get() {
     }
 }
 
+/// RFC 9110, 8.6: the length on a HEAD is that of the GET, which may be encoded.
+#[test]
+fn head_as_get_has_no_length_where_the_content_may_be_encoded() {
+    let stream = || streamed(futures_util::stream::iter([Ok(Frame::data(TEXT.into()))]));
+    let whole: fn() -> Body = || TEXT.into();
+    let sized = [("content-length", "50")];
+    let own = [("etag", "\"v1\"")];
+    for (name, status, own, body) in [
+        ("whole", 200, &[][..], whole),
+        ("with a tag", 200, &own, whole),
+        ("with a length", 200, &sized, whole),
+        ("read ahead", 200, &sized, stream),
+        ("not found", 404, &sized, stream),
+        ("not found, whole", 404, &[], whole),
+    ] {
+        let own: Vec<_> = own.to_vec();
+        let layer = layer().0.head_as_get(true);
+        let app = with_layer(layer, move |_| reply(status, &own, body()));
+        let (get, head) = (ask(&app, &[(AE, "gzip")]), ask_as(&app, "HEAD", &[(AE, "gzip")]));
+        assert_eq!((get.status, get.line("content-encoding")), (status, Some("gzip")), "{name}");
+        assert_eq!((head.status, head.line("content-encoding")), (status, None), "{name}");
+        // Axum would add the length of a body whose size is known.
+        let lengths = [&get, &head].map(|got| got.line("content-length"));
+        assert_eq!((lengths, head.size, head.content.len()), ([None; 2], None, 0), "{name}");
+        // Plain content is not encoded, so its length is right.
+        let plain = ask_as(&app, "HEAD", &[]);
+        assert_eq!(plain.line("content-length"), Some("50"), "{name}");
+    }
+}
+
 /// As tower-http has it, which the documentation says.
 #[test]
 fn a_client_that_refuses_all_codings_gets_406() {
