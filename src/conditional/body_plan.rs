@@ -94,7 +94,7 @@ impl ResponseContext<'_> {
         let (request, fields) = (self.request, self.fields);
         let hint = body.size_hint();
         // If a HEAD has no content, the tag of the GET cannot be computed.
-        if request.is_head() && (body.is_end_stream() || hint.exact() == Some(0)) {
+        if request.may_lack_content() && (body.is_end_stream() || hint.exact() == Some(0)) {
             return BodyPlan::PassThrough(Reason::EmptyHead);
         }
         let size = match (&fields.content_length, hint.exact()) {

@@ -47,9 +47,9 @@ impl<'a> ResponseContext<'a> {
             && !fields.has_content_range
             && matches!(fields.content_length, SingleField::Absent)
             && fields.etag.value().is_some_and(|etag| !etag.is_weak())
-            // The body of a HEAD does not show the size of the content.
+            // The body of a HEAD may not show the size of the content.
             && (body.size_hint().exact().is_none()
-                || self.request.is_head() && body.is_end_stream())
+                || self.request.may_lack_content() && body.is_end_stream())
     }
 
     /// Returns true if the response may be encoded outside of this layer, and its tag

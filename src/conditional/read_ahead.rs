@@ -182,7 +182,7 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
                 }
             }
             self.body = None;
-            let checked = self.check_length(context.request.is_head());
+            let checked = self.check_length(context.request.may_lack_content());
             return Poll::Ready(checked.map_err(|reason| Abandoned::new(reason, None)));
         }
         yield_now(cx);
@@ -202,9 +202,9 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
     /// Checks that a body that has ended had the announced length, and that it was not
     /// the missing content of a HEAD.
     #[inline]
-    fn check_length(&self, is_head: bool) -> Result<(), Reason> {
+    fn check_length(&self, may_lack_content: bool) -> Result<(), Reason> {
         let len = self.buffer.content().len();
-        if is_head && len == 0 {
+        if may_lack_content && len == 0 {
             // The content of the GET is not known, so the tag of zero bytes would
             // be wrong.
             return Err(Reason::EmptyHead);

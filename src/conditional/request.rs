@@ -316,6 +316,12 @@ impl RequestContext {
         self.is_head() && self.config.head_as_get
     }
 
+    /// Returns true if the response may lack the content that a GET would get, because
+    /// the inner service got a HEAD.
+    pub(super) fn may_lack_content(&self) -> bool {
+        self.is_head() && !self.config.head_as_get
+    }
+
     /// Removes the fields that the inner service must not see.
     #[inline]
     pub(super) fn edit<B>(&mut self, request: &mut Request<B>) {

@@ -55,7 +55,7 @@ impl<'a> ResponseContext<'a> {
             self.head.headers.remove(TRANSFER_ENCODING);
         }
         let untagged = tag.as_ref().err().copied();
-        let has_content = !(self.request.is_head() && body.is_end_stream());
+        let has_content = !(self.request.may_lack_content() && body.is_end_stream());
         let is_encoded = self.is_encoded_on_the_fly(&body);
         let action = self.evaluate(tag, has_content, is_encoded);
         #[cfg(feature = "shared-tags")]
@@ -368,14 +368,14 @@ impl<'a> ResponseContext<'a> {
     /// Returns the length of the content, if the head or the body states it and they do
     /// not differ.
     pub(super) fn length(&self, body: &impl Body) -> Option<u64> {
-        let is_head = self.request.is_head();
+        let may_lack_content = self.request.may_lack_content();
         match (&self.fields.content_length, body.size_hint().exact()) {
             (SingleField::Value(length), Some(exact)) => {
-                (is_head || *length == exact).then_some(*length)
+                (may_lack_content || *length == exact).then_some(*length)
             }
             (SingleField::Value(length), None) => Some(*length),
             // On a HEAD without content, the length of the content is not known.
-            (SingleField::Absent, Some(0)) if is_head && !self.request.asks_as_get() => None,
+            (SingleField::Absent, Some(0)) if may_lack_content => None,
             (SingleField::Absent, exact) => exact,
             (SingleField::Invalid, _) => None,
         }

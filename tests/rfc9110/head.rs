@@ -86,6 +86,35 @@ fn head_as_get_asks_for_the_content_and_drops_it() {
     assert_eq!(send(&layer, get(&[]), reply(200, &[], "content")).content, b"content");
 }
 
+/// The inner service got a GET, so it is known that the content is empty.
+#[test]
+fn head_as_get_of_empty_content_is_as_get() {
+    let empty: fn() -> Body = Body::empty;
+    let stream: fn() -> Body = || streamed(stream::empty());
+    let encoded = [("etag", "\"own\""), ("content-encoding", "gzip")];
+    let wrong = [("etag", "\"own\""), ("content-length", "7")];
+    let of_nothing = &*tag("");
+    for (own, body, etag) in [
+        (&[][..], empty, of_nothing),
+        (&[], stream, of_nothing),
+        (&[("content-length", "0")], empty, of_nothing),
+        (&encoded, empty, "\"own\""),
+        (&wrong, empty, "\"own\""),
+    ] {
+        for held in [&[][..], &[(INM, etag)], &[(IM, "\"other\"")]] {
+            let layer = layer().0.head_as_get(true);
+            let ask = |method| send(&layer, request(method, "/", held), reply(200, own, body()));
+            let (get, head) = (ask("GET"), ask("HEAD"));
+            let status = held.first().map_or(200, |line| if line.0 == INM { 304 } else { 412 });
+            assert_eq!((head.status(), head.line("etag")), (status, Some(etag)), "{own:?}");
+            assert_eq!(head.line(LM), get.line(LM), "{own:?} {held:?}");
+            if status == 304 {
+                assert_eq!(head.head.headers, get.head.headers, "{own:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn head_has_the_length_of_the_content_on_a_304_too() {
     // 8.6. Around an Axum handler, a HEAD still has the content of the GET.
