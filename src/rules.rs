@@ -32,7 +32,7 @@ pub(crate) use self::{
     method::{ignores_preconditions, is_query, is_read, is_write},
     percent::percent_decoded,
     precondition_fields::{Current, PreconditionFields, State},
-    range::{complete_length, content_range, ByteRange},
+    range::{complete_length, content_range, has_other_unit, ByteRange},
     retained_fields::{remove_fields, retain_for_not_modified, retain_for_precondition_failed},
     single_field::{single_line, SingleField},
     token_list::{members, trim_ows},

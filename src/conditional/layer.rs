@@ -541,8 +541,8 @@ impl<D> ConditionalLayer<D> {
     /// the response of the inner service must be a 200 with a known length and a strong
     /// tag. The tag may be one that the layer added. If-Range is evaluated against the
     /// validators of this response. A request for several ranges is answered with the
-    /// whole content. If the inner service serves ranges itself, it continues to do so
-    /// where that is safe; see [`forward`](Self::forward).
+    /// whole content. If the inner service serves ranges itself, of bytes or of another
+    /// unit, it continues to do so where that is safe; see [`forward`](Self::forward).
     ///
     /// To cut out a range, the layer lets the inner service generate all of the
     /// content, and discards the bytes before the range. For one byte at the end of a

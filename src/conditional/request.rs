@@ -14,8 +14,8 @@ use crate::{
     header_map::insert_field,
     outcome::Reason,
     rules::{
-        is_query, is_read, is_write, refuses_digest, requested_file, single_line, AcceptedCodings,
-        ByteRange, EntityTag, HttpDate, PreconditionFields, TakesTrailers,
+        has_other_unit, is_query, is_read, is_write, refuses_digest, requested_file, single_line,
+        AcceptedCodings, ByteRange, EntityTag, HttpDate, PreconditionFields, TakesTrailers,
     },
     store::{InnerValidator, Key, KeyReader, ListedFile, Name, RequestKey, Trust},
     validators::{plain_tag, AddLastModified},
@@ -403,10 +403,10 @@ impl RequestContext {
         if self.asks_as_get() || preconditions.has_if_unmodified_since() {
             return WHOLE;
         }
-        // If the layer serves ranges, a request for several ranges gets the
-        // whole content.
-        let is_single = || single_line(headers, RANGE).and_then(ByteRange::parse).is_some();
-        if config.ranges && !is_single() {
+        // If the layer serves ranges, a request for several ranges gets the whole
+        // content. The inner service may support other units than bytes.
+        let is_left = |line| ByteRange::parse(line).is_some() || has_other_unit(line);
+        if config.ranges && !single_line(headers, RANGE).is_some_and(is_left) {
             return WHOLE;
         }
         // The client names the tag of encoded content, and would join plain bytes

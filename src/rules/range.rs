@@ -51,6 +51,13 @@ impl ByteRange {
     }
 }
 
+/// Returns true if the value of a `Range` field has another unit than bytes.
+pub(crate) fn has_other_unit(value: &HeaderValue) -> bool {
+    let value = value.as_bytes();
+    let unit = value.iter().position(|&byte| byte == b'=').and_then(|end| value.get(..end));
+    unit.is_some_and(|unit| !trim_ows(unit).eq_ignore_ascii_case(b"bytes"))
+}
+
 /// Reads a number. A number that is too large becomes `u64::MAX`.
 pub(super) fn number(digits: &[u8]) -> Option<u64> {
     let add = |sum: u64, digit: &u8| match digit {

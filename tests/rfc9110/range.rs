@@ -310,6 +310,26 @@ fn range_of_several_parts_gets_the_whole_where_the_layer_serves_parts() {
 }
 
 #[test]
+fn range_of_another_unit_reaches_the_inner_service() {
+    let layer = layer().0.ranges(true);
+    let items = |headers: &HeaderMap| match headers.get("range") {
+        Some(range) if range == "items=0-9" => {
+            reply(206, &[("etag", OWN), ("content-range", "items 0-9/20")], "0123456789")
+        }
+        _ => reply(200, &[("etag", OWN), ("accept-ranges", "items")], "0123456789abcdefghij"),
+    };
+    let part = ask(&layer, get(&[("range", "items=0-9")]), items);
+    assert_eq!((part.status(), part.line("content-range")), (206, Some("items 0-9/20")));
+    assert_eq!(part.content, b"0123456789");
+    for lines in [&["bytes=0-1,4-5"][..], &["Bytes=x"], &["bytes"], &["items=0-9", "items=0-9"]] {
+        let lines: Vec<_> = lines.iter().map(|line| ("range", *line)).collect();
+        let whole = ask(&layer, get(&lines), items);
+        assert_eq!((whole.status(), whole.content.len()), (200, 20), "{lines:?}");
+        assert!(!whole.forwarded.headers.contains_key("range"), "{lines:?}");
+    }
+}
+
+#[test]
 fn range_far_into_content_gets_the_whole_where_only_the_layer_can_cut() {
     let large = vec![b'x'; 9 << 20];
     let layer = layer().0.ranges(true);
