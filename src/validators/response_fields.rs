@@ -1,7 +1,7 @@
 //! The header fields of a response that the layer needs, read in one pass.
 
 use http::{HeaderMap, HeaderValue};
-use memchr::memmem;
+use memchr::memchr_iter;
 
 use super::cache_control;
 use crate::{
@@ -104,9 +104,14 @@ impl ResponseFields {
     }
 }
 
-/// Returns true if a line of `Content-Security-Policy` has a nonce.
+/// Returns true if a line of `Content-Security-Policy` has a nonce. Its keyword is
+/// case-insensitive.
 pub(super) fn has_nonce(value: &HeaderValue) -> bool {
-    memmem::find(value.as_bytes(), b"'nonce-").is_some()
+    let value = value.as_bytes();
+    memchr_iter(b'\'', value).any(|quote| {
+        let keyword = value.get(quote + 1..quote + 7);
+        keyword.is_some_and(|keyword| keyword.eq_ignore_ascii_case(b"nonce-"))
+    })
 }
 
 /// Returns true if a request field identifies a user.

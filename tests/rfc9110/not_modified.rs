@@ -168,10 +168,19 @@ fn not_modified_is_not_sent_for_a_page_with_a_nonce() {
     // Browsers would take the new nonce of the 304 for the old page, and run none of
     // its scripts.
     let policy = ("content-security-policy", "script-src 'nonce-r4nd0m'");
-    let seen = fetch(&[], reply(200, &[policy], "page"));
-    assert_eq!((seen.line("etag"), seen.outcome), (None, LeftAlone(Reason::Nonce)));
+    // The keywords have no case.
+    for text in [policy.1, "default-src 'self'; script-src 'strict-dynamic' 'Nonce-r4nd0m'"] {
+        let policy = (policy.0, text);
+        let seen = fetch(&[], reply(200, &[policy], "page"));
+        assert_eq!((seen.line("etag"), seen.outcome), (None, LeftAlone(Reason::Nonce)), "{text}");
+        let own = [policy, ("etag", "\"v1\"")];
+        assert_eq!(fetch(&[(INM, "\"v1\"")], reply(200, &own, "page")).status(), 200, "{text}");
+    }
+    for text in ["script-src 'self' 'sha256-nonce'", "script-src 'nonce", "report-uri /nonce-"] {
+        let seen = fetch(&[], reply(200, &[(policy.0, text)], "page"));
+        assert!(seen.line("etag").is_some(), "{text}");
+    }
     let own = [policy, ("etag", "\"v1\"")];
-    assert_eq!(fetch(&[(INM, "\"v1\"")], reply(200, &own, "page")).status(), 200);
     // By the user's own word.
     let layer = layer().0.tag_when(|_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| true);
     let seen = send(&layer, get(&[(INM, "\"v1\"")]), reply(200, &own, "page"));
