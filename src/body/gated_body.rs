@@ -32,6 +32,8 @@ pub(crate) struct GatedBody<B> {
     error: Option<BoxError>,
     /// The minimum number of bytes that are still to come.
     missing: u64,
+    /// The size of the content was announced exactly, not only as a minimum.
+    is_size_known: bool,
     gate: Arc<Gate>,
     stage: GateStage,
     /// The last frame with content, once it is known to be the last.
@@ -51,17 +53,26 @@ enum GateStage {
 }
 
 impl<B> GatedBody<B> {
-    /// Makes a body from the content that was already read and the rest. Together they
-    /// must have at least `least` bytes.
+    /// Makes a body from the content that was already read and the rest. `size` is the
+    /// announced size of both together.
     pub(crate) fn new(
         read: Content,
         body: Option<Pin<Box<B>>>,
         error: Option<BoxError>,
-        least: u64,
+        size: &SizeHint,
         gate: Arc<Gate>,
     ) -> Self {
-        let stage = GateStage::Streaming;
-        Self { read, body, error, missing: least, gate, stage, last: None, trailers: None }
+        Self {
+            read,
+            body,
+            error,
+            missing: size.lower(),
+            is_size_known: size.exact().is_some(),
+            gate,
+            stage: GateStage::Streaming,
+            last: None,
+            trailers: None,
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -141,21 +152,20 @@ where
     /// or may be the last is held back: then this returns the frame that was held back
     /// before, if any.
     fn pass(&mut self, data: Bytes) -> PolledFrame<BoxError> {
-        // If a frame is already held back, the body has more content than announced, or
-        // this frame is empty.
-        let earlier = match &self.last {
-            Some(_) if data.is_empty() => return None,
-            Some(_) => self.last.take(),
-            None => None,
-        };
-        let is_rest = |claim: fn(&B) -> bool| self.body.as_ref().is_none_or(|body| claim(body));
-        let is_read = self.read.is_empty() && self.error.is_none();
-        let is_over = is_read && is_rest(B::is_end_stream);
+        // If a frame is already held back, this frame is empty, or the body has more
+        // content than announced.
+        if self.last.is_some() && data.is_empty() {
+            return None;
+        }
+        let earlier = self.last.take();
+        let is_over = self.read.is_empty()
+            && self.error.is_none()
+            && self.body.as_ref().is_none_or(|body| body.is_end_stream());
         // All announced bytes are here, but the end has not come yet. A service that
         // counts the bytes would take the content as complete, so this frame is held
         // back, too. The stage does not change yet, because the guard would then take
         // its lock. A client that never sends the end must not hold that lock.
-        let is_all = is_read && is_rest(|body| body.size_hint().exact() == Some(0));
+        let is_all = self.is_size_known && self.missing == 0;
         if is_over && let Err(error) = self.end() {
             return Some(Err(error));
         }
@@ -163,12 +173,7 @@ where
             self.last = Some(data);
             earlier
         } else {
-            match earlier {
-                // Deliberately joined: a body with more content than announced is too
-                // rare for a queue.
-                Some(earlier) => Some([earlier, data].concat().into()),
-                None => Some(data),
-            }
+            Some(data)
         };
         passed.map(|data| Ok(Frame::data(data)))
     }

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::{Buf, BufMut, Bytes};
 use http::{header::EXPECT, request, HeaderMap};
-use http_body::Body;
+use http_body::{Body, SizeHint};
 use tokio::time::Sleep;
 
 use super::{config::GuardConfig, refusal::Refusal};
@@ -32,8 +32,8 @@ pub(super) struct WriteContent<B> {
     body: Option<Pin<Box<B>>>,
     buffer: Buffer,
     error: Option<BoxError>,
-    /// The minimum size of the content in bytes, as the body stated it at the start.
-    least: u64,
+    /// The announced size of the content, in bytes.
+    size: SizeHint,
     pace: Pace,
     /// The body was polled, so a client that waits for 100 (Continue) has got it.
     is_asked_for: bool,
@@ -45,13 +45,13 @@ where
     B::Error: Into<BoxError>,
 {
     pub(super) fn new(body: B) -> Self {
-        let least = body.size_hint().lower();
+        let size = body.size_hint();
         let body = if body.is_end_stream() { None } else { Some(Box::pin(body)) };
         Self {
             body,
             buffer: Buffer::new(u64::MAX, None),
             error: None,
-            least,
+            size,
             pace: Pace::default(),
             is_asked_for: false,
         }
@@ -142,7 +142,7 @@ where
         }
         self.body = None;
         // A stream that is reset without an error ends like a complete one.
-        if self.len() < self.least && self.error.is_none() {
+        if self.len() < self.size.lower() && self.error.is_none() {
             self.error = Some(RequestBodyError::Cut.into());
         }
         Poll::Ready(taken)
@@ -180,7 +180,7 @@ where
     /// back the end of the content.
     pub(super) fn take_gated(&mut self, gate: &Arc<Gate>) -> RequestBody<B> {
         let (read, body) = (self.buffer.take_content(), self.body.take());
-        let gated = GatedBody::new(read, body, self.error.take(), self.least, Arc::clone(gate));
+        let gated = GatedBody::new(read, body, self.error.take(), &self.size, Arc::clone(gate));
         RequestBody::gated(gated)
     }
 }

@@ -3,12 +3,13 @@
 
 use std::{
     convert::Infallible,
+    io,
     pin::Pin,
     sync::{
         atomic::{AtomicBool, Ordering::SeqCst},
         Arc, Mutex,
     },
-    task::{Context, Poll},
+    task::{self, Context, Poll},
     time::Duration,
 };
 
@@ -53,7 +54,7 @@ fn keep_sending(feed: Feed, pieces: usize, bytes: usize, every: Duration) {
     });
 }
 
-/// A body that says how long it is, and is fed.
+/// A body that says how many bytes are still to come, and is fed.
 struct Promising {
     body: Body,
     length: u64,
@@ -67,7 +68,10 @@ impl HttpBody for Promising {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+        self.length = self.length.saturating_sub(data.map_or(0, Bytes::len) as u64);
+        Poll::Ready(frame)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -122,6 +126,12 @@ impl Got {
     fn take(&self) -> Vec<Result<String, String>> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
+}
+
+/// A PUT of content that is fed, and says that its length is six bytes.
+fn six_bytes(lines: Lines<'_>) -> (Feed, Request<Body>) {
+    let (feed, body) = promising(6, "");
+    (feed, request("PUT", "/note", lines).map(|_| body))
 }
 
 /// A client that sends before it reads sees the answer, not a reset.
@@ -363,4 +373,75 @@ async fn content_that_ends_before_its_length_is_not_whole() {
             }
         }
     }
+}
+
+/// Some handlers count bytes, and store content as soon as they have all of it. So the
+/// piece that completes the content waits for its end, whatever was read ahead.
+#[tokio::test(start_paused = true)]
+async fn content_that_has_its_length_waits_for_its_end() {
+    for (lines, streams) in [(HOLDS, true), (&[], false)] {
+        for (before, after, status) in [
+            (&["abcdef"][..], &[][..], 204),
+            (&["abcdef", ""], &[], 204),
+            (&["abc", "def", ""], &[], 204),
+            (&["abcdef"], &["broken"], 400),
+            (&["abcdef", "broken"], &[], 400),
+            (&["abcdef", "", "broken"], &[], 400),
+        ] {
+            let stored = Arc::new(Mutex::new(0));
+            let app = boxed(guarded(counting(6, &stored)).stream_uploads(streams));
+            let (feed, write) = six_bytes(lines);
+            let send = |piece: &&'static str| {
+                let frame = match *piece {
+                    "broken" => Err(io::Error::other("broken")),
+                    piece => Ok(Frame::data(piece.into())),
+                };
+                feed.send(frame).unwrap();
+            };
+            before.iter().for_each(send);
+            let write = tokio::spawn(app.oneshot(write));
+            sleep(Duration::from_millis(1)).await;
+            let case = format!("{lines:?} {before:?} {after:?}");
+            assert_eq!(*stored.lock().unwrap(), 0, "{case}");
+            after.iter().for_each(send);
+            drop(feed);
+            assert_eq!(write.await.unwrap().unwrap().status(), status, "{case}");
+            assert_eq!(*stored.lock().unwrap(), u32::from(status == 204), "{case}");
+        }
+    }
+}
+
+/// A service that counts bytes, and stores content as soon as it has so many.
+fn counting(length: usize, stored: &Arc<Mutex<u32>>) -> App {
+    let stored = Arc::clone(stored);
+    boxed(service_fn(move |request: Request<Body>| {
+        let stored = Arc::clone(&stored);
+        async move {
+            if request.method() == Method::GET {
+                return Ok::<_, Infallible>(reply(200, &[("etag", "\"1\"")], "old"));
+            }
+            let (mut body, mut bytes) = (request.into_body(), 0);
+            while bytes < length {
+                match body.frame().await {
+                    Some(Ok(frame)) => bytes += frame.data_ref().map_or(0, Bytes::len),
+                    Some(Err(_)) | None => return Ok(reply(400, &[], "")),
+                }
+            }
+            *stored.lock().unwrap() += 1;
+            Ok(reply(204, &[], ""))
+        }
+    }))
+}
+
+/// Of content that breaks off, a handler gets what came, as it may keep it for a client
+/// that goes on later.
+#[tokio::test]
+async fn content_that_breaks_off_is_handed_on_up_to_there() {
+    let got = Got::default();
+    let app = boxed(guarded(got.service()));
+    let (feed, write) = six_bytes(&[]);
+    feed.send(Ok(Frame::data("abc".into()))).unwrap();
+    feed.send(Err(io::Error::other("broken"))).unwrap();
+    assert_eq!(app.oneshot(write).await.unwrap().status(), 400);
+    assert_eq!(got.take(), [Err("abc".to_owned())]);
 }
