@@ -6,10 +6,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{
-    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
-    response, HeaderMap, Version,
-};
+use http::{header::TRANSFER_ENCODING, response, HeaderMap, Version};
 use http_body::{Body, SizeHint};
 use tower_service::Service;
 
@@ -105,9 +102,7 @@ pub(super) struct ReadContent {
 
 /// Reads `Content-Length`. Fails if it is invalid, or if two lines differ.
 fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ContentError> {
-    let mut length = SingleField::Absent;
-    headers.get_all(CONTENT_LENGTH).iter().for_each(|line| length.take_length(line));
-    match length {
+    match SingleField::content_length(headers) {
         SingleField::Absent => Ok(None),
         SingleField::Value(length) => Ok(Some(length)),
         SingleField::Invalid => Err(ContentError::WrongLength),
@@ -167,7 +162,7 @@ pub(super) const CONTENT_LIMIT: usize = 16 << 20;
 
 #[cfg(test)]
 mod tests {
-    use http::Response;
+    use http::{header::CONTENT_LENGTH, Response};
 
     use super::*;
 

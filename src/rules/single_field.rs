@@ -1,6 +1,9 @@
 //! Header fields that may have at most one line.
 
-use http::{header::AsHeaderName, HeaderMap, HeaderValue};
+use http::{
+    header::{AsHeaderName, CONTENT_LENGTH},
+    HeaderMap, HeaderValue,
+};
 
 /// The value of a field that has at most one line in a valid message.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,6 +39,13 @@ impl<T> SingleField<T> {
 }
 
 impl SingleField<u64> {
+    /// Reads `Content-Length`.
+    pub(crate) fn content_length(headers: &HeaderMap) -> Self {
+        let mut length = Self::Absent;
+        headers.get_all(CONTENT_LENGTH).iter().for_each(|line| length.take_length(line));
+        length
+    }
+
     /// Adds a line of `Content-Length`. Equal lines count as one (RFC 9110, section
     /// 8.6).
     pub(crate) fn take_length(&mut self, line: &HeaderValue) {

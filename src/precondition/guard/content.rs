@@ -20,7 +20,7 @@ use crate::{
         RequestBodyError,
     },
     outcome::Reason,
-    rules::EntityTag,
+    rules::{EntityTag, SingleField},
     timer::Timer,
     validators::{tag, Sha256},
 };
@@ -44,8 +44,8 @@ where
     B: Body,
     B::Error: Into<BoxError>,
 {
-    pub(super) fn new(body: B) -> Self {
-        let size = body.size_hint();
+    pub(super) fn new(headers: &HeaderMap, body: B) -> Self {
+        let size = announced_size(headers, body.size_hint());
         let body = if body.is_end_stream() { None } else { Some(Box::pin(body)) };
         Self {
             body,
@@ -182,6 +182,21 @@ where
         let (read, body) = (self.buffer.take_content(), self.body.take());
         let gated = GatedBody::new(read, body, self.error.take(), &self.size, Arc::clone(gate));
         RequestBody::gated(gated)
+    }
+}
+
+/// Returns the announced size of the content.
+///
+/// A body that middleware outside has wrapped may have no size hint, so `Content-Length`
+/// counts, too. It does not count if it contradicts the hint: then middleware has
+/// replaced the body, and left the field.
+fn announced_size(headers: &HeaderMap, hint: SizeHint) -> SizeHint {
+    let length = SingleField::content_length(headers);
+    let is_allowed =
+        |length: &u64| hint.lower() <= *length && hint.upper().is_none_or(|upper| *length <= upper);
+    match length.value().copied().filter(is_allowed) {
+        Some(length) => SizeHint::with_exact(length),
+        None => hint,
     }
 }
 

@@ -66,7 +66,7 @@ where
     let is_required = config.base.requires(&parts);
     if is_required && preconditions.is_empty() {
         let rejection = Rejection::required(&parts.method, State::Unknown);
-        let rest = WriteContent::new(body).into_refused(&parts, &config.timer);
+        let rest = WriteContent::new(&parts.headers, body).into_refused(&parts, &config.timer);
         return GuardFuture::rejected(rejection, rest, config);
     }
     // Call the service that is ready, and keep a clone in its place.

@@ -152,6 +152,7 @@ where
         is_required: bool,
     ) -> Self {
         let (mut parts, body) = request.into_parts();
+        let content = WriteContent::new(&parts.headers, body);
         let is_guarded = !preconditions.is_empty();
         let access = if is_guarded { Access::Exclusive } else { Access::Shared };
         let lock = config.lock_for(&mut parts, access);
@@ -160,7 +161,7 @@ where
             inner,
             is_ready: true,
             parts,
-            content: WriteContent::new(body),
+            content,
             preconditions,
             is_guarded,
             is_required,

@@ -3,6 +3,7 @@
 
 use std::{
     convert::Infallible,
+    future::ready,
     io,
     pin::Pin,
     sync::{
@@ -25,6 +26,7 @@ use tokio::{
 };
 use tower::{limit::ConcurrencyLimit, service_fn, Layer, ServiceExt};
 use tower_conditional::{ConditionalLayer, Outcome};
+use tower_http::{compression::CompressionLayer, decompression::RequestDecompressionLayer};
 
 use crate::support::{
     guarded::{boxed, guarded, App},
@@ -128,10 +130,29 @@ impl Got {
     }
 }
 
-/// A PUT of content that is fed, and says that its length is six bytes.
-fn six_bytes(lines: Lines<'_>) -> (Feed, Request<Body>) {
-    let (feed, body) = promising(6, "");
-    (feed, request("PUT", "/note", lines).map(|_| body))
+/// How content says its length.
+#[derive(Clone, Copy, Debug)]
+enum Says {
+    Hint,
+    /// A body that middleware has wrapped has only the field.
+    Field,
+    /// The body was replaced, and the field is that of another one.
+    OtherField,
+}
+
+/// A PUT of content that is fed, whose length is six bytes.
+fn six_bytes(says: Says, lines: Lines<'_>) -> (Feed, Request<Body>) {
+    let (feed, body) = match says {
+        Says::Field => fed(""),
+        Says::Hint | Says::OtherField => promising(6, ""),
+    };
+    let length = match says {
+        Says::Hint => None,
+        Says::Field => Some(("content-length", "6")),
+        Says::OtherField => Some(("content-length", "7")),
+    };
+    let lines: Vec<_> = lines.iter().copied().chain(length).collect();
+    (feed, request("PUT", "/note", &lines).map(|_| body))
 }
 
 /// A client that sends before it reads sees the answer, not a reset.
@@ -352,21 +373,20 @@ async fn content_that_is_too_large_for_a_retry_is_answered_with_412() {
 /// A stream over HTTP/2 that is reset without an error ends like one that is whole.
 #[tokio::test]
 async fn content_that_ends_before_its_length_is_not_whole() {
-    for lines in [&[(IM, "\"1\"")][..], &[]] {
-        for streams in [false, true] {
-            for (length, sent, is_whole) in
-                [(6, &["abc"][..], false), (6, &["abc", "de"], false), (6, &["abc", "def"], true)]
+    for (lines, streams) in [(HOLDS, false), (HOLDS, true), (&[], false)] {
+        for says in [Says::Hint, Says::Field, Says::OtherField] {
+            for (sent, is_whole) in
+                [(&["abc"][..], false), (&["abc", "de"], false), (&["abc", "def"], true)]
             {
                 let got = Got::default();
                 let app = boxed(guarded(got.service()).stream_uploads(streams));
-                let (feed, body) = promising(length, "");
+                let (feed, write) = six_bytes(says, lines);
                 for piece in sent {
                     feed.send(Ok(Frame::data(Bytes::from(*piece)))).unwrap();
                 }
                 drop(feed);
-                let write = request("PUT", "/note", lines).map(|_| body);
                 let status = app.oneshot(write).await.unwrap().status();
-                let case = format!("{lines:?} {streams} {sent:?}");
+                let case = format!("{lines:?} {streams} {says:?} {sent:?}");
                 assert_eq!(status, if is_whole { 204 } else { 400 }, "{case}");
                 let wholes = got.take().into_iter().filter(Result::is_ok).count();
                 assert_eq!(wholes, usize::from(is_whole), "{case}");
@@ -380,33 +400,35 @@ async fn content_that_ends_before_its_length_is_not_whole() {
 #[tokio::test(start_paused = true)]
 async fn content_that_has_its_length_waits_for_its_end() {
     for (lines, streams) in [(HOLDS, true), (&[], false)] {
-        for (before, after, status) in [
-            (&["abcdef"][..], &[][..], 204),
-            (&["abcdef", ""], &[], 204),
-            (&["abc", "def", ""], &[], 204),
-            (&["abcdef"], &["broken"], 400),
-            (&["abcdef", "broken"], &[], 400),
-            (&["abcdef", "", "broken"], &[], 400),
-        ] {
-            let stored = Arc::new(Mutex::new(0));
-            let app = boxed(guarded(counting(6, &stored)).stream_uploads(streams));
-            let (feed, write) = six_bytes(lines);
-            let send = |piece: &&'static str| {
-                let frame = match *piece {
-                    "broken" => Err(io::Error::other("broken")),
-                    piece => Ok(Frame::data(piece.into())),
+        for says in [Says::Hint, Says::Field, Says::OtherField] {
+            for (before, after, status) in [
+                (&["abcdef"][..], &[][..], 204),
+                (&["abcdef", ""], &[], 204),
+                (&["abc", "def", ""], &[], 204),
+                (&["abcdef"], &["broken"], 400),
+                (&["abcdef", "broken"], &[], 400),
+                (&["abcdef", "", "broken"], &[], 400),
+            ] {
+                let stored = Arc::new(Mutex::new(0));
+                let app = boxed(guarded(counting(6, &stored)).stream_uploads(streams));
+                let (feed, write) = six_bytes(says, lines);
+                let send = |piece: &&'static str| {
+                    let frame = match *piece {
+                        "broken" => Err(io::Error::other("broken")),
+                        piece => Ok(Frame::data(piece.into())),
+                    };
+                    feed.send(frame).unwrap();
                 };
-                feed.send(frame).unwrap();
-            };
-            before.iter().for_each(send);
-            let write = tokio::spawn(app.oneshot(write));
-            sleep(Duration::from_millis(1)).await;
-            let case = format!("{lines:?} {before:?} {after:?}");
-            assert_eq!(*stored.lock().unwrap(), 0, "{case}");
-            after.iter().for_each(send);
-            drop(feed);
-            assert_eq!(write.await.unwrap().unwrap().status(), status, "{case}");
-            assert_eq!(*stored.lock().unwrap(), u32::from(status == 204), "{case}");
+                before.iter().for_each(send);
+                let write = tokio::spawn(app.oneshot(write));
+                sleep(Duration::from_millis(1)).await;
+                let case = format!("{lines:?} {says:?} {before:?} {after:?}");
+                assert_eq!(*stored.lock().unwrap(), 0, "{case}");
+                after.iter().for_each(send);
+                drop(feed);
+                assert_eq!(write.await.unwrap().unwrap().status(), status, "{case}");
+                assert_eq!(*stored.lock().unwrap(), u32::from(status == 204), "{case}");
+            }
         }
     }
 }
@@ -437,11 +459,52 @@ fn counting(length: usize, stored: &Arc<Mutex<u32>>) -> App {
 /// that goes on later.
 #[tokio::test]
 async fn content_that_breaks_off_is_handed_on_up_to_there() {
-    let got = Got::default();
-    let app = boxed(guarded(got.service()));
-    let (feed, write) = six_bytes(&[]);
-    feed.send(Ok(Frame::data("abc".into()))).unwrap();
-    feed.send(Err(io::Error::other("broken"))).unwrap();
-    assert_eq!(app.oneshot(write).await.unwrap().status(), 400);
-    assert_eq!(got.take(), [Err("abc".to_owned())]);
+    for says in [Says::Hint, Says::Field] {
+        let got = Got::default();
+        let app = boxed(guarded(got.service()));
+        let (feed, write) = six_bytes(says, &[]);
+        feed.send(Ok(Frame::data("abc".into()))).unwrap();
+        feed.send(Err(io::Error::other("broken"))).unwrap();
+        assert_eq!(app.oneshot(write).await.unwrap().status(), 400);
+        assert_eq!(got.take(), [Err("abc".to_owned())], "{says:?}");
+    }
+}
+
+/// Middleware outside may replace the content, and leave the field.
+#[tokio::test]
+async fn content_that_was_replaced_has_its_own_length() {
+    for lines in [HOLDS, &[]] {
+        for (length, content) in [("6", ""), ("6", "abc"), ("2", "abc"), ("none", "abc")] {
+            let got = Got::default();
+            let lines = [lines, &[("content-length", length)]].concat();
+            let write = request("PUT", "/note", &lines).map(|_| Body::from(content));
+            let status = boxed(guarded(got.service())).oneshot(write).await.unwrap().status();
+            assert_eq!(status, 204, "{lines:?} {content:?}");
+            assert_eq!(got.take(), [Ok(content.to_owned())], "{lines:?} {content:?}");
+        }
+    }
+}
+
+/// Decompression outside makes longer content of unknown length.
+#[tokio::test]
+async fn content_that_was_decompressed_is_whole() {
+    let text = "old ".repeat(100);
+    let plain = text.clone();
+    let zipping = CompressionLayer::new().layer(service_fn(move |_: Request<Body>| {
+        ready(Ok::<_, Infallible>(reply(200, &[], plain.clone())))
+    }));
+    let zipped = zipping.oneshot(request("GET", "/note", &[("accept-encoding", "gzip")])).await;
+    let zipped = zipped.unwrap().collect().await.unwrap().to_bytes();
+    let length = zipped.len().to_string();
+    for (lines, streams) in [(HOLDS, false), (HOLDS, true), (&[], false)] {
+        let got = Got::default();
+        let guard = guarded(got.service()).stream_uploads(streams);
+        let guard = guard.map_request(|request: Request<_>| request.map(Body::new));
+        let app = RequestDecompressionLayer::new().layer(guard);
+        let fields = [("content-encoding", "gzip"), ("content-length", &*length)];
+        let write = request("PUT", "/note", &[lines, &fields].concat());
+        let write = write.map(|_| Body::from(zipped.clone()));
+        assert_eq!(app.oneshot(write).await.unwrap().status(), 204, "{lines:?} {streams}");
+        assert_eq!(got.take(), [Ok(text.clone())], "{lines:?} {streams}");
+    }
 }
