@@ -692,6 +692,11 @@ impl<D> ConditionalLayer<D> {
     ///   client accepts gzip.
     /// - Content that `compression` encodes is never sent in parts (206).
     ///
+    /// A strong tag with a coding assumes that all servers make the same bytes of equal
+    /// content. So use one version of the encoder and one level on all of them. If they
+    /// may differ, also during a deploy, let no cache in front of them join parts of
+    /// encoded content.
+    ///
     /// Further effects:
     ///
     /// - Every 200, 206 and 304 of content that could be encoded has
