@@ -114,6 +114,10 @@ impl<D> ConditionalLayer<D> {
     /// the time is over, the layer sends what it has read, and the rest follows as it
     /// comes. Such a response has no tag.
     ///
+    /// There is no time limit for a body that is always ready, however long it computes
+    /// each frame, such as the body of an inner compression. The layer reads it up to
+    /// [`buffer_limit`](Self::buffer_limit).
+    ///
     /// Waiting needs a Tokio timer. On other runtimes the layer does not wait. In a
     /// Tokio runtime that was built without `enable_time`, the first wait panics inside
     /// Tokio, and the layer catches the panic. If your program uses such a runtime and
