@@ -35,9 +35,15 @@ pub(super) fn probe<B>(write: &request::Parts, asked: Probe) -> Request<RequestB
     // An inner cache may have an old response.
     insert_field(get.headers_mut(), CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     *get.extensions_mut() = write.extensions.clone();
+    let extensions = get.extensions_mut();
     // This extension is only valid for the write.
-    get.extensions_mut().remove::<GuardedWrite>();
-    get.extensions_mut().insert(asked);
+    extensions.remove::<GuardedWrite>();
+    // The probe asks what the inner service knows, so the validators of an outer layer
+    // are no answer. That layer still evaluates the write, which inner layers must see.
+    if let Some(known) = extensions.remove::<KnownValidators>() {
+        extensions.insert(known.without_validators());
+    }
+    extensions.insert(asked);
     get
 }
 

@@ -10,13 +10,13 @@ use axum::body::Body;
 use http::{request::Parts, Method, Request};
 use tower::{service_fn, Layer, ServiceExt};
 use tower_conditional::{
-    ConditionalLayer, EntityTag, InnerTags, PreconditionLayer, Representation, Validators,
+    ConditionalLayer, EntityTag, HttpDate, InnerTags, PreconditionLayer, Representation, Validators,
 };
 
 use crate::support::{
     guarded::{guarded, guarding},
     handler,
-    harness::{date, layer, reply, request, run, IM, INM, IUS, LM},
+    harness::{date, layer, reply, request, run, tag, IM, INM, IUS, LM},
     note::{lose, note, put, service, status_of, text, write, Note},
 };
 
@@ -147,7 +147,7 @@ fn probe_is_answered_as_reads_are() {
     let note = note("old");
     let inner = service(&note, |content| reply(200, &[("etag", "\"own\"")], content));
     let inner = guarded(ConditionalLayer::new().inner_tags(InnerTags::replace()).layer(inner));
-    let date = tower_conditional::HttpDate::from_unix_seconds(784_111_777).unwrap();
+    let date = HttpDate::from_unix_seconds(784_111_777).unwrap();
     let current = Validators::new().etag(EntityTag::strong("own").unwrap()).last_modified(date);
     let known = PreconditionLayer::new(move |_| ready(Representation::from(current.clone())))
         .add_validators(false);
@@ -155,6 +155,41 @@ fn probe_is_answered_as_reads_are() {
     let read = run(service.clone().oneshot(request("GET", "/note", &[]))).unwrap();
     assert_eq!(read.headers()["etag"], "\"own\"");
     assert_eq!(run(status_of(service, put(&[(IM, "\"own\"")], "new"))), 204);
+}
+
+/// What an outer source knows is no answer to the question: the layer inside generates
+/// its tag, and the date of the handler counts.
+#[test]
+fn probe_is_not_answered_by_what_the_outer_source_knows() {
+    let known_date = HttpDate::from_unix_seconds(784_111_777).unwrap();
+    let date = known_date.to_string();
+    for (line, handler_date, expected) in [
+        ((IM, tag("old")), None, 204),
+        ((IM, tag("older")), None, 412),
+        ((INM, tag("older")), None, 204),
+        ((IUS, date.clone()), Some(date.clone()), 204),
+        // Whether the date of the source still holds is not known here.
+        ((IUS, date), None, 412),
+    ] {
+        let note = note("old");
+        let given = handler_date.clone();
+        let inner = service(&note, move |content| {
+            let lines: Vec<_> = given.iter().map(|date| (LM, &**date)).collect();
+            reply(200, &lines, content)
+        });
+        let inner = guarded(ConditionalLayer::new().layer(inner));
+        let seen = Arc::clone(&note);
+        let source = move |_: &Parts| {
+            let tag = EntityTag::of(text(&seen).as_bytes());
+            ready(Validators::new().etag(tag).last_modified(known_date))
+        };
+        let service = PreconditionLayer::new(source).layer(inner);
+        let read = run(service.clone().oneshot(request("GET", "/note", &[]))).unwrap();
+        assert_eq!(read.headers()["etag"], tag("old"));
+        let (name, value) = &line;
+        let status = run(status_of(service, put(&[(name, value)], "new")));
+        assert_eq!(status, expected, "{line:?} {handler_date:?}");
+    }
 }
 
 /// A source in between that knows less must not hide what an inner layer knows: that
