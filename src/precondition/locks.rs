@@ -13,6 +13,7 @@ use std::{
 
 mod held;
 
+use self::held::share;
 pub(super) use self::held::{HeldLock, Marks};
 
 /// How a write uses the lock of its resource.
@@ -135,7 +136,9 @@ pub(super) struct WriteLock {
     resource: u64,
     access: Access,
     state: LockState,
-    hold: Arc<HeldLock>,
+    held: Arc<HeldLock>,
+    /// The locks of the outer writes to this resource, if this write is nested.
+    outer: Vec<Arc<HeldLock>>,
 }
 
 #[derive(Debug)]
@@ -147,23 +150,31 @@ enum LockState {
 }
 
 impl WriteLock {
-    /// Makes the `WriteLock` of a write to a resource. If `marks` show that an outer
-    /// write already holds a lock that is sufficient for `access`, the new write holds
-    /// this lock, too.
+    /// Makes the `WriteLock` of a write to a resource. If the write is nested, `marks`
+    /// show the outer writes.
     pub(super) fn new(
         locks: &Arc<Locks>,
         resource: u64,
         access: Access,
         marks: Option<&Marks>,
     ) -> Self {
-        let outer = marks.and_then(|marks| marks.share(locks, resource, access));
-        let state = if outer.is_some() { LockState::Held } else { LockState::New };
-        let hold = Arc::new(HeldLock::new(resource, outer));
-        Self { locks: Arc::clone(locks), resource, access, state, hold }
+        Self {
+            locks: Arc::clone(locks),
+            resource,
+            access,
+            state: LockState::New,
+            held: Arc::new(HeldLock::new(resource)),
+            outer: marks.map(|marks| marks.outer(locks, resource)).unwrap_or_default(),
+        }
     }
 
     /// Waits until this write holds the lock.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if matches!(self.state, LockState::New | LockState::Waiting { .. }) {
+            // First asks to be woken, so that no lock is missed that is taken meanwhile.
+            self.outer.iter().for_each(|outer| outer.wake_when_taken(cx.waker()));
+            self.share();
+        }
         let mut entries = self.locks.entries();
         let is_acquired = match self.state {
             LockState::New => {
@@ -202,6 +213,9 @@ impl WriteLock {
 
     /// Takes the lock if it is free.
     pub(super) fn try_acquire(&mut self) -> bool {
+        if matches!(self.state, LockState::New) {
+            self.share();
+        }
         if !matches!(self.state, LockState::New) {
             return matches!(self.state, LockState::Held);
         }
@@ -216,19 +230,36 @@ impl WriteLock {
         is_acquired
     }
 
+    /// Shares the lock of an outer write, if that write holds a sufficient lock by now.
+    ///
+    /// Deliberately this is not decided before the write needs the lock. If the content
+    /// of the outer write is forwarded as it comes, the outer write takes its lock at
+    /// the end of the content, which the nested write may have to read first.
+    fn share(&mut self) {
+        if let Some(acquired) = share(&self.outer, self.access) {
+            // The nested write may be waiting for a lock of its own.
+            self.release();
+            self.hold(acquired);
+        }
+    }
+
     fn take(&mut self) {
-        self.state = LockState::Held;
-        self.hold.put(Acquired {
+        self.hold(Arc::new(Acquired {
             locks: Arc::clone(&self.locks),
             resource: self.resource,
             access: self.access,
-        });
+        }));
+    }
+
+    fn hold(&mut self, acquired: Arc<Acquired>) {
+        self.state = LockState::Held;
+        self.held.put(acquired);
     }
 
     /// Releases the lock, or stops waiting for it.
     pub(super) fn release(&mut self) {
         match std::mem::replace(&mut self.state, LockState::Released) {
-            LockState::Held => self.hold.release(),
+            LockState::Held => self.held.release(),
             LockState::Waiting { ticket } => {
                 let mut entries = self.locks.entries();
                 let entry = entries.get_mut(&self.resource);
@@ -246,8 +277,8 @@ impl WriteLock {
     }
 
     /// Returns the value for the mark in the extensions of the request.
-    pub(super) fn hold(&self) -> &Arc<HeldLock> {
-        &self.hold
+    pub(super) fn held(&self) -> &Arc<HeldLock> {
+        &self.held
     }
 }
 

@@ -81,6 +81,6 @@ impl GuardConfig {
         let taken = || taken_prefix(&parts.uri, &parts.extensions);
         let prefix = marked.or_else(taken).map(Into::into);
         let marks = parts.extensions.get_or_insert_default::<Marks>();
-        marks.add(&self.locks, prefix, lock.map(|lock| Arc::clone(lock.hold())));
+        marks.add(&self.locks, prefix, lock.map(|lock| Arc::clone(lock.held())));
     }
 }

@@ -2,7 +2,10 @@
 //! that the request went through, and the locks that it holds. A handler may send more
 //! requests with the same extensions, so a guard can recognize these nested requests.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
+};
 
 use super::{Access, Acquired, Locks};
 
@@ -44,60 +47,82 @@ impl Marks {
         self.0.iter().filter(move |mark| mark.guard == guard)
     }
 
-    /// Returns the lock of this resource that an outer write holds, if that lock is
-    /// sufficient for a nested write with this access.
-    ///
-    /// A shared lock is not sufficient for a nested write with preconditions. The outer
-    /// write then loses its shared lock. Otherwise the outer write would wait for the
-    /// nested write, and the nested write for the lock.
-    pub(super) fn share(
-        &self,
-        locks: &Arc<Locks>,
-        resource: u64,
-        access: Access,
-    ) -> Option<Arc<Acquired>> {
-        let holds = || {
-            let holds = self.of(locks).filter_map(|mark| mark.hold.as_ref());
-            holds.filter(|hold| hold.resource == resource)
-        };
-        let acquired = holds().find_map(|hold| {
-            let acquired = hold.acquired().clone()?;
-            (access == Access::Shared || acquired.access == Access::Exclusive).then_some(acquired)
-        });
-        if acquired.is_none() {
-            holds().for_each(|hold| hold.release());
-        }
-        acquired
+    /// Returns the locks of the outer writes to this resource.
+    pub(super) fn outer(&self, locks: &Arc<Locks>, resource: u64) -> Vec<Arc<HeldLock>> {
+        let holds = self.of(locks).filter_map(|mark| mark.hold.as_ref());
+        holds.filter(|hold| hold.resource == resource).cloned().collect()
     }
+}
+
+/// Returns the lock that an outer write holds now, if that lock is sufficient for a
+/// nested write with this access.
+///
+/// A shared lock is not sufficient for a nested write with preconditions. The outer
+/// write then loses its shared lock. Otherwise the outer write would wait for the
+/// nested write, and the nested write for the lock.
+pub(super) fn share(outer: &[Arc<HeldLock>], access: Access) -> Option<Arc<Acquired>> {
+    let acquired = outer.iter().find_map(|hold| {
+        let acquired = hold.acquired()?;
+        (access == Access::Shared || acquired.access == Access::Exclusive).then_some(acquired)
+    });
+    if acquired.is_none() {
+        outer.iter().for_each(|hold| hold.release());
+    }
+    acquired
 }
 
 /// The lock of a write, as its mark contains it.
 #[derive(Debug)]
 pub(in crate::precondition) struct HeldLock {
     resource: u64,
+    state: Mutex<HeldState>,
+}
+
+#[derive(Debug, Default)]
+struct HeldState {
     /// `None` before the lock is taken and after it is released, because the extensions
     /// may exist longer than the write. In an `Arc`, because writes that the handler
     /// makes to the same resource share this lock, and may end after this write.
-    acquired: Mutex<Option<Arc<Acquired>>>,
+    acquired: Option<Arc<Acquired>>,
+    /// The nested writes that wait for a lock of their own.
+    nested: Vec<Waker>,
 }
 
 impl HeldLock {
-    pub(super) fn new(resource: u64, acquired: Option<Arc<Acquired>>) -> Self {
-        Self { resource, acquired: Mutex::new(acquired) }
+    pub(super) fn new(resource: u64) -> Self {
+        Self { resource, state: Mutex::default() }
     }
 
-    pub(super) fn put(&self, acquired: Acquired) {
-        *self.acquired() = Some(Arc::new(acquired));
+    /// Puts the lock in, and wakes the nested writes that wait for a lock.
+    pub(super) fn put(&self, acquired: Arc<Acquired>) {
+        let mut state = self.state();
+        state.acquired = Some(acquired);
+        let nested = std::mem::take(&mut state.nested);
+        drop(state);
+        nested.into_iter().for_each(Waker::wake);
+    }
+
+    /// Wakes a nested write once this lock is taken.
+    pub(super) fn wake_when_taken(&self, nested: &Waker) {
+        let mut state = self.state();
+        if !state.nested.iter().any(|waker| waker.will_wake(nested)) {
+            state.nested.push(nested.clone());
+        }
     }
 
     pub(super) fn release(&self) {
-        let acquired = self.acquired().take();
+        let acquired = self.state().acquired.take();
         // Deliberately dropped after the mutex is released, because the drop wakes
         // other writes.
         drop(acquired);
     }
 
-    fn acquired(&self) -> MutexGuard<'_, Option<Arc<Acquired>>> {
-        self.acquired.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the lock while it is held.
+    pub(super) fn acquired(&self) -> Option<Arc<Acquired>> {
+        self.state().acquired.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, HeldState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,7 +12,9 @@ use std::{
 
 use axum::{body::Body, Router};
 use bytes::Bytes;
+use futures_util::{stream, StreamExt};
 use http::{Extensions, Method, Request, Response, StatusCode};
+use http_body::Frame;
 use http_body_util::BodyExt;
 use tokio::{
     sync::{Barrier, Notify},
@@ -24,7 +26,7 @@ use tower_conditional::{ConditionalLayer, WriteGuard};
 
 use crate::support::{
     guarded::{boxed, guarded, App, Unwrapped},
-    harness::{self, request, run, tag, Lines, IM, INM, IUS, LM},
+    harness::{self, request, run, streamed, tag, Lines, IM, INM, IUS, LM},
 };
 
 type Guard = WriteGuard<Unwrapped<App>>;
@@ -159,9 +161,14 @@ fn nested_write_is_locked_as_what_it_names(one: &'static str, two: &'static str)
 
 /// A PATCH that reads the text and writes it anew, as a PUT of the same request with
 /// what `guard` makes of its tag; `apart` of them read before any of them writes.
-fn rewritten(texts: &Texts, apart: usize, guard: fn(&str) -> String) -> App {
+fn rewritten(
+    texts: &Texts,
+    configure: fn(Guard) -> Guard,
+    apart: usize,
+    guard: fn(&str) -> String,
+) -> App {
     let barrier = Arc::new(Barrier::new(apart));
-    app(texts, plain, move |app, write| {
+    app(texts, configure, move |app, write| {
         let barrier = Arc::clone(&barrier);
         async move {
             let read = app.clone().oneshot(request("GET", "/note", &[])).await.unwrap();
@@ -178,7 +185,7 @@ fn rewritten(texts: &Texts, apart: usize, guard: fn(&str) -> String) -> App {
 #[test]
 fn nested_write_is_evaluated_by_its_own_preconditions() {
     let old = texts(&[("/note", "old")]);
-    let app = rewritten(&old, 2, str::to_owned);
+    let app = rewritten(&old, plain, 2, str::to_owned);
     let both = async {
         tokio::join!(
             status(&app, write("PATCH", "/note", &[], "one")),
@@ -192,13 +199,85 @@ fn nested_write_is_evaluated_by_its_own_preconditions() {
         [(str::to_owned as fn(&str) -> String, 204), (|_| "\"stale\"".to_owned(), 412)]
     {
         let texts = texts(&[("/note", "one")]);
-        let app = rewritten(&texts, 1, guard);
+        let app = rewritten(&texts, plain, 1, guard);
         assert_eq!(
             run(status(&app, write("PATCH", "/note", &[(IM, &tag("one"))], "new"))),
             expected
         );
         assert_eq!(text(&texts, "/note"), if expected == 204 { "new" } else { "one" });
     }
+}
+
+/// Content of which more comes each time it is polled. If it is late, each piece is
+/// first waited for.
+fn pieces(texts: &'static [&str], is_late: bool) -> Body {
+    streamed(stream::iter(texts).then(move |text| async move {
+        if is_late {
+            yield_now().await;
+        }
+        Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+    }))
+}
+
+/// An outer write that is forwarded as it comes has its lock only at the end of its
+/// content, which the nested write reads.
+#[test]
+fn nested_write_shares_a_lock_that_is_taken_at_the_end_of_the_content() {
+    let streams = |guard: Guard| guard.stream_uploads(true);
+    for configure in [plain as fn(Guard) -> Guard, streams] {
+        for is_guarded in [false, true] {
+            for (texts_sent, is_late) in [(&["new"][..], true), (&["n", "e", "w"], false)] {
+                for (guard, expected, left) in [
+                    (str::to_owned as fn(&str) -> String, 204, "new"),
+                    (|_| "\"stale\"".to_owned(), 412, "one"),
+                ] {
+                    let texts = texts(&[("/note", "one")]);
+                    let app = rewritten(&texts, configure, 1, guard);
+                    let tag = tag("one");
+                    let lines = if is_guarded { &[(IM, &*tag)][..] } else { &[] };
+                    let outer =
+                        request("PATCH", "/note", lines).map(|_| pieces(texts_sent, is_late));
+                    assert_eq!(run(status(&app, outer)), expected, "{is_guarded} {is_late}");
+                    assert_eq!(text(&texts, "/note"), left);
+                }
+            }
+        }
+    }
+}
+
+/// A nested write may wait for another client before its outer write has a lock.
+#[test]
+fn nested_write_that_waits_already_shares_what_the_outer_write_takes_then() {
+    let texts = texts(&[("/note", "old")]);
+    let (holds, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (is_held, may_go_on) = (Arc::clone(&holds), Arc::clone(&goes_on));
+    let app = app(&texts, plain, move |app, request| {
+        let (is_held, may_go_on) = (Arc::clone(&is_held), Arc::clone(&may_go_on));
+        async move {
+            if request.headers().contains_key("x-other") {
+                is_held.notify_one();
+                may_go_on.notified().await;
+                return 204;
+            }
+            let inner = [(IM, &*tag("old"))];
+            let inner = within(request.extensions(), "PUT", "/note", &inner, "new");
+            // In a task of its own, it is not polled when the outer write is.
+            let inner = task::spawn(async move { status(&app, inner).await });
+            let _all = request.into_body().collect().await.unwrap();
+            may_go_on.notify_one();
+            inner.await.unwrap()
+        }
+    });
+    run(async {
+        let other = write("PATCH", "/note", &[("x-other", "1")], "");
+        let client = app.clone();
+        let other = task::spawn(async move { status(&client, other).await });
+        holds.notified().await;
+        let outer = request("PATCH", "/note", &[]).map(|_| pieces(&["a"; 8], true));
+        assert_eq!(status(&app, outer).await, 204);
+        assert_eq!(other.await.unwrap(), 204);
+    });
+    assert_eq!(text(&texts, "/note"), "new");
 }
 
 #[test]
