@@ -162,6 +162,38 @@ use crate::stats::Stats;
 /// collection, or a background task of a handler. For these, use
 /// [`Preconditions::check`](crate::Preconditions::check) inside the transaction.
 ///
+/// **Clients that leave.** If a client closes its connection, or a timeout outside of
+/// the guard ends its request, the handler is dropped, and the guard releases the lock.
+/// But what the handler has started elsewhere goes on: a call of `tokio::fs`,
+/// `spawn_blocking`, or a spawned task. This work is not covered, and may overwrite the
+/// next write. To cover it, run the guard of a write in a task of its own:
+///
+/// ```
+/// # #[cfg(feature = "axum")] {
+/// use axum::{extract::Request, ServiceExt};
+/// use tower::{service_fn, ServiceExt as _};
+/// use tower_conditional::WriteGuard;
+///
+/// # async fn run(router: axum::Router) -> std::io::Result<()> {
+/// # let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+/// let guard = WriteGuard::axum(router);
+/// let app = service_fn(move |request: Request| {
+///     let guard = guard.clone();
+///     async move {
+///         if request.method().is_safe() {
+///             return guard.oneshot(request).await;
+///         }
+///         tokio::spawn(guard.oneshot(request)).await.expect("the handler panicked")
+///     }
+/// });
+/// axum::serve(listener, ServiceExt::<Request>::into_make_service(app)).await
+/// # }
+/// # }
+/// ```
+///
+/// A timeout inside the guard also drops the handler, and the task does not prevent
+/// that. So put timeouts outside of the task.
+///
 /// **Nested writes.** A handler may send more writes through the guard, with the
 /// extensions of its own request. Each nested write is evaluated separately.
 ///

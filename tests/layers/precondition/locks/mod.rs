@@ -12,11 +12,12 @@ use std::{
 
 use axum::body::Body;
 use http::{Method, Request, Response};
+use tokio::sync::Notify;
 use tower::{service_fn, Layer, Service, ServiceBuilder, ServiceExt};
 use tower_conditional::ConditionalLayer;
 
 use crate::support::{
-    guarded::{guarded, guarding},
+    guarded::{boxed, guarded, guarding},
     harness::{reply, request, run, tag, IM, INM},
     note::{in_time, note, plain, put, service, status_of, text, write, Note},
 };
@@ -24,7 +25,7 @@ use crate::support::{
 #[test]
 fn locks_do_not_hold_up_reads() {
     run(async {
-        let (note, gate) = (Note::of("old"), Arc::new(tokio::sync::Notify::new()));
+        let (note, gate) = (Note::of("old"), Arc::new(Notify::new()));
         let (slow, wait) = (note.service(), Arc::clone(&gate));
         let inner = service_fn(move |request: Request<Body>| {
             let (slow, wait) = (slow.clone(), Arc::clone(&wait));
@@ -159,6 +160,51 @@ where
 {
     let mut future = Box::pin(service.clone().call(request));
     poll_fn(move |cx| future.as_mut().poll(cx).map(|response| response.unwrap().status().as_u16()))
+}
+
+/// A client that leaves does not end a write whose guard runs in a task of its own. So
+/// work that the handler has started elsewhere still has the lock.
+#[test]
+fn locks_last_until_the_write_ends_if_the_guard_runs_in_a_task() {
+    let note = note("old");
+    let (starts, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (is_started, may_go_on) = (Arc::clone(&starts), Arc::clone(&goes_on));
+    let store = service(&note, plain);
+    let handler = service_fn(move |request: Request<Body>| {
+        let (is_started, may_go_on) = (Arc::clone(&is_started), Arc::clone(&may_go_on));
+        let store = store.clone();
+        async move {
+            if request.method() == Method::GET {
+                return store.oneshot(request).await;
+            }
+            let work = async move {
+                is_started.notify_one();
+                may_go_on.notified().await;
+                store.oneshot(request).await
+            };
+            tokio::spawn(work).await.unwrap()
+        }
+    });
+    let guard = boxed(guarded(ConditionalLayer::new().layer(handler)));
+    let app = service_fn(move |request: Request<Body>| {
+        let guard = guard.clone();
+        async move { tokio::spawn(guard.oneshot(request)).await.unwrap() }
+    });
+    let write = |text| status_of(app.clone(), put(&[(IM, &*tag("old"))], text));
+    run(in_time(async {
+        let leaving = tokio::spawn(write("first"));
+        starts.notified().await;
+        leaving.abort();
+        assert!(leaving.await.unwrap_err().is_cancelled());
+        let second = tokio::spawn(write("second"));
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        goes_on.notify_waiters();
+        assert_eq!(second.await.unwrap(), 412);
+    }))
+    .unwrap();
+    assert_eq!(text(&note), "first");
 }
 
 /// "Futures do nothing unless polled": one that was made and not yet polled holds up no
