@@ -133,8 +133,9 @@ impl Preconditions {
     /// Evaluates the preconditions, and also fails if a write has none.
     ///
     /// Only fields that prevent a lost edit count: If-Match, `If-None-Match: *`, and
-    /// If-Unmodified-Since if it is a valid date and the current state has a date. A
-    /// request with a safe method needs no precondition.
+    /// If-Unmodified-Since if it is a valid date and the current state has a date.
+    /// `If-Match: *` counts, too, because with it the client says that any state may be
+    /// overwritten. A request with a safe method needs no precondition.
     ///
     /// # Errors
     ///

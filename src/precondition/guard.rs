@@ -120,7 +120,9 @@ use crate::stats::Stats;
 /// While the guard reads content before the handler runs, at least 10 KiB must arrive
 /// in each period of ten seconds. Slower content is answered with 408 (Request
 /// Timeout), so that idle clients do not use up the 64 MiB. Without Tokio timers there
-/// is no such limit.
+/// is no such limit. In a Tokio runtime that was built without `enable_time`, the first
+/// wait panics inside Tokio, and the guard catches the panic; so with `panic = "abort"`
+/// the first wait ends the process.
 ///
 /// If a server responds before it has read all of the content, it resets the connection
 /// (over HTTP/2, the stream). Some clients then never see the response. So the guard
@@ -211,6 +213,11 @@ use crate::stats::Stats;
 /// takes the method from a field (`X-HTTP-Method-Override`) outside of the guard. If it
 /// is inside the guard and turns a GET into a DELETE, the guard does not evaluate that
 /// DELETE. The guard's own GET does not have this field, so it stays a GET.
+///
+/// **Proofs that are bound to a method.** Authorization inside the guard must accept
+/// the GET, which has the fields of the write. A proof that is bound to the method of
+/// the write, or that counts only once, fails there: a DPoP proof, or a signed request.
+/// Verify such proofs outside of the guard.
 ///
 /// **Content without a length.** Over HTTP/2, Hyper treats a stream that the client
 /// resets with `NO_ERROR` as complete, although content may be missing. If the content
