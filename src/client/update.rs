@@ -6,7 +6,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, RETRY_AFTER},
+    header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH},
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
 };
 use http_body::Body;
@@ -37,7 +37,8 @@ use crate::{
 ///
 /// - The service fails.
 /// - The status is 202 (Accepted), 302 (Found) or 303 (See Other).
-/// - The status is a 5xx, except 501, 505, 507, 511, and 503 with `Retry-After`.
+/// - The status is a 5xx, except 501, 505, 507 and 511. A 503 counts even if it has
+///   `Retry-After`: Varnish sends such a 503 if the connection to the server breaks.
 ///
 /// If another attempt is left, the update then reads the resource again:
 ///
@@ -159,9 +160,8 @@ impl Update {
     /// Reads, edits and writes the resource, and returns the written content.
     ///
     /// `edit` makes the new content from the current content. It is called once for
-    /// each attempt: again after a conflict, and after a 429 or a 503 with
-    /// `Retry-After`. After a lost answer it is not called again, because the same
-    /// content is sent.
+    /// each attempt: again after a conflict, and after a 429. After a lost answer it is
+    /// not called again, because the same content is sent.
     ///
     /// # Errors
     ///
@@ -247,14 +247,13 @@ impl Update {
         content::ready(service).await?;
         match content::answer(service.call(request)).await {
             Ok(response) => {
-                let (status, headers) = (response.status(), response.headers());
-                if status.is_success() && !is_lost(status, headers) {
+                let status = response.status();
+                if is_lost(status) {
+                    *lost = Write::of(&head, content);
+                } else if status.is_success() {
                     return Ok(content);
                 }
-                if is_lost(status, headers) {
-                    *lost = Write::of(&head, content);
-                }
-                Err(Failed::of(status, headers))
+                Err(Failed::of(status, response.headers()))
             }
             Err(error) => {
                 *lost = Write::of(&head, content);
@@ -358,7 +357,7 @@ impl Failed {
         let after = retry_after(headers).unwrap_or(Duration::ZERO);
         match status {
             StatusCode::PRECONDITION_FAILED => Self::Again(Error::Conflict, after),
-            _ if is_lost(status, headers) || is_passing(&Error::Status(status)) => {
+            _ if is_lost(status) || is_passing(&Error::Status(status)) => {
                 Self::Again(Error::Status(status), after)
             }
             _ => Self::Stop(Error::Status(status)),
@@ -375,13 +374,13 @@ impl From<Error> for Failed {
 /// Returns true if it is not known whether a write with this answer was done.
 ///
 /// - Most 5xx: a handler may fail after the write, and a gateway does not know what the
-///   server did. But 501, 505, 507, 511, and a 503 with `Retry-After` are refusals.
+///   server did. But 501, 505, 507 and 511 are refusals. A 503 with `Retry-After` is
+///   not always one: Varnish sends it for each answer that it did not get.
 /// - 302 and 303: many handlers redirect after a write (RFC 9110, section 15.4.4).
 /// - 202: the write may still be done or refused (section 15.3.3).
-fn is_lost(status: StatusCode, headers: &HeaderMap) -> bool {
+fn is_lost(status: StatusCode) -> bool {
     match status {
         StatusCode::ACCEPTED | StatusCode::FOUND | StatusCode::SEE_OTHER => true,
-        StatusCode::SERVICE_UNAVAILABLE => !headers.contains_key(RETRY_AFTER),
         StatusCode::NOT_IMPLEMENTED
         | StatusCode::HTTP_VERSION_NOT_SUPPORTED
         | StatusCode::INSUFFICIENT_STORAGE

@@ -118,9 +118,10 @@ async fn update_gives_up_after_its_attempts_and_waits_between_them() {
 async fn update_waits_as_long_as_the_server_says() {
     let mut server = Server::new([
         read("\"v1\"", "41"),
-        reply(503, &[("retry-after", "1")], "").into(),
-        read("\"v1\"", "41"),
         reply(429, &[("retry-after", "3600")], "").into(),
+        // It is certain that the write was refused, so the new content is edited.
+        read("\"v2\"", "50"),
+        reply(503, &[("retry-after", "1")], "").into(),
         read("\"v2\"", "50"),
         Answer::Reply(reply(204, &[], "")),
     ]);
@@ -200,7 +201,7 @@ async fn update_edits_no_encoded_content() {
 #[tokio::test(start_paused = true)]
 async fn update_looks_first_whether_a_write_without_an_answer_was_done() {
     let first = |lost| vec![read("\"v1\"", "41"), lost];
-    let ways: [fn() -> Answer; 9] = [
+    let ways: [fn() -> Answer; 10] = [
         || Answer::Lost,
         // It may be done later.
         || status(202),
@@ -211,6 +212,8 @@ async fn update_looks_first_whether_a_write_without_an_answer_was_done() {
         || status(500),
         || status(502),
         || status(503),
+        // Varnish's, if the connection to the server broke.
+        || reply(503, &[("retry-after", "5")], "").into(),
         || status(504),
         // Cloudflare's.
         || status(524),
@@ -354,10 +357,12 @@ where
                 return Err("it broke on the way".into());
             }
             let response = tower::ServiceExt::oneshot(service, request).await?;
-            if is_write && chance == 1 {
-                return Err("it broke on the way back".into());
+            match chance {
+                1 if is_write => Err("it broke on the way back".into()),
+                // A gateway says so.
+                2 if is_write => Ok(reply(503, &[("retry-after", "0")], "")),
+                _ => Ok(response),
             }
-            Ok(response)
         }
     })
 }
