@@ -20,19 +20,22 @@ pub(super) const ALWAYS: [HeaderName; 3] = [HOST, AUTHORIZATION, COOKIE];
 /// content match weakly. Without this rule, a 304 could confirm gzip content for a
 /// request that does not accept gzip.
 pub(super) fn varied(response: &HeaderMap) -> Option<Vec<HeaderName>> {
+    let mut names = names(response).collect::<Option<Vec<_>>>()?;
+    names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    names.dedup();
+    Some(names)
+}
+
+/// Returns the names in `Vary`. `*` and an invalid name are `None`.
+fn names(response: &HeaderMap) -> impl Iterator<Item = Option<HeaderName>> {
     let lines = response.get_all(VARY).iter();
     let names = lines.flat_map(members).map(|member| match member {
         // `HeaderName` would accept `*` as a name.
         b"*" => None,
         member => HeaderName::from_bytes(member).ok(),
     });
-    let mut names = names.collect::<Option<Vec<_>>>()?;
-    if response.contains_key(CONTENT_ENCODING) {
-        names.push(ACCEPT_ENCODING);
-    }
-    names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
-    names.dedup();
-    Some(names)
+    let is_encoded = response.contains_key(CONTENT_ENCODING);
+    names.chain(is_encoded.then_some(Some(ACCEPT_ENCODING)))
 }
 
 /// Returns true if the response to one of two requests may be used for the other.
@@ -41,9 +44,10 @@ pub(super) fn is_same(one: &Request<()>, other: &Request<()>, response: &HeaderM
         let lines = one.headers().get_all(name).iter();
         lines.eq(other.headers().get_all(name).iter())
     };
-    // With `Vary: *`, only the server can decide. It compares the tag in the request.
-    let varied = varied(response).unwrap_or_default();
-    one.uri() == other.uri() && ALWAYS.iter().chain(&varied).all(same)
+    // What `*` and invalid names mean, only the server can decide. It compares the tag in
+    // the request.
+    let mut varied = names(response).flatten();
+    one.uri() == other.uri() && ALWAYS.iter().all(same) && varied.all(|name| same(&name))
 }
 
 #[cfg(test)]
@@ -91,6 +95,8 @@ mod tests {
             (request("http://a/x", &[("accept", "json"), ("cookie", "1")]), "accept", false),
             (request("http://a/x", &[("accept", "csv"), ("cookie", "1")]), "accept", true),
             (request("http://a/x", &[("accept", "json"), ("cookie", "1")]), "*", true),
+            (request("http://a/x", &[("accept", "json"), ("cookie", "1")]), "accept, *", false),
+            (request("http://a/x", &[("accept", "json"), ("cookie", "1")]), "a b, accept", false),
             (request("http://a/y", &[("cookie", "1")]), "x", false),
             (request("http://a/x", &[("cookie", "2")]), "x", false),
             (request("http://a/x", &[]), "x", false),

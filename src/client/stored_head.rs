@@ -4,12 +4,14 @@
 //!
 //! This module does no I/O and does not depend on Tower.
 
+use std::collections::HashSet;
+
 use http::{
     header::{
         HeaderName, AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
         DATE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
         LAST_MODIFIED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, SET_COOKIE, TE, TRAILER,
-        TRANSFER_ENCODING, UPGRADE,
+        TRANSFER_ENCODING, UPGRADE, VARY,
     },
     HeaderMap, HeaderValue,
 };
@@ -174,6 +176,10 @@ impl StoredHead {
     /// - Fields that are never kept, such as `Set-Cookie`, are ignored.
     /// - The tag of this response is not replaced, so it stays as strong or as weak as
     ///   it was.
+    /// - The names in `Vary` of the 304 are added to the stored names, and none is
+    ///   removed. Some servers send a 304 with fewer names than the 200. Without this
+    ///   rule, the response could then be used for a request that selects another
+    ///   variant.
     ///
     /// If the head would become larger than 64 KiB, this returns false. Otherwise a
     /// server could make it grow without limit, with new fields on each 304.
@@ -198,14 +204,17 @@ impl StoredHead {
         }
         let mut headers = self.headers.clone();
         let has_tag = self.validators.etag.is_some();
-        let updates = |name: &HeaderName| !(describes_content(name) || has_tag && *name == ETAG);
-        let updates = || kept(not_modified).filter(|(name, _)| updates(name));
+        let replaces = |name: &HeaderName| {
+            !(describes_content(name) || *name == VARY || has_tag && *name == ETAG)
+        };
+        let updates = || kept(not_modified).filter(|(name, _)| replaces(name));
         for (name, _) in updates() {
             headers.remove(name);
         }
         for (name, value) in updates() {
             append_field(&mut headers, name.clone(), copied(value));
         }
+        add_vary(&mut headers, kept(not_modified));
         let is_short = bytes(&headers) <= HEAD_LIMIT;
         is_short.then(|| Self { validators: Validators::from_headers(&headers), headers })
     }
@@ -254,6 +263,23 @@ fn kept(response: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue
     };
     let is_kept = move |name: &HeaderName| !is_about_the_message(name) && !is_named(name);
     response.iter().filter(move |(name, _)| is_kept(name))
+}
+
+/// Adds the names in `Vary` of a 304 that the stored `Vary` does not have.
+fn add_vary<'a>(
+    stored: &mut HeaderMap,
+    not_modified: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+) {
+    let names = stored.get_all(VARY).iter().flat_map(members);
+    let mut known: HashSet<_> = names.map(<[u8]>::to_ascii_lowercase).collect();
+    let lines = not_modified.filter(|(name, _)| *name == VARY);
+    for name in lines.flat_map(|(_, line)| members(line)) {
+        if known.insert(name.to_ascii_lowercase())
+            && let Ok(name) = HeaderValue::from_bytes(name)
+        {
+            append_field(stored, VARY, name);
+        }
+    }
 }
 
 /// Returns true for fields about one message or one connection.
@@ -446,7 +472,6 @@ mod tests {
             ("cache-control", false),
             ("date", false),
             ("expires", false),
-            ("vary", false),
             ("content-language", false),
             ("content-location", false),
             ("content-security-policy", false),
@@ -467,6 +492,30 @@ mod tests {
             assert_eq!(lines, if stays { ["1", "2"] } else { ["3", "4"] }, "{name}");
             assert_eq!(head.headers()["etag"], "\"v1\"", "{name}");
             assert_eq!(head.headers()["x-old"], "1", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_304_adds_names_to_vary_and_takes_none_away() {
+        for (first, second, expected) in [
+            (&["accept"][..], &["origin"][..], &["accept", "origin"][..]),
+            (&["accept"], &["Accept"], &["accept"]),
+            (&["accept"], &[""], &["accept"]),
+            (&["accept"], &[], &["accept"]),
+            (&[], &["accept"], &["accept"]),
+            (&["a, b"], &["B", "c,, A,C", "d"], &["a, b", "c", "d"]),
+            (&["accept"], &["*"], &["accept", "*"]),
+            (&["*"], &["accept"], &["*", "accept"]),
+            (&["accept"], &["a b"], &["accept", "a b"]),
+        ] {
+            let lines = |values: &[&'static str]| -> HeaderMap {
+                values.iter().map(|value| (VARY, HeaderValue::from_static(value))).collect()
+            };
+            let mut head = StoredHead::new(&lines(first));
+            for _ in 0..2 {
+                assert!(head.merge(&lines(second)));
+                assert_eq!(head.headers(), &lines(expected), "{first:?} {second:?}");
+            }
         }
     }
 

@@ -199,6 +199,24 @@ async fn polled_asks_only_about_what_the_request_selects() {
 }
 
 #[tokio::test]
+async fn polled_asks_by_no_other_variants_tag_whatever_a_304_varies_by() {
+    const ANSWER: [(&str, &str); 2] = [("etag", "\"1\""), ("vary", "accept")];
+    for vary in ["origin", "", "*", "a b"] {
+        let mut server = Server::new([
+            reply(200, &ANSWER, "1"),
+            not_modified(&[("etag", "\"1\""), ("vary", vary)]),
+            reply(200, &ANSWER, "2"),
+        ]);
+        let polled = Polled::new();
+        for (accept, value) in [("json", 1), ("json", 1), ("csv", 2)] {
+            let request = head(&[("accept", accept)]);
+            assert_eq!(*polled.refresh(&mut server, &request, number).await.unwrap(), value);
+        }
+        assert_eq!(server.asked(), ["GET", "GET if-none-match \"1\"", "GET"], "{vary}");
+    }
+}
+
+#[tokio::test]
 async fn polled_asks_only_about_content_that_was_whole_for_certain() {
     let chunked = [("etag", "\"1\""), ("transfer-encoding", "chunked")];
     for (first, asks) in [

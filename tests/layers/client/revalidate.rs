@@ -128,6 +128,20 @@ async fn revalidate_forgets_what_a_304_forbids_to_keep() {
 }
 
 #[tokio::test]
+async fn revalidate_asks_by_no_other_variants_tag_whatever_a_304_varies_by() {
+    for vary in ["origin", "", "*", "a b"] {
+        let varies = |content| reply(200, &[ETAG, ("vary", "accept")], content);
+        let (server, mut service) =
+            revalidating([varies("json"), not_modified(&[ETAG, ("vary", vary)]), varies("csv")]);
+        for accept in ["json", "json", "csv"] {
+            let answer = send(&mut service, get(&[("accept", accept)])).await;
+            assert_eq!(answer, (200, Some(accept.to_owned())), "{vary}");
+        }
+        assert_eq!(server.asked(), ["GET", "GET if-none-match \"v1\"", "GET"], "{vary}");
+    }
+}
+
+#[tokio::test]
 async fn revalidate_lets_requests_pass_that_ask_for_themselves() {
     const DAY: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     for own in [
