@@ -11,7 +11,10 @@ use http_body::{Body, SizeHint};
 use tower_service::Service;
 
 use super::error::{ContentError, Error};
-use crate::{body::BoxError, rules::SingleField};
+use crate::{
+    body::BoxError,
+    rules::{single_line, SingleField},
+};
 
 /// Content that is copied while it is received.
 #[derive(Debug)]
@@ -33,7 +36,8 @@ pub(super) enum End {
     /// `is_end_stream` is then false.
     Stream,
     /// Nothing shows the end. HTTP/1 content with neither a length nor chunks continues
-    /// until the connection closes, for any reason.
+    /// until the connection closes, for any reason. So does content with another
+    /// `Transfer-Encoding` (RFC 9112, section 6.3).
     Unknown,
 }
 
@@ -46,12 +50,11 @@ impl Recorder {
         limit: usize,
     ) -> Result<Self, Error> {
         let length = content_length(&head.headers)?.or(hint.exact());
-        let end = if length.is_some() || head.headers.contains_key(TRANSFER_ENCODING) {
-            End::Framed
-        } else if head.version > Version::HTTP_11 {
-            End::Stream
-        } else {
-            End::Unknown
+        let end = match head.version {
+            _ if length.is_some() => End::Framed,
+            Version::HTTP_11 if is_chunked(&head.headers) => End::Framed,
+            version if version > Version::HTTP_11 => End::Stream,
+            _ => End::Unknown,
         };
         if length.unwrap_or(hint.lower()) > limit as u64 {
             return Err(Error::TooLarge);
@@ -107,6 +110,15 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ContentError> {
         SingleField::Value(length) => Ok(Some(length)),
         SingleField::Invalid => Err(ContentError::WrongLength),
     }
+}
+
+/// Returns true if `chunked` is the only transfer coding.
+///
+/// Other codings show no end if they come last. If they come before `chunked`, HTTP
+/// clients may not decode them, so the bytes are not the content that the tag names.
+fn is_chunked(headers: &HeaderMap) -> bool {
+    let coding = single_line(headers, TRANSFER_ENCODING);
+    coding.is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
 }
 
 /// Reads content to its end.
@@ -199,14 +211,23 @@ mod tests {
 
     #[test]
     fn content_is_whole_if_its_end_shows() {
-        let chunked = (TRANSFER_ENCODING, "chunked");
-        let length = (CONTENT_LENGTH, "3");
+        let coding = |name| (TRANSFER_ENCODING, name);
+        let (chunked, length) = (coding("chunked"), (CONTENT_LENGTH, "3"));
         for (version, field, hint, ends, is_whole) in [
             (Version::HTTP_11, None, SizeHint::default(), false, false),
             (Version::HTTP_11, None, SizeHint::default(), true, false),
             (Version::HTTP_11, None, SizeHint::with_exact(3), false, true),
             (Version::HTTP_11, Some(&chunked), SizeHint::default(), false, true),
+            (Version::HTTP_11, Some(&coding("Chunked")), SizeHint::default(), false, true),
+            (Version::HTTP_11, Some(&coding("identity")), SizeHint::default(), true, false),
+            (Version::HTTP_11, Some(&coding("gzip")), SizeHint::default(), true, false),
+            (Version::HTTP_11, Some(&coding("chunked, gzip")), SizeHint::default(), true, false),
+            (Version::HTTP_11, Some(&coding("gzip, chunked")), SizeHint::default(), true, false),
+            (Version::HTTP_11, Some(&coding("chunked,")), SizeHint::default(), true, false),
+            (Version::HTTP_11, Some(&coding("")), SizeHint::default(), true, false),
             (Version::HTTP_11, Some(&length), SizeHint::default(), false, true),
+            (Version::HTTP_10, Some(&chunked), SizeHint::default(), true, false),
+            (Version::HTTP_2, Some(&chunked), SizeHint::default(), false, false),
             (Version::HTTP_2, None, SizeHint::default(), false, false),
             (Version::HTTP_2, None, SizeHint::default(), true, true),
             (Version::HTTP_2, Some(&length), SizeHint::default(), false, true),

@@ -22,7 +22,7 @@ use tokio::{
     net::TcpStream,
 };
 use tower::{BoxError, Layer, Service, ServiceExt};
-use tower_conditional::client::{Polled, RevalidateLayer, StoredHead};
+use tower_conditional::client::{Polled, RevalidateLayer, StoredHead, Update};
 
 use crate::support::server::listen;
 
@@ -111,6 +111,43 @@ const CASES: &[Case] = &[
         known: &[Some("on"), Some("two")],
     },
     Case {
+        name: "a transfer coding that shows no end",
+        answers: &[
+            ("HTTP/1.1 200 OK\r\netag: \"v1\"\r\ntransfer-encoding: identity\r\n\r\non", true),
+            TWO,
+        ],
+        asked: &[false, false],
+        known: &[Some("on"), Some("two")],
+    },
+    Case {
+        name: "a transfer coding after the chunks",
+        answers: &[
+            ("HTTP/1.1 200 OK\r\netag: \"v1\"\r\ntransfer-encoding: chunked, gzip\r\n\r\non", true),
+            TWO,
+        ],
+        asked: &[false, false],
+        known: &[Some("on"), Some("two")],
+    },
+    Case {
+        name: "a comma after the chunked coding",
+        answers: &[
+            ("HTTP/1.1 200 OK\r\netag: \"v1\"\r\ntransfer-encoding: chunked,\r\n\r\non", true),
+            TWO,
+        ],
+        asked: &[false, false],
+        known: &[Some("on"), Some("two")],
+    },
+    // Nothing decodes it, so it is not the content that the tag names.
+    Case {
+        name: "a transfer coding before the chunks",
+        answers: &[
+            ("HTTP/1.1 200 OK\r\netag: \"v1\"\r\ntransfer-encoding: gzip, chunked\r\n\r\n3\r\none\r\n0\r\n\r\n", false),
+            TWO,
+        ],
+        asked: &[false, false],
+        known: &[Some("one"), Some("two")],
+    },
+    Case {
         name: "two lengths",
         answers: &[
             (
@@ -168,7 +205,7 @@ async fn converse(
 ) {
     let mut request = Vec::new();
     while stream.read_buf(&mut request).await.is_ok_and(|read| read > 0) {
-        if !request.ends_with(b"\r\n\r\n") {
+        if !request.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
             continue;
         }
         let text = String::from_utf8(std::mem::take(&mut request)).unwrap();
@@ -307,7 +344,8 @@ async fn by_hand(
 }
 
 fn is_framed(headers: &http::HeaderMap) -> bool {
-    headers.contains_key("content-length") || headers.contains_key("transfer-encoding")
+    let coding = headers.get("transfer-encoding");
+    headers.contains_key("content-length") || coding.is_some_and(|coding| coding == "chunked")
 }
 
 fn ended(body: &Incoming) -> bool {
@@ -350,15 +388,24 @@ async fn client_asks_about_no_stream_that_was_reset() {
 }
 
 #[tokio::test]
-async fn client_writes_no_edit_of_a_stream_that_was_reset() {
-    let address = http2(&[(OK, "on", Some(0))]).await;
-    let update = tower_conditional::client::Update::new(
-        Request::get(format!("http://{address}/")).body(()).unwrap(),
-    );
-    let edit = |content: &[u8]| Ok::<_, Infallible>(Bytes::copy_from_slice(content));
-    let error = update.run(client(Version::HTTP_2), edit).await.unwrap_err();
-    assert_eq!(error.to_string(), "the content could not be read to its end");
-    let source: BoxError = error.into();
-    let source = source.source().unwrap().to_string();
-    assert_eq!(source, "the end of the content cannot be distinguished from a broken connection");
+async fn client_writes_no_edit_of_content_that_may_have_broken_off() {
+    let reset = http2(&[(OK, "on", Some(0))]).await;
+    let (closed, log) = http1(&[(
+        "HTTP/1.1 200 OK\r\netag: \"v1\"\r\ntransfer-encoding: identity\r\n\r\non",
+        true,
+    )])
+    .await;
+    for (version, address) in [(Version::HTTP_2, reset), (Version::HTTP_11, closed)] {
+        let update = Update::new(Request::get(format!("http://{address}/")).body(()).unwrap());
+        let edit = |content: &[u8]| Ok::<_, Infallible>(Bytes::copy_from_slice(content));
+        let error = update.run(client(version), edit).await.unwrap_err();
+        assert_eq!(error.to_string(), "the content could not be read to its end", "{version:?}");
+        let source: BoxError = error.into();
+        let source = source.source().unwrap().to_string();
+        assert_eq!(
+            source,
+            "the end of the content cannot be distinguished from a broken connection"
+        );
+    }
+    assert_eq!(*log.lock().unwrap(), [false], "no write was sent");
 }

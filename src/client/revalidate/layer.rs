@@ -37,8 +37,8 @@ use crate::{client::stored_head::OWN_QUESTIONS, validators::forbids_storing};
 ///   or trailers, or if it is longer than [the limit](Self::content_limit).
 /// - **The end of the content** must be certain, so that content of a broken connection
 ///   is not kept. The response must have `Content-Length`, a body of known size, or
-///   chunked coding. Over HTTP/2, it is enough if `is_end_stream` of the body is true
-///   at the end.
+///   `Transfer-Encoding: chunked`. Over HTTP/2, it is enough if `is_end_stream` of the
+///   body is true at the end.
 /// - **Other requests** pass through unchanged: those with other methods than GET, and
 ///   those that have content, a precondition, a `Range` or `no-store`.
 /// - **New content** is streamed to the caller while it is copied. Content from memory
