@@ -184,6 +184,10 @@ impl<T> Polled<T> {
     /// because a tag is valid for one resource only, unless they always lead to the
     /// same resource.
     ///
+    /// If another refresh begins later and succeeds earlier, this refresh returns the
+    /// value of that one. But if the two requests differ as above, each refresh returns
+    /// its own value.
+    ///
     /// To test against an Axum router, pass `app.clone().into_service::<Body>()`.
     ///
     /// # Errors
@@ -213,7 +217,7 @@ impl<T> Polled<T> {
             Ok(Answer::New(response, sent)) => self.read(request, response, sent, parse).await,
             Err(failure) => Err(failure),
         };
-        self.held().finish(refresh, result)
+        self.held().finish(refresh, request, result)
     }
 
     /// Sends the request, and once more without preconditions if a 304 is not about the
@@ -290,10 +294,11 @@ impl<T> Polled<T> {
 
 impl<T> Held<T> {
     /// Records the result of a refresh, unless a refresh that began later has already
-    /// succeeded.
+    /// succeeded. Returns the value for `request`.
     fn finish(
         &mut self,
         refresh: u64,
+        request: &Request<()>,
         result: Result<(HeldValue<T>, Option<Instant>), Failure>,
     ) -> Result<Arc<T>, RefreshError> {
         let is_latest = refresh > self.refresh;
@@ -301,10 +306,10 @@ impl<T> Held<T> {
             Ok((current, pace)) => {
                 let value = Arc::clone(&current.value);
                 if !is_latest {
-                    return Ok(self
-                        .current
-                        .as_ref()
-                        .map_or(value, |later| Arc::clone(&later.value)));
+                    // The later value may be that of another request.
+                    let later = self.current.as_ref();
+                    let later = later.filter(|later| later.is_selected_by(request));
+                    return Ok(later.map_or(value, |later| Arc::clone(&later.value)));
                 }
                 *self = Self { current: Some(current), refresh, next: pace };
                 Ok(value)

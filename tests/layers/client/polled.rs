@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, sync::Arc, time::Duration};
 
-use http::StatusCode;
+use http::{Request, StatusCode};
 use tokio::time::advance;
 use tower::BoxError;
 use tower_conditional::client::{Error, Polled};
@@ -13,6 +13,11 @@ use crate::support::harness::CC;
 /// Parses a number.
 fn number(content: &[u8]) -> Result<u32, BoxError> {
     Ok(std::str::from_utf8(content)?.parse()?)
+}
+
+fn other_uri(mut request: Request<()>) -> Request<()> {
+    *request.uri_mut() = "http://localhost/other".parse().unwrap();
+    request
 }
 
 #[tokio::test]
@@ -164,6 +169,28 @@ async fn polled_takes_the_later_of_two_refreshes_at_once() {
     assert_eq!(server.asked().last().unwrap(), "GET if-none-match \"5\"");
 }
 
+#[tokio::test(start_paused = true)]
+async fn polled_gives_no_value_of_another_request_though_that_is_later() {
+    const VARY: (&str, &str) = ("vary", "accept");
+    let later = |seconds, response| Answer::After(Duration::from_secs(seconds), response);
+    for (of_the_later, expected) in [
+        (head(&[("accept", "csv"), ("x-own", "1")]), 2),
+        (head(&[("accept", "json")]), 1),
+        (head(&[("accept", "csv"), ("authorization", "b")]), 1),
+        (other_uri(head(&[("accept", "csv")])), 1),
+    ] {
+        let server = Server::new([
+            later(9, reply(200, &[("etag", "\"1\""), VARY], "1")),
+            later(3, reply(200, &[("etag", "\"2\""), VARY], "2")),
+        ]);
+        let (polled, request) = (Polled::new(), head(&[("accept", "csv")]));
+        let refresh = |request| polled.refresh(server.clone(), request, number);
+        let (early, late) = tokio::join!(refresh(&request), refresh(&of_the_later));
+        assert_eq!((*early.unwrap(), *late.unwrap()), (expected, 2), "{of_the_later:?}");
+        assert_eq!(*polled.get().unwrap(), 2, "{of_the_later:?}");
+    }
+}
+
 #[tokio::test]
 async fn polled_leaves_questions_of_the_caller_alone() {
     let mut server = Server::new([tagged("\"1\"", "1"), not_modified(&[])]);
@@ -178,10 +205,6 @@ async fn polled_leaves_questions_of_the_caller_alone() {
 #[tokio::test]
 async fn polled_asks_only_about_what_the_request_selects() {
     const ANSWER: [(&str, &str); 2] = [("etag", "\"1\""), ("vary", "accept")];
-    let other_uri = |mut request: http::Request<()>| {
-        *request.uri_mut() = "http://localhost/other".parse().unwrap();
-        request
-    };
     for (second, asks) in [
         (head(&[("accept", "csv"), ("authorization", "a")]), true),
         (head(&[("accept", "csv"), ("authorization", "a"), ("x-own", "1")]), true),
