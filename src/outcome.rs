@@ -143,10 +143,12 @@ pub enum Reason {
     /// The source returned [`Unknown`](crate::Representation::Unknown), and the layer
     /// does not require a precondition. Or the extractor of
     /// `PreconditionLayer::from_extractor` rejected the request, and the answer is
-    /// its rejection.
+    /// its rejection, unless that is a server error (5xx).
     UnknownState,
     /// The source of the current state, such as the closure of a
-    /// [`PreconditionLayer`](crate::PreconditionLayer), failed.
+    /// [`PreconditionLayer`](crate::PreconditionLayer), failed. The extractor of
+    /// `PreconditionLayer::from_extractor` has failed if it rejected the request with a
+    /// server error (5xx).
     ///
     /// The request is not a write, so it was forwarded.
     StateUnavailable,

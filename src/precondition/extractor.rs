@@ -32,13 +32,21 @@ where
     /// For example, `Path` passes the parameters of the path to the closure. Otherwise
     /// the layer works like one from [`new`](PreconditionLayer::new).
     ///
-    /// Add the layer with `Router::layer` or `route_layer`. The router then matches the
-    /// path before the layer runs. The router may be nested.
+    /// Add the layer with `Router::route_layer`. The router then matches the path
+    /// before the layer runs. The router may be nested. `Router::layer` also works, but
+    /// it wraps the fallback of the router, too. The fallback has no parameters of a
+    /// path, so the extractor may fail there.
     ///
     /// If the extractor rejects the request, the client gets this rejection, as if the
     /// handler had used the extractor. In the example below, a path without a number
-    /// gets 400 (Bad Request). A rejection is not a failure of the closure, so the
-    /// function of [`on_error`](PreconditionLayer::on_error) is not called.
+    /// gets 400 (Bad Request). The function of
+    /// [`on_error`](PreconditionLayer::on_error) is not called.
+    ///
+    /// A rejection that is a server error (5xx) is not the fault of the request, so the
+    /// client does not get it. The state is then not known: a write with preconditions
+    /// gets 503 (Service Unavailable), and other requests are forwarded to the inner
+    /// service, as if the closure had failed. An example is the `Path` of a fallback:
+    /// a read there gets the answer of the fallback, such as 404.
     ///
     /// # Examples
     ///
@@ -62,7 +70,8 @@ where
     ///         }
     ///     }
     /// });
-    /// let notes = Router::new().route("/notes/{id}", put(|| async {})).layer(layer);
+    /// let notes =
+    ///     Router::new().route("/notes/{id}", put(|| async {})).route_layer(layer);
     /// let app: Router = Router::new().nest("/api", notes);
     ///
     /// for (path, status) in [

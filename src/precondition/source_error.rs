@@ -18,7 +18,8 @@ use crate::{
 pub enum NoState<E> {
     /// The source failed with this error.
     Failed(E),
-    /// An Axum extractor rejected the request with this response.
+    /// An Axum extractor rejected the request with this response. If it is a server
+    /// error (5xx), it is not sent.
     Answered(Box<Response<Bytes>>),
 }
 
@@ -31,6 +32,9 @@ impl<E> NoState<E> {
         on_error: Option<&ErrorAnswer<E>>,
     ) -> Option<(Response<Bytes>, Outcome)> {
         match self {
+            // A server error says nothing about the request. So the source has failed, as
+            // with an error of the closure.
+            Self::Answered(response) if response.status().is_server_error() => None,
             Self::Answered(response) => Some((*response, Outcome::LeftAlone(Reason::UnknownState))),
             Self::Failed(error) => Some((on_error?(error), Outcome::StateUnavailable)),
         }

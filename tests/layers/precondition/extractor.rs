@@ -106,3 +106,37 @@ async fn extractor_leaves_failures_of_the_source_as_they_are() {
     let bad = request("GET", "/a/seven", &[(INM, "*")]);
     assert_eq!(send(&app, bad).await.0, 400, "that is not the source's");
 }
+
+/// A server error of the extractor is no answer: the request did nothing wrong. Around
+/// the fallback of a router, `Path` has no parameters, and fails so.
+#[tokio::test]
+async fn extractor_that_fails_leaves_reads_to_the_handler() {
+    let plain = || {
+        Router::new()
+            .route("/{tenant}/{id}", get(read).put(|| async { StatusCode::NO_CONTENT }))
+            .fallback(|| async { (StatusCode::NOT_FOUND, "nothing here") })
+    };
+    let layer = PreconditionLayer::from_extractor(state).report_outcome(true);
+    let skipped = Some(Outcome::LeftAlone(Reason::StateUnavailable));
+    for (method, lines, status, outcome) in [
+        ("GET", &[][..] as Lines<'_>, 404, skipped),
+        ("HEAD", &[], 404, skipped),
+        ("GET", &[(INM, "*")], 404, skipped),
+        ("GET", &[(IM, "\"x\"")], 404, skipped),
+        ("PUT", &[], 404, Some(Outcome::Proceeded)),
+        // The preconditions of a write cannot be evaluated.
+        ("PUT", &[(IM, "\"x\"")], 503, Some(Outcome::StateUnavailable)),
+        ("DELETE", &[(INM, "*")], 503, Some(Outcome::StateUnavailable)),
+    ] {
+        let asked = || request(method, "/", lines);
+        let layered = send(&plain().layer(layer.clone()), asked()).await;
+        assert_eq!((layered.0, layered.2), (status, outcome), "{method} {lines:?}");
+        // `route_layer` does not wrap the fallback.
+        let routes = plain().route_layer(layer.clone());
+        for app in [plain(), routes] {
+            let (status, text, outcome) = send(&app, asked()).await;
+            assert_eq!((status, outcome), (404, None), "{method} {lines:?}");
+            assert!(layered.0 == 503 || text == layered.1, "{method} {lines:?}");
+        }
+    }
+}
