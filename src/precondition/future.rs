@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    header::{ETAG, LAST_MODIFIED},
+    header::{ETAG, LAST_MODIFIED, RANGE},
     request, response, Method, Request, Response, StatusCode,
 };
 use http_body::Body;
@@ -109,7 +109,7 @@ pin_project! {
     ///    │ may run                               │
     ///    ▼                                       │
     ///  Running ─── nothing to add ───────────────┤
-    ///    │ validators to add, or a 206           │
+    ///    │ validators to add, or a part          │
     ///    ▼                                       ▼
     ///  Verifying ─ the source is asked again ► Response
     /// ```
@@ -169,19 +169,30 @@ struct SecondLook<F> {
     parts: request::Parts,
     /// The validators that the first call returned.
     stated: Validators,
-    /// If-Range holds, so the handler may answer with a part (206) of this state.
+    /// The client requests a part of the stated version: it sent Range, and a field
+    /// that names this version.
     is_part_bound: bool,
+}
+
+impl<F> SecondLook<F> {
+    /// Returns true if this response must be of the stated version: a part (206), or a
+    /// 416, from which the client learns the length of the content.
+    fn binds(&self, status: StatusCode) -> bool {
+        let is_of_range =
+            matches!(status, StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE);
+        self.is_part_bound && is_of_range
+    }
 }
 
 impl<F> Passing<F> {
     /// Returns true if the source must be called again before this response is sent.
     fn is_checked(&self, head: &response::Parts) -> bool {
         let (Some(known), Some(check)) = (&self.known, &self.check) else { return false };
-        let is_part = head.status == StatusCode::PARTIAL_CONTENT;
+        let is_content = matches!(head.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
         let lacks_tag = known.etag.is_some() && !head.headers.contains_key(ETAG);
         let lacks_date = known.date.is_some() && !head.headers.contains_key(LAST_MODIFIED);
-        is_part && check.is_part_bound
-            || (is_part || head.status == StatusCode::OK)
+        check.binds(head.status)
+            || is_content
                 && (lacks_tag || lacks_date)
                 && head.extensions.get::<Untagged>().is_none()
     }
@@ -203,7 +214,8 @@ impl<F: StateSource> Passing<F> {
         let Self { known, outcome, check } = self;
         match (known, check) {
             (Some(known), Some(check)) if is_checked => {
-                let is_part = head.status == StatusCode::PARTIAL_CONTENT;
+                let part_refusal =
+                    check.binds(head.status).then(|| PartRefusal::of(&check.parts.headers));
                 return ControlFlow::Continue(SourceState::Verifying {
                     state: check.source.state(&check.parts),
                     unverified: Some(UnverifiedResponse {
@@ -211,8 +223,7 @@ impl<F: StateSource> Passing<F> {
                         outcome,
                         known,
                         stated: check.stated,
-                        part_refusal: (check.is_part_bound && is_part)
-                            .then(|| PartRefusal::of(&check.parts.headers)),
+                        part_refusal,
                     }),
                 });
             }
@@ -230,14 +241,14 @@ struct UnverifiedResponse<R> {
     outcome: Outcome,
     known: KnownValidators,
     stated: Validators,
-    /// How the response is refused if the state has changed. `None` if the response is
-    /// not a 206, or if no If-Range selected it.
+    /// How the response is refused if the state has changed. `None` if
+    /// [`SecondLook::binds`] is false.
     part_refusal: Option<PartRefusal>,
 }
 
 impl<B: Body> UnverifiedResponse<Response<B>> {
     /// Adds the validators if the state is still the same. Otherwise adds none, and
-    /// refuses a 206 that If-Range selected.
+    /// refuses a response that is bound to the stated version.
     fn verify(
         self,
         current: Option<&Representation>,
@@ -388,8 +399,8 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
             forward.range = preconditions.allows_range_of(current.into(), now)
                 && preconditions.date_allows_range_of(current.into());
         }
-        let is_part_bound = forward.range && preconditions.has_if_range();
         forward.apply(preconditions, &mut self.parts.headers);
+        let is_part_bound = preconditions.binds_range() && self.parts.headers.contains_key(RANGE);
         let validators = match current {
             Representation::Exists(validators) => validators,
             Representation::Missing | Representation::Unknown => Validators::new(),

@@ -77,12 +77,13 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// as before, the layer adds the validators. Otherwise the layer sends the response
     /// without them.
     ///
-    /// If the client asked for a part with If-Range, the layer calls the closure again
-    /// for every 206. If the state has changed, the client would join parts of two
-    /// versions. So the client gets 503 (Service Unavailable) with `Retry-After: 1`
-    /// instead. A browser gets 307 (Temporary Redirect) to the same URI, because
-    /// browsers follow a redirect at once. When the client sends the request again, it
-    /// gets the whole content.
+    /// A client may ask for a part of a version that it names in If-Range, If-Match or
+    /// If-Unmodified-Since. Then the layer calls the closure again for every 206 and
+    /// 416. If the state has changed, the client would join parts of two versions. So
+    /// the client gets 503 (Service Unavailable) with `Retry-After: 1` instead. A
+    /// browser gets 307 (Temporary Redirect) to the same URI, because browsers follow a
+    /// redirect at once. When the client sends the request again, it gets the whole
+    /// content, or 412 if it sent If-Match or If-Unmodified-Since.
     ///
     /// For a 200, a handler that sets all validators itself saves the second call; see
     /// [`add_validators`](Self::add_validators).

@@ -316,9 +316,11 @@ impl PreconditionFields {
     }
 
     /// Returns true if a field names the version of which the client requests a part:
-    /// If-Range, If-Match or If-Unmodified-Since.
+    /// If-Range, If-Match or If-Unmodified-Since. An If-Match of `*` names no version.
     pub(crate) fn binds_range(&self) -> bool {
-        self.has_if_range() || self.has_if_match() || self.has_if_unmodified_since()
+        self.has_if_range()
+            || self.has_if_match() && !self.is_if_match_any()
+            || self.has_if_unmodified_since()
     }
 
     /// Returns true if If-Match or If-None-Match has several lines.

@@ -16,8 +16,8 @@ use tower_conditional::{
 };
 
 use crate::support::{
-    handler::{self, exists},
-    harness::{reply, request, run, IM, INM, IUS},
+    handler::{self, day, exists},
+    harness::{reply, request, run, Lines, IM, INM, IUS},
 };
 
 /// A closure says what it knows in the shortest form: a tag, validators, or a result.
@@ -61,6 +61,7 @@ fn source_is_asked_only_if_its_answer_matters() {
         ("HEAD", &[], [2, 0, 2]),
         ("GET", &[(INM, a)], [1, 1, 1]),
         ("GET", &[("if-range", a)], [2, 1, 2]),
+        ("GET", &[("range", "bytes=0-"), (IM, a)], [2, 1, 2]),
         ("QUERY", &[(INM, a)], [0, 0, 0]),
         ("PUT", &[], [0, 0, 0]),
         ("PUT", &[("if-range", a)], [0, 0, 0]),
@@ -149,26 +150,36 @@ fn source_that_changed_meanwhile_refuses_the_part() {
     let is_new = Arc::new(AtomicBool::new(false));
     let read = Arc::clone(&is_new);
     let layer = PreconditionLayer::new(move |_| {
-        ready(exists(if read.load(Relaxed) { "\"v2\"" } else { "\"v1\"" }))
+        let tag: EntityTag = if read.load(Relaxed) { "\"v2\"" } else { "\"v1\"" }.parse().unwrap();
+        ready(Validators::from(tag).last_modified(day(1)))
     });
-    let bound = [("range", "bytes=1-"), ("if-range", "\"v1\"")];
-    let browser = [("sec-fetch-dest", "video"), bound[0], bound[1]];
+    let date = day(1).to_string();
+    let (range, if_range) = (("range", "bytes=1-"), ("if-range", "\"v1\""));
+    let browser = ("sec-fetch-dest", "video");
+    let bound: &[Lines<'_>] =
+        &[&[range, if_range], &[range, (IM, "\"v1\"")], &[range, (IUS, &date)]];
+    let refused = bound
+        .iter()
+        .flat_map(|lines| [(lines.to_vec(), 503), ([lines, &[browser][..]].concat(), 307)]);
+    // These name no version, or ask for no part.
+    let kept: &[Lines<'_>] = &[&[range], &[range, (IM, "*")], &[range, (INM, "\"v0\"")]];
+    let kept = kept.iter().map(|lines| (lines.to_vec(), 206));
+    let cases: Vec<_> = refused.chain(kept).collect();
     // Whether or not the layer adds what the source knows.
     for layer in [layer.clone(), layer.add_validators(false)] {
-        for (lines, changes, expected) in [
-            (&bound[..], false, 206),
-            (&bound, true, 503),
-            (&browser, false, 206),
-            (&browser, true, 307),
-        ] {
-            is_new.store(false, Relaxed);
-            let is_new = Arc::clone(&is_new);
-            let answer = move |_: &Request<Body>| {
-                is_new.store(changes, Relaxed);
-                reply(206, &[], "ontent")
-            };
-            let seen = run(handler::ask(&layer, request("GET", "/", lines), Arc::new(answer)));
-            assert_eq!(seen.status(), expected);
+        for (lines, changed) in &cases {
+            for (changes, sent, expected) in
+                [(false, 206, 206), (true, 206, *changed), (false, 416, 416), (true, 200, 200)]
+            {
+                is_new.store(false, Relaxed);
+                let is_new = Arc::clone(&is_new);
+                let answer = move |_: &Request<Body>| {
+                    is_new.store(changes, Relaxed);
+                    reply(sent, &[], "ontent")
+                };
+                let seen = run(handler::ask(&layer, request("GET", "/", lines), Arc::new(answer)));
+                assert_eq!(seen.status(), expected, "{lines:?} {changes} {sent}");
+            }
         }
     }
 }
