@@ -7,10 +7,7 @@ use axum::{
     extract::FromRequestParts,
     response::{IntoResponse, IntoResponseParts, Response, ResponseParts},
 };
-use http::{
-    header::{ETAG, LAST_MODIFIED},
-    request, HeaderValue,
-};
+use http::request;
 
 use crate::{
     clock,
@@ -82,6 +79,9 @@ impl IntoResponse for Rejection {
 /// tag for the tag of the content that it sent. An `Option<EntityTag>` that is `None`
 /// sets no field.
 ///
+/// A tag that ends with `~` and the name of a coding is sent with `~identity` at its
+/// end; see [`EntityTag`].
+///
 /// # Examples
 ///
 /// ```
@@ -103,9 +103,8 @@ impl IntoResponse for Rejection {
 impl IntoResponseParts for EntityTag {
     type Error = Infallible;
 
-    fn into_response_parts(self, mut head: ResponseParts) -> Result<ResponseParts, Infallible> {
-        insert_field(head.headers_mut(), ETAG, self.into());
-        Ok(head)
+    fn into_response_parts(self, head: ResponseParts) -> Result<ResponseParts, Infallible> {
+        Validators::from(self).into_response_parts(head)
     }
 }
 
@@ -118,22 +117,32 @@ impl IntoResponse for EntityTag {
     }
 }
 
-/// Sets `Last-Modified`.
+/// Sets `Last-Modified`, if the second of the date is over.
+///
+/// Until then the content may change again, and would get the same date ([RFC 9110,
+/// section 8.8.2.2]).
+///
+/// [RFC 9110, section 8.8.2.2]: https://www.rfc-editor.org/rfc/rfc9110.html#section-8.8.2.2
 impl IntoResponseParts for HttpDate {
     type Error = Infallible;
 
-    fn into_response_parts(self, mut head: ResponseParts) -> Result<ResponseParts, Infallible> {
-        insert_field(head.headers_mut(), LAST_MODIFIED, HeaderValue::from(self));
-        Ok(head)
+    fn into_response_parts(self, head: ResponseParts) -> Result<ResponseParts, Infallible> {
+        Validators::new().last_modified(self).into_response_parts(head)
     }
 }
 
-/// Sets `ETag` and `Last-Modified`, if there are any.
+/// Sets `ETag` and `Last-Modified`, if there are any, as [`EntityTag`] and [`HttpDate`]
+/// do.
 impl IntoResponseParts for Validators {
     type Error = Infallible;
 
     fn into_response_parts(self, mut head: ResponseParts) -> Result<ResponseParts, Infallible> {
-        insert_validators(head.headers_mut(), &self, HttpDate::MAX);
+        let (mut own, ()) = http::Response::new(()).into_parts();
+        insert_validators(&mut own, &self, clock::now());
+        for (name, value) in &own.headers {
+            insert_field(head.headers_mut(), name.clone(), value.clone());
+        }
+        head.extensions_mut().extend(own.extensions);
         Ok(head)
     }
 }

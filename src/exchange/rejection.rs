@@ -16,8 +16,8 @@ use super::{
 use crate::{
     clock,
     rules::{
-        is_write, retain_for_precondition_failed, ContentCoding, Current, DateEvidence, Decision,
-        EntityTag, HttpDate, LastModified, PreconditionFields, State, Validators,
+        is_write, retain_for_precondition_failed, Current, DateEvidence, Decision, EntityTag,
+        HttpDate, LastModified, PreconditionFields, State, Validators,
     },
 };
 
@@ -54,10 +54,10 @@ use crate::{
 pub struct Rejection {
     status: StatusCode,
     current: Validators,
-    /// The tag to send instead of the tag of `current`: that tag, followed by a coding
-    /// if needed. Boxed, like the next field, because both are rare and a `Result` with
-    /// this type should be small.
-    coded: Option<Box<EntityTag>>,
+    /// The tag of the client's copy, for a 304. It is the tag of `current`, followed by
+    /// a coding if the copy is encoded. Boxed, like the next field, because both are
+    /// rare and a `Result` with this type should be small.
+    matched: Option<Box<EntityTag>>,
     /// The field that failed, for a 412.
     failed_field: Option<Box<HeaderName>>,
     /// The text that tells the client what to do. Empty for a 304, and for the answer
@@ -152,9 +152,7 @@ impl Rejection {
                 None => None,
             };
         }
-        let coded = current.etag.as_ref().filter(|tag| tag.needs_identity());
-        let coded = coded.map(|tag| Box::new(tag.with_coding(ContentCoding::Identity)));
-        Self { status, current, coded, failed_field: None, advice: "", is_problem: false }
+        Self { status, current, matched: None, failed_field: None, advice: "", is_problem: false }
     }
 
     /// Makes the response. `body` makes the body of the response from a text.
@@ -164,8 +162,10 @@ impl Rejection {
         if self.status == StatusCode::PRECONDITION_FAILED {
             make_precondition_failed(&mut head);
         }
-        insert_validators(&mut head.headers, &self.current, now);
-        self.insert_coded_tag(&mut head);
+        insert_validators(&mut head, &self.current, now);
+        if self.status == StatusCode::NOT_MODIFIED {
+            self.insert_matched_tag(&mut head);
+        }
         let content = if self.advice.is_empty() {
             String::new()
         } else if self.is_problem {
@@ -178,10 +178,11 @@ impl Rejection {
         Response::from_parts(head, body(content))
     }
 
-    fn insert_coded_tag(&self, head: &mut response::Parts) {
-        let (Some(plain), Some(coded)) = (&self.current.etag, &self.coded) else { return };
-        CodedTag::insert(head, plain, EntityTag::clone(coded));
-        if self.status == StatusCode::NOT_MODIFIED && **coded != *plain {
+    fn insert_matched_tag(&self, head: &mut response::Parts) {
+        if let (Some(plain), Some(matched)) = (&self.current.etag, &self.matched) {
+            CodedTag::insert(head, plain, EntityTag::clone(matched));
+        }
+        if head.extensions.get::<CodedTag>().is_some() {
             // The coding of the 200 depends on `Accept-Encoding`.
             vary_by(&mut head.headers, ACCEPT_ENCODING);
         }
@@ -231,9 +232,8 @@ impl PreconditionFields {
                 let mut rejection = Rejection::new(StatusCode::NOT_MODIFIED, current);
                 let plain = rejection.current.etag.as_ref();
                 // The client stored its copy under this tag, so the 304 must name it.
-                if let Some(matched) = plain.and_then(|tag| self.matched_tag(tag)) {
-                    rejection.coded = Some(Box::new(matched));
-                }
+                let matched = plain.and_then(|tag| self.matched_tag(tag));
+                rejection.matched = matched.map(Box::new);
                 Err(rejection)
             }
             Decision::PreconditionFailed => {

@@ -7,14 +7,14 @@ use http::{
 };
 use http_body::Body;
 
-use super::{rejection::make_precondition_failed, Rejection, Reporter};
+use super::{rejection::make_precondition_failed, CodedTag, Rejection, Reporter};
 use crate::{
     body::ResponseBody,
     header_map::{append_field, insert_field},
     outcome::Outcome,
     rules::{
-        members, retain_for_not_modified, retain_for_precondition_failed, Decision, HttpDate,
-        LastModified, SingleField, Validators,
+        members, retain_for_not_modified, retain_for_precondition_failed, ContentCoding, Decision,
+        HttpDate, LastModified, SingleField, Validators,
     },
     validators::{add_no_cache, are_silent, AddLastModified},
 };
@@ -43,14 +43,19 @@ pub(crate) fn insert_last_modified(headers: &mut HeaderMap, date: HeaderValue) {
     insert_field(headers, LAST_MODIFIED, date);
 }
 
-/// Sets the validators in a head. A validator that is there already is replaced.
-pub(crate) fn insert_validators(headers: &mut HeaderMap, validators: &Validators, now: HttpDate) {
+/// Sets the validators of plain content in a head. A validator that is there already is
+/// replaced.
+pub(crate) fn insert_validators(
+    head: &mut response::Parts,
+    validators: &Validators,
+    now: HttpDate,
+) {
     if let Some(etag) = &validators.etag {
-        insert_etag(headers, HeaderValue::from(etag));
+        CodedTag::insert(head, etag, etag.with_coding(ContentCoding::Identity));
     }
     let date = validators.last_modified.map(LastModified::date);
     if let Some(date) = date_to_send(date, now) {
-        insert_last_modified(headers, HeaderValue::from(date));
+        insert_last_modified(&mut head.headers, HeaderValue::from(date));
     }
 }
 

@@ -37,8 +37,9 @@ use memchr::memchr;
 /// [`compress_with`](crate::ConditionalLayer::compress_with) uses this ending to name
 /// the coding of an encoded response. [`Preconditions`](crate::Preconditions) reads a
 /// client's `"v1~gzip"` as the tag `"v1"` of content encoded with gzip. If your own
-/// tag is `"v1~gzip"`, the layers send it as `"v1~gzip~identity"`, so that it still
-/// has one meaning.
+/// tag is `"v1~gzip"`, this crate sends it as `"v1~gzip~identity"`, so that it still
+/// has one meaning. A handler that writes the field itself must do the same if no
+/// layer is around it.
 ///
 /// # Examples
 ///
