@@ -377,16 +377,17 @@ impl RequestContext {
     /// may have no tag, so only the whole content can be compared with a generated tag.
     fn needs_whole_for_tags(&self) -> bool {
         let (preconditions, config) = (&self.preconditions, &self.config);
-        let is_inner = |tag: &EntityTag| {
-            config
-                .inner_validators
-                .find(self.key.resource(), |known| known.is_tag(tag, &config.keys))
-                .is_some()
+        let is_known = |tag: &EntityTag| {
+            self.is_tag_known_outside(tag)
+                || config
+                    .inner_validators
+                    .find(self.key.resource(), |known| known.is_tag(tag, &config.keys))
+                    .is_some()
         };
-        let lists_no_inner = preconditions.has_if_match()
+        let lists_no_known = preconditions.has_if_match()
             && !preconditions.is_if_match_any()
-            && !preconditions.if_match_tags().any(|tag| is_inner(&tag));
-        lists_no_inner || preconditions.any_if_none_match(|opaque| self.may_be_generated(opaque))
+            && !preconditions.if_match_tags().any(|tag| is_known(&tag));
+        lists_no_known || preconditions.any_if_none_match(|opaque| self.may_be_generated(opaque))
     }
 
     /// Returns whether `Range` is forwarded, and the If-Range to send with it if that
@@ -435,8 +436,41 @@ impl RequestContext {
                 (true, HeaderValue::from_bytes(&inner).ok())
             }
             Some(_) => (true, None),
-            None => (self.may_be_inner_validator(value) || self.is_listed(value), None),
+            None => {
+                let is_forwarded = self.may_be_inner_validator(value)
+                    || self.is_listed(value)
+                    || self.is_verified_outside(value);
+                (is_forwarded, None)
+            }
         }
+    }
+
+    /// Returns the tag that an outer layer of this crate knows for the representation.
+    ///
+    /// That layer has evaluated the preconditions against this tag. If the client names
+    /// this tag and requests a part, that layer also verifies that a 206 or 416 is of
+    /// this version. If a 206 has no tag, that layer adds this tag.
+    ///
+    /// `None` if a proxy may have encoded the client's copy without changing the tag.
+    pub(super) fn tag_known_outside(&self) -> Option<&EntityTag> {
+        let known = self.extras().known.as_ref()?;
+        if self.config.outer_compression.keeps_tags {
+            None
+        } else {
+            known.etag.as_ref()
+        }
+    }
+
+    fn is_tag_known_outside(&self, tag: &EntityTag) -> bool {
+        self.tag_known_outside().is_some_and(|known| known.strong_eq(tag))
+    }
+
+    /// Returns true if a value of If-Range is the tag that an outer layer knows.
+    ///
+    /// A 206 with another tag is refused. The next try then gets the whole content.
+    fn is_verified_outside(&self, value: &HeaderValue) -> bool {
+        !self.config.inner_validators.is_refused(self.key.resource())
+            && EntityTag::try_from(value).is_ok_and(|tag| self.is_tag_known_outside(&tag))
     }
 
     /// Returns true if a value of If-Range is the tag of the file in a manifest.

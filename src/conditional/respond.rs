@@ -119,7 +119,7 @@ impl<'a> ResponseContext<'a> {
         let may_generate = self.may_generate_date(known, has_content);
         let date = self.last_modified(known, may_generate);
         let etag = known.map(|tag| tag.tag);
-        let current = Current { etag, date: Some(date.evidence) };
+        let current = Current { etag: etag.or(self.tag_of_part()), date: Some(date.evidence) };
         let refusal = self.refused_part(current);
         self.note_inner_validators(known, date.evidence);
         self.answer_probe(current);
@@ -191,6 +191,19 @@ impl<'a> ResponseContext<'a> {
         Some(refusal)
     }
 
+    /// Returns the tag of a 206 or 416 that has none, if an outer layer verifies that
+    /// the response is of the version with this tag.
+    fn tag_of_part(&self) -> Option<&'a EntityTag> {
+        match self.head.status {
+            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE
+                if self.request.preconditions.binds_range() =>
+            {
+                self.request.tag_known_outside()
+            }
+            _ => None,
+        }
+    }
+
     /// Gives an outer layer the validators to evaluate a write.
     #[inline]
     fn answer_probe(&mut self, current: Current<'_>) {
@@ -214,8 +227,12 @@ impl<'a> ResponseContext<'a> {
     /// If-Range names.
     fn is_other_part(&self, current: Current<'_>) -> bool {
         let RequestContext { config, preconditions, key, .. } = self.request;
+        let is_named = || preconditions.allows_range_of(current, config.now());
         match self.head.status {
-            StatusCode::PARTIAL_CONTENT => !preconditions.allows_range_of(current, config.now()),
+            StatusCode::PARTIAL_CONTENT => !is_named(),
+            StatusCode::RANGE_NOT_SATISFIABLE if self.tag_of_part().is_some() && is_named() => {
+                false
+            }
             // A 416 means that the client already has all of the content, or that the
             // content is shorter now. If the length is that of the version that
             // If-Range names, the content is not shorter.

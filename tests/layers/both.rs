@@ -1,11 +1,24 @@
 //! Both layers in one stack.
 
-use tower::ServiceBuilder;
-use tower_conditional::{EntityTag, Representation, Validators};
+use std::{
+    convert::Infallible,
+    fmt::Debug,
+    future::ready,
+    sync::{
+        atomic::{AtomicBool, Ordering::Relaxed},
+        Arc,
+    },
+};
+
+use axum::body::Body;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use tower::{Layer, Service, ServiceBuilder};
+use tower_conditional::{EntityTag, PreconditionLayer, Representation, Validators};
 
 use crate::support::{
-    handler::{self, day, exists, known},
-    harness::{self, tag, IM, INM, LM},
+    handler::{self, day, exists, known, Handler},
+    harness::{self, reply, request, run, tag, IM, INM, LM},
 };
 
 #[test]
@@ -47,5 +60,73 @@ fn both_layers_give_one_response_in_any_order() {
                 assert_eq!(one.line(LM).is_some(), last_modified.is_some(), "{method} {lines:?}");
             }
         }
+    }
+}
+
+/// The handler cuts out parts, and sets no tag. The layer that knows the tag verifies
+/// that the part is of its version, and adds the tag.
+#[test]
+fn both_layers_give_parts_by_the_tag_of_the_source_in_any_order() {
+    let is_new = Arc::new(AtomicBool::new(false));
+    let read = Arc::clone(&is_new);
+    let source = PreconditionLayer::new(move |_| {
+        ready(exists(if read.load(Relaxed) { "\"v2\"" } else { "\"v1\"" }))
+    });
+    let conditional = || harness::layer().0;
+    let outside = ServiceBuilder::new().layer(source.clone()).layer(conditional()).into_inner();
+    let inside = ServiceBuilder::new().layer(conditional()).layer(source).into_inner();
+    gives_parts(&outside, &is_new);
+    gives_parts(&inside, &is_new);
+}
+
+fn gives_parts<L, B>(layer: &L, is_new: &Arc<AtomicBool>)
+where
+    L: Layer<Handler>,
+    L::Service: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
+    B: HttpBody<Error: Debug>,
+{
+    let ask = |lines: harness::Lines<'_>, changes: bool, etag: &'static str| {
+        is_new.store(false, Relaxed);
+        let is_new = Arc::clone(is_new);
+        let answer = move |request: &Request<Body>| {
+            is_new.store(changes, Relaxed);
+            let own = [("etag", etag)];
+            let own = if etag.is_empty() { &[][..] } else { &own };
+            let part = |status, range, content| {
+                reply(status, &[&[("content-range", range)], own].concat(), content)
+            };
+            match request.headers().get("range").map(|range| range.to_str().unwrap()) {
+                Some("bytes=7-") => part(416, "bytes */7", ""),
+                Some(_) => part(206, "bytes 1-6/7", "ontent"),
+                None => reply(200, &[("accept-ranges", "bytes")], "content"),
+            }
+        };
+        run(handler::ask(layer, request("GET", "/", lines), Arc::new(answer)))
+    };
+    let (part, end) = (("range", "bytes=1-"), ("range", "bytes=7-"));
+    let (old, current) = ("\"v0\"", "\"v1\"");
+    for (lines, changes, status) in [
+        (&[][..], false, 200),
+        (&[part], false, 206),
+        (&[part, ("if-range", current)], false, 206),
+        (&[part, ("if-range", current)], true, 503),
+        (&[part, ("if-range", old)], false, 200),
+        (&[part, (IM, current)], false, 206),
+        (&[part, (IM, "\"v0\", \"v1\"")], false, 206),
+        (&[part, (IM, current)], true, 503),
+        (&[part, (IM, old)], false, 412),
+        (&[end, ("if-range", current)], false, 416),
+        (&[end, ("if-range", current)], true, 503),
+        (&[part, ("if-range", current)], false, 206),
+    ] {
+        let seen = ask(lines, changes, "");
+        assert_eq!(seen.status(), status, "{lines:?} {changes}");
+        let is_content = matches!(status, 200 | 206);
+        assert_eq!(seen.line("etag") == Some(current), is_content || status == 412, "{lines:?}");
+    }
+    // A part with another tag is refused. Then the client gets the whole content.
+    for status in [503, 200] {
+        let seen = ask(&[part, ("if-range", current)], false, "\"other\"");
+        assert_eq!(seen.status(), status);
     }
 }
