@@ -106,8 +106,8 @@ impl Version {
 enum Inside {
     /// `ServeDir` 0.7, or 0.6, which knows no tags.
     Files(Kind),
-    /// A handler with tags that serves parts, and evaluates nothing.
-    Cutting,
+    /// A handler that serves parts, with tags or without, and evaluates nothing.
+    Cutting { tagged: bool },
     /// A handler that does not, with tags or without.
     Whole { tagged: bool },
 }
@@ -118,6 +118,7 @@ enum Stack {
     Conditional,
     SourceOutside,
     SourceInside,
+    SourceAlone,
 }
 
 /// Where content is encoded, for clients that accept gzip.
@@ -343,8 +344,8 @@ impl World {
             Inside::Files(Kind::Tags),
             Inside::Files(Kind::Tags),
             Inside::Files(Kind::Dates),
-            Inside::Cutting,
-            Inside::Cutting,
+            Inside::Cutting { tagged: true },
+            Inside::Cutting { tagged: false },
             Inside::Whole { tagged: true },
             Inside::Whole { tagged: false },
         ][below(7) as usize];
@@ -352,6 +353,11 @@ impl World {
             (Inside::Files(_), _) | (_, 0 | 1) => Stack::Conditional,
             (_, 2) => Stack::SourceOutside,
             _ => Stack::SourceInside,
+        };
+        // Without a tag, only a source tells which version a part is of.
+        let stack = match (inside, stack) {
+            (Inside::Cutting { tagged: false }, Stack::Conditional) => Stack::SourceAlone,
+            _ => stack,
         };
         let clock = Arc::new(AtomicU64::new(0));
         let (chance, log) = (Box::new(numbers(seed ^ 0x5EED)), Log::new());
@@ -378,10 +384,10 @@ impl World {
         let lists = below(2) == 0 && matches!(inside, Inside::Files(_));
         let (limit, cache) = ([16, 1 << 20][below(2) as usize], [0, 1 << 20][below(2) as usize]);
         let coded = match below(8) {
-            0 => Coded::With,
+            0 if stack != Stack::SourceAlone => Coded::With,
             1 => Coded::Inside,
             // An outer source knows nothing of a proxy, and adds strong tags.
-            2 if stack != Stack::SourceOutside => Coded::Outside,
+            2 if !matches!(stack, Stack::SourceOutside | Stack::SourceAlone) => Coded::Outside,
             _ => Coded::Nowhere,
         };
         let weak = below(12) == 0 || coded == Coded::Outside;
@@ -390,7 +396,7 @@ impl World {
              cache {cache} dates {add:?} weak {weak} coded {coded:?}\n"
         );
         let has_tags = match inside {
-            Inside::Files(Kind::Dates) => false,
+            Inside::Files(Kind::Dates) | Inside::Cutting { tagged: false } => false,
             Inside::Whole { tagged: false } => stack == Stack::Conditional && !trusts && limit > 16,
             _ => true,
         };
@@ -425,6 +431,7 @@ impl World {
                 _ => inner.clone(),
             };
             let service = match coded {
+                _ if stack == Stack::SourceAlone => boxed(by_version.clone().layer(inner)),
                 Coded::With => boxed(layer.compress_with(Encoder::default()).layer(inner)),
                 _ => boxed(layer.layer(inner)),
             };
@@ -683,7 +690,7 @@ impl World {
                 }
                 None
             }
-            503 if matches!(way, Way::Tag | Way::Date) => {
+            503 if matches!(way, Way::Tag | Way::Date | Way::Match) => {
                 tally.refused += 1;
                 if reply.field("retry-after").is_none() || self.is_quiet(held.as_ref().unwrap()) {
                     self.fail("refused without need");
@@ -696,7 +703,7 @@ impl World {
 
     /// Returns true if the inner service can resume this, and nothing happened since.
     fn is_quiet(&self, held: &Held) -> bool {
-        let cuts = matches!(self.shared.inside, Inside::Files(Kind::Tags) | Inside::Cutting);
+        let cuts = matches!(self.shared.inside, Inside::Files(Kind::Tags) | Inside::Cutting { .. });
         let changes = self.shared.state().changes;
         let is_short = held.bytes.len() < held.version.content.len();
         cuts && self.is_kept
@@ -960,13 +967,18 @@ fn handle(shared: &Shared, headers: &HeaderMap) -> Response<Body> {
     let version = shared.state().current().clone();
     let mut content = version.content.clone();
     let (length, mut response) = (content.len(), Response::builder());
-    if shared.inside != (Inside::Whole { tagged: false }) {
+    let is_tagged = !matches!(
+        shared.inside,
+        Inside::Whole { tagged: false } | Inside::Cutting { tagged: false }
+    );
+    if is_tagged {
         response = response.header("etag", version.tag());
     }
-    if !version.number.is_multiple_of(3) {
+    // Alone, that layer leaves the handler's dates as they are.
+    if !version.number.is_multiple_of(3) && shared.stack != Stack::SourceAlone {
         response = response.header("last-modified", version.date());
     }
-    if shared.inside == Inside::Cutting {
+    if matches!(shared.inside, Inside::Cutting { .. }) {
         response = response.header("accept-ranges", "bytes");
         let first = headers.get("range").map(|range| {
             let range = range.to_str().unwrap().strip_prefix("bytes=").unwrap();
