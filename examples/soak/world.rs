@@ -27,8 +27,8 @@ pub(crate) struct World {
     /// How often each note was edited, which is its version. The first array has the
     /// notes behind a `WriteGuard`, the second those behind a `PreconditionLayer`.
     pub(crate) notes: [[AtomicU64; RESOURCES]; 2],
-    /// The version that each tag was sent with. The key is a hash of the URI and the tag,
-    /// so that an hour of tags takes only a few MiB.
+    /// The version that each tag was sent with. The key is a hash of the URI and the
+    /// tag, so that an hour of tags takes only a few MiB.
     sent: Mutex<HashMap<[u64; 2], u64>>,
     random: [RandomState; 2],
     pub(crate) tally: Tally,
