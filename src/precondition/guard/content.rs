@@ -187,9 +187,9 @@ where
 
 /// Returns the announced size of the content.
 ///
-/// A body that middleware outside has wrapped may have no size hint, so `Content-Length`
-/// counts, too. It does not count if it contradicts the hint: then middleware has
-/// replaced the body, and left the field.
+/// A body that middleware outside has wrapped may have no size hint, so the field
+/// `Content-Length` counts, too. It does not count if it contradicts the hint: then
+/// middleware has replaced the body, and left the field.
 fn announced_size(headers: &HeaderMap, hint: SizeHint) -> SizeHint {
     let length = SingleField::content_length(headers);
     let is_allowed =
