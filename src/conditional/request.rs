@@ -465,12 +465,16 @@ impl RequestContext {
         self.tag_known_outside().is_some_and(|known| known.strong_eq(tag))
     }
 
-    /// Returns true if a value of If-Range is the tag that an outer layer knows.
+    /// Returns true if a value of If-Range is the tag that an outer layer knows, and
+    /// the inner service has given no tags.
     ///
-    /// A 206 with another tag is refused. The next try then gets the whole content.
+    /// A 206 with another strong tag is refused. The layer remembers this tag, so the
+    /// next try gets the whole content.
     fn is_verified_outside(&self, value: &HeaderValue) -> bool {
-        !self.config.inner_validators.is_refused(self.key.resource())
-            && EntityTag::try_from(value).is_ok_and(|tag| self.is_tag_known_outside(&tag))
+        let (known, resource) = (&self.config.inner_validators, self.key.resource());
+        EntityTag::try_from(value).is_ok_and(|tag| self.is_tag_known_outside(&tag))
+            && !known.is_refused(resource)
+            && known.find(resource, InnerValidator::has_tag).is_none()
     }
 
     /// Returns true if a value of If-Range is the tag of the file in a manifest.

@@ -119,7 +119,7 @@ impl<'a> ResponseContext<'a> {
         let may_generate = self.may_generate_date(known, has_content);
         let date = self.last_modified(known, may_generate);
         let etag = known.map(|tag| tag.tag);
-        let current = Current { etag: etag.or(self.tag_of_part()), date: Some(date.evidence) };
+        let current = Current { etag: self.tag_of_part(etag).or(etag), date: Some(date.evidence) };
         let refusal = self.refused_part(current);
         self.note_inner_validators(known, date.evidence);
         self.answer_probe(current);
@@ -191,12 +191,13 @@ impl<'a> ResponseContext<'a> {
         Some(refusal)
     }
 
-    /// Returns the tag of a 206 or 416 that has none, if an outer layer verifies that
-    /// the response is of the version with this tag.
-    fn tag_of_part(&self) -> Option<&'a EntityTag> {
+    /// Returns the tag of a 206 or 416 that has no strong tag of its own, if an outer
+    /// layer verifies that the response is of the version with this tag.
+    fn tag_of_part(&self, own: Option<&EntityTag>) -> Option<&'a EntityTag> {
         match self.head.status {
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE
-                if self.request.preconditions.binds_range() =>
+                if self.request.preconditions.binds_range()
+                    && own.is_none_or(EntityTag::is_weak) =>
             {
                 self.request.tag_known_outside()
             }
@@ -230,7 +231,9 @@ impl<'a> ResponseContext<'a> {
         let is_named = || preconditions.allows_range_of(current, config.now());
         match self.head.status {
             StatusCode::PARTIAL_CONTENT => !is_named(),
-            StatusCode::RANGE_NOT_SATISFIABLE if self.tag_of_part().is_some() && is_named() => {
+            StatusCode::RANGE_NOT_SATISFIABLE
+                if self.request.tag_known_outside().is_some() && is_named() =>
+            {
                 false
             }
             // A 416 means that the client already has all of the content, or that the

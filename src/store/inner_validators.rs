@@ -65,8 +65,13 @@ impl InnerValidator {
         }
     }
 
+    /// Returns true if the content has a tag.
+    pub(crate) fn has_tag(&self) -> bool {
+        self.tag != WholeTag::None || self.inner.is_some()
+    }
+
     fn is_empty(&self) -> bool {
-        self.tag == WholeTag::None && self.date.is_none() && self.inner.is_none()
+        !self.has_tag() && self.date.is_none()
     }
 }
 
