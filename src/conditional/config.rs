@@ -122,6 +122,7 @@ impl Config {
             .content_cache
             .as_ref()
             .map(|content_cache| Arc::new(ContentCache::new(content_cache.capacity())));
+        self.unfinished = Arc::default();
         self.forget_learned();
     }
 

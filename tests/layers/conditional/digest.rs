@@ -58,6 +58,20 @@ fn digest_of_another_kind_makes_other_tags() {
     assert!(!send(&layer, asked, reply(200, &[], "a")).forwarded.headers.contains_key("range"));
 }
 
+/// A layer does not finish the hash that its original began with another function.
+#[test]
+fn digest_of_a_clone_is_not_begun_by_another_digest() {
+    let layer = layer().0.buffer_limit(1).inner_tags(InnerTags::replace());
+    let other = layer.clone().digest::<Sum>();
+    let part = |range| reply(206, &[("etag", OWN), ("content-range", range)], "abc");
+    send(&layer, get(&[("range", "bytes=0-2")]), part("bytes 0-2/6"));
+    send(&other, get(&[("range", "bytes=3-5")]), part("bytes 3-5/6"));
+    assert_eq!(send(&other, get(&[]), reply(200, &[("etag", OWN)], "abcabc")).line("etag"), None);
+    let tag = EntityTag::strong("0000024c").unwrap().to_string();
+    let seen = send(&other, get(&[]), reply(200, &[("etag", OWN)], "abcabc"));
+    assert_eq!(seen.line("etag"), Some(&*tag));
+}
+
 #[tokio::test]
 async fn digest_is_part_of_the_type_of_the_service() {
     let service: Conditional<_, Sum> =
