@@ -18,7 +18,7 @@ use crate::{
     body::{FrameHasher, OnComplete, ResponseBody, Size},
     outcome::Reason,
     rules::{content_range, single_line, EntityTag, SingleField, TakesTrailers},
-    store::{fingerprint, is_settled, HashedTag, Key, ListedFile, Trust},
+    store::{fingerprint, is_settled, shows_variant, HashedTag, Key, ListedFile, Trust},
     trace::wrong_manifest,
     validators::{ineligible, plain_tag, tag_of_hash, Digest, ResponseFields, Sha256},
 };
@@ -92,7 +92,12 @@ impl LearnableContent {
         let is_strong = tag.is_some_and(|tag| !tag.is_weak());
         let evident_date = if is_strong { None } else { date };
         let is_dated = date.is_some() && length.is_some();
-        let is_evident = is_strong || config.inner_tags.trusts_dates() && is_dated;
+        // A strong tag distinguishes all representations of a resource, but a date does
+        // not. The key distinguishes variants only by short hashes.
+        let is_by_date = config.inner_tags.trusts_dates()
+            && is_dated
+            && fields.varied.is_some_and(shows_variant);
+        let is_evident = is_strong || is_by_date;
         // The date deliberately counts even if there is an inner tag, because that tag
         // is often made from the date.
         let is_settled = date.is_none_or(|date| is_settled(date, config.now()));

@@ -7,8 +7,10 @@
 //! each time.
 //!
 //! For learned tags, two resources must not have the same key. So this key has 128
-//! bits, and includes the variant. If the user sets a key function, that function must
-//! distinguish all resources.
+//! bits. If the user sets a key function, that function must distinguish all resources.
+//! Two variants may have the same key. So a tag is learned only if the inner service's
+//! response distinguishes the variants: by a strong tag, or because `Vary` names only
+//! fields whose effect the response shows.
 //!
 //! When the layer sees the response's `Vary`, the request is no longer available. So
 //! for each request, the layer hashes the values of all fields that earlier responses
@@ -58,6 +60,14 @@ impl Key {
 /// A set of the fields that responses name in `Vary`: one bit for each slot
 /// of [`Keys`].
 pub(crate) type Fields = u16;
+
+/// Returns true if a response that varies by `fields` shows itself which variant it is.
+/// That is so if it varies at most by `Accept-Encoding`, because its `Content-Encoding`
+/// distinguishes the variants.
+pub(crate) fn shows_variant(fields: Fields) -> bool {
+    let codings = PRESENT.iter().position(|name| *name == ACCEPT_ENCODING);
+    codings.is_some_and(|slot| fields & !(1 << slot) == 0)
+}
 
 /// The key of a request: the hash of its resource, and the hashes of the fields that
 /// may distinguish variants.
@@ -176,9 +186,7 @@ impl Keys {
             adding: Mutex::new(()),
             unlisted: AtomicU64::new(0),
         };
-        for name in [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, ORIGIN] {
-            keys.add(name);
-        }
+        PRESENT.into_iter().for_each(|name| keys.add(name));
         keys
     }
 
@@ -375,6 +383,9 @@ impl Hasher for IdentityHasher {
         self.0 = Key(key ^ key << 64).short();
     }
 }
+
+/// The fields that have the first slots from the start.
+const PRESENT: [HeaderName; 4] = [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, ORIGIN];
 
 /// The number of slots, which is the number of bits of [`Fields`].
 const SLOTS: usize = Fields::BITS as usize;

@@ -211,6 +211,34 @@ fn learning_goes_by_dates_only_with_trust_dates() {
     }
 }
 
+/// Two tenants may have files of one date and one length.
+#[test]
+fn learning_goes_by_dates_only_if_all_that_tells_variants_apart_counts() {
+    let trusting = |policy: InnerTags| policy.trust_dates(true);
+    for (etag, vary, learned) in [
+        (None, None, true),
+        (None, Some("accept-encoding"), true),
+        (None, Some("Accept-Encoding, accept-encoding"), true),
+        (None, Some("x-tenant"), false),
+        (None, Some("accept-encoding, x-tenant"), false),
+        (None, Some("accept"), false),
+        (None, Some("*"), false),
+        (Some("W/\"weak\""), Some("x-tenant"), false),
+        (Some(OWN), Some("x-tenant"), true),
+        (Some(OWN), Some("accept"), true),
+    ] {
+        let site = Site::new(|layer| layer.inner_tags(trusting(InnerTags::replace())));
+        let modified = date(0);
+        let mut lines = vec![(LM, &*modified)];
+        lines.extend(etag.map(|etag| ("etag", etag)));
+        lines.extend(vary.map(|vary| ("vary", vary)));
+        site.answers(&lines, &[data(12)], Some(12));
+        // The layer keeps the value of a field only once it knows the field.
+        let ask = || site.ask("GET", &[("x-tenant", "a")]).line("etag").is_some();
+        assert_eq!([ask(), ask(), ask()], [false, learned && vary != Some("x-tenant"), learned]);
+    }
+}
+
 #[test]
 fn learning_takes_variants_one_by_one() {
     let site = Site::new(|layer| layer.inner_tags(InnerTags::replace()));
