@@ -20,7 +20,8 @@ use crate::rules::{EntityTag, HttpDate};
 /// The last validators of one layer's resources, for up to four variants of
 /// each resource.
 ///
-/// Most tags are kept as hashes, so a resource takes about 150 bytes.
+/// Most tags are kept as hashes, so a resource takes about 150 bytes. A tag that is
+/// kept whole has at most 256 bytes.
 pub(crate) struct InnerValidators {
     cache: EvictingCache<u64, Arc<[InnerValidator]>, UnitWeighter>,
 }
@@ -70,6 +71,15 @@ impl InnerValidator {
         self.tag != WholeTag::None || self.inner.is_some()
     }
 
+    /// Takes the tags away if the one to keep whole is too long. An inner service can
+    /// send tags of many kilobytes. If-Range with such a tag gets the whole content.
+    fn without_long_tag(self) -> Self {
+        if self.inner.as_ref().is_some_and(|inner| inner.len() > TAG_BYTES) {
+            return Self { tag: WholeTag::None, inner: None, ..self };
+        }
+        self
+    }
+
     fn is_empty(&self) -> bool {
         !self.has_tag() && self.date.is_none()
     }
@@ -84,6 +94,7 @@ impl Default for InnerValidators {
 impl InnerValidators {
     /// Remembers the validators of a variant, and replaces the previous ones.
     pub(crate) fn note(&self, resource: u64, new: InnerValidator) {
+        let new = new.without_long_tag();
         let cached = self.cache.get(&resource);
         let variants = cached.as_deref().unwrap_or_default();
         let known = variants.iter().find(|known| known.variant == new.variant);
@@ -156,6 +167,7 @@ impl fmt::Debug for InnerValidators {
 
 const RESOURCES: usize = 1 << 13;
 const VARIANTS: usize = 4;
+const TAG_BYTES: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -192,6 +204,26 @@ mod tests {
             if let Some(found) = found {
                 assert!(found.is_tag(&own, &keys) && !found.is_tag(&other, &keys));
             }
+        }
+    }
+
+    #[test]
+    fn a_long_inner_tag_is_not_kept() {
+        let keys = Keys::new();
+        let ours = EntityTag::strong("ours").unwrap();
+        let hash = |tag: &EntityTag| WholeTag::Known(keys.bytes(tag.as_bytes()));
+        for (length, is_kept) in [(254, true), (255, false), (60_000, false)] {
+            let own = EntityTag::strong("x".repeat(length)).unwrap();
+            let inner = Some(own.as_bytes().into());
+            let find = |known: &InnerValidators, tag| known.find(1, |one| one.is_tag(tag, &keys));
+            let known = InnerValidators::default();
+            known.note(1, InnerValidator { inner, tag: hash(&ours), ..of(1, 0) });
+            assert_eq!(find(&known, &ours).is_some(), is_kept, "{length}");
+            // A tag that is sent as it is takes only its hash.
+            known.note(1, InnerValidator { tag: hash(&own), ..of(1, 0) });
+            assert!(find(&known, &own).is_some(), "{length}");
+            known.learn((1, 1), own.as_bytes(), &ours, &keys);
+            assert_eq!(find(&known, &ours).is_some(), is_kept, "{length}");
         }
     }
 
