@@ -408,7 +408,7 @@
 //! | requests that a [`WriteGuard`] reads ahead | 64 MiB, plus 64 KiB for each request |
 //! | [content cache](ConditionalLayer::content_cache) | by default 16 MiB |
 //! | dates | 2 MiB, for 65,536 contents |
-//! | validators of the inner service, for If-Range | 8,192 resources |
+//! | validators of the inner service, for If-Range | 8,192 resources, 4 variants each |
 //! | [learned tags](ConditionalLayer::inner_tags) | 16,384 tags, about 200 bytes each |
 //! | pending requests to the [store of tags](InnerTags::store) | 1,024, about 300 bytes each |
 //! | files of a [`Manifest`] | all files, about 400 bytes each |

@@ -187,7 +187,8 @@ impl ResponseContext<'_> {
         if request.is_head() && whole == WholeTag::None && date.is_none() {
             return;
         }
-        let new = InnerValidator { variant, tag: whole, inner, date, length };
+        let (tag, is_date_shared) = (whole, false);
+        let new = InnerValidator { variant, tag, inner, date, is_date_shared, length };
         request.config.inner_validators.note(request.key.resource(), new);
     }
 

@@ -227,10 +227,10 @@ impl<'a> ResponseContext<'a> {
     /// Returns true if this 206 or 416 may be of another version than the one that
     /// If-Range names.
     fn is_other_part(&self, current: Current<'_>) -> bool {
-        let RequestContext { config, preconditions, key, .. } = self.request;
+        let RequestContext { config, preconditions, .. } = self.request;
         let is_named = || preconditions.allows_range_of(current, config.now());
         match self.head.status {
-            StatusCode::PARTIAL_CONTENT => !is_named(),
+            StatusCode::PARTIAL_CONTENT => !is_named() || self.has_date_of_another_length(),
             StatusCode::RANGE_NOT_SATISFIABLE
                 if self.request.tag_known_outside().is_some() && is_named() =>
             {
@@ -241,16 +241,32 @@ impl<'a> ResponseContext<'a> {
             // If-Range names, the content is not shorter.
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 let length = self.complete_length();
-                let is_same = |known: &InnerValidator| {
-                    let is_named = |value| known.is_named_by(value, &config.keys, config.now());
-                    length.is_some()
-                        && known.length == length
-                        && preconditions.if_range_value().is_some_and(is_named)
-                };
-                config.inner_validators.find(key.resource(), is_same).is_none()
+                length.is_none() || !self.has_named(|known| known.length == length)
             }
             _ => false,
         }
+    }
+
+    /// Returns true if If-Range is a date that the inner service gave to content of
+    /// another length. The date is then that of two contents.
+    fn has_date_of_another_length(&self) -> bool {
+        let is_date = |value| EntityTag::try_from(value).is_err();
+        let length = self.complete_length();
+        length.is_some()
+            && self.request.preconditions.if_range_value().is_some_and(is_date)
+            && self.has_named(|_| true)
+            && !self.has_named(|known| known.length.is_none() || known.length == length)
+    }
+
+    /// Returns true if the layer remembers validators that If-Range names, and for which
+    /// `claim` is true.
+    fn has_named(&self, claim: impl Fn(&InnerValidator) -> bool) -> bool {
+        let RequestContext { config, preconditions, key, .. } = self.request;
+        let Some(value) = preconditions.if_range_value() else { return false };
+        let is_it = |known: &InnerValidator| {
+            claim(known) && known.is_named_by(value, &config.keys, config.now())
+        };
+        config.inner_validators.find(key.resource(), is_it).is_some()
     }
 
     /// Returns the tag of the inner service, for content without a tag of the layer.

@@ -35,6 +35,9 @@ pub(crate) struct InnerValidator {
     pub(crate) inner: Option<Box<[u8]>>,
     /// The date of the inner service, if it identifies this content.
     pub(crate) date: Option<HttpDate>,
+    /// The inner service has given the date to other content, too, so If-Range with the
+    /// date gets the whole content.
+    pub(crate) is_date_shared: bool,
     /// The length of the whole content.
     pub(crate) length: Option<u64>,
 }
@@ -62,13 +65,19 @@ impl InnerValidator {
     pub(crate) fn is_named_by(&self, if_range: &HeaderValue, keys: &Keys, now: HttpDate) -> bool {
         match EntityTag::try_from(if_range) {
             Ok(tag) => !tag.is_weak() && self.is_tag(&tag, keys),
-            Err(_) => self.date.is_some() && HttpDate::parse(if_range, now) == self.date,
+            Err(_) => self.has_own_date() && HttpDate::parse(if_range, now) == self.date,
         }
     }
 
-    /// Returns true if the content has a tag.
-    pub(crate) fn has_tag(&self) -> bool {
-        self.tag != WholeTag::None || self.inner.is_some()
+    fn has_own_date(&self) -> bool {
+        self.date.is_some() && !self.is_date_shared
+    }
+
+    /// Returns true if the inner service gave one date to this content and to `other`,
+    /// or had given it to two contents before.
+    fn shares_date(&self, other: &Self) -> bool {
+        let is_other_length = self.length.zip(other.length).is_some_and(|(one, two)| one != two);
+        self.date.is_some() && self.date == other.date && (self.is_date_shared || is_other_length)
     }
 
     /// Takes the tags away if the one to keep whole is too long. An inner service can
@@ -78,6 +87,11 @@ impl InnerValidator {
             return Self { tag: WholeTag::None, inner: None, ..self };
         }
         self
+    }
+
+    /// Returns true if the content has a tag.
+    pub(crate) fn has_tag(&self) -> bool {
+        self.tag != WholeTag::None || self.inner.is_some()
     }
 
     fn is_empty(&self) -> bool {
@@ -94,10 +108,11 @@ impl Default for InnerValidators {
 impl InnerValidators {
     /// Remembers the validators of a variant, and replaces the previous ones.
     pub(crate) fn note(&self, resource: u64, new: InnerValidator) {
-        let new = new.without_long_tag();
+        let mut new = new.without_long_tag();
         let cached = self.cache.get(&resource);
         let variants = cached.as_deref().unwrap_or_default();
         let known = variants.iter().find(|known| known.variant == new.variant);
+        new.is_date_shared |= known.is_some_and(|known| known.shares_date(&new));
         let is_applied_twice = |known: &InnerValidator| match (known.tag, new.tag) {
             (WholeTag::Generated(generated), WholeTag::Known(tag)) => generated == tag,
             _ => false,
@@ -150,12 +165,23 @@ impl InnerValidators {
     /// Returns true if a 206 of a resource was refused, and no validators were
     /// remembered since.
     pub(crate) fn is_refused(&self, resource: u64) -> bool {
-        self.cache.get(&resource).is_some_and(|variants| variants.is_empty())
+        let is_void = |known: &InnerValidator| known.is_date_shared && !known.has_tag();
+        self.cache.get(&resource).is_some_and(|variants| variants.iter().all(is_void))
     }
 
-    /// Forgets the validators of a resource, and remembers that a 206 was refused.
+    /// Forgets the validators of a resource, and remembers that a 206 was refused. Its
+    /// dates are kept as dates of several contents: the content of the 206 may have had
+    /// the same date.
     pub(crate) fn refuse_part(&self, resource: u64) {
-        self.cache.insert(resource, Arc::new([]));
+        let cached = self.cache.get(&resource);
+        let dated = cached.iter().flat_map(|variants| variants.iter());
+        let void = dated.filter(|known| known.date.is_some()).map(|known| InnerValidator {
+            tag: WholeTag::None,
+            inner: None,
+            is_date_shared: true,
+            ..*known
+        });
+        self.cache.insert(resource, void.collect());
     }
 }
 
@@ -175,7 +201,8 @@ mod tests {
 
     fn of(variant: u64, tag: u64) -> InnerValidator {
         let tag = WholeTag::Known(tag);
-        InnerValidator { variant, tag, inner: None, date: None, length: None }
+        let (inner, date, length) = (None, None, None);
+        InnerValidator { variant, tag, inner, date, is_date_shared: false, length }
     }
 
     #[test]
@@ -250,5 +277,43 @@ mod tests {
             known.note(resource, of(0, 1));
         }
         assert!(known.cache.len() <= RESOURCES);
+    }
+
+    #[test]
+    fn a_date_that_two_contents_had_names_neither() {
+        let (keys, now) = (Keys::new(), HttpDate::MAX);
+        let (one, two) = (now, HttpDate::from_unix_seconds(784_111_777).unwrap());
+        let of = |variant, date, length| InnerValidator {
+            tag: WholeTag::None,
+            date: Some(date),
+            length,
+            ..of(variant, 0)
+        };
+        let is_named = |known: &InnerValidators, date: HttpDate| {
+            known.find(1, |one| one.is_named_by(&HeaderValue::from(date), &keys, now)).is_some()
+        };
+        for (next, is_own) in [
+            (of(1, two, Some(8)), true),
+            (of(1, two, None), true),
+            (of(1, two, Some(9)), false),
+            (of(2, two, Some(9)), true),
+        ] {
+            let known = InnerValidators::default();
+            known.note(1, of(1, two, Some(8)));
+            known.note(1, next.clone());
+            known.note(1, next.clone());
+            assert_eq!(is_named(&known, two), is_own, "{next:?}");
+            known.note(1, of(1, one, Some(9)));
+            assert!(is_named(&known, one), "{next:?}");
+        }
+        // A part was refused, so the date may be that of two contents.
+        let known = InnerValidators::default();
+        known.note(1, of(1, two, Some(8)));
+        known.refuse_part(1);
+        assert!(known.is_refused(1) && !is_named(&known, two));
+        known.note(1, of(1, two, Some(9)));
+        assert!(!is_named(&known, two));
+        known.note(1, of(1, one, Some(9)));
+        assert!(is_named(&known, one) && !known.is_refused(1));
     }
 }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use axum::body::Body;
-use http::Request;
+use http::{HeaderMap, Request};
 use tower::{service_fn, Layer, ServiceExt};
 use tower_conditional::{
     ConditionalLayer, EntityTag, ForwardedFields, InnerTags, Representation, Validators,
@@ -152,6 +152,56 @@ fn if_range_with_the_tag_of_a_layer_inside_itself_gets_the_whole() {
     let again =
         run(twice.oneshot(get(&[("range", "bytes=1-"), ("if-range", &tag("one"))]))).unwrap();
     assert_eq!(again.status(), 200);
+}
+
+/// Tools such as `cp -p` give a new file the date of the old one.
+#[test]
+fn if_range_with_a_date_is_refused_if_the_length_is_another() {
+    let dated = date(-60);
+    let whole = |length| {
+        let fields = [(LM, &*dated), ("accept-ranges", "bytes"), ("content-length", length)];
+        reply(200, &fields, "a".repeat(length.parse().unwrap()))
+    };
+    for (noted, range, seen) in [
+        (&["8"][..], "bytes 6-7/8", [206, 206, 200]),
+        (&["8"], "bytes 6-7/9", [503, 200, 200]),
+        (&["8"], "bytes 6-7/*", [206, 206, 206]),
+        (&["8", "9"], "bytes 6-7/9", [200, 200, 200]),
+        (&[], "bytes 6-7/9", [206, 206, 206]),
+    ] {
+        let layer = layer().0.buffer_limit(1).forward(ForwardedFields::IfRange);
+        noted.iter().for_each(|length| drop(send(&layer, get(&[]), whole(length))));
+        let resume = || {
+            let lines = [("range", "bytes=6-"), ("if-range", &*dated)];
+            let answer = |headers: &HeaderMap| match headers.contains_key("range") {
+                true => reply(206, &[(LM, &*dated), ("content-range", range)], "bb"),
+                false => whole("9"),
+            };
+            ask(&layer, get(&lines), answer).status()
+        };
+        let (first, second) = (resume(), resume());
+        // Another client comes later.
+        send(&layer, get(&[]), whole("9"));
+        assert_eq!([first, second, resume()], seen, "{noted:?} {range}");
+    }
+    // A variant of another length may be meant.
+    let layer = layer().0.buffer_limit(1);
+    for (accept, length) in [("text/csv", "8"), ("text/plain", "9")] {
+        let fields = [
+            (LM, &*dated),
+            ("accept-ranges", "bytes"),
+            ("content-length", length),
+            ("vary", "accept"),
+        ];
+        let content = "a".repeat(length.parse().unwrap());
+        send(&layer, get(&[("accept", accept)]), reply(200, &fields, content));
+    }
+    for length in ["8", "9"] {
+        let fields =
+            [(LM, &*dated), ("content-range", &*format!("bytes 6-7/{length}")), ("vary", "accept")];
+        let lines = [("accept", "text/csv"), ("range", "bytes=6-"), ("if-range", &*dated)];
+        assert_eq!(send(&layer, get(&lines), reply(206, &fields, "aa")).status(), 206);
+    }
 }
 
 #[test]
