@@ -36,7 +36,7 @@ pub(crate) use self::evicting_cache::{evicting_cache, EvictingCache, SHARDS};
 pub use self::shared_tags::{SecretTooShort, SharedTags, TagAnswer, TagStore};
 pub(crate) use self::{
     content_cache::{CachedContent, ContentCache, ContentTag, Frames, HashedTag, Match, TagRef},
-    dates::{Dates, Observation},
+    dates::{Dates, Inside, Observation},
     inner_validators::{InnerValidator, InnerValidators, WholeTag},
     learned_tags::{fingerprint, LearnedTags},
     listed_files::{is_settled, FileFacts, FileList, ListedFile, ListedFiles, Trust},

@@ -7,7 +7,7 @@ use super::{request::ReadMethod, respond::ResponseContext};
 use crate::{
     exchange::{insert_last_modified, remove_last_modified, GeneratedDate, KnownValidators},
     rules::{complete_length, ContentCoding, DateEvidence, EntityTag, HttpDate, SingleField},
-    store::{date_text, Dates, InnerValidator, Observation, TagRef, WholeTag},
+    store::{date_text, Dates, InnerValidator, Inside, Observation, TagRef, WholeTag},
     trace::date_not_sent,
 };
 
@@ -66,8 +66,9 @@ impl ResponseContext<'_> {
             return DateOfResponse::UNCOUNTED;
         }
         // Another layer of this crate has given the date, for example a
-        // `PreconditionLayer`. So the memory of dates is not needed.
+        // `PreconditionLayer`. So the memory of dates does not compare it.
         if let Some(evidence) = self.stated_date() {
+            self.record_stated(evidence);
             return DateOfResponse { sent: SentDate::AsGiven, evidence };
         }
         let given = fields.last_modified.value().copied();
@@ -120,7 +121,28 @@ impl ResponseContext<'_> {
         };
         let varied = if has_known_content { fields.varied } else { None };
         let shows_date = status.is_success() && !is_head;
-        Some(Observation { request: &request.key, tag, given, shows_date, varied })
+        // The answer to a probe is for a layer outside.
+        let is_inside = request.extras().probe.is_none()
+            && self.head.extensions.get::<KnownValidators>().is_some();
+        let inside = if is_inside { Inside::Compares } else { Inside::Nothing };
+        Some(Observation { request: &request.key, tag, given, shows_date, varied, inside })
+    }
+
+    /// Records that a layer inside states the date of this resource, and compares it in
+    /// writes. A failure is recorded as any other.
+    fn record_stated(&self, evidence: DateEvidence) {
+        let (request, status) = (self.request, self.head.status);
+        let (DateEvidence::Stated(_), Some(dates)) = (evidence, request.config.dates.get()) else {
+            return;
+        };
+        let shown = if status.is_success() || status == StatusCode::NOT_MODIFIED {
+            Some(Observation::stated(&request.key))
+        } else {
+            self.observation(None, None)
+        };
+        if let Some(shown) = shown {
+            dates.record(shown, || request.config.now());
+        }
     }
 
     /// Returns true if a date may be generated for this response.

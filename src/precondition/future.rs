@@ -472,8 +472,12 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         config: &PreconditionConfig,
     ) -> Response<ResponseBody<B>> {
         let accepts = accepts_coding(&self.parts.headers);
+        let known = self.kind.known(&self.parts, rejection.current().clone());
         let mut response = config.reject(rejection, accepts);
         self.complete(&mut response);
+        if is_read(&self.parts.method) {
+            response.extensions_mut().insert(known);
+        }
         response
     }
 
@@ -485,7 +489,11 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         outcome: Outcome,
         reporter: &Reporter,
     ) -> Response<ResponseBody<B>> {
-        let (head, content) = response.into_parts();
+        let (mut head, content) = response.into_parts();
+        if is_read(&self.parts.method) {
+            // An outer layer of this crate generates no date for this resource.
+            head.extensions.insert(self.kind.known(&self.parts, Validators::new()));
+        }
         let content = if self.parts.method == Method::HEAD { Bytes::new() } else { content };
         pass_on(head, ResponseBody::whole(content, outcome), reporter)
     }

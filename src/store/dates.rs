@@ -63,6 +63,9 @@
 //! 7. Some responses give the client no content that it could keep, so they are not
 //!    recorded: the response to a HEAD that fails or has no tag, a 412 and a 416. A 304
 //!    is recorded by its tag. A 304 without a tag counts as unknown content.
+//! 8. If another layer of this crate states the date, that layer compares the dates of
+//!    clients. The entry then says only that the date is stated, and its date proves
+//!    nothing here. What else is sent for the key counts as new content.
 //!
 //! Most responses change nothing, or only `seen`, so they are handled under the shared
 //! lock. A response that changes more is evaluated again under the exclusive lock. The
@@ -113,6 +116,26 @@ pub(crate) struct Observation<'a> {
     /// The fields in `Vary`. `None` if they are not known, and for failures and private
     /// answers, which have no date.
     pub(crate) varied: Option<Fields>,
+    pub(crate) inside: Inside,
+}
+
+impl<'a> Observation<'a> {
+    /// Makes the observation for content whose date a layer inside states.
+    pub(crate) fn stated(request: &'a RequestKey) -> Self {
+        let (tag, given, varied, inside) = (None, None, None, Inside::States);
+        Self { request, tag, given, shows_date: true, varied, inside }
+    }
+}
+
+/// What a layer of this crate, inside of this one, does with the dates of a resource.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Inside {
+    /// Nothing, or there is no such layer. Only this layer generates dates.
+    Nothing,
+    /// It evaluates writes by the dates that it finds in the response.
+    Compares,
+    /// It also states the date.
+    States,
 }
 
 impl Dates {
@@ -139,8 +162,9 @@ impl Dates {
     /// The inner service does not know a generated date. It would ignore that date, or
     /// compare it with a date of its own. If the layer knows nothing about the
     /// resource, this returns true only for dates that the bucket of the resource may
-    /// have sent. `serves_reads` is called if the answer depends on whether the layer
-    /// serves the reads of the resource.
+    /// have sent. If a layer inside compares the dates of writes, this layer generates
+    /// none for the resource. `serves_reads` is called if the answer depends on whether
+    /// the layer serves the reads of the resource.
     pub(crate) fn may_have_generated(
         &self,
         request: &RequestKey,
@@ -151,9 +175,12 @@ impl Dates {
         let date = seconds(date);
         let is_sent = self.start.saturating_add(1) < date && date <= bucket.floor.0;
         let own = || bucket.entries.iter().filter(|entry| entry.is_of(request));
-        let dated = |known| own().any(|entry| entry.is_known() == known && entry.date == date);
-        let may_be = is_sent && !dated(true) || own().any(|entry| !entry.is_known());
-        dated(false) || may_be && serves_reads()
+        let is_foreign = |entry: &DateEntry| {
+            entry.is_compared_inside() || entry.is_known() && entry.date == date
+        };
+        let is_generated = |entry: &DateEntry| !entry.is_compared_inside() && !entry.is_known();
+        let may_be = is_sent && !own().any(is_foreign) || own().any(is_generated);
+        own().any(|entry| is_generated(entry) && entry.date == date) || may_be && serves_reads()
     }
 
     /// Returns the bucket of a resource.
@@ -187,7 +214,19 @@ impl<'a> Response<'a> {
         let dated = given.filter(|given| given.saturating_add(2) <= now).map(named);
         let name = seen.varied.and(seen.tag.map(|tag| tag & !FLAGS | TAGGED).or(dated));
         let fields = name.and(seen.varied).unwrap_or_default();
+        if seen.inside == Inside::States {
+            return Self { seen, given: None, name: Some(STATED), fields: 0, now };
+        }
         Self { seen, given, name, fields, now }
+    }
+
+    /// Returns true if a layer inside compares the date that this response has.
+    fn is_compared_inside(&self) -> bool {
+        match self.seen.inside {
+            Inside::Nothing => false,
+            Inside::Compares => self.seen.given.is_some(),
+            Inside::States => true,
+        }
     }
 }
 
@@ -233,7 +272,8 @@ impl Entries {
         let Some((key, name)) = response.seen.request.content(*fields).zip(response.name) else {
             floor.raise(now);
             for entry in entries.iter_mut().filter(|entry| entry.is_near(response)) {
-                (entry.date, entry.name) = (floor.generate(now), entry.name & !FLAGS);
+                entry.date = floor.generate(now);
+                entry.name &= !(HANDLERS | UNKNOWN);
             }
             return DateEvidence::DOUBT;
         };
@@ -249,14 +289,15 @@ impl Entries {
             floor.raise(entry.last_seen());
             let is_older = |given: u32| !is_present && given.saturating_add(1) < *earliest;
             let believed = response.given.filter(|given| floor.0 < *given || is_older(*given));
-            entry.name = if believed.is_some() { name | HANDLERS } else { name };
-            entry.date = believed.unwrap_or_else(|| floor.generate(now));
+            (entry.name, entry.date) = match believed {
+                _ if name == STATED => (name, NEVER),
+                Some(given) => (name | HANDLERS, given),
+                None => (name, floor.generate(now)),
+            };
             entry.seen = AtomicU32::new(if is_present { entry.last_seen() } else { now });
             entry.key = key;
         }
-        if !entry.is_as_given(response) {
-            entry.name ^= UNKNOWN;
-        }
+        entry.name = entry.name_given(response);
         entry.send(response)
     }
 }
@@ -290,8 +331,8 @@ impl Floor {
 struct DateEntry {
     /// The upper half identifies the URI. The lower half also identifies the variant.
     key: u64,
-    /// The hash of the tag with the flag [`TAGGED`], or a date. [`HANDLERS`] and
-    /// [`UNKNOWN`] are other flags.
+    /// The hash of the tag with the flag [`TAGGED`], a date, or [`STATED`], with the flags
+    /// [`HANDLERS`], [`UNKNOWN`] and [`INSIDE`].
     name: u64,
     date: u32,
     /// The last second in which the content was sent. Atomic, because responses that
@@ -314,16 +355,31 @@ impl DateEntry {
         self.is_of(response.seen.request) && self.date.abs_diff(response.now) <= 1
     }
 
-    /// Returns false if the handler has stopped giving this entry's date, or gives it
-    /// again after that.
+    /// Returns true if the flags of this entry are those that the response shows.
     fn is_as_given(&self, response: &Response<'_>) -> bool {
-        let is_given = response.seen.given.is_some();
-        self.name & HANDLERS == 0 || !response.seen.shows_date || is_given == self.is_known()
+        self.name == self.name_given(response)
+    }
+
+    /// Returns the name of this entry with the flags that the response shows: whether
+    /// the handler still gives a date, and whether a layer inside compares it.
+    fn name_given(&self, response: &Response<'_>) -> u64 {
+        if !response.seen.shows_date {
+            return self.name;
+        }
+        let is_unknown = self.name & HANDLERS != 0 && response.seen.given.is_none();
+        let unknown = if is_unknown { UNKNOWN } else { 0 };
+        let inside = if response.is_compared_inside() { INSIDE } else { 0 };
+        self.name & !(UNKNOWN | INSIDE) | unknown | inside
     }
 
     /// Returns true if the handler gave the date, and still gives it.
     fn is_known(&self) -> bool {
-        self.name & FLAGS == HANDLERS
+        self.name & (HANDLERS | UNKNOWN) == HANDLERS
+    }
+
+    /// Returns true if a layer inside compares the date that a write sends.
+    fn is_compared_inside(&self) -> bool {
+        self.name & INSIDE != 0
     }
 
     /// Returns true if the content of the entry has this key and this name.
@@ -360,7 +416,7 @@ impl DateEntry {
 
 /// Returns the name of content without a tag.
 fn named(date: u32) -> u64 {
-    u64::from(date) << 3
+    u64::from(date) << 4
 }
 
 /// Returns the seconds since 1970. A date outside of the range of `u32` becomes the
@@ -386,7 +442,13 @@ const TAGGED: u64 = 0b01;
 const HANDLERS: u64 = 0b10;
 /// A flag of a name, together with [`HANDLERS`]: the handler no longer gives that date.
 const UNKNOWN: u64 = 0b100;
-const FLAGS: u64 = HANDLERS | UNKNOWN;
+/// A flag of a name: a layer inside compares the date that a write sends.
+const INSIDE: u64 = 0b1000;
+const FLAGS: u64 = HANDLERS | UNKNOWN | INSIDE;
+/// The name of all content whose date another layer states. No other content has it.
+const STATED: u64 = 0;
+/// The date of that content in the entry: a second that is never sent.
+const NEVER: u32 = u32::MAX;
 /// How many seconds generated dates may be ahead of the clock because of other keys.
 const AHEAD: u32 = 8;
 

@@ -1,12 +1,18 @@
 //! `If-Unmodified-Since` (RFC 9110, 13.1.4): above all with dates that a layer
 //! generated, which nothing else can evaluate.
 
-use std::{convert::Infallible, future::ready};
+use std::{
+    convert::Infallible,
+    future::ready,
+    sync::{Arc, Mutex},
+};
 
 use axum::body::Body;
 use http::{Method, Request, Response};
 use tower::{service_fn, Layer, ServiceBuilder, ServiceExt};
-use tower_conditional::{AddLastModified, ConditionalLayer, PreconditionLayer, Representation};
+use tower_conditional::{
+    AddLastModified, ConditionalLayer, HttpDate, PreconditionLayer, Representation, Validators,
+};
 
 use crate::{
     last_modified::{compare, while_pending},
@@ -14,7 +20,8 @@ use crate::{
         guarded::guarded,
         handler::exists,
         harness::{
-            self, date, get, layer, reply, request, run, send, status, Lines, IMS, INM, IUS, LM,
+            self, date, get, layer, reply, request, run, send, status, Lines, CC, IM, IMS, INM,
+            IUS, LM,
         },
         note::{lose, moody, note, plain, put, service, status_of, write, Note},
     },
@@ -256,9 +263,8 @@ fn if_unmodified_since_of_months_ago_is_200_for_an_older_file() {
         let asked = request(method, "/", &[(IUS, &june)]);
         assert_eq!(send(&layer().0, asked, reply(200, &[(LM, &january)], "file")).status(), 200);
         // The same behind a source that states the date.
-        let stated = january.parse::<tower_conditional::HttpDate>().unwrap();
-        let state =
-            Representation::from(tower_conditional::Validators::new().last_modified(stated));
+        let stated = january.parse::<HttpDate>().unwrap();
+        let state = Representation::from(Validators::new().last_modified(stated));
         let source = PreconditionLayer::new(move |_| ready(state.clone()));
         let inner = service_fn(|_: Request<Body>| {
             ready(Ok::<_, Infallible>(reply(200, &[], Body::from("file"))))
@@ -324,4 +330,67 @@ fn if_unmodified_since_is_not_412_by_a_date_that_another_layer_generated() {
     let service = ServiceBuilder::new().layer(layer().0).layer(layer().0).service(inner);
     let response = run(service.oneshot(get(&[(IUS, &date(-9_000))]))).unwrap();
     assert_eq!(response.status(), 412);
+}
+
+/// The source states the date, so it evaluates the writes. What the outer layer saw of
+/// this or other resources, or forgot, does not count.
+#[test]
+fn if_unmodified_since_with_a_stated_date_reaches_the_layer_that_states_it() {
+    for (reads, is_private) in [
+        (&[("/note", None)][..], false),
+        (&[("/note", None)], true),
+        // The client asks only whether its copy is still current.
+        (&[("/note", Some(IMS))], false),
+        (&[("/note", None), ("/other", None), ("/note", Some(IMS))], false),
+    ] {
+        let (outer, clock) = layer();
+        let stated = Arc::new(Mutex::new(Representation::Missing));
+        let state = Arc::clone(&stated);
+        let source = PreconditionLayer::new(move |_| ready(state.lock().unwrap().clone()));
+        let inner = service_fn(move |request: Request<Body>| {
+            let fields = if is_private { &[(CC, "private")][..] } else { &[] };
+            let status = if request.method() == Method::GET { 200 } else { 204 };
+            ready(Ok::<_, Infallible>(reply(status, fields, "note")))
+        });
+        let service = outer.layer(source.layer(inner));
+        let ask = |request: Request<Body>| run(service.clone().oneshot(request)).unwrap();
+        // The client finds no note, and creates it in the same second.
+        ask(request("GET", "/note", &[(IM, "*")]));
+        *stated.lock().unwrap() =
+            Validators::new().last_modified(date(10).parse::<HttpDate>().unwrap()).into();
+        clock.set(60);
+        for (uri, field) in reads {
+            let (asked, mut lines) = (date(10), Vec::new());
+            lines.extend(field.map(|field| (field, &*asked)));
+            let read = ask(request("GET", uri, &lines));
+            assert_eq!(read.status(), if lines.is_empty() { 200 } else { 304 });
+            assert_eq!(read.headers()[LM], *date(10));
+        }
+        let put = |at| ask(put(&[(IUS, &*date(at))], "mine")).status().as_u16();
+        let case = (reads, is_private);
+        assert_eq!([put(10), put(30), put(9)], [204, 204, 412], "{case:?}");
+    }
+}
+
+/// A guard inside evaluates the writes, also by dates that are new to the outer layer.
+#[test]
+fn if_unmodified_since_with_a_date_of_a_layer_inside_reaches_the_guard() {
+    let ((outer, clock), (inner, second)) = (layer(), layer());
+    let note = note("old");
+    let service = outer.layer(guarded(inner.layer(service(&note, plain))));
+    let get = || {
+        let read = run(service.clone().oneshot(request("GET", "/note", &[]))).unwrap();
+        read.headers().get(LM).map(|date| date.to_str().unwrap().to_owned())
+    };
+    let set = |now| (clock.set(now), second.set(now));
+    let put = |date: &str| run(status_of(service.clone(), put(&[(IUS, date)], "mine")));
+    get();
+    set(60);
+    assert_eq!(get(), Some(date(10)));
+    // In its second, the date of new content is not sent.
+    *note.lock().unwrap() = "new".to_owned();
+    assert_eq!((get(), put(&date(10))), (None, 412));
+    set(90);
+    let held = get().unwrap();
+    assert_eq!([put(&date(10)), put(&held)], [412, 204]);
 }

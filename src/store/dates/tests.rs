@@ -25,6 +25,7 @@ struct Shown {
     /// True if the layer may generate a date.
     may_generate: bool,
     varied: Option<Fields>,
+    inside: Inside,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,7 +64,13 @@ impl Dates {
         shown: Shown,
         now: impl Fn() -> HttpDate,
     ) -> ObservedDate {
-        let Shown { kind, tag, given, may_generate, varied } = shown;
+        let Shown { kind, tag, given, may_generate, varied, inside } = shown;
+        if inside == Inside::States && !matches!(kind, Kind::Failure | Kind::Uncounted) {
+            let evidence = self.record(Observation::stated(request), now);
+            return ObservedDate { sent: Sent::AsGiven, evidence };
+        }
+        // A failure has no date that the layer inside could state.
+        let inside = if inside == Inside::States { Inside::Compares } else { inside };
         let has_known_content = match kind {
             Kind::Uncounted => return ObservedDate::UNCOUNTED,
             Kind::Head if tag.is_none() => return ObservedDate::UNCOUNTED,
@@ -73,7 +80,8 @@ impl Dates {
         };
         let varied = if has_known_content { varied } else { None };
         let shows_date = kind == Kind::Content;
-        let evidence = self.record(Observation { request, tag, given, shows_date, varied }, now);
+        let seen = Observation { request, tag, given, shows_date, varied, inside };
+        let evidence = self.record(seen, now);
         let sent = match evidence.date() {
             Some(date) if given == Some(date) => Sent::AsGiven,
             Some(date) if may_generate => Sent::Generated(date),
@@ -126,8 +134,16 @@ struct Seen {
 const START: i64 = 1_000_000_000;
 const ACCEPT: Option<Fields> = Some(1);
 
-const PLAIN: Shown =
-    Shown { kind: Kind::Content, tag: None, given: None, may_generate: true, varied: Some(0) };
+const PLAIN: Shown = Shown {
+    kind: Kind::Content,
+    tag: None,
+    given: None,
+    may_generate: true,
+    varied: Some(0),
+    inside: Inside::Nothing,
+};
+
+const STATES: Shown = Shown { inside: Inside::States, may_generate: false, ..PLAIN };
 
 fn tagged(tag: u64) -> Shown {
     Shown { tag: Some(tag << 8), ..PLAIN }
@@ -411,6 +427,60 @@ fn rule_7_what_sends_no_content_is_not_counted_and_a_304_counts_by_its_tag() {
     assert_eq!(seen.sends(21, not_modified(2)), Some(20));
     assert_eq!(seen.sends(30, not_modified(3)), Some(30));
     assert_eq!(seen.sends(31, tagged(3)), Some(30));
+}
+
+#[test]
+fn rule_8_a_stated_date_proves_nothing_here_and_its_content_is_old_afterwards() {
+    for stated in [STATES, Shown { tag: Some(1 << 8), ..STATES }] {
+        let seen = Seen::new();
+        assert_eq!(seen.sends(10, both(1, -5)), Some(-5));
+        for now in [20, 20, 21, 40] {
+            let date = seen.observe(now, stated);
+            assert_eq!(date, ObservedDate { sent: Sent::AsGiven, ..ObservedDate::DOUBT });
+        }
+        assert_eq!(seen.sends(50, both(1, 41)), None, "the stated content was received in 41");
+        assert_eq!(seen.sends(51, both(1, 41)), Some(50));
+        seen.observe(60, stated);
+        assert_eq!(seen.sends(70, both(2, 62)), Some(62));
+    }
+}
+
+#[test]
+fn a_write_may_depend_on_a_date_that_a_layer_inside_compares() {
+    let asks = |seen: &Seen, date: i64| {
+        seen.dates.may_have_generated(&seen.request, at(START + date), || true)
+    };
+    let seen = Seen::new();
+    seen.observe(60, failure());
+    assert!(asks(&seen, 10));
+    seen.observe(60, STATES);
+    assert!(![-5, 10, 60, 61, 70].iter().any(|date| asks(&seen, *date)));
+    seen.observe(60, failure());
+    assert!(!asks(&seen, 60), "a failure does not change who compares");
+    let seen = Seen { request: requests(2)[0], ..seen };
+    assert!(asks(&seen, 10), "nothing is known about this URI");
+    // A layer inside compares the dates that it finds.
+    let compares = |seen| Shown { inside: Inside::Compares, may_generate: false, ..seen };
+    for (now, shown, is_refused) in [
+        (70, compares(tagged(1)), true),
+        (71, compares(both(1, 70)), false),
+        (72, compares(Shown { kind: Kind::Head, ..tagged(1) }), false),
+        (73, compares(Shown { kind: Kind::NotModified, ..tagged(1) }), false),
+        (74, compares(tagged(1)), true),
+        (75, compares(both(1, 70)), false),
+        (76, both(1, 70), true),
+    ] {
+        seen.observe(now, shown);
+        assert_eq!(asks(&seen, 70), is_refused, "{now}");
+    }
+    // Another variant has a date that was generated here.
+    let [a, b, _] = requests(3);
+    let vary = |shown| Shown { varied: ACCEPT, ..shown };
+    let seen = Seen { request: a, ..Seen::new() };
+    assert_eq!(seen.sends(10, vary(tagged(1))), Some(10));
+    let seen = Seen { request: b, ..seen };
+    seen.observe(20, vary(STATES));
+    assert!(asks(&seen, 10) && asks(&seen, 20));
 }
 
 #[test]

@@ -35,6 +35,17 @@ struct World {
     slow: bool,
     /// Dates may be generated.
     generates: bool,
+    layers: Layers,
+}
+
+/// Which responses pass another layer of this crate inside.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Layers {
+    None,
+    /// Those of some resources. The layer states the date, or compares that of the handler.
+    Some,
+    /// Any, in turn with responses that do not.
+    Any,
 }
 
 /// Where the handler's dates come from.
@@ -88,6 +99,8 @@ impl World {
             stacked: random.one_in(8),
             slow: random.one_in(3),
             generates: !random.one_in(8),
+            layers: [Layers::None, Layers::None, Layers::Some, Layers::Any]
+                [random.below(4) as usize],
         }
     }
 }
@@ -123,7 +136,7 @@ pub(super) struct Totals {
     not_modified: u64,
     generated: u64,
     /// `possible` counts the requests by clients with an exact clock that hold the
-    /// current content with a date. `found` counts the 304s among their answers.
+    /// current content with a date, in worlds without another layer inside. `found` counts the 304s among their answers.
     possible: u64,
     found: u64,
     /// Requests by clients with an exact clock that hold the current content, with or
@@ -136,6 +149,11 @@ pub(super) struct Totals {
     early: u64,
     /// Writes that would run although the inner service does not know their date.
     unchecked: u64,
+    /// Writes that would be refused, although the layer inside states the date of
+    /// the resource.
+    refused: u64,
+    /// Responses whose date a layer inside stated.
+    stated: u64,
     wrong: u64,
 }
 
@@ -271,6 +289,10 @@ impl Model {
     /// date as generated, or the write would run unchecked. This does not apply if the
     /// handler gave the same date.
     fn write(&mut self) {
+        if self.world.layers == Layers::Any {
+            // The layer inside compares the date.
+            return;
+        }
         let (resource, date) = self.sent[self.random.below(self.sent.len() as u64) as usize];
         let request = &self.requests[resource as usize][self.random.below(3) as usize];
         let memory = if self.world.stacked { &self.outer } else { &self.inner };
@@ -320,6 +342,13 @@ impl Model {
             2 => Some(0b11),
             _ => Some(0b1),
         };
+        let inside = self.inside(name.0);
+        let is_stated = inside == Inside::States
+            && !matches!(kind, Kind::Failure | Kind::Uncounted | Kind::NotModified);
+        if is_stated {
+            // The layer inside sends the date once its second is over.
+            given = Some(content.date).filter(|date| *date < self.now);
+        }
         if let Some(given) = given {
             let last = self.gave.entry((content.id, given)).or_insert(self.now);
             *last = self.now.max(*last);
@@ -328,8 +357,9 @@ impl Model {
             kind,
             tag,
             given: given.map(at),
-            may_generate: self.world.generates && !self.random.one_in(10),
+            may_generate: self.may_generate(inside) && !self.random.one_in(10),
             varied,
+            inside,
         };
         let now = at(self.now);
         let request = self.requests[name.0 as usize][accept];
@@ -340,8 +370,12 @@ impl Model {
             if date.sent != Sent::AsGiven {
                 seen.given = None;
             }
-            seen.may_generate = self.world.generates;
+            seen.may_generate = self.may_generate(inside);
             date = self.outer.observe(&request, seen, || now);
+        }
+        if is_stated {
+            self.totals.stated += 1;
+            self.count_refused(&request);
         }
         let (last_modified, is_generated) = match date.sent {
             Sent::AsGiven => (seen.given, false),
@@ -354,7 +388,7 @@ impl Model {
             self.sent.push((name.0, date));
         }
         let is_content = matches!(kind, Kind::Content | Kind::Private | Kind::Failure);
-        if is_content {
+        if is_content && !is_stated {
             let latest = if is_generated { self.now } else { self.now - 1 };
             self.totals.early += u64::from(last_modified > Some(latest));
             let is_dated = kind == Kind::Content && varied.is_some();
@@ -367,7 +401,7 @@ impl Model {
         for _ in 0..if count > 0 { 2 } else { 0 } {
             let which = self.random.below(count) as usize;
             if self.copies[which].name.0 == name.0 {
-                self.ask(which, answer, &date, kind == Kind::Content);
+                self.ask(which, answer, &date, kind == Kind::Content && !is_stated);
             }
         }
         // A 304 of the inner service gives the client no new copy.
@@ -388,6 +422,33 @@ impl Model {
                 self.copies.swap_remove(which);
             }
         }
+    }
+
+    /// Returns what a layer inside does with the dates of a resource.
+    fn inside(&mut self, resource: u64) -> Inside {
+        let place = match self.world.layers {
+            Layers::None => 0,
+            Layers::Some => resource % 4,
+            Layers::Any => self.random.below(4),
+        };
+        match place {
+            1 => Inside::States,
+            3 => Inside::Compares,
+            _ => Inside::Nothing,
+        }
+    }
+
+    fn may_generate(&self, inside: Inside) -> bool {
+        self.world.generates && inside == Inside::Nothing
+    }
+
+    /// A client writes with any date to a resource whose date is always stated: only the
+    /// layer inside may refuse the write.
+    fn count_refused(&mut self, request: &RequestKey) {
+        let date = at(self.now - self.below(200));
+        let memory = if self.world.stacked { &self.outer } else { &self.inner };
+        let is_refused = memory.may_have_generated(request, date, || true);
+        self.totals.refused += u64::from(is_refused && self.world.layers == Layers::Some);
     }
 
     /// A client asks whether its copy is still the current content.
@@ -411,7 +472,11 @@ impl Model {
             return;
         }
         let is_same = copy.content == content.id;
-        let is_possible = !self.world.receipts && !is_other_variant && is_same && is_content;
+        let is_possible = !self.world.receipts
+            && !is_other_variant
+            && is_same
+            && is_content
+            && self.world.layers == Layers::None;
         self.totals.held += u64::from(is_possible);
         let asked = if self.world.receipts { Some(copy.received) } else { copy.last_modified };
         let Some(asked) = asked else { return };
@@ -505,6 +570,8 @@ fn run(worlds: u64, steps: u64, seed: u64) -> (Totals, BTreeMap<String, Totals>,
             sum.excused += add.excused;
             sum.early += add.early;
             sum.unchecked += add.unchecked;
+            sum.refused += add.refused;
+            sum.stated += add.stated;
             sum.wrong += add.wrong;
         }
         first_wrong = first_wrong.or(model.first_wrong);
@@ -529,9 +596,10 @@ fn no_world_has_a_wrong_304() {
         share(totals.possible),
         share(totals.held)
     );
-    let faults = [totals.wrong, totals.early, totals.unchecked];
-    assert_eq!(faults, [0, 0, 0], "{totals:?} {first_wrong:?}");
+    let faults = [totals.wrong, totals.early, totals.unchecked, totals.refused];
+    assert_eq!(faults, [0; 4], "{totals:?} {first_wrong:?}");
     // The model must produce enough events to prove something.
     assert!(totals.not_modified > 10_000 && totals.generated > 50_000, "{totals:?}");
+    assert!(totals.stated > 5_000, "{totals:?}");
     assert!(share(totals.possible) >= 0.85, "{totals:?}");
 }
