@@ -220,6 +220,8 @@
 //!   audio or video continues.
 //! - A client that sends a date in If-Range, and accepts a content coding, gets the
 //!   whole content: it may hold encoded bytes, and the date does not show that.
+//! - A date gets the whole content if the layer has seen it with content of two
+//!   lengths, or has refused a part of this resource since it saw the date.
 //! - `curl -C -`, `wget -c` and aria2c send no If-Range, so a server cannot
 //!   protect them.
 //!
@@ -281,7 +283,9 @@
 //! changed or not. The reason is that the inner service does not know generated dates,
 //! so it could not check this one. If the current `Last-Modified` of the resource is a
 //! generated date, the layer answers 412 to every date in this field: the client's date
-//! may have been generated before a restart, or by another server.
+//! may have been generated before a restart, or by another server. Inside of the layer,
+//! a `PreconditionLayer` that states the date, or a `WriteGuard`, compares these dates.
+//! If the last GET showed such a date, the layer passes the writes on.
 //!
 //! There are three ways to check writes:
 //!

@@ -63,10 +63,10 @@ impl InnerTags {
     ///
     /// With true, the layer also learns a tag if the inner service gives no strong tag.
     /// It then sends that tag with each later response that has the same
-    /// `Last-Modified` and the same length. The response must have no `Vary`, or a `Vary`
-    /// that names only `Accept-Encoding`. With any other `Vary`, such as `Vary: Origin`,
-    /// two variants could have the same date and length, so nothing is learned from
-    /// that response.
+    /// `Last-Modified` and the same length. The response must have no `Vary`, or a
+    /// `Vary` that names only `Accept-Encoding`. With any other `Vary`, such as
+    /// `Vary: Origin`, two variants could have the same date and length, so nothing is
+    /// learned from that response.
     ///
     /// Set it to true only if you control how the files' modification times are set.
     /// `rsync -t`, `tar`, container images and `cp -p` give a file the date of its

@@ -258,8 +258,8 @@ impl<'a> ResponseContext<'a> {
             && !self.has_named(|known| known.length.is_none() || known.length == length)
     }
 
-    /// Returns true if the layer remembers validators that If-Range names, and for which
-    /// `claim` is true.
+    /// Returns true if the layer remembers validators that If-Range names, and for
+    /// which `claim` is true.
     fn has_named(&self, claim: impl Fn(&InnerValidator) -> bool) -> bool {
         let RequestContext { config, preconditions, key, .. } = self.request;
         let Some(value) = preconditions.if_range_value() else { return false };

@@ -331,8 +331,8 @@ impl Floor {
 struct DateEntry {
     /// The upper half identifies the URI. The lower half also identifies the variant.
     key: u64,
-    /// The hash of the tag with the flag [`TAGGED`], a date, or [`STATED`], with the flags
-    /// [`HANDLERS`], [`UNKNOWN`] and [`INSIDE`].
+    /// The hash of the tag with the flag [`TAGGED`], a date, or [`STATED`].
+    /// [`HANDLERS`], [`UNKNOWN`] and [`INSIDE`] are other flags.
     name: u64,
     date: u32,
     /// The last second in which the content was sent. Atomic, because responses that

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use http::{Method, Request, Response};
 use tower::{service_fn, Layer, ServiceBuilder, ServiceExt};
 use tower_conditional::{
@@ -20,8 +20,8 @@ use crate::{
         guarded::guarded,
         handler::exists,
         harness::{
-            self, date, get, layer, reply, request, run, send, status, Lines, CC, IM, IMS, INM,
-            IUS, LM,
+            self, date, get, layer, reply, request, run, send, status, tag, Lines, CC, IM, IMS,
+            INM, IUS, LM,
         },
         note::{lose, moody, note, plain, put, service, status_of, write, Note},
     },
@@ -369,6 +369,22 @@ fn if_unmodified_since_with_a_stated_date_reaches_the_layer_that_states_it() {
         let put = |at| ask(put(&[(IUS, &*date(at))], "mine")).status().as_u16();
         let case = (reads, is_private);
         assert_eq!([put(10), put(30), put(9)], [204, 204, 412], "{case:?}");
+    }
+}
+
+/// The source would compare a date that was generated for another page.
+#[test]
+fn if_unmodified_since_is_not_invited_by_the_answer_of_on_error() {
+    let (outer, clock) = layer();
+    let source = PreconditionLayer::new(|_| async { Err::<Representation, _>("lost") })
+        .on_error(|_| Response::new(Bytes::from("sorry")));
+    let inner = service_fn(|_| ready(Ok::<_, Infallible>(reply(200, &[], Body::empty()))));
+    let service = outer.layer(source.layer(inner));
+    for now in [10, 60] {
+        clock.set(now);
+        let read = run(service.clone().oneshot(request("GET", "/note", &[]))).unwrap();
+        assert_eq!((read.status().as_u16(), read.headers().get(LM)), (200, None), "{now}");
+        assert_eq!(read.headers()["etag"], *tag("sorry"));
     }
 }
 

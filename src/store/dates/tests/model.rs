@@ -42,7 +42,7 @@ struct World {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Layers {
     None,
-    /// Those of some resources. The layer states the date, or compares that of the handler.
+    /// Those of some resources. The layer states the date, or compares the handler's.
     Some,
     /// Any, in turn with responses that do not.
     Any,
@@ -136,7 +136,8 @@ pub(super) struct Totals {
     not_modified: u64,
     generated: u64,
     /// `possible` counts the requests by clients with an exact clock that hold the
-    /// current content with a date, in worlds without another layer inside. `found` counts the 304s among their answers.
+    /// current content with a date, in worlds without another layer inside. `found`
+    /// counts the 304s among their answers.
     possible: u64,
     found: u64,
     /// Requests by clients with an exact clock that hold the current content, with or
@@ -442,8 +443,8 @@ impl Model {
         self.world.generates && inside == Inside::Nothing
     }
 
-    /// A client writes with any date to a resource whose date is always stated: only the
-    /// layer inside may refuse the write.
+    /// A client writes with any date to a resource whose date is always stated: only
+    /// the layer inside may refuse the write.
     fn count_refused(&mut self, request: &RequestKey) {
         let date = at(self.now - self.below(200));
         let memory = if self.world.stacked { &self.outer } else { &self.inner };
