@@ -1,6 +1,6 @@
 //! What a 304 changes in a stored head, against `http-cache-semantics`.
 
-use std::time::SystemTime;
+use std::{collections::BTreeSet, time::SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_cache_semantics::{AfterResponse, CachePolicy};
@@ -111,7 +111,7 @@ fn merging_confirms_http_cache_semantics() {
 
 type Fields = Row<Case, Vec<String>>;
 
-const FIELDS: [Fields; 7] = [
+const FIELDS: [Fields; 8] = [
     Row {
         name: "a field that only the 304 has",
         right: Right::Ours,
@@ -151,6 +151,24 @@ const FIELDS: [Fields; 7] = [
         explains: |case, ours, _| {
             ["content-type", "content-digest", "content-md5"].contains(&case.field)
                 && *ours == case.stored(case.field)
+        },
+    },
+    Row {
+        name: "the stored names in Vary",
+        right: Right::Either,
+        because: "ours adds names and takes none away: with fewer, other variants would match",
+        example: || Case::of(&[TAG, ("vary", "a")], &[TAG, ("vary", "b")]),
+        explains: |case, ours, _| {
+            let names = |lines: &[&str]| -> BTreeSet<String> {
+                let lines = lines.iter().flat_map(|line| line.split(','));
+                lines
+                    .map(|name| name.trim().to_lowercase())
+                    .filter(|name| !name.is_empty())
+                    .collect()
+            };
+            let ours: Vec<_> = ours.iter().map(String::as_str).collect();
+            let both = [case.stored("vary"), case.answer("vary")].concat();
+            case.field == "vary" && names(&ours) == names(&both)
         },
     },
     Row {
