@@ -122,8 +122,8 @@ impl ResponseContext<'_> {
         let varied = if has_known_content { fields.varied } else { None };
         let shows_date = status.is_success() && !is_head;
         // The answer to a probe is for a layer outside.
-        let is_inside = request.extras().probe.is_none()
-            && self.head.extensions.get::<KnownValidators>().is_some();
+        let is_inside = self.head.extensions.get::<KnownValidators>().is_some()
+            && request.extras().probe.is_none();
         let inside = if is_inside { Inside::Compares } else { Inside::Nothing };
         Some(Observation { request: &request.key, tag, given, shows_date, varied, inside })
     }

@@ -208,6 +208,7 @@ struct Response<'a> {
 }
 
 impl<'a> Response<'a> {
+    #[inline]
     fn new(seen: Observation<'a>, now: HttpDate) -> Self {
         let now = seconds(now);
         let given = seen.given.map(seconds).filter(|given| (YEAR_1990..=now).contains(given));
@@ -247,6 +248,7 @@ struct Entries {
 impl Entries {
     /// Handles a response that changes only `seen`, or nothing. Returns `None` for any
     /// other response.
+    #[inline]
     fn repeat(&self, response: &Response<'_>) -> Option<DateEvidence> {
         if response.fields & !self.fields != 0 || response.now < self.earliest {
             return None;
@@ -362,6 +364,7 @@ impl DateEntry {
 
     /// Returns the name of this entry with the flags that the response shows: whether
     /// the handler still gives a date, and whether a layer inside compares it.
+    #[inline]
     fn name_given(&self, response: &Response<'_>) -> u64 {
         if !response.seen.shows_date {
             return self.name;
