@@ -12,7 +12,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::memory::{Memory, RequestKey, Stored};
+use super::memory::{Memory, Stored, StoredKey};
 use crate::{
     body::{poll_bytes, Reservation},
     client::{content::Recorder, StoredHead},
@@ -133,7 +133,7 @@ impl<B> fmt::Debug for RevalidateBody<B> {
 #[derive(Debug)]
 pub(super) struct Recording {
     memory: Arc<Memory>,
-    key: RequestKey,
+    key: StoredKey,
     request: HeaderMap,
     head: StoredHead,
     recorder: Recorder,
@@ -144,7 +144,7 @@ impl Recording {
     /// Makes a recording that has no content yet.
     pub(super) fn new(
         memory: &Arc<Memory>,
-        key: RequestKey,
+        key: StoredKey,
         request: HeaderMap,
         head: StoredHead,
         recorder: Recorder,

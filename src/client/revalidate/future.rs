@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use super::{
     body::{Recording, RevalidateBody},
-    memory::{Memory, RequestKey, Stored},
+    memory::{Memory, Stored, StoredKey},
 };
 use crate::{
     client::{
@@ -51,7 +51,7 @@ pin_project! {
 #[derive(Debug)]
 pub(super) struct Exchange<S> {
     pub(super) memory: Arc<Memory>,
-    pub(super) key: RequestKey,
+    pub(super) key: StoredKey,
     /// The request as the caller sent it.
     pub(super) original: Request<()>,
     /// The kept response whose validator the request has, and the service for a second

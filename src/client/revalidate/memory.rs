@@ -45,7 +45,7 @@ pub(super) struct Stored {
 
 /// The hash that identifies a resource and the user of the client.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RequestKey(u128);
+pub(super) struct StoredKey(u128);
 
 #[derive(Clone)]
 enum MemoryEntry {
@@ -82,18 +82,18 @@ impl Memory {
     }
 
     /// Makes the key of a GET, without the fields that `Vary` may name.
-    pub(super) fn key(&self, uri: &Uri, headers: &HeaderMap) -> RequestKey {
+    pub(super) fn key(&self, uri: &Uri, headers: &HeaderMap) -> StoredKey {
         let mut hasher = self.hasher();
         let authority = uri.authority().map(|authority| authority.as_str());
         write(&mut hasher, uri.scheme_str().unwrap_or_default().as_bytes());
         write(&mut hasher, authority.unwrap_or_default().as_bytes());
         write(&mut hasher, uri.path_and_query().map_or("", |path| path.as_str()).as_bytes());
         ALWAYS.iter().for_each(|name| write_field(&mut hasher, name, headers));
-        RequestKey(hasher.finish128().as_u128())
+        StoredKey(hasher.finish128().as_u128())
     }
 
     /// Returns the kept response for a request.
-    pub(super) fn find(&self, key: RequestKey, request: &HeaderMap) -> Option<Arc<Stored>> {
+    pub(super) fn find(&self, key: StoredKey, request: &HeaderMap) -> Option<Arc<Stored>> {
         let entry = match self.entries.get(&key.0)? {
             MemoryEntry::Varies(names) => self.entries.get(&self.variant(key, &names, request))?,
             entry @ MemoryEntry::Response(_) => entry,
@@ -106,7 +106,7 @@ impl Memory {
 
     /// Keeps the response to a request in place of the previous one. If the head
     /// forbids storing, this only drops the previous response.
-    pub(super) fn put(&self, key: RequestKey, request: &HeaderMap, stored: Stored) {
+    pub(super) fn put(&self, key: StoredKey, request: &HeaderMap, stored: Stored) {
         let headers = stored.head.headers();
         let names = if forbids_storing(headers) { None } else { varied(headers) };
         let Some(names) = names else {
@@ -117,13 +117,13 @@ impl Memory {
         if !names.is_empty() {
             let variant = self.variant(key, &names, request);
             self.entries.insert(key.0, MemoryEntry::Varies(names.into()));
-            key = RequestKey(variant);
+            key = StoredKey(variant);
         }
         self.entries.insert(key.0, MemoryEntry::Response(Arc::new(stored)));
     }
 
     /// Drops the kept response for a request.
-    pub(super) fn forget(&self, key: RequestKey, request: &HeaderMap) {
+    pub(super) fn forget(&self, key: StoredKey, request: &HeaderMap) {
         match self.entries.get(&key.0) {
             Some(MemoryEntry::Varies(names)) => {
                 self.entries.remove(&self.variant(key, &names, request));
@@ -141,7 +141,7 @@ impl Memory {
     }
 
     /// Makes the key of the variant that a request selects.
-    fn variant(&self, key: RequestKey, names: &[HeaderName], request: &HeaderMap) -> u128 {
+    fn variant(&self, key: StoredKey, names: &[HeaderName], request: &HeaderMap) -> u128 {
         let mut hasher = self.hasher();
         hasher.write_u128(key.0);
         names.iter().for_each(|name| write_field(&mut hasher, name, request));
