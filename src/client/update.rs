@@ -357,7 +357,7 @@ impl Failed {
         let after = retry_after(headers).unwrap_or(Duration::ZERO);
         match status {
             StatusCode::PRECONDITION_FAILED => Self::Again(Error::Conflict, after),
-            _ if is_lost(status) || is_passing(&Error::Status(status)) => {
+            _ if is_lost(status) || status == StatusCode::TOO_MANY_REQUESTS => {
                 Self::Again(Error::Status(status), after)
             }
             _ => Self::Stop(Error::Status(status)),

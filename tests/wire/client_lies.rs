@@ -141,7 +141,8 @@ const CASES: &[Case] = &[
     Case {
         name: "a transfer coding before the chunks",
         answers: &[
-            ("HTTP/1.1 200 OK\r\netag: \"v1\"\r\ntransfer-encoding: gzip, chunked\r\n\r\n3\r\none\r\n0\r\n\r\n", false),
+            ("HTTP/1.1 200 OK\r\netag: \"v1\"\r\ntransfer-encoding: gzip, chunked\r\n\r\n\
+                3\r\none\r\n0\r\n\r\n", false),
             TWO,
         ],
         asked: &[false, false],
