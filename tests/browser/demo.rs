@@ -211,6 +211,11 @@ async fn what_is_large_or_endless_comes_at_once_and_untagged(page: &Page) {
     page.no_errors().await;
 }
 
+/// A table that is too wide makes its box overflow, not the page.
+const TABLE_FITS: &str = "[...document.querySelectorAll('table')].every((table) => \
+     table.offsetWidth <= table.parentElement.clientWidth \
+       - 2 * parseFloat(getComputedStyle(table.parentElement).paddingLeft))";
+
 async fn the_page_fits_a_phone_and_a_desk(page: &Page) {
     for width in [360, 1280] {
         page.resize(width).await;
@@ -218,6 +223,8 @@ async fn the_page_fits_a_phone_and_a_desk(page: &Page) {
             page.eval("[innerWidth, document.documentElement.scrollWidth]").await;
         assert_eq!(inner, width);
         assert!(content <= width, "{content} in {width}");
+        let table: bool = page.eval(TABLE_FITS).await;
+        assert!(table, "the table is wider than its box at {width}");
         page.picture(&format!("{width}")).await;
     }
     page.no_errors().await;
