@@ -19,13 +19,13 @@ use crate::{
 /// Extracts the preconditions of a request, including its method.
 ///
 /// The extraction never fails. If the request has no preconditions,
-/// [`check`](Preconditions::check) succeeds. If other errors of the handler have
-/// another type, such as `StatusCode`, let it return `axum::response::Result`.
+/// [`check`](Preconditions::check) succeeds. If the handler also has errors of another
+/// type, such as `StatusCode`, let the handler return `axum::response::Result`.
 ///
 /// # Examples
 ///
-/// This handler loses no edit, if the client sends If-Match. If
-/// [`check`](Preconditions::check) fails, `?` returns its 412. The handler stores the
+/// With this handler no edit is lost if clients send If-Match. If
+/// [`check`](Preconditions::check) fails, `?` returns the 412. The handler stores the
 /// content exactly as it was sent, so the answer may have the tag of the new content.
 ///
 /// ```
@@ -72,8 +72,8 @@ impl IntoResponse for Rejection {
 
 /// Sets `ETag`, so that a handler can return `(tag, Json(item))`.
 ///
-/// In the answer to a PUT, this is the tag of the new content: the client can send it
-/// with the next edit, without a GET. **Do not send a tag if the content was not stored
+/// In the answer to a PUT, send the tag of the new content: the client can use it for
+/// the next edit, without a GET. **Do not send a tag if the content was not stored
 /// exactly as it was sent** ([RFC 9110, section 9.3.4]), for example if it was parsed
 /// and serialised again, trimmed, or completed with a date. The client would take this
 /// tag for the tag of the content that it sent. An `Option<EntityTag>` that is `None`
@@ -117,10 +117,10 @@ impl IntoResponse for EntityTag {
     }
 }
 
-/// Sets `Last-Modified`, if the second of the date is over.
+/// Sets `Last-Modified`, if the date is before the current second.
 ///
-/// Until then the content may change again, and would get the same date ([RFC 9110,
-/// section 8.8.2.2]).
+/// In the current second the content may change again, and would get the same date
+/// ([RFC 9110, section 8.8.2.2]).
 ///
 /// [RFC 9110, section 8.8.2.2]: https://www.rfc-editor.org/rfc/rfc9110.html#section-8.8.2.2
 impl IntoResponseParts for HttpDate {
@@ -131,8 +131,8 @@ impl IntoResponseParts for HttpDate {
     }
 }
 
-/// Sets `ETag` and `Last-Modified`, if there are any, as [`EntityTag`] and [`HttpDate`]
-/// do.
+/// Sets `ETag` and `Last-Modified`, as [`EntityTag`] and [`HttpDate`] do. A validator
+/// that is `None` sets no field.
 impl IntoResponseParts for Validators {
     type Error = Infallible;
 

@@ -40,10 +40,11 @@ pub use self::{request_body::RequestBody, response_body::ResponseBody};
 /// What a body yields: a frame, an error, or `None` at its end.
 pub(crate) type PolledFrame<E> = Option<Result<Frame<Bytes>, E>>;
 
-/// Yields to other tasks, so that this task is polled again later.
+/// Wakes this task again, after other tasks and sockets had their turn.
 ///
-/// A wake-up alone is not enough: Tokio rarely polls its sockets while tasks are ready,
-/// so a worker that hashes a large body would do no I/O for about a hundred polls.
+/// Waking the task directly is not enough. While a task is ready, Tokio polls its
+/// sockets only after 61 tasks by default. So a worker that hashes a large body would
+/// do no I/O for 61 polls.
 pub(crate) fn yield_now(cx: &mut Context<'_>) {
     let turn: Poll<()> = pin!(tokio::task::yield_now()).poll(cx);
     debug_assert_eq!(turn, Poll::Pending);

@@ -14,8 +14,9 @@
 //! | an HTTP client that is not a Tower service | [`StoredHead`] |
 //!
 //! Each refresh of a [`Polled`], and each request through a [`RevalidateLayer`], asks
-//! the server, even while the last response is fresh by its `Cache-Control`. So neither
-//! returns stale content from memory. If you want answers from memory without a
+//! the server, even while the last response is fresh by its `Cache-Control`. So content
+//! from memory is returned only after the server has confirmed it. (`Polled::get`
+//! returns the last value without asking.) If you want answers from memory without a
 //! request, use a cache such as `http-cache`.
 
 mod content;

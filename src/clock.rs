@@ -28,9 +28,9 @@ pub(crate) fn now() -> HttpDate {
 impl FromStr for HttpDate {
     type Err = InvalidHttpDate;
 
-    /// Parses a date in any of the three forms of HTTP, as [`HttpDate::parse`] does.
+    /// Parses a date in any of the three formats of HTTP, as [`HttpDate::parse`] does.
     ///
-    /// One of these forms has a two-digit year, which the system's clock completes.
+    /// The system's clock completes a two-digit year, which one of the formats has.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::parse(text, now()).ok_or(InvalidHttpDate::new())
     }
@@ -41,10 +41,9 @@ impl Validators {
     /// has received.
     ///
     /// A field that is invalid, or has several lines, is ignored. The date becomes
-    /// [`LastModified::FirstSeen`](crate::LastModified::FirstSeen), which only an
-    /// equal date matches. A client knows only that this content had this date, and
-    /// not when it changed. The system's clock is used only to complete a date with a
-    /// two-digit year.
+    /// [`LastModified::FirstSeen`](crate::LastModified::FirstSeen), which only an equal
+    /// date matches: a client knows that this content had this date, but not when the
+    /// content changed. The system's clock is used only to complete a two-digit year.
     ///
     /// # Examples
     ///

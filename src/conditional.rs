@@ -1,5 +1,5 @@
 //! `ConditionalLayer` evaluates the preconditions of a request after the handler has
-//! run. It takes the validators from the response, or makes them from its content.
+//! run. It takes the validators from the response, or generates them.
 
 mod body_plan;
 mod body_timeout;

@@ -27,5 +27,5 @@ pub(crate) use self::{
 };
 pub use self::{preconditions::Preconditions, rejection::Rejection};
 
-/// A setting that is a function, and decides by the head of a request.
+/// A setting that selects requests by their head, such as `handle_when`.
 pub(crate) type RequestPredicate = dyn Fn(&request::Parts) -> bool + Send + Sync;

@@ -1,4 +1,4 @@
-//! Longer pages than the [crate docs](crate).
+//! Pages with more details than the [crate docs](crate).
 //!
 //! By task: [recipes] · [edits that are not lost](writes) · [calling an API](client) ·
 //! [several servers](several_servers) · [nginx and other proxies](proxies) ·

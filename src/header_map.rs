@@ -1,5 +1,6 @@
-//! Edits heads. A [`HeaderMap`] holds at most 24,576 lines. When a line is added to a
-//! full map, the map's own methods panic. The functions here leave the line out.
+//! Sets and adds header fields without a panic. A [`HeaderMap`] holds at most 24,576
+//! lines. Its methods `insert` and `append` panic if the map is full. The functions
+//! here leave the new line out.
 
 use http::{
     header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE},
@@ -10,7 +11,7 @@ use http::{
 #[inline]
 pub(crate) fn insert_field(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
     if headers.len() >= FULL {
-        // A full map does not accept a new value for a field that it has, so the old
+        // A full map accepts no new value, even for a field that it has. So the old
         // lines are removed first.
         headers.remove(&name);
     }
@@ -27,5 +28,5 @@ pub(crate) fn append_field(headers: &mut HeaderMap, name: HeaderName, value: Hea
 pub(crate) const NEGOTIATED_FIELDS: [HeaderName; 3] =
     [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE];
 
-/// The number of lines that a full map has.
+/// The number of lines in a full map.
 const FULL: usize = 24_576;

@@ -33,9 +33,9 @@
 //! # }
 //! ```
 //!
-//! A client that edits a resource sends the tag of the version that it edited. If
-//! another client has changed the resource since, the PUT must be refused with 412
-//! (Precondition Failed). [`PreconditionLayer`] refuses the PUT [before the handler
+//! A client that edits a resource with PUT sends the tag of the version that it has
+//! read. If another client has changed the resource since, the PUT must be refused with
+//! 412 (Precondition Failed). [`PreconditionLayer`] refuses it [before the handler
 //! runs](#writes). You can also evaluate preconditions without a layer, in a handler or
 //! in a unit test:
 //!
@@ -74,17 +74,17 @@
 //!
 //! 1. It handles GET, HEAD and [QUERY](#query). Other requests pass through.
 //!    WebSockets and gRPC calls work as without the layer.
-//! 2. It forwards If-Match and If-None-Match to the inner service, and removes
-//!    If-Modified-Since and If-Unmodified-Since (not from a QUERY). If a request has
-//!    If-Range, that field and `Range` are forwarded only if If-Range equals the latest
-//!    validator that the inner service sent for this resource. Otherwise both fields
-//!    are removed, and the inner service sends the whole content.
+//! 2. By default, it forwards If-Match and If-None-Match to the inner service, and
+//!    removes If-Modified-Since and If-Unmodified-Since (not from a QUERY). It compares
+//!    If-Range with the latest validator that the inner service sent for this resource.
+//!    If they are equal, it forwards If-Range and `Range`. Otherwise it removes both
+//!    fields, and the inner service sends the whole content.
 //!    [`forward`](ConditionalLayer::forward) changes which fields are forwarded.
 //! 3. A 200 without an `ETag` gets one: the SHA-256 of its content in hex, in quotes.
 //!    If the inner service sends `Vary`, `Content-Encoding` or `Content-Language`, the
-//!    response was negotiated. Its tag then also has `-` and eight digits that name the
-//!    variant. If the inner service sets a tag, the layer keeps that tag and does not
-//!    read the content.
+//!    response was negotiated. Its tag then also has `-` and eight hex digits for the
+//!    type, encoding and language. If the inner service sets a tag, the layer keeps
+//!    that tag and does not read the content.
 //! 4. A 200 that has a tag and no `Last-Modified` gets a `Last-Modified`: the second in
 //!    which the layer first saw this content. A `Last-Modified` of the inner service is
 //!    sent only if no other content can have been sent with the same date. See
@@ -93,9 +93,10 @@
 //!    304, 412, or the response of the inner service. Only a 200, a 203, or a 206
 //!    with validators becomes a 304. Only a 2xx becomes a 412. For example, a 404
 //!    stays a 404.
-//! 6. A 304 keeps the fields of the 200, except those that describe the content,
-//!    such as `Content-Type`. It has the `Content-Length` of the 200 if that
-//!    length is known.
+//! 6. A 304 keeps the fields of the 200, except those that describe the content, such
+//!    as `Content-Type`. `Content-Length` is an exception: the 304 has it if the length
+//!    of the 200 is known. With [compression](#where-to-put-the-layer) outside of the
+//!    layer, that length is not known.
 //!
 //! [`ResponseBody::outcome`] tells what the layer did and why. With
 //! [`report_outcome`](ConditionalLayer::report_outcome) the outcome is also in the
@@ -137,19 +138,19 @@
 //!
 //! A strong tag names exact bytes, and a page encoded with gzip has other bytes than
 //! the plain page. So the tag of an encoded response names the coding: `"v1"` becomes
-//! `"v1~gzip"`. Both tags name the same version of the resource. A client that sends
-//! either tag, and can read its coding, gets a 304. Both are valid in If-Match. For a
-//! 304, the layer does not compress the content. See
+//! `"v1~gzip"`. Both tags name the same version of the resource, and both match in
+//! If-Match. In If-None-Match, a tag with a coding matches if the client accepts that
+//! coding. A 304 costs no compression. See
 //! [`compress_with`](ConditionalLayer::compress_with).
 //!
 //! Compression may also be inside this layer, around the handlers. Then the content is
 //! compressed even for a 304, and large content may be [ready too
 //! late](#what-happens-to-bodies) to be tagged. If a handler sets the tag, the layer
 //! adds the coding to the tag, as above. If the layer generates the tag, the tag is a
-//! hash of the encoded bytes, so each encoding has its own tag. To check a PUT, a
-//! [`WriteGuard`] sends a GET with the `Accept-Encoding` of the PUT. If that field
-//! selects another encoding than the client read before, the tags differ, and the guard
-//! refuses the PUT.
+//! hash of the encoded bytes, so each encoding has its own tag. Then a [`WriteGuard`]
+//! may refuse a PUT without need. To check a PUT, the guard sends a GET with the
+//! `Accept-Encoding` of the PUT. If that field selects another encoding than the client
+//! read before, the tags differ.
 //!
 //! Do not put a plain `ConditionalLayer::new()` inside a `CompressionLayer`. One
 //! strong tag would then name both the plain and the encoded bytes. A client could
@@ -183,15 +184,15 @@
 //!   it comes. Such a response has no tag. So event streams and streamed pages start as
 //!   early as without the layer. To tag such content, let the handler set
 //!   `Content-Length`, or let the layer wait with [`BodyTimeout::unknown_size`].
-//! - Content of **known** size delays the response by at most the
+//! - For content of **known** size within the limit, the layer waits at most the
 //!   [`body_timeout`](ConditionalLayer::body_timeout) (by default 500 ms).
 //! - A body that fails, or whose length differs from its `Content-Length`, gets no tag.
 //!   It is sent unchanged.
 //!
 //! # Large content
 //!
-//! Content above the limit, such as a video, is not read before it is sent. With each
-//! of these settings, large content gets tags or ranges:
+//! Content above the limit, such as a video, is not read before it is sent. These
+//! settings give such content tags or ranges:
 //!
 //! - [`inner_tags(InnerTags::replace())`](ConditionalLayer::inner_tags), for file
 //!   servers and upstreams that set their own tags. The layer hashes the content while
@@ -199,8 +200,8 @@
 //!   of the inner service, and answers 304 without reading the content. The same
 //!   content has the same tag on all replicas, and after each deploy. With
 //!   `InnerTags::learn()`, clients may also use the tags of the inner service.
-//!   `ServeDir` of tower-http 0.7 sends tags. That of 0.6 sends only dates, so it also
-//!   needs [`trust_dates(true)`](InnerTags::trust_dates).
+//!   `ServeDir` of tower-http 0.7 sends tags. `ServeDir` of 0.6 sends only dates, so it
+//!   also needs [`trust_dates(true)`](InnerTags::trust_dates).
 //! - [`repr_digest`](ConditionalLayer::repr_digest), for content whose tag is not known
 //!   yet. Over HTTP/2, the tag and a digest follow the content as trailers. With the
 //!   digest, the client can verify that all bytes arrived. Over HTTP/1.1, trailers need
@@ -210,8 +211,8 @@
 //!
 //! **A resumed download is never made of two versions**, if the client sends If-Range.
 //! By default the layer compares If-Range with the validator that the inner service
-//! gave this resource last. If they are equal, the inner service sends the part.
-//! Otherwise it sends the whole content.
+//! gave this resource last. If they are equal, the inner service sends the requested
+//! part. Otherwise it sends the whole content.
 //!
 //! - The content may change between this comparison and the response. The inner service
 //!   then sends a part of the new version. In that case the layer answers 503 (Service
@@ -220,8 +221,9 @@
 //!   audio or video continues.
 //! - A client that sends a date in If-Range, and accepts a content coding, gets the
 //!   whole content: it may hold encoded bytes, and the date does not show that.
-//! - A date gets the whole content if the layer has seen it with content of two
-//!   lengths, or has refused a part of this resource since it saw the date.
+//! - A client with a date also gets the whole content if the date is unreliable. That
+//!   is so if the inner service gave the date to content of two lengths, or if the
+//!   layer has since refused a part of this resource, as above.
 //! - `curl -C -`, `wget -c` and aria2c send no If-Range, so a server cannot
 //!   protect them.
 //!
@@ -254,10 +256,10 @@
 //! is that the date of one user's page proves nothing about another user's page. The
 //! tags of private responses work like all other tags.
 //!
-//! If one URI has different content for each tenant, and `Vary` does not name the field
-//! that identifies the tenant, add the tenant to the [`key`](ConditionalLayer::key).
-//! This is necessary with [learned tags](#large-content): files of two tenants may have
-//! the same date and length.
+//! [Learned tags](#large-content) need care if one URI has different content for each
+//! tenant, and `Vary` does not name the field that identifies the tenant. Files of two
+//! tenants may have the same date and length, so the layer could send both with one
+//! tag. To prevent that, add the tenant to the [`key`](ConditionalLayer::key).
 //!
 //! The layer keeps recent content in memory, only to compare it with later content. It
 //! never sends the content that it keeps. With
@@ -278,38 +280,41 @@
 //! response to a write comes when the write is done. So the layer passes writes
 //! through.
 //!
-//! One exception: a write that has If-Unmodified-Since and no If-Match. If the layer
-//! may have generated the date in this field, it answers 412, whether the content has
-//! changed or not. The reason is that the inner service does not know generated dates,
-//! so it could not check this one. If the current `Last-Modified` of the resource is a
-//! generated date, the layer answers 412 to every date in this field: the client's date
-//! may have been generated before a restart, or by another server. Inside of the layer,
-//! a `PreconditionLayer` that states the date, or a `WriteGuard`, compares these dates.
-//! If the last GET showed such a date, the layer passes the writes on.
+//! There is one exception: the layer may refuse a write that has If-Unmodified-Since
+//! and no If-Match. If it may have generated the date in this field, it answers 412,
+//! whether the content has changed or not. The reason is that the inner service does
+//! not know generated dates, so it could not check this one. If the current
+//! `Last-Modified` of the resource is a generated date, the layer answers 412 to every
+//! date in this field. The client's date may have been generated before a restart, or
+//! by another server.
+//!
+//! An inner `WriteGuard`, or an inner `PreconditionLayer` whose closure returns a date,
+//! compares dates itself. If the last GET of the resource had a date that one of them
+//! compares, the outer layer passes the write on.
 //!
 //! There are three ways to check writes:
 //!
 //! | | what it prevents | what it takes |
 //! |---|---|---|
 //! | [`Preconditions::check_required`] in the handler, inside the transaction | every lost edit | one line in each handler that writes |
-//! | [`WriteGuard`] | lost edits by writers in this process, through this guard | nothing in the handlers |
-//! | [`PreconditionLayer::new`] | stale edits, except for a race between the check and the write | a closure that knows the validators |
+//! | [`WriteGuard`] | lost edits by writes through this guard | nothing in the handlers |
+//! | [`PreconditionLayer::new`] | edits of an old version, unless another write comes between the check and the write | a closure that knows the validators |
 //!
-//! `WriteGuard` sends the service a GET to learn the current state, and while a write
-//! with preconditions runs, no other write to its resource runs. It is a service, not a
-//! layer: it wraps a service that answers both GET and the writes, such as a whole
-//! router. A slow client does not delay the writes of others. `PreconditionLayer` also
-//! answers reads with 304 before the handler runs.
+//! `WriteGuard` sends the service a GET to learn the current state. While a write with
+//! preconditions runs, the guard lets no other write to the same resource run. A slow
+//! client does not delay the writes of others. The guard is a service, not a layer: it
+//! wraps a service that answers both GET and the writes, such as a whole router.
 //!
 //! A client that sends no precondition can overwrite any edit. So all three ways can
 //! require a precondition: a write without one then gets 428 (Precondition Required).
-//! [`check`](Preconditions::check) and the defaults of the other two ways let such a
-//! write run. By default a 412 has no content, and a 428 has a text that says what to
-//! send. All three can describe a refusal as a problem document: in the handler with
+//! [`check`](Preconditions::check) lets such a write run, and so do `WriteGuard` and
+//! `PreconditionLayer` by default. By default a 412 has no content, and a 428 has a
+//! text that says what to send. All three ways can send a problem document
+//! (`application/problem+json`) instead: in the handler with
 //! `.map_err(Rejection::problem_details)?`, and on the layer and the guard with the
-//! setting `problem_details`. [A recipe](guide::recipes#notes-that-lose-no-edit) shows
-//! the first way as a whole program. [A page of the guide](guide::writes) compares the
-//! three ways.
+//! setting `problem_details`. [A recipe](guide::recipes#notes-that-lose-no-edit)
+//! shows the first way as a whole program. [A page of the guide](guide::writes)
+//! compares the three ways.
 //!
 //! Put a `PreconditionLayer` inside the authorization, because its answers reveal the
 //! state of the resource. A `WriteGuard` may be outside: its GET passes through the
@@ -331,11 +336,11 @@
 //!
 //! The response to the GET and the check of the write must use the same tag. A
 //! `WriteGuard` takes the tag from the response to its own GET, so it also works with
-//! generated tags. For the other two ways, set the `ETag` in the GET handler, from a
-//! version or with [`EntityTag::of`]. In the check, compare with that tag. Do not rely
-//! on a generated tag there: for negotiated content it differs from `EntityTag::of`. If
-//! a client's tag ends with a coding, such as `~gzip`, all three ways read it as the
-//! plain tag.
+//! generated tags. A `PreconditionLayer` adds the tag of its closure to the response.
+//! For a check in the handler, set the `ETag` in the GET handler, from a version or
+//! with [`EntityTag::of`], and compare with the same tag. Do not rely on a generated
+//! tag there: for negotiated content it differs from `EntityTag::of`. If a client's tag
+//! ends with a coding, such as `~gzip`, all three ways read it as the plain tag.
 //!
 //! By default a weak tag never matches in If-Match. So if clients edit a resource, do
 //! not set [`OuterCompression::keeps_tags`] for it: that setting makes all tags weak.
@@ -347,7 +352,7 @@
 //! state, after a deploy too. Dates are not shared: each replica remembers when *it*
 //! first saw the content. This makes no difference to a client that sends tags. A
 //! client that sends only dates gets fewer 304s when its requests reach another
-//! replica. The remaining risk is listed under [dates](#dates).
+//! replica. In rare cases it gets a wrong 304; see [dates](#dates).
 //!
 //! Each server learns the tags of large files for itself. With a [`Manifest`], such as
 //! `SHA256SUMS`, a server knows these tags from the first request on. With a store
@@ -367,21 +372,22 @@
 //! see [writes](#writes).
 //!
 //! Most services do not compare dates for equality, so the layer does not forward
-//! dates, unless you [set](ConditionalLayer::forward) that. Axum's extractor for
+//! dates, unless you set [`forward`](ConditionalLayer::forward). The extractor
 //! [`Preconditions`] and an inner [`PreconditionLayer`] still see the dates. They
 //! compare them with the application's own dates, and the layer does not change
 //! their decisions.
 //!
 //! - A generated date is the second in which the layer first saw the content. If other
-//!   content was sent just before, the date is a few seconds later, and is not sent
-//!   until then.
+//!   content was sent just before, the date is a few seconds later. The layer sends it
+//!   only from that second on.
 //! - In the first two seconds after the layer was made, it sends no generated date. An
 //!   earlier process may have sent other content just before that, with the same date.
 //! - A date of the inner service is sent if it is in 1990 or later, is not in the
 //!   future, and cannot have been sent with other content. Any other date of the inner
 //!   service is replaced by a generated date, or removed.
-//! - Some responses have no `Last-Modified`: errors, private responses, responses with
-//!   `Vary: *`, and responses whose content the layer does not know.
+//! - Some responses have no `Last-Modified`: errors, private responses, and responses
+//!   with `Vary: *`. A response without a tag has a `Last-Modified` only if the inner
+//!   service gives a date that is at least two seconds old.
 //!
 //! A date can still match wrong content in these cases:
 //!
@@ -389,9 +395,9 @@
 //! - The inner service gives the same date to two contents, and the layer cannot tell
 //!   them apart: one of them has no tag, or the layer has forgotten it.
 //! - The clock was set back during a restart.
-//! - A client sends a `Last-Modified` that it got before the layer was restarted, or
-//!   the time at which it got that response. This date equals the `Last-Modified` that
-//!   other content has now.
+//! - A client sends a date from before a restart of the layer: the `Last-Modified` of a
+//!   response, or the time at which it got the response. Other content now has this
+//!   date as its `Last-Modified`.
 //! - A client invents a date that happens to match, ignores `Vary`, or sends a time of
 //!   receipt from a clock that is more than a second off.
 //! - The inner service answers 304 by itself.
@@ -404,7 +410,7 @@
 //!
 //! # Memory
 //!
-//! All memory is bounded. A layer and its clones share it:
+//! All memory is bounded. A layer and its clones share one memory:
 //!
 //! | | at most |
 //! |---|---|
@@ -418,16 +424,15 @@
 //! | files of a [`Manifest`] | all files, about 400 bytes each |
 //! | unfinished hashes of content that is sent in parts | 1,024 contents |
 //!
-//! Content in a single frame does not count towards the 64 MiB: the inner service holds
-//! it anyway. In addition, each thread caches the header values of 64 dates and 64
-//! lengths.
+//! Content in a single frame does not count towards the 64 MiB: the inner service
+//! holds it anyway.
 //!
 //! If something in this memory was evicted, the next response is hashed again, has
 //! another date or none, or is sent as a whole instead of a part. An evicted date can
 //! make a response wrong only if the inner service gives the same date to two contents
 //! (see [dates](#dates)). When the responses that are being read ahead take 64 MiB,
-//! further responses pass through without a tag ([`Reason::Busy`]). [`Stats`] has the
-//! current figures.
+//! further responses pass through without a tag ([`Reason::Busy`]). [`Stats`] shows how
+//! many bytes are read ahead, and how many are in the content cache.
 //!
 //! # What it does not do
 //!
@@ -458,12 +463,10 @@
 //!
 //! # In production
 //!
-//! [`ConditionalLayer::stats`] counts the answers and the reasons why responses
-//! have no tag. It also counts bytes: those that a 304 saved, and those that were
-//! hashed, compared, kept and buffered. [A recipe](guide::recipes#in-production)
-//! writes these counters as Prometheus text. With the feature `tracing`, the layer
-//! emits an event for each decision. Behind a proxy that appends `-gzip` to tags,
-//! use [`OuterCompression::adds_suffixes`].
+//! [`ConditionalLayer::stats`] counts the answers, the bytes, and the reasons why
+//! responses have no tag. [A recipe](guide::recipes#in-production) writes these
+//! counters as Prometheus text. With the feature `tracing`, the layer emits an event
+//! for each decision.
 //!
 //! # Features
 //!
@@ -472,13 +475,13 @@
 //!   `(tag, Json(item))`. [`WriteGuard::axum`] guards a router.
 //!   [`PreconditionLayer::from_extractor`] takes the parameters of the path.
 //!
-//! With this feature the layers identify a resource by Axum's `OriginalUri`, so equal
-//! paths under different `nest` prefixes are different resources. Without this feature,
-//! a layer inside `nest` sees a path without its prefix. That has two effects.
-//! Resources whose paths differ only in the prefix get new dates more often than
-//! necessary. A layer outside of `nest` and a layer inside it know one resource by
-//! different paths. So they may use different tags for it, and an outer
-//! `PreconditionLayer` then refuses writes that have the tag of the inner layer.
+//!   With this feature the layers identify a resource by Axum's `OriginalUri`, so
+//!   `/a/note` and `/b/note` are two resources even inside of `nest`. Without this
+//!   feature, a layer inside `nest` sees a path without its prefix, so it takes these
+//!   two for one resource. This resource then gets new dates more often than necessary.
+//!   A layer outside of `nest` and a layer inside it know one resource by different
+//!   paths, so they may send different tags for it. An outer `PreconditionLayer` then
+//!   refuses a write that has the tag of the inner layer.
 //! - `blake3`: adds the hash `Blake3`, for [`ConditionalLayer::digest`]. It is faster
 //!   than SHA-256 for new content of more than a few KiB. It needs a C compiler.
 //! - [`client`]: adds types for programs that call HTTP services.
@@ -502,9 +505,9 @@
 //! breaking changes. Changes of names and signatures, of defaults, and of **the
 //! generated tags** are breaking. Code still compiles after a change of the generated
 //! tags, but every client fetches all content once more. So the
-//! [changelog](guide::changelog) lists such changes first. Depending on a new major
-//! version of a crate in the public API is also a breaking change: `bytes`, `http`,
-//! `http-body`, `tower-layer`, `tower-service`, and Axum with its feature.
+//! [changelog](guide::changelog) lists changes of the tags first. A new major version
+//! of a crate in the public API is also a breaking change: `bytes`, `http`,
+//! `http-body`, `tower-layer`, `tower-service`, and `axum` with the feature `axum`.
 //!
 //! These changes are not breaking: an answer that is closer to RFC 9110, a new setting
 //! whose default keeps the behaviour, a new variant of a `non_exhaustive` enum, the

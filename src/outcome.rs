@@ -4,16 +4,18 @@ use std::fmt;
 
 /// What a layer did with one request.
 ///
-/// The variants name the answers that the layer itself makes. If the inner service
-/// answers 304, the outcome of the layer is `LeftAlone(Reason::Status)`.
+/// The variants name the answers that the layer itself makes. If the inner service of a
+/// [`ConditionalLayer`](crate::ConditionalLayer) answers 304, the outcome of the layer
+/// is `LeftAlone(Reason::Status)`.
 ///
-/// Read the outcome from [`ResponseBody::outcome`](crate::ResponseBody::outcome), or,
-/// with [`ConditionalLayer::report_outcome`](crate::ConditionalLayer::report_outcome),
-/// from the response's extensions.
+/// Read the outcome from [`ResponseBody::outcome`](crate::ResponseBody::outcome). With
+/// [`ConditionalLayer::report_outcome`](crate::ConditionalLayer::report_outcome), it is
+/// also in the response's extensions.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The layer sent the response with a tag that it made from the content.
+    /// The layer sent the response with a tag of its own: one that it made from the
+    /// content, or one from a [`Manifest`](crate::Manifest).
     Tagged,
     /// The layer answered 304 (Not Modified).
     NotModified,
@@ -25,13 +27,15 @@ pub enum Outcome {
     /// The layer refused the request, because the state of the resource is not known.
     ///
     /// The answer is 503 (Service Unavailable), or the response that
-    /// [`on_error`](crate::PreconditionLayer::on_error) makes.
+    /// [`on_error`](crate::PreconditionLayer::on_error) makes. A
+    /// [`WriteGuard`](crate::WriteGuard) may also answer with the response to its own
+    /// GET, such as a 401.
     StateUnavailable,
-    /// The layer did not send a part (206 or 416) of the inner service.
+    /// The layer did not send a 206 (Partial Content) or 416 of the inner service.
     ///
-    /// The part may be of another version than the one that If-Range names. The answer
-    /// is 503 with `Retry-After: 1`, or 307 to the same URI for a browser. The next try
-    /// gets the whole content.
+    /// The part may be of another version than the one that the request names, for
+    /// example in If-Range. The answer is 503 with `Retry-After: 1`, or 307 to the same
+    /// URI for a browser. The next try gets the whole content.
     PartRefused,
     /// A [`WriteGuard`](crate::WriteGuard) answered a write with 413 (Content
     /// Too Large).
@@ -73,7 +77,7 @@ pub enum Reason {
     ///
     /// For a [`PreconditionLayer`](crate::PreconditionLayer), the method is OPTIONS,
     /// TRACE or CONNECT, or it is QUERY and [`query`](crate::PreconditionLayer::query)
-    /// is not set.
+    /// is not set. For a [`WriteGuard`](crate::WriteGuard), the request is not a write.
     Method,
     /// [`handle_when`](crate::ConditionalLayer::handle_when) returned false.
     Request,
@@ -102,11 +106,11 @@ pub enum Reason {
     ///
     /// The content contains the nonce, so the content differs each time.
     Nonce,
-    /// An outer layer of this crate does not need a tag from this layer.
+    /// An outer layer of this crate needs no tag from this layer:
     ///
-    /// A [`PreconditionLayer`](crate::PreconditionLayer) knows the tag and adds it. Or
-    /// the request is the GET of a [`WriteGuard`](crate::WriteGuard) that needs only
-    /// the date of the resource, or needs to know only whether it exists.
+    /// - A [`PreconditionLayer`](crate::PreconditionLayer) knows the tag and adds it.
+    /// - The request is the GET of a [`WriteGuard`](crate::WriteGuard). The guard asks
+    ///   only for the date of the resource, or only whether the resource exists.
     KnownState,
     /// The layer already holds 64 MiB of content in memory.
     ///
@@ -123,8 +127,9 @@ pub enum Reason {
     TooLarge,
     /// The content has too many small frames.
     ///
-    /// The frames would take more memory than the limit allows, because each frame
-    /// takes memory in addition to its bytes.
+    /// Each frame takes memory in addition to its bytes. So the layer reads ahead only
+    /// 1,024 frames, plus one frame for every 64 bytes of the
+    /// [`buffer_limit`](crate::ConditionalLayer::buffer_limit).
     TooManyFrames,
     /// The content was not ready in time.
     ///
@@ -137,20 +142,19 @@ pub enum Reason {
     BodyError,
     /// The content was longer or shorter than announced, or did not end after trailers.
     WrongLength,
-    /// The source of the current state, such as the closure of a
-    /// [`PreconditionLayer`](crate::PreconditionLayer), does not know the state.
+    /// A [`PreconditionLayer`](crate::PreconditionLayer) could not find out the
+    /// current state:
     ///
-    /// The source returned [`Unknown`](crate::Representation::Unknown), and the layer
-    /// does not require a precondition. Or the extractor of
-    /// `PreconditionLayer::from_extractor` rejected the request, and the answer is
-    /// its rejection, unless that is a server error (5xx).
+    /// - Its closure returned [`Unknown`](crate::Representation::Unknown), and the
+    ///   layer does not require a precondition. The request was forwarded.
+    /// - Its Axum extractor (`PreconditionLayer::from_extractor`) rejected the request
+    ///   with another status than 5xx. The layer sent this rejection.
     UnknownState,
-    /// The source of the current state, such as the closure of a
-    /// [`PreconditionLayer`](crate::PreconditionLayer), failed. The extractor of
-    /// `PreconditionLayer::from_extractor` has failed if it rejected the request with a
-    /// server error (5xx).
+    /// The closure of a [`PreconditionLayer`](crate::PreconditionLayer) failed, or its
+    /// Axum extractor rejected the request with a server error (5xx).
     ///
-    /// The request is not a write, so it was forwarded.
+    /// The request was forwarded, because it is not a write, and no
+    /// [`on_error`](crate::PreconditionLayer::on_error) is set.
     StateUnavailable,
 }
 
@@ -232,7 +236,7 @@ impl Reason {
 
     /// Returns true if the content may have a tag that the layer did not compute.
     ///
-    /// If so, If-Match does not fail, because it may name that tag.
+    /// For such content If-Match does not fail, because it may name that tag.
     pub(crate) fn leaves_tag_unknown(self) -> bool {
         match self {
             Self::EmptyHead

@@ -35,8 +35,8 @@ pub struct Stats {
     pub precondition_required: u64,
     /// Requests that were refused because the state of the resource is not known.
     pub state_unavailable: u64,
-    /// Parts (206 and 416) that were not sent, because they may be of another version
-    /// than the one that If-Range names.
+    /// Responses (206 and 416) of the inner service that were not sent, because they
+    /// may be of another version than the one that the request names.
     ///
     /// The answer is 503 (Service Unavailable), or 307 (Temporary Redirect) for
     /// a browser.
@@ -69,7 +69,7 @@ pub struct Stats {
     /// Bytes that are in the [content
     /// cache](crate::ConditionalLayer::content_cache) now.
     ///
-    /// Each cached content counts its length plus 512 bytes.
+    /// Each content in the cache counts as its length plus 512 bytes.
     pub bytes_kept: u64,
     /// Bytes of content that was read ahead and is still in memory: at most 64 MiB.
     ///
@@ -89,15 +89,15 @@ pub struct Stats {
     /// How often the store of [shared tags](crate::InnerTags::store) was asked for
     /// a tag.
     pub shared_asked: u64,
-    /// Tags that were found in that store.
+    /// Tags that were found in the store of shared tags.
     pub shared_found: u64,
-    /// Values from that store that were rejected. They were not made by a server with
-    /// the same secret, or not for the key that was asked for.
+    /// Values from the store of shared tags that were rejected. They were not made by a
+    /// server with the same secret, or not for the key that was asked for.
     ///
     /// A count above 0 means that a value was damaged, or that another program writes
     /// to the store.
     pub shared_rejected: u64,
-    /// Tags that were published to that store.
+    /// Tags that were written to the store of shared tags.
     pub shared_published: u64,
     left_alone: [u64; Reason::ALL.len()],
 }
@@ -148,14 +148,15 @@ impl fmt::Debug for Stats {
     }
 }
 
-/// The counters, which need no lock. There are several slots, and each thread counts in
-/// one of them, so that threads rarely write to the same cache line.
+/// The counters, which need no lock. Each thread counts in one of 16 slots, so that
+/// threads rarely write to the same cache line.
 #[derive(Default)]
 pub(crate) struct Counters {
     slots: [Slot; SLOTS],
 }
 
-/// Aligned to two cache lines, because processors fetch them in pairs.
+/// Counters of some threads. Aligned to two cache lines, because processors fetch cache
+/// lines in pairs.
 #[repr(align(128))]
 #[derive(Default)]
 struct Slot {
@@ -214,7 +215,7 @@ impl Counters {
         self.slot().bytes_compared.fetch_add(bytes, Relaxed);
     }
 
-    /// Returns the sum of all slots.
+    /// Returns the sums over all slots. `bytes_kept` is returned as it is.
     pub(crate) fn sum(&self, bytes_kept: u64) -> Stats {
         let mut stats = Stats { bytes_kept, ..Stats::default() };
         for slot in &self.slots {

@@ -12,10 +12,9 @@ use tokio::{
     time::{sleep, Sleep},
 };
 
-/// Makes Tokio's timers, if the runtime has them.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
-    /// A runtime without timers was met, so no other timer is tried.
+    /// True once a runtime without timers was found. No timer is made after that.
     missing: AtomicBool,
 }
 

@@ -196,8 +196,7 @@ impl Client {
         }
     }
 
-    /// Returns fields for a request: `Accept-Encoding` or not, and `TE` or not,
-    /// at random.
+    /// Returns `Accept-Encoding`, `TE`, both or neither, at random.
     fn usual_fields(&mut self) -> HeaderMap {
         let mut fields = HeaderMap::new();
         if self.dice.below(2) == 0 {
@@ -209,9 +208,9 @@ impl Client {
         fields
     }
 
-    /// Sends tags of content that it does not hold: tags of other resources, tags with
-    /// another coding, and invented tags. A 304 is right if one of the tags names the
-    /// current version.
+    /// Sends tags of content that the client does not have: tags of other resources,
+    /// tags with another coding, and invented tags. A 304 is right if one of the tags
+    /// names the current version.
     async fn lie(mut self) {
         let mut connection = self.connect().await;
         let mut tags = vec!["\"v1\"".to_owned(), "\"\"".to_owned(), "\"~gzip\"".to_owned()];

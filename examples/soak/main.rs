@@ -2,7 +2,7 @@
 //! `cargo run --release --all-features --example soak -- 600`. Without a number it runs
 //! for 20 seconds.
 //!
-//! The clients revalidate, break off, send tags that they do not hold, resume
+//! The clients revalidate, abort responses, send tags that they do not have, resume
 //! downloads, and edit. `World` has the current version of each resource, and the
 //! version that each tag was sent with. Each answer is compared with these versions.
 //! The example fails if an answer is wrong, or if the process uses too much memory.

@@ -172,8 +172,8 @@ async fn note<const KIND: usize>(
     with_version(version, content(uri.path(), version, 2_000))
 }
 
-/// Records an edit. It is right if it changes the current version, and all of its
-/// content has arrived.
+/// Records an edit. The edit is right if it is based on the current version, and if all
+/// of its content has arrived.
 async fn edit<const KIND: usize>(
     State(world): Truth,
     Path(place): Path<usize>,

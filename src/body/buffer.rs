@@ -12,7 +12,7 @@ use http_body::Frame;
 use super::budget::{Budget, Reservation};
 use crate::{outcome::Reason, store::Frames};
 
-/// Frames of one body, at most `limit` bytes of content, and trailers.
+/// The frames of one body: at most `limit` bytes of content, and the trailers.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     content: Content,
@@ -54,7 +54,8 @@ impl Buffer {
         Self { content: Content::default(), limit, promised }
     }
 
-    /// Takes the next frame, or returns it if the content cannot be kept as a whole.
+    /// Takes the next frame. Returns the frame as an error if the content cannot be
+    /// kept as a whole.
     ///
     /// `budget` is that of the layer. It is `None` for content that is read even if the
     /// budget is used up: the response to a guard's GET, and the first two frames of a
@@ -135,12 +136,10 @@ impl Buffer {
         self.promised.is_none_or(|promised| promised == self.content.len)
     }
 
-    /// Returns the announced length of the body.
     pub(crate) fn promised(&self) -> Option<u64> {
         self.promised
     }
 
-    /// Returns the content of the buffer.
     pub(crate) fn content(&self) -> &Content {
         &self.content
     }
@@ -153,7 +152,6 @@ impl Buffer {
 }
 
 impl Content {
-    /// Returns the number of bytes of content.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
@@ -189,8 +187,8 @@ impl Content {
         Frames { first: self.first.as_ref(), more: self.tail.as_deref().map(|tail| &tail.frames) }
     }
 
-    /// Returns the only frame, if any. Returns all content as an error if there is more
-    /// than one frame.
+    /// Returns the only frame, or `None` if there is no frame. If there are several
+    /// frames, or trailers, returns the content unchanged as an error.
     #[inline]
     pub(crate) fn into_single(self) -> Result<Option<Bytes>, Self> {
         if self.tail.is_some() {

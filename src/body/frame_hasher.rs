@@ -89,7 +89,7 @@ pub(crate) trait DynTagHasher: Send + Sync {
 struct TagHasher<D> {
     digest: D,
     /// The hash of the variant, if the response was negotiated. Deliberately a hash and
-    /// not the fields: this value is kept between two parts of the content, and a field
+    /// not the fields: this value is kept from one part (206) to the next, and a field
     /// value could keep the buffer of a whole response in memory.
     variant: Option<Box<[u8]>>,
 }

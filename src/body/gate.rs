@@ -14,7 +14,6 @@ pub(crate) struct Gate {
 
 #[derive(Debug, Default)]
 struct GateState {
-    /// The content has ended.
     has_ended: bool,
     /// Whether the end is forwarded, once that is decided.
     is_open: Option<bool>,

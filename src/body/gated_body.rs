@@ -28,7 +28,7 @@ pub(crate) struct GatedBody<B> {
     read: Content,
     /// `None` once the body has ended.
     body: Option<Pin<Box<B>>>,
-    /// The error that ended the reading.
+    /// The error at the end of the content that was already read, if any.
     error: Option<BoxError>,
     /// The minimum number of bytes that are still to come.
     missing: u64,
@@ -36,7 +36,7 @@ pub(crate) struct GatedBody<B> {
     is_size_known: bool,
     gate: Arc<Gate>,
     stage: GateStage,
-    /// The last frame with content, once it is known to be the last.
+    /// The frame that is held back because it may be the last one with content.
     last: Option<Bytes>,
     trailers: Option<Frame<Bytes>>,
 }
@@ -148,12 +148,13 @@ where
         }
     }
 
-    /// Takes the next content, and returns what may be forwarded now. A frame that is
-    /// or may be the last is held back: then this returns the frame that was held back
-    /// before, if any.
+    /// Takes the next frame of content, and returns the frame to forward now, if any. A
+    /// frame that may be the last is held back. If another frame was held back before,
+    /// that one is returned.
     fn pass(&mut self, data: Bytes) -> PolledFrame<BoxError> {
-        // If a frame is already held back, this frame is empty, or the body has more
-        // content than announced.
+        // If a frame is already held back, all announced bytes have come. An empty
+        // frame is then dropped. Any other means that the body has more content
+        // than announced.
         if self.last.is_some() && data.is_empty() {
             return None;
         }

@@ -24,9 +24,9 @@ pin_project! {
     /// It yields the frames of the inner body in order, with its trailers and errors.
     /// [`repr_digest`](crate::ConditionalLayer::repr_digest) may add trailers. In a 206
     /// that the layer makes, the body yields only the requested range, without
-    /// trailers. A 304 has no content. A 412 has none either, unless
-    /// [`problem_details`](crate::ConditionalLayer::problem_details) is set. The body
-    /// is fused: after its end it always yields `None`.
+    /// trailers. A 304 or 412 that the layer makes has no content. One exception is the
+    /// document of [`problem_details`](crate::ConditionalLayer::problem_details). The
+    /// body is fused: after its end it always yields `None`.
     ///
     /// `Default` makes an empty body.
     #[must_use = "bodies do nothing unless polled"]
@@ -46,7 +46,6 @@ pin_project! {
     where
         B: Body,
     {
-        /// The body has ended.
         Ended,
         /// No content, with an unknown size, for a HEAD and a 304.
         Absent,

@@ -8,10 +8,10 @@ use std::sync::{
 /// Makes the size of a body without content exactly zero until the latch is released,
 /// and unknown after that.
 ///
-/// A compression layer encodes all bodies except those of exactly zero bytes. Outside
-/// of that layer, the size must be unknown, or a server could add `Content-Length: 0`.
-/// That would be wrong: in a 304 or a response to a HEAD, the field gives the length
-/// that the content of a 200 to a GET would have.
+/// tower-http's `CompressionLayer` encodes bodies of unknown size, but by default no
+/// body of zero bytes. Outside of that layer, the size must be unknown, or a server
+/// could add `Content-Length: 0`. That would be wrong: in a 304 or a response to a
+/// HEAD, the field gives the length that the content of a 200 to a GET would have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SizeLatch(Arc<AtomicBool>);
 

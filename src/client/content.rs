@@ -1,4 +1,4 @@
-//! Reads content, and compares its length with the limit and with the announced length.
+//! Reads content. Its length must be within a limit, and equal to the announced length.
 
 use std::{
     future::{poll_fn, Future},
@@ -16,7 +16,7 @@ use crate::{
     rules::{single_line, SingleField},
 };
 
-/// Content that is copied while it is received.
+/// A copy of content, made while the content is received.
 #[derive(Debug)]
 pub(super) struct Recorder {
     content: Vec<u8>,
@@ -35,9 +35,9 @@ pub(super) enum End {
     /// NO_ERROR, Hyper ends the body without an error, as if it were complete. But
     /// `is_end_stream` is then false.
     Stream,
-    /// Nothing shows the end. HTTP/1 content with neither a length nor chunks continues
-    /// until the connection closes, for any reason. So does content with another
-    /// `Transfer-Encoding` (RFC 9112, section 6.3).
+    /// Nothing shows the end. HTTP/1 content with neither a length nor chunks ends when
+    /// the connection closes, even if the connection was broken. So does content with
+    /// another `Transfer-Encoding` (RFC 9112, section 6.3).
     Unknown,
 }
 
@@ -83,8 +83,8 @@ impl Recorder {
         self.end
     }
 
-    /// Returns the content once the body has ended. Fails if it does not have the
-    /// announced length.
+    /// Returns the content once the body has ended. Fails if the content does not have
+    /// the announced length.
     pub(super) fn finish(self, is_end_stream: bool) -> Result<ReadContent, Error> {
         let len = self.content.len() as u64;
         if self.length.is_some_and(|length| length != len) {
@@ -114,8 +114,9 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ContentError> {
 
 /// Returns true if `chunked` is the only transfer coding.
 ///
-/// Other codings show no end if they come last. If they come before `chunked`, HTTP
-/// clients may not decode them, so the bytes are not the content that the tag names.
+/// If another coding comes last, such as `gzip`, nothing shows the end of the content.
+/// With `gzip, chunked`, an HTTP client may not decode the gzip. The bytes are then not
+/// the content that the tag names.
 fn is_chunked(headers: &HeaderMap) -> bool {
     let coding = single_line(headers, TRANSFER_ENCODING);
     coding.is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
@@ -152,7 +153,6 @@ where
     answer(service.call(request)).await
 }
 
-/// Waits until a service is ready.
 pub(super) async fn ready<S, R>(service: &mut S) -> Result<(), Error>
 where
     S: Service<R>,
@@ -161,7 +161,6 @@ where
     poll_fn(|cx| service.poll_ready(cx)).await.map_err(|error| Error::Service(error.into()))
 }
 
-/// Waits for the response of a service.
 pub(super) async fn answer<T, E>(future: impl Future<Output = Result<T, E>>) -> Result<T, Error>
 where
     E: Into<BoxError>,

@@ -1,4 +1,4 @@
-//! The errors of reading and changing a value.
+//! The errors of `Polled::refresh` and `Update::run`.
 
 use std::{error, fmt, time::Duration};
 
@@ -32,7 +32,7 @@ pub enum Error {
     ///
     /// Nothing was written.
     NoStrongTag,
-    /// Another client wrote between the read and the write, also at the last attempt.
+    /// Another client wrote between the read and the write, and no attempt is left.
     ///
     /// Nothing was written.
     Conflict,
@@ -40,7 +40,7 @@ pub enum Error {
     ///
     /// The answer to the write was lost. Reading the resource again did not show
     /// whether the write was done, or no attempt was left to read it. The error inside
-    /// is that of the last attempt.
+    /// is that of the last attempt. It does not tell whether the write was done.
     InDoubt(Box<Self>),
 }
 
@@ -71,8 +71,8 @@ impl error::Error for Error {
     }
 }
 
-/// The error of [`Polled::refresh`](super::Polled::refresh), which keeps the previous
-/// value.
+/// The error of [`Polled::refresh`](super::Polled::refresh). The previous value
+/// is kept.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct RefreshError {
@@ -103,7 +103,8 @@ impl error::Error for RefreshError {
 /// Why received content cannot be used.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ContentError {
-    /// The content is shorter or longer than its `Content-Length`.
+    /// The content does not have the announced length, or its `Content-Length`
+    /// is invalid.
     WrongLength,
     /// The end of the content cannot be distinguished from a broken connection.
     UnknownEnd,

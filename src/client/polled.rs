@@ -84,7 +84,7 @@ struct PolledState<T> {
 
 struct Held<T> {
     current: Option<HeldValue<T>>,
-    /// The number of the refresh that brought or confirmed the value.
+    /// The number of the refresh that brought or confirmed the value, from 1.
     refresh: u64,
     /// The time until which the server asks clients to wait, from `max-age` or
     /// `Retry-After`.
@@ -96,10 +96,10 @@ struct HeldValue<T> {
     head: Arc<StoredHead>,
     /// The request that brought the value.
     request: Arc<Request<()>>,
-    /// When the request was sent that brought or confirmed the value.
+    /// When the client sent the request that brought or confirmed the value.
     sent: Instant,
-    /// The `Age` of the answer to this request, which a cache adds. It is 0 if the
-    /// answer came from the origin server.
+    /// The `Age` of the answer to this request: how long the answer was in caches.
+    /// Without an `Age`, this is 0.
     age_of_answer: Duration,
 }
 
@@ -132,7 +132,7 @@ impl<T> Polled<T> {
     ///
     /// Returns `None` if there is no value. The time counts from the moment when the
     /// request was sent, because the value may have changed while the answer was on its
-    /// way. If the answer came from a cache on the way, its `Age` is added.
+    /// way. If the answer comes from a cache, the `Age` of the answer is added.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         self.held().current.as_ref().map(HeldValue::age)
@@ -143,8 +143,8 @@ impl<T> Polled<T> {
     /// The last answer says how long: `max-age` in `Cache-Control` minus `Age`, or
     /// `Retry-After` of an error. The time that has passed since that answer is
     /// subtracted. The lower bound is returned if the answer has none of these fields,
-    /// if it has `no-cache` or `no-store`, or if the last refresh brought no usable
-    /// answer.
+    /// or if it has `no-cache` or `no-store`. It is also returned before the first
+    /// refresh, and after one that got no answer or no usable content.
     ///
     /// # Examples
     ///
@@ -165,37 +165,41 @@ impl<T> Polled<T> {
     /// Asks the server whether the value has changed, and returns the current value.
     ///
     /// `request` is a GET with the fields that the server needs, such as
-    /// `Authorization`. It is sent with an empty body. `parse` makes the value from new
-    /// content. If a 304 names another tag than that of the kept value, the request is
-    /// sent again without preconditions.
+    /// `Authorization`. The refresh adds a precondition and an empty body. `parse`
+    /// makes the value from new content. If a 304 is not about the kept value, such as
+    /// a 304 with another tag, the refresh sends `request` again without the
+    /// precondition.
     ///
-    /// In these cases the request is sent without preconditions, so the server sends
-    /// the whole content:
+    /// In these cases the refresh adds no precondition, so the server sends the whole
+    /// content:
     ///
     /// - There is no value yet, or its response had no validator that
     ///   [`StoredHead::ask`] can send.
     /// - This request and the one that brought the value differ in the URI, `Host`,
-    ///   `Authorization`, Cookie, or a field that `Vary` names.
-    /// - The content of the value may be incomplete. For example, if HTTP/1 content has
-    ///   neither `Content-Length` nor chunks, a broken connection looks like the end of
-    ///   the content.
+    ///   `Authorization`, Cookie, or a field that `Vary` names. If the content is
+    ///   encoded, `Accept-Encoding` is compared, too.
+    /// - The content from which the value was made may be incomplete. For example, if
+    ///   HTTP/1 content has neither `Content-Length` nor chunks, a broken connection
+    ///   looks like the end of the content.
     ///
     /// A redirect is an error. The HTTP client should not follow redirects itself,
-    /// because a tag is valid for one resource only, unless they always lead to the
-    /// same resource.
+    /// because a tag is valid for one resource only. The exception is a redirect that
+    /// always leads to the same resource.
     ///
     /// If another refresh begins later and succeeds earlier, this refresh returns the
-    /// value of that one. But if the two requests differ as above, each refresh returns
-    /// its own value.
+    /// value of the other one. But if the two requests differ as in the list above,
+    /// each refresh returns its own value.
     ///
     /// To test against an Axum router, pass `app.clone().into_service::<Body>()`.
     ///
     /// # Errors
     ///
-    /// Fails if there is no answer, if its status is not 200, 203 or 304, if the
-    /// content breaks off or is too long, or if `parse` fails. Also fails if the server
-    /// answers 304 to a request without preconditions. The previous value is kept, and
-    /// the error contains its age.
+    /// The previous value is kept, and the error contains its age. The cases are:
+    ///
+    /// - There is no answer, or its status is not 200, 203 or 304.
+    /// - The status is 304, but the refresh added no precondition.
+    /// - The content breaks off or is too long.
+    /// - `parse` fails.
     pub async fn refresh<S, B, R, P, E>(
         &self,
         mut service: S,
@@ -220,8 +224,8 @@ impl<T> Polled<T> {
         self.held().finish(refresh, request, result)
     }
 
-    /// Sends the request, and once more without preconditions if a 304 is not about the
-    /// kept value.
+    /// Sends the request. If a 304 is not about the kept value, sends the request again
+    /// without preconditions.
     async fn ask<S, B, R>(
         &self,
         service: &mut S,
@@ -249,15 +253,13 @@ impl<T> Polled<T> {
                         let pace = in_seconds(fresh_seconds(head, response.headers()));
                         return Ok(Answer::Current(current, pace));
                     }
-                    // The 304 is not about the kept value, so send the request again
-                    // without preconditions.
+                    // Otherwise send the request again without preconditions.
                 }
                 (status, _) => return Err((Error::Status(status), retry_at(response.headers()))),
             }
         }
     }
 
-    /// Reads and parses new content.
     async fn read<R, P, E>(
         &self,
         request: &Request<()>,
@@ -306,7 +308,8 @@ impl<T> Held<T> {
             Ok((current, pace)) => {
                 let value = Arc::clone(&current.value);
                 if !is_latest {
-                    // The later value may be that of another request.
+                    // The later refresh may have had another request, such as one with
+                    // another `Accept`.
                     let later = self.current.as_ref();
                     let later = later.filter(|later| later.is_selected_by(request));
                     return Ok(later.map_or(value, |later| Arc::clone(&later.value)));
@@ -390,8 +393,8 @@ impl<T: fmt::Debug> fmt::Debug for Polled<T> {
     }
 }
 
-/// Reads `Retry-After`: seconds, or a date, which is compared with `Date` or, without
-/// it, with the clock ([RFC 9110, section
+/// Reads `Retry-After`, which contains seconds or a date. From a date, this subtracts
+/// `Date`, or the current time if there is no `Date` ([RFC 9110, section
 /// 10.2.3](https://www.rfc-editor.org/rfc/rfc9110.html#section-10.2.3)).
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let line = single_line(headers, RETRY_AFTER)?.as_bytes();

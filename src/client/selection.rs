@@ -16,9 +16,9 @@ pub(super) const ALWAYS: [HeaderName; 3] = [HOST, AUTHORIZATION, COOKIE];
 /// if `Vary` has `*` or an invalid name.
 ///
 /// If the content is encoded, `Accept-Encoding` is added even if `Vary` does not name
-/// it. nginx names it only with `gzip_vary on`, and its tags for the plain and the gzip
-/// content match weakly. Without this rule, a 304 could confirm gzip content for a
-/// request that does not accept gzip.
+/// it. nginx names that field only with `gzip_vary on`, and nginx's tags for the plain
+/// and the gzip content match weakly. Without this rule, a 304 could confirm gzip
+/// content for a request that does not accept gzip.
 pub(super) fn varied(response: &HeaderMap) -> Option<Vec<HeaderName>> {
     let mut names = names(response).collect::<Option<Vec<_>>>()?;
     names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
@@ -44,8 +44,8 @@ pub(super) fn is_same(one: &Request<()>, other: &Request<()>, response: &HeaderM
         let lines = one.headers().get_all(name).iter();
         lines.eq(other.headers().get_all(name).iter())
     };
-    // What `*` and invalid names mean, only the server can decide. It compares the tag in
-    // the request.
+    // If `Vary` has `*` or an invalid name, only the server can decide whether the requests
+    // have the same response. It decides that by the tag, so these names are skipped here.
     let mut varied = names(response).flatten();
     one.uri() == other.uri() && ALWAYS.iter().all(same) && varied.all(|name| same(&name))
 }

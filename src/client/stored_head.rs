@@ -89,10 +89,10 @@ impl StoredHead {
     ///
     /// Adds If-None-Match with the tag. If there is no tag, this adds
     /// If-Modified-Since, but only if `Last-Modified` is at least two seconds before
-    /// `Date`. If the two dates were closer, the content could have changed once more
-    /// in the second in which it was sent. It would then have the same date. RFC 9110,
-    /// section 8.8.2.2, requires a distance of one second. The distance is two seconds
-    /// here, because `Date` may be generated a second later than the content.
+    /// `Date`. Content that is sent in the second of its change can change again in
+    /// that second. The new content then has the same date. RFC 9110, section 8.8.2.2,
+    /// requires one second between the two dates. Here two seconds are required,
+    /// because `Date` may be generated a second later than the content.
     ///
     /// A request that already has preconditions or a `Range` is not changed. A tag of
     /// more than 1 KiB is not added, because many servers would refuse such a request.
@@ -150,7 +150,8 @@ impl StoredHead {
         tag.is_some()
     }
 
-    /// Updates the fields from a 304 that answers [`ask`](Self::ask).
+    /// Updates the kept fields from a 304 to a request that [`ask`](Self::ask) has
+    /// made conditional.
     ///
     /// Returns false, and changes nothing, if the 304 is not about this response.
     ///
@@ -178,8 +179,8 @@ impl StoredHead {
     ///   it was.
     /// - The names in `Vary` of the 304 are added to the stored names, and none is
     ///   removed. Some servers send a 304 with fewer names than the 200. Without this
-    ///   rule, the response could then be used for a request that selects another
-    ///   variant.
+    ///   rule, the response could then be used for a request that needs another one,
+    ///   such as a request with another `Accept`.
     ///
     /// If the head would become larger than 64 KiB, this returns false. Otherwise a
     /// server could make it grow without limit, with new fields on each 304.

@@ -32,13 +32,14 @@ use crate::{
 /// has the tag that was read. If the answer is 412, another client has written in
 /// between. The update then reads and edits again.
 ///
-/// **Lost answers.** Some answers do not show whether the write was done, or will still
-/// be done. The answer counts as lost in these cases:
+/// **Lost answers.** An answer counts as lost if it does not show whether the write was
+/// done, or will still be done. These are the cases:
 ///
 /// - The service fails.
 /// - The status is 202 (Accepted), 302 (Found) or 303 (See Other).
-/// - The status is a 5xx, except 501, 505, 507 and 511. A 503 counts even if it has
-///   `Retry-After`: Varnish sends such a 503 if the connection to the server breaks.
+/// - The status is a 5xx, except 501, 505, 507 and 511. A 503 counts as lost even if it
+///   has `Retry-After`: Varnish sends such a 503 if the connection to the server
+///   breaks.
 ///
 /// If another attempt is left, the update then reads the resource again:
 ///
@@ -139,8 +140,8 @@ impl Update {
     ///
     /// Each wait is a random time between the lower bound and a limit. The limit starts
     /// at twice the lower bound, and doubles with each attempt up to the upper bound.
-    /// If the answer to a PUT has a `Retry-After` that is longer, the wait is as long
-    /// as it says, but at most the upper bound.
+    /// If the answer to a PUT has a longer `Retry-After`, the update waits for that
+    /// time, but at most for the upper bound.
     ///
     /// Waiting needs a Tokio runtime with timers. Without one, the next attempt follows
     /// at once.
@@ -159,19 +160,18 @@ impl Update {
 
     /// Reads, edits and writes the resource, and returns the written content.
     ///
-    /// `edit` makes the new content from the current content. It is called once for
-    /// each attempt: again after a conflict, and after a 429. After a lost answer it is
-    /// not called again, because the same content is sent.
+    /// `edit` makes the new content from the current content. It is called again after
+    /// a conflict, and after a 429. After a lost answer it is not called again, because
+    /// the update may then send only the same content.
     ///
     /// # Errors
     ///
-    /// Fails with [`Error::InDoubt`] if it is not known whether the write was done.
-    /// After all other errors, nothing was written:
+    /// Fails with [`Error::InDoubt`] if it is not known whether the write was done. If
+    /// `run` fails with another error, nothing was written:
     ///
     /// - The resource cannot be read, has no strong tag, or has a `Content-Encoding`.
     /// - `edit` fails.
-    /// - Another client wrote in between, also at the last attempt
-    ///   ([`Error::Conflict`]).
+    /// - Another client wrote in between, and no attempt is left ([`Error::Conflict`]).
     /// - The server refuses the write for another reason.
     pub async fn run<S, B, R, C, E>(
         &self,
@@ -262,7 +262,6 @@ impl Update {
         }
     }
 
-    /// Reads the resource.
     async fn read<S, B, R>(&self, service: &mut S) -> Result<(StoredHead, Bytes), Error>
     where
         S: Service<Request<B>, Response = Response<R>>,
@@ -374,8 +373,8 @@ impl From<Error> for Failed {
 /// Returns true if it is not known whether a write with this answer was done.
 ///
 /// - Most 5xx: a handler may fail after the write, and a gateway does not know what the
-///   server did. But 501, 505, 507 and 511 are refusals. A 503 with `Retry-After` is
-///   not always one: Varnish sends it for each answer that it did not get.
+///   server did. But 501, 505, 507 and 511 are refusals. A 503 with `Retry-After` may
+///   not be a refusal: Varnish also sends it if it got no answer from the server.
 /// - 302 and 303: many handlers redirect after a write (RFC 9110, section 15.4.4).
 /// - 202: the write may still be done or refused (section 15.3.3).
 fn is_lost(status: StatusCode) -> bool {

@@ -21,7 +21,8 @@ use crate::{
 
 impl<'a> ResponseContext<'a> {
     /// Returns the tag that the inner service gave, without the coding that an inner
-    /// layer of this crate may have added. It is weak if the layer sends weak tags.
+    /// layer of this crate may have added. The result is weak if the layer sends
+    /// weak tags.
     pub(super) fn inner_tag(&self) -> Option<Cow<'a, EntityTag>> {
         let sent = self.fields.etag.value()?;
         let plain = match CodedTag::plain_of(&self.head.extensions, sent) {
@@ -47,7 +48,7 @@ impl<'a> ResponseContext<'a> {
             && !fields.has_content_range
             && matches!(fields.content_length, SingleField::Absent)
             && fields.etag.value().is_some_and(|etag| !etag.is_weak())
-            // The body of a HEAD may not show the size of the content.
+            // The body in the answer to a HEAD may be empty, although there is content.
             && (body.size_hint().exact().is_none()
                 || self.request.may_lack_content() && body.is_end_stream())
     }
@@ -143,7 +144,8 @@ impl<'a> ResponseContext<'a> {
                 && CodedTag::plain_of(&self.head.extensions, etag).is_some()
         });
         if is_matched {
-            // An inner layer of this crate, or the handler's check, has set the tag.
+            // An inner layer of this crate, or a handler that calls
+            // `Preconditions::check`, has set the tag.
             return true;
         }
         if let Some(plain) = plain {
@@ -179,7 +181,8 @@ impl<'a> ResponseContext<'a> {
         }
     }
 
-    /// Prepares the response for the outer half of `compress_with`.
+    /// Prepares the response for the compression of `compress_with`, and for the
+    /// service around it, which adds the coding to the tag.
     pub(super) fn prepare_for_compression<B: Body>(&mut self, body: &mut ResponseBody<B>) {
         let mut latch = None;
         let is_withheld = self.request.asks_as_get() && self.is_encodable();
@@ -199,9 +202,9 @@ impl<'a> ResponseContext<'a> {
     }
 }
 
-/// Tells the outer half of `compress_with` that a response may be encoded. The request
-/// was a read that this layer does not handle. If the response is encoded, the outer
-/// half adds the coding to the tag of the inner service.
+/// Prepares the response to a read that this layer does not handle. If the compression
+/// of `compress_with` encodes the response, the service around it adds the coding to
+/// the tag of the inner service.
 #[cold]
 pub(super) fn prepare_left_alone<B>(response: &mut Response<B>) {
     let headers = response.headers();

@@ -132,7 +132,7 @@ impl<F> fmt::Debug for CompressionFuture<F> {
 }
 
 /// Adds the coding to the tag, if the compression has encoded the response. `before`
-/// tells how the response was before the compression.
+/// describes the response before the compression.
 fn name_coding(head: &mut response::Parts, before: &MayBeEncoded) {
     if let Some(latch) = &before.latch {
         latch.release();

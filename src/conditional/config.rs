@@ -31,8 +31,8 @@ pub(super) struct Config {
     /// A 412 has an `application/problem+json` document.
     pub(super) problem_details: bool,
     pub(super) outer_compression: OuterCompression,
-    /// The layer is the inner half of
-    /// [`compress_with`](crate::ConditionalLayer::compress_with).
+    /// The compression of [`compress_with`](crate::ConditionalLayer::compress_with) is
+    /// around the layer.
     pub(super) is_compressed: bool,
     pub(super) head_as_get: bool,
     pub(super) add_last_modified: AddLastModified,
@@ -41,11 +41,12 @@ pub(super) struct Config {
     pub(super) key: Option<Arc<KeyFn>>,
     pub(super) clock: Arc<Clock>,
     pub(super) keys: Arc<Keys>,
-    /// If no dates are generated, this is empty until the inner service gives a date.
+    /// The memory of dates. If the layer generates no dates, it is allocated when the
+    /// inner service gives the first date.
     pub(super) dates: Arc<OnceLock<Dates>>,
     /// The unfinished hashes of contents that are sent in parts (206).
     pub(super) unfinished: Arc<Unfinished<Box<dyn DynTagHasher>>>,
-    /// The bytes that all responses together may hold while they are read ahead.
+    /// How many bytes all responses together may hold while they are read ahead.
     pub(super) budget: Arc<Budget>,
     pub(super) inner_validators: Arc<InnerValidators>,
     pub(super) forwarded: ForwardedFields,
@@ -106,8 +107,7 @@ impl Config {
         HttpDate::nearest((self.clock)())
     }
 
-    /// Empties the memory of dates. If no dates are generated, no memory is allocated
-    /// until the inner service gives a date.
+    /// Empties the memory of dates.
     pub(super) fn forget_dates(&mut self) {
         let dates = match self.add_last_modified {
             AddLastModified::Never => OnceLock::new(),
@@ -116,7 +116,7 @@ impl Config {
         self.dates = Arc::new(dates);
     }
 
-    /// Forgets all tags, because those of the previous settings would be wrong.
+    /// Forgets all tags, because they were made with other settings.
     pub(super) fn forget_tags(&mut self) {
         self.content_cache = self
             .content_cache
@@ -137,22 +137,23 @@ impl Config {
         );
     }
 
-    /// Returns the predicate that decides which responses may be tagged, if it is not
-    /// the default one.
+    /// Returns the predicate that decides which responses may be tagged. `None` for the
+    /// default predicate.
     pub(super) fn tag_when(&self) -> Option<&(dyn Predicate + Send + Sync)> {
         self.tag_when.as_deref()
     }
 
-    /// Returns true if a setting is a function that takes the head of a request.
+    /// Returns true if a setting is a function that takes the head of a request:
+    /// `handle_when` or `key`.
     pub(super) fn shows_parts(&self) -> bool {
         self.handle_when.is_some() || self.key.is_some()
     }
 
-    /// Checks combinations of settings, whatever the order in which they were set.
+    /// Checks that the settings can be combined.
     ///
     /// # Panics
     ///
-    /// Panics if two settings cannot be combined.
+    /// Panics if they cannot be combined.
     pub(super) fn check(&self) {
         if self.repr_digest {
             assert!(

@@ -1,5 +1,5 @@
-//! The future of the service. It waits for the response of the inner service, reads the
-//! content if that may be tagged, and returns the response to send.
+//! The future of the service. It waits for the response of the inner service, reads
+//! content that may be tagged, and returns the response to send.
 
 use std::{
     fmt,
@@ -47,8 +47,8 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     #[project = ResponseFutureProj]
     pub struct ResponseFuture<F, B, D = Sha256> {
-        // The inner service's future; `None` once it is done, or if it was
-        // never called.
+        // The inner service's future. `None` once the future is done, or if the inner
+        // service was not called.
         #[pin]
         pub(super) future: Option<F>,
         pub(super) state: ResponseState<B, D>,
@@ -144,7 +144,8 @@ fn reject_write<B: Body>(config: &Config) -> Response<ResponseBody<B>> {
 }
 
 impl<B: Body, D: Digest> PendingResponse<B, D> {
-    /// Continues to read, and then returns the body to send with the head.
+    /// Continues to read the content. Then completes the head, and returns the body
+    /// to send.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ResponseBody<B>> {
         let Self { request, head, fields, learnable, read_ahead } = self;
         let mut context = ResponseContext { request, head, fields, learnable };
@@ -168,7 +169,8 @@ fn leave_alone<B: Body>(
     pass_left_alone(response, reason, config)
 }
 
-/// Sends a response unchanged to the outer half of `compress_with`.
+/// Passes a response to the compression of `compress_with`. The layer does not handle
+/// the request of this response.
 #[cold]
 fn leave_alone_before_compression<B: Body>(
     mut response: Response<B>,
@@ -186,8 +188,8 @@ fn pass_left_alone<B: Body>(
 ) -> Response<ResponseBody<B>> {
     let (mut head, body) = response.into_parts();
     let outcome = Outcome::LeftAlone(reason);
-    // Deliberately not `pass_on`, which reads the outcome back from the body: that is
-    // 8 % of what a POST costs.
+    // Deliberately not `pass_on`, which reads the outcome back from the body. That
+    // would be 8 % of the cost of a POST.
     config.reporter.report(outcome, head.status, &mut head.extensions);
     Response::from_parts(head, ResponseBody::inner(body, outcome))
 }

@@ -11,7 +11,8 @@ use crate::{
 };
 
 impl RequestContext {
-    /// Returns the tag to send, which is weak if the layer sends weak tags.
+    /// Returns the tag to send. It is weak if the setting
+    /// `OuterCompression::keeps_tags` requires weak tags.
     #[inline]
     pub(super) fn outgoing_tag(&self, tag: EntityTag) -> HashedTag {
         let is_weak = self.config.outer_compression.keeps_tags;

@@ -71,8 +71,8 @@ impl InnerTags {
     /// Set it to true only if you control how the files' modification times are set.
     /// `rsync -t`, `tar`, container images and `cp -p` give a file the date of its
     /// original, or one fixed date. So a new file can have the date and the length of
-    /// the file that it replaces. It would then get the tag of the old file. With
-    /// [`keep`](Self::keep) this setting has no effect, because nothing is learned.
+    /// the file that it replaces. The new file would then get the tag of the old one.
+    /// With [`keep`](Self::keep) this setting has no effect.
     ///
     /// # Examples
     ///
@@ -94,8 +94,8 @@ impl InnerTags {
     ///
     /// The files of a [`Manifest`] have their content tags from the first request on,
     /// on all servers, and a 304 reads no content. Use it for services that send files,
-    /// such as `ServeDir`. The layer must wrap only such a service, because it takes
-    /// the path of each request for the name of a file.
+    /// such as `ServeDir`. The layer must wrap only such a service, because it uses the
+    /// path of each request as the name of a file.
     ///
     /// If the path ends with a slash, the file is `index.html` in that folder. If the
     /// response has a `Content-Encoding`, the layer appends `.gz`, `.br`, `.zst` or

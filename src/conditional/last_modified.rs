@@ -93,8 +93,8 @@ impl ResponseContext<'_> {
     }
 
     /// Returns what the memory of dates records about this response. `None` for a
-    /// response that it does not record: a 412, a 416, and the answer to a HEAD that
-    /// fails or has no known tag.
+    /// response that it does not record: a 412, a 416, and the answer to a HEAD if it
+    /// is an error or has no known tag.
     #[inline]
     fn observation(
         &self,
@@ -104,8 +104,8 @@ impl ResponseContext<'_> {
         let (request, fields, status) = (self.request, self.fields, self.head.status);
         let learnable = self.learnable.as_ref().and_then(|learnable| learnable.identity());
         let (keys, is_head) = (&request.config.keys, request.is_head());
-        // A strong tag of the inner service names its content, even if the tag is not
-        // sent.
+        // A strong tag of the inner service identifies the content, even if the tag is
+        // not sent.
         let inner = || {
             let strong = fields.etag.value().filter(|etag| !etag.is_weak() && !is_head)?;
             Some(keys.bytes(strong.as_bytes()))
@@ -113,23 +113,24 @@ impl ResponseContext<'_> {
         let tag = learnable.or_else(|| Some(tag?.id(keys))).or_else(inner);
         let has_known_content = match status {
             StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => return None,
-            // The content for which the inner service answers 304 is known only by
-            // its tag.
+            // A 304 has no content. Only its tag shows which content the client has.
             StatusCode::NOT_MODIFIED => tag.is_some(),
             _ if is_head && (tag.is_none() || !status.is_success()) => return None,
             _ => status.is_success() && !fields.is_private,
         };
         let varied = if has_known_content { fields.varied } else { None };
         let shows_date = status.is_success() && !is_head;
-        // The answer to a probe is for a layer outside.
+        // The answer to a guard's GET (a probe) is for the guard, which is an
+        // outer layer.
         let is_inside = self.head.extensions.get::<KnownValidators>().is_some()
             && request.extras().probe.is_none();
         let inside = if is_inside { Inside::Compares } else { Inside::Nothing };
         Some(Observation { request: &request.key, tag, given, shows_date, varied, inside })
     }
 
-    /// Records that a layer inside states the date of this resource, and compares it in
-    /// writes. A failure is recorded as any other.
+    /// Records that an inner layer of this crate states the date of this resource, and
+    /// compares it in writes. An error response is recorded like that of any other
+    /// inner service.
     fn record_stated(&self, evidence: DateEvidence) {
         let (request, status) = (self.request, self.head.status);
         let (DateEvidence::Stated(_), Some(dates)) = (evidence, request.config.dates.get()) else {
@@ -163,8 +164,7 @@ impl ResponseContext<'_> {
             && request.has_no_known_validators(self.head)
     }
 
-    /// Remembers the validators of the inner service, if clients may send them
-    /// in If-Range.
+    /// Remembers the validators of this response, if clients may send them in If-Range.
     pub(super) fn note_inner_validators(&self, tag: Option<TagRef<'_>>, date: DateEvidence) {
         let status = self.head.status;
         let is_part = status == StatusCode::PARTIAL_CONTENT;

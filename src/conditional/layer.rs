@@ -31,8 +31,8 @@ use crate::{
 /// without a tag, the layer reads the content, up to the
 /// [`buffer_limit`](Self::buffer_limit). It adds a strong `ETag`, which is the hash of
 /// the content. It also adds a `Last-Modified` where [a date is safe](crate#dates).
-/// Then it evaluates the client's preconditions against these validators. The answer is
-/// 304 (Not Modified), 412 (Precondition Failed), or the response itself.
+/// Then it evaluates the client's preconditions against the validators of the response.
+/// The answer is 304 (Not Modified), 412 (Precondition Failed), or the response itself.
 ///
 /// All clones of a layer share one memory of contents, tags and dates.
 ///
@@ -78,10 +78,10 @@ impl<D> ConditionalLayer<D> {
     /// The tag is made from all of the content, but is sent before it. So the layer
     /// reads the content first, up to this limit.
     ///
-    /// Content that is known to be larger is passed through unread. If content
-    /// turns out to be larger, the layer sends what it has read, and the rest
-    /// follows as it comes. In both cases the response gets no tag, except a
-    /// [learned](Self::inner_tags) one. With 0, the layer makes tags only for
+    /// Content that is known to be larger is passed through unread. If content turns
+    /// out to be larger, the layer sends what it has read, and the rest follows as it
+    /// comes. In both cases the response gets no tag, unless the layer already knows
+    /// it; see [`inner_tags`](Self::inner_tags). With 0, the layer makes tags only for
     /// empty content.
     ///
     /// Content that the layer has read, but not yet sent, takes at most 64 MiB for all
@@ -114,9 +114,9 @@ impl<D> ConditionalLayer<D> {
     /// the time is over, the layer sends what it has read, and the rest follows as it
     /// comes. Such a response has no tag.
     ///
-    /// There is no time limit for a body that is always ready, however long it computes
-    /// each frame, such as the body of an inner compression. The layer reads it up to
-    /// [`buffer_limit`](Self::buffer_limit).
+    /// A body that is always ready has no time limit, even if each of its frames takes
+    /// long to compute. An example is a body that an inner layer compresses. It is read
+    /// up to the [`buffer_limit`](Self::buffer_limit).
     ///
     /// Waiting needs a Tokio timer. On other runtimes the layer does not wait. In a
     /// Tokio runtime that was built without `enable_time`, the first wait panics inside
@@ -149,9 +149,9 @@ impl<D> ConditionalLayer<D> {
     /// name different bytes. Behind such a proxy, set
     /// [`keeps_tags`](OuterCompression::keeps_tags()): the layer then sends weak tags.
     /// Other proxies (Apache's httpd) append a suffix to the tag. The client sends the
-    /// tag back with the suffix, so it matches nothing. Behind such a proxy, set
-    /// [`adds_suffixes`](OuterCompression::adds_suffixes): the layer then ignores the
-    /// suffix. Proxies that weaken tags (nginx) need no setting.
+    /// tag back with the suffix, so that the tag matches nothing. Behind such a proxy,
+    /// set [`adds_suffixes`](OuterCompression::adds_suffixes): the layer then ignores
+    /// the suffix. Proxies that weaken tags (nginx) need no setting.
     ///
     /// To compress in the application, use [`compress_with`](Self::compress_with)
     /// instead. Tags then stay strong if the whole content is in memory.
@@ -182,9 +182,9 @@ impl<D> ConditionalLayer<D> {
     /// By default, the layer can make a tag for a HEAD only if the inner service sends
     /// the content. Handlers inside an Axum `Router` send it, so a layer that is added
     /// with `Router::layer` needs no setting for them. `ServeDir` and a whole `Router`
-    /// answer a HEAD without content. Around such a service, also if it is nested in a
-    /// `Router`, set this to true if clients revalidate with HEAD. Each HEAD then costs
-    /// the inner service the work of a GET.
+    /// answer a HEAD without content. If clients revalidate with HEAD, set this to true
+    /// around such a service, and around a `Router` that nests one. Each HEAD then
+    /// costs the inner service the work of a GET.
     ///
     /// # Examples
     ///
@@ -212,10 +212,10 @@ impl<D> ConditionalLayer<D> {
     /// clients and crawlers that do not support tags can revalidate with it. This
     /// setting does not change which dates of the inner service are sent.
     ///
-    /// Choose [`AddLastModified::Never`] where several replicas serve clients that send
-    /// dates only. Each replica generates its own dates, so such clients get fewer
-    /// 304s. If two replicas by chance generate the same second for different content,
-    /// such a client gets a wrong 304.
+    /// Each replica of a server generates its own dates. If two replicas by chance
+    /// generate the same second for different content, a client that sends only
+    /// dates gets a wrong 304. If you have several replicas and such clients,
+    /// choose [`AddLastModified::Never`].
     ///
     /// # Examples
     ///
@@ -295,10 +295,10 @@ impl<D> ConditionalLayer<D> {
     /// Default: the authority and the URI. With feature `axum`, the URI includes the
     /// prefix that `nest` removes.
     ///
-    /// Two resources with the same key do not get wrong answers. To the layer they look
-    /// like one resource that changes back and forth, so their dates change more often
-    /// than necessary. One exception: where tags are [learned](Self::inner_tags), the
-    /// layer sends the same tag for both if the inner service gives both the same tag
+    /// If two resources have the same key, the layer takes them for one resource that
+    /// changes back and forth. Their dates then change more often than necessary, but
+    /// no answer is wrong. One exception: where tags are [learned](Self::inner_tags),
+    /// the layer sends one tag for both if the inner service gives both the same tag
     /// and length.
     ///
     /// The function must return an owned value, not a borrow of the request. The value
@@ -362,7 +362,6 @@ impl<D> ConditionalLayer<D> {
     ///
     /// Usually the cache has a copy of the content. Content of more than 4 MiB is never
     /// copied, however large the cache is: the layer recognises it only by its address.
-    /// The layer and its clones share one cache.
     ///
     /// Content of 1 KiB or more is not copied if the application sends it from the same
     /// address each time. The layer then keeps the `Bytes` of the application:
@@ -372,8 +371,8 @@ impl<D> ConditionalLayer<D> {
     ///   The total length of these recent contents is at most an eighth of the cache.
     /// - If `Bytes` are a slice of a larger buffer, the whole buffer stays in memory.
     /// - It keeps `Bytes` for ten seconds. It has no timer, so it drops older ones when
-    ///   it next reads content from another address. To keep the limits above, it drops
-    ///   the oldest earlier.
+    ///   it next reads content from another address. If a limit above is reached, it
+    ///   drops the oldest `Bytes` earlier.
     ///
     /// Choose 0 if private content must not stay in memory longer than its response, or
     /// if content rarely repeats. With a cache, never send `Bytes` over memory that is
@@ -403,22 +402,24 @@ impl<D> ConditionalLayer<D> {
     /// that the layer makes: the hash of the content.
     ///
     /// With [`InnerTags::learn`], the layer learns the content tags of content above
-    /// the [`buffer_limit`](Self::buffer_limit). It sends the first 200 with its strong
-    /// inner tag, as it comes, and hashes the content meanwhile. After that the layer
+    /// the [`buffer_limit`](Self::buffer_limit). It sends the first 200 at once with
+    /// its strong inner tag, and hashes the content meanwhile. After that the layer
     /// knows which content tag belongs to this inner tag. As long as the inner service
     /// gives the same inner tag, length, type, encoding and language, the response has
-    /// the content tag. A 304 then reads no content. A client that sends the inner tag
-    /// is still answered with the inner tag. The layer also learns from 206 responses,
-    /// if the parts follow one another without a gap. It learns nothing from content
-    /// that breaks off, or that changed less than two seconds ago.
+    /// the content tag. The layer then answers 304 without reading content. A client
+    /// that sends the inner tag is still answered with the inner tag.
+    ///
+    /// The layer also learns from 206 responses, if the parts follow one another
+    /// without a gap. It learns nothing from content that breaks off, or that changed
+    /// less than two seconds ago.
     ///
     /// With [`InnerTags::replace`] the layer also learns content tags, but never sends
     /// an inner tag. Many file servers make tags from date and size. If a replica or a
     /// deploy sets another date for the same file, the file has another tag, and caches
-    /// get it again. The content tag is the same everywhere. If the content tag is not
-    /// known yet, the layer reads and hashes content within the limit before it sends
-    /// the response. Larger content has no tag until it has been sent once. Content
-    /// that [`tag_when`](Self::tag_when) excludes has no tag.
+    /// fetch the file again. The content tag is the same everywhere. If the content tag
+    /// is not known yet, the layer reads and hashes content within the limit before it
+    /// sends the response. Larger content has no tag until it has been sent once.
+    /// Content that [`tag_when`](Self::tag_when) excludes has no tag.
     ///
     /// Both policies rely on the inner service. If it gives one strong tag to two
     /// contents of a resource, the layer may send one content tag for both. Both
@@ -429,11 +430,11 @@ impl<D> ConditionalLayer<D> {
     /// [`InnerTags::manifest`] gives the layer the tags of files before the
     /// first request.
     ///
-    /// With either policy the layer forwards no If-Match, If-None-Match or date of a
-    /// read, because the inner service does not know the content tags. A write is never
-    /// compared with a learned tag or a tag of a manifest. So inside a
-    /// [`WriteGuard`](crate::WriteGuard), an If-Match with the content tag of content
-    /// above the limit fails.
+    /// With either policy the layer removes If-Match, If-None-Match and dates from the
+    /// reads that it forwards, because the inner service does not know the content
+    /// tags. A write is never compared with a learned tag or a tag of a manifest. So
+    /// inside a [`WriteGuard`](crate::WriteGuard), an If-Match with the content tag of
+    /// content above the limit fails.
     ///
     /// # Examples
     ///
@@ -495,8 +496,8 @@ impl<D> ConditionalLayer<D> {
     /// A digest describes the encoded bytes, if there is a `Content-Encoding`. So a
     /// response that [`compress_with`](Self::compress_with) encodes loses its digest,
     /// even one that the application sets. A HEAD gets no digest if the response to
-    /// the GET may be encoded. If you set this to true, no outer layer or proxy may
-    /// change the bytes.
+    /// the GET may be encoded. With true, no other outer layer and no proxy may change
+    /// the bytes.
     ///
     /// `Content-Digest` describes the bytes of one message, and only the application
     /// sets it. The layer removes it from a 206 that it cuts, and from responses that
@@ -584,21 +585,22 @@ impl<D> ConditionalLayer<D> {
     ///
     /// Default: [`ForwardedFields::Tags`].
     ///
-    /// **Dates.** By default only the layer compares dates. `ServeDir` and other
-    /// services also answer 304 if the client's date is *later* than their own. After a
-    /// rollback to an older file, or after two changes in one second, a client would
-    /// keep the wrong content. [`ForwardedFields::Dates`] makes such a wrong 304
-    /// possible again. Choose it only if each change gives the content a later date,
-    /// and if a 200 costs the inner service much more than a 304. If a request has
-    /// If-Unmodified-Since, its `Range` is never forwarded.
+    /// **Dates.** By default only the layer compares dates, because `ServeDir` and
+    /// other services also answer 304 if the client's date is *later* than their own.
+    /// After a rollback to an older file, a client would then keep the newer file.
+    /// After two changes in one second, it could keep the first of the two.
+    /// [`ForwardedFields::Dates`] makes such wrong 304s possible. Choose it only if
+    /// each change gives the content a later date, and if a 200 costs the inner
+    /// service much more than a 304. If a request has If-Unmodified-Since, its `Range`
+    /// is never forwarded.
     ///
     /// **If-Range.** By default If-Range and `Range` are forwarded if If-Range names
     /// the validator that the inner service gave this resource last. Otherwise both
     /// fields are removed, and the client gets the whole content. The layer remembers
     /// the validators of 8,192 resources. With [`ForwardedFields::IfRange`] it also
     /// forwards both fields for resources that it does not remember, for example after
-    /// a restart. Choose it for an upstream that evaluates If-Range itself (nginx, S3).
-    /// `ServeDir` ignores If-Range.
+    /// a restart. Choose this variant for an upstream that evaluates If-Range itself
+    /// (nginx, S3). `ServeDir` ignores If-Range.
     ///
     /// Whenever it forwards If-Range, the layer checks the response: a 206 must have
     /// the validator that If-Range names. A 206 with another validator may be of
@@ -675,31 +677,30 @@ impl<D> ConditionalLayer<D> {
 
     /// Compresses responses with another layer, and names the coding in their tags.
     ///
-    /// Call it last, because the type that it returns has no other settings.
+    /// Call this method last, because the type that it returns has no other settings.
     ///
     /// `compression` is any `tower::Layer` that encodes responses, such as
     /// tower-http's `CompressionLayer`, or a tuple of layers. It wraps this layer, so
     /// a 304 costs no compression.
     ///
-    /// A strong tag names exact bytes, and the gzip form of the content has
-    /// different bytes. So the tag of an encoded response ends with the coding:
-    /// `"v1"` becomes `"v1~gzip"`. This tag is strong only if the whole content was
-    /// in memory. Otherwise it is weak (`W/"v1~gzip"`), because the encoded bytes of
-    /// a file or stream may differ from one response to the next. The whole crate
-    /// understands such tags:
+    /// A strong tag names exact bytes, and gzip changes the bytes. So the tag of an
+    /// encoded response ends with the coding: `"v1"` becomes `"v1~gzip"`. This tag is
+    /// strong only if the whole content was in memory. Otherwise it is weak
+    /// (`W/"v1~gzip"`), because the encoded bytes of a file or stream may differ from
+    /// one response to the next. The whole crate understands such tags:
     ///
     /// - A write whose If-Match names `"v1~gzip"` counts as an edit of `"v1"`, in
     ///   [`Preconditions::check`](crate::Preconditions::check), in
     ///   [`PreconditionLayer`](crate::PreconditionLayer) and in
     ///   [`WriteGuard`](crate::WriteGuard).
     /// - A read whose If-None-Match names `"v1~gzip"` is answered with 304 if the
-    ///   client accepts gzip.
+    ///   content is still `"v1"` and the client accepts gzip.
     /// - Content that `compression` encodes is never sent in parts (206).
     ///
     /// A strong tag with a coding assumes that all servers make the same bytes of equal
     /// content. So use one version of the encoder and one level on all of them. If they
-    /// may differ, also during a deploy, let no cache in front of them join parts of
-    /// encoded content.
+    /// may differ, for example during a deploy, let no cache in front of them answer
+    /// range requests for encoded content.
     ///
     /// Further effects:
     ///
@@ -708,16 +709,16 @@ impl<D> ConditionalLayer<D> {
     /// - No 304 has a `Content-Length`.
     /// - Content that the inner service has already encoded is not changed.
     /// - If the inner service answers a HEAD without content, as `ServeDir` does, the
-    ///   tag names no coding. The coding of the GET is not known then. This is also
-    ///   true with [`head_as_get`](Self::head_as_get). In that case, the answer to a
-    ///   HEAD has no `Content-Length` if the content could be encoded.
+    ///   tag names no coding, because the coding of the GET is not known. With
+    ///   [`head_as_get`](Self::head_as_get) the tag names no coding either, and the
+    ///   answer has no `Content-Length` if the content could be encoded.
     /// - A response has no tag if it is encoded twice, or with another coding than
     ///   gzip, br, zstd, deflate or compress.
     ///
-    /// An outer [`PreconditionLayer`](crate::PreconditionLayer) adds this `Vary` only
-    /// to a 304 whose tag names a coding. Put that layer inside this one, or add the
-    /// field to its other 304s with
-    /// [`on_not_modified`](crate::PreconditionLayer::on_not_modified).
+    /// An outer [`PreconditionLayer`](crate::PreconditionLayer) adds
+    /// `Vary: accept-encoding` only to a 304 whose tag names a coding. Put the
+    /// `PreconditionLayer` inside this layer, or add the field to its other 304s
+    /// with [`on_not_modified`](crate::PreconditionLayer::on_not_modified).
     ///
     /// # Examples
     ///

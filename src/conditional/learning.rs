@@ -1,5 +1,5 @@
-//! Large content: the layer learns its tag while it sends the content, and sends the
-//! learned tag with later responses.
+//! Learned tags of large content: the layer computes the tag while it sends the
+//! content, and sends the tag with later responses.
 
 use std::sync::Arc;
 
@@ -55,8 +55,8 @@ pub(super) struct Learner {
     noted: Option<Noted>,
 }
 
-/// A strong tag of the inner service, which is stored so that If-Range can be compared
-/// with it.
+/// Identifies the stored validators of this content, to which the learned tag is added.
+/// `tag` is the strong tag of the inner service.
 struct Noted {
     resource: u64,
     variant: u64,
@@ -93,7 +93,8 @@ impl LearnableContent {
         let evident_date = if is_strong { None } else { date };
         let is_dated = date.is_some() && length.is_some();
         // A strong tag distinguishes all representations of a resource, but a date does
-        // not. The key distinguishes variants only by short hashes.
+        // not. The key distinguishes variants only by short hashes. So a date counts
+        // only if the head itself shows the variant.
         let is_by_date = config.inner_tags.trusts_dates()
             && is_dated
             && fields.varied.is_some_and(shows_variant);
@@ -174,7 +175,6 @@ impl LearnableContent {
         }
     }
 
-    /// Returns true if the tag of the content is not known.
     #[cfg(feature = "shared-tags")]
     pub(super) fn is_unknown(&self) -> bool {
         self.known.is_none()
@@ -199,8 +199,8 @@ impl LearnableContent {
     ) -> Option<HashedTag> {
         let tag = self.known.clone()?;
         match &fields.etag {
-            // The client sent the inner tag of this content, so the response keeps
-            // that tag.
+            // The client sent the inner service's tag of this content, so the response
+            // keeps that tag.
             SingleField::Value(inner)
                 if request.config.inner_tags.keeps_learned() && request.lists_tag(inner) =>
             {
@@ -212,7 +212,7 @@ impl LearnableContent {
 
     /// Returns the identity of this content for the memory of dates, if the inner
     /// service gives a strong tag. The identity does not change when the layer learns
-    /// the content tag.
+    /// the tag.
     pub(super) fn identity(&self) -> Option<u64> {
         self.by_tag.then(|| self.fingerprint.short())
     }

@@ -37,7 +37,8 @@ use crate::{
 /// name (binary mode), a name that `sha256sum` has escaped, or a name that starts with
 /// `./`. Empty lines and comments (`#`) are ignored. The list may be from Windows
 /// (CRLF, a byte order mark). It is an error if a name is absolute, has a component
-/// `..`, or is not UTF-8, or if one file has two hashes. To make a list:
+/// `..`, or is not UTF-8. It is also an error if two lines give one file different
+/// hashes or lengths. To make a list:
 ///
 /// ```text
 /// cd files && find . -type f ! -name SHA256SUMS -exec sha256sum {} + > SHA256SUMS
@@ -194,9 +195,8 @@ impl Manifest {
     /// not be detected. `check` fails if the file is changed again meanwhile. Waiting
     /// blocks the thread, so call `check` before the server starts.
     ///
-    /// Only [`read`](Self::read) knows the date of the list. For a list from
-    /// `str::parse` or [`from_pairs`](Self::from_pairs), the dates of the files are not
-    /// compared with it.
+    /// A list from `str::parse` or [`from_pairs`](Self::from_pairs) has no date. With
+    /// such a list, `check` cannot detect that a file is newer than the list.
     ///
     /// # Errors
     ///
@@ -218,7 +218,7 @@ impl Manifest {
     /// Hashes the files below `root` and compares them with the list.
     ///
     /// The manifest remembers the length and the date of each file. The layer does not
-    /// hash these files again while both are unchanged.
+    /// hash these files again while length and date are unchanged.
     ///
     /// This reads all of the files and blocks the thread, so call it before the server
     /// starts. Each file must meet the conditions of [`check`](Self::check), except
@@ -352,8 +352,8 @@ fn add(files: &mut FileList, checksum: Checksum) -> Result<(), &'static str> {
 /// Returns the metadata of a file once its last change is two seconds old. Fails if it
 /// is changed meanwhile.
 ///
-/// This does not wait for a file whose date is in the future: a change from now on
-/// would set an earlier date, which shows.
+/// This does not wait for a file whose date is in the future. A change from now on sets
+/// an earlier date, and is detected by that.
 fn settled(path: &Path) -> Result<fs::Metadata, ManifestError> {
     let read = || fs::metadata(path).map_err(|error| ManifestError::io(path, error));
     let metadata = read()?;

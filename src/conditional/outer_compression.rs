@@ -43,7 +43,7 @@ impl OuterCompression {
     /// service, and adds `Vary: accept-encoding` to every 200, 206 and 304.
     ///
     /// A [`PreconditionLayer`](crate::PreconditionLayer) outside of the layer adds
-    /// strong tags all the same, so put it inside.
+    /// strong tags all the same. So put the `PreconditionLayer` inside.
     ///
     /// Weak tags still give 304s. They never match in If-Match and If-Range, so clients
     /// can neither protect their writes nor resume a download with them.
@@ -81,7 +81,6 @@ impl OuterCompression {
         self.keeps_tags || !self.suffixes.is_empty()
     }
 
-    /// Returns the suffixes.
     pub(super) fn suffixes(&self) -> impl Iterator<Item = &[u8]> {
         self.suffixes.iter().map(|suffix| &**suffix)
     }

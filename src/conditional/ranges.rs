@@ -35,9 +35,8 @@ impl ResponseContext<'_> {
         }
         let Some(range) = &self.request.extras().range else { return };
         match range.within(length) {
-            // The inner service also generates the bytes before the range. For one byte
-            // at the end of a large file it would read all of the file. So the client
-            // gets the whole content.
+            // The inner service would also generate all bytes before the range. So the
+            // client gets the whole content.
             Some(range) if range.start > MOST_SKIPPED => {}
             Some(range) => {
                 let (first, last) = (range.start, range.end - 1);

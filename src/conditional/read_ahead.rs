@@ -54,7 +54,6 @@ impl<E> Abandoned<E> {
     }
 }
 
-/// The result of reading and hashing.
 pub(super) type ReadAheadResult<E> = Result<ContentTag, Box<Abandoned<E>>>;
 
 impl<B: Body, D: Digest> ReadAhead<B, D> {
@@ -113,7 +112,8 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         Poll::Ready(Ok(ContentTag::Computed(tag)))
     }
 
-    /// Returns the body to send. If the tag can be learned, stores it.
+    /// Completes the head, and returns the body to send. If the tag can be learned,
+    /// stores the tag.
     ///
     /// Must be called once, after `poll` has returned `Ready`.
     #[inline(always)]
@@ -199,8 +199,8 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         Poll::Ready(())
     }
 
-    /// Checks that a body that has ended had the announced length, and that it was not
-    /// the missing content of a HEAD.
+    /// Checks that a body that has ended had the announced length. Fails also if the
+    /// answer to a HEAD had no content.
     #[inline]
     fn check_length(&self, may_lack_content: bool) -> Result<(), Reason> {
         let len = self.buffer.content().len();
@@ -217,7 +217,8 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
     }
 }
 
-/// Returns the cache, and the key of this response.
+/// Returns the cache, and the key of this response. `None` if the content is
+/// not cached.
 #[inline]
 fn cache_entry<'a>(context: &ResponseContext<'a>) -> Option<(&'a ContentCache, u64)> {
     let cache = context.request.config.content_cache.as_deref()?;

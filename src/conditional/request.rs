@@ -1,4 +1,4 @@
-//! Reads a GET, HEAD or QUERY, and keeps what is needed to evaluate its response.
+//! Reads a GET, HEAD or QUERY, and keeps what is needed when its response comes.
 //! Removes the fields that the inner service must not see.
 
 use std::sync::Arc;
@@ -54,7 +54,8 @@ impl<'a> From<&'a request::Parts> for RequestHead<'a> {
 }
 
 impl<'a> RequestHead<'a> {
-    /// Returns the name of the resource.
+    /// Returns what identifies the resource: the value of the `key` setting, or
+    /// the URI.
     fn name(&self, config: &'a Config) -> Name<'a> {
         match (&config.key, self.parts) {
             (Some(custom), Some(parts)) => Name::Custom(&**custom, parts),
@@ -79,9 +80,9 @@ impl<'a> RequestHead<'a> {
             }
             _ => {}
         }
-        // A guard asks only whether the resource exists. Deliberately, the answer is
-        // not evaluated, because no client sees it. It would get no tag, and recording
-        // it would make the dates of this resource uncertain.
+        // This GET is from a guard that asks only whether the resource exists. No
+        // client sees the response, so it is deliberately not evaluated. It has no tag,
+        // and recording it would make the dates of this resource uncertain.
         let is_of_existence = self.extensions.get() == Some(&Probe::Existence);
         is_of_existence.then_some(Bypass::Skip(Reason::KnownState))
     }
@@ -162,12 +163,11 @@ pub(super) struct RequestContext {
     pub(super) method: ReadMethod,
     /// The client accepts a content coding.
     pub(super) accepts_coding: bool,
-    /// The request has a `Range` field.
     has_range: bool,
-    /// How a part (206) of another version is refused. `None` if no If-Range
-    /// was forwarded.
+    /// How to refuse the response if it is a part (206) of another version. `None` if
+    /// no If-Range was forwarded.
     pub(super) part_refusal: Option<PartRefusal>,
-    /// Boxed, because most requests have none of these, and every request is moved.
+    /// Boxed, because most requests have no extras, and every request is moved.
     extras: Option<Box<RequestExtras>>,
 }
 
@@ -186,8 +186,8 @@ pub(super) enum ReadMethod {
 pub(super) struct RequestExtras {
     /// The validators that an outer layer knows for the representation.
     pub(super) known: Option<KnownValidators>,
-    /// The request is the GET of a guard, which needs the validators to evaluate
-    /// a write.
+    /// `Some` if the request is the GET that a guard sends before a write. The guard
+    /// needs the validators of the response.
     pub(super) probe: Option<Probe>,
     /// The requested range, if the layer serves ranges.
     pub(super) range: Option<ByteRange>,
@@ -267,7 +267,6 @@ impl RequestExtras {
 }
 
 impl RequestContext {
-    /// Reads a request.
     #[inline]
     pub(super) fn read(head: &RequestHead<'_>, config: &Arc<Config>) -> Self {
         let mut preconditions = PreconditionFields::default();
@@ -304,7 +303,6 @@ impl RequestContext {
         self.method == ReadMethod::Head
     }
 
-    /// Returns the data that few requests have.
     #[inline]
     pub(super) fn extras(&self) -> &RequestExtras {
         static NONE: RequestExtras = RequestExtras::NONE;
@@ -350,8 +348,8 @@ impl RequestContext {
             forward.if_unmodified_since = false;
         }
         if self.config.learned.is_some() && self.extras().known.is_none() {
-            // The same content may have an inner tag and a content tag. The inner
-            // service does not know the content tag.
+            // The client may send a learned tag, which the inner service does not know.
+            // Without the tags, the inner service would compare only the dates.
             forward.tags = false;
             forward.if_modified_since = false;
             forward.if_unmodified_since = false;
@@ -373,8 +371,9 @@ impl RequestContext {
         }
     }
 
-    /// Returns true if If-Match or If-None-Match may name a generated tag. A part (206)
-    /// may have no tag, so only the whole content can be compared with a generated tag.
+    /// Returns true if If-Match or If-None-Match may name a generated tag. Such a
+    /// tag can only be compared with the whole content, because a part (206) may
+    /// have no tag.
     fn needs_whole_for_tags(&self) -> bool {
         let (preconditions, config) = (&self.preconditions, &self.config);
         let is_known = |tag: &EntityTag| {
@@ -390,8 +389,8 @@ impl RequestContext {
         lists_no_known || preconditions.any_if_none_match(|opaque| self.may_be_generated(opaque))
     }
 
-    /// Returns whether `Range` is forwarded, and the If-Range to send with it if that
-    /// differs from the client's.
+    /// Returns whether `Range` is forwarded. The second value is the If-Range to
+    /// forward, if it is not the client's.
     ///
     /// It is always correct to remove `Range`. The inner service then sends the whole
     /// content, and the layer cuts out the part or sends all of it.
@@ -405,19 +404,20 @@ impl RequestContext {
             return WHOLE;
         }
         // If the layer serves ranges, a request for several ranges gets the whole
-        // content. The inner service may support other units than bytes.
+        // content. A range in another unit than bytes is left to the inner service.
         let is_left = |line| ByteRange::parse(line).is_some() || has_other_unit(line);
         if config.ranges && !single_line(headers, RANGE).is_some_and(is_left) {
             return WHOLE;
         }
-        // The client names the tag of encoded content, and would join plain bytes
-        // to it.
+        // The client may have encoded content, to which it must not join plain bytes.
+        // Or it names a tag that only the whole content can be compared with.
         if preconditions.binds_coding() || self.needs_whole_for_tags() {
             return WHOLE;
         }
         if !preconditions.has_if_range() {
-            // The same content may have an inner tag and a content tag. A 206 has only
-            // one of them, and the client may have named the other.
+            // If tags are learned, content may have two tags: a learned one and that of
+            // the inner service. A 206 has only one of them, and the client may have
+            // named the other.
             let is_ambiguous = config.learned.is_some() && !preconditions.is_empty();
             return (!is_ambiguous, None);
         }
@@ -428,7 +428,7 @@ impl RequestContext {
         let is_named =
             |known: &InnerValidator| known.is_named_by(value, &config.keys, config.now());
         match config.inner_validators.find(self.key.resource(), is_named) {
-            // The client named the content tag, so the inner service gets its own
+            // The client named the tag of the layer. The inner service gets its own
             // tag instead.
             Some(InnerValidator { inner: Some(inner), .. })
                 if EntityTag::try_from(value).is_ok() =>
@@ -447,9 +447,9 @@ impl RequestContext {
 
     /// Returns the tag that an outer layer of this crate knows for the representation.
     ///
-    /// That layer has evaluated the preconditions against this tag. If the client names
-    /// this tag and requests a part, that layer also verifies that a 206 or 416 is of
-    /// this version. If a 206 has no tag, that layer adds this tag.
+    /// The outer layer has evaluated the preconditions against this tag. If the client
+    /// names this tag and requests a part, the outer layer also verifies that a 206 or
+    /// 416 is of this version. If a 206 has no tag, the outer layer adds this tag.
     ///
     /// `None` if a proxy may have encoded the client's copy without changing the tag.
     pub(super) fn tag_known_outside(&self) -> Option<&EntityTag> {
@@ -468,8 +468,8 @@ impl RequestContext {
     /// Returns true if a value of If-Range is the tag that an outer layer knows, and
     /// the inner service has given no tags.
     ///
-    /// A 206 with another strong tag is refused. The layer remembers this tag, so the
-    /// next try gets the whole content.
+    /// A 206 with another strong tag is refused. The layer then remembers that other
+    /// tag, so the next try gets the whole content.
     fn is_verified_outside(&self, value: &HeaderValue) -> bool {
         let (known, resource) = (&self.config.inner_validators, self.key.resource());
         EntityTag::try_from(value).is_ok_and(|tag| self.is_tag_known_outside(&tag))
@@ -479,8 +479,8 @@ impl RequestContext {
 
     /// Returns true if a value of If-Range is the tag of the file in a manifest.
     ///
-    /// The layer checks the 206 of the inner service before it sends it. If it refuses
-    /// the 206, the next try gets the whole content.
+    /// The layer checks the 206 of the inner service. If the layer refuses the 206, the
+    /// next try gets the whole content.
     fn is_listed(&self, value: &HeaderValue) -> bool {
         let (Some(listed), Some(name)) = (&self.config.listed, &self.extras().file) else {
             return false;
@@ -500,9 +500,9 @@ impl RequestContext {
     /// does not know. That needs
     /// [`ForwardedFields::IfRange`](super::ForwardedFields::IfRange).
     ///
-    /// The layer must not know any validator of this resource, nor have refused a part
-    /// of it. Otherwise an inner service that ignores If-Range would send a part of
-    /// another version at each try, and the layer would refuse each of them.
+    /// Returns false if the layer knows a validator of this resource, or has refused a
+    /// part of it. The inner service may ignore If-Range. It could then send a part of
+    /// another version at each try, and the layer would refuse each of these parts.
     fn may_be_inner_validator(&self, value: &HeaderValue) -> bool {
         let config = &self.config;
         config.forwarded.if_range()

@@ -178,8 +178,8 @@ impl<'a> ResponseContext<'a> {
         }
     }
 
-    /// Returns how the response is refused, if it is a 206 or 416 that may be of
-    /// another version than the one that If-Range names.
+    /// Returns how to refuse a 206 or 416 that may be of another version than the one
+    /// that If-Range names. `None` for other responses.
     #[inline]
     fn refused_part(&self, current: Current<'_>) -> Option<PartRefusal> {
         let refusal = self.request.part_refusal?;
@@ -191,8 +191,8 @@ impl<'a> ResponseContext<'a> {
         Some(refusal)
     }
 
-    /// Returns the tag of a 206 or 416 that has no strong tag of its own, if an outer
-    /// layer verifies that the response is of the version with this tag.
+    /// Returns the tag that an outer layer knows, for a 206 or 416 without a strong
+    /// tag. The outer layer verifies that the response is of the version with this tag.
     fn tag_of_part(&self, own: Option<&EntityTag>) -> Option<&'a EntityTag> {
         match self.head.status {
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE
@@ -205,7 +205,8 @@ impl<'a> ResponseContext<'a> {
         }
     }
 
-    /// Gives an outer layer the validators to evaluate a write.
+    /// If the request is the GET that a guard sends before a write, gives the guard
+    /// the validators.
     #[inline]
     fn answer_probe(&mut self, current: Current<'_>) {
         if self.request.extras().probe.is_some() {
@@ -213,8 +214,8 @@ impl<'a> ResponseContext<'a> {
         }
     }
 
-    /// Returns true if a generated date would make the response heuristically fresh, so
-    /// that `no-cache` must be added.
+    /// Returns true if a generated date would make the response heuristically fresh.
+    /// The response then needs `no-cache`.
     ///
     /// Deliberately also true in the first seconds, in which the date is not sent yet:
     /// `Cache-Control` is then the same as later.
@@ -248,7 +249,7 @@ impl<'a> ResponseContext<'a> {
     }
 
     /// Returns true if If-Range is a date that the inner service gave to content of
-    /// another length. The date is then that of two contents.
+    /// another length than this 206 states. Then two contents have this date.
     fn has_date_of_another_length(&self) -> bool {
         let is_date = |value| EntityTag::try_from(value).is_err();
         let length = self.complete_length();
@@ -271,7 +272,7 @@ impl<'a> ResponseContext<'a> {
 
     /// Returns the tag of the inner service, for content without a tag of the layer.
     ///
-    /// Removes it instead if no tag of the inner service may be sent.
+    /// If no tag of the inner service may be sent, removes `ETag` and returns `None`.
     fn kept_tag(&mut self) -> Option<Cow<'a, EntityTag>> {
         if self.request.replaces_tag(self.head) {
             self.head.headers.remove(ETAG);
@@ -293,7 +294,7 @@ impl<'a> ResponseContext<'a> {
         let is_whole = matches!(status, StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION);
         let is_partial = status == StatusCode::PARTIAL_CONTENT;
         // A 206 without a tag may be of any version, so If-Match fails. One exception:
-        // If-Match may name a tag that the layer generated for the whole content.
+        // the 206 is sent if If-Match may name a generated tag.
         let is_known = if is_partial { !self.request.if_match_may_hold() } else { is_whole };
         let has_unknown_tag = current.etag.is_none()
             && (!is_known || untagged.is_some_and(Reason::leaves_tag_unknown));
@@ -401,8 +402,8 @@ impl<'a> ResponseContext<'a> {
         }
     }
 
-    /// Returns the length of the content, if the head or the body states it and they do
-    /// not differ.
+    /// Returns the length of the content that the head or the body states. `None` if
+    /// both are silent, or if they differ.
     pub(super) fn length(&self, body: &impl Body) -> Option<u64> {
         let may_lack_content = self.request.may_lack_content();
         match (&self.fields.content_length, body.size_hint().exact()) {
@@ -410,7 +411,7 @@ impl<'a> ResponseContext<'a> {
                 (may_lack_content || *length == exact).then_some(*length)
             }
             (SingleField::Value(length), None) => Some(*length),
-            // On a HEAD without content, the length of the content is not known.
+            // If a HEAD has no content, the length of the GET's content is not known.
             (SingleField::Absent, Some(0)) if may_lack_content => None,
             (SingleField::Absent, exact) => exact,
             (SingleField::Invalid, _) => None,
@@ -428,7 +429,7 @@ enum Action {
     PreconditionFailed,
     /// Do not send this 206 or 416, because it may be of another version.
     RefusePart,
-    /// `range_allowed` is as [`ResponseContext::range_allowed`] returns it.
+    /// `range_allowed` is the result of [`ResponseContext::range_allowed`].
     Send {
         range_allowed: Option<bool>,
     },

@@ -25,9 +25,9 @@ use crate::{
 /// The service that [`ConditionalLayer`] makes.
 ///
 /// If the layer refuses a [write](crate#writes), it does not call the inner service.
-/// The inner service may have reserved something in `poll_ready`, such as a permit
-/// of `ConcurrencyLimit`. The next call then uses it, or it is released when the
-/// service is dropped.
+/// The inner service may have taken a permit in `poll_ready`, as `ConcurrencyLimit`
+/// does. The next call then uses this permit. If no call follows, the permit is
+/// released when the service is dropped.
 ///
 /// See [`ConditionalLayer`] for an example.
 pub struct Conditional<S, D = Sha256> {

@@ -67,7 +67,7 @@ impl CodedTag {
 /// encoded on the fly.
 ///
 /// A response was encoded on the fly if it has the extension [`EncodedOnTheFly`], or if
-/// it has a coding and no length.
+/// it has `Content-Encoding`, but neither a length nor `Content-Range`.
 pub(crate) fn insert_plain_tag(head: &mut response::Parts, plain: &EntityTag, is_sized: bool) {
     let headers = &head.headers;
     let has_length = is_sized || headers.contains_key(CONTENT_LENGTH);

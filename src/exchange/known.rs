@@ -9,13 +9,13 @@ use crate::{
     validators::{AddLastModified, Untagged},
 };
 
-/// The validators that a layer knows for a representation, such as those from the
-/// source of a `PreconditionLayer`. They are in the extensions of a request for inner
-/// layers, and in the extensions of a response for outer layers.
+/// The validators that a layer knows for a representation, such as those that the
+/// closure of a `PreconditionLayer` returns. They are in the extensions of a request
+/// for inner layers, and in the extensions of a response for outer layers.
 ///
-/// Even without any validator, this extension tells inner layers that an outer layer
-/// evaluates writes. The outer layer would not know a date that an inner layer
-/// generates. So with this extension, inner layers generate no dates.
+/// Even if `etag` and `date` are `None`, this extension tells inner layers that an
+/// outer layer evaluates writes. The outer layer would not know a date that an inner
+/// layer generates. So with this extension, inner layers generate no dates.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownValidators {
     /// The resource that has these validators.
@@ -32,13 +32,13 @@ pub(crate) struct KnownValidators {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Target {
     uri: Uri,
-    /// How many path segments routers had already removed from the URI.
+    /// How many path segments routers had removed from the URI before that layer.
     nested: usize,
 }
 
-/// In the extensions of a response: its date was generated, so an earlier date of a
-/// client does not prove a change. An inner layer adds this if an outer layer has
-/// removed the dates of the request to compare them itself.
+/// In the extensions of a response: its `Last-Modified` was generated, so an earlier
+/// date of a client does not prove a change. An inner layer adds this extension if an
+/// outer layer has removed the dates of the request to compare them itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GeneratedDate;
 
@@ -48,9 +48,9 @@ pub(crate) struct GeneratedDate;
 /// A `ConditionalLayer` returns the validators as [`KnownValidators`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Probe {
-    /// Only the existence of a representation matters (`*`). No content is read.
+    /// Only whether a representation exists, as for `If-Match: *`. No content is read.
     Existence,
-    /// Only dates are compared. No content is read if the inner service gives a date.
+    /// Only the date. No content is read if the inner service gives a date.
     Date,
     Tag,
 }
@@ -83,7 +83,6 @@ impl KnownValidators {
         Self { target: Target::default(), etag, date, add_last_modified }
     }
 
-    /// Returns the same value without validators.
     pub(crate) fn without_validators(self) -> Self {
         Self { etag: None, date: None, ..self }
     }
@@ -107,7 +106,7 @@ impl KnownValidators {
     /// Adds the validators that a response lacks, if it is a 200 or 206. `is_sized` is
     /// true if the body knows its size.
     ///
-    /// A 304 gets no validators, because the inner service may have compared
+    /// A 304 gets no validators, because the inner service may have evaluated
     /// another state.
     pub(crate) fn complete(&self, head: &mut response::Parts, is_sized: bool, now: HttpDate) {
         let is_content = matches!(head.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
@@ -128,10 +127,11 @@ impl Target {
     }
 
     /// Returns true if a request with this URI and these extensions has this target.
-    /// Since the target was read, routers may have removed a prefix of the path, and a
-    /// middleware may have removed the slash at its end.
+    /// The path may have become shorter: routers may have removed a prefix, and a
+    /// middleware may have removed the slash at the end.
     ///
-    /// An equal end of the path is not enough: `/archive/notes/1` is not `/notes/1`.
+    /// An equal end of the path is not enough: `/archive/notes/1` is not `/notes/1`. So
+    /// the removed prefix is compared, too.
     pub(crate) fn is(&self, uri: &Uri, extensions: &Extensions) -> bool {
         let mut rest = segments(self.uri.path());
         // In a pattern, `{` starts the name of a parameter. A parameter matches

@@ -23,9 +23,9 @@ use crate::{
 ///
 /// A tag from a client may end with a content coding:
 /// [`compress_with`](crate::ConditionalLayer::compress_with) sends `"v1"` as
-/// `"v1~gzip"` with an encoded response. On writes, `"v1~gzip"` counts as `"v1"`. In
-/// If-None-Match of a read, it counts as `"v1"` if the request's `Accept-Encoding`
-/// accepts gzip. In If-Range it never matches.
+/// `"v1~gzip"` with an encoded response. On writes and in If-Match, `"v1~gzip"` counts
+/// as `"v1"`. In If-None-Match of a read, it counts as `"v1"` if the request's
+/// `Accept-Encoding` accepts gzip. In If-Range it never matches.
 ///
 /// With feature `axum` this is an extractor: a handler can take an argument
 /// `preconditions: Preconditions`.
@@ -73,22 +73,23 @@ impl Preconditions {
 
     /// Evaluates the preconditions against the current state of the resource.
     ///
-    /// Call this only if the request without preconditions would get a 2xx (RFC 9110,
-    /// section 13.2.1). For a read with [`Representation::Missing`] the decision is
-    /// always [`Decision::Proceed`], so that the 404 stays a 404.
+    /// Call this only if the same request without preconditions would get a 2xx (RFC
+    /// 9110, section 13.2.1). For a read with [`Representation::Missing`] the decision
+    /// is always [`Decision::Proceed`], so that the 404 stays a 404.
     ///
     /// Invalid fields are handled as follows. In doubt, a write is refused.
     ///
     /// - If-Match fails if it is not `*` and contains no valid tag.
-    /// - On a read, an invalid tag in If-None-Match matches nothing. If-Modified-Since
-    ///   is ignored even if no tag in If-None-Match is valid.
+    /// - On a read, an invalid tag in If-None-Match matches nothing. If all tags in
+    ///   If-None-Match are invalid, If-Modified-Since is still ignored.
     /// - On a write, an invalid tag makes If-None-Match fail, because the client may
     ///   have meant the tag of the current state.
     /// - A date field that is not exactly one HTTP date is ignored, as RFC
     ///   9110 requires.
     ///
-    /// If the state is [`Unknown`](Representation::Unknown), a precondition of a write
-    /// cannot be evaluated. The decision is then [`Decision::PreconditionFailed`].
+    /// If the state is [`Unknown`](Representation::Unknown), no precondition can be
+    /// evaluated. The decision for a write with a precondition is then
+    /// [`Decision::PreconditionFailed`], and for a read [`Decision::Proceed`].
     #[must_use]
     pub fn evaluate(&self, current: impl Into<Representation>) -> Decision {
         let current = current.into();
@@ -154,8 +155,8 @@ impl Preconditions {
         }
     }
 
-    /// If the state is unknown, returns a precondition of a write that cannot be
-    /// evaluated for this reason.
+    /// Returns a field of a write that cannot be evaluated, because the state is
+    /// unknown. `None` if the state is known, or if there is no such field.
     ///
     /// Deliberately not in [`PreconditionFields`]: a layer forwards such a write to the
     /// handler, but here the handler itself asks.
@@ -226,8 +227,8 @@ impl Preconditions {
 
     /// Returns the valid tags of If-Match.
     ///
-    /// Use them to find the version that a client has edited, for example to merge the
-    /// edit with later ones.
+    /// Use them to find the version that a client has edited, for example to merge this
+    /// edit with later edits.
     ///
     /// # Examples
     ///

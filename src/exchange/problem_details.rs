@@ -13,8 +13,8 @@ use crate::{
     body::ResponseBody, header_map::insert_field, outcome::Outcome, rules::PreconditionFields,
 };
 
-/// Writes the problem document of a 412 to a read. The head must already have
-/// its validators.
+/// Writes the problem document for a read that is answered with 412. The head must
+/// already have its validators.
 pub(crate) fn write_failed_read(
     head: &mut response::Parts,
     preconditions: &PreconditionFields,

@@ -21,7 +21,7 @@ pub(super) fn text_of_428(method: &Method, current: State<'_>) -> &'static str {
     }
 }
 
-/// Returns the text of a 412 (Precondition Failed) for which `field` is the reason.
+/// Returns the text of a 412 (Precondition Failed). `field` is the field that failed.
 pub(super) fn text_of_412(method: &Method, field: &HeaderName, current: State<'_>) -> &'static str {
     match (field, current) {
         // The response to a HEAD has no content.

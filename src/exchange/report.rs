@@ -33,7 +33,6 @@ impl Reporter {
         }
     }
 
-    /// Returns the counters.
     pub(crate) fn stats(&self, bytes_kept: u64) -> Stats {
         self.counters.sum(bytes_kept)
     }

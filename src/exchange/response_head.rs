@@ -43,8 +43,8 @@ pub(crate) fn insert_last_modified(headers: &mut HeaderMap, date: HeaderValue) {
     insert_field(headers, LAST_MODIFIED, date);
 }
 
-/// Sets the validators of plain content in a head. A validator that is there already is
-/// replaced.
+/// Sets `ETag` and `Last-Modified` for content without a content coding. Existing lines
+/// of these fields are replaced.
 pub(crate) fn insert_validators(
     head: &mut response::Parts,
     validators: &Validators,
@@ -59,7 +59,8 @@ pub(crate) fn insert_validators(
     }
 }
 
-/// Adds `Last-Modified` to a response that has none. The application states `date`.
+/// Adds `Last-Modified` to a response that has none, if the setting `add` allows it.
+/// `date` comes from the application.
 pub(super) fn complete_date(
     headers: &mut HeaderMap,
     date: Option<HttpDate>,
@@ -79,12 +80,12 @@ pub(super) fn complete_date(
     }
 }
 
-/// Returns the date, if it may be sent: `None` until the second of the date is over.
+/// Returns the date, if it is before the current second. Otherwise it must not be sent.
 ///
-/// Until then another change may get the same date (RFC 9110, section 8.8.2.2), and a
-/// date in the future must not be sent (section 8.8.2.1). This function is for dates
-/// that the application states. For all other dates see rule 6 of
-/// [`Dates`](crate::store::Dates).
+/// In the current second another change may get the same date (RFC 9110, section
+/// 8.8.2.2), and a date in the future must not be sent (section 8.8.2.1). This function
+/// is for dates from the application. Rule 6 of [`Dates`](crate::store::Dates) is for
+/// all other dates.
 fn date_to_send(date: Option<HttpDate>, now: HttpDate) -> Option<HttpDate> {
     date.filter(|date| *date < now)
 }
@@ -114,18 +115,18 @@ pub(crate) fn reject<B: Body>(
         rejection.respond(now, |content| ResponseBody::whole(content.into(), outcome));
     let status = response.status();
     if status == StatusCode::NOT_MODIFIED && !accepts_coding {
-        // Axum adds `Content-Length: 0` to a body of exactly zero bytes. That would be
-        // wrong (RFC 9110, 8.6), so the body gets an unknown size. Deliberately not if
-        // the client accepts a coding, because a compression layer would encode a body
-        // of unknown size.
+        // Axum adds `Content-Length: 0` to a body of exactly zero bytes. On a 304 that
+        // would be wrong (RFC 9110, 8.6), so the body gets an unknown size.
+        // Deliberately not if the client accepts a coding: then a compression layer
+        // would encode the body of unknown size.
         response.body_mut().end_of_unknown_size(outcome);
     }
     reporter.report(outcome, status, response.extensions_mut());
     response
 }
 
-/// How a 206 or 416 that may be of another version is refused. The client then sends
-/// the request again, and gets the whole content.
+/// How a 206 or 416 is refused, if it may be of another version than the one that the
+/// request names. The client then sends the request again, and gets the whole content.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum PartRefusal {
     /// 503: the client may try again.
@@ -135,7 +136,7 @@ pub(crate) enum PartRefusal {
 }
 
 impl PartRefusal {
-    /// Returns how the client that sent these fields is refused.
+    /// Returns the refusal for the client that sent these request fields.
     ///
     /// Browsers end the playback of audio or video on a 503, but follow redirects. They
     /// are recognised by `Sec-Fetch-Dest`. Other clients may not follow a redirect, and

@@ -1,19 +1,20 @@
-//! Decides which conditional fields of a request are withheld from the inner service.
+//! Decides which conditional fields of a request are withheld: the layer removes them,
+//! so that the inner service does not see them.
 //!
 //! | field | withheld |
 //! |---|---|
-//! | If-Match, If-None-Match | if the layer learns tags; the inner service has others |
-//! | tags in them that name a coding | on reads: the layer evaluates these tags |
+//! | tags and dates | by `ConditionalLayer` with `InnerTags::learn` or `replace` |
+//! | a tag with a coding, as `"v1~gzip"` | by `ConditionalLayer`, which evaluates it |
 //! | If-Modified-Since | if there is an If-None-Match (13.1.3), or it is not one date |
 //! | If-Unmodified-Since | if there is an If-Match (13.1.4), or it is not one date |
 //! | either date | by `ConditionalLayer`, if `forward` does not include dates |
 //! | Range and If-Range | if the inner service could send a part of another version |
 //!
 //! RFC 9110 requires that some fields are ignored, but not all services do that. A
-//! service that evaluates only dates would answer 304 to a date beside If-None-Match.
+//! service that evaluates only dates could answer 304 although no listed tag matches.
 //! Another service would use the first of two dates. So the layers remove the fields
-//! that must be ignored. They also join a list on several lines to one line, because
-//! some services read only the first line.
+//! that must be ignored. They also join the lines of a list into one line, because some
+//! services read only the first line.
 
 use http::{
     header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE},
@@ -31,7 +32,7 @@ use crate::{
 pub(crate) struct Forward {
     /// If-Match and If-None-Match.
     pub(crate) tags: bool,
-    /// Tags of If-Match and If-None-Match that name a coding.
+    /// Tags in If-Match and If-None-Match that name a coding, such as `"v1~gzip"`.
     pub(crate) codings: bool,
     pub(crate) if_modified_since: bool,
     pub(crate) if_unmodified_since: bool,
@@ -79,8 +80,9 @@ impl Forward {
 
 /// Removes tags that name a coding, because the inner service knows only plain tags.
 ///
-/// If one tag of If-Match names a coding, the whole field is removed. With the plain
-/// tag instead, the inner service might send a part of the plain content.
+/// If a tag in If-Match or If-Range names a coding, the whole If-Match is removed.
+/// Otherwise `"v1~gzip"` would become `"v1"`, and the inner service might send a part
+/// of the plain content to a client that has encoded content.
 fn remove_codings(preconditions: &PreconditionFields, headers: &mut HeaderMap) {
     if preconditions.binds_coding() {
         headers.remove(IF_MATCH);
@@ -108,8 +110,8 @@ fn join_lines(headers: &mut HeaderMap, name: HeaderName) {
 /// these dates.
 #[derive(Clone, Debug)]
 pub(crate) struct WithheldDates {
-    /// The target for which the dates are valid, because an application may reuse the
-    /// extensions in another request.
+    /// The target for which the dates are valid. An application may reuse the
+    /// extensions in a request for another target.
     target: Target,
     if_modified_since: Option<HeaderValue>,
     if_unmodified_since: Option<HeaderValue>,

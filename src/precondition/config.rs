@@ -19,9 +19,9 @@ use crate::{
     validators::AddLastModified,
 };
 
-/// The type parameter of a [`PreconditionLayer`](crate::PreconditionLayer) that takes
-/// the current state from a [`StateSource`]. A value of this type contains that source
-/// and the settings about it.
+/// The type parameter `K` of a [`PreconditionLayer`](crate::PreconditionLayer) that
+/// takes the current state from a [`StateSource`]. A value of this type contains the
+/// source and its settings.
 pub struct FromSource<F: StateSource> {
     pub(super) source: Arc<F>,
     pub(super) on_error: Option<Arc<ErrorAnswer<F::Error>>>,

@@ -45,8 +45,8 @@ where
     /// A rejection that is a server error (5xx) is not the fault of the request, so the
     /// client does not get it. The state is then not known: a write with preconditions
     /// gets 503 (Service Unavailable), and other requests are forwarded to the inner
-    /// service, as if the closure had failed. An example is the `Path` of a fallback:
-    /// a read there gets the answer of the fallback, such as 404.
+    /// service. For example, `Path` fails in this way in a fallback, so a GET there
+    /// gets the answer of the fallback, such as 404.
     ///
     /// # Examples
     ///

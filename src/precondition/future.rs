@@ -109,7 +109,7 @@ pin_project! {
     ///    │ may run                               │
     ///    ▼                                       │
     ///  Running ─── nothing to add ───────────────┤
-    ///    │ validators to add, or a part          │
+    ///    │ validators to add, a 206 or a 416     │
     ///    ▼                                       ▼
     ///  Verifying ─ the source is asked again ► Response
     /// ```
@@ -157,26 +157,27 @@ pin_project! {
 pub(super) struct Passing<F> {
     known: Option<KnownValidators>,
     outcome: Outcome,
-    /// Calls the source again. `None` if there is no validator to add and no part
-    /// to verify.
+    /// What the second call of the source needs. `None` if no response to this request
+    /// can need a second call.
     check: Option<Box<SecondLook<F>>>,
 }
 
-/// What the second call of the source needs, after the handler has answered. A tag is
-/// added only if this call returns the same state as the first call.
+/// What the second call of the source needs, after the handler has answered. Validators
+/// are added only if this call returns the same state as the first call.
 struct SecondLook<F> {
     source: Arc<F>,
     parts: request::Parts,
     /// The validators that the first call returned.
     stated: Validators,
-    /// The client requests a part of the stated version: it sent Range, and a field
-    /// that names this version.
+    /// The client requests a part of the stated version: it sent `Range`, and a field
+    /// that names this version, such as If-Range.
     is_part_bound: bool,
 }
 
 impl<F> SecondLook<F> {
-    /// Returns true if this response must be of the stated version: a part (206), or a
-    /// 416, from which the client learns the length of the content.
+    /// Returns true if a response with this status must be of the stated version. The
+    /// client must have requested a part of this version, and the status must be 206 or
+    /// 416. (A 416 tells the client the length of the content.)
     fn binds(&self, status: StatusCode) -> bool {
         let is_of_range =
             matches!(status, StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE);
@@ -200,7 +201,8 @@ impl<F> Passing<F> {
 
 impl<F: StateSource> Passing<F> {
     /// Decides what happens to the response of the handler. `Break` contains a response
-    /// to send at once. `Continue` calls the source again before the response is sent.
+    /// to send at once. `Continue` contains the state in which the source is called
+    /// again.
     fn look_again<S, ReqBody, B>(
         self,
         mut head: response::Parts,
@@ -248,7 +250,7 @@ struct UnverifiedResponse<R> {
 
 impl<B: Body> UnverifiedResponse<Response<B>> {
     /// Adds the validators if the state is still the same. Otherwise adds none, and
-    /// refuses a response that is bound to the stated version.
+    /// refuses the response if it has a `part_refusal`.
     fn verify(
         self,
         current: Option<&Representation>,
@@ -368,7 +370,7 @@ enum SourceDecision<F> {
 
 impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
     /// Evaluates the preconditions, and removes the fields that the inner service must
-    /// not see.
+    /// not see, such as a `Range` for which no part may be sent.
     fn evaluate(
         &mut self,
         current: Result<Representation, NoState<F::Error>>,
@@ -418,8 +420,9 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         }
         let preconditions = &self.preconditions;
         let mut forward = Forward::new(preconditions);
-        // If a field names the version of the part, the part cannot be verified without
-        // the state. So `Range` is removed, and the inner service sends all content.
+        // If a field such as If-Range names the version of the part, the part cannot be
+        // verified without the state. So `Range` is removed, and the inner service sends
+        // all content.
         forward.range = !preconditions.binds_range();
         forward.apply(preconditions, &mut self.parts.headers);
         let outcome = Outcome::LeftAlone(Reason::StateUnavailable);
@@ -456,7 +459,6 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         SourceDecision::Run(passing)
     }
 
-    /// Calls the inner service.
     fn run_inner(mut self, passing: Passing<F>) -> SourceState<S, F, ReqBody>
     where
         S: Service<Request<ReqBody>>,
@@ -491,7 +493,8 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
     ) -> Response<ResponseBody<B>> {
         let (mut head, content) = response.into_parts();
         if is_read(&self.parts.method) {
-            // An outer layer of this crate generates no date for this resource.
+            // With this extension, an outer layer of this crate generates no date for this
+            // resource.
             head.extensions.insert(self.kind.known(&self.parts, Validators::new()));
         }
         let content = if self.parts.method == Method::HEAD { Bytes::new() } else { content };
@@ -504,8 +507,8 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
             return;
         }
         if !self.kind.add_last_modified.adds_date(true) {
-            // The client would store the date, and its copy would become
-            // heuristically fresh.
+            // The client would store the date. It could then use its copy for some time
+            // without asking the server (heuristic freshness).
             response.headers_mut().remove(LAST_MODIFIED);
         }
         if let Some(edit) = &self.kind.on_not_modified {

@@ -1,5 +1,5 @@
-//! `WriteGuard` sends the service a GET for the state that a write would change, and
-//! holds a lock for the resource from the check to the end of the write.
+//! `WriteGuard` sends the service a GET for the state that a write would change. It
+//! holds a lock for the resource from the last such GET to the response to the write.
 
 use std::{
     any::type_name,
@@ -32,9 +32,9 @@ use crate::stats::Stats;
 /// Prevents lost edits in a service that has GET and writes on the same URIs.
 ///
 /// Before a write with preconditions (If-Match, If-None-Match, If-Unmodified-Since),
-/// the guard sends the service a GET. This GET has the URI, the extensions and the
-/// header fields of the write, except for fields about content, preconditions, ranges,
-/// caches, the connection, and retries or the method of the write. It also has
+/// the guard sends the service a GET. This GET has the URI, the extensions and most
+/// header fields of the write. It lacks the fields about content, preconditions,
+/// ranges, caches, the connection, retries, and the method of the write. It also has
 /// `Cache-Control: no-cache`.
 ///
 /// The guard evaluates the preconditions against the validators in the response to the
@@ -104,7 +104,7 @@ use crate::stats::Stats;
 ///    (Service Unavailable).
 /// 3. It takes the lock. If that takes longer than
 ///    [`lock_timeout`](Self::lock_timeout), the answer is 503 with `Retry-After`.
-/// 4. It sends the GET again, and then runs the write.
+/// 4. It sends the GET again. If the preconditions still hold, it runs the write.
 /// 5. It releases the lock when it returns the head of the response.
 ///
 /// So the guard never waits for a client while it holds the lock.
@@ -121,8 +121,8 @@ use crate::stats::Stats;
 /// in each period of ten seconds. Slower content is answered with 408 (Request
 /// Timeout), so that idle clients do not use up the 64 MiB. Without Tokio timers there
 /// is no such limit. In a Tokio runtime that was built without `enable_time`, the first
-/// wait panics inside Tokio, and the guard catches the panic; so with `panic = "abort"`
-/// the first wait ends the process.
+/// timer panics inside Tokio, and the guard catches the panic. But with
+/// `panic = "abort"`, this panic ends the process.
 ///
 /// If a server responds before it has read all of the content, it resets the connection
 /// (over HTTP/2, the stream). Some clients then never see the response. So the guard
@@ -133,8 +133,8 @@ use crate::stats::Stats;
 ///
 /// If the GET is answered with 404, 410, 405 or 501, there is no representation:
 /// `If-None-Match: *` then holds, and If-Match fails. Any other 4xx or 5xx response to
-/// the GET becomes the answer to the write. (It is 503 if a streamed upload has already
-/// begun.)
+/// the GET becomes the answer to the write. (If a streamed upload has already begun,
+/// the answer is 503 instead.)
 ///
 /// The response to the GET may have no tag, for example because its content is too
 /// large to be hashed. The guard then does not know the current tag, but a client may
@@ -143,7 +143,8 @@ use crate::stats::Stats;
 ///
 /// Deliberately, a failed precondition is answered with 412 even if the handler would
 /// answer the write with 404 or 405. By [RFC 9110, section 13.2.1], the answer of the
-/// handler takes precedence, but the guard would have to run the write to know it.
+/// handler takes precedence. But to know that answer, the guard would have to run the
+/// write.
 ///
 /// If a service reads the body of the GET, it gets an error. So a service that handles
 /// the GET as a write by mistake does not store empty content.
@@ -164,11 +165,12 @@ use crate::stats::Stats;
 /// collection, or a background task of a handler. For these, use
 /// [`Preconditions::check`](crate::Preconditions::check) inside the transaction.
 ///
-/// **Clients that leave.** If a client closes its connection, or a timeout outside of
-/// the guard ends its request, the handler is dropped, and the guard releases the lock.
-/// But what the handler has started elsewhere goes on: a call of `tokio::fs`,
+/// **Clients that leave.** A client may close its connection, or a timeout outside of
+/// the guard may end the request. The handler is then dropped, and the guard releases
+/// the lock. But what the handler has started elsewhere goes on: a call of `tokio::fs`,
 /// `spawn_blocking`, or a spawned task. This work is not covered, and may overwrite the
-/// next write. To cover it, run the guard of a write in a task of its own:
+/// next write. To keep the handler of a write from being dropped, call the guard in a
+/// separate task:
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -216,8 +218,8 @@ use crate::stats::Stats;
 ///
 /// **Proofs that are bound to a method.** Authorization inside the guard must accept
 /// the GET, which has the fields of the write. A proof that is bound to the method of
-/// the write, or that counts only once, fails there: a DPoP proof, or a signed request.
-/// Verify such proofs outside of the guard.
+/// the write, or that may be used only once, fails there. Examples are a DPoP proof and
+/// a signed request. Verify such proofs outside of the guard.
 ///
 /// **Content without a length.** Over HTTP/2, Hyper treats a stream that the client
 /// resets with `NO_ERROR` as complete, although content may be missing. If the content
@@ -230,7 +232,7 @@ use crate::stats::Stats;
 /// content is forwarded as it comes holds a permit until its handler answers. If such
 /// writes hold all permits, a write with preconditions waits for a permit while it
 /// holds the lock. After [`lock_timeout`](Self::lock_timeout) it gets 503. So put a
-/// small limit outside of the guard.
+/// `ConcurrencyLimit` with few permits outside of the guard.
 ///
 /// [RFC 9110, section 13.2.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.2.1
 /// [RFC 9110, section 9.3.4]: https://www.rfc-editor.org/rfc/rfc9110.html#section-9.3.4
@@ -247,8 +249,8 @@ impl<S> WriteGuard<S> {
     /// The service must be `Clone`. It gets a `Request<RequestBody<B>>` if the guard
     /// gets a `Request<B>`.
     ///
-    /// Deliberately there is no `tower::Layer` that makes a guard: a guard must wrap a
-    /// service that has both GET and the writes, but `Router::layer` would wrap the
+    /// Deliberately there is no `tower::Layer` that makes a guard. A guard must wrap a
+    /// service that has both GET and the writes, but Axum's `Router::layer` wraps the
     /// handler of each method separately.
     ///
     /// # Panics
@@ -331,8 +333,8 @@ impl<S> WriteGuard<S> {
     /// By default, `/%6eote`, `/note/`, `/a/../note` and `/note?draft=1` all have the
     /// key of `/note`. If two resources have the same key, their writes wait for each
     /// other, which only costs time. If one resource had two keys, its writes would not
-    /// be protected. So set the key if the service has other names for one resource,
-    /// for example if it ignores the case of letters.
+    /// be protected. So set the key if the service accepts other URIs for the same
+    /// resource, for example if it ignores the case of letters.
     ///
     /// # Examples
     ///
@@ -355,8 +357,8 @@ impl<S> WriteGuard<S> {
 
     /// Sets how many bytes of content a write may have. Default: 2 MiB.
     ///
-    /// The limit is for writes with preconditions, and for every DELETE, which the
-    /// guard also reads ahead.
+    /// The limit is for content that the guard reads before it calls the handler: that
+    /// of writes with preconditions, and of every DELETE.
     ///
     /// A write with longer content gets 413 (Content Too Large) if the preconditions
     /// hold, and 412 if they fail. For uploads that should not be held in memory, see
@@ -409,10 +411,11 @@ impl<S> WriteGuard<S> {
     /// end of the content. If a handler answers before the content has ended, the rest
     /// of the content ends in an error.
     ///
-    /// The guard still reads all content of a DELETE before it calls the handler: a
-    /// handler of DELETE rarely reads the content, so it would not wait for the end of
-    /// the content. The response to a streamed write gets no [new
-    /// tag](WriteGuard#the-new-tag) from the guard.
+    /// The guard still reads all content of a DELETE before it calls the handler. Most
+    /// handlers of DELETE do not read the content, so they would not wait for its end.
+    ///
+    /// The response to a streamed write gets no [new tag](WriteGuard#the-new-tag) from
+    /// the guard.
     ///
     /// # Examples
     ///
@@ -440,9 +443,9 @@ impl<S> WriteGuard<S> {
     /// **Do not set it if clients use writes to count or to lock something**: if two
     /// clients send the same content, both are told that they succeeded.
     ///
-    /// The handler is not called for such a PUT, and neither is middleware inside the
-    /// guard. Such middleware sees only the GET of the guard. So middleware that
-    /// decides who may PUT must also refuse the GET, or must be outside of the guard.
+    /// The handler is not called for such a PUT. Middleware inside the guard sees only
+    /// the GET of the guard, not the PUT. So middleware that decides who may PUT must
+    /// also refuse the GET, or must be outside of the guard.
     ///
     /// # Examples
     ///

@@ -53,13 +53,13 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     ///
     /// **A version must never be used twice.** If a resource is deleted and created
     /// again, or rolled back, it must get a version that it never had. Otherwise a
-    /// client with the old content gets a 304 for the new content, and a write of that
-    /// client with If-Match can overwrite a state that the client has not seen. The
-    /// usual mistake is a counter that starts at 1 again. Use a database sequence that
-    /// all rows of the table share, a random id, or a hash.
+    /// client with the old content gets a 304 for the new content. With If-Match, that
+    /// client can even overwrite a state that it has not seen. The usual mistake is a
+    /// counter that starts at 1 again. Use a database sequence that all rows of the
+    /// table share, a random id, or a hash.
     ///
     /// **The tag must also change with the template.** If a new build renders the same
-    /// row differently, the tag must change, too. So make the tag of both:
+    /// row differently, the tag must change, too. So make it from version and build:
     /// [`EntityTag::of_parts([version, build])`](crate::EntityTag::of_parts). If the
     /// handler can send several formats, such as JSON and HTML, each format must have
     /// its own tag.
@@ -79,7 +79,7 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     ///
     /// A client may ask for a part of a version that it names in If-Range, If-Match or
     /// If-Unmodified-Since. Then the layer calls the closure again for every 206 and
-    /// 416. If the state has changed, the client would join parts of two versions. So
+    /// 416. If the state has changed, the client could join parts of two versions. So
     /// the client gets 503 (Service Unavailable) with `Retry-After: 1` instead. A
     /// browser gets 307 (Temporary Redirect) to the same URI, because browsers follow a
     /// redirect at once. When the client sends the request again, it gets the whole
@@ -102,10 +102,10 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// (Service Unavailable), because the precondition cannot be evaluated.
     ///
     /// The content of a refused upload is not read. Over HTTP/1.1 the server then
-    /// closes the connection, and a client that sends all its content before it reads
-    /// the response may see a connection error instead of the 412. Over HTTP/2 only the
+    /// closes the connection. A client that sends all its content before it reads the
+    /// response may see a connection error instead of the 412. Over HTTP/2 only the
     /// stream is reset, which some clients also report as an error. To avoid these
-    /// errors, clients can send `Expect: 100-continue`, or you can use a
+    /// errors, clients can send `Expect: 100-continue`. Or use a
     /// [`WriteGuard`](crate::WriteGuard), which reads and discards up to 1 MiB of
     /// refused content.
     ///
@@ -113,9 +113,9 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     ///
     /// The closure returns a future of a `Representation`, an `EntityTag` or
     /// `Validators`, or of a `Result` with one of these. The future cannot borrow
-    /// `parts`: copy what the future needs before the `async` block. An example is `let
-    /// path = parts.uri.path().to_owned();`. For a type of your own that implements
-    /// [`StateSource`], use [`from_source`](Self::from_source).
+    /// `parts`. So before the `async` block, copy what the future needs, for example
+    /// with `let path = parts.uri.path().to_owned();`. For a type of your own that
+    /// implements [`StateSource`], use [`from_source`](Self::from_source).
     ///
     /// As in Tower's `AsyncFilter`, the inner service is ready while the closure runs.
     /// So the closure must not wait for anything that the ready service already holds,
@@ -225,8 +225,8 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
 
     /// Sets a function that adds fields to a 304 of this layer. Default: none.
     ///
-    /// Without such a function, a 304 of this layer has only the validators. If its tag
-    /// names a content coding, it also has `Vary: accept-encoding`.
+    /// Without such a function, a 304 of this layer has only the validators. If the tag
+    /// names a content coding, the 304 also has `Vary: accept-encoding`.
     ///
     /// A 304 must have the `Cache-Control`, `Content-Location`, `Expires` and `Vary`
     /// that the 200 would have ([RFC 9110, section 15.4.5]). The layer does not know
@@ -342,8 +342,8 @@ impl<K> PreconditionLayer<K> {
     /// [`Unknown`](crate::Representation::Unknown), the write is refused with 503
     /// (Service Unavailable), because its precondition cannot be evaluated.
     ///
-    /// Once this is set, clients that send no preconditions can no longer write. So
-    /// return true only for writes whose clients all send a precondition.
+    /// Clients that send no preconditions can then no longer do these writes. So return
+    /// true only for writes whose clients all send a precondition.
     ///
     /// # Examples
     ///

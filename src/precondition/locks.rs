@@ -171,7 +171,8 @@ impl WriteLock {
     /// Waits until this write holds the lock.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if matches!(self.state, LockState::New | LockState::Waiting { .. }) {
-            // First asks to be woken, so that no lock is missed that is taken meanwhile.
+            // Ask to be woken before looking. Otherwise an outer write could take its lock
+            // in between, and this write would miss that.
             self.outer.iter().for_each(|outer| outer.wake_when_taken(cx.waker()));
             self.share();
         }
@@ -232,9 +233,9 @@ impl WriteLock {
 
     /// Shares the lock of an outer write, if that write holds a sufficient lock by now.
     ///
-    /// Deliberately this is not decided before the write needs the lock. If the content
-    /// of the outer write is forwarded as it comes, the outer write takes its lock at
-    /// the end of the content, which the nested write may have to read first.
+    /// Deliberately this is decided only when the nested write needs the lock. An outer
+    /// write whose content is forwarded as it comes takes its lock at the end of the
+    /// content. The nested write may have to read this content first.
     fn share(&mut self) {
         if let Some(acquired) = share(&self.outer, self.access) {
             // The nested write may be waiting for a lock of its own.

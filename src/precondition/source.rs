@@ -17,11 +17,11 @@ use crate::rules::{EntityTag, Representation, Validators};
 /// `async` block.
 ///
 /// A [`PreconditionLayer`](crate::PreconditionLayer) may call the source twice for one
-/// GET or HEAD: before the handler runs, and after the handler has answered, to verify
-/// that the state is still the same. **A version must never be used twice.** Otherwise
-/// both calls can return the same version although the state changed between them.
-/// [`PreconditionLayer::new`](crate::PreconditionLayer::new) says more about versions,
-/// and has an example.
+/// GET or HEAD: before the handler runs, and after the handler has answered. The second
+/// call verifies that the state is still the same. **A version must never be used
+/// twice.** Otherwise both calls can return the same version although the state changed
+/// between them. [`PreconditionLayer::new`](crate::PreconditionLayer::new) says more
+/// about versions, and has an example.
 ///
 /// You can also implement this trait for a type of your own. Its future can be a boxed
 /// future or `std::future::Ready`. With Axum,
@@ -41,8 +41,8 @@ pub trait StateSource {
 
     /// Returns the state of the target resource of the request with this head.
     ///
-    /// Before the future of the first call for a request is ready, the handler does not
-    /// run, and nothing of the request's body is read.
+    /// Until the future of the first call for a request is ready, the handler does not
+    /// run, and no content of the request is read.
     fn state(&self, parts: &request::Parts) -> Self::Future;
 }
 
@@ -114,7 +114,7 @@ impl<T: Into<Representation>, E> IntoRepresentation for Result<T, E> {
 }
 
 /// The output of the future of an `ExtractorSource`: the state of the resource, or the
-/// response to send in its place.
+/// reason why there is none.
 #[cfg(feature = "axum")]
 #[derive(Debug)]
 #[expect(unnameable_types, reason = "only this crate makes it")]

@@ -18,22 +18,19 @@ use crate::{
 pub enum NoState<E> {
     /// The source failed with this error.
     Failed(E),
-    /// An Axum extractor rejected the request with this response. If it is a server
-    /// error (5xx), it is not sent.
+    /// An Axum extractor rejected the request with this response. A response that is a
+    /// server error (5xx) is not sent.
     Answered(Box<Response<Bytes>>),
 }
 
 impl<E> NoState<E> {
     /// Returns the response to send instead of calling the inner service, if any.
-    ///
-    /// `on_error` makes the response from the error of a source.
     pub(super) fn answer(
         self,
         on_error: Option<&ErrorAnswer<E>>,
     ) -> Option<(Response<Bytes>, Outcome)> {
         match self {
-            // A server error says nothing about the request. So the source has failed, as
-            // with an error of the closure.
+            // A server error is not the fault of the request, so the client does not get it.
             Self::Answered(response) if response.status().is_server_error() => None,
             Self::Answered(response) => Some((*response, Outcome::LeftAlone(Reason::UnknownState))),
             Self::Failed(error) => Some((on_error?(error), Outcome::StateUnavailable)),

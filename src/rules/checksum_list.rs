@@ -54,7 +54,6 @@ fn checksum(line: &[u8]) -> Result<Checksum, &'static str> {
     Ok(Checksum { name: file_name(&name)?, hash, length })
 }
 
-/// Reads 64 hex digits.
 fn hash(digits: &[u8; 64]) -> Option<[u8; 32]> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut hash = [0; 32];

@@ -166,7 +166,8 @@ pub(crate) fn accepts_coding(headers: &HeaderMap) -> bool {
 
 /// Returns true if a line of `Accept-Encoding` accepts a coding other than identity.
 ///
-/// In doubt this returns true, unlike [`AcceptedCodings`].
+/// In doubt, for example if a weight is invalid, this returns true. [`AcceptedCodings`]
+/// does not accept the coding then.
 pub(crate) fn names_coding(line: &HeaderValue) -> bool {
     members(line).any(|member| {
         let (name, is_accepted) = preference(member);
@@ -192,7 +193,7 @@ pub(super) fn coding_of(listed: &[u8], plain: &[u8]) -> Option<ContentCoding> {
 
 /// Splits the bytes between the quotes of a tag into the plain tag and the coding.
 ///
-/// Exactly one coding is removed, because the plain tag may itself end with one.
+/// At most one coding is removed, because the plain tag may itself end with one.
 pub(crate) fn split_coding(sent: &[u8]) -> (&[u8], ContentCoding) {
     match split_name(sent) {
         // `~identity` is added only to a tag that itself ends with a coding.

@@ -36,10 +36,10 @@ use memchr::memchr;
 /// Your own tags should not end with `~` and the name of a content coding (`~gzip`).
 /// [`compress_with`](crate::ConditionalLayer::compress_with) uses this ending to name
 /// the coding of an encoded response. [`Preconditions`](crate::Preconditions) reads a
-/// client's `"v1~gzip"` as the tag `"v1"` of content encoded with gzip. If your own
-/// tag is `"v1~gzip"`, this crate sends it as `"v1~gzip~identity"`, so that it still
-/// has one meaning. A handler that writes the field itself must do the same if no
-/// layer is around it.
+/// client's `"v1~gzip"` as the tag `"v1"` of content encoded with gzip. If your own tag
+/// is `"v1~gzip"`, this crate sends it as `"v1~gzip~identity"`, so that it still has
+/// one meaning. If a handler writes `ETag` itself, and no layer of this crate is around
+/// it, the handler must append `~identity`.
 ///
 /// # Examples
 ///
@@ -283,7 +283,6 @@ pub struct InvalidEntityTag {
     problem: Problem,
 }
 
-/// What is wrong with a tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Problem {
     /// The bytes between the quotes were expected, but the given bytes have

@@ -88,11 +88,11 @@ impl EntityTagList {
         self.members().flatten().filter_map(coding)
     }
 
-    /// Returns false if no line contains the bytes of a tag with their quotes. If this
-    /// returns true, the tag may still not be a member.
+    /// Returns true if a line may contain the bytes of a tag with their quotes. False
+    /// means that no line contains them.
     fn holds(&self, quoted: &[u8]) -> bool {
-        // Only the last bytes of the tag are searched for, which is fastest. Tags that
-        // are hashes differ in their last bytes, too.
+        // Only the last bytes of the tag are searched for, which is fastest. They are
+        // enough for tags that are hashes: such tags rarely have equal last bytes.
         let end = quoted.get(quoted.len().saturating_sub(END)..).unwrap_or(quoted);
         self.lines().map(HeaderValue::as_bytes).any(|line| match line.len().cmp(&quoted.len()) {
             Ordering::Less => false,

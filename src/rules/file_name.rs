@@ -34,7 +34,7 @@ pub(crate) fn file_name(path: &str) -> Result<String, &'static str> {
 }
 
 /// Returns the name of the file that a file server sends for the path of a URI. For a
-/// folder that is its `index.html`.
+/// path that ends with `/`, that is the `index.html` of this folder.
 pub(crate) fn requested_file(path: &str) -> Option<String> {
     let mut decoded: Vec<u8> = percent_decoded(path.trim_start_matches('/').bytes()).collect();
     if path.ends_with('/') {

@@ -314,8 +314,8 @@ impl Reader<'_> {
         digits.iter().try_fold(0, value)
     }
 
-    /// Reads one of `names`, after `form` has converted it, and returns its position in
-    /// `names`, counted from 1.
+    /// Reads one of `names`, and returns its position in `names`, counted from 1.
+    /// `form` returns the expected text of a name, such as its first three letters.
     fn one_of(
         &mut self,
         names: &[&'static str],

@@ -20,8 +20,8 @@ pub(crate) fn is_query(method: &Method) -> bool {
     method.as_str() == "QUERY"
 }
 
-/// Returns true if the method may change the resource: it is not one of the methods
-/// that are registered as safe.
+/// Returns true if the method may change the resource: it is neither a safe method
+/// nor CONNECT.
 pub(crate) fn is_write(method: &Method) -> bool {
     let safe =
         ["GET", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "QUERY", "REPORT", "SEARCH"];

@@ -61,9 +61,7 @@ struct UncommonFields {
     if_match: EntityTagList,
     if_unmodified_since: SingleField<HttpDate>,
     if_range: SingleField<HeaderValue>,
-    /// True if If-Match is compared weakly.
     weak_if_match: bool,
-    /// The request accepts a content coding.
     accepts_coding: bool,
 }
 
@@ -99,14 +97,15 @@ impl PreconditionFields {
         self.accepted = accepted;
     }
 
-    /// Adds whether the request accepts a coding at all.
+    /// Adds whether the request accepts a coding other than identity.
     pub(crate) fn take_accepts_coding(&mut self, accepts_coding: bool) {
         if let Some(uncommon) = &mut self.uncommon {
             uncommon.accepts_coding = accepts_coding;
         }
     }
 
-    /// Adds a line of a request. `now` is called only for a date with a two-digit year.
+    /// Adds a line of a request, if it is a line of a precondition. `now` is called
+    /// only for a date with a two-digit year.
     #[inline]
     pub(crate) fn take_line(
         &mut self,
@@ -161,8 +160,8 @@ impl PreconditionFields {
         let current = match state {
             State::Exists(current) => Some(current),
             State::Missing if kind == RequestKind::Write => None,
-            // The handler answers a read with 404, and preconditions do not
-            // change that.
+            // A read of a missing resource gets the 404 of the handler, whatever its
+            // preconditions. Without the state, nothing can be evaluated.
             State::Missing | State::Unknown => return Decision::Proceed,
         };
         self.evaluate_current(current, kind)
@@ -220,8 +219,9 @@ impl PreconditionFields {
         }
     }
 
-    /// Returns true if If-Range allows a part: a tag must match strongly, and a date
-    /// must be equal and strong (RFC 9110, sections 13.1.5 and 8.8.2.2).
+    /// Returns true if there is no If-Range, or if it allows a part: a tag must match
+    /// strongly, and a date must be equal and strong (RFC 9110, sections 13.1.5
+    /// and 8.8.2.2).
     ///
     /// A date does not show the coding of the content that the client holds. So if the
     /// request accepts a coding, a date allows no part.
@@ -261,11 +261,13 @@ impl PreconditionFields {
         }
     }
 
-    /// Returns true if If-Unmodified-Since is ignored, or proves that the client holds
-    /// the current content.
+    /// Returns true if If-Unmodified-Since allows a part:
     ///
-    /// In doubt this returns false, because the part might be of other content than the
-    /// client's. The client then gets the whole content.
+    /// - The field is absent, or is ignored because there is an If-Match.
+    /// - Its date proves that the content is unchanged, and the client accepts no
+    ///   content coding. A date does not show the coding of the client's content.
+    ///
+    /// In all other cases the part might be of other content than the client's.
     pub(crate) fn date_allows_range_of(&self, current: Current<'_>) -> bool {
         !self.has_if_unmodified_since()
             || self.has_if_match()
@@ -278,7 +280,8 @@ impl PreconditionFields {
     ///
     /// If-None-Match with a list of tags does not prevent that: the write may overwrite
     /// any state whose tag is not in the list. A date that is ignored does not prevent
-    /// such a write either.
+    /// such a write either. `If-Match: *` counts, although it allows every state: the
+    /// client says so deliberately.
     pub(crate) fn guards_write(&self, state: State<'_>) -> bool {
         let dated = match state {
             State::Exists(current) => current.date.is_some(),
@@ -344,8 +347,8 @@ impl PreconditionFields {
         !(has_uncommon || self.has_if_none_match() || self.has_if_modified_since())
     }
 
-    /// Returns true if If-Match, If-None-Match or If-Range names a tag, with or without
-    /// a coding.
+    /// Returns true if If-Match, If-None-Match or If-Range names this tag, with or
+    /// without a coding.
     pub(crate) fn lists_tag(&self, etag: &EntityTag) -> bool {
         let is_in = |list: &EntityTagList| list.naming(etag).next().is_some();
         let in_if_range = self.if_range_value().is_some_and(|value| {
@@ -371,15 +374,15 @@ impl PreconditionFields {
         in_if_range || if_match.members().flatten().any(|member| is_coded(member.opaque))
     }
 
-    /// Returns true if If-Range is not a tag, and the client may hold encoded content.
-    /// See [`allows_range`](Self::allows_range).
+    /// For a request with If-Range: returns true if If-Range is a date, and the client
+    /// may hold encoded content. See [`allows_range`](Self::allows_range).
     pub(crate) fn has_date_of_any_coding(&self) -> bool {
         let is_tag = |value| EntityTag::try_from(value).is_ok();
         self.uncommon().accepts_coding && !self.if_range_value().is_some_and(is_tag)
     }
 
-    /// Returns true if If-Match names the encoded content of a plain tag: the plain tag
-    /// followed by a coding.
+    /// Returns true if If-Match names the encoded content of a plain tag: `"v1~gzip"`
+    /// if the plain tag is `"v1"`.
     fn if_match_names_coding(&self, etag: &EntityTag) -> bool {
         let UncommonFields { if_match, .. } = self.uncommon();
         let mut named = if_match.naming(etag);
@@ -418,8 +421,9 @@ impl PreconditionFields {
         for member in self.if_none_match.members().flatten() {
             let (plain, coding) = split_coding(member.opaque);
             let plain = Member { opaque: plain, ..member }.to_owned();
-            // A tag that still ends with a coding is left out, because an inner service
-            // that knows codings would remove that coding, too.
+            // A tag that still ends with a coding is left out: `"v1~gzip~br"` would
+            // become `"v1~gzip"`. An inner service that knows codings would read that
+            // as the tag `"v1"`.
             let plain = plain.ok().filter(|plain| !plain.needs_identity());
             if let (Some(plain), true) = (plain, self.accepted.accepts(coding)) {
                 if !list.is_empty() {
@@ -450,17 +454,16 @@ impl PreconditionFields {
         self.uncommon().if_unmodified_since.value().copied()
     }
 
-    /// Returns true if If-Match is `*`, which holds if any representation exists.
+    /// Returns true if If-Match is `*`.
     pub(crate) fn is_if_match_any(&self) -> bool {
         self.uncommon().if_match.is_any()
     }
 
-    /// Returns true if If-None-Match is `*`, which holds if no representation exists.
+    /// Returns true if If-None-Match is `*`.
     pub(crate) fn is_if_none_match_any(&self) -> bool {
         self.if_none_match.is_any()
     }
 
-    /// Sets whether If-Match is compared weakly.
     pub(crate) fn weak_if_match(mut self, weak_if_match: bool) -> Self {
         if let Some(uncommon) = &mut self.uncommon {
             uncommon.weak_if_match = weak_if_match;

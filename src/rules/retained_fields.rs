@@ -31,7 +31,7 @@ pub(crate) fn retain_for_precondition_failed(headers: &mut HeaderMap) {
 
 /// Removes the fields for which `is_named` is true.
 pub(crate) fn remove_fields(headers: &mut HeaderMap, is_named: impl Fn(&HeaderName) -> bool) {
-    // Many handlers set only the type and the length of the content.
+    // Many responses have no other fields.
     if headers.keys().all(&is_named) {
         headers.clear();
         return;

@@ -16,7 +16,7 @@ pub(crate) enum SingleField<T> {
 }
 
 impl<T> SingleField<T> {
-    /// Adds a line of the field. `read` is called only for the first line.
+    /// Adds a line of the field. `read` parses the line, if it is the first one.
     pub(crate) fn take_line(&mut self, read: impl FnOnce() -> Option<T>) {
         *self = match self {
             Self::Absent => read().map_or(Self::Invalid, Self::Value),

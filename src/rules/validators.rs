@@ -73,9 +73,7 @@ impl From<&EntityTag> for Representation {
     }
 }
 
-/// The validators of a representation: an entity tag and a date.
-///
-/// Both the tag and the date are optional.
+/// The validators of a representation: an optional entity tag and an optional date.
 ///
 /// # Examples
 ///
@@ -137,8 +135,8 @@ impl From<EntityTag> for Validators {
 }
 
 /// A modification date, and how a client's date is compared with it. A `FirstSeen` date
-/// names one content, so any other date is of other content. The table shows what the
-/// client's date proves about the content:
+/// names one content, so any other date is the date of other content. The table shows
+/// what the client's date proves about the content:
 ///
 /// | the client's date is | `Given`     | `FirstSeen` |
 /// |----------------------|-------------|-------------|
@@ -148,10 +146,9 @@ impl From<EntityTag> for Validators {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum LastModified {
-    /// The second in which the representation changed.
+    /// The second in which the representation last changed.
     ///
-    /// The representation has not changed since this date. So a client that sends a
-    /// later date also has the current representation.
+    /// A client that sends a later date has the current representation, too.
     ///
     /// Use this variant only if the date never goes back to an earlier one. After a
     /// rollback to an older version with its old date, a client with the newer version
@@ -205,7 +202,7 @@ pub(crate) enum DateComparison {
 }
 
 impl DateEvidence {
-    /// Evidence with which no date proves anything.
+    /// No date of a client proves anything.
     pub(crate) const DOUBT: Self = Self::Observed { unchanged_at: None, changed_before: None };
 
     /// Compares a client's date.
@@ -252,7 +249,7 @@ impl DateEvidence {
         }
     }
 
-    /// Returns the date that identifies the representation, if there is one.
+    /// Returns the date of the current representation, if it is known.
     pub(crate) fn date(self) -> Option<HttpDate> {
         match self {
             Self::Stated(stated) => Some(stated.date()),

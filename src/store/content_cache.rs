@@ -4,27 +4,28 @@
 //! SHA-256 hashes about 2 GB/s on a core. Comparing bytes is more than ten times as
 //! fast, and comparing addresses takes almost no time. So the last content of a
 //! resource is kept with its tag, in bounded memory. If the next response has the same
-//! bytes, it has the same tag. If header fields are part of the tag, they must be
-//! equal, too. Two contents count as equal only if all bytes are equal, or if they are
-//! at the same address. So a tag is never wrong, even if two resources have the same
-//! key in the cache.
+//! bytes, it has the same tag. The tag of a negotiated response also covers some header
+//! fields, so these must be equal, too. Two contents count as equal only if all bytes
+//! are equal, or if they are at the same address. So a tag is never wrong, even if two
+//! resources have the same key in the cache.
 //!
-//! Content is kept only when its tag is computed for the second time in a row. So pages
-//! that are sent once take no memory. The cache keeps a copy, because a `Bytes` may be
-//! a small part of a large buffer, and there is no way to see that.
+//! After the first response only the tag is kept. The content is kept when the next
+//! response has the same tag. So a page that is sent once takes little memory. The
+//! cache keeps a copy, and not the `Bytes` of the response: that may be a small part of
+//! a large buffer, all of which would then stay in memory.
 //!
 //! Content of 1 KiB or more is not copied if the application keeps it in memory itself:
 //! the cache then shares the buffer of the application. To detect such a buffer, the
 //! cache [holds](SharedBuffers) a reference to the content of one response. It compares
 //! the address of the next content with that of the held content. Without that
-//! reference, another buffer could get the same address. If the content comes from
-//! another address later, it is copied then.
+//! reference, the buffer could be freed, and another buffer could get its address. If
+//! later content has the same bytes at another address, the cache makes a copy.
 //!
 //! A shared buffer may be a small part of a large buffer that the application has
 //! dropped in the meantime. So the cache releases a shared buffer after ten seconds.
-//! It looks at the time only when the content of a response is not in a shared
-//! buffer. If the application still keeps a released buffer, the cache detects that
-//! again, as above.
+//! Responses from a shared buffer do not check the time, but all other responses do.
+//! If the application still keeps a released buffer, the cache detects that again,
+//! as above.
 //!
 //! Content is copied and compared without a pause for other tasks. So content of more
 //! than 4 MiB is neither copied nor compared, and is recognised only by its address.
@@ -52,7 +53,7 @@ use crate::{
     rules::{EntityTag, HttpDate},
 };
 
-/// The recent contents of one layer, with their tags.
+/// The contents that one layer has sent last, with their tags.
 pub(crate) struct ContentCache {
     cache: EvictingCache<u64, Arc<CachedContent>, ContentWeight>,
     shared: Mutex<SharedBuffers>,
@@ -86,7 +87,7 @@ impl ContentCache {
         self.cache.weight()
     }
 
-    /// Returns the content cached for `key`, to compare it without a lock.
+    /// Returns the content cached for `key`. The caller compares it without a lock.
     #[inline]
     pub(crate) fn get(&self, key: u64) -> Option<Arc<CachedContent>> {
         self.cache.get(&key)
@@ -94,9 +95,10 @@ impl ContentCache {
 
     /// Updates the cached content after a response with equal bytes in another buffer.
     ///
-    /// If the application keeps that buffer, the cache shares it. Otherwise, if the
-    /// cached content is in a buffer that the application may have dropped, a copy
-    /// replaces it, so that the cache does not keep that buffer alive.
+    /// - If the cached content shares a buffer, a copy replaces it. The application may
+    ///   have dropped that buffer, and the cache must not keep it in memory.
+    /// - If the cached content is a copy, and the application keeps the buffer of the
+    ///   response, the cache shares that buffer instead.
     pub(crate) fn confirm(&self, key: u64, remembered: &CachedContent, frames: Frames<'_>) {
         let kept = if remembered.shares { None } else { self.kept(key, frames) };
         if remembered.shares || kept.is_some() {
@@ -109,7 +111,9 @@ impl ContentCache {
         }
     }
 
-    /// Adds the tag of content. `previous` is the cached content that is replaced.
+    /// Stores a computed tag. Also stores the content, if the content that was cached
+    /// before (`previous`) had the same tag.
+    ///
     /// `variant` has the header fields of the response, if the response was negotiated.
     pub(crate) fn insert(
         &self,
@@ -129,11 +133,13 @@ impl ContentCache {
         self.cache.insert(key, Arc::new(CachedContent { made, variant, content, shares }));
     }
 
-    /// Returns the content if it is in one frame, has 1 KiB or more, and is kept by the
-    /// application. If it is not yet known whether the application keeps the content,
-    /// this holds the content, so that the next call can tell.
+    /// Returns the content if the application keeps it in memory, and it is in one
+    /// frame of 1 KiB or more.
+    ///
+    /// If that is not known yet, this holds the content until the next call for `key`.
+    /// The application keeps the content if that call has content at the same address.
     fn kept<'a>(&self, key: u64, frames: Frames<'a>) -> Option<&'a Bytes> {
-        // Content without another reference is not kept by the application.
+        // If nothing else references the content, the application does not keep it.
         let content =
             frames.single().filter(|content| content.len() >= SHARED && !content.is_unique())?;
         let mut shared = self.try_shared()?;
@@ -148,7 +154,7 @@ impl ContentCache {
     }
 
     /// Releases the buffers that have been held or shared for ten seconds. `now` is
-    /// called only if there are such buffers.
+    /// called only if the cache holds or shares any buffers.
     pub(crate) fn release_buffers(&self, now: impl FnOnce() -> HttpDate) {
         if !self.is_sharing.load(Ordering::Relaxed) {
             return;
@@ -160,8 +166,8 @@ impl ContentCache {
         }
     }
 
-    /// Releases a shared buffer, because it may be a small part of a large buffer that
-    /// only the cache still references.
+    /// Removes a shared content from the cache, and keeps its tag. The content may be a
+    /// small part of a large buffer that only the cache still references.
     fn release(&self, key: u64) {
         if let Some(cached) = self.cache.get(&key).filter(|cached| cached.shares) {
             let without = CachedContent { content: None, shares: false, ..(*cached).clone() };
@@ -186,12 +192,12 @@ impl fmt::Debug for ContentCache {
     }
 }
 
-/// The few contents whose memory the application may keep, or is known to keep.
+/// The buffers that the cache holds or shares, as the module docs explain.
 ///
-/// Each of them may be a slice of a much larger buffer, which then stays in memory,
+/// Each content may be a slice of a much larger buffer, which then stays in memory,
 /// too. For example, a connection to an upstream reads many responses into one buffer.
-/// So at most four contents are held and four are shared. Each is released after ten
-/// seconds, when other content is seen.
+/// So at most four contents are held, and at most four are shared. Each is released at
+/// the first check of the time that finds it ten seconds old.
 #[derive(Default)]
 struct SharedBuffers {
     /// The contents that are held to see whether the application keeps them.
@@ -203,7 +209,7 @@ struct SharedBuffers {
 /// A held or shared content, and its age.
 struct Found {
     key: u64,
-    /// The second in which the age was first checked. `None` before that.
+    /// The second from which the age counts: that of the first check of the age.
     since: Option<i64>,
 }
 
@@ -243,8 +249,9 @@ impl SharedBuffers {
         false
     }
 
-    /// Marks content as shared. If more than four are shared then, returns the key of
-    /// the oldest, which must no longer be shared.
+    /// Records that the content of `key` is shared. If more than four contents are
+    /// shared then, removes the oldest. Returns its key, so that the caller releases
+    /// its buffer.
     fn share(&mut self, key: u64) -> Option<u64> {
         self.shared.retain(|shared| shared.key != key);
         self.shared.push_front(Found::new(key));
@@ -255,8 +262,8 @@ impl SharedBuffers {
         }
     }
 
-    /// Forgets the held and shared contents after ten seconds. Returns the keys of
-    /// those that were shared.
+    /// Removes the contents that have been held or shared for ten seconds. Returns the
+    /// keys of the shared ones, so that the caller releases their buffers.
     fn expire(&mut self, now: i64) -> Vec<u64> {
         self.held.retain_mut(|(held, _)| !held.is_expired(now));
         let mut expired = Vec::new();
@@ -275,7 +282,7 @@ impl SharedBuffers {
     }
 }
 
-/// Content in frames, borrowed.
+/// The content of a response, in the frames in which it arrived.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frames<'a> {
     /// The first frame. Most contents have only one frame.
@@ -288,7 +295,7 @@ impl<'a> Frames<'a> {
         self.first.into_iter().chain(self.more.into_iter().flatten())
     }
 
-    /// Returns the only frame that is not empty.
+    /// Returns the frame that is not empty, if there is exactly one.
     fn single(self) -> Option<&'a Bytes> {
         let mut frames = self.iter().filter(|frame| !frame.is_empty());
         match (frames.next(), frames.next()) {
@@ -337,16 +344,15 @@ impl Deref for ContentTag {
     }
 }
 
-/// A tag to send.
+/// A tag to send, with its hash if that is known.
 #[derive(Clone, Debug)]
 pub(crate) struct HashedTag {
     pub(crate) tag: EntityTag,
-    /// The hash of the tag. `None` if it was not computed yet.
+    /// The hash of the tag (see [`Keys::bytes`]). `None` if it was not computed yet.
     id: Option<u64>,
 }
 
 impl HashedTag {
-    /// Borrows the tag.
     #[inline]
     pub(crate) fn borrowed(&self) -> TagRef<'_> {
         TagRef { tag: &self.tag, id: self.id }
@@ -358,7 +364,7 @@ impl HashedTag {
     }
 }
 
-/// A tag to evaluate, borrowed.
+/// A borrowed tag, against which preconditions are evaluated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TagRef<'a> {
     pub(crate) tag: &'a EntityTag,
@@ -367,7 +373,6 @@ pub(crate) struct TagRef<'a> {
 }
 
 impl TagRef<'_> {
-    /// Returns the hash of the tag.
     #[inline]
     pub(crate) fn id(self, keys: &Keys) -> u64 {
         self.id.unwrap_or_else(|| keys.bytes(self.tag.as_bytes()))

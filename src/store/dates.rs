@@ -10,62 +10,68 @@
 //! # Memory
 //!
 //! The memory is an array of buckets, indexed by the hash of the URI. A bucket has
-//! eight entries of 24 bytes, a second called `floor` (see below), and the set of
-//! request fields that its responses named in `Vary`. A key is a URI with the values of
-//! these fields. An entry describes the current content of one key. A new key takes the
+//! eight entries of 24 bytes, a date called `floor` (see below), and the set of request
+//! fields that its responses named in `Vary`. A key is a URI with the values of these
+//! fields. An entry describes the current content of one key. A new key replaces the
 //! entry whose content was sent longest ago.
 //!
 //! # Invariant
 //!
 //! *Content is old if a response of the bucket had it, and no entry describes it any
 //! more. `floor` is at least one second later than each second in which old content was
-//! sent. No response has a date that is in the future.*
+//! sent. No response has a date in the future.*
 //!
-//! When content is sent, its date is that second or earlier, and the client receives it
-//! in that second or the next. So a date greater than `floor` was never sent with old
-//! content, and no client received old content at that time. Such a date is safe as the
-//! name of the current content. When other content replaces the current content,
-//! `floor` rises above that date, so no other content of the key gets the date.
+//! The date of content is never later than the second in which it is sent, and the
+//! client receives it in that second or the next. So a date greater than `floor` was
+//! never sent with old content, and no client received old content at that time. Such a
+//! date is safe as the name of the current content. When other content replaces the
+//! current content, `floor` rises above that date, so no other content of the key gets
+//! the date.
 //!
-//! The one second is needed for two reasons: the `Date` line may be written a second
-//! after the evaluation, and the client's clock may be a second off.
+//! Some clients send the `Date` of a response, or their time of receipt, instead of its
+//! Last-Modified. `floor` has the extra second because of them: `Date` may be written a
+//! second after the evaluation, and the client's clock may be a second off.
 //!
 //! # Rules
 //!
-//! 1. At the start, which is when this memory is created, `floor` is the next second.
-//!    When an entry is forgotten, `floor` is raised above its `seen`, the last second
-//!    in which its content was sent.
+//! 1. `floor` starts as the second after the *start*, which is when this memory is
+//!    created. When an entry is forgotten, `floor` is raised above its `seen`, the last
+//!    second in which its content was sent.
 //! 2. Content is named by its tag. Without a tag it is named by the handler's date, if
-//!    that is in 1990 or later and at least two seconds old. If the tag of such content
-//!    becomes known later, the tag becomes its name. Content without a tag is the
-//!    content of an entry if the handler gave the same date for both, and that date was
-//!    two seconds old when the content of the entry was sent. Content with neither a
-//!    tag nor a date that can name it is unknown.
-//! 3. A handler's date is accepted if it is in 1990 or later and not after now. It must
-//!    also be greater than `floor`, after rule 4 has raised it. If the key has no
-//!    entry, a date is also accepted if it is at least two seconds before the start. If
-//!    the clock was set back, the earliest second that the bucket has seen counts
-//!    instead of the start.
+//!    that is in 1990 or later and at least two seconds old. If such content gets a tag
+//!    later, the tag becomes its name. A response without a tag has the content of an
+//!    entry if the handler gave the same date for both, and that date was two seconds
+//!    old when the content of the entry was last sent. Content with neither a tag nor
+//!    such a date is *unknown*.
+//! 3. A handler's date is accepted if it is in 1990 or later, not after now, and
+//!    greater than `floor`, which rule 4 raises first. If the key has no entry, a date
+//!    that is not greater than `floor` is also accepted if it is at least two seconds
+//!    before the start. If the clock was set back, the earliest second that the bucket
+//!    has seen counts instead of the start.
 //! 4. New content raises `floor` above the `seen` of the content that it replaces. If
 //!    the handler's date is accepted, it becomes the date of the content. Otherwise a
 //!    date is generated: now, or the first second above `floor` if that is later.
 //!    `floor` then rises to the generated date, if that is at most eight seconds after
 //!    now. Content that is sent again keeps its date.
-//! 5. Unknown content, failures and private answers have no Last-Modified, and raise
-//!    `floor` above now. If an entry of the same URI has a date within a second of now,
-//!    the entry gets a new date. Otherwise a client could send its time of receipt of
-//!    such an answer, and that could equal the date of the entry. A field that is new
-//!    in `Vary` makes the bucket forget all its entries.
-//! 6. A generated date is sent from its own second on. If the date is the handler's,
-//!    or if the handler gives any date with this response, the date is sent only
-//!    from the next second on. The reason is that the content may change again in
-//!    the same second.
+//! 5. Unknown content, failures and private answers, such as those with `Set-Cookie`,
+//!    have no Last-Modified, and raise `floor` above now. If an entry of the same URI
+//!    has a date within a second of now, the entry gets a new date. Otherwise a client
+//!    could send the time at which it received such an answer, and that time could
+//!    equal the date of the entry. A field that is new in `Vary` makes the bucket
+//!    forget all its entries.
+//! 6. A generated date is sent from its own second on. A date of the handler is sent
+//!    only from the next second on, because the content may change again in the same
+//!    second. The same holds for a generated date if the handler also gives a date with
+//!    this response.
 //! 7. Some responses give the client no content that it could keep, so they are not
 //!    recorded: the response to a HEAD that fails or has no tag, a 412 and a 416. A 304
-//!    is recorded by its tag. A 304 without a tag counts as unknown content.
-//! 8. If another layer of this crate states the date, that layer compares the dates of
-//!    clients. The entry then says only that the date is stated, and its date proves
-//!    nothing here. What else is sent for the key counts as new content.
+//!    with a tag is recorded like content with this tag. A 304 without a tag counts as
+//!    unknown content.
+//! 8. An inner layer of this crate may *state* the date: it compares the dates of
+//!    clients itself, and passes the date to this layer in an extension of the
+//!    response. The entry then records only that the date is stated, and no client's
+//!    date is compared here. If the inner layer later states no date, the response
+//!    counts as new content.
 //!
 //! Most responses change nothing, or only `seen`, so they are handled under the shared
 //! lock. A response that changes more is evaluated again under the exclusive lock. The
@@ -82,8 +88,8 @@
 //!   tag, or has another key.
 //! - A date or a time of receipt from before a restart equals a handler's date.
 //! - The client invents the date, or ignores `Vary`.
-//! - The client sends its time of receipt, and that is more than a second after
-//!   the evaluation.
+//! - The client sends its time of receipt, and received the response more than a second
+//!   after the evaluation.
 
 use std::sync::{
     atomic::{AtomicU32, Ordering},
@@ -110,31 +116,31 @@ pub(crate) struct Observation<'a> {
     /// The date that the handler gave. If the layer is applied twice, the inner layer
     /// may have generated it.
     pub(crate) given: Option<HttpDate>,
-    /// The response is a success to a GET. If it has no date, the handler no longer
-    /// gives one for this content.
+    /// True for a successful response to a GET. Only such a response shows whether the
+    /// handler gives a date for this content.
     pub(crate) shows_date: bool,
-    /// The fields in `Vary`. `None` if they are not known, and for failures and private
-    /// answers, which have no date.
+    /// The fields in `Vary`. `None` if they are not known. Also `None` for failures and
+    /// private answers, which get no date.
     pub(crate) varied: Option<Fields>,
     pub(crate) inside: Inside,
 }
 
 impl<'a> Observation<'a> {
-    /// Makes the observation for content whose date a layer inside states.
+    /// Makes the observation for content whose date an inner layer states (rule 8).
     pub(crate) fn stated(request: &'a RequestKey) -> Self {
         let (tag, given, varied, inside) = (None, None, None, Inside::States);
         Self { request, tag, given, shows_date: true, varied, inside }
     }
 }
 
-/// What a layer of this crate, inside of this one, does with the dates of a resource.
+/// What an inner layer of this crate does with the dates of a resource.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Inside {
-    /// Nothing, or there is no such layer. Only this layer generates dates.
+    /// There is no such layer, or it does nothing. Only this layer generates dates.
     Nothing,
-    /// It evaluates writes by the dates that it finds in the response.
+    /// It evaluates If-Unmodified-Since of writes against the date in the response.
     Compares,
-    /// It also states the date.
+    /// It also states the date (rule 8), so this layer does not compare the date.
     States,
 }
 
@@ -156,15 +162,18 @@ impl Dates {
         same.unwrap_or_else(|| lock.write().unwrap_or_else(PoisonError::into_inner).change(&seen()))
     }
 
-    /// Returns true if the layer may have generated `date` for the resource. A write
-    /// with that date must then be refused.
+    /// Returns true if the layer may have generated `date` for the resource.
     ///
-    /// The inner service does not know a generated date. It would ignore that date, or
-    /// compare it with a date of its own. If the layer knows nothing about the
-    /// resource, this returns true only for dates that the bucket of the resource may
-    /// have sent. If a layer inside compares the dates of writes, this layer generates
-    /// none for the resource. `serves_reads` is called if the answer depends on whether
-    /// the layer serves the reads of the resource.
+    /// The inner service does not know a generated date. It would ignore the date, or
+    /// compare it with its own. So a write with such a date must be refused.
+    ///
+    /// - True if an entry of the resource has this date, and the layer generated it or
+    ///   the handler no longer gives it.
+    /// - `serves_reads()` if the layer may have generated the date earlier. That is so
+    ///   if any entry of the resource has a generated date. It is also so if the bucket
+    ///   may have sent `date`, unless an entry of the resource shows that the handler
+    ///   gave `date`, or that an inner layer compares the dates of writes.
+    /// - False otherwise.
     pub(crate) fn may_have_generated(
         &self,
         request: &RequestKey,
@@ -183,7 +192,6 @@ impl Dates {
         own().any(|entry| is_generated(entry) && entry.date == date) || may_be && serves_reads()
     }
 
-    /// Returns the bucket of a resource.
     #[expect(clippy::indexing_slicing, reason = "a remainder is less than its divisor")]
     fn bucket(&self, request: &RequestKey) -> &RwLock<Entries> {
         let place = request.resource % BUCKETS;
@@ -221,7 +229,7 @@ impl<'a> Response<'a> {
         Self { seen, given, name, fields, now }
     }
 
-    /// Returns true if a layer inside compares the date that this response has.
+    /// Returns true if an inner layer compares the date that this response has.
     fn is_compared_inside(&self) -> bool {
         match self.seen.inside {
             Inside::Nothing => false,
@@ -279,7 +287,7 @@ impl Entries {
             }
             return DateEvidence::DOUBT;
         };
-        // The entry of this key. If there is none, the entry whose content was sent
+        // Take the entry of this key, or else the entry whose content was sent
         // longest ago.
         let place = entries.iter_mut().min_by_key(|entry| (entry.key != key, entry.last_seen()));
         let Some(entry) = place else { return DateEvidence::DOUBT };
@@ -313,7 +321,6 @@ impl Floor {
         self.0 = self.0.max(sent.saturating_add(1));
     }
 
-    /// Generates a date.
     fn generate(&mut self, now: u32) -> u32 {
         let date = now.max(self.0.saturating_add(1));
         // A date above the floor is safe for its own key. The floor is raised so that
@@ -331,10 +338,11 @@ impl Floor {
 /// The current content of one key.
 #[derive(Default)]
 struct DateEntry {
-    /// The upper half identifies the URI. The lower half also identifies the variant.
+    /// The upper half identifies the URI, and the lower half the variant of that URI.
     key: u64,
-    /// The hash of the tag with the flag [`TAGGED`], a date, or [`STATED`].
-    /// [`HANDLERS`], [`UNKNOWN`] and [`INSIDE`] are other flags.
+    /// The name of the content (rule 2): the hash of its tag with the flag [`TAGGED`],
+    /// or its date, or [`STATED`]. [`HANDLERS`], [`UNKNOWN`] and [`INSIDE`] are
+    /// further flags.
     name: u64,
     date: u32,
     /// The last second in which the content was sent. Atomic, because responses that
@@ -363,7 +371,7 @@ impl DateEntry {
     }
 
     /// Returns the name of this entry with the flags that the response shows: whether
-    /// the handler still gives a date, and whether a layer inside compares it.
+    /// the handler still gives a date, and whether an inner layer compares it.
     #[inline]
     fn name_given(&self, response: &Response<'_>) -> u64 {
         if !response.seen.shows_date {
@@ -380,7 +388,7 @@ impl DateEntry {
         self.name & (HANDLERS | UNKNOWN) == HANDLERS
     }
 
-    /// Returns true if a layer inside compares the date that a write sends.
+    /// Returns true if an inner layer compares the date that a write sends.
     fn is_compared_inside(&self) -> bool {
         self.name & INSIDE != 0
     }
@@ -417,7 +425,7 @@ impl DateEntry {
     }
 }
 
-/// Returns the name of content without a tag.
+/// Returns the name of content that has this date and no tag.
 fn named(date: u32) -> u64 {
     u64::from(date) << 4
 }
@@ -428,8 +436,8 @@ fn seconds(date: HttpDate) -> u32 {
     u32::try_from(date.unix_seconds().max(0)).unwrap_or(u32::MAX)
 }
 
-/// Tools give earlier dates to files without regard to their content: Nix 1970, zip
-/// 1980, npm 1985.
+/// The first second of 1990. Earlier dates name no content, because tools give them to
+/// files of any content: Nix 1970, zip 1980, npm 1985.
 pub(crate) const YEAR_1990: u32 = 631_152_000;
 /// The number of buckets, for 65,536 entries.
 const BUCKETS: u64 = 1 << 13;
@@ -445,14 +453,14 @@ const TAGGED: u64 = 0b01;
 const HANDLERS: u64 = 0b10;
 /// A flag of a name, together with [`HANDLERS`]: the handler no longer gives that date.
 const UNKNOWN: u64 = 0b100;
-/// A flag of a name: a layer inside compares the date that a write sends.
+/// A flag of a name: an inner layer compares the date that a write sends.
 const INSIDE: u64 = 0b1000;
 const FLAGS: u64 = HANDLERS | UNKNOWN | INSIDE;
-/// The name of all content whose date another layer states. No other content has it.
+/// The name of all content whose date an inner layer states. No other content has it.
 const STATED: u64 = 0;
-/// The date of that content in the entry: a second that is never sent.
+/// The date in the entry of such content: a second that is never sent.
 const NEVER: u32 = u32::MAX;
-/// How many seconds generated dates may be ahead of the clock because of other keys.
+/// How many seconds ahead of the clock a generated date may raise the floor.
 const AHEAD: u32 = 8;
 
 #[cfg(test)]

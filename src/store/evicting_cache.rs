@@ -18,8 +18,8 @@ use super::resource_key::IdentityHasher;
 /// recently used ones.
 pub(crate) type EvictingCache<K, V, W> = Cache<K, V, W, BuildHasherDefault<IdentityHasher>>;
 
-/// Makes a cache for entries with a total weight of `capacity`. `items` is the expected
-/// number of entries.
+/// Makes a cache for entries with a total weight of at most `capacity`. `items` is the
+/// expected number of entries.
 pub(crate) fn evicting_cache<K, V, W>(
     weighter: W,
     items: usize,

@@ -1,6 +1,8 @@
-//! The last validators of the inner service, for each variant of a resource. By
-//! default, If-Range is forwarded only if it names one of them, or the tag of a file in
-//! a manifest.
+//! The last validators of the inner service, for each variant of a resource.
+//!
+//! By default, the layer forwards If-Range to the inner service only if its value is
+//! one of these validators, the tag of a file in a manifest, or a tag that an outer
+//! layer of this crate verifies.
 //!
 //! The validators are kept for resources that clients may request in ranges. If a kept
 //! validator is out of date, a client needs one more request. It never gets a 206 of
@@ -35,18 +37,18 @@ pub(crate) struct InnerValidator {
     pub(crate) inner: Option<Box<[u8]>>,
     /// The date of the inner service, if it identifies this content.
     pub(crate) date: Option<HttpDate>,
-    /// The inner service has given the date to other content, too, so If-Range with the
-    /// date gets the whole content.
+    /// The inner service has given the date to other content, too. If-Range with this
+    /// date then gets the whole content.
     pub(crate) is_date_shared: bool,
     /// The length of the whole content.
     pub(crate) length: Option<u64>,
 }
 
-/// The hash of the strong tag that the client got for the whole content.
+/// The hash of the strong tag that the client got for the whole content, if any.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum WholeTag {
     None,
-    /// The inner service gave a strong tag for this content: this one or another.
+    /// The inner service gave a strong tag, too: the same tag, or another one.
     Known(u64),
     /// The layer generated the tag, and the inner service gave no strong tag. If a
     /// later response of the inner service has this tag, the layer is applied twice.
@@ -54,8 +56,9 @@ pub(crate) enum WholeTag {
 }
 
 impl InnerValidator {
-    /// Returns true if `tag` is the tag that the client got, or the tag of the
-    /// inner service.
+    /// Returns true if `tag` is the strong tag of the inner service, or the tag that
+    /// the client got in its place. False for [`WholeTag::Generated`]: the inner
+    /// service then has no strong tag.
     pub(crate) fn is_tag(&self, tag: &EntityTag, keys: &Keys) -> bool {
         self.inner.as_deref() == Some(tag.as_bytes())
             || self.tag == WholeTag::Known(keys.bytes(tag.as_bytes()))
@@ -73,15 +76,15 @@ impl InnerValidator {
         self.date.is_some() && !self.is_date_shared
     }
 
-    /// Returns true if the inner service gave one date to this content and to `other`,
-    /// or had given it to two contents before.
+    /// Returns true if `other` has the same date, and this date does not identify one
+    /// content: the two lengths differ, or the date was shared before.
     fn shares_date(&self, other: &Self) -> bool {
         let is_other_length = self.length.zip(other.length).is_some_and(|(one, two)| one != two);
         self.date.is_some() && self.date == other.date && (self.is_date_shared || is_other_length)
     }
 
-    /// Takes the tags away if the one to keep whole is too long. An inner service can
-    /// send tags of many kilobytes. If-Range with such a tag gets the whole content.
+    /// Removes both tags if `inner` has more than 256 bytes. An inner service can send
+    /// tags of many kilobytes. If-Range with such a tag gets the whole content.
     fn without_long_tag(self) -> Self {
         if self.inner.as_ref().is_some_and(|inner| inner.len() > TAG_BYTES) {
             return Self { tag: WholeTag::None, inner: None, ..self };
@@ -127,8 +130,8 @@ impl InnerValidators {
         self.cache.insert(resource, [new].into_iter().chain(others).collect());
     }
 
-    /// Adds a learned tag. `inner` is the inner service's tag of the same content. Does
-    /// nothing if `inner` is no longer the last tag of this resource and variant.
+    /// Adds the learned `tag` of content whose inner tag is `inner`. Does nothing if
+    /// `inner` is no longer the last tag of this resource and variant.
     pub(crate) fn learn(
         &self,
         (resource, variant): (u64, u64),
@@ -162,16 +165,16 @@ impl InnerValidators {
         self.cache.get(&resource).is_some()
     }
 
-    /// Returns true if a 206 of a resource was refused, and no validators were
-    /// remembered since.
+    /// Returns true if the resource is remembered, but no validator identifies its
+    /// content. That is so after a refused 206, or if its date was given to two
+    /// contents without a tag.
     pub(crate) fn is_refused(&self, resource: u64) -> bool {
         let is_void = |known: &InnerValidator| known.is_date_shared && !known.has_tag();
         self.cache.get(&resource).is_some_and(|variants| variants.iter().all(is_void))
     }
 
-    /// Forgets the validators of a resource, and remembers that a 206 was refused. Its
-    /// dates are kept as dates of several contents: the content of the 206 may have had
-    /// the same date.
+    /// Forgets the tags of a resource, and remembers that a 206 was refused. Dates are
+    /// kept, but marked as shared: the content of the 206 may have had the same date.
     pub(crate) fn refuse_part(&self, resource: u64) {
         let cached = self.cache.get(&resource);
         let dated = cached.iter().flat_map(|variants| variants.iter());

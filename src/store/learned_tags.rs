@@ -4,7 +4,8 @@
 //! The inner service is trusted here. Two contents of a resource are assumed to be the
 //! same if the inner service gives both the same strong tag, length, type, encoding and
 //! language. If the user trusts dates, the same date is enough instead of the same tag.
-//! All this is off by default, because a learned tag is only as correct as the inner
+//!
+//! Learned tags are off by default, because they are only as correct as the inner
 //! service's tags. If the user's key function does not distinguish tenants, one tenant
 //! may get the tag of another tenant's content.
 
@@ -47,7 +48,7 @@ impl LearnedTags {
         (learned.fingerprint == fingerprint).then_some(learned.tag)
     }
 
-    /// Stores the tag of content, which must have been hashed to its end.
+    /// Stores the tag of content. The content must have been hashed to its end.
     pub(crate) fn insert(&self, key: Key, fingerprint: Key, tag: EntityTag) {
         self.cache.insert(key, LearnedTag { fingerprint, tag });
     }

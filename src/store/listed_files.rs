@@ -4,7 +4,7 @@
 //! the inner service sends the current file. To notice a change of the file, the layer
 //! remembers the first validators that the inner service gives for it. A line becomes
 //! invalid if the inner service later gives other validators, or if the content turns
-//! out to have another hash. The tag is then learned as for a file that is not listed.
+//! out to have another hash. The layer then learns the tag, as for other files.
 
 use std::{
     collections::HashMap,
@@ -18,27 +18,28 @@ use std::{
 use super::resource_key::Key;
 use crate::rules::HttpDate;
 
-/// What a line of the manifest says about a file.
+/// What is known about a file, from its line in the manifest, and from
+/// `Manifest::check` or `Manifest::verify` if the user called one of them.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FileFacts {
     /// The SHA-256 of the file's content.
     pub(crate) hash: [u8; 32],
-    /// The length of the file in bytes.
+    /// The length in bytes, if the line has it or the file was compared with the line.
     pub(crate) length: Option<u64>,
-    /// The second of the file's last change.
+    /// The second of the file's last change, if the file was compared with the line.
     pub(crate) modified: Option<HttpDate>,
-    /// How far the line was compared with the file.
+    /// What is known at the start about whether the line matches the file.
     pub(crate) trust: Trust,
 }
 
-/// How far a line of the manifest was compared with the file.
+/// What is known about whether a line of the manifest matches the file.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]
 pub(crate) enum Trust {
     /// The line was not compared with the file.
     Claimed,
-    /// The file's length and date were compared with the manifest, by
-    /// `Manifest::check`.
+    /// `Manifest::check` found that the file has the listed length, if there is one,
+    /// and is not newer than the manifest.
     Checked,
     /// The content was hashed, and has the hash of the line.
     Verified,
@@ -135,9 +136,9 @@ impl ListedFile {
 
     /// Returns true if the line is valid for content with these validators.
     ///
-    /// The first call remembers the validators. The file was changed if a later call
-    /// has other validators, or if a call has another length or date than the line. The
-    /// line then becomes invalid.
+    /// The first call remembers `validators`. The line becomes invalid for good if
+    /// a later call has other validators, or if a call has another length or date
+    /// than `facts`.
     pub(crate) fn holds_for(&self, validators: Key, date: Option<HttpDate>, length: u64) -> bool {
         let facts = &self.facts;
         let is_listed = facts.length.is_none_or(|listed| listed == length)
@@ -148,13 +149,13 @@ impl ListedFile {
         self.is_at_least(Trust::Claimed)
     }
 
-    /// Returns true if the line is valid, and was compared with the file at least as
-    /// far as `trust` says.
+    /// Returns true if the line is valid, and its trust is at least `trust`.
     pub(crate) fn is_at_least(&self, trust: Trust) -> bool {
         (trust as u8..Trust::Ended as u8).contains(&self.trust.load(Relaxed))
     }
 
-    /// Returns false if the date of the file is known and is less than two seconds old.
+    /// Returns true if the date of the file is at least two seconds old, or is
+    /// not known.
     pub(crate) fn is_settled(&self, now: HttpDate) -> bool {
         self.facts.modified.is_none_or(|date| is_settled(date, now))
     }

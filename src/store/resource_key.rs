@@ -6,11 +6,12 @@
 //! wrong. The two look like one content that changes back and forth, and get a new date
 //! each time.
 //!
-//! For learned tags, two resources must not have the same key. So this key has 128
+//! For learned tags, two resources must not have the same key, so these keys have 128
 //! bits. If the user sets a key function, that function must distinguish all resources.
-//! Two variants may have the same key. So a tag is learned only if the inner service's
-//! response distinguishes the variants: by a strong tag, or because `Vary` names only
-//! fields whose effect the response shows.
+//!
+//! Two variants of a resource may still have the same key. So a tag is learned only if
+//! the inner service's response distinguishes the variants itself: by a strong tag, or
+//! by `Content-Encoding` if it varies at most by `Accept-Encoding`.
 //!
 //! When the layer sees the response's `Vary`, the request is no longer available. So
 //! for each request, the layer hashes the values of all fields that earlier responses
@@ -61,8 +62,8 @@ impl Key {
 /// of [`Keys`].
 pub(crate) type Fields = u16;
 
-/// Returns true if a response that varies by `fields` shows itself which variant it is.
-/// That is so if it varies at most by `Accept-Encoding`, because its `Content-Encoding`
+/// Returns true if the head of a response that varies by `fields` shows which variant
+/// it is. That is so if it varies at most by `Accept-Encoding`: `Content-Encoding` then
 /// distinguishes the variants.
 pub(crate) fn shows_variant(fields: Fields) -> bool {
     let codings = PRESENT.iter().position(|name| *name == ACCEPT_ENCODING);
@@ -86,8 +87,8 @@ impl RequestKey {
     }
 
     /// Returns the hash that identifies the variant of this request, for a response
-    /// that varies by `fields`. `None` if a field was new in `Vary`, so that its value
-    /// was not kept when the request came.
+    /// that varies by `fields`. `None` if one of the fields was not known when the
+    /// request came, so that its value was not hashed.
     #[inline]
     pub(crate) fn variant(&self, fields: Fields) -> Option<u64> {
         if fields == 0 {
@@ -98,17 +99,18 @@ impl RequestKey {
         }
         let slots = self.fields.iter().zip(0..).take_while(|(_, slot)| fields >> slot > 0);
         let named = slots.filter(|(_, slot)| fields >> slot & 1 == 1);
-        // The values are hashes. With odd factors, two equal values do not cancel each
-        // other out.
+        // Each slot has its own odd factor, so that equal values of two fields do not
+        // cancel each other out.
         Some(named.fold(0, |sum: u64, (value, slot)| {
             sum.rotate_left(7) ^ u64::from(*value).wrapping_mul(2 * slot + 3)
         }))
     }
 
     /// Returns the key for the content of a response that varies by `fields`. `None` if
-    /// a field was new in `Vary`, so that its value was not kept when the request came.
-    /// The upper half of the key is that of the resource's hash, by which all contents
-    /// of the resource are found.
+    /// one of the fields was not known when the request came.
+    ///
+    /// The upper half of the key is the upper half of the resource's hash. By this
+    /// half, all contents of the resource are found.
     #[inline]
     pub(crate) fn content(&self, fields: Fields) -> Option<u64> {
         let lower_half = |hash: u64| hash & u64::from(u32::MAX);
@@ -157,11 +159,11 @@ pub(crate) struct Keys {
     /// The fields that responses have named in `Vary`, each in its slot. A field is
     /// never removed, so that a slot keeps its meaning.
     varied: [OnceLock<HeaderName>; SLOTS],
-    /// The number of these fields. `count` is written after `lengths`, and read
-    /// before `lengths`.
+    /// The number of these fields. `count` is written after `lengths`, and read before
+    /// `lengths`, so that the length of each counted field is known.
     count: AtomicU8,
     /// The lengths of their names, and of the names `Host` and `Range`: one bit for
-    /// each length, modulo 64.
+    /// each length, modulo 64. A line whose name has another length can be skipped.
     lengths: AtomicU64,
     adding: Mutex<()>,
     /// How often a response named a field in `Vary` for which no slot was left.
@@ -354,7 +356,6 @@ fn length_bit(name: &str) -> u64 {
     1 << (name.len() % 64)
 }
 
-/// Returns 16 bits of a hash.
 fn short(hash: u64) -> u16 {
     u16::try_from(hash >> 48).unwrap_or_default()
 }

@@ -64,8 +64,8 @@ pub trait TagStore: Send + Sync + 'static {
     ///
     /// Pass the value to [`TagAnswer::found`], at any time and from any thread. If
     /// there is no value, or if the store cannot be reached, drop `answer`. The layer
-    /// asks again after five seconds at the earliest. At most 1,024 requests are
-    /// pending at a time.
+    /// asks for the same key again after five seconds at the earliest. At most 1,024
+    /// requests are pending at a time.
     fn ask(&self, key: [u8; 32], answer: TagAnswer);
 
     /// Stores a value, of at most 256 bytes, under `key`.
@@ -84,7 +84,7 @@ pub struct TagAnswer {
     learn: Box<Learn>,
 }
 
-/// Called with the tag that was found, or with `None` if no replica made the value.
+/// Called with the tag that was found, or with `None` if the value was rejected.
 type Learn = dyn FnOnce(Option<EntityTag>) + Send + Sync;
 
 impl TagAnswer {
@@ -111,17 +111,17 @@ impl fmt::Debug for TagAnswer {
 
 /// Tags of large content that servers share through a [`TagStore`].
 ///
-/// The server that first sends the content hashes it, and publishes the tag. The other
+/// The first server that sends the content hashes it, and publishes the tag. The other
 /// servers get the tag from the store.
 ///
 /// See [`InnerTags::store`](crate::InnerTags::store). This type needs the feature
 /// `shared-tags`.
 ///
-/// Values are authenticated with HMAC-SHA-256. An attacker who can write to the
-/// store, but does not know the secret, cannot make a tag. Such an attacker can only
-/// remove or damage values, so that clients download content again. An attacker who
-/// can read the store sees tags, which are hashes of content, but not to which
-/// resources they belong.
+/// Values are authenticated with HMAC-SHA-256. An attacker who can write to the store,
+/// but does not know the secret, cannot make a value that is accepted. Such an attacker
+/// can only remove or damage values, so that clients download content again. An
+/// attacker who can read the store sees the tags, which are hashes of content. The
+/// store does not show to which resources the tags belong.
 #[cfg_attr(docsrs, doc(cfg(feature = "shared-tags")))]
 #[derive(Clone)]
 pub struct SharedTags(Arc<SharedTagsInner>);
@@ -140,7 +140,7 @@ struct SharedTagsInner {
 /// The key of the resource, and the fingerprint of its content.
 pub(crate) type ContentId = (Key, Key);
 
-/// When the store was last asked for a content, and whether that request is pending.
+/// When a tag was last requested from the store, and whether that request is pending.
 #[derive(Clone, Copy)]
 struct Asked {
     second: i64,
@@ -166,14 +166,15 @@ pub(crate) struct SharedCounts {
 impl SharedTags {
     /// Shares tags through `store`.
     ///
-    /// All servers with the same namespace and secret share their tags. They must also
-    /// have the same [`digest`](crate::ConditionalLayer::digest) and
+    /// All servers with the same namespace and secret share their tags. Their layers
+    /// must also have the same [`digest`](crate::ConditionalLayer::digest) and
     /// [`key`](crate::ConditionalLayer::key). Otherwise they share nothing.
     ///
-    /// The namespace is any text that identifies the content of these servers. Include
-    /// the release if, after a deploy, the inner service may give the same tag to other
-    /// content. For example, `ServeDir` makes its tags from size and modification time,
-    /// and container images and build tools often set one time for all files.
+    /// The namespace is any text that identifies the content of these servers. If the
+    /// inner service may give the same tag to other content after a deploy, include the
+    /// number of the release. For example, `ServeDir` makes its tags from size and
+    /// modification time, and container images and build tools often set one time for
+    /// all files.
     ///
     /// The secret has at least 32 bytes that cannot be guessed, such as the output
     /// of `openssl rand -hex 32`. Keep it with your other secrets. After a change of
@@ -242,9 +243,10 @@ impl SharedTags {
         Keys::with_secret(self.0.hash_key)
     }
 
-    /// Returns a request for the tag of `content`. `None` if the tag was requested in
-    /// the last five seconds, if that request is still pending, or if there are 1,024
-    /// requests that are pending or that recent.
+    /// Returns a request for the tag of `content`. `None` in these cases:
+    ///
+    /// - A request for this tag is pending, or was made in the last five seconds.
+    /// - There are such requests for 1,024 other tags.
     pub(crate) fn question(&self, content: ContentId, now: HttpDate) -> Option<Question> {
         let second = now.unix_seconds();
         // A request whose second is in the future does not count as recent: the clock
@@ -319,8 +321,8 @@ impl Drop for Question {
     fn drop(&mut self) {
         let mut asked = self.shared.asked();
         if self.is_answered {
-            // The layer has learned the tag. If the layer forgets it later, the tag may
-            // be requested again at once.
+            // The layer has learned the tag. If the layer evicts the tag later, it may
+            // request the tag again at once.
             asked.remove(&self.content);
         } else if let Some(asked) = asked.get_mut(&self.content) {
             asked.is_open = false;
@@ -350,8 +352,7 @@ impl SharedTagsInner {
         [&[VERSION], &*mac, tag.opaque()].concat()
     }
 
-    /// Returns the tag in a value, if a replica has made the value for this key of
-    /// the store.
+    /// Returns the tag in a value, if a replica made the value for this key (`entry`).
     fn open(&self, entry: &[u8; 32], value: &[u8]) -> Option<EntityTag> {
         if value.len() > LARGEST {
             return None;

@@ -23,7 +23,7 @@ struct UnfinishedContent<T> {
 }
 
 impl<T> Unfinished<T> {
-    /// Removes and returns the unfinished hash of the content before byte `next`.
+    /// Removes and returns the hash of the bytes before `next`, if it is kept.
     pub(crate) fn take(&self, content: (Key, Key), next: u64) -> Option<T> {
         let mut entries = self.entries();
         let is_this = |entry: &UnfinishedContent<T>| entry.content == content && entry.next == next;
@@ -31,8 +31,8 @@ impl<T> Unfinished<T> {
         entries.remove(place).map(|entry| entry.work)
     }
 
-    /// Keeps the unfinished hash of the content before byte `next`. If there are too
-    /// many, the one kept longest ago is dropped.
+    /// Keeps the hash of the bytes before `next`. If 1,024 hashes are kept already, the
+    /// oldest one is dropped.
     pub(crate) fn keep(&self, content: (Key, Key), next: u64, work: T) {
         let mut entries = self.entries();
         entries.truncate(MOST - 1);

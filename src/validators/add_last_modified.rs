@@ -11,18 +11,18 @@
 /// in `Cache-Control`, or with `Expires`. A response with only `private` does not state
 /// its freshness.
 ///
-/// Whatever the variant, some responses get no date. A
-/// [`ConditionalLayer`](crate::ConditionalLayer) adds a date only to a 200 that has a
-/// tag, and that is neither [private](crate#cookies-and-private-responses) nor
-/// `no-store`. A [`PreconditionLayer`](crate::PreconditionLayer) adds a date only to a
-/// 200 or 206 for which its source gives a date. Whether a date of the handler is sent
-/// does not depend on this setting.
+/// With every variant, only *eligible* responses get a date. For a
+/// [`ConditionalLayer`](crate::ConditionalLayer), a 200 is eligible if it has a tag,
+/// and is neither [private](crate#cookies-and-private-responses) nor `no-store`. For a
+/// [`PreconditionLayer`](crate::PreconditionLayer), a 200 or 206 is eligible if the
+/// layer knows its date. Whether a date of the handler is sent does not depend on
+/// this setting.
 ///
 /// [RFC 9111, section 4.2.2]: https://www.rfc-editor.org/rfc/rfc9111.html#section-4.2.2
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum AddLastModified {
-    /// These responses get a `Last-Modified`. This is the default.
+    /// Eligible responses get a `Last-Modified`. This is the default.
     ///
     /// If such a response does not state its freshness, and has no date of the handler,
     /// it also gets `Cache-Control: no-cache`: caches may store it, but must revalidate
@@ -35,14 +35,14 @@ pub enum AddLastModified {
     /// choose [`IfFreshnessStated`](Self::IfFreshnessStated).
     #[default]
     WithNoCache,
-    /// These responses get a date only if they state their freshness.
+    /// Eligible responses get a date only if they state their freshness.
     ///
     /// The others get only a tag, so they do not become heuristically fresh.
     IfFreshnessStated,
-    /// These responses get a date, and `no-cache` is not added.
+    /// Eligible responses get a date, and `no-cache` is not added.
     ///
     /// Clients and caches may then use old copies without a request. So choose this
-    /// only if you know all clients and caches, and that they revalidate each time.
+    /// only if you know that all clients and caches revalidate each time.
     Alone,
     /// The layer adds no date.
     Never,

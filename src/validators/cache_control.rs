@@ -11,8 +11,8 @@ use http::{
 
 use crate::{header_map::append_field, rules::trim_ows};
 
-/// Adds `Cache-Control: no-cache`, so that a date does not make the response
-/// heuristically fresh.
+/// Adds `Cache-Control: no-cache`. Otherwise a cache could use a response with a date
+/// for a while without revalidation (heuristic freshness).
 #[inline]
 pub(crate) fn add_no_cache(headers: &mut HeaderMap) {
     append_field(headers, CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -21,7 +21,6 @@ pub(crate) fn add_no_cache(headers: &mut HeaderMap) {
 /// The directives in a line of `Cache-Control` that matter here.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CacheControl {
-    /// There is `no-store`.
     pub(super) no_store: bool,
     /// There is `private` without a list of fields, so it applies to the
     /// whole response.
@@ -44,8 +43,8 @@ pub(super) fn read(line: &HeaderValue) -> CacheControl {
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         said.private |= is(b"private") && argument.is_none();
         said.no_store |= is(b"no-store");
-        // `no-cache` with a list of fields applies only to those fields, and
-        // does not count.
+        // `no-cache` with a list of fields applies only to those fields, so it does not
+        // count here.
         said.freshness |= is(b"max-age")
             || is(b"s-maxage")
             || is(b"no-store")
@@ -60,9 +59,9 @@ pub(crate) fn forbids_storing(headers: &HeaderMap) -> bool {
     headers.get_all(CACHE_CONTROL).iter().any(|line| read(line).no_store)
 }
 
-/// Returns for how many seconds a private cache may use a response without a request.
-/// That is the response's `max-age` minus the `Age` of `message`, which is the 200 that
-/// brought the response or the 304 that confirmed it.
+/// Returns for how many seconds a private cache may use a response without a request:
+/// the response's `max-age` minus the `Age` of `message`. `message` is the 200 that
+/// brought the response, or the 304 that confirmed it.
 ///
 /// The result is 0 without `max-age`, and with `no-cache` or `no-store`. Deliberately,
 /// `Expires` is not read, because it depends on the clocks of both server and client.

@@ -17,10 +17,11 @@ use crate::{header_map::NEGOTIATED_FIELDS, rules::EntityTag};
 /// A hash of content, from which strong tags are made.
 ///
 /// Two contents of a resource with the same strong tag must have the same bytes, on all
-/// servers, for as long as clients keep a copy (RFC 9110, section 8.8.1). So the hash
-/// must not have collisions. If others can influence the content, use a cryptographic
-/// hash of 256 bits: a collision of a hash of 128 bits can be found in about 2^64
-/// steps. If all content is your own, a faster hash of 128 bits is sufficient.
+/// servers, for as long as clients keep a copy (RFC 9110, section 8.8.1). So it must be
+/// practically impossible to find two contents with the same hash. If others can
+/// influence the content, use a cryptographic hash of 256 bits: with 128 bits, two such
+/// contents can be found in about 2^64 steps. If all content is your own, a faster hash
+/// of 128 bits is sufficient.
 ///
 /// The hash of the same bytes must be the same on every replica and after each deploy.
 /// So it must have no random seed, and must not depend on the version of a library.
@@ -28,8 +29,8 @@ use crate::{header_map::NEGOTIATED_FIELDS, rules::EntityTag};
 /// [`Sha256`] is the default. With the feature `blake3`, `Blake3` is available, too.
 ///
 /// `update` is called with one slice of the content after the other. The result must
-/// depend only on the bytes, not on where the slices end. At most 64 KiB are hashed
-/// in each poll.
+/// depend only on the bytes, not on where the slices end. Each poll hashes at most 64
+/// KiB, so that other tasks can run in between.
 ///
 /// # Examples
 ///
@@ -217,7 +218,7 @@ pub(crate) fn hash_of_variant<D: Digest>(headers: &HeaderMap) -> D::Output {
     for name in &NEGOTIATED_FIELDS {
         variant.update(name.as_str().as_bytes());
         for line in headers.get_all(name) {
-            // A field value never contains these bytes, so different fields give
+            // No field value contains `\0` or `\n`, so different fields give
             // different hashes.
             variant.update(b"\0");
             variant.update(line.as_bytes());
@@ -283,8 +284,8 @@ fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
 
 /// Encodes bytes in base64, as in a structured field ([RFC 9651, section 4.1.8]).
 ///
-/// Deliberately written here: only hashes are encoded, and no dependency of this
-/// crate has base64.
+/// Deliberately written here: only hashes are encoded, and no dependency of this crate
+/// offers base64.
 ///
 /// [RFC 9651, section 4.1.8]: https://www.rfc-editor.org/rfc/rfc9651.html#section-4.1.8
 fn base64(bytes: &[u8]) -> String {
@@ -302,7 +303,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// Returns the hash of no bytes, by which two hash functions can be distinguished.
+/// Returns the hash of empty content, which identifies the hash function.
 #[cfg(feature = "shared-tags")]
 pub(crate) fn hash_of_nothing<D: Digest>() -> std::sync::Arc<[u8]> {
     D::default().finish().as_ref().into()

@@ -1,8 +1,8 @@
 //! Which responses may be tagged.
 //!
-//! There are two kinds of reasons not to tag a response. First, a tag would be wrong:
-//! the response is not a 200, has a tag already, or has `Content-Range` (see
-//! `conditional::body_plan`). No setting changes that. Second, a tag would be useless.
+//! There are two kinds of reasons not to tag a response. First, a tag would be wrong,
+//! for example because the response has `Content-Range` (see `conditional::body_plan`).
+//! No predicate changes that. Second, a tag would be useless, for example for a stream.
 //! A [`Predicate`] decides about this, and the user can replace it.
 
 use http::{
@@ -20,7 +20,7 @@ use crate::outcome::Reason;
 ///
 /// A closure is a predicate, and [`and`](Self::and) combines two predicates. A
 /// predicate is called only for a 200 without `Content-Range` and without the extension
-/// [`Untagged`]. Other responses are never tagged.
+/// [`Untagged`]. From other responses no tag is made.
 ///
 /// # Examples
 ///
@@ -129,7 +129,7 @@ impl Predicate for DefaultPredicate {
     }
 }
 
-/// A response extension that excludes the response from tagging.
+/// A response extension: the layer makes no tag for a response that has it.
 ///
 /// # Examples
 ///

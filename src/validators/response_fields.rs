@@ -9,7 +9,6 @@ use crate::{
     store::{Fields, Keys},
 };
 
-/// The header fields of a response that the layer needs.
 #[derive(Debug)]
 pub(crate) struct ResponseFields {
     pub(crate) etag: SingleField<EntityTag>,
@@ -19,18 +18,15 @@ pub(crate) struct ResponseFields {
     /// The request fields by which the response varies. `None` if they are not known.
     pub(crate) varied: Option<Fields>,
     pub(crate) has_content_range: bool,
-    /// The response has `Content-Encoding`.
     pub(crate) has_content_encoding: bool,
     /// The response has `Transfer-Encoding`, for example from an upstream.
     pub(crate) has_transfer_encoding: bool,
-    /// The response has `Accept-Ranges`.
     pub(crate) has_accept_ranges: bool,
     /// The response has `Vary`, `Content-Encoding` or `Content-Language`, so other
     /// representations may have the same bytes.
     pub(crate) is_negotiated: bool,
     /// The media type is that of a stream, such as `text/event-stream`.
     pub(crate) is_streaming: bool,
-    /// `Cache-Control` has `no-store`.
     pub(crate) is_no_store: bool,
     /// The response is for one user: it has `Cache-Control: private` or `Set-Cookie`,
     /// or it varies by Cookie or Authorization.
@@ -104,8 +100,8 @@ impl ResponseFields {
     }
 }
 
-/// Returns true if a line of `Content-Security-Policy` has a nonce. Its keyword is
-/// case-insensitive.
+/// Returns true if a line of `Content-Security-Policy` has a nonce, such as
+/// `'nonce-r4nd0m'`. The word `nonce` is case-insensitive.
 pub(super) fn has_nonce(value: &HeaderValue) -> bool {
     let value = value.as_bytes();
     memchr_iter(b'\'', value).any(|quote| {

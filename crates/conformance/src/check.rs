@@ -23,10 +23,10 @@ use crate::{
 ///
 /// `.await` the result to get the [`Report`].
 ///
-/// The service gets requests with the body [`Content`]. Axum's `Router` accepts this
-/// body, and so do most layers, and a closure that does not name the type of its
-/// request. For a service that needs another body, use [`check_with`]. The service is
-/// called many times, one request after the other. If it panics, the check panics, too.
+/// The service gets requests with the body [`Content`]. Axum's `Router` and most layers
+/// accept this body. So does a closure that does not name the type of its request. For
+/// a service that needs another body, use [`check_with`]. The service is called many
+/// times, one request after the other. If it panics, the check panics, too.
 ///
 /// See the [crate docs](crate) for an example.
 ///
@@ -139,7 +139,7 @@ impl<'a> Check<'a> {
     ///
     /// # Panics
     ///
-    /// Panics if this is not a valid header field.
+    /// Panics if `name` or `value` is not valid in a header field.
     pub fn header(
         mut self,
         name: impl TryInto<HeaderName, Error: Debug>,
@@ -173,10 +173,10 @@ impl<'a> Check<'a> {
 
     /// Marks a check, or a group of checks, as expected to fail, with the reason.
     ///
-    /// If the check fails, that is then not a [failure](Report::failures), and
+    /// If the check fails, that does not count as a [failure](Report::failures), and
     /// [`assert_ok`](Report::assert_ok) does not panic. If the check passes, it counts
-    /// as failed, so that you remove the `expect`. If `name` is a group, any check of
-    /// the group may also pass.
+    /// as failed, so that you remove the `expect`. If `name` is a group, each check of
+    /// the group may fail or pass.
     ///
     /// ```
     /// # fn with(check: tower_conditional_conformance::Check<'_>) {

@@ -15,8 +15,8 @@ use http_body::{Body, Frame, SizeHint};
 /// It is empty, except in requests that were given to [`writes`](super::Check::writes),
 /// [`queries`](super::Check::queries) or [`also`](super::Check::also).
 ///
-/// Axum's `Router` accepts this type. For a service with another request body,
-/// [`check_with`](super::check_with) takes a function that converts `Content` to it.
+/// Axum's `Router` accepts this type. For another request body, use
+/// [`check_with`](super::check_with): it takes a function that converts `Content`.
 #[derive(Clone, Debug, Default)]
 pub struct Content {
     bytes: Bytes,

@@ -126,8 +126,8 @@ fn json(text: &str) -> String {
     string + "\""
 }
 
-/// Returns text for XML 1.0, in which the only control characters are tab and
-/// line breaks. U+FFFE and U+FFFF are not allowed either.
+/// Escapes text for XML 1.0. Characters that XML does not allow become spaces: control
+/// characters except tab and line feed, U+FFFE and U+FFFF.
 fn xml(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {

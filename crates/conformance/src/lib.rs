@@ -47,11 +47,11 @@
 //!
 //! # What counts as a failure
 //!
-//! | severity | what it means |
+//! | severity | the checked behaviour |
 //! |---|---|
-//! | [`Must`] | an RFC requires it, or revalidation does not work without it |
-//! | [`Should`] | an RFC recommends it |
-//! | [`Advice`] | the RFCs leave it open, but some clients have problems without it |
+//! | [`Must`] | is required by an RFC, or revalidation does not work without it |
+//! | [`Should`] | is recommended by an RFC |
+//! | [`Advice`] | is left open by the RFCs, but some clients have problems without it |
 //!
 //! If a check of severity `Must` or `Should` fails, that is a
 //! [failure](Report::failures), unless you [expect](Check::expect) it.
@@ -61,12 +61,12 @@
 //! [`Should`]: Severity::Should
 //! [`Advice`]: Severity::Advice
 //!
-//! Where an RFC leaves a choice, no choice is a failure. For example, a service may:
+//! Where an RFC leaves a choice, every choice passes. For example, a service may:
 //!
 //! - compare dates for equality (200 for a later If-Modified-Since),
 //! - answer a GET with 200 if its If-Unmodified-Since is older than `Last-Modified`,
-//! - refuse a part with 503 if the next request gets the whole content,
-//! - omit the tag on a HEAD if it is computed from the content.
+//! - answer a request for a part with 503, if the next request gets the whole content,
+//! - omit the tag on a HEAD, if the tag is computed from the content.
 //!
 //! A service with [`ConditionalLayer`](tower_conditional::ConditionalLayer) inside its
 //! router has no failures:
@@ -95,19 +95,19 @@
 //! | group | what the checks are about |
 //! |---|---|
 //! | `answer` | a plain GET is answered with 200 |
-//! | `validator` | there is a valid, stable validator; a strong tag has one content |
+//! | `validator` | there is a valid, stable validator; a strong tag names one content |
 //! | `if-none-match` | current and other tags, `*`, lists, invalid values |
 //! | `if-modified-since` | equal, older and later dates, old formats, invalid values |
 //! | `if-unmodified-since` | equal and older dates, invalid values, no Last-Modified |
 //! | `if-match` | current, other and weak tags, `*`, lists, invalid values |
 //! | `precedence` | tags over dates, If-Match before If-None-Match, both before Range |
-//! | `304` | no content, the fields that it keeps, `Content-Length` |
+//! | `304` | no content; the fields that caches need; no wrong `Content-Length` |
 //! | `head` | answers like those to GET, without content; `Content-Length` on a 304 |
-//! | `encoding` | different or weak tags, `Vary`, 304; if encodings are offered |
+//! | `encoding` | if encodings are offered: different or weak tags, `Vary`, 304 |
 //! | `error` | preconditions do not change errors; see [`error_at`](Check::error_at) |
-//! | `range` | If-Range, the bytes and the tag of parts, 416; if ranges are offered |
-//! | `digest` | `Repr-Digest` and `Content-Digest` (RFC 9530); if they are sent |
-//! | `cors` | other origins can see the tag; if they may read the content |
+//! | `range` | if ranges are offered: If-Range, the bytes and the tag of parts, 416 |
+//! | `digest` | if they are sent: `Repr-Digest` and `Content-Digest` (RFC 9530) |
+//! | `cors` | if other origins may read the content: they can see the tag |
 //! | `query` | QUERY (RFC 10008); see [`queries`](Check::queries) |
 //! | `change` | a change and a rollback are detected; see [`changes`](Check::changes) |
 //! | `write` | writes are checked; see [`writes`](Check::writes) |

@@ -1,9 +1,8 @@
 //! Checks how a running server answers conditional requests.
 //!
 //! Run with `cargo run -p tower-conditional-conformance --features cli --
-//! http://127.0.0.1:3000/flags`, while `cargo run --example axum` runs. The exit status
-//! is 0 if no check of severity MUST failed, 1 if such a check failed, and 2 if nothing
-//! could be checked, or the report could not be written.
+//! http://127.0.0.1:3000/flags`, while `cargo run --example axum` runs. `USAGE`
+//! explains the options and the exit status.
 
 use std::{
     env,
@@ -81,8 +80,8 @@ pub(crate) async fn check(
         writeln!(io::stderr(), "there is no check {name}; --list shows them")?;
         return Ok(NOTHING_CHECKED);
     }
-    // Each request has its own connection. Some servers close the connection after an
-    // answer, and a request that is sent on it then fails.
+    // Each request has its own connection. Some servers close a connection after an
+    // answer. A request that is sent on such a connection then fails.
     let client = Client::builder(TokioExecutor::new())
         .pool_max_idle_per_host(0)
         .http2_only(settings.is_http2)

@@ -4,10 +4,9 @@ use std::{borrow::Cow, fmt};
 
 /// The results of a [`Check`](super::Check).
 ///
-/// Formatted with `{}`, a report shows each check that failed with the request, the
-/// answer, and how to fix the service. It also has the names of the checks that were
-/// not applicable. Formatted with `{:#}`, it shows all checks, with requests and
-/// answers.
+/// Formatted with `{}`, a report shows for each failed check the request, the answer,
+/// and how to fix the service. It also has the names of the checks that were not
+/// applicable. Formatted with `{:#}`, it shows all checks, with requests and answers.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -275,14 +274,14 @@ impl fmt::Display for Finding {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Severity {
-    /// An RFC requires it, or revalidation does not work without it.
+    /// An RFC requires the behaviour, or revalidation does not work without it.
     ///
     /// If the check fails, clients may get wrong content, or fetch content that they
     /// already have.
     Must,
-    /// An RFC recommends it.
+    /// An RFC recommends the behaviour.
     Should,
-    /// The RFCs leave it open, but some clients have problems without it.
+    /// RFCs leave the behaviour open, but some clients have problems without it.
     ///
     /// If such a check fails, that is not a [failure](Report::failures).
     Advice,
@@ -305,6 +304,9 @@ pub enum Verdict {
     /// The requirement is met.
     Passed,
     /// The requirement is not met. The text says which answer was expected.
+    ///
+    /// Also the verdict of a check that passed although it was
+    /// [expected](super::Check::expect) to fail.
     Failed(String),
     /// The requirement is not met, and this was [expected](super::Check::expect). The
     /// text is the reason that was given.

@@ -9,7 +9,7 @@ use crate::{
 /// One of the checks that [`rules`](super::rules) returns.
 #[derive(Debug)]
 pub struct Rule {
-    /// A group and a name in it.
+    /// The name of the group, a slash, and the name of the check in this group.
     pub(crate) name: &'static str,
     /// The section of RFC 9110, or `RFC NUMBER, SECTION`.
     pub(crate) section: &'static str,

@@ -199,8 +199,8 @@ impl Session<'_> {
         }
     }
 
-    /// Makes the checks of a service that does not answer. The first check fails, and
-    /// the others are not applicable, because they need it.
+    /// Returns the verdict of `rule` for a service that does not answer. The group
+    /// `answer` fails, and all other checks are not applicable.
     async fn check_silence(&mut self, rule: &Rule, log: &mut Vec<String>) -> Verdict {
         if !rule.is_named("answer") {
             return not_applicable("there is no answer");

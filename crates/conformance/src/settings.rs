@@ -27,7 +27,7 @@ The exit status is 0 if no MUST failed (with --strict: and no SHOULD), 1 if one 
 2 if nothing could be checked, or the report could not be written. Colours are used on
 terminals, unless NO_COLOR is set.";
 
-/// The settings that the command line has.
+/// The settings from the command line.
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) origin: Uri,
@@ -56,7 +56,6 @@ pub(crate) enum Format {
 }
 
 impl Settings {
-    /// Reads the arguments.
     pub(crate) fn read(arguments: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let mut settings = Self::default();
         let mut arguments = arguments.into_iter();
@@ -124,7 +123,6 @@ impl Settings {
         Ok(())
     }
 
-    /// Returns the path to check.
     pub(crate) fn path(&self) -> &str {
         self.path.as_ref().map_or("/", PathAndQuery::as_str)
     }

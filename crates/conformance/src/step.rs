@@ -69,7 +69,7 @@ impl Step {
         Self { method: Method::HEAD, ..Self::get(expect) }
     }
 
-    /// Sends a given request.
+    /// Makes a step that sends a given request.
     pub(crate) fn given(request: &Request<Bytes>, expect: Expect) -> Self {
         Self {
             method: request.method().clone(),

@@ -1,2 +1,2 @@
-//! Tests, an example and a benchmark of `tower-conditional` beside large crates of
-//! others.
+//! Tests, an example and benchmarks that use `tower-conditional` together with large
+//! crates of other projects.

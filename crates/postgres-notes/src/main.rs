@@ -3,9 +3,10 @@
 //! Run it with `DATABASE_URL=postgres://localhost/notes cargo run -p postgres-notes`.
 //! Start more processes on other addresses with `ADDR=127.0.0.1:4000`.
 //!
-//! Each write is evaluated inside its transaction, which first locks the note's row. So
-//! the result is still true when the write is committed, whatever other processes do. A
-//! layer in front of the handler could not guarantee that.
+//! The preconditions of each write are evaluated inside the write's transaction, which
+//! first locks the note's row. So the result is still true when the write is
+//! committed, whatever other processes do. A layer in front of the handler could not
+//! guarantee that.
 
 use std::{env, error, sync::Arc, time::Duration};
 
@@ -89,8 +90,8 @@ CREATE TABLE IF NOT EXISTS revision (
 );
 COMMIT;";
 
-/// A process that hangs in a transaction, or a lost host, delays the others at most
-/// this long.
+/// Limits how long a lost host, or a process that hangs in a transaction, delays other
+/// processes: five seconds.
 const SESSION: &str = "-c lock_timeout=5s -c idle_in_transaction_session_timeout=5s";
 
 struct Notes {
@@ -143,7 +144,7 @@ impl Notes {
     async fn delete(&self, id: i64, preconditions: &Preconditions) -> Result<()> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
-        // A 404 stays one, with any preconditions (RFC 9110, section 13.2.1).
+        // A missing note is a 404, whatever the preconditions (RFC 9110, 13.2.1).
         let before = lock(&transaction, id).await?.ok_or(Failure::Missing)?;
         preconditions.check_required(tag(before))?;
 
@@ -161,7 +162,7 @@ async fn lock(transaction: &Transaction<'_>, id: i64) -> Result<Option<i64>> {
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
-/// The state for the preconditions.
+/// Returns the state against which preconditions are evaluated.
 fn state(version: Option<i64>) -> Representation {
     version.map_or(Representation::Missing, |version| Representation::Exists(tag(version).into()))
 }

@@ -1,6 +1,6 @@
-//! Requests for a small and a large file, with a store and without one, in turn:
-//! medians of 15 pairs of 1,000 requests. `REDIS_URL` names a Redis to use, or nothing
-//! listens at the other end.
+//! Compares the time of requests with and without a store, for a small and a large
+//! file. Prints medians of 15 pairs of 1,000 requests each. If `REDIS_URL` is not set,
+//! the store has an address at which no Redis listens.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs)]
 
 use std::{
@@ -46,7 +46,8 @@ async fn main() {
         let (mut times, mut ratios) = ([Vec::new(), Vec::new()], Vec::new());
         for pair in 0..=PAIRS {
             let mut requests = [Vec::new(), Vec::new()];
-            // One by one, so that what else the machine does slows both down alike.
+            // Alternate the requests, so that other load on the machine slows down
+            // both alike.
             for request in 0..2 * REQUESTS {
                 let which = (request + pair) % 2;
                 let service = if which == 0 { &with } else { &without };

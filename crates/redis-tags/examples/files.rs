@@ -1,13 +1,13 @@
 //! A file server that shares tags with other servers: `cargo run --example files`.
 //!
-//! These variables of the environment are read:
+//! The example reads these environment variables:
 //!
 //! - `ADDR`: the address to listen on, by default `127.0.0.1:3000`.
 //! - `FOLDER`: the folder to serve, by default the current one.
 //! - `REDIS_URL`: the Redis in which tags are shared. Without it, no tags are shared.
 //! - `TAG_SECRET`: the secret that all servers have, of at least 32 bytes.
-//! - `BUFFER_LIMIT`: up to how many bytes a file is read ahead, by default 1 MiB. The
-//!   tags of larger files are shared.
+//! - `BUFFER_LIMIT`: a file of at most this many bytes is read ahead, by default 1 MiB.
+//!   The tags of larger files are shared.
 //!
 //! `/-/stats` shows the counters of the layer.
 

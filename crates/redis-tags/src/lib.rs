@@ -1,5 +1,5 @@
-//! Servers share the tags of large files in Redis. This is a store for
-//! [`InnerTags::store`] of [`tower_conditional`].
+//! A store in Redis for [`InnerTags::store`] of [`tower_conditional`]: servers share
+//! the tags of large files through it.
 //!
 //! ```no_run
 //! use tower_conditional::{ConditionalLayer, InnerTags, SharedTags};
@@ -18,8 +18,8 @@
 //!
 //! A background task sends commands to Redis in batches, and reconnects when the
 //! connection is lost. If the queue of this task is full, new commands are dropped.
-//! So if Redis is slow or down, some responses have no tag, but no HTTP request
-//! waits or fails.
+//! So if Redis is slow or down, some responses have no tag, but no HTTP request waits
+//! or fails.
 //!
 //! With the feature `tracing`, an event at level WARN is emitted when Redis cannot be
 //! reached. The next such event follows only after Redis was reached again. The target
@@ -100,7 +100,7 @@ impl RedisTags {
     }
 
     fn send(&self, job: Job) {
-        // Deliberately never waits: the caller answers a request.
+        // Deliberately never waits: the caller is handling an HTTP request.
         if self.queue.try_send(job).is_err() {
             self.counters.dropped.fetch_add(1, Relaxed);
         }
@@ -177,10 +177,10 @@ impl Options {
 
     /// Sets after how much time a tag expires in Redis. Default: 30 days.
     ///
-    /// The time is rounded down to whole seconds, but is at least one second, and at
-    /// most 136 years. Use of a tag does not extend it. After a tag has expired,
-    /// servers that know it keep it. A server that is started later must hash the file
-    /// itself.
+    /// The time is rounded down to whole seconds, and limited to between one second and
+    /// 136 years. Use of a tag does not extend the time. Servers that know a tag keep
+    /// it after it has expired in Redis. A server that is started later must hash the
+    /// file itself.
     pub fn expiry(self, expiry: Duration) -> Self {
         Self { expiry, ..self }
     }

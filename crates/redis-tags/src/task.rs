@@ -47,7 +47,7 @@ impl Task {
     pub(crate) async fn run(mut self, mut jobs: Receiver<Job>) {
         let mut batch = Vec::new();
         while jobs.recv_many(&mut batch, BATCH).await > 0 {
-            // A batch may have to wait for a connection, and then for the answer.
+            // A batch may first have to wait for a connection, and then for the answer.
             let limit = self.options.timeout.saturating_mul(2);
             let results = timeout(limit, self.send(&batch)).await;
             match results.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
@@ -57,7 +57,7 @@ impl Task {
                 }
                 Err(failure) => {
                     self.counters.failed.fetch_add(batch.len() as u64, Relaxed);
-                    // Dropping a request for a tag means that there is no tag.
+                    // Dropping a `TagAnswer` tells the layer that there is no tag.
                     batch.clear();
                     self.connection = None;
                     self.report(&failure);
@@ -110,8 +110,8 @@ fn pipeline(batch: &[Job], options: &Options) -> Pipeline {
     pipeline.ignore_errors();
     for job in batch {
         match job {
-            // Reads one byte more than a valid value may have, so that a longer value
-            // is not read as a whole, and is detected.
+            // Read one byte more than a valid value may have. So a longer value is
+            // rejected, without reading all of it.
             Job::Ask(key, _) => {
                 pipeline.cmd("GETRANGE").arg(name(options, key)).arg(0).arg(MOST_BYTES);
             }

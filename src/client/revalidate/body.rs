@@ -1,4 +1,4 @@
-//! The body of a response of the layer.
+//! The body of the responses that `RevalidateLayer` returns.
 
 use std::{
     fmt,
@@ -39,8 +39,8 @@ pin_project! {
         Inner {
             #[pin]
             body: B,
-            // `None` if the response is not kept. Boxed, because few responses are
-            // kept.
+            // `None` if the response is not kept. In a box, so that the bodies of these
+            // responses stay small.
             recording: Option<Box<Recording>>,
         },
     }
@@ -141,7 +141,6 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// Makes a recording that has no content yet.
     pub(super) fn new(
         memory: &Arc<Memory>,
         key: StoredKey,

@@ -1,4 +1,4 @@
-//! The future of one request.
+//! The future of a request through `RevalidateLayer`.
 
 use std::{
     fmt,
@@ -47,7 +47,7 @@ pin_project! {
     }
 }
 
-/// A request that the layer handles.
+/// A request whose response may come from memory, and may be kept.
 #[derive(Debug)]
 pub(super) struct Exchange<S> {
     pub(super) memory: Arc<Memory>,
@@ -109,11 +109,11 @@ where
 
 impl<S> Exchange<S> {
     /// Makes the response for the caller from the server's response. If a 304 is not
-    /// about the kept response, this fails with the service for the second request.
+    /// about the kept response, the error contains the service for the second request.
     ///
     /// The response to the second request is not kept. Some servers always send another
-    /// tag with a 304 than with a 200. If their responses were kept each time, each
-    /// request would have to be sent twice.
+    /// tag with a 304 than with a 200. If the second response were kept, every request
+    /// to such a server would be sent twice.
     fn finish<B: Body>(&mut self, response: Response<B>) -> Result<Response<RevalidateBody<B>>, S> {
         let (head, body) = response.into_parts();
         match (head.status, self.asked.take()) {

@@ -24,7 +24,7 @@ use crate::{client::stored_head::OWN_QUESTIONS, validators::forbids_storing};
 /// the same resource conditional. If the server answers 304 (Not Modified), the layer
 /// returns a 200 with the kept content and the kept head, which the 304 has updated.
 /// The layer asks the server each time, even while the kept response is fresh, so it
-/// never returns stale content from memory. Callers need no change.
+/// never returns stale content from memory.
 ///
 /// - **The key** of a kept response is a hash of the URI and the values of `Host`,
 ///   `Authorization`, Cookie, and the request fields that `Vary` names. For encoded
@@ -34,7 +34,7 @@ use crate::{client::stored_head::OWN_QUESTIONS, validators::forbids_storing};
 /// - **Kept responses** are 200s that have a tag, or a date that
 ///   [`StoredHead::ask`](crate::client::StoredHead::ask) can use. The content must have
 ///   been received to its end. A response is not kept if it has `no-store`, `Vary: *`
-///   or trailers, or if it is longer than [the limit](Self::content_limit).
+///   or trailers, or if its content is longer than [the limit](Self::content_limit).
 /// - **The end of the content** must be certain, so that content of a broken connection
 ///   is not kept. The response must have `Content-Length`, a body of known size, or
 ///   `Transfer-Encoding: chunked`. Over HTTP/2, it is enough if `is_end_stream` of the
@@ -45,12 +45,13 @@ use crate::{client::stored_head::OWN_QUESTIONS, validators::forbids_storing};
 ///   is one frame. `Set-Cookie` is never repeated from memory.
 ///
 /// A 304 may name other content than the kept response. The layer then drops the kept
-/// response, and sends the request again without preconditions. So the body of requests
-/// must implement `Default`, and the inner service must be `Clone`, as clients are. A
-/// 304 to a request that the layer did not make conditional is returned unchanged.
+/// response, and sends the request again without preconditions. For this second
+/// request, the body of requests must implement `Default`, and the inner service must
+/// be `Clone`, as most clients are. A 304 to a request that the layer did not make
+/// conditional is returned unchanged.
 ///
-/// **Where to put it.** Put the layer inside one that follows redirects, because a tag
-/// is valid for one resource only. Put it inside a layer that decodes
+/// **Where to put it.** Put the layer inside a layer that follows redirects, because a
+/// tag is valid for one resource only. Put it also inside a layer that decodes
 /// `Content-Encoding`, because the tag names the encoded content.
 ///
 /// # Examples

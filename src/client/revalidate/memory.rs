@@ -28,7 +28,8 @@ use crate::{
 /// The kept responses of one layer and its clones.
 pub(super) struct Memory {
     entries: EvictingCache<u128, MemoryEntry, EntryWeight>,
-    /// The secret of the keys' hash, so that an attacker cannot make two keys equal.
+    /// The secret with which keys are hashed. Without a secret, an attacker could find
+    /// two URIs whose keys are equal.
     secret: (u64, u64),
     /// Limits the bytes of responses that are being received.
     pub(super) receiving: Arc<Budget>,
@@ -49,7 +50,8 @@ pub(super) struct StoredKey(u128);
 
 #[derive(Clone)]
 enum MemoryEntry {
-    /// The response depends on these request fields. Each variant has its own key.
+    /// The responses at this URI depend on these request fields, which `Vary` names.
+    /// The response for each combination of their values has a key of its own.
     Varies(Arc<[HeaderName]>),
     Response(Arc<Stored>),
 }
@@ -105,7 +107,7 @@ impl Memory {
     }
 
     /// Keeps the response to a request in place of the previous one. If the head
-    /// forbids storing, this only drops the previous response.
+    /// forbids storing or has `Vary: *`, this only drops the previous response.
     pub(super) fn put(&self, key: StoredKey, request: &HeaderMap, stored: Stored) {
         let headers = stored.head.headers();
         let names = if forbids_storing(headers) { None } else { varied(headers) };
@@ -140,7 +142,7 @@ impl Memory {
             && varied(&head.headers).is_some()
     }
 
-    /// Makes the key of the variant that a request selects.
+    /// Makes the key of a response that depends on the request fields in `names`.
     fn variant(&self, key: StoredKey, names: &[HeaderName], request: &HeaderMap) -> u128 {
         let mut hasher = self.hasher();
         hasher.write_u128(key.0);

@@ -1,4 +1,4 @@
-//! The settings of a guard, the state that its clones share, and the lock of a request.
+//! The settings of a guard, and the state that its clones share.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -53,8 +53,8 @@ impl Default for GuardConfig {
 }
 
 impl GuardConfig {
-    /// Makes the lock for the target resource of a write, and adds a mark with this
-    /// lock to the extensions of the write.
+    /// Makes the lock for the target resource of a write. Also adds a mark with this
+    /// lock to the extensions of the write; see [`Marks`].
     pub(super) fn lock_for(&self, parts: &mut request::Parts, access: Access) -> WriteLock {
         let marks = parts.extensions.get::<Marks>();
         let mut hasher = self.hash.build_hasher();
@@ -71,7 +71,7 @@ impl GuardConfig {
     }
 
     /// Adds a mark to the extensions of a request. The mark shows that the request went
-    /// through this guard, and, for a write, contains its lock.
+    /// through this guard. The mark of a write also contains the lock of the write.
     pub(super) fn mark(&self, parts: &mut request::Parts, lock: Option<&WriteLock>) {
         let marks = parts.extensions.get::<Marks>();
         let marked = marks.and_then(|marks| marks.prefix(&self.locks));

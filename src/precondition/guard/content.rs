@@ -1,4 +1,5 @@
-//! The content of a write, which the guard reads ahead or forwards as it comes.
+//! The content of a write. The guard reads it before it calls the handler, or forwards
+//! it as it comes.
 
 use std::{
     future::Future,
@@ -35,7 +36,8 @@ pub(super) struct WriteContent<B> {
     /// The announced size of the content, in bytes.
     size: SizeHint,
     pace: Pace,
-    /// The body was polled, so a client that waits for 100 (Continue) has got it.
+    /// The body was polled. So the server has sent 100 (Continue), if the client waits
+    /// for it.
     is_asked_for: bool,
 }
 
@@ -67,8 +69,8 @@ where
         self.buffer.content().len()
     }
 
-    /// Reads the first frame if it has arrived, and then the next frame or the end, if
-    /// that has arrived, too.
+    /// Reads what has already arrived: the first frame, and then the next frame or the
+    /// end. Short content may then be complete.
     pub(super) fn look(&mut self, cx: &mut Context<'_>) {
         let _first = self.poll_next(cx, None);
         if self.buffer.content().frames() == 1 {
@@ -141,7 +143,8 @@ where
             None => {}
         }
         self.body = None;
-        // A stream that is reset without an error ends like a complete one.
+        // Hyper treats an HTTP/2 stream that is reset with NO_ERROR as complete, so the
+        // length must be checked.
         if self.len() < self.size.lower() && self.error.is_none() {
             self.error = Some(RequestBodyError::Cut.into());
         }
@@ -187,9 +190,9 @@ where
 
 /// Returns the announced size of the content.
 ///
-/// A body that middleware outside has wrapped may have no size hint, so the field
-/// `Content-Length` counts, too. It does not count if it contradicts the hint: then
-/// middleware has replaced the body, and left the field.
+/// If outer middleware has wrapped the body, the body may have no size hint. So the
+/// field `Content-Length` is used, too. A `Content-Length` that contradicts the hint is
+/// ignored: middleware has then replaced the body, but not the field.
 fn announced_size(headers: &HeaderMap, hint: SizeHint) -> SizeHint {
     let length = SingleField::content_length(headers);
     let is_allowed =
@@ -200,7 +203,8 @@ fn announced_size(headers: &HeaderMap, hint: SizeHint) -> SizeHint {
     }
 }
 
-/// Checks that content arrives fast enough while the guard reads it ahead.
+/// Checks that content arrives fast enough while the guard reads it, before the
+/// handler runs.
 #[derive(Default)]
 struct Pace {
     window: Option<Pin<Box<Sleep>>>,

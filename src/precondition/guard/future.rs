@@ -196,8 +196,7 @@ where
                 // before the rest of the content is read and discarded.
                 let write = this.write.take().map(|write| *write);
                 let rest = write.and_then(|write| match refusal {
-                    // Content that arrived too slowly would not arrive here in
-                    // time either.
+                    // The client sends too slowly, so do not wait for the rest.
                     Refusal::ContentTooSlow => None,
                     _ => write.content.into_refused(&write.parts, &this.config.timer),
                 });

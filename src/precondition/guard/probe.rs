@@ -38,8 +38,9 @@ pub(super) fn probe<B>(write: &request::Parts, asked: Probe) -> Request<RequestB
     let extensions = get.extensions_mut();
     // This extension is only valid for the write.
     extensions.remove::<GuardedWrite>();
-    // The probe asks what the inner service knows, so the validators of an outer layer
-    // are no answer. That layer still evaluates the write, which inner layers must see.
+    // The probe asks for the validators of the inner service, so the validators of an
+    // outer layer are removed. The extension itself stays: it shows the inner layers that
+    // an outer layer evaluates the write.
     if let Some(known) = extensions.remove::<KnownValidators>() {
         extensions.insert(known.without_validators());
     }
@@ -47,8 +48,9 @@ pub(super) fn probe<B>(write: &request::Parts, asked: Probe) -> Request<RequestB
     get
 }
 
-/// The fields of the write that the GET does not have. They are about the content, the
-/// connection, caches, ranges, retries or the method of the write.
+/// The fields of the write that the GET does not have, besides `content-*`, `if-*` and
+/// `sec-websocket-*`. They are about the content, the connection, caches, ranges,
+/// retries or the method of the write.
 ///
 /// `Accept-Encoding` is kept: a service may have a tag for each coding, and a client
 /// usually accepts the same codings when it reads and writes.
@@ -96,17 +98,17 @@ impl ProbedState {
         Self { is_missing: true, ..Self::default() }
     }
 
-    /// Reads the tag of the plain content, and the date. An inner layer may state in
-    /// the extensions of the response what the date proves.
+    /// Reads the tag of the plain content, and the date. The extensions of the response
+    /// may contain the date of an inner layer of this crate, and what this date proves.
     fn of_content(head: &response::Parts, now: HttpDate) -> Self {
         let etag = plain_tag(head);
         let sent =
             single_line(&head.headers, LAST_MODIFIED).and_then(|value| HttpDate::parse(value, now));
         let known = head.extensions.get::<KnownValidators>();
         let evidence = known.and_then(|known| known.date);
-        // Another layer, outside of that inner layer, may have replaced
-        // `Last-Modified`. Then the date in the field counts. Otherwise the date in the
-        // extensions counts, even if it is not in the field yet.
+        // If middleware has replaced the `Last-Modified` of the inner layer, the date in
+        // the field counts. Otherwise the date in the extensions counts, even if there is
+        // no `Last-Modified` yet.
         let is_another = |sent: &HttpDate| {
             evidence.is_none_or(|known| known.date().is_some_and(|known| known != *sent))
         };

@@ -20,7 +20,8 @@ pub(super) enum Refusal {
     ContentTooLarge,
     /// The content arrives too slowly: 408.
     ContentTooSlow,
-    /// The lock or the memory for content is in use: 503 with `Retry-After`.
+    /// The lock or the memory for content is in use, or the inner service is not ready
+    /// in time: 503 with `Retry-After`.
     Busy,
     /// The client's content ended in an error: 400.
     BrokenContent,

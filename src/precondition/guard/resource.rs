@@ -11,7 +11,7 @@ use crate::{rules::percent_decoded, store::original_uri};
 /// A handler may call a guarded service itself, with the extensions of the request that
 /// it handles. The original path in these extensions is then that of the handler's
 /// request. So for such a nested request, this function hashes the `prefix` that outer
-/// routers have removed from paths, followed by the path of the nested request's URI.
+/// routers have removed from paths, and then the path of the nested request's URI.
 pub(super) fn hash_path(parts: &request::Parts, prefix: Option<&str>, hasher: &mut impl Hasher) {
     let path = parts.uri.path().as_bytes();
     match prefix {

@@ -121,7 +121,7 @@ pub(super) enum Evaluation<R> {
         /// this state.
         retry: Option<EntityTag>,
     },
-    /// The answer shows no state, so it becomes the answer to the write.
+    /// The response to the probe, which shows no state. An example is a 401.
     NoState(R),
 }
 
@@ -373,7 +373,7 @@ where
         };
         let (state, preconditions) = (current.state(), &self.preconditions);
         let checked = preconditions.check(self.is_required, &self.parts.method, state);
-        // If-None-Match may name the current tag, which is not known.
+        // The current tag is not known, so If-None-Match may name it.
         let lists_tags = preconditions.has_if_none_match() && !preconditions.is_if_none_match_any();
         let rejection = match checked {
             Ok(()) if current.is_tag_unknown() && lists_tags => {
@@ -407,7 +407,6 @@ where
         self.content.is_whole() && is_allowed
     }
 
-    /// Reads the content.
     fn poll_read(
         &mut self,
         rejection: &mut Option<Rejection>,

@@ -9,7 +9,7 @@ use std::{
 
 use super::{Access, Acquired, Locks};
 
-/// In the extensions of a request: one mark for each guard that the request
+/// In the extensions of a request: the marks of the guards that the request
 /// went through.
 #[derive(Clone, Debug, Default)]
 pub(in crate::precondition) struct Marks(Vec<Mark>);
@@ -59,7 +59,7 @@ impl Marks {
 ///
 /// A shared lock is not sufficient for a nested write with preconditions. The outer
 /// write then loses its shared lock. Otherwise the outer write would wait for the
-/// nested write, and the nested write for the lock.
+/// nested write, and the nested write for the lock, forever.
 pub(super) fn share(outer: &[Arc<HeldLock>], access: Access) -> Option<Arc<Acquired>> {
     let acquired = outer.iter().find_map(|hold| {
         let acquired = hold.acquired()?;
@@ -71,7 +71,7 @@ pub(super) fn share(outer: &[Arc<HeldLock>], access: Access) -> Option<Arc<Acqui
     acquired
 }
 
-/// The lock of a write, as its mark contains it.
+/// The lock in the mark of a write.
 #[derive(Debug)]
 pub(in crate::precondition) struct HeldLock {
     resource: u64,
@@ -80,9 +80,8 @@ pub(in crate::precondition) struct HeldLock {
 
 #[derive(Debug, Default)]
 struct HeldState {
-    /// `None` before the lock is taken and after it is released, because the extensions
-    /// may exist longer than the write. In an `Arc`, because writes that the handler
-    /// makes to the same resource share this lock, and may end after this write.
+    /// `None` before the lock is taken and after it is released. In an `Arc`, because
+    /// nested writes to the same resource share it, and may end after this write.
     acquired: Option<Arc<Acquired>>,
     /// The nested writes that wait for a lock of their own.
     nested: Vec<Waker>,
@@ -93,7 +92,8 @@ impl HeldLock {
         Self { resource, state: Mutex::default() }
     }
 
-    /// Puts the lock in, and wakes the nested writes that wait for a lock.
+    /// Stores the lock that the write has taken, and wakes the nested writes that wait
+    /// for a lock.
     pub(super) fn put(&self, acquired: Arc<Acquired>) {
         let mut state = self.state();
         state.acquired = Some(acquired);

@@ -152,8 +152,9 @@ fn was_not_stale_within_second(
     }
 }
 
-/// Returns steps that resume a download after a change: two requests for a part of the
-/// old content, and then a GET for the new content.
+/// Returns steps that resume a download after a change. First they get a part and the
+/// whole of the old content. After the change they request the part twice, with
+/// `validator` in If-Range. The last step gets the whole of the new content.
 fn resumed(validator: HeaderValue, expect: Expect) -> Vec<Step> {
     let resume = range(anything).with(IF_RANGE, validator);
     vec![range(part), Step::get(anything), resume.clone().after_change(), resume, Step::get(expect)]

@@ -200,8 +200,8 @@ fn is_date(plain: &Answer, name: &HeaderName) -> bool {
     *name == LAST_MODIFIED && plain.has(ETAG)
 }
 
-/// Fails if there are `names`: these are fields that are missing, or that should not be
-/// there. The text `wanted` precedes them in the report.
+/// Fails if `names` is not empty. These fields are missing, or should not be there. The
+/// text `wanted` precedes them in the report.
 fn named(
     names: impl Iterator<Item = impl ToString + AsHeaderName>,
     wanted: &str,

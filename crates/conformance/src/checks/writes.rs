@@ -229,8 +229,8 @@ fn refused_or_bad_request(
     step::refused_or_bad_request(baseline, before, seen)
 }
 
-/// Returns an error if the write succeeded, and the resource had its content before.
-/// Such a success is right (13.1.1), so there is nothing to check.
+/// Returns an error if the write succeeded, and the resource had the content of the
+/// write before. Such a success is right (13.1.1), so there is nothing to check.
 fn is_no_repetition(baseline: &Baseline, seen: &Answer) -> Result<(), Fault> {
     if seen.status().is_success() && baseline.was_written == Some(true) {
         return moot("the resource had the content of the write already: give another one");

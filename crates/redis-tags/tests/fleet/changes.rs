@@ -1,7 +1,7 @@
-//! Files change on servers that are restarted, while Redis is killed, emptied, slowed
-//! down and written to by strangers: no client may get a wrong answer.
+//! Files change and servers are restarted, while Redis is killed, emptied and slowed
+//! down, and gets forged values. No client may get a wrong answer.
 //!
-//! `FLEET=100000` makes so many changes and reads; the default is a short run.
+//! `FLEET=100000` sets the number of changes and reads. The default is 3,000.
 
 use std::{
     collections::BTreeMap,
@@ -26,14 +26,14 @@ use crate::{
 
 const CLIENTS: u64 = 6;
 
-/// What is going on, for all tasks.
+/// The state of the test, which all tasks share.
 struct Run {
     world: World,
     fleet: RwLock<Fleet>,
     total: u64,
     done: AtomicU64,
     forging: AtomicBool,
-    /// What was done how often.
+    /// How often each kind of event has happened.
     tally: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -49,7 +49,7 @@ impl Run {
         }
     }
 
-    /// Waits until so many per cent are done.
+    /// Waits until this percentage of the changes and reads is done.
     async fn wait_for(&self, percent: u64) {
         while self.done.load(Relaxed) < self.total * percent / 100 {
             sleep(Duration::from_millis(5)).await;
@@ -90,14 +90,14 @@ pub(crate) async fn no_answer_is_wrong_whatever_happens_to_the_store() -> Comple
     }
     let tally = run.tally.lock().unwrap();
     println!("{total} changes and reads in {:?}: {tally:#?}", start.elapsed());
-    // It was about something.
+    // Each of these events must have happened.
     for what in ["shared_found", "shared_rejected", "shared_published", "206 by IfRange", "304"] {
         assert!(tally.get(what).is_some_and(|times| *times > 0), "no {what}: {tally:#?}");
     }
     Completion::Completed
 }
 
-/// What happens, one after the other, while the clients go on.
+/// Disturbs Redis and the servers, one step after the other, while the clients run.
 async fn misfortunes(run: Arc<Run>) {
     run.wait_for(15).await;
     run.fleet.write().await.redis.kill();
@@ -124,7 +124,7 @@ async fn misfortunes(run: Arc<Run>) {
     run.restart([1], false).await;
 }
 
-/// Writes what it likes into Redis, but does not know the secret.
+/// Writes invalid values into Redis, without knowing the secret.
 async fn forge(run: Arc<Run>) {
     let mut random = Random(77);
     while run.done.load(Relaxed) < run.total {
@@ -139,7 +139,7 @@ async fn forge(run: Arc<Run>) {
             let other = &keys[random.below(keys.len() as u64) as usize];
             let value: Option<Vec<u8>> = redis.get(other).await.ok().flatten();
             let value = match random.below(6) {
-                // The tag of a version that clients hold, with any seal.
+                // The tag of a version that clients hold, with an invalid HMAC.
                 0 => {
                     let tag = tag(random.below(FILES as u64) as usize, random.below(20));
                     [&[1; 33][..], tag.trim_matches('"').as_bytes()].concat()
@@ -148,7 +148,8 @@ async fn forge(run: Arc<Run>) {
                 2 => vec![b'x'; 1 << 20],
                 3 => b"garbage".to_vec(),
                 4 => {
-                    // In one step: a server may publish this key at any time.
+                    // Both commands in one transaction, because a server may publish
+                    // this key at any time.
                     let mut list = redis::pipe();
                     list.atomic().del(key).rpush(key, "not a string");
                     let () = list.exec_async(&mut redis).await.unwrap();
@@ -162,14 +163,15 @@ async fn forge(run: Arc<Run>) {
     }
 }
 
-/// A client that asks for what it holds, of any server; now and then it changes a file.
+/// A client that revalidates and resumes files on any server, and sometimes
+/// changes one.
 async fn client(run: Arc<Run>, seed: u64) {
     let mut random = Random(seed);
     let mut client = Client::default();
-    // The versions of each file that it got, with their dates, the last one last.
+    // The versions of each file that the client got, with their dates. The newest
+    // is last.
     let mut held: [Vec<(u64, String)>; FILES] = Default::default();
     while run.done.fetch_add(1, Relaxed) < run.total {
-        // Nothing is restarted while somebody asks: what a server says then is nothing.
         let file = random.below(FILES as u64) as usize;
         if random.below(100) < 10 {
             let server = random.below(SERVERS as u64) as usize;
@@ -259,7 +261,7 @@ async fn client(run: Arc<Run>, seed: u64) {
     }
 }
 
-/// SplitMix64.
+/// The random number generator SplitMix64.
 struct Random(u64);
 
 impl Random {

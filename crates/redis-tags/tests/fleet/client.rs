@@ -34,7 +34,7 @@ impl Reply {
 pub(crate) struct Lost;
 
 impl Client {
-    /// Asks for a file, and reads all of it.
+    /// Requests a file, and reads all of it.
     pub(crate) async fn ask(
         &mut self,
         port: u16,
@@ -54,7 +54,7 @@ impl Client {
         reply
     }
 
-    /// Asks as [`Self::ask`] does, and once more if a connection that was kept is lost.
+    /// Like [`Self::ask`], but tries again once if the connection is lost.
     pub(crate) async fn ask_again(
         &mut self,
         port: u16,
@@ -67,7 +67,7 @@ impl Client {
         }
     }
 
-    /// Asks for a file, and breaks off once something has come.
+    /// Requests a file, and closes the connection after the first bytes of content.
     pub(crate) async fn break_off(&mut self, port: u16, path: &str, fields: &[(&str, &str)]) {
         let response = self.send(port, path, fields).await.unwrap();
         let mut body = response.into_body();

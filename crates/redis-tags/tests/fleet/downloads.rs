@@ -1,4 +1,4 @@
-//! A large file that is resumed on whatever server comes next.
+//! The download of a large file is resumed on any server.
 
 use std::{
     fs,
@@ -17,7 +17,8 @@ use crate::{
 const FILE: &str = "/large.bin";
 const LENGTH: usize = 200 << 20;
 
-/// A client that holds a part of the file, and asks for the rest by its tag.
+/// A client that has a part of the file, and requests the rest with the tag
+/// in If-Range.
 struct Download<'a> {
     fleet: &'a Fleet,
     content: &'a [u8],
@@ -25,15 +26,16 @@ struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Asks one server from `start` on for `length` bytes.
+    /// Requests `length` bytes from `start` on.
     async fn part(&self, port: u16, start: usize, length: usize) -> Reply {
         let range = format!("bytes={start}-{}", start + length - 1);
         let fields = [("range", &*range), ("if-range", self.tag)];
         Client::default().ask(port, FILE, &fields).await.unwrap()
     }
 
-    /// The first request for the file may get the whole, without a tag; from the second
-    /// on, a part is a part.
+    /// Expects a 206 with the tag for a part of the file. The first request to a server
+    /// may get the whole file without a tag. So it is broken off, and the part is
+    /// requested when the server has the tag from the store.
     async fn resumes_on(&self, server: usize) {
         let port = self.fleet.port(server);
         let fields = [("range", "bytes=104857600-"), ("if-range", self.tag)];
@@ -46,7 +48,8 @@ impl Download<'_> {
         assert!(reply.content == self.content[start..start + (1 << 20)], "corrupt");
     }
 
-    /// Gets all of the file through nginx, from one server after the other.
+    /// Gets the whole file in eight parts through nginx, which changes the server
+    /// each time.
     async fn in_pieces(&self) {
         let piece = LENGTH / 8;
         for start in (0..LENGTH).step_by(piece) {
@@ -90,7 +93,8 @@ pub(crate) async fn resumes_across_the_fleet_after_restarts_and_a_deploy() -> Co
         fleet.restart_server(server, 0);
         Download { fleet: &fleet, content: &content, tag: &tag }.resumes_on(server).await;
     }
-    // The same content with another time: the first server to send it learns it anew.
+    // The same content gets another modification time. So the first server that sends
+    // the file must learn the tag again.
     deploy(&fleet, 1);
     for server in 0..SERVERS {
         fleet.restart_server(server, 1);
@@ -99,7 +103,8 @@ pub(crate) async fn resumes_across_the_fleet_after_restarts_and_a_deploy() -> Co
     let first = Client::default().ask(fleet.nginx, FILE, &fields).await.unwrap();
     assert!(first.status == 200 && first.content == content, "the whole, and no other part");
     let learned = first.field("x-server").unwrap().to_owned();
-    // nginx may have tried a connection to a server that was killed.
+    // `x-server` has a list if nginx first tried a server that was killed. The last
+    // one answered.
     let learned = learned.rsplit(", ").next().unwrap();
     let is_learned = |port| learned == format!("127.0.0.1:{port}");
     for server in (0..SERVERS).filter(|server| !is_learned(fleet.port(*server))) {
@@ -109,7 +114,7 @@ pub(crate) async fn resumes_across_the_fleet_after_restarts_and_a_deploy() -> Co
     Completion::Completed
 }
 
-/// The answers come as fast as ever, and are right.
+/// Checks that answers are right, and are not delayed.
 pub(crate) async fn requests_do_not_wait_for_a_store_that_never_answers() -> Completion {
     let fleet = Fleet::start("silent", 1 << 10).await;
     fleet.proxy.is(Manner::Silent);
@@ -127,7 +132,7 @@ pub(crate) async fn requests_do_not_wait_for_a_store_that_never_answers() -> Com
         }
     }
     assert_eq!(fleet.stat(0, "shared_asked").await, 200);
-    // The store would be given up after a second.
+    // A request that waited for the store would take a second, which is its timeout.
     assert!(slowest < Duration::from_millis(500), "{slowest:?}");
     println!("slowest of 400 requests: {slowest:?}");
     Completion::Completed

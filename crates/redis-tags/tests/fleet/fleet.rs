@@ -1,4 +1,4 @@
-//! Redis, the servers and nginx, in a folder of their own.
+//! Starts and stops Redis, the servers and nginx, in a temporary folder.
 
 use std::{
     fs,
@@ -15,11 +15,11 @@ use crate::{client::Client, port::free_port, proxy::Proxy, SERVE};
 
 pub(crate) const SERVERS: usize = 3;
 
-/// All of it; it ends with this value.
+/// All processes of a test. They end when this value is dropped.
 pub(crate) struct Fleet {
     pub(crate) folder: PathBuf,
     pub(crate) redis: Redis,
-    /// What the servers take for Redis.
+    /// The proxy through which the servers reach Redis.
     pub(crate) proxy: Proxy,
     servers: [Option<Server>; SERVERS],
     ports: [u16; SERVERS],
@@ -29,7 +29,7 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Starts all. Each server has a folder of its own, as [`Self::root`] says.
+    /// Starts all processes. Each server has its own folder ([`Self::root`]).
     pub(crate) async fn start(name: &str, buffer_limit: u64) -> Self {
         let folder = std::env::temp_dir().join(format!("fleet-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
@@ -49,7 +49,7 @@ impl Fleet {
         fleet
     }
 
-    /// Returns the folder that a server serves after so many deploys.
+    /// Returns the folder that a server serves after `deploys` deploys.
     pub(crate) fn root(&self, server: usize, deploys: usize) -> PathBuf {
         self.folder.join(format!("server-{server}-{deploys}"))
     }
@@ -80,7 +80,7 @@ impl Fleet {
         self.start_server(server, deploys);
     }
 
-    /// Returns what a server counted under a name of `Stats`.
+    /// Returns the counter `name` of a server's `Stats`.
     pub(crate) async fn stat(&self, server: usize, name: &str) -> u64 {
         let mut client = Client::default();
         let reply = client.ask(self.ports[server], "/-/stats", &[]).await.unwrap();
@@ -91,7 +91,7 @@ impl Fleet {
         value.unwrap_or_else(|| panic!("{name} in {text}"))
     }
 
-    /// Waits until a server has counted so much.
+    /// Waits until the counter `name` of a server is at least `least`.
     pub(crate) async fn wait_for(&self, server: usize, name: &str, least: u64) {
         let start = Instant::now();
         while self.stat(server, name).await < least {
@@ -121,7 +121,7 @@ impl Redis {
         redis
     }
 
-    /// Starts it, empty.
+    /// Starts an empty Redis.
     pub(crate) async fn run(&mut self) {
         let mut command = Command::new("redis-server");
         let port = self.port.to_string();
@@ -132,7 +132,7 @@ impl Redis {
         wait("redis", || client.get_connection().is_ok()).await;
     }
 
-    /// Kills it (SIGKILL).
+    /// Kills Redis (SIGKILL).
     pub(crate) fn kill(&mut self) {
         self.process = None;
     }
@@ -159,13 +159,13 @@ impl Server {
         let mut line = String::new();
         stderr.read_line(&mut line).unwrap();
         assert!(line.starts_with("listening"), "{line}");
-        // What else it has to say, all see.
+        // Further output of the server goes to the standard error of the test.
         thread::spawn(move || io::copy(&mut stderr, &mut io::stderr()));
         Self { _process: process }
     }
 }
 
-/// A program that is killed with this value.
+/// A process that is killed when this value is dropped.
 struct Process(Child);
 
 impl Drop for Process {
@@ -175,7 +175,7 @@ impl Drop for Process {
     }
 }
 
-/// Starts nginx, which sends one request after the other to the next server.
+/// Starts nginx, which sends each request to the next server.
 fn start_nginx(folder: &Path, ports: [u16; SERVERS]) -> (u16, Nginx) {
     let port = free_port();
     let servers = ports.map(|port| format!("server 127.0.0.1:{port} max_fails=0;")).concat();
@@ -218,13 +218,14 @@ struct Nginx(Child);
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // The master ends its worker then; killed, it could not.
+        // With SIGTERM, the master process also ends its worker. With SIGKILL it
+        // could not.
         let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
         let _ = self.0.wait();
     }
 }
 
-/// Writes a file as a deploy does: at once, and with the time that it has everywhere.
+/// Replaces a file in one step, as a deploy does, and sets its modification time.
 pub(crate) fn put(path: &Path, content: &[u8], modified: SystemTime) {
     let new = path.with_extension("new");
     fs::write(&new, content).unwrap();
@@ -245,5 +246,5 @@ async fn wait(what: &str, is_done: impl Fn() -> bool) {
     }
 }
 
-/// Nothing takes as long.
+/// A timeout that is longer than any step of a test takes.
 pub(crate) const GUARD: Duration = Duration::from_secs(60);

@@ -1,6 +1,6 @@
-//! Three processes of the example `files` behind nginx, and a real Redis that is
-//! killed, emptied, slowed down and written to by strangers. Where a program is
-//! missing, the tests are reported as ignored.
+//! Tests with three processes of the example `files` behind nginx, and a real Redis.
+//! The tests kill, empty and slow down Redis, and write forged values into it. If a
+//! program is not installed, the tests that need it are reported as ignored.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs)]
 
 #[cfg(unix)]
@@ -58,7 +58,7 @@ fn main() -> std::process::ExitCode {
         changes::no_answer_is_wrong_whatever_happens_to_the_store,
     ];
     let mut arguments = Arguments::from_args();
-    // Each has a fleet of its own, and some measure time.
+    // One test at a time, because each starts many processes, and some measure time.
     arguments.test_threads.get_or_insert(1);
     libtest_mimic::run(&arguments, trials.into()).exit_code()
 }
@@ -70,6 +70,6 @@ fn is_missing(program: &&'static str) -> bool {
     command.status().is_err()
 }
 
-// There the programs are found in other ways, if at all.
+// The tests run only on Unix.
 #[cfg(not(unix))]
 fn main() {}

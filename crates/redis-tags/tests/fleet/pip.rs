@@ -1,4 +1,4 @@
-//! pip, whose download breaks off because the server that sends it dies.
+//! pip resumes a download whose server was killed.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use crate::{
     support::{Pip, PAGE, WHEEL},
 };
 
-/// So many parts by the tag are seen before the servers are left alone.
+/// After this many 206 responses to If-Range, no more servers are killed.
 const ENOUGH: usize = 2;
 
 pub(crate) async fn pip_resumes_across_the_fleet() -> Completion {
@@ -34,7 +34,8 @@ pub(crate) async fn pip_resumes_across_the_fleet() -> Completion {
         put(&root.join(WHEEL), &wheel, time(0));
         put(&root.join("page.html"), PAGE.as_bytes(), time(0));
     }
-    // One of them hashes the wheel. All know the tag before pip asks, so that it is told.
+    // One server hashes the wheel. All servers get the tag before pip starts, so that
+    // pip gets it, too.
     Client::default().ask(fleet.port(0), &path, &[]).await.unwrap();
     for server in 0..SERVERS {
         learns(&fleet, server, &path).await;
@@ -48,9 +49,10 @@ pub(crate) async fn pip_resumes_across_the_fleet() -> Completion {
         let seen = fs::read_to_string(&log).unwrap();
         seen.lines().filter(|line| line.starts_with("206") && line.contains(&tag)).count()
     };
-    // They die in turn, because which of them sends the wheel is not known. Each one is
-    // away until pip has asked another, and knows the tag before the next one dies. So
-    // pip can go on with a part, whichever it meets.
+    // The servers are killed in turn, because it is not known which one sends the
+    // wheel. The one that did stays down for a second, so that pip asks another server.
+    // Each server has the tag again before the next one is killed. So every server can
+    // answer pip with a 206.
     let mut dying = (0..SERVERS).cycle().take(30);
     let is_done = loop {
         tokio::select! {
@@ -63,7 +65,7 @@ pub(crate) async fn pip_resumes_across_the_fleet() -> Completion {
                     fleet.kill_server(server);
                     sleep(Duration::from_millis(100)).await;
                     if fs::read_to_string(&log).unwrap() != seen {
-                        // It was this one.
+                        // This server was sending the wheel.
                         sleep(Duration::from_millis(900)).await;
                     }
                     fleet.start_server(server, 0);
@@ -83,7 +85,7 @@ pub(crate) async fn pip_resumes_across_the_fleet() -> Completion {
     Completion::Completed
 }
 
-/// Asks a server for a byte of the wheel until its answer has the tag.
+/// Requests one byte of the wheel until the answer has the tag.
 async fn learns(fleet: &Fleet, server: usize, path: &str) {
     let mut client = Client::default();
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! What stands between the servers and Redis, and does as it is told.
+//! A TCP proxy between the servers and Redis, which can delay or drop all data.
 
 use std::{
     sync::{
@@ -18,13 +18,13 @@ use tokio::{
 #[repr(u8)]
 pub(crate) enum Manner {
     Pass,
-    /// All that is sent takes 200 ms longer.
+    /// Data is delayed by 100 ms in each direction.
     Slow,
-    /// All that is sent is swallowed.
+    /// All data is dropped.
     Silent,
 }
 
-/// A proxy for TCP, on a port of its own.
+/// The proxy, which listens on `port`.
 pub(crate) struct Proxy {
     pub(crate) port: u16,
     manner: Arc<AtomicU8>,
@@ -50,11 +50,11 @@ impl Proxy {
 }
 
 async fn pass(client: TcpStream, to: u16, manner: Arc<AtomicU8>) {
-    // Redis may be down: then the client is told so.
+    // If Redis is down, the connection of the client is closed.
     let Ok(server) = TcpStream::connect(("127.0.0.1", to)).await else { return };
     let ((from_client, to_client), (from_server, to_server)) =
         (client.into_split(), server.into_split());
-    // Once one side is closed, so is the other.
+    // When one side is closed, the other side is closed, too.
     tokio::select! {
         () = copy(from_client, to_server, &manner) => {}
         () = copy(from_server, to_client, &manner) => {}

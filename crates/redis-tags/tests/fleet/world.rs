@@ -1,4 +1,5 @@
-//! Which version of which file each server has, and had: the truth.
+//! Knows which versions of the files each server has had at which time, and checks
+//! answers against that.
 
 use std::{
     fs,
@@ -33,19 +34,19 @@ pub(crate) struct World {
 struct Server {
     deploys: usize,
     files: [Vec<Span>; FILES],
-    /// When it was killed, and when it was there again.
+    /// When the server was killed, and when it was up again.
     down: Vec<(Instant, Instant)>,
 }
 
-/// When a version may have been there: from before it was written until after the next
-/// one was.
+/// The time in which a server may have sent a version: from before the version was
+/// written until after the next one was written.
 struct Span {
     version: u64,
     since: Instant,
     until: Option<Instant>,
 }
 
-/// What a client asked for, of whom and when, by what it held.
+/// A request of a client.
 pub(crate) struct Asked {
     pub(crate) server: usize,
     pub(crate) file: usize,
@@ -55,7 +56,7 @@ pub(crate) struct Asked {
     pub(crate) range: Option<(usize, usize)>,
 }
 
-/// The version that a client holds, and the field that says so.
+/// The version that the client has, and the field in which it sends the validator.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Condition {
     None,
@@ -64,7 +65,7 @@ pub(crate) enum Condition {
     IfRange(u64),
 }
 
-/// The first bytes say what it is; all versions have one length.
+/// Returns the content of a version, which names the file and the version in each line.
 pub(crate) fn content(file: usize, version: u64) -> Vec<u8> {
     let line = format!("file {file} version {version}\n");
     line.bytes().cycle().take(LENGTH).collect()
@@ -75,7 +76,7 @@ pub(crate) fn tag(file: usize, version: u64) -> String {
 }
 
 impl World {
-    /// Has all servers start with version 0 of all files.
+    /// Writes version 0 of all files to all servers.
     pub(crate) fn new(fleet: &Fleet) -> Self {
         let world = Self::default();
         for server in 0..SERVERS {
@@ -86,8 +87,8 @@ impl World {
         world
     }
 
-    /// Puts another version of a file onto a server: mostly that which another server
-    /// has already.
+    /// Writes a version of a file to a server. In half of the cases that is the newest
+    /// version, which other servers may have already.
     pub(crate) fn change(&self, fleet: &Fleet, server: usize, file: usize, random: u64) {
         let newest = self.newest[file].load(Relaxed);
         let version = match random % 4 {
@@ -111,8 +112,8 @@ impl World {
         spans.push(Span { version, since, until: None });
     }
 
-    /// Kills a server and starts it, with all files in a new folder and with other
-    /// times if `is_deploy`.
+    /// Kills a server and starts it again. If `is_deploy`, the files are then in a new
+    /// folder, and have other modification times.
     pub(crate) fn restart(&self, fleet: &mut Fleet, server: usize, is_deploy: bool) {
         let mut state = self.servers[server].lock().unwrap();
         let start = Instant::now();
@@ -130,13 +131,13 @@ impl World {
         state.down.push((start, Instant::now()));
     }
 
-    /// Returns true if the server was killed in this time.
+    /// Returns true if the server was down at any time from `start` to `end`.
     pub(crate) fn was_down(&self, server: usize, start: Instant, end: Instant) -> bool {
         let state = self.servers[server].lock().unwrap();
         state.down.iter().any(|(from, until)| *from <= end && *until >= start)
     }
 
-    /// Returns the versions that may have been there in this time.
+    /// Returns the versions that the server may have sent from `start` to `end`.
     fn versions(&self, server: usize, file: usize, start: Instant, end: Instant) -> Vec<u64> {
         let state = self.servers[server].lock().unwrap();
         let spans = state.files[file].iter();
@@ -145,7 +146,7 @@ impl World {
         spans.map(|span| span.version).collect()
     }
 
-    /// Says what is wrong with an answer, or which version it brought.
+    /// Returns the version of a 200, or an error that says why an answer is wrong.
     pub(crate) fn check(&self, asked: &Asked, reply: &Reply) -> Result<Option<u64>, String> {
         let Asked { server, file, start, condition, range } = *asked;
         let versions = self.versions(server, file, start, Instant::now());
@@ -167,7 +168,7 @@ impl World {
                 let Some((first, last)) = range else { return wrong("a part") };
                 let is_it =
                     |version: &&u64| content(file, **version)[first..=last] == reply.content;
-                // A few bytes may be the same in two versions.
+                // A short part may be equal in several versions.
                 let parted: Vec<_> = versions.iter().filter(is_it).collect();
                 match condition {
                     _ if parted.is_empty() => wrong("a part of another version, or of two"),
@@ -192,9 +193,10 @@ impl World {
                 }
                 _ => wrong("304"),
             },
-            // A part of another version than the client holds was not sent. A request
-            // that began while an earlier version was there may end late, and the layer
-            // then remembers the tag of that version.
+            // The server refused a 206 of another version than the client has. That is
+            // right if the server may have had another version. The layer may also
+            // remember the tag of an earlier version, because a request that began
+            // before the change may end late.
             503 => match condition {
                 Condition::IfRange(held)
                     if *self.versions(server, file, start - LATE, Instant::now()) != [held] =>
@@ -212,8 +214,8 @@ fn has_retry_after(headers: &HeaderMap) -> bool {
     headers.contains_key("retry-after")
 }
 
-/// Returns the time of a version, which is the same on all servers, and changes with a
-/// deploy.
+/// Returns the modification time of a version. It is the same on all servers, and
+/// changes with a deploy.
 fn modified(deploys: usize, file: usize, version: u64) -> std::time::SystemTime {
     time(deploys as u64 * 1_000_003 + version * 10 + file as u64)
 }
