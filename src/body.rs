@@ -42,8 +42,8 @@ pub(crate) type PolledFrame<E> = Option<Result<Frame<Bytes>, E>>;
 
 /// Wakes this task again, after other tasks and sockets had their turn.
 ///
-/// Waking the task directly is not enough. While a task is ready, Tokio polls its
-/// sockets only after 61 tasks by default. So a worker that hashes a large body would
+/// Waking the task directly is not enough: as long as a task is ready, Tokio by default
+/// polls sockets only after every 61 tasks. So a worker that hashes a large body would
 /// do no I/O for 61 polls.
 pub(crate) fn yield_now(cx: &mut Context<'_>) {
     let turn: Poll<()> = pin!(tokio::task::yield_now()).poll(cx);

@@ -11,7 +11,7 @@ pub(crate) type Clock = dyn Fn() -> SystemTime + Send + Sync;
 
 /// Returns the current time of the system's clock.
 ///
-/// On `wasm32-unknown-unknown` there is no clock. This returns the start of 1970 there.
+/// On `wasm32-unknown-unknown` there is no clock, so this returns the start of 1970.
 pub(crate) fn system_time() -> SystemTime {
     if cfg!(all(target_family = "wasm", target_os = "unknown")) {
         SystemTime::UNIX_EPOCH
@@ -30,7 +30,7 @@ impl FromStr for HttpDate {
 
     /// Parses a date in any of the three formats of HTTP, as [`HttpDate::parse`] does.
     ///
-    /// The system's clock completes a two-digit year, which one of the formats has.
+    /// One of the formats has a two-digit year. The system's clock decides its century.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::parse(text, now()).ok_or(InvalidHttpDate::new())
     }

@@ -1,6 +1,6 @@
 //! Sets and adds header fields without a panic. A [`HeaderMap`] holds at most 24,576
-//! lines. Its methods `insert` and `append` panic if the map is full. The functions
-//! here leave the new line out.
+//! lines, and its methods `insert` and `append` panic if it is full. The functions here
+//! then leave out the new line.
 
 use http::{
     header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE},
@@ -11,7 +11,7 @@ use http::{
 #[inline]
 pub(crate) fn insert_field(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
     if headers.len() >= FULL {
-        // A full map accepts no new value, even for a field that it has. So the old
+        // A full map accepts no new value, even for a field that it has, so the old
         // lines are removed first.
         headers.remove(&name);
     }

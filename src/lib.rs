@@ -75,11 +75,11 @@
 //! 1. It handles GET, HEAD and [QUERY](#query). Other requests pass through.
 //!    WebSockets and gRPC calls work as without the layer.
 //! 2. By default, it forwards If-Match and If-None-Match to the inner service, and
-//!    removes If-Modified-Since and If-Unmodified-Since (not from a QUERY). It compares
-//!    If-Range with the latest validator that the inner service sent for this resource.
-//!    If they are equal, it forwards If-Range and `Range`. Otherwise it removes both
-//!    fields, and the inner service sends the whole content.
-//!    [`forward`](ConditionalLayer::forward) changes which fields are forwarded.
+//!    removes If-Modified-Since and If-Unmodified-Since (not from a QUERY). If there is
+//!    an If-Range, the layer compares it with the latest validator that the inner
+//!    service sent for this resource. If they are equal, it forwards If-Range and
+//!    `Range`. Otherwise it removes both fields, and the inner service sends the whole
+//!    content. To change what is forwarded, set [`forward`](ConditionalLayer::forward).
 //! 3. A 200 without an `ETag` gets one: the SHA-256 of its content in hex, in quotes.
 //!    If the inner service sends `Vary`, `Content-Encoding` or `Content-Language`, the
 //!    response was negotiated. Its tag then also has `-` and eight hex digits for the
@@ -90,13 +90,11 @@
 //!    sent only if no other content can have been sent with the same date. See
 //!    [dates](#dates).
 //! 5. It evaluates the preconditions in the order of section 13.2.2. The answer is
-//!    304, 412, or the response of the inner service. Only a 200, a 203, or a 206
-//!    with validators becomes a 304. Only a 2xx becomes a 412. For example, a 404
-//!    stays a 404.
+//!    304, 412, or the response of the inner service. A 304 can replace a 200, a 203,
+//!    or a 206 that has a validator. A 412 can replace any 2xx. A 404 stays a 404.
 //! 6. A 304 keeps the fields of the 200, except those that describe the content, such
-//!    as `Content-Type`. `Content-Length` is an exception: the 304 has it if the length
-//!    of the 200 is known. With [compression](#where-to-put-the-layer) outside of the
-//!    layer, that length is not known.
+//!    as `Content-Type`. It has a `Content-Length` only if the length of the 200 is
+//!    known. With [`compress_with`](ConditionalLayer::compress_with) it is not known.
 //!
 //! [`ResponseBody::outcome`] tells what the layer did and why. With
 //! [`report_outcome`](ConditionalLayer::report_outcome) the outcome is also in the
@@ -147,15 +145,14 @@
 //! compressed even for a 304, and large content may be [ready too
 //! late](#what-happens-to-bodies) to be tagged. If a handler sets the tag, the layer
 //! adds the coding to the tag, as above. If the layer generates the tag, the tag is a
-//! hash of the encoded bytes, so each encoding has its own tag. Then a [`WriteGuard`]
-//! may refuse a PUT without need. To check a PUT, the guard sends a GET with the
-//! `Accept-Encoding` of the PUT. If that field selects another encoding than the client
-//! read before, the tags differ.
+//! hash of the encoded bytes, so each encoding has its own tag. A [`WriteGuard`] may
+//! then refuse a PUT without need: it sends a GET with the `Accept-Encoding` of the
+//! PUT. If that field selects another encoding than the client read, the tags differ.
 //!
 //! Do not put a plain `ConditionalLayer::new()` inside a `CompressionLayer`. One
-//! strong tag would then name both the plain and the encoded bytes. A client could
-//! join a part of the plain content to a part of the encoded content. If a proxy
-//! compresses, see [`outer_compression`](ConditionalLayer::outer_compression).
+//! strong tag would then name both the plain and the encoded bytes, and a client could
+//! join parts of the two. If a proxy compresses, see
+//! [`outer_compression`](ConditionalLayer::outer_compression).
 //!
 //! Let **CORS** expose `ETag`, and allow If-Match and If-None-Match. Otherwise scripts
 //! of other origins cannot use the tag. See [a
@@ -199,7 +196,7 @@
 //!   it is sent for the first time. From then on it recognises the content by the tag
 //!   of the inner service, and answers 304 without reading the content. The same
 //!   content has the same tag on all replicas, and after each deploy. With
-//!   `InnerTags::learn()`, clients may also use the tags of the inner service.
+//!   `InnerTags::learn()` instead, clients may also use the tags of the inner service.
 //!   `ServeDir` of tower-http 0.7 sends tags. `ServeDir` of 0.6 sends only dates, so it
 //!   also needs [`trust_dates(true)`](InnerTags::trust_dates).
 //! - [`repr_digest`](ConditionalLayer::repr_digest), for content whose tag is not known
@@ -221,27 +218,27 @@
 //!   audio or video continues.
 //! - A client that sends a date in If-Range, and accepts a content coding, gets the
 //!   whole content: it may hold encoded bytes, and the date does not show that.
-//! - A client with a date also gets the whole content if the date is unreliable. That
-//!   is so if the inner service gave the date to content of two lengths, or if the
-//!   layer has since refused a part of this resource, as above.
+//! - A client that sends a date also gets the whole content if the date is unreliable.
+//!   That is so if the inner service gave the date to content of two lengths, or if the
+//!   layer has since answered with 503 or a redirect for this resource, as above.
 //! - `curl -C -`, `wget -c` and aria2c send no If-Range, so a server cannot
 //!   protect them.
 //!
 //! # Content that never matches
 //!
 //! A page that contains a CSRF token or the time of day differs at each request. Its
-//! tag never matches, so it is useless to hash the page. The same is true of JSON from
-//! a `HashMap` that is made for each response, because the order of each new map is
-//! random: use a `BTreeMap` instead. Exclude such pages with the response extension
-//! [`Untagged`], with a [`Predicate`](predicate::Predicate), or with
+//! tag never matches, so it is useless to hash the page. Exclude such pages with the
+//! response extension [`Untagged`], with a [`Predicate`](predicate::Predicate), or with
 //! [`handle_when`](ConditionalLayer::handle_when). Better still, set the page's `ETag`
 //! in the handler: [`EntityTag::of_parts`] makes a tag from the versions of the data
 //! that the page shows.
 //!
+//! JSON from a `HashMap` that is made for each response never matches either, because
+//! the order of each new map is random. Use a `BTreeMap` instead.
+//!
 //! By default the layer does not tag a page whose `Content-Security-Policy` has a
-//! nonce. It never answers 304 in place of such a page, even if the handler sets a tag.
-//! The 304 would carry a new nonce, but the browser's copy has the old one, so the
-//! browser would run none of its scripts.
+//! nonce, and never answers 304 in its place. The 304 would carry a new nonce, but the
+//! browser's copy has the old one, so the browser would run none of its scripts.
 //!
 //! # Cookies and private responses
 //!
@@ -257,11 +254,11 @@
 //! tags of private responses work like all other tags.
 //!
 //! [Learned tags](#large-content) need care if one URI has different content for each
-//! tenant, and `Vary` does not name the field that identifies the tenant. Files of two
-//! tenants may have the same date and length, so the layer could send both with one
-//! tag. To prevent that, add the tenant to the [`key`](ConditionalLayer::key).
+//! tenant, and `Vary` does not show that. Add the tenant to the
+//! [`key`](ConditionalLayer::key). Otherwise, if files of two tenants have the same
+//! date and length, the layer could send both with one tag.
 //!
-//! The layer keeps recent content in memory, only to compare it with later content. It
+//! The layer keeps recent content in memory, to compare later content with it, and
 //! never sends the content that it keeps. With
 //! [`content_cache(0)`](ConditionalLayer::content_cache) it keeps no content.
 //!
@@ -280,13 +277,14 @@
 //! response to a write comes when the write is done. So the layer passes writes
 //! through.
 //!
-//! There is one exception: the layer may refuse a write that has If-Unmodified-Since
-//! and no If-Match. If it may have generated the date in this field, it answers 412,
-//! whether the content has changed or not. The reason is that the inner service does
-//! not know generated dates, so it could not check this one. If the current
-//! `Last-Modified` of the resource is a generated date, the layer answers 412 to every
-//! date in this field. The client's date may have been generated before a restart, or
-//! by another server.
+//! There is one exception: a write that has If-Unmodified-Since and no If-Match. The
+//! inner service does not know the dates that the layer generates, so it could not
+//! check such a date. In these cases the layer answers 412, whether the content has
+//! changed or not:
+//!
+//! - The layer may have generated the date in this field.
+//! - The current `Last-Modified` of the resource is a generated date. The date in this
+//!   field may have been generated before a restart, or by another server.
 //!
 //! An inner `WriteGuard`, or an inner `PreconditionLayer` whose closure returns a date,
 //! compares dates itself. If the last GET of the resource had a date that one of them
@@ -329,27 +327,30 @@
 //!        handlers                               handlers
 //!
 //!    evaluates writes by the tags that      answers 304 and 412 before the handler
-//!    the inner layer generates              runs; the inner layer generates tags if
-//!                                           the source is not called, or if it
-//!                                           returns `Unknown`
+//!    the inner layer generates              runs; the inner layer generates a tag
+//!                                           only if the source gives none
 //! ```
 //!
-//! The response to the GET and the check of the write must use the same tag. A
-//! `WriteGuard` takes the tag from the response to its own GET, so it also works with
-//! generated tags. A `PreconditionLayer` adds the tag of its closure to the response.
-//! For a check in the handler, set the `ETag` in the GET handler, from a version or
-//! with [`EntityTag::of`], and compare with the same tag. Do not rely on a generated
-//! tag there: for negotiated content it differs from `EntityTag::of`. If a client's tag
-//! ends with a coding, such as `~gzip`, all three ways read it as the plain tag.
+//! The response to the GET and the check of the write must use the same tag:
+//!
+//! - A `WriteGuard` takes the tag from the response to its own GET, so it also works
+//!   with generated tags.
+//! - A `PreconditionLayer` adds the tag of its closure to the response.
+//! - For a check in the handler, set the `ETag` in the GET handler, from a version or
+//!   with [`EntityTag::of`], and compare with the same tag. Do not rely on a generated
+//!   tag there: for negotiated content it differs from `EntityTag::of`.
+//!
+//! If a client's tag ends with a coding, such as `~gzip`, all three ways read it as the
+//! plain tag.
 //!
 //! By default a weak tag never matches in If-Match. So if clients edit a resource, do
 //! not set [`OuterCompression::keeps_tags`] for it: that setting makes all tags weak.
 //!
 //! # Several servers
 //!
-//! Generated tags are made from the response alone: from its content and, if it was
-//! negotiated, from the variant. So all replicas agree on them without any shared
-//! state, after a deploy too. Dates are not shared: each replica remembers when *it*
+//! All replicas generate the same tags without any shared state, after a deploy too. A
+//! tag is made from the response alone: from its content and, if it was negotiated, its
+//! type, encoding and language. Dates are not shared: each replica remembers when *it*
 //! first saw the content. This makes no difference to a client that sends tags. A
 //! client that sends only dates gets fewer 304s when its requests reach another
 //! replica. In rare cases it gets a wrong 304; see [dates](#dates).
@@ -382,9 +383,9 @@
 //!   only from that second on.
 //! - In the first two seconds after the layer was made, it sends no generated date. An
 //!   earlier process may have sent other content just before that, with the same date.
-//! - A date of the inner service is sent if it is in 1990 or later, is not in the
-//!   future, and cannot have been sent with other content. Any other date of the inner
-//!   service is replaced by a generated date, or removed.
+//! - A date of the inner service is sent if it is in 1990 or later, is before the
+//!   current second, and cannot have been sent with other content. Any other date of
+//!   the inner service is replaced by a generated date, or removed.
 //! - Some responses have no `Last-Modified`: errors, private responses, and responses
 //!   with `Vary: *`. A response without a tag has a `Last-Modified` only if the inner
 //!   service gives a date that is at least two seconds old.
@@ -398,8 +399,9 @@
 //! - A client sends a date from before a restart of the layer: the `Last-Modified` of a
 //!   response, or the time at which it got the response. Other content now has this
 //!   date as its `Last-Modified`.
-//! - A client invents a date that happens to match, ignores `Vary`, or sends a time of
-//!   receipt from a clock that is more than a second off.
+//! - A client sends the time at which it got a response, and the response or the
+//!   client's clock was more than a second late.
+//! - A client ignores `Vary`, or invents a date that happens to match.
 //! - The inner service answers 304 by itself.
 //! - A [write](#writes) has a generated date in If-Unmodified-Since, and this layer has
 //!   not yet seen a read of the resource: the client read it under another URI, or from
@@ -431,8 +433,9 @@
 //! another date or none, or is sent as a whole instead of a part. An evicted date can
 //! make a response wrong only if the inner service gives the same date to two contents
 //! (see [dates](#dates)). When the responses that are being read ahead take 64 MiB,
-//! further responses pass through without a tag ([`Reason::Busy`]). [`Stats`] shows how
-//! many bytes are read ahead, and how many are in the content cache.
+//! further responses of more than 64 KiB pass through without a tag
+//! ([`Reason::Busy`]). [`Stats`] shows how many bytes are read ahead, and how many are
+//! in the content cache.
 //!
 //! # What it does not do
 //!
@@ -463,10 +466,10 @@
 //!
 //! # In production
 //!
-//! [`ConditionalLayer::stats`] counts the answers, the bytes, and the reasons why
-//! responses have no tag. [A recipe](guide::recipes#in-production) writes these
-//! counters as Prometheus text. With the feature `tracing`, the layer emits an event
-//! for each decision.
+//! [`ConditionalLayer::stats`] counts the answers, the bytes that were hashed or not
+//! sent, and the reasons why responses have no tag. [A
+//! recipe](guide::recipes#in-production) writes these counters as Prometheus text. With
+//! the feature `tracing`, the layer emits an event for each decision.
 //!
 //! # Features
 //!
@@ -479,9 +482,9 @@
 //!   `/a/note` and `/b/note` are two resources even inside of `nest`. Without this
 //!   feature, a layer inside `nest` sees a path without its prefix, so it takes these
 //!   two for one resource. This resource then gets new dates more often than necessary.
-//!   A layer outside of `nest` and a layer inside it know one resource by different
-//!   paths, so they may send different tags for it. An outer `PreconditionLayer` then
-//!   refuses a write that has the tag of the inner layer.
+//!   Also, a `PreconditionLayer` outside of `nest` and a `ConditionalLayer` inside it
+//!   know one resource by different paths. The inner layer may then send a tag of its
+//!   own, and the `PreconditionLayer` refuses a write with that tag.
 //! - `blake3`: adds the hash `Blake3`, for [`ConditionalLayer::digest`]. It is faster
 //!   than SHA-256 for new content of more than a few KiB. It needs a C compiler.
 //! - [`client`]: adds types for programs that call HTTP services.
@@ -496,8 +499,8 @@
 //! - `tracing`: emits events with the target `tower_conditional`. At level DEBUG, there
 //!   is one for each decision, with outcome and status, and one for each
 //!   `Last-Modified` of the inner service that is not sent. At level WARN, there is one
-//!   for each wrong line of a manifest, and one for each shared tag that none of your
-//!   servers made.
+//!   for each file whose hash differs from the manifest, and one for each shared tag
+//!   that was not made with the secret of your servers.
 //!
 //! # Versions
 //!

@@ -14,8 +14,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The layer sent the response with a tag of its own: one that it made from the
-    /// content, or one from a [`Manifest`](crate::Manifest).
+    /// The layer sent the response with a tag that it made from the content, or from a
+    /// hash in a [`Manifest`](crate::Manifest).
     Tagged,
     /// The layer answered 304 (Not Modified).
     NotModified,
@@ -33,9 +33,9 @@ pub enum Outcome {
     StateUnavailable,
     /// The layer did not send a 206 (Partial Content) or 416 of the inner service.
     ///
-    /// The part may be of another version than the one that the request names, for
-    /// example in If-Range. The answer is 503 with `Retry-After: 1`, or 307 to the same
-    /// URI for a browser. The next try gets the whole content.
+    /// That response may be of another version than the one that the request names, for
+    /// example in If-Range. The answer is 503 with `Retry-After: 1`, or, for a browser,
+    /// 307 to the same URI. If the client tries again, it gets the whole content.
     PartRefused,
     /// A [`WriteGuard`](crate::WriteGuard) answered a write with 413 (Content
     /// Too Large).
@@ -73,11 +73,13 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The method is not GET, HEAD or QUERY.
+    /// The layer does not handle the method:
     ///
-    /// For a [`PreconditionLayer`](crate::PreconditionLayer), the method is OPTIONS,
-    /// TRACE or CONNECT, or it is QUERY and [`query`](crate::PreconditionLayer::query)
-    /// is not set. For a [`WriteGuard`](crate::WriteGuard), the request is not a write.
+    /// - For a [`ConditionalLayer`](crate::ConditionalLayer), it is not GET, HEAD
+    ///   or QUERY.
+    /// - For a [`PreconditionLayer`](crate::PreconditionLayer), it is OPTIONS, TRACE or
+    ///   CONNECT, or QUERY if [`query`](crate::PreconditionLayer::query) is not set.
+    /// - For a [`WriteGuard`](crate::WriteGuard), the request is not a write.
     Method,
     /// [`handle_when`](crate::ConditionalLayer::handle_when) returned false.
     Request,
@@ -127,9 +129,9 @@ pub enum Reason {
     TooLarge,
     /// The content has too many small frames.
     ///
-    /// Each frame takes memory in addition to its bytes. So the layer reads ahead only
-    /// 1,024 frames, plus one frame for every 64 bytes of the
-    /// [`buffer_limit`](crate::ConditionalLayer::buffer_limit).
+    /// The limit is 1,024 frames, plus one frame for every 64 bytes of the
+    /// [`buffer_limit`](crate::ConditionalLayer::buffer_limit). Each frame takes memory
+    /// in addition to its bytes.
     TooManyFrames,
     /// The content was not ready in time.
     ///
@@ -141,14 +143,17 @@ pub enum Reason {
     /// answers 400 (Bad Request).
     BodyError,
     /// The content was longer or shorter than announced, or did not end after trailers.
+    ///
+    /// An invalid `Content-Length` counts, too.
     WrongLength,
     /// A [`PreconditionLayer`](crate::PreconditionLayer) could not find out the
     /// current state:
     ///
     /// - Its closure returned [`Unknown`](crate::Representation::Unknown), and the
-    ///   layer does not require a precondition. The request was forwarded.
+    ///   layer does not require a precondition of this request. The request
+    ///   was forwarded.
     /// - Its Axum extractor (`PreconditionLayer::from_extractor`) rejected the request
-    ///   with another status than 5xx. The layer sent this rejection.
+    ///   with a status other than 5xx. The layer sent this rejection.
     UnknownState,
     /// The closure of a [`PreconditionLayer`](crate::PreconditionLayer) failed, or its
     /// Axum extractor rejected the request with a server error (5xx).

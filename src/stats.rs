@@ -15,10 +15,10 @@ use crate::outcome::{Outcome, Reason};
 /// [`PreconditionLayer::stats`](crate::PreconditionLayer::stats) and
 /// [`WriteGuard::stats`](crate::WriteGuard::stats).
 ///
-/// Two fields have current values: [`bytes_kept`](Self::bytes_kept) and
-/// [`bytes_buffered`](Self::bytes_buffered). All other counters only grow. Counters of
-/// bytes count content, without heads. For a `PreconditionLayer`, all counters of bytes
-/// are 0. For a `WriteGuard`, all except `bytes_buffered` are 0.
+/// [`bytes_kept`](Self::bytes_kept) and [`bytes_buffered`](Self::bytes_buffered) are
+/// current values. All other counters only grow. Counters of bytes count content,
+/// without heads. For a `PreconditionLayer`, all counters of bytes are 0. For a
+/// `WriteGuard`, all except `bytes_buffered` are 0.
 #[derive(Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct Stats {
@@ -35,11 +35,10 @@ pub struct Stats {
     pub precondition_required: u64,
     /// Requests that were refused because the state of the resource is not known.
     pub state_unavailable: u64,
-    /// Responses (206 and 416) of the inner service that were not sent, because they
-    /// may be of another version than the one that the request names.
+    /// Responses (206 and 416) of the inner service that were not sent.
     ///
-    /// The answer is 503 (Service Unavailable), or 307 (Temporary Redirect) for
-    /// a browser.
+    /// They may be of another version than the one that the request names. The answer
+    /// is 503 (Service Unavailable), or, for a browser, 307 (Temporary Redirect).
     pub parts_refused: u64,
     /// Writes that were refused with 413 (Content Too Large).
     pub content_too_large: u64,
@@ -79,12 +78,13 @@ pub struct Stats {
     pub bytes_buffered: u64,
     /// How often a response named a field in `Vary` that the layer cannot remember.
     ///
-    /// Over all responses, the layer remembers 16 different field names. A response
-    /// that names a further field gets no date.
+    /// The layer remembers `Accept`, `Accept-Encoding`, `Accept-Language`, `Origin`,
+    /// and the first 12 other fields that responses name. A response that names a
+    /// further field gets no date.
     pub unknown_vary: u64,
     /// Files whose hash differs from the hash in the [manifest](crate::Manifest).
     ///
-    /// The layer compares the hashes once it has sent all of the file.
+    /// The layer compares the hashes after it has sent the whole file.
     pub manifest_mismatches: u64,
     /// How often the store of [shared tags](crate::InnerTags::store) was asked for
     /// a tag.
@@ -215,7 +215,7 @@ impl Counters {
         self.slot().bytes_compared.fetch_add(bytes, Relaxed);
     }
 
-    /// Returns the sums over all slots. `bytes_kept` is returned as it is.
+    /// Returns the sums over all slots, together with `bytes_kept`.
     pub(crate) fn sum(&self, bytes_kept: u64) -> Stats {
         let mut stats = Stats { bytes_kept, ..Stats::default() };
         for slot in &self.slots {

@@ -80,7 +80,7 @@ impl TrailerFields {
     }
 }
 
-/// A digest of any type, with the response fields that are part of the tag.
+/// Hashes content with a digest of any type, and makes the tag.
 pub(crate) trait DynTagHasher: Send + Sync {
     fn update(&mut self, bytes: &[u8]);
     fn tag(self: Box<Self>) -> EntityTag;

@@ -153,7 +153,7 @@ where
     /// that one is returned.
     fn pass(&mut self, data: Bytes) -> PolledFrame<BoxError> {
         // If a frame is already held back, all announced bytes have come. An empty
-        // frame is then dropped. Any other means that the body has more content
+        // frame is then dropped. Any other frame means that the body has more content
         // than announced.
         if self.last.is_some() && data.is_empty() {
             return None;

@@ -20,15 +20,15 @@ pin_project! {
     ///
     /// - The content of a write with preconditions, and of every DELETE, has already
     ///   been read.
-    /// - The content of other writes is forwarded as it comes. Its end is held back
+    /// - The content of other writes is forwarded as it comes, but its end is held back
     ///   until the write may run. If the write may not run, the content ends in an
     ///   error, and the service must not store it. With
     ///   [`stream_uploads`](crate::WriteGuard::stream_uploads), this is also true for
     ///   writes with preconditions, except DELETE.
     /// - The content of a request that is not a write is the client's, unchanged.
     /// - The GET that the guard sends before a write has no content. Its body fails
-    ///   when it is read. So if a handler of writes gets this GET by mistake, it stores
-    ///   nothing.
+    ///   when it is read, so a handler of writes that gets this GET by mistake
+    ///   stores nothing.
     ///
     /// `Default` makes an empty body.
     #[must_use = "bodies do nothing unless polled"]

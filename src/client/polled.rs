@@ -84,7 +84,8 @@ struct PolledState<T> {
 
 struct Held<T> {
     current: Option<HeldValue<T>>,
-    /// The number of the refresh that brought or confirmed the value, from 1.
+    /// The number of the refresh that brought or confirmed the value. The first refresh
+    /// has the number 1. 0 if there is no value.
     refresh: u64,
     /// The time until which the server asks clients to wait, from `max-age` or
     /// `Retry-After`.
@@ -140,11 +141,12 @@ impl<T> Polled<T> {
 
     /// Returns how long to wait before the next refresh, within `bounds`.
     ///
-    /// The last answer says how long: `max-age` in `Cache-Control` minus `Age`, or
-    /// `Retry-After` of an error. The time that has passed since that answer is
-    /// subtracted. The lower bound is returned if the answer has none of these fields,
-    /// or if it has `no-cache` or `no-store`. It is also returned before the first
-    /// refresh, and after one that got no answer or no usable content.
+    /// After a success, the wait is `max-age` in `Cache-Control` minus `Age`, or 0 with
+    /// `no-cache` or `no-store`. After an error, it is `Retry-After`. The time that has
+    /// passed since that answer is subtracted.
+    ///
+    /// Returns the lower bound if there is no such field. The same applies before the
+    /// first refresh, and after one that got no answer or no usable content.
     ///
     /// # Examples
     ///
@@ -194,7 +196,8 @@ impl<T> Polled<T> {
     ///
     /// # Errors
     ///
-    /// The previous value is kept, and the error contains its age. The cases are:
+    /// Fails in these cases, and keeps the previous value. The error contains the age
+    /// of that value.
     ///
     /// - There is no answer, or its status is not 200, 203 or 304.
     /// - The status is 304, but the refresh added no precondition.

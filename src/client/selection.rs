@@ -26,7 +26,8 @@ pub(super) fn varied(response: &HeaderMap) -> Option<Vec<HeaderName>> {
     Some(names)
 }
 
-/// Returns the names in `Vary`. `*` and an invalid name are `None`.
+/// Returns the names in `Vary`, where `*` and invalid names are `None`. If the content
+/// is encoded, adds `Accept-Encoding`.
 fn names(response: &HeaderMap) -> impl Iterator<Item = Option<HeaderName>> {
     let lines = response.get_all(VARY).iter();
     let names = lines.flat_map(members).map(|member| match member {

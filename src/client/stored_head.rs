@@ -179,11 +179,10 @@ impl StoredHead {
     ///   it was.
     /// - The names in `Vary` of the 304 are added to the stored names, and none is
     ///   removed. Some servers send a 304 with fewer names than the 200. Without this
-    ///   rule, the response could then be used for a request that needs another one,
-    ///   such as a request with another `Accept`.
+    ///   rule, the response could then be used for a request with another `Accept`.
     ///
-    /// If the head would become larger than 64 KiB, this returns false. Otherwise a
-    /// server could make it grow without limit, with new fields on each 304.
+    /// If the head would become larger than 64 KiB, this returns false, so that a
+    /// server cannot make it grow without limit.
     ///
     /// [RFC 9111, section 4.3.4]: https://www.rfc-editor.org/rfc/rfc9111.html#section-4.3.4
     /// [section 3.2]: https://www.rfc-editor.org/rfc/rfc9111.html#section-3.2
@@ -306,7 +305,7 @@ pub(super) fn is_about_the_message(name: &HeaderName) -> bool {
 /// Returns true for fields of the stored content that a 304 cannot change.
 ///
 /// Digests are among them. The tags of the 304 and of the stored content may be equal
-/// only weakly, so a `Repr-Digest` in the 304 may belong to other bytes.
+/// only weakly. A `Repr-Digest` in the 304 may then belong to other bytes.
 fn describes_content(name: &HeaderName) -> bool {
     const FIELDS: [HeaderName; 4] = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE];
     FIELDS.contains(name) || is_digest(name.as_str()) || name.as_str() == "unencoded-digest"

@@ -49,9 +49,9 @@ use crate::{
 ///   repeat the first.
 ///
 /// **Counters.** After a lost answer, the update assumes that equal content is its own
-/// write. But another client may have written the same content. For a document that
-/// does not matter. For a counter, one count would be lost, so store the number
-/// together with a unique identifier of the last write. For the same reason, do not use
+/// write, but another client may have written it. For a document that does not matter.
+/// For a counter, one count would be lost, so store the number together with a unique
+/// identifier of the last write. For the same reason, do not use
 /// [`WriteGuard::idempotent_puts`](crate::WriteGuard::idempotent_puts) on the server of
 /// a counter.
 ///
@@ -323,7 +323,7 @@ impl Update {
     }
 }
 
-/// Returns true if content is encoded.
+/// Returns true if the content has a coding other than `identity`.
 fn is_encoded(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter().flat_map(members);
     codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
@@ -345,7 +345,7 @@ impl Write {
 
 /// Why an attempt failed.
 enum Failed {
-    /// Another attempt may succeed. The answer asks to wait for this time.
+    /// Another attempt may succeed, after the wait that the answer asks for.
     Again(Error, Duration),
     Stop(Error),
 }

@@ -13,8 +13,8 @@ pub(super) enum BodyPlan {
     /// Send the content as it comes, without a tag from the layer, for
     /// the given reason.
     PassThrough(Reason),
-    /// Send the content as it comes. The value is the reason why the layer has no tag
-    /// for it. The layer may learn the tag while it sends the content.
+    /// As [`PassThrough`](Self::PassThrough), but the layer may learn the tag while it
+    /// sends the content.
     Stream(Reason),
     /// Send the content as it comes, with the tag that was learned before or that a
     /// manifest gives.

@@ -54,10 +54,10 @@ impl BodyTimeout {
     /// Sets the timeout for content of unknown size. Default: zero.
     ///
     /// Set it for content that is generated in several steps within a short time.
-    /// Examples are a page that an inner layer compresses, and a page whose parts come
-    /// through a channel. Leave it at zero if the inner service sends streams: their
-    /// first bytes would be delayed by up to this timeout. By default the layer
-    /// recognises some streams by their media type, such as `text/event-stream`. These
+    /// Examples are a page that an inner layer compresses, and a page whose parts
+    /// come through a channel. Leave it at zero if the inner service sends streams:
+    /// their first bytes would be delayed by up to this timeout. By default, streams
+    /// that the layer recognises by their media type, such as `text/event-stream`,
     /// are not delayed.
     pub fn unknown_size(self, timeout: Duration) -> Self {
         Self { unknown_size: timeout, ..self }
@@ -81,7 +81,7 @@ impl Default for BodyTimeout {
 
 /// The state of the wait for one body.
 ///
-/// When a body is not ready, the layer wakes its task, and polls the body once more. A
+/// When a body is not ready, the layer wakes the task, and polls the body once more. A
 /// body that yielded, or that had used up Tokio's cooperative budget, is probably ready
 /// then, because it does not wait for I/O. If the body is still not ready, a timer
 /// starts. With a timeout of zero there is no timer, and the layer stops waiting.

@@ -169,8 +169,7 @@ fn leave_alone<B: Body>(
     pass_left_alone(response, reason, config)
 }
 
-/// Passes a response to the compression of `compress_with`. The layer does not handle
-/// the request of this response.
+/// As [`leave_alone`], for a read that a layer with `compress_with` does not handle.
 #[cold]
 fn leave_alone_before_compression<B: Body>(
     mut response: Response<B>,

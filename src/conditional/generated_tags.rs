@@ -67,7 +67,8 @@ impl RequestContext {
             })
     }
 
-    /// Returns the key under which the content is cached. `None` if it is not cached.
+    /// Returns the key under which the content is cached. `None` if such content is
+    /// never cached.
     #[inline]
     pub(super) fn content_key(&self, fields: &ResponseFields) -> Option<u64> {
         if self.method == ReadMethod::Query {

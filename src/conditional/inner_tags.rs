@@ -141,9 +141,9 @@ impl InnerTags {
     /// shared, if the response has no `Vary`. A tag is not shared while the last change
     /// of the content is less than two seconds ago. It is also not shared if the date
     /// of the content is before 1990: a build tool has probably set such a date for all
-    /// files at once. If two servers have different content for one URI with the same
-    /// inner tag, both send the same content tag, which is wrong on one of them. Use
-    /// different namespaces for such servers; see [`SharedTags::new`].
+    /// files at once. If two servers have different content with the same URI and inner
+    /// tag, one of them sends a wrong content tag. Use different namespaces for such
+    /// servers; see [`SharedTags::new`].
     ///
     /// By default the [`key`](crate::ConditionalLayer::key) of a resource contains the
     /// authority (`Host`). So servers share a tag only if they get the same `Host`.

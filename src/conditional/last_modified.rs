@@ -66,7 +66,8 @@ impl ResponseContext<'_> {
             return DateOfResponse::UNCOUNTED;
         }
         // Another layer of this crate has given the date, for example a
-        // `PreconditionLayer`. So the memory of dates does not compare it.
+        // `PreconditionLayer`. So this layer keeps the date, and does not compare it
+        // with the memory of dates.
         if let Some(evidence) = self.stated_date() {
             self.record_stated(evidence);
             return DateOfResponse { sent: SentDate::AsGiven, evidence };
@@ -120,8 +121,9 @@ impl ResponseContext<'_> {
         };
         let varied = if has_known_content { fields.varied } else { None };
         let shows_date = status.is_success() && !is_head;
-        // The answer to a guard's GET (a probe) is for the guard, which is an
-        // outer layer.
+        // An inner layer that adds its validators to the response also compares them in
+        // writes. In the answer to a guard's GET (a probe), the validators are only for
+        // the guard.
         let is_inside = self.head.extensions.get::<KnownValidators>().is_some()
             && request.extras().probe.is_none();
         let inside = if is_inside { Inside::Compares } else { Inside::Nothing };

@@ -29,10 +29,10 @@ use crate::{
 ///
 /// The layer handles GET, HEAD and QUERY. If the inner service answers with 200 and
 /// without a tag, the layer reads the content, up to the
-/// [`buffer_limit`](Self::buffer_limit). It adds a strong `ETag`, which is the hash of
-/// the content. It also adds a `Last-Modified` where [a date is safe](crate#dates).
-/// Then it evaluates the client's preconditions against the validators of the response.
-/// The answer is 304 (Not Modified), 412 (Precondition Failed), or the response itself.
+/// [`buffer_limit`](Self::buffer_limit). It adds a strong `ETag`, the hash of the
+/// content, and a `Last-Modified` where [a date is safe](crate#dates). Then it
+/// evaluates the client's preconditions against the validators of the response. The
+/// answer is 304 (Not Modified), 412 (Precondition Failed), or the response itself.
 ///
 /// All clones of a layer share one memory of contents, tags and dates.
 ///
@@ -75,14 +75,14 @@ impl ConditionalLayer {
 impl<D> ConditionalLayer<D> {
     /// Sets how many bytes of a response the layer may read ahead. Default: 1 MiB.
     ///
-    /// The tag is made from all of the content, but is sent before it. So the layer
-    /// reads the content first, up to this limit.
+    /// The tag is made from all of the content, but is sent before it, so the layer
+    /// reads the content first.
     ///
-    /// Content that is known to be larger is passed through unread. If content turns
-    /// out to be larger, the layer sends what it has read, and the rest follows as it
-    /// comes. In both cases the response gets no tag, unless the layer already knows
-    /// it; see [`inner_tags`](Self::inner_tags). With 0, the layer makes tags only for
-    /// empty content.
+    /// Content above the limit gets no tag, unless the layer already knows its tag; see
+    /// [`inner_tags`](Self::inner_tags). If the length is known, the layer passes the
+    /// content through unread. Otherwise the layer reads up to the limit and sends what
+    /// it has read, and the rest follows as it comes. With 0, the layer makes tags only
+    /// for empty content.
     ///
     /// Content that the layer has read, but not yet sent, takes at most 64 MiB for all
     /// responses together. If there is no room for a response, it passes through
@@ -90,9 +90,9 @@ impl<D> ConditionalLayer<D> {
     /// is not counted. Content in a single frame is not counted either, because the
     /// inner service has it in memory anyway.
     ///
-    /// The first byte of content within the limit is sent only after all of that
-    /// content has been read. So a higher limit delays more responses. For files and
-    /// downloads, prefer [`inner_tags`](Self::inner_tags).
+    /// A higher limit delays more responses: content within the limit is read
+    /// to its end before its first byte is sent. For files and downloads,
+    /// prefer [`inner_tags`](Self::inner_tags).
     ///
     /// # Examples
     ///
@@ -106,17 +106,18 @@ impl<D> ConditionalLayer<D> {
         self.set(|config| config.buffer_limit = bytes.try_into().unwrap_or(u64::MAX))
     }
 
-    /// Sets how long the layer waits for content. Default: [`BodyTimeout::new`].
+    /// Sets how long the layer waits for content.
     ///
-    /// By default that is 500 ms for content of known size, and zero for other content.
+    /// Default: [`BodyTimeout::new`], which is 500 ms for content of known size, and
+    /// zero for other content.
     ///
     /// The time starts when the layer has to wait for content for the first time. When
     /// the time is over, the layer sends what it has read, and the rest follows as it
     /// comes. Such a response has no tag.
     ///
     /// A body that is always ready has no time limit, even if each of its frames takes
-    /// long to compute. An example is a body that an inner layer compresses. It is read
-    /// up to the [`buffer_limit`](Self::buffer_limit).
+    /// long to compute. An example is a body that an inner layer compresses. Such a
+    /// body is read up to the [`buffer_limit`](Self::buffer_limit).
     ///
     /// Waiting needs a Tokio timer. On other runtimes the layer does not wait. In a
     /// Tokio runtime that was built without `enable_time`, the first wait panics inside
@@ -140,8 +141,8 @@ impl<D> ConditionalLayer<D> {
 
     /// Sets what compression outside of the layer does to tags.
     ///
-    /// Default: [`OuterCompression::new`]. That is right if nothing outside compresses,
-    /// or if the compression weakens tags.
+    /// Default: [`OuterCompression::new`]. That is right if no proxy and no outer layer
+    /// compresses, or if the compression weakens tags.
     ///
     /// The compression may be done by a proxy or by an outer layer.
     ///
@@ -205,8 +206,8 @@ impl<D> ConditionalLayer<D> {
     ///
     /// Default: [`AddLastModified::WithNoCache`].
     ///
-    /// Only a response that has a tag can get a generated date, and only if the inner
-    /// service gives no `Last-Modified` that [is safe](crate#dates).
+    /// A response can get a generated date if it has a tag, and if the inner service
+    /// gives no `Last-Modified` that [is safe](crate#dates).
     ///
     /// The generated date is the second in which the layer first saw this content. Old
     /// clients and crawlers that do not support tags can revalidate with it. This
@@ -220,8 +221,8 @@ impl<D> ConditionalLayer<D> {
     /// # Examples
     ///
     /// Some proxies are configured to store responses that do not state their
-    /// freshness. With a date, such a response would also get `no-cache`, and would not
-    /// be stored. So these responses get no date here:
+    /// freshness. With a generated date, such a response would also get `no-cache`, and
+    /// would no longer be stored. This layer generates no date for such a response:
     ///
     /// ```
     /// use tower_conditional::{AddLastModified, ConditionalLayer};
@@ -271,8 +272,8 @@ impl<D> ConditionalLayer<D> {
     /// If the predicate returns false, the request and its response pass through. The
     /// predicate must give the same result for all requests to one resource. Otherwise
     /// a client could get content that the layer does not know. If the client later
-    /// sends the date of that content in a request that the layer handles, the answer
-    /// could be 304, although the content is different.
+    /// sends the date of that content in a request that the layer handles, it could get
+    /// a wrong 304.
     ///
     /// # Examples
     ///
@@ -298,8 +299,7 @@ impl<D> ConditionalLayer<D> {
     /// If two resources have the same key, the layer takes them for one resource that
     /// changes back and forth. Their dates then change more often than necessary, but
     /// no answer is wrong. One exception: where tags are [learned](Self::inner_tags),
-    /// the layer sends one tag for both if the inner service gives both the same tag
-    /// and length.
+    /// both get one tag if the inner service gives both the same tag and length.
     ///
     /// The function must return an owned value, not a borrow of the request. The value
     /// replaces both authority and URI. The request fields that responses name in
@@ -415,26 +415,26 @@ impl<D> ConditionalLayer<D> {
     ///
     /// With [`InnerTags::replace`] the layer also learns content tags, but never sends
     /// an inner tag. Many file servers make tags from date and size. If a replica or a
-    /// deploy sets another date for the same file, the file has another tag, and caches
-    /// fetch the file again. The content tag is the same everywhere. If the content tag
-    /// is not known yet, the layer reads and hashes content within the limit before it
+    /// deploy sets another date for the same file, its tag changes, and caches fetch
+    /// the file again. The content tag is the same everywhere. If the content tag is
+    /// not known yet, the layer reads and hashes content within the limit before it
     /// sends the response. Larger content has no tag until it has been sent once.
     /// Content that [`tag_when`](Self::tag_when) excludes has no tag.
     ///
-    /// Both policies rely on the inner service. If it gives one strong tag to two
-    /// contents of a resource, the layer may send one content tag for both. Both
-    /// policies also rely on the [`key`](Self::key). Include the tenant in the key if
-    /// one URI has different content for each tenant, and `Vary` does not show it. The
-    /// layer keeps at most 16,384 learned tags, each of about 200 bytes.
+    /// With both policies, the inner service must not give one strong tag to two
+    /// contents of a resource. Otherwise the layer may send one content tag for both.
+    /// Both policies also rely on the [`key`](Self::key). Include the tenant in the key
+    /// if one URI has different content for each tenant, and `Vary` does not show it.
+    /// The layer keeps at most 16,384 learned tags, each of about 200 bytes.
     ///
     /// [`InnerTags::manifest`] gives the layer the tags of files before the
     /// first request.
     ///
-    /// With either policy the layer removes If-Match, If-None-Match and dates from the
-    /// reads that it forwards, because the inner service does not know the content
-    /// tags. A write is never compared with a learned tag or a tag of a manifest. So
-    /// inside a [`WriteGuard`](crate::WriteGuard), an If-Match with the content tag of
-    /// content above the limit fails.
+    /// With either policy the layer removes If-Match, If-None-Match and dates before it
+    /// forwards a read, because the inner service does not know the content tags. A
+    /// write is never compared with a learned tag or a tag of a manifest. So inside a
+    /// [`WriteGuard`](crate::WriteGuard), an If-Match with the content tag of content
+    /// above the limit fails.
     ///
     /// # Examples
     ///
@@ -480,24 +480,25 @@ impl<D> ConditionalLayer<D> {
     /// Content that is too large to be read ahead, or not ready in time, is hashed
     /// while it is sent. The digest then follows the content in the trailer section
     /// ([RFC 9110, section 6.5]), together with the `ETag` if the head has none. Over
-    /// HTTP/2 these trailers are always sent. Over HTTP/1.1 they are sent only after
-    /// content of unknown length, and only if the request has `TE: trailers`. Once the
+    /// HTTP/2 these trailers are always sent. Over HTTP/1.1 they are sent if the
+    /// length of the content is not known and the request has `TE: trailers`. Once the
     /// layer has [learned](Self::inner_tags) the tag of a file, digest and tag are in
     /// the head.
     ///
-    /// Content with a tag that the application sets is not hashed, and gets no digest.
-    /// A `Repr-Digest` that the application sets is kept. A client can refuse the
-    /// digest with `Want-Repr-Digest: sha-256=0`, or by naming only other algorithms.
-    /// The response then has no digest, and has `Vary: want-repr-digest`, so that no
-    /// cache gives this response to a client that wants a digest. A cache may give a
-    /// response with a digest to a client that refuses it. That is harmless, because
-    /// the request field is only a hint.
+    /// Unless tags are [learned](Self::inner_tags), content with a tag that the
+    /// application sets is not hashed, and gets no digest. A `Repr-Digest` that the
+    /// application sets is kept. A client can refuse the digest with
+    /// `Want-Repr-Digest: sha-256=0`, or by naming only other algorithms. The
+    /// response then has no digest. It has `Vary: want-repr-digest`, so that no cache
+    /// gives it to a client that wants a digest. A cache may give a response with a
+    /// digest to a client that refuses it. That is harmless, because the request
+    /// field is only a hint.
     ///
     /// A digest describes the encoded bytes, if there is a `Content-Encoding`. So a
     /// response that [`compress_with`](Self::compress_with) encodes loses its digest,
-    /// even one that the application sets. A HEAD gets no digest if the response to
-    /// the GET may be encoded. With true, no other outer layer and no proxy may change
-    /// the bytes.
+    /// even one that the application sets. A HEAD gets no digest if the response to the
+    /// GET may be encoded. If you set this to true, make sure that no other outer layer
+    /// and no proxy changes the bytes.
     ///
     /// `Content-Digest` describes the bytes of one message, and only the application
     /// sets it. The layer removes it from a 206 that it cuts, and from responses that
@@ -549,10 +550,9 @@ impl<D> ConditionalLayer<D> {
     /// whole content. If the inner service serves ranges itself, of bytes or of another
     /// unit, it continues to do so where that is safe; see [`forward`](Self::forward).
     ///
-    /// To cut out a range, the layer lets the inner service generate all of the
-    /// content, and discards the bytes before the range. For one byte at the end of a
-    /// large file, the inner service would read all of the file. So a range that starts
-    /// after the first 8 MiB is answered with the whole content.
+    /// A range that starts after the first 8 MiB is answered with the whole content.
+    /// For such a range, the inner service would generate many bytes before the range,
+    /// which the layer would discard.
     ///
     /// # Examples
     ///
@@ -585,10 +585,11 @@ impl<D> ConditionalLayer<D> {
     ///
     /// Default: [`ForwardedFields::Tags`].
     ///
-    /// **Dates.** By default only the layer compares dates, because `ServeDir` and
-    /// other services also answer 304 if the client's date is *later* than their own.
-    /// After a rollback to an older file, a client would then keep the newer file.
-    /// After two changes in one second, it could keep the first of the two.
+    /// **Dates.** By default only the layer compares dates, because the inner service
+    /// may compare them less strictly. For example, `ServeDir` also answers 304 if the
+    /// client's date is *later* than its own. After a rollback to an older file, a
+    /// client would then keep the newer file. If a file changes twice in one second,
+    /// both versions have the same date, and a client could keep the first one.
     /// [`ForwardedFields::Dates`] makes such wrong 304s possible. Choose it only if
     /// each change gives the content a later date, and if a 200 costs the inner
     /// service much more than a 304. If a request has If-Unmodified-Since, its `Range`
@@ -649,9 +650,9 @@ impl<D> ConditionalLayer<D> {
     /// Sets whether each response has an [`Outcome`](crate::Outcome) extension.
     /// Default: false.
     ///
-    /// Every [`ResponseBody`](crate::ResponseBody) has the outcome. Some outer layers
-    /// see another body type, for example Axum's `Body`. They can read the outcome from
-    /// the response's extensions. The extension may cost an allocation.
+    /// Set it to true for outer layers that see another body type than
+    /// [`ResponseBody`](crate::ResponseBody), such as Axum's `Body`. A `ResponseBody`
+    /// has the outcome itself. The extension may cost an allocation.
     ///
     /// # Examples
     ///
@@ -679,9 +680,9 @@ impl<D> ConditionalLayer<D> {
     ///
     /// Call this method last, because the type that it returns has no other settings.
     ///
-    /// `compression` is any `tower::Layer` that encodes responses, such as
-    /// tower-http's `CompressionLayer`, or a tuple of layers. It wraps this layer, so
-    /// a 304 costs no compression.
+    /// `compression` is any `tower::Layer` that encodes responses, such as tower-http's
+    /// `CompressionLayer`, or a tuple of layers. The compression wraps this layer, so
+    /// nothing is compressed for a 304.
     ///
     /// A strong tag names exact bytes, and gzip changes the bytes. So the tag of an
     /// encoded response ends with the coding: `"v1"` becomes `"v1~gzip"`. This tag is
@@ -698,9 +699,9 @@ impl<D> ConditionalLayer<D> {
     /// - Content that `compression` encodes is never sent in parts (206).
     ///
     /// A strong tag with a coding assumes that all servers make the same bytes of equal
-    /// content. So use one version of the encoder and one level on all of them. If they
-    /// may differ, for example during a deploy, let no cache in front of them answer
-    /// range requests for encoded content.
+    /// content. So use one version of the encoder and one level on all of them. If the
+    /// encoders may differ, for example during a deploy, let no cache answer range
+    /// requests for encoded content.
     ///
     /// Further effects:
     ///

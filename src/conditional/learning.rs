@@ -325,11 +325,11 @@ impl ResponseContext<'_> {
         body.hash(hasher.with_trailer(trailer));
     }
 
-    /// Hashes a part (206) while it is sent, if it is the first part, or if it follows
-    /// the previous part without a gap.
+    /// Hashes a part (206) while it is sent, if it is the first part or follows the
+    /// previous part without a gap.
     ///
-    /// So the layer learns the tag of a file even if clients request the file only
-    /// in parts.
+    /// In this way the layer learns the tag of a file even if clients request the file
+    /// only in parts.
     fn hash_part_while_sent<D: Digest, B: Body>(&mut self, body: &mut ResponseBody<B>) {
         let (request, Some(learnable)) = (self.request, &*self.learnable) else { return };
         let part = self.head.headers.get(CONTENT_RANGE).and_then(content_range);

@@ -60,14 +60,14 @@ use crate::{
 ///
 /// Without `verify`, the layer hashes each file once: when it first sends the whole
 /// content, or all parts in order. If the hash differs from the list, the layer ignores
-/// the line from then on, emits an event at level WARN (feature `tracing`), and counts
-/// the file in [`Stats::manifest_mismatches`](crate::Stats::manifest_mismatches). The
-/// responses up to then had a wrong tag. Only `verify` detects a wrong hash before it
-/// is used.
+/// the line from then on. It emits an event at level WARN (feature `tracing`), and
+/// counts the file in
+/// [`Stats::manifest_mismatches`](crate::Stats::manifest_mismatches). The responses up
+/// to then had a wrong tag. Only `verify` detects a wrong hash before it is used.
 ///
-/// If a change keeps both the length and the modification time of a file, the layer
-/// detects it only if the inner service gives the file another tag. So deploy into a
-/// new folder, or restart the server.
+/// A change that keeps both length and modification time of a file is detected only if
+/// the inner service gives the file another tag. So deploy into a new folder, or
+/// restart the server.
 ///
 /// # Examples
 ///

@@ -38,12 +38,12 @@ impl OuterCompression {
 
     /// Sets whether the compression leaves tags unchanged. Default: false.
     ///
-    /// A compression that leaves tags unchanged gives one strong tag to different
-    /// bytes. So with true, the layer makes all tags weak, including those of the inner
-    /// service, and adds `Vary: accept-encoding` to every 200, 206 and 304.
+    /// With true, the layer makes all tags weak, including those of the inner service,
+    /// because otherwise one strong tag would name different bytes. The layer also adds
+    /// `Vary: accept-encoding` to every 200, 206 and 304.
     ///
-    /// A [`PreconditionLayer`](crate::PreconditionLayer) outside of the layer adds
-    /// strong tags all the same. So put the `PreconditionLayer` inside.
+    /// Put a [`PreconditionLayer`](crate::PreconditionLayer) inside of the layer.
+    /// Outside, it would add strong tags all the same.
     ///
     /// Weak tags still give 304s. They never match in If-Match and If-Range, so clients
     /// can neither protect their writes nor resume a download with them.

@@ -35,8 +35,8 @@ impl ResponseContext<'_> {
         }
         let Some(range) = &self.request.extras().range else { return };
         match range.within(length) {
-            // The inner service would also generate all bytes before the range. So the
-            // client gets the whole content.
+            // The inner service would generate many bytes that are then discarded, so
+            // the client gets the whole content.
             Some(range) if range.start > MOST_SKIPPED => {}
             Some(range) => {
                 let (first, last) = (range.start, range.end - 1);

@@ -217,8 +217,8 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
     }
 }
 
-/// Returns the cache, and the key of this response. `None` if the content is
-/// not cached.
+/// Returns the cache, and the key of this response. `None` if such content is
+/// never cached.
 #[inline]
 fn cache_entry<'a>(context: &ResponseContext<'a>) -> Option<(&'a ContentCache, u64)> {
     let cache = context.request.config.content_cache.as_deref()?;

@@ -80,9 +80,10 @@ impl<'a> RequestHead<'a> {
             }
             _ => {}
         }
-        // This GET is from a guard that asks only whether the resource exists. No
-        // client sees the response, so it is deliberately not evaluated. It has no tag,
-        // and recording it would make the dates of this resource uncertain.
+        // This GET is from a guard that asks only whether the resource exists.
+        // No client sees the response, so it is deliberately not evaluated. It
+        // would be recorded without a tag, which would make the dates of this
+        // resource uncertain.
         let is_of_existence = self.extensions.get() == Some(&Probe::Existence);
         is_of_existence.then_some(Bypass::Skip(Reason::KnownState))
     }
@@ -501,8 +502,8 @@ impl RequestContext {
     /// [`ForwardedFields::IfRange`](super::ForwardedFields::IfRange).
     ///
     /// Returns false if the layer knows a validator of this resource, or has refused a
-    /// part of it. The inner service may ignore If-Range. It could then send a part of
-    /// another version at each try, and the layer would refuse each of these parts.
+    /// part of it. Otherwise an inner service that ignores If-Range could send a part
+    /// of another version at each try, and each would be refused.
     fn may_be_inner_validator(&self, value: &HeaderValue) -> bool {
         let config = &self.config;
         config.forwarded.if_range()

@@ -214,8 +214,8 @@ impl<'a> ResponseContext<'a> {
         }
     }
 
-    /// Returns true if a generated date would make the response heuristically fresh.
-    /// The response then needs `no-cache`.
+    /// Returns true if the response needs `no-cache`, because a generated date would
+    /// make it heuristically fresh.
     ///
     /// Deliberately also true in the first seconds, in which the date is not sent yet:
     /// `Cache-Control` is then the same as later.
@@ -351,7 +351,7 @@ impl<'a> ResponseContext<'a> {
     ///
     /// If the length is not known, `Content-Length: 0` would be wrong. Axum adds this
     /// field to a body of exactly zero bytes, so the body gets an unknown size. If the
-    /// client accepts a coding, the body has exactly zero bytes all the same: an outer
+    /// client accepts a coding, the body has exactly zero bytes all the same. An outer
     /// `CompressionLayer` would encode a body of unknown size, and an encoded 304
     /// breaks HTTP/2.
     fn end_not_modified<B: Body>(&mut self, is_part: bool, body: &mut ResponseBody<B>) {
@@ -403,7 +403,7 @@ impl<'a> ResponseContext<'a> {
     }
 
     /// Returns the length of the content that the head or the body states. `None` if
-    /// both are silent, or if they differ.
+    /// both are silent, or if they contradict each other.
     pub(super) fn length(&self, body: &impl Body) -> Option<u64> {
         let may_lack_content = self.request.may_lack_content();
         match (&self.fields.content_length, body.size_hint().exact()) {

@@ -111,8 +111,8 @@ where
 }
 
 impl<S, D> Conditional<S, D> {
-    /// Does what `call` does, for a layer with `handle_when` or `key`. These settings
-    /// are functions that take the head of the request.
+    /// Does what `call` does, for a layer with `handle_when` or `key`. These functions
+    /// take the head of the request as one value.
     #[inline(never)]
     fn call_shown<ReqBody, B>(
         &mut self,

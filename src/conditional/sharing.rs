@@ -22,8 +22,9 @@ impl ResponseContext<'_> {
         // not. Other servers do not know how this layer distinguishes variants. So
         // content without a strong tag is shared only if it has no `Vary`.
         let is_named = has_strong_tag || self.fields.varied == Some(0);
-        // A build tool may have set one fixed date for all files. Such a date does not
-        // change with the content, nor does a tag that a file server makes from it.
+        // A build tool may have set one fixed date for all files. Such a date stays the
+        // same when the content changes, and so does a tag that a file server makes
+        // from it.
         let is_real = date.is_none_or(|date| date.unix_seconds() >= i64::from(YEAR_1990));
         config.inner_tags.shared().is_some() && is_large && is_named && is_real
     }

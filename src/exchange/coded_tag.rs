@@ -30,15 +30,17 @@ pub(crate) struct EncodedOnTheFly {
     pub(crate) is_weak: bool,
 }
 
-/// In the extensions of a response between the inner and the outer half of
-/// `compress_with`: the compression between the two halves may encode the response.
+/// In the extensions of a response that goes to the compression of `compress_with`: the
+/// compression may encode the response. The service around the compression then adds
+/// the coding to the tag.
 #[derive(Clone, Debug)]
 pub(crate) struct MayBeEncoded {
     /// The plain content is whole in memory, so it is encoded to the same bytes
     /// each time.
     pub(crate) is_whole: bool,
-    /// For a 304 and the answer to a HEAD: keeps the size of the body at zero until the
-    /// outer half releases this latch. The compression encodes no body of size zero.
+    /// For a 304 and the answer to a HEAD: keeps the size of the body at zero, so that
+    /// the compression does not encode it. The service around the compression releases
+    /// this latch.
     pub(crate) latch: Option<SizeLatch>,
 }
 

@@ -13,9 +13,9 @@ use crate::{
 /// closure of a `PreconditionLayer` returns. They are in the extensions of a request
 /// for inner layers, and in the extensions of a response for outer layers.
 ///
-/// Even if `etag` and `date` are `None`, this extension tells inner layers that an
-/// outer layer evaluates writes. The outer layer would not know a date that an inner
-/// layer generates. So with this extension, inner layers generate no dates.
+/// Even if `etag` and `date` are `None`, this extension tells the other layers that one
+/// layer evaluates writes. That layer would not know a date that another layer
+/// generates, so the other layers generate no dates.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownValidators {
     /// The resource that has these validators.

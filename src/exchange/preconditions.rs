@@ -104,12 +104,12 @@ impl Preconditions {
     /// The error is the response to send. Call `check` where the state cannot change
     /// until the write is done, for example inside the transaction.
     ///
+    /// For a resource that does not exist, pass [`Representation::Missing`] if the
+    /// method creates it, as most PUTs do. Otherwise answer 404 and do not call this.
+    ///
     /// # Errors
     ///
     /// Fails if the decision of [`evaluate`](Self::evaluate) is 304 or 412.
-    ///
-    /// For a resource that does not exist, pass [`Representation::Missing`] if the
-    /// method creates it, as most PUTs do. Otherwise answer 404 and do not call this.
     ///
     /// A [`Rejection`] also converts into a `StatusCode`, but then the client does not
     /// get the current tag.
@@ -155,8 +155,8 @@ impl Preconditions {
         }
     }
 
-    /// Returns a field of a write that cannot be evaluated, because the state is
-    /// unknown. `None` if the state is known, or if there is no such field.
+    /// Returns a precondition of a write that cannot be evaluated, because the state is
+    /// unknown. `None` if the state is known, or if there is no such precondition.
     ///
     /// Deliberately not in [`PreconditionFields`]: a layer forwards such a write to the
     /// handler, but here the handler itself asks.

@@ -25,7 +25,7 @@ use crate::{
 ///
 /// It is the error of [`Preconditions::check`](crate::Preconditions::check). With
 /// feature `axum` a `Rejection` is an `IntoResponse`. Without that feature, convert it
-/// into an `http::Response`. The body can be any type that implements `From<String>`.
+/// into an `http::Response`, with any body type that implements `From<String>`.
 ///
 /// The response carries the validators of the current state, so that the client learns
 /// the current tag. A 304 must also carry the `Cache-Control`, `Content-Location`,

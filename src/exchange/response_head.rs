@@ -138,9 +138,9 @@ pub(crate) enum PartRefusal {
 impl PartRefusal {
     /// Returns the refusal for the client that sent these request fields.
     ///
-    /// Browsers end the playback of audio or video on a 503, but follow redirects. They
-    /// are recognised by `Sec-Fetch-Dest`. Other clients may not follow a redirect, and
-    /// may even take it for a success, as `curl -f` does.
+    /// A browser, recognised by `Sec-Fetch-Dest`, is redirected: on a 503 it would end
+    /// the playback of audio or video. Other clients get the 503: they may not follow a
+    /// redirect, and may even take it for a success, as `curl -f` does.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         if headers.contains_key("sec-fetch-dest") {
             Self::Redirect

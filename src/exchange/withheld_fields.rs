@@ -78,11 +78,11 @@ impl Forward {
     }
 }
 
-/// Removes tags that name a coding, because the inner service knows only plain tags.
+/// Removes the codings from tags, because the inner service knows only plain tags.
 ///
-/// If a tag in If-Match or If-Range names a coding, the whole If-Match is removed.
-/// Otherwise `"v1~gzip"` would become `"v1"`, and the inner service might send a part
-/// of the plain content to a client that has encoded content.
+/// In If-None-Match, `"v1~gzip"` becomes `"v1"`. If a tag in If-Match or If-Range names
+/// a coding, the whole If-Match is removed. With the plain tag, the inner service might
+/// send a part of the plain content to a client that has encoded content.
 fn remove_codings(preconditions: &PreconditionFields, headers: &mut HeaderMap) {
     if preconditions.binds_coding() {
         headers.remove(IF_MATCH);

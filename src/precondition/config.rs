@@ -19,9 +19,8 @@ use crate::{
     validators::AddLastModified,
 };
 
-/// The type parameter `K` of a [`PreconditionLayer`](crate::PreconditionLayer) that
-/// takes the current state from a [`StateSource`]. A value of this type contains the
-/// source and its settings.
+/// The `K` of a [`PreconditionLayer<K>`](crate::PreconditionLayer) whose state comes
+/// from a [`StateSource`]. It contains the source and its settings.
 pub struct FromSource<F: StateSource> {
     pub(super) source: Arc<F>,
     pub(super) on_error: Option<Arc<ErrorAnswer<F::Error>>>,

@@ -29,13 +29,13 @@ where
 {
     /// Makes a layer from a closure that takes an Axum extractor, or a tuple of them.
     ///
-    /// For example, `Path` passes the parameters of the path to the closure. Otherwise
-    /// the layer works like one from [`new`](PreconditionLayer::new).
+    /// For example, `Path` passes the path parameters to the closure. Otherwise the
+    /// layer works like one from [`new`](PreconditionLayer::new).
     ///
-    /// Add the layer with `Router::route_layer`. The router then matches the path
+    /// Add the layer with `Router::route_layer`, so that the router matches the path
     /// before the layer runs. The router may be nested. `Router::layer` also works, but
-    /// it wraps the fallback of the router, too. The fallback has no parameters of a
-    /// path, so the extractor may fail there.
+    /// it wraps the fallback of the router, too. A fallback has no path parameters, so
+    /// the extractor may fail there.
     ///
     /// If the extractor rejects the request, the client gets this rejection, as if the
     /// handler had used the extractor. In the example below, a path without a number

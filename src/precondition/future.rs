@@ -1,7 +1,7 @@
 //! The service and the future of a `PreconditionLayer` with a `StateSource`. The future
-//! waits for the current state, which the source returns. It evaluates the
-//! preconditions, and calls the inner service if they hold. It calls the source again
-//! before it adds a validator to the response.
+//! waits for the current state from the source. It then evaluates the preconditions,
+//! and calls the inner service if they hold. It calls the source again before it adds a
+//! validator to the response.
 
 use std::{
     fmt,
@@ -88,7 +88,7 @@ where
             return PreconditionFuture::passing(future, passing, config);
         }
         let state = self.kind.source.state(&parts);
-        // Deliberately swapped: only the original is ready, not its clone.
+        // Call the original service, which is ready. The clone that takes its place is not.
         let another = self.inner.clone();
         let inner = mem::replace(&mut self.inner, another);
         let waiting =
@@ -429,8 +429,8 @@ impl<S, F: StateSource, ReqBody> PendingRequest<S, F, ReqBody> {
         self.run(Validators::new(), outcome, false)
     }
 
-    /// Lets the request run, and adds the validators of its target to its extensions,
-    /// for inner layers of this crate.
+    /// Returns the decision to run the request. For inner layers of this crate, first
+    /// adds the known validators to the extensions of the request.
     fn run(
         &mut self,
         validators: Validators,

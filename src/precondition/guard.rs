@@ -34,7 +34,7 @@ use crate::stats::Stats;
 /// Before a write with preconditions (If-Match, If-None-Match, If-Unmodified-Since),
 /// the guard sends the service a GET. This GET has the URI, the extensions and most
 /// header fields of the write. It lacks the fields about content, preconditions,
-/// ranges, caches, the connection, retries, and the method of the write. It also has
+/// ranges, caches, the connection, retries, and method overrides. It also has
 /// `Cache-Control: no-cache`.
 ///
 /// The guard evaluates the preconditions against the validators in the response to the
@@ -112,8 +112,8 @@ use crate::stats::Stats;
 /// A write without preconditions goes through fewer steps:
 ///
 /// - For a DELETE, the guard reads all content, takes the lock, and runs the write.
-/// - For other methods, the guard forwards the content as it comes, but holds back its
-///   end until the guard has taken the lock. So an upload that never ends holds no
+/// - For other methods, the guard forwards the content as it comes. It takes the lock
+///   before it forwards the end of the content, so an upload that never ends holds no
 ///   lock. If a handler changes the resource before it has read the end of the content,
 ///   the lock does not protect that change.
 ///
@@ -124,22 +124,22 @@ use crate::stats::Stats;
 /// timer panics inside Tokio, and the guard catches the panic. But with
 /// `panic = "abort"`, this panic ends the process.
 ///
-/// If a server responds before it has read all of the content, it resets the connection
-/// (over HTTP/2, the stream). Some clients then never see the response. So the guard
-/// reads and discards up to 1 MiB of refused content before it answers, for at most a
-/// second. It holds no lock meanwhile. If the content is known to be longer than 1 MiB,
-/// or if the client still waits for 100 (Continue), the guard answers at once. So
+/// Before the guard refuses a write, it reads and discards up to 1 MiB of its content,
+/// for at most a second. It holds no lock meanwhile. If the content stayed unread, the
+/// server would reset the connection (over HTTP/2, the stream), and some clients would
+/// never see the response. If the content is known to be longer than 1 MiB, or if the
+/// client still waits for 100 (Continue), the guard refuses the write at once. So
 /// clients should send `Expect: 100-continue` with large uploads.
 ///
-/// If the GET is answered with 404, 410, 405 or 501, there is no representation:
-/// `If-None-Match: *` then holds, and If-Match fails. Any other 4xx or 5xx response to
-/// the GET becomes the answer to the write. (If a streamed upload has already begun,
+/// If the GET is answered with 404, 410, 405 or 501, the guard treats the resource as
+/// missing: `If-None-Match: *` holds, and If-Match fails. Any other 4xx or 5xx response
+/// to the GET becomes the answer to the write. (If a streamed upload has already begun,
 /// the answer is 503 instead.)
 ///
-/// The response to the GET may have no tag, for example because its content is too
-/// large to be hashed. The guard then does not know the current tag, but a client may
-/// know it from elsewhere. So the guard refuses a write that names a tag in If-Match or
-/// If-None-Match.
+/// If the response to the GET has no tag, the guard refuses a write that names a tag in
+/// If-Match or If-None-Match. The reason: the guard cannot compare the tags. For
+/// example, content that is too large to be hashed has no tag, but a client may know
+/// one from elsewhere.
 ///
 /// Deliberately, a failed precondition is answered with 412 even if the handler would
 /// answer the write with 404 or 405. By [RFC 9110, section 13.2.1], the answer of the
@@ -195,11 +195,11 @@ use crate::stats::Stats;
 /// # }
 /// ```
 ///
-/// A timeout inside the guard also drops the handler, and the task does not prevent
-/// that. So put timeouts outside of the task.
+/// Put timeouts outside of this task. A timeout inside the guard would still drop
+/// the handler.
 ///
 /// **Nested writes.** A handler may send more writes through the guard, with the
-/// extensions of its own request. Each nested write is evaluated separately.
+/// extensions of its own request. Each of these nested writes is evaluated separately.
 ///
 /// - A nested write to the same resource shares the lock of the outer write, so it does
 ///   not wait. Two concurrent nested writes that share the lock do not wait for each
@@ -211,28 +211,28 @@ use crate::stats::Stats;
 ///   lock of another resource. If two handlers wait for each other in this way,
 ///   [`lock_timeout`](Self::lock_timeout) ends the wait.
 ///
-/// **Method override.** The guard uses the method that it sees. Put middleware that
-/// takes the method from a field (`X-HTTP-Method-Override`) outside of the guard. If it
-/// is inside the guard and turns a GET into a DELETE, the guard does not evaluate that
-/// DELETE. The guard's own GET does not have this field, so it stays a GET.
+/// **Method override.** Put middleware that takes the method from a field
+/// (`X-HTTP-Method-Override`) outside of the guard. If it is inside and turns a GET
+/// into a DELETE, the guard sees only a GET, and does not evaluate the DELETE. The
+/// guard's own GET does not have this field, so it stays a GET.
 ///
 /// **Proofs that are bound to a method.** Authorization inside the guard must accept
 /// the GET, which has the fields of the write. A proof that is bound to the method of
 /// the write, or that may be used only once, fails there. Examples are a DPoP proof and
 /// a signed request. Verify such proofs outside of the guard.
 ///
-/// **Content without a length.** Over HTTP/2, Hyper treats a stream that the client
-/// resets with `NO_ERROR` as complete, although content may be missing. If the content
-/// is shorter than its `Content-Length`, the guard refuses the write with 400 (Bad
-/// Request). If the guard forwards the content as it comes, the handler gets an error
-/// at the end of the content instead. Without a `Content-Length`, the guard cannot
-/// detect missing content.
+/// **Content without a length.** Without a `Content-Length`, the guard cannot always
+/// detect that content is missing. The reason: over HTTP/2, Hyper treats a stream that
+/// the client resets with `NO_ERROR` as complete. If the content is shorter than its
+/// `Content-Length`, the guard refuses the write with 400 (Bad Request). If the guard
+/// forwards the content as it comes, the handler gets an error at the end of the
+/// content instead.
 ///
-/// **Concurrency limits.** With a `ConcurrencyLimit` inside the guard, a write whose
-/// content is forwarded as it comes holds a permit until its handler answers. If such
-/// writes hold all permits, a write with preconditions waits for a permit while it
-/// holds the lock. After [`lock_timeout`](Self::lock_timeout) it gets 503. So put a
-/// `ConcurrencyLimit` with few permits outside of the guard.
+/// **Concurrency limits.** Put a `ConcurrencyLimit` with few permits outside of the
+/// guard. If it is inside, a write whose content is forwarded as it comes holds a
+/// permit until its handler answers. If such writes hold all permits, a write with
+/// preconditions waits for a permit while it holds the lock. After
+/// [`lock_timeout`](Self::lock_timeout) it gets 503.
 ///
 /// [RFC 9110, section 13.2.1]: https://www.rfc-editor.org/rfc/rfc9110.html#section-13.2.1
 /// [RFC 9110, section 9.3.4]: https://www.rfc-editor.org/rfc/rfc9110.html#section-9.3.4
@@ -257,8 +257,8 @@ impl<S> WriteGuard<S> {
     ///
     /// Panics if the type of the service contains Axum's `Route` or `HandlerService`.
     /// These call the same handler for every method, so the GET of the guard would run
-    /// the write. That happens if you pass `tower::layer::layer_fn` with this
-    /// constructor to Axum's `Router::layer`.
+    /// the write. For example, this panics if you pass
+    /// `tower::layer::layer_fn(WriteGuard::new)` to Axum's `Router::layer`.
     ///
     /// # Examples
     ///
@@ -331,10 +331,10 @@ impl<S> WriteGuard<S> {
     /// Writes with the same key wait for each other.
     ///
     /// By default, `/%6eote`, `/note/`, `/a/../note` and `/note?draft=1` all have the
-    /// key of `/note`. If two resources have the same key, their writes wait for each
-    /// other, which only costs time. If one resource had two keys, its writes would not
-    /// be protected. So set the key if the service accepts other URIs for the same
-    /// resource, for example if it ignores the case of letters.
+    /// key of `/note`. Set the key if the service accepts still other URIs for the same
+    /// resource, for example if it ignores the case of letters. If one resource had two
+    /// keys, its writes would not be protected. If two resources have the same key,
+    /// their writes only wait for each other.
     ///
     /// # Examples
     ///
@@ -503,8 +503,8 @@ impl<S> WriteGuard<S> {
     /// Sets whether each response has an [`Outcome`](crate::Outcome) extension.
     /// Default: false.
     ///
-    /// If an inner layer of this crate has set an outcome in a response, the guard
-    /// keeps it.
+    /// If the guard only forwards a request, it keeps the outcome that an inner layer
+    /// of this crate has set.
     ///
     /// # Examples
     ///

@@ -44,8 +44,8 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     ///   the whole content. If the response of the handler lacks validators, the layer
     ///   adds them.
     /// - Writes: if a precondition fails, the answer is 412, and the handler does not
-    ///   run. So a PUT with `If-None-Match: *` can only create a resource. The layer
-    ///   does not call the closure for a write without preconditions.
+    ///   run. For example, a PUT with `If-None-Match: *` can only create a resource.
+    ///   The layer does not call the closure for a write without preconditions.
     /// - OPTIONS, TRACE and CONNECT pass through, and so does QUERY unless
     ///   [`query`](Self::query) is set.
     ///
@@ -59,10 +59,10 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// table share, a random id, or a hash.
     ///
     /// **The tag must also change with the template.** If a new build renders the same
-    /// row differently, the tag must change, too. So make it from version and build:
-    /// [`EntityTag::of_parts([version, build])`](crate::EntityTag::of_parts). If the
-    /// handler can send several formats, such as JSON and HTML, each format must have
-    /// its own tag.
+    /// row differently, the tag must change, too, so make it from the version and the
+    /// build: [`EntityTag::of_parts([version, build])`](crate::EntityTag::of_parts). If
+    /// the handler can send several formats, such as JSON and HTML, each format must
+    /// have its own tag.
     ///
     /// **The state must not be newer than what the handler reads.** If the closure
     /// reads from the main database, and the handler from a replica that lags
@@ -71,21 +71,21 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     ///
     /// # The second call of the source
     ///
-    /// The layer adds a tag to a response only if the tag certainly belongs to the
-    /// content of that response. So it calls the closure again if the handler answers
-    /// with a 200 or 206 that lacks a validator. If the closure returns the same state
-    /// as before, the layer adds the validators. Otherwise the layer sends the response
-    /// without them.
+    /// If the handler answers with a 200 or 206 that lacks a validator, the layer calls
+    /// the closure again. If the closure returns the same state as before, the layer
+    /// adds the validators. Otherwise it sends the response without them, because they
+    /// may belong to other content.
     ///
-    /// A client may ask for a part of a version that it names in If-Range, If-Match or
-    /// If-Unmodified-Since. Then the layer calls the closure again for every 206 and
-    /// 416. If the state has changed, the client could join parts of two versions. So
-    /// the client gets 503 (Service Unavailable) with `Retry-After: 1` instead. A
-    /// browser gets 307 (Temporary Redirect) to the same URI, because browsers follow a
-    /// redirect at once. When the client sends the request again, it gets the whole
-    /// content, or 412 if it sent If-Match or If-Unmodified-Since.
+    /// A GET with `Range` may also name a version in If-Range, If-Match or
+    /// If-Unmodified-Since. For such a GET, the layer calls the closure again before
+    /// it sends a 206 or 416. If the state has changed, or is not known any more, the
+    /// client gets 503 (Service Unavailable) with `Retry-After: 1`. Otherwise it
+    /// could join parts of two versions. A browser gets 307 (Temporary Redirect) to
+    /// the same URI, because browsers follow a redirect at once. When the client
+    /// sends the request again, it gets the whole content, or 412 if it sent If-Match
+    /// or If-Unmodified-Since.
     ///
-    /// For a 200, a handler that sets all validators itself saves the second call; see
+    /// If the handler sets all validators itself, a 200 needs no second call; see
     /// [`add_validators`](Self::add_validators).
     ///
     /// # What it does not do
@@ -105,17 +105,18 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// closes the connection. A client that sends all its content before it reads the
     /// response may see a connection error instead of the 412. Over HTTP/2 only the
     /// stream is reset, which some clients also report as an error. To avoid these
-    /// errors, clients can send `Expect: 100-continue`. Or use a
-    /// [`WriteGuard`](crate::WriteGuard), which reads and discards up to 1 MiB of
-    /// refused content.
+    /// errors, clients can send `Expect: 100-continue`. A
+    /// [`WriteGuard`](crate::WriteGuard) avoids them for most clients: it reads and
+    /// discards up to 1 MiB of refused content.
     ///
     /// # The closure
     ///
     /// The closure returns a future of a `Representation`, an `EntityTag` or
     /// `Validators`, or of a `Result` with one of these. The future cannot borrow
-    /// `parts`. So before the `async` block, copy what the future needs, for example
-    /// with `let path = parts.uri.path().to_owned();`. For a type of your own that
-    /// implements [`StateSource`], use [`from_source`](Self::from_source).
+    /// `parts`, the argument of the closure. So before the `async` block, copy what the
+    /// future needs, for example with `let path = parts.uri.path().to_owned();`. For a
+    /// type of your own that implements [`StateSource`], use
+    /// [`from_source`](Self::from_source).
     ///
     /// As in Tower's `AsyncFilter`, the inner service is ready while the closure runs.
     /// So the closure must not wait for anything that the ready service already holds,
@@ -279,11 +280,12 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// Sets whether the source is also called for a QUERY ([RFC 10008]). Default:
     /// false.
     ///
-    /// The query is in the content, which the source does not see. So set this to true
-    /// only if one tag is valid for all results at that URI, such as the version of the
-    /// whole data set. The preconditions of a QUERY are then evaluated like those of a
-    /// GET, and the answer is 304 or 412 if one fails. The layer adds no validators to
-    /// the handler's response to a QUERY, so the handler must set the `ETag` itself.
+    /// Set this to true only if one tag is valid for all results at that URI, such as
+    /// the version of the whole data set. The reason: the query is in the content,
+    /// which the source does not see. With true, the preconditions of a QUERY are
+    /// evaluated like those of a GET, and the answer is 304 or 412 if one fails. The
+    /// layer adds no validators to the handler's response to a QUERY, so the handler
+    /// must set the `ETag` itself.
     ///
     /// # Examples
     ///
@@ -304,13 +306,13 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     ///
     /// Default: [`AddLastModified::WithNoCache`].
     ///
-    /// The layer adds the date only to responses to GET and HEAD, and only if the
-    /// handler has set no `Last-Modified`.
+    /// Of the handler's responses, only those to GET and HEAD get the date, and only if
+    /// the handler has set no `Last-Modified`.
     ///
     /// A 304 of this layer counts as a response that does not state its freshness, so
     /// it gets no date with [`IfFreshnessStated`](AddLastModified::IfFreshnessStated).
-    /// A 412 always has the date, and the evaluation of preconditions always uses the
-    /// date, whatever is set here.
+    /// This setting does not apply to a 412, which always has the date. It does not
+    /// change how preconditions are evaluated.
     ///
     /// # Examples
     ///
@@ -342,8 +344,8 @@ impl<K> PreconditionLayer<K> {
     /// [`Unknown`](crate::Representation::Unknown), the write is refused with 503
     /// (Service Unavailable), because its precondition cannot be evaluated.
     ///
-    /// Clients that send no preconditions can then no longer do these writes. So return
-    /// true only for writes whose clients all send a precondition.
+    /// Return true only for writes whose clients all send a precondition. Other clients
+    /// can no longer do these writes.
     ///
     /// # Examples
     ///

@@ -1,9 +1,8 @@
 //! One lock for each resource that is being written.
 //!
 //! A write with preconditions holds the lock exclusively, from the check to the
-//! response. Writes without preconditions share the lock. They wait while another write
-//! holds the lock exclusively. They do not wait for a write that itself still waits for
-//! the lock.
+//! response. Writes without preconditions share the lock. They wait only while another
+//! write holds it exclusively, not for a write that itself still waits.
 
 use std::{
     collections::{hash_map, BTreeMap, HashMap},
@@ -233,9 +232,10 @@ impl WriteLock {
 
     /// Shares the lock of an outer write, if that write holds a sufficient lock by now.
     ///
-    /// Deliberately this is decided only when the nested write needs the lock. An outer
-    /// write whose content is forwarded as it comes takes its lock at the end of the
-    /// content. The nested write may have to read this content first.
+    /// Deliberately this is decided only when the nested write needs the lock, not
+    /// when it begins. An outer write whose content is forwarded as it comes takes its
+    /// lock at the end of the content. A nested write that reads this content begins
+    /// before that.
     fn share(&mut self) {
         if let Some(acquired) = share(&self.outer, self.access) {
             // The nested write may be waiting for a lock of its own.
@@ -277,7 +277,7 @@ impl WriteLock {
         }
     }
 
-    /// Returns the value for the mark in the extensions of the request.
+    /// Returns the lock to put into the mark of this write.
     pub(super) fn held(&self) -> &Arc<HeldLock> {
         &self.held
     }

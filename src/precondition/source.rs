@@ -10,11 +10,10 @@ use crate::rules::{EntityTag, Representation, Validators};
 
 /// Returns the current state of the target resource of a request.
 ///
-/// A closure implements this trait if it returns a future of a [`Representation`],
-/// an [`EntityTag`], [`Validators`], or a `Result` with one of these. The future
-/// cannot borrow the head of the request, because stable Rust cannot express that
-/// such a future is `Send`. So copy what the future needs from the head before the
-/// `async` block.
+/// A closure implements this trait if it returns a future of a [`Representation`], an
+/// [`EntityTag`], [`Validators`], or a `Result` with one of these. Before the `async`
+/// block, copy what the future needs from the head of the request. The future cannot
+/// borrow the head, because stable Rust cannot express that such a future is `Send`.
 ///
 /// A [`PreconditionLayer`](crate::PreconditionLayer) may call the source twice for one
 /// GET or HEAD: before the handler runs, and after the handler has answered. The second

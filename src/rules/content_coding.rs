@@ -85,8 +85,7 @@ impl ContentCoding {
 /// The content codings that a request accepts (RFC 9110, section 12.5.3).
 ///
 /// Without `Accept-Encoding` only identity is accepted. The RFC would allow any coding
-/// then. But such a client may not be able to decode content, and servers do not encode
-/// content for it.
+/// then, but such a client may not be able to decode content.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct AcceptedCodings(u8);
 
@@ -166,8 +165,8 @@ pub(crate) fn accepts_coding(headers: &HeaderMap) -> bool {
 
 /// Returns true if a line of `Accept-Encoding` accepts a coding other than identity.
 ///
-/// In doubt, for example if a weight is invalid, this returns true. [`AcceptedCodings`]
-/// does not accept the coding then.
+/// In doubt, for example if a weight is invalid, this returns true, whereas
+/// [`AcceptedCodings`] does not accept the coding.
 pub(crate) fn names_coding(line: &HeaderValue) -> bool {
     members(line).any(|member| {
         let (name, is_accepted) = preference(member);

@@ -30,7 +30,7 @@ use memchr::memchr;
 ///
 /// `==` is neither of these: it is true if two tags have the same bytes, `W/` included.
 ///
-/// A strong tag must name one sequence of bytes. So a resource must not use the tag
+/// A strong tag must name one sequence of bytes, so a resource must not use the tag
 /// `"1"` both for its JSON and for its HTML representation.
 ///
 /// Your own tags should not end with `~` and the name of a content coding (`~gzip`).
@@ -82,9 +82,9 @@ impl EntityTag {
 
     /// Makes a strong tag from several values, such as a version and a build number.
     ///
-    /// Two different lists never give the same tag. The parts are joined with `:`. In
-    /// each part, `:`, `%`, `"` and all bytes other than visible ASCII are
-    /// percent-encoded. So any bytes are accepted.
+    /// Any bytes are accepted, and two different lists never give the same tag. The
+    /// parts are joined with `:`. In each part, `:`, `%`, `"` and all bytes other than
+    /// visible ASCII are percent-encoded.
     ///
     /// Include the build number of your program as one of the parts. If the tag is made
     /// from the data alone, clients keep the old page after a deploy that changes only

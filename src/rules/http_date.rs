@@ -14,9 +14,8 @@
 //! The parser follows the grammar exactly. It would not be safe to reject a valid date:
 //! if the date of If-Unmodified-Since is invalid, the field is ignored, and the write
 //! runs. Second 60 and all years from 0 to 9999 are valid. A day name that does not fit
-//! its date is valid, too, because the grammar does not forbid it. Text that does not
-//! follow the grammar is rejected. The crate `httpdate` rejects some of these valid
-//! dates, so this crate has its own parser.
+//! its date is valid, too, because the grammar does not forbid it. The crate `httpdate`
+//! rejects some of these valid dates, so this crate has its own parser.
 
 use std::{
     fmt,
@@ -80,9 +79,9 @@ impl HttpDate {
 
     /// Parses one date, in any of the three formats of HTTP.
     ///
-    /// Returns `None` for text in another format. The format of RFC 850
-    /// (`Sunday, 06-Nov-94 08:49:37 GMT`) has a two-digit year. The century is chosen
-    /// so that the date is at most 50 years after `now`.
+    /// Returns `None` for text in another format. In the format of RFC 850
+    /// (`Sunday, 06-Nov-94 08:49:37 GMT`) the year has two digits. The century is
+    /// chosen so that the date is at most 50 years after `now`.
     #[must_use]
     pub fn parse(value: impl AsRef<[u8]>, now: Self) -> Option<Self> {
         Self::parse_with(value.as_ref(), || now)
@@ -338,8 +337,8 @@ impl Reader<'_> {
 /// calendar, for year 0 and later.
 fn days_before(year: i64, month: i64, day: i64) -> i64 {
     // Here a year starts in March, so that the leap day is its last day. From March on,
-    // the lengths of the months repeat: 31, 30, 31, 30 and 31 days, 153 days in total.
-    // Years are counted from the year -400, so that no count is negative.
+    // the lengths of the months repeat every five months: 31, 30, 31, 30 and 31 days, 153
+    // days in total. Years are counted from the year -400, so that no count is negative.
     let (year, month) = if month < 3 { (year + 399, month + 9) } else { (year + 400, month - 3) };
     let years = year * 365 + year / 4 - year / 100 + year / 400;
     let months = (month * 153 + 2) / 5;

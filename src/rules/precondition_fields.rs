@@ -174,7 +174,7 @@ impl PreconditionFields {
         self.evaluate_current(Some(current), kind)
     }
 
-    /// Returns the field that failed, if the decision is a 412.
+    /// For a request whose decision is 412: returns the field that failed.
     pub(crate) fn failed_field(&self, method: &Method, state: State<'_>) -> HeaderName {
         let current = match state {
             State::Exists(current) => Some(current),
@@ -223,8 +223,8 @@ impl PreconditionFields {
     /// strongly, and a date must be equal and strong (RFC 9110, sections 13.1.5
     /// and 8.8.2.2).
     ///
-    /// A date does not show the coding of the content that the client holds. So if the
-    /// request accepts a coding, a date allows no part.
+    /// If the request accepts a coding, a date allows no part, because it does not show
+    /// the coding of the content that the client holds.
     pub(crate) fn allows_range(&self, representation: &Representation, now: HttpDate) -> bool {
         match representation {
             Representation::Exists(current) => self.allows_range_of(current.into(), now),
@@ -261,7 +261,7 @@ impl PreconditionFields {
         }
     }
 
-    /// Returns true if If-Unmodified-Since allows a part:
+    /// Returns true if If-Unmodified-Since allows a part, in one of two cases:
     ///
     /// - The field is absent, or is ignored because there is an If-Match.
     /// - Its date proves that the content is unchanged, and the client accepts no
@@ -280,8 +280,8 @@ impl PreconditionFields {
     ///
     /// If-None-Match with a list of tags does not prevent that: the write may overwrite
     /// any state whose tag is not in the list. A date that is ignored does not prevent
-    /// such a write either. `If-Match: *` counts, although it allows every state: the
-    /// client says so deliberately.
+    /// such a write either. `If-Match: *` does count: with it the client says that any
+    /// state may be overwritten.
     pub(crate) fn guards_write(&self, state: State<'_>) -> bool {
         let dated = match state {
             State::Exists(current) => current.date.is_some(),
@@ -332,7 +332,7 @@ impl PreconditionFields {
     }
 
     /// Returns true if there is any field except a single line of If-None-Match. Inner
-    /// services differ in how they evaluate the other fields and several lines.
+    /// services may evaluate such a request in different ways.
     #[inline]
     pub(crate) fn may_be_misread(&self) -> bool {
         self.uncommon.is_some()
@@ -340,7 +340,7 @@ impl PreconditionFields {
             || self.if_none_match.has_several_lines()
     }
 
-    /// Returns true if there is no field to evaluate, except If-Range.
+    /// Returns true if there is no field to evaluate. If-Range does not count.
     pub(crate) fn is_empty(&self) -> bool {
         let has_uncommon =
             self.uncommon.is_some() && (self.has_if_match() || self.has_if_unmodified_since());
@@ -374,8 +374,9 @@ impl PreconditionFields {
         in_if_range || if_match.members().flatten().any(|member| is_coded(member.opaque))
     }
 
-    /// For a request with If-Range: returns true if If-Range is a date, and the client
-    /// may hold encoded content. See [`allows_range`](Self::allows_range).
+    /// For a request with If-Range: returns true if its value is not a tag (so a date),
+    /// and the client may hold encoded content. See
+    /// [`allows_range`](Self::allows_range).
     pub(crate) fn has_date_of_any_coding(&self) -> bool {
         let is_tag = |value| EntityTag::try_from(value).is_ok();
         self.uncommon().accepts_coding && !self.if_range_value().is_some_and(is_tag)
@@ -412,10 +413,11 @@ impl PreconditionFields {
         member.to_owned().ok()
     }
 
-    /// Returns If-None-Match with plain tags only, for a service that does not know
-    /// tags with codings. `None` if no member is left.
+    /// Returns If-None-Match with the plain tag in place of each tag, for a service
+    /// that does not know tags with codings. `None` if no tag is left.
     ///
-    /// The layer itself evaluates the whole list.
+    /// A tag with a coding that the client does not accept is left out. The layer
+    /// itself evaluates the whole list.
     pub(crate) fn plain_if_none_match(&self) -> Option<HeaderValue> {
         let mut list = Vec::new();
         for member in self.if_none_match.members().flatten() {

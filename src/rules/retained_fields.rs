@@ -22,9 +22,9 @@ pub(crate) fn retain_for_not_modified(headers: &mut HeaderMap) {
 
 /// Removes the fields that describe the content of the response that a 412 replaces.
 ///
-/// Fields for freshness are removed, too: they describe that content, and because of
-/// them a cache could store the 412 and send it to other clients. The validators are
-/// kept, so that the client learns the current tag.
+/// Fields for freshness are removed, too: because of them a cache could store the 412
+/// and send it to other clients. The validators are kept, so that the client learns the
+/// current tag.
 pub(crate) fn retain_for_precondition_failed(headers: &mut HeaderMap) {
     remove_fields(headers, |name| describes_content(name) || describes_selection(name));
 }

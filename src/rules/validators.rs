@@ -10,8 +10,8 @@ use super::{single_line, EntityTag, HttpDate};
 
 /// The current state of the target resource of a request.
 ///
-/// The validators of `Exists` may be empty. Then only `*` in If-Match and
-/// If-None-Match can match.
+/// If the validators of `Exists` are empty, only `*` in If-Match and If-None-Match
+/// can match.
 ///
 /// # Examples
 ///
@@ -37,9 +37,9 @@ pub enum Representation {
     ///
     /// If the closure of a [`PreconditionLayer`](crate::PreconditionLayer) returns
     /// this, the layer leaves all preconditions to the handler. But if the layer
-    /// requires a precondition of this write, it answers 503 (Service Unavailable). In
-    /// [`Preconditions::check`](crate::Preconditions::check), a write with a
-    /// precondition fails.
+    /// requires a precondition of a write, and the write has one, the answer is 503
+    /// (Service Unavailable). In [`Preconditions::check`](crate::Preconditions::check),
+    /// a write with a precondition fails.
     Unknown,
 }
 
@@ -134,9 +134,10 @@ impl From<EntityTag> for Validators {
     }
 }
 
-/// A modification date, and how a client's date is compared with it. A `FirstSeen` date
-/// names one content, so any other date is the date of other content. The table shows
-/// what the client's date proves about the content:
+/// A modification date, and how a client's date is compared with it.
+///
+/// A `FirstSeen` date names one content, so any other date is the date of other
+/// content. The table shows what the client's date proves about the content:
 ///
 /// | the client's date is | `Given`     | `FirstSeen` |
 /// |----------------------|-------------|-------------|
@@ -148,7 +149,7 @@ impl From<EntityTag> for Validators {
 pub enum LastModified {
     /// The second in which the representation last changed.
     ///
-    /// A client that sends a later date has the current representation, too.
+    /// A client that sends this date or a later one has the current representation.
     ///
     /// Use this variant only if the date never goes back to an earlier one. After a
     /// rollback to an older version with its old date, a client with the newer version

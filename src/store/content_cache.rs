@@ -9,8 +9,8 @@
 //! are equal, or if they are at the same address. So a tag is never wrong, even if two
 //! resources have the same key in the cache.
 //!
-//! After the first response only the tag is kept. The content is kept when the next
-//! response has the same tag. So a page that is sent once takes little memory. The
+//! After the first response, only its tag is kept. The content is kept once the next
+//! response has the same tag, so a page that is sent only once takes little memory. The
 //! cache keeps a copy, and not the `Bytes` of the response: that may be a small part of
 //! a large buffer, all of which would then stay in memory.
 //!
@@ -21,11 +21,11 @@
 //! reference, the buffer could be freed, and another buffer could get its address. If
 //! later content has the same bytes at another address, the cache makes a copy.
 //!
-//! A shared buffer may be a small part of a large buffer that the application has
-//! dropped in the meantime. So the cache releases a shared buffer after ten seconds.
-//! Responses from a shared buffer do not check the time, but all other responses do.
-//! If the application still keeps a released buffer, the cache detects that again,
-//! as above.
+//! Shared content may be a small part of a large buffer that the application has
+//! dropped in the meantime. So the cache releases shared content after ten seconds.
+//! The time is checked with each response, unless that response itself has shared
+//! content. If the application still keeps a released buffer, the cache detects that
+//! again, as above.
 //!
 //! Content is copied and compared without a pause for other tasks. So content of more
 //! than 4 MiB is neither copied nor compared, and is recognised only by its address.
@@ -136,8 +136,8 @@ impl ContentCache {
     /// Returns the content if the application keeps it in memory, and it is in one
     /// frame of 1 KiB or more.
     ///
-    /// If that is not known yet, this holds the content until the next call for `key`.
-    /// The application keeps the content if that call has content at the same address.
+    /// If that is not known yet, this holds the content and returns `None`. If the next
+    /// call for `key` has content at the same address, the application keeps it.
     fn kept<'a>(&self, key: u64, frames: Frames<'a>) -> Option<&'a Bytes> {
         // If nothing else references the content, the application does not keep it.
         let content =
@@ -209,7 +209,7 @@ struct SharedBuffers {
 /// A held or shared content, and its age.
 struct Found {
     key: u64,
-    /// The second from which the age counts: that of the first check of the age.
+    /// The second of the first check of the age, from which the age counts.
     since: Option<i64>,
 }
 

@@ -39,15 +39,15 @@
 //!    second in which its content was sent.
 //! 2. Content is named by its tag. Without a tag it is named by the handler's date, if
 //!    that is in 1990 or later and at least two seconds old. If such content gets a tag
-//!    later, the tag becomes its name. A response without a tag has the content of an
-//!    entry if the handler gave the same date for both, and that date was two seconds
-//!    old when the content of the entry was last sent. Content with neither a tag nor
-//!    such a date is *unknown*.
+//!    later, the tag becomes its name. A response without a tag counts as the content
+//!    of an entry if the handler gave the same date for both, and that date was two
+//!    seconds old when the content of the entry was last sent. Content with neither a
+//!    tag nor such a date is *unknown*.
 //! 3. A handler's date is accepted if it is in 1990 or later, not after now, and
-//!    greater than `floor`, which rule 4 raises first. If the key has no entry, a date
-//!    that is not greater than `floor` is also accepted if it is at least two seconds
-//!    before the start. If the clock was set back, the earliest second that the bucket
-//!    has seen counts instead of the start.
+//!    greater than `floor`, which rule 4 raises first. For a key without an entry, a
+//!    date at least two seconds before the start is also accepted, whatever `floor` is.
+//!    If the clock was set back, the earliest second that the bucket has seen counts
+//!    instead of the start.
 //! 4. New content raises `floor` above the `seen` of the content that it replaces. If
 //!    the handler's date is accepted, it becomes the date of the content. Otherwise a
 //!    date is generated: now, or the first second above `floor` if that is later.
@@ -68,10 +68,10 @@
 //!    with a tag is recorded like content with this tag. A 304 without a tag counts as
 //!    unknown content.
 //! 8. An inner layer of this crate may *state* the date: it compares the dates of
-//!    clients itself, and passes the date to this layer in an extension of the
-//!    response. The entry then records only that the date is stated, and no client's
-//!    date is compared here. If the inner layer later states no date, the response
-//!    counts as new content.
+//!    clients itself, and passes its own date to this layer in an extension of the
+//!    response. The entry then records only that the date is stated, and this layer
+//!    compares no date. If the inner layer later states no date, the response counts as
+//!    new content.
 //!
 //! Most responses change nothing, or only `seen`, so they are handled under the shared
 //! lock. A response that changes more is evaluated again under the exclusive lock. The
@@ -136,9 +136,10 @@ impl<'a> Observation<'a> {
 /// What an inner layer of this crate does with the dates of a resource.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Inside {
-    /// There is no such layer, or it does nothing. Only this layer generates dates.
+    /// There is no such layer, or it does nothing with dates. Only this layer generates
+    /// dates.
     Nothing,
-    /// It evaluates If-Unmodified-Since of writes against the date in the response.
+    /// It evaluates If-Unmodified-Since of writes against the date of its responses.
     Compares,
     /// It also states the date (rule 8), so this layer does not compare the date.
     States,
@@ -164,15 +165,18 @@ impl Dates {
 
     /// Returns true if the layer may have generated `date` for the resource.
     ///
-    /// The inner service does not know a generated date. It would ignore the date, or
-    /// compare it with its own. So a write with such a date must be refused.
+    /// If so, a write with this date must be refused: the inner service does not know a
+    /// generated date, and would ignore it or compare it with another date.
     ///
-    /// - True if an entry of the resource has this date, and the layer generated it or
-    ///   the handler no longer gives it.
-    /// - `serves_reads()` if the layer may have generated the date earlier. That is so
-    ///   if any entry of the resource has a generated date. It is also so if the bucket
-    ///   may have sent `date`, unless an entry of the resource shows that the handler
-    ///   gave `date`, or that an inner layer compares the dates of writes.
+    /// The date of an entry counts as generated if no inner layer compares the dates of
+    /// writes, and the handler did not give the date or no longer gives it. The result:
+    ///
+    /// - True if an entry of the resource has `date`, and it counts as generated.
+    /// - `serves_reads()`, which tells whether the layer handles reads of the resource,
+    ///   if another entry of the resource has a generated date.
+    /// - `serves_reads()` also if the bucket may have sent `date`, unless an entry of
+    ///   the resource shows that the handler gave `date`, or that an inner layer
+    ///   compares the dates of writes.
     /// - False otherwise.
     pub(crate) fn may_have_generated(
         &self,
@@ -229,7 +233,8 @@ impl<'a> Response<'a> {
         Self { seen, given, name, fields, now }
     }
 
-    /// Returns true if an inner layer compares the date that this response has.
+    /// Returns true if an inner layer compares clients' dates with the date of this
+    /// response.
     fn is_compared_inside(&self) -> bool {
         match self.seen.inside {
             Inside::Nothing => false,
@@ -324,7 +329,7 @@ impl Floor {
     fn generate(&mut self, now: u32) -> u32 {
         let date = now.max(self.0.saturating_add(1));
         // A date above the floor is safe for its own key. The floor is raised so that
-        // other keys get other dates. This helps if a cache sends the date of another
+        // other keys get other dates, because a cache may send the date of another
         // variant. The floor is raised only to a few seconds ahead of the clock.
         // Otherwise content that changes at each of many requests would move the floor,
         // and all dates of the bucket, far into the future.
@@ -359,8 +364,8 @@ impl DateEntry {
         (self.key ^ request.resource) & URI == 0
     }
 
-    /// Returns true if a client may receive this response in the second of this
-    /// entry's date.
+    /// Returns true if the response has the URI of this entry, and a client may receive
+    /// the response in the second of this entry's date.
     fn is_near(&self, response: &Response<'_>) -> bool {
         self.is_of(response.seen.request) && self.date.abs_diff(response.now) <= 1
     }
@@ -395,8 +400,8 @@ impl DateEntry {
 
     /// Returns true if the content of the entry has this key and this name.
     fn holds(&self, key: u64, name: u64) -> bool {
-        // The date names the content if the content was sent when the date was old
-        // enough (rule 2).
+        // The date also names the content, if it was old enough when the content was
+        // last sent (rule 2).
         let is_name = self.name & HANDLERS != 0 && self.date.saturating_add(2) <= self.last_seen();
         self.key == key && (self.name & !FLAGS == name || is_name && named(self.date) == name)
     }
@@ -431,7 +436,7 @@ fn named(date: u32) -> u64 {
 }
 
 /// Returns the seconds since 1970. A date outside of the range of `u32` becomes the
-/// first or last second of that range, which is never sent.
+/// first or last second of that range. Neither of these is ever sent.
 fn seconds(date: HttpDate) -> u32 {
     u32::try_from(date.unix_seconds().max(0)).unwrap_or(u32::MAX)
 }

@@ -37,8 +37,8 @@ pub(crate) struct InnerValidator {
     pub(crate) inner: Option<Box<[u8]>>,
     /// The date of the inner service, if it identifies this content.
     pub(crate) date: Option<HttpDate>,
-    /// The inner service has given the date to other content, too. If-Range with this
-    /// date then gets the whole content.
+    /// True if the inner service may have given the date to other content, too.
+    /// If-Range with this date then gets the whole content.
     pub(crate) is_date_shared: bool,
     /// The length of the whole content.
     pub(crate) length: Option<u64>,
@@ -159,8 +159,8 @@ impl InnerValidators {
         self.cache.get(&resource)?.iter().find(|known| claim(known)).cloned()
     }
 
-    /// Returns true if anything is remembered about a resource, including that a 206
-    /// was refused.
+    /// Returns true if anything is remembered about a resource. That may be only that a
+    /// 206 was refused.
     pub(crate) fn knows(&self, resource: u64) -> bool {
         self.cache.get(&resource).is_some()
     }

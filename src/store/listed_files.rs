@@ -38,8 +38,8 @@ pub(crate) struct FileFacts {
 pub(crate) enum Trust {
     /// The line was not compared with the file.
     Claimed,
-    /// `Manifest::check` found that the file has the listed length, if there is one,
-    /// and is not newer than the manifest.
+    /// `Manifest::check` found that the file has the listed length, and is not newer
+    /// than the manifest. A manifest may have no length or no date to compare with.
     Checked,
     /// The content was hashed, and has the hash of the line.
     Verified,

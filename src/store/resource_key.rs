@@ -3,15 +3,15 @@
 //! responses name in `Vary`.
 //!
 //! If two resources or variants have the same key, this costs work, but no answer is
-//! wrong. The two look like one content that changes back and forth, and get a new date
-//! each time.
+//! wrong. The two look like one resource whose content changes back and forth, and get
+//! a new date each time.
 //!
 //! For learned tags, two resources must not have the same key, so these keys have 128
 //! bits. If the user sets a key function, that function must distinguish all resources.
 //!
 //! Two variants of a resource may still have the same key. So a tag is learned only if
 //! the inner service's response distinguishes the variants itself: by a strong tag, or
-//! by `Content-Encoding` if it varies at most by `Accept-Encoding`.
+//! by `Content-Encoding` if the response varies at most by `Accept-Encoding`.
 //!
 //! When the layer sees the response's `Vary`, the request is no longer available. So
 //! for each request, the layer hashes the values of all fields that earlier responses
@@ -109,8 +109,8 @@ impl RequestKey {
     /// Returns the key for the content of a response that varies by `fields`. `None` if
     /// one of the fields was not known when the request came.
     ///
-    /// The upper half of the key is the upper half of the resource's hash. By this
-    /// half, all contents of the resource are found.
+    /// The keys of all contents of the resource have the same upper half: that of the
+    /// resource's hash.
     #[inline]
     pub(crate) fn content(&self, fields: Fields) -> Option<u64> {
         let lower_half = |hash: u64| hash & u64::from(u32::MAX);

@@ -28,8 +28,8 @@ use crate::rules::{EntityTag, HttpDate};
 /// **The functions must neither block nor wait**, because the layer calls them while it
 /// handles a request. Send the work to a task or thread through a bounded queue. If the
 /// queue is full, drop the work. If an answer is missing or a value is lost, a response
-/// does not have the content tag yet, but no response is wrong. So a store may be slow,
-/// may be empty after a restart, and may drop values.
+/// may lack its tag, but no response is wrong. So a store may be slow, may be empty
+/// after a restart, and may drop values.
 ///
 /// The crate `tower-conditional-redis` implements this trait for Redis. This trait
 /// needs the feature `shared-tags`.
@@ -88,7 +88,7 @@ pub struct TagAnswer {
 type Learn = dyn FnOnce(Option<EntityTag>) + Send + Sync;
 
 impl TagAnswer {
-    /// Passes the layer the value that the store has under the key.
+    /// Gives the layer the value that is stored under the key.
     ///
     /// The value is verified. If no server with the same secret made it for this key,
     /// it is dropped and counted in

@@ -12,11 +12,11 @@
 /// its freshness.
 ///
 /// With every variant, only *eligible* responses get a date. For a
-/// [`ConditionalLayer`](crate::ConditionalLayer), a 200 is eligible if it has a tag,
-/// and is neither [private](crate#cookies-and-private-responses) nor `no-store`. For a
-/// [`PreconditionLayer`](crate::PreconditionLayer), a 200 or 206 is eligible if the
-/// layer knows its date. Whether a date of the handler is sent does not depend on
-/// this setting.
+/// [`ConditionalLayer`](crate::ConditionalLayer), the 200 to a GET or HEAD is eligible
+/// if it has a tag, and is neither [private](crate#cookies-and-private-responses) nor
+/// `no-store`. For a [`PreconditionLayer`](crate::PreconditionLayer), a 200 or 206 is
+/// eligible if the layer knows its date. Whether a date of the handler is sent does not
+/// depend on this setting.
 ///
 /// [RFC 9111, section 4.2.2]: https://www.rfc-editor.org/rfc/rfc9111.html#section-4.2.2
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

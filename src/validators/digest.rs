@@ -28,9 +28,9 @@ use crate::{header_map::NEGOTIATED_FIELDS, rules::EntityTag};
 ///
 /// [`Sha256`] is the default. With the feature `blake3`, `Blake3` is available, too.
 ///
-/// `update` is called with one slice of the content after the other. The result must
-/// depend only on the bytes, not on where the slices end. Each poll hashes at most 64
-/// KiB, so that other tasks can run in between.
+/// `update` is called for each slice of the content, in order. The result must depend
+/// only on the bytes, not on where the slices end. Each poll hashes at most 64 KiB, so
+/// that other tasks can run in between.
 ///
 /// # Examples
 ///

@@ -20,7 +20,7 @@ use crate::outcome::Reason;
 ///
 /// A closure is a predicate, and [`and`](Self::and) combines two predicates. A
 /// predicate is called only for a 200 without `Content-Range` and without the extension
-/// [`Untagged`]. From other responses no tag is made.
+/// [`Untagged`]. No tag is made for other responses.
 ///
 /// # Examples
 ///

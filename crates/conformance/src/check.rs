@@ -195,9 +195,8 @@ impl<'a> Check<'a> {
 
     /// Sets a function that changes the content of the resource.
     ///
-    /// The function is called at most eight times.
-    ///
-    /// Without this function, the group `change` is not applicable.
+    /// The function is called at most eight times. Without this function, the group
+    /// `change` is not applicable.
     ///
     /// ```
     /// # use axum::{extract::State, routing::get, Router};
@@ -224,9 +223,8 @@ impl<'a> Check<'a> {
         self
     }
 
-    /// Sets a function that restores older content with its old date.
-    ///
-    /// This is what happens when a deployment is rolled back.
+    /// Sets a function that restores older content with its old date, as the rollback
+    /// of a deployment does.
     ///
     /// The function is called once, after a [change](Self::changes). Without this
     /// function, the check `change/rollback` is not applicable.
@@ -247,7 +245,7 @@ impl<'a> Check<'a> {
     /// Sets a QUERY ([RFC 10008](https://www.rfc-editor.org/rfc/rfc10008.html)) that
     /// succeeds. The method of `query` is ignored.
     ///
-    /// The query is sent with preconditions, to its own URI. Without a query, the group
+    /// The query is sent to its own URI, with preconditions. Without a query, the group
     /// `query` is not applicable.
     ///
     /// ```
@@ -267,10 +265,11 @@ impl<'a> Check<'a> {
     /// Sets a write that succeeds and changes the content.
     ///
     /// The checks then verify that this write is refused when its preconditions fail.
+    /// Without a write, the group `write` is not applicable.
     ///
-    /// The write is sent at most 13 times, with preconditions, to its own URI. A
-    /// service that checks preconditions runs it at most five times, and refuses it the
-    /// other times. Without a write, the group `write` is not applicable.
+    /// The write is sent to its own URI at most 13 times, with preconditions. A service
+    /// that checks preconditions runs it at most five times, and refuses it the other
+    /// times.
     ///
     /// ```
     /// # use http::Request;

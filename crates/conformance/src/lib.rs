@@ -29,7 +29,7 @@
 //! the service:
 //!
 //! ```text
-//! GET /feed: 53 checks passed, 1 failed, 46 not applicable
+//! GET /feed: 53 checks passed, 1 failed, 50 not applicable
 //!
 //! FAILED  if-none-match/weak (MUST, RFC 9110, 13.1.2)
 //!   If-None-Match compares weakly: W/"v1" and "v1" are the same to it.
@@ -100,7 +100,7 @@
 //! | `if-modified-since` | equal, older and later dates, old formats, invalid values |
 //! | `if-unmodified-since` | equal and older dates, invalid values, no Last-Modified |
 //! | `if-match` | current, other and weak tags, `*`, lists, invalid values |
-//! | `precedence` | tags over dates, If-Match before If-None-Match, both before Range |
+//! | `precedence` | tags over dates, If-Match before If-None-Match before Range |
 //! | `304` | no content; the fields that caches need; no wrong `Content-Length` |
 //! | `head` | answers like those to GET, without content; `Content-Length` on a 304 |
 //! | `encoding` | if encodings are offered: different or weak tags, `Vary`, 304 |
@@ -120,8 +120,8 @@
 //!
 //! # Dates in tests
 //!
-//! A `ConditionalLayer` generates no date in its first two seconds, so the checks of
-//! dates are not applicable in this time. To run them each time, give the layer a
+//! A `ConditionalLayer` adds no `Last-Modified` in its first two seconds, so the checks
+//! of dates are not applicable in this time. To run them each time, give the layer a
 //! [`clock`](tower_conditional::ConditionalLayer::clock) that you advance:
 //!
 //! ```

@@ -80,8 +80,8 @@ pub(crate) async fn check(
         writeln!(io::stderr(), "there is no check {name}; --list shows them")?;
         return Ok(NOTHING_CHECKED);
     }
-    // Each request has its own connection. Some servers close a connection after an
-    // answer. A request that is sent on such a connection then fails.
+    // Each request has its own connection. On a shared one, a request fails if the
+    // server closes the connection after the previous answer.
     let client = Client::builder(TokioExecutor::new())
         .pool_max_idle_per_host(0)
         .http2_only(settings.is_http2)
@@ -110,8 +110,7 @@ fn has_failed(report: &Report, is_strict: bool) -> bool {
     report.failures().any(|finding| is_strict || finding.severity() == Severity::Must)
 }
 
-/// Returns a service that sends each request to the origin, which is scheme and
-/// authority of the URL.
+/// Returns a service that sends each request to the scheme and authority of `origin`.
 fn at<B>(
     origin: &Uri,
     client: impl Service<Request<Content>, Response = Response<B>, Error = legacy::Error>,

@@ -54,8 +54,7 @@ impl Report {
     /// Returns the checks that failed, [`Should`](Severity::Should) included.
     ///
     /// [Advice](Self::advice) is not included, and neither are checks that were
-    /// [expected](super::Check::expect) to fail. So a service that follows the RFCs has
-    /// no failures:
+    /// [expected](super::Check::expect) to fail. This test fails for a SHOULD, too:
     ///
     /// ```
     /// # async fn read(report: tower_conditional_conformance::Report) {

@@ -121,7 +121,7 @@ pub(crate) fn query_method() -> Method {
     Method::from_bytes(b"QUERY").expect("a token")
 }
 
-/// Joins parts to a field value. They must not contain control characters.
+/// Joins parts to a field value. The parts must not contain control characters.
 pub(crate) fn value(parts: &[&[u8]]) -> HeaderValue {
     HeaderValue::from_bytes(&parts.concat()).expect("no control characters")
 }

@@ -1,4 +1,4 @@
-//! Limits how long to wait for an answer, with any runtime and without a runtime.
+//! Limits how long to wait for an answer, with any runtime or without one.
 
 use std::{
     future::{poll_fn, Future},

@@ -33,8 +33,8 @@ async fn main() -> Result<(), Box<dyn error::Error>> {
     Ok(axum::serve(listener, app(notes)).await?)
 }
 
-/// Makes the whole application. The layer answers reads with 304, and passes writes
-/// through.
+/// Makes the whole application. The layer answers with 304 if a client has the current
+/// note, and passes writes through.
 fn app(notes: Notes) -> Router {
     Router::new()
         .route("/notes/{id}", get(read).put(write).delete(delete))

@@ -175,7 +175,7 @@ impl Options {
         Self { prefix: prefix.into(), ..self }
     }
 
-    /// Sets after how much time a tag expires in Redis. Default: 30 days.
+    /// Sets how long Redis keeps a tag. Default: 30 days.
     ///
     /// The time is rounded down to whole seconds, and limited to between one second and
     /// 136 years. Use of a tag does not extend the time. Servers that know a tag keep

@@ -87,7 +87,8 @@ impl Task {
         }
     }
 
-    /// Emits an event that Redis cannot be reached, if the previous attempt succeeded.
+    /// Emits an event that Redis cannot be reached, unless the previous attempt failed,
+    /// too.
     fn report(&mut self, failure: &RedisError) {
         if !mem::replace(&mut self.is_failing, true) {
             #[cfg(feature = "tracing")]
@@ -110,8 +111,8 @@ fn pipeline(batch: &[Job], options: &Options) -> Pipeline {
     pipeline.ignore_errors();
     for job in batch {
         match job {
-            // Read one byte more than a valid value may have. So a longer value is
-            // rejected, without reading all of it.
+            // Read one byte more than a valid value may have, so that a longer value is
+            // rejected without reading all of it.
             Job::Ask(key, _) => {
                 pipeline.cmd("GETRANGE").arg(name(options, key)).arg(0).arg(MOST_BYTES);
             }

@@ -44,14 +44,14 @@ use crate::{client::stored_head::OWN_QUESTIONS, validators::forbids_storing};
 /// - **New content** is streamed to the caller while it is copied. Content from memory
 ///   is one frame. `Set-Cookie` is never repeated from memory.
 ///
-/// A 304 may name other content than the kept response. The layer then drops the kept
-/// response, and sends the request again without preconditions. For this second
-/// request, the body of requests must implement `Default`, and the inner service must
-/// be `Clone`, as most clients are. A 304 to a request that the layer did not make
-/// conditional is returned unchanged.
+/// If a 304 is about other content, the layer drops the kept response, and sends the
+/// request again without preconditions. For this second request, the body of
+/// requests must implement `Default`, and the inner service must be `Clone`, as most
+/// clients are. A 304 to a request that the layer did not make conditional is
+/// returned unchanged.
 ///
 /// **Where to put it.** Put the layer inside a layer that follows redirects, because a
-/// tag is valid for one resource only. Put it also inside a layer that decodes
+/// tag is valid for one resource only. Also put it inside a layer that decodes
 /// `Content-Encoding`, because the tag names the encoded content.
 ///
 /// # Examples
@@ -95,9 +95,9 @@ pub struct RevalidateLayer {
 impl RevalidateLayer {
     /// Makes a layer that keeps responses in at most `bytes` of memory.
     ///
-    /// The heads and the bookkeeping are counted. The copies of content that is still
-    /// being received are not: they may use up to `bytes` in addition. All services of
-    /// this layer and its clones share the memory.
+    /// Heads and bookkeeping are counted. Copies of content that is still being
+    /// received are not: they may use up to `bytes` in addition. All services of this
+    /// layer and its clones share the memory.
     pub fn new(bytes: usize) -> Self {
         Self { memory: Arc::new(Memory::new(bytes)) }
     }

@@ -36,8 +36,8 @@ pub(super) struct WriteContent<B> {
     /// The announced size of the content, in bytes.
     size: SizeHint,
     pace: Pace,
-    /// The body was polled. So the server has sent 100 (Continue), if the client waits
-    /// for it.
+    /// True once the body was polled. If the client waits for 100 (Continue), the
+    /// server has then sent it.
     is_asked_for: bool,
 }
 
@@ -69,8 +69,8 @@ where
         self.buffer.content().len()
     }
 
-    /// Reads what has already arrived: the first frame, and then the next frame or the
-    /// end. Short content may then be complete.
+    /// Reads what has already arrived, but at most two frames. Short content may then
+    /// be complete.
     pub(super) fn look(&mut self, cx: &mut Context<'_>) {
         let _first = self.poll_next(cx, None);
         if self.buffer.content().frames() == 1 {
@@ -190,9 +190,9 @@ where
 
 /// Returns the announced size of the content.
 ///
-/// If outer middleware has wrapped the body, the body may have no size hint. So the
-/// field `Content-Length` is used, too. A `Content-Length` that contradicts the hint is
-/// ignored: middleware has then replaced the body, but not the field.
+/// A body that outer middleware has wrapped may have no size hint, so `Content-Length`
+/// is used, too. A `Content-Length` that contradicts the hint is ignored: middleware
+/// has then replaced the body, but not the field.
 fn announced_size(headers: &HeaderMap, hint: SizeHint) -> SizeHint {
     let length = SingleField::content_length(headers);
     let is_allowed =

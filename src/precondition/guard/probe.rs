@@ -85,8 +85,8 @@ impl ProbedState {
     pub(super) fn of(head: &response::Parts, now: HttpDate) -> Option<Self> {
         match head.status {
             StatusCode::NOT_FOUND | StatusCode::GONE => Some(Self::missing()),
-            // A resource without a GET has no representation. So `If-None-Match: *`
-            // holds for a PUT to a URI that has no GET, and If-Match fails.
+            // A resource without a GET has no representation, so for a PUT to it,
+            // `If-None-Match: *` holds, and If-Match fails.
             StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Some(Self::missing()),
             status if status.is_client_error() || status.is_server_error() => None,
             status if status.is_success() => Some(Self::of_content(head, now)),
@@ -124,7 +124,7 @@ impl ProbedState {
         State::Exists(Current { etag: self.etag.as_ref(), date: self.date })
     }
 
-    /// Returns true if there is a state whose tag is not known.
+    /// Returns true if the resource exists, but its tag is not known.
     ///
     /// Clients may know the tag, for example from a layer outside of the guard.
     pub(super) fn is_tag_unknown(&self) -> bool {
@@ -138,10 +138,13 @@ impl ProbedState {
     }
 }
 
-/// Returns the tag in the response to a probe if the tag may be the hash of the content
-/// of the write. That is so if the content is neither a part nor negotiated nor
-/// encoded, in the response and in the write. If the write states a `Content-Type`, the
-/// response must have the same one.
+/// Returns the tag in the response to a probe, if these conditions hold. The tag may
+/// then be the hash of the write's content.
+///
+/// - The tag looks like a hash.
+/// - The content is neither a part nor negotiated nor encoded, both in the response and
+///   in the write.
+/// - If the write states a `Content-Type`, the response has the same one.
 pub(super) fn hash_of_state(write: &request::Parts, head: &response::Parts) -> Option<EntityTag> {
     let is_partial_or_negotiated = |headers: &HeaderMap| {
         let names = [CONTENT_RANGE, CONTENT_ENCODING, CONTENT_LANGUAGE];
@@ -165,7 +168,7 @@ pub(super) fn hash_of_state(write: &request::Parts, head: &response::Parts) -> O
     plain_tag(head).filter(is_hash)
 }
 
-/// Returns the tag of the plain content of a response, which may be sent compressed.
+/// Returns the tag of the plain content, even if the response is sent compressed.
 fn plain_tag(head: &response::Parts) -> Option<EntityTag> {
     let sent = EntityTag::try_from(single_line(&head.headers, ETAG)?).ok()?;
     let plain = CodedTag::plain_of(&head.extensions, &sent).cloned();

@@ -8,10 +8,10 @@ use crate::{rules::percent_decoded, store::original_uri};
 
 /// Hashes the path as the client sent it, if that is known.
 ///
-/// A handler may call a guarded service itself, with the extensions of the request that
-/// it handles. The original path in these extensions is then that of the handler's
-/// request. So for such a nested request, this function hashes the `prefix` that outer
-/// routers have removed from paths, and then the path of the nested request's URI.
+/// For a nested request, this hashes the `prefix` that outer routers have removed from
+/// paths, and then the path of the request's URI. A handler sends a nested request with
+/// the extensions of the request that it handles. So the original path in these
+/// extensions is not that of the nested request.
 pub(super) fn hash_path(parts: &request::Parts, prefix: Option<&str>, hasher: &mut impl Hasher) {
     let path = parts.uri.path().as_bytes();
     match prefix {
@@ -36,12 +36,12 @@ pub(super) fn taken_prefix<'a>(uri: &Uri, extensions: &'a Extensions) -> Option<
 }
 
 /// Hashes a path in a normal form: `%6e` becomes `n`, several slashes become one, and
-/// slashes at the end are removed. So are the segments `.` and `..` (RFC 3986, section
-/// 5.2.4). The reason: inner middleware may join slashes, and an upstream may resolve
-/// dot segments.
+/// slashes at the end are removed. The segments `.` and `..` are resolved (RFC 3986,
+/// section 5.2.4). The reason: inner middleware may join slashes, and an upstream may
+/// resolve dot segments.
 ///
-/// Two resources with one key wait for each other, which only costs time. One resource
-/// with two keys could lose an edit.
+/// If two resources have one key, their writes wait for each other, which only costs
+/// time. If one resource had two keys, an edit could be lost.
 fn hash_decoded(path: impl Iterator<Item = u8>, hasher: &mut impl Hasher) {
     let decoded: Vec<u8> = percent_decoded(path).collect();
     // How many of the segments before this one are removed by a `..`.

@@ -1,4 +1,5 @@
-//! The service: which requests pass, which are refused at once, and which are writes.
+//! The service of a guard. It forwards requests that are not writes. It refuses a write
+//! that lacks a required precondition, and starts all other writes.
 
 use std::{
     sync::Arc,

@@ -1,5 +1,5 @@
 //! A write whose content is forwarded as it comes. A [`Gate`] holds back the end of the
-//! content until the write may run.
+//! content until the guard holds the lock and knows that the preconditions still hold.
 
 use std::{
     future::Future,
@@ -102,8 +102,8 @@ where
         Poll::Pending
     }
 
-    /// Waits for the end of the content, the lock, and, with preconditions, the answer
-    /// to the second probe.
+    /// Waits for the end of the content, and then for the lock. With preconditions,
+    /// then also waits for the answer to the second probe, and evaluates them again.
     fn poll_gate(
         &mut self,
         gate: &Gate,

@@ -63,8 +63,8 @@ where
 pub(super) enum Step {
     Look,
     EarlyProbe,
-    /// If If-Match failed, this contains the rejection. The content is then read to
-    /// find out whether the write is a retry, whose content is already stored.
+    /// `rejection` is set if If-Match failed. The content is then read to find out
+    /// whether it is already stored, because the write may be a retry.
     Read {
         rejection: Option<Rejection>,
     },
@@ -392,9 +392,9 @@ where
         Evaluation::Fails { rejection, retry }
     }
 
-    /// Returns true if the content is always read before the handler runs. Most
-    /// handlers of DELETE do not read the content, so holding back its end would not
-    /// stop them.
+    /// Returns true if the content is always read before the handler runs, as for
+    /// DELETE. Most handlers of DELETE do not read the content, so holding back its end
+    /// would not stop them.
     fn is_read_first(&self) -> bool {
         self.parts.method == Method::DELETE
     }
@@ -434,7 +434,7 @@ where
         Poll::Ready(Err(Refusal::Busy.into()))
     }
 
-    /// Waits until the inner service is ready. This has the timeout of the lock,
+    /// Waits until the inner service is ready. The timeout of the lock ends this wait,
     /// because other writes wait for the lock meanwhile.
     pub(super) fn poll_ready_in_time(
         &mut self,

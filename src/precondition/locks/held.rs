@@ -1,6 +1,7 @@
 //! The marks that guards put into the extensions of a request. They name the guards
-//! that the request went through, and the locks that it holds. A handler may send more
-//! requests with the same extensions, so a guard can recognize these nested requests.
+//! that the request went through, and the locks that it holds. A handler may send
+//! more requests with the same extensions. By the marks, a guard recognizes these
+//! nested requests.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -150,8 +150,8 @@ fn since(name: HeaderName, date: HttpDate, expect: Expect) -> Step {
     Step::get(expect).with(name, date)
 }
 
-/// Returns steps with values that are not valid dates. A service that reads one of them
-/// as a date gives another answer than a service that ignores it.
+/// Returns steps with invalid dates. Most of them look like the date that is `seconds`
+/// after `date`. A service that reads one as that date does not send the whole content.
 fn invalid(name: &HeaderName, date: HttpDate, seconds: i64) -> Result<Vec<Step>, Why> {
     let date = seconds_after(date, seconds).to_string();
     let values = [

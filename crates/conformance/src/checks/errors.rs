@@ -39,7 +39,8 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// Returns steps that request the error, with preconditions that would turn a 200 into
-/// a 304 or 412. If the error has a tag, one step has this tag in If-None-Match.
+/// a 304 or 412. If `fields` has If-None-Match and the error has a tag, one more step
+/// sends this tag.
 fn steps(
     baseline: &Baseline,
     fields: [(http::HeaderName, &'static str); 2],

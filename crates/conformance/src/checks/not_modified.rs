@@ -126,7 +126,7 @@ fn keeps_fields(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fa
 
 /// Returns the values of all lines of a field, to compare them. `Cache-Control` and
 /// `Vary` are split into members, in lower case. What follows `=` is left out, because
-/// an age may change from one answer to the next.
+/// a `max-age` may change from one answer to the next.
 fn said(headers: &HeaderMap, name: &HeaderName) -> BTreeSet<String> {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     if *name != header::CACHE_CONTROL && *name != header::VARY {
@@ -223,7 +223,7 @@ const METADATA: [HeaderName; 6] = [
     header::TRAILER,
 ];
 
-/// The fields that another check compares.
+/// The fields that the check `304/fields` compares.
 const KEPT: [HeaderName; 6] = [
     header::CACHE_CONTROL,
     header::CONTENT_LOCATION,

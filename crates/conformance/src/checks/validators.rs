@@ -159,8 +159,8 @@ fn is_not_in_future(_: &Baseline, _: &[Answer], seen: &Answer) -> Result<(), Fau
 
 fn has_same_validators(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
     let Some(before) = before.last() else { return Ok(()) };
-    // A date that appears only in the second answer does not count as a different date, because a
-    // new layer sends no date in its first seconds.
+    // A date that only one of the answers has does not count as a difference, because a new layer
+    // sends no date in its first seconds.
     let differ = |one: Option<HttpDate>, other: Option<HttpDate>| {
         one.is_some() && other != one && other.is_some()
     };

@@ -1,4 +1,4 @@
-//! Knows which versions of the files each server has had at which time, and checks
+//! Records which versions of the files each server has had at which time, and checks
 //! answers against that.
 
 use std::{
@@ -87,8 +87,8 @@ impl World {
         world
     }
 
-    /// Writes a version of a file to a server. In half of the cases that is the newest
-    /// version, which other servers may have already.
+    /// Writes a version of a file to a server. In more than half of the cases that is
+    /// the newest version, which other servers may have already.
     pub(crate) fn change(&self, fleet: &Fleet, server: usize, file: usize, random: u64) {
         let newest = self.newest[file].load(Relaxed);
         let version = match random % 4 {
