@@ -37,6 +37,8 @@ use crate::{
 ///
 /// - The service fails.
 /// - The status is 202 (Accepted), 302 (Found) or 303 (See Other).
+/// - The status is 408 (Request Timeout). tower-http's `TimeoutLayer` sends it if the
+///   handler takes too long, and by then the handler may have written.
 /// - The status is a 5xx, except 501, 505, 507 and 511. A 503 counts as lost even if it
 ///   has `Retry-After`: Varnish sends such a 503 if the connection to the server
 ///   breaks.
@@ -377,9 +379,14 @@ impl From<Error> for Failed {
 ///   not be a refusal: Varnish also sends it if it got no answer from the server.
 /// - 302 and 303: many handlers redirect after a write (RFC 9110, section 15.4.4).
 /// - 202: the write may still be done or refused (section 15.3.3).
+/// - 408: a layer that limits the time of a handler answers with it, and the handler may
+///   have started the write.
 fn is_lost(status: StatusCode) -> bool {
     match status {
-        StatusCode::ACCEPTED | StatusCode::FOUND | StatusCode::SEE_OTHER => true,
+        StatusCode::ACCEPTED
+        | StatusCode::FOUND
+        | StatusCode::SEE_OTHER
+        | StatusCode::REQUEST_TIMEOUT => true,
         StatusCode::NOT_IMPLEMENTED
         | StatusCode::HTTP_VERSION_NOT_SUPPORTED
         | StatusCode::INSUFFICIENT_STORAGE
@@ -395,7 +402,8 @@ fn is_passing(error: &Error) -> bool {
         Error::Service(_) | Error::Content(_) => true,
         Error::Status(status) => matches!(
             *status,
-            StatusCode::TOO_MANY_REQUESTS
+            StatusCode::REQUEST_TIMEOUT
+                | StatusCode::TOO_MANY_REQUESTS
                 | StatusCode::BAD_GATEWAY
                 | StatusCode::SERVICE_UNAVAILABLE
                 | StatusCode::GATEWAY_TIMEOUT

@@ -201,13 +201,15 @@ async fn update_edits_no_encoded_content() {
 #[tokio::test(start_paused = true)]
 async fn update_looks_first_whether_a_write_without_an_answer_was_done() {
     let first = |lost| vec![read("\"v1\"", "41"), lost];
-    let ways: [fn() -> Answer; 10] = [
+    let ways: [fn() -> Answer; 11] = [
         || Answer::Lost,
         // It may be done later.
         || status(202),
         // Handlers redirect after a write.
         || status(302),
         || status(303),
+        // tower-http's `TimeoutLayer`, while the handler was writing.
+        || status(408),
         // It may have failed after the write.
         || status(500),
         || status(502),
