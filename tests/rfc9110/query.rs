@@ -56,3 +56,24 @@ fn query_is_a_read_and_its_results_are_told_apart() {
     let since = ask("one", &[(IMS, &date(10))]);
     assert_eq!((since.status(), since.forwarded.headers.contains_key(IMS)), (200, true));
 }
+
+/// The source is called only before a QUERY, so a part could be of a later version than
+/// the one that the client names.
+#[test]
+fn query_gets_no_part_if_a_field_names_the_version() {
+    let layer = PreconditionLayer::new(|_| ready(exists("\"v1\""))).query(true);
+    let cut = service_fn(|request: Request<Body>| {
+        let is_part = request.headers().contains_key("range");
+        ready(Ok::<_, Infallible>(reply(if is_part { 206 } else { 200 }, &[], "found")))
+    });
+    let range = ("range", "bytes=0-1");
+    for (fields, expected) in [
+        (&[range][..], 206),
+        (&[range, ("if-range", "\"v0\"")], 200),
+        (&[range, ("if-range", "\"v1\"")], 200),
+        (&[range, (IM, "\"v1\"")], 200),
+    ] {
+        let seen = run(status_of(layer.layer(cut), request("QUERY", "/", fields)));
+        assert_eq!(seen, expected, "{fields:?}");
+    }
+}
