@@ -94,9 +94,11 @@ impl LearnableContent {
         let is_dated = date.is_some() && length.is_some();
         // A strong tag distinguishes all representations of a resource, but a date does
         // not. The key distinguishes variants only by short hashes. So a date counts
-        // only if the head itself shows the variant.
+        // only if the head itself shows the variant. The date and length of one user's
+        // content prove nothing about the content of another user.
         let is_by_date = config.inner_tags.trusts_dates()
             && is_dated
+            && !fields.is_private
             && fields.varied.is_some_and(shows_variant);
         let is_evident = is_strong || is_by_date;
         // The date deliberately counts even if there is an inner tag, because that tag

@@ -195,6 +195,10 @@ fn learning_goes_by_dates_only_with_trust_dates() {
     for (trusts, lines, size, learned) in [
         (true, &[(LM, &*date(0))][..], Some(12), true),
         (true, &[(LM, &date(0)), ("etag", "W/\"weak\"")], Some(12), true),
+        // Two users may have files of one date and one length.
+        (true, &[(LM, &date(0)), ("cache-control", "private")], Some(12), false),
+        (true, &[(LM, &date(0)), ("set-cookie", "a=b")], Some(12), false),
+        (true, &[(LM, &date(0)), ("cache-control", "private"), ("etag", OWN)], Some(12), true),
         (false, &[(LM, &date(0))], Some(12), false),
         (true, &[(LM, &date(0))], None, false),
         (true, &[(LM, &date(9))], Some(12), false),
