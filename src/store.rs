@@ -40,9 +40,7 @@ pub(crate) use self::{
     inner_validators::{InnerValidator, InnerValidators, WholeTag},
     learned_tags::{fingerprint, LearnedTags},
     listed_files::{is_settled, FileFacts, FileList, ListedFile, ListedFiles, Trust},
-    resource_key::{
-        original_uri, shows_variant, Fields, Key, KeyFn, KeyReader, Keys, Name, RequestKey,
-    },
+    resource_key::{shows_variant, Fields, Key, KeyFn, KeyReader, Keys, Name, RequestKey},
     text_cache::{date_text, length_text},
     unfinished::Unfinished,
 };

@@ -325,8 +325,8 @@ impl<S> WriteGuard<S> {
         self.set(|config| config.base.required = Some(Arc::new(required)))
     }
 
-    /// Sets the key of a resource. Default: a normal form of the path that the
-    /// client sent.
+    /// Sets the key of a resource. Default: a normal form of the path in the request
+    /// that the guard gets. Inside `nest`, this path has no prefix.
     ///
     /// Writes with the same key wait for each other.
     ///

@@ -8,7 +8,7 @@ use std::{
 
 use http::request;
 
-use super::resource::{hash_path, taken_prefix};
+use super::resource::hash_path;
 use crate::{
     body::Budget,
     precondition::{
@@ -60,27 +60,11 @@ impl GuardConfig {
         let mut hasher = self.hash.build_hasher();
         match &self.key {
             Some(key) => key(parts, &mut hasher),
-            None => {
-                let prefix = marks.and_then(|marks| marks.prefix(&self.locks));
-                hash_path(parts, prefix, &mut hasher);
-            }
+            None => hash_path(&parts.uri, &mut hasher),
         }
         let lock = WriteLock::new(&self.locks, hasher.finish(), access, marks);
-        self.mark(parts, Some(&lock));
-        lock
-    }
-
-    /// Adds a mark to the extensions of a request. The mark shows that the request went
-    /// through this guard. The mark of a write also contains the lock of the write.
-    pub(super) fn mark(&self, parts: &mut request::Parts, lock: Option<&WriteLock>) {
-        let marks = parts.extensions.get::<Marks>();
-        let marked = marks.and_then(|marks| marks.prefix(&self.locks));
-        if lock.is_none() && marked.is_some() {
-            return;
-        }
-        let taken = || taken_prefix(&parts.uri, &parts.extensions);
-        let prefix = marked.or_else(taken).map(Into::into);
         let marks = parts.extensions.get_or_insert_default::<Marks>();
-        marks.add(&self.locks, prefix, lock.map(|lock| Arc::clone(lock.held())));
+        marks.add(&self.locks, Arc::clone(lock.held()));
+        lock
     }
 }

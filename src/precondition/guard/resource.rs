@@ -2,37 +2,17 @@
 
 use std::hash::Hasher;
 
-use http::{request, Extensions, Uri};
+use http::Uri;
 
-use crate::{rules::percent_decoded, store::original_uri};
+use crate::rules::percent_decoded;
 
-/// Hashes the path as the client sent it, if that is known.
+/// Hashes the path that the inner service gets.
 ///
-/// For a nested request, this hashes the `prefix` that outer routers have removed from
-/// paths, and then the path of the request's URI. A handler sends a nested request with
-/// the extensions of the request that it handles. So the original path in these
-/// extensions is not that of the nested request.
-pub(super) fn hash_path(parts: &request::Parts, prefix: Option<&str>, hasher: &mut impl Hasher) {
-    let path = parts.uri.path().as_bytes();
-    match prefix {
-        Some(prefix) => hash_decoded(prefix.bytes().chain(path.iter().copied()), hasher),
-        None => {
-            let original = original_uri(&parts.uri, &parts.extensions).path();
-            hash_decoded(original.bytes(), hasher);
-        }
-    }
-}
-
-/// Returns the prefix that routers have removed from a path so far, if any.
-pub(super) fn taken_prefix<'a>(uri: &Uri, extensions: &'a Extensions) -> Option<&'a str> {
-    #[cfg(feature = "axum")]
-    if let Some(::axum::extract::OriginalUri(original)) = extensions.get() {
-        let (original, rest) = (original.path(), uri.path());
-        let prefix = original.strip_suffix(rest).or((rest == "/").then_some(original));
-        return prefix.filter(|prefix| !prefix.is_empty());
-    }
-    let _ = (uri, extensions);
-    None
+/// Deliberately not the path that the client sent (Axum's `OriginalUri`): middleware may
+/// rewrite the path, and a handler may send a request for another resource with the
+/// extensions of its own request. Then two keys would stand for one resource.
+pub(super) fn hash_path(uri: &Uri, hasher: &mut impl Hasher) {
+    hash_decoded(uri.path().bytes(), hasher);
 }
 
 /// Hashes a path in a normal form: `%6e` becomes `n`, several slashes become one, and
@@ -63,14 +43,11 @@ fn hash_decoded(path: impl Iterator<Item = u8>, hasher: &mut impl Hasher) {
 mod tests {
     use std::hash::DefaultHasher;
 
-    use http::Request;
-
     use super::*;
 
     fn resource(uri: &str) -> u64 {
         let mut hasher = DefaultHasher::new();
-        let parts = Request::put(uri).body(()).unwrap().into_parts().0;
-        hash_path(&parts, None, &mut hasher);
+        hash_path(&uri.parse().unwrap(), &mut hasher);
         hasher.finish()
     }
 

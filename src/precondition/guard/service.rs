@@ -52,13 +52,9 @@ where
     B: Body,
     B::Error: Into<BoxError>,
 {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     if !is_write(&parts.method) {
         let known = is_read(&parts.method).then(|| nothing_known(&parts));
-        if cfg!(feature = "axum") {
-            // The handler of this request may send a write with these extensions.
-            config.mark(&mut parts, None);
-        }
         let request = Request::from_parts(parts, RequestBody::new(body));
         return GuardFuture::passing(inner.call(request), known, config);
     }

@@ -1,7 +1,6 @@
-//! The marks that guards put into the extensions of a request. They name the guards
-//! that the request went through, and the locks that it holds. A handler may send
-//! more requests with the same extensions. By the marks, a guard recognizes these
-//! nested requests.
+//! The marks that guards put into the extensions of a write. They name the guards that
+//! the write went through, and the locks that it holds. A handler may send more writes
+//! with the same extensions. By the marks, a guard recognizes these nested writes.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,8 +9,7 @@ use std::{
 
 use super::{Access, Acquired, Locks};
 
-/// In the extensions of a request: the marks of the guards that the request
-/// went through.
+/// In the extensions of a write: the marks of the guards that it went through.
 #[derive(Clone, Debug, Default)]
 pub(in crate::precondition) struct Marks(Vec<Mark>);
 
@@ -20,38 +18,22 @@ pub(in crate::precondition) struct Marks(Vec<Mark>);
 struct Mark {
     /// The address of the guard's locks, which identifies the guard.
     guard: usize,
-    /// The prefix that routers outside of the guard removed from the path.
-    prefix: Option<Arc<str>>,
-    /// The lock of the request. `None` if the request is not a write.
-    hold: Option<Arc<HeldLock>>,
+    /// The lock of the write.
+    hold: Arc<HeldLock>,
 }
 
 impl Marks {
-    /// Returns the prefix that routers outside of this guard removed from the path. It
-    /// may be empty. `None` if the guard has not yet marked these extensions.
-    pub(in crate::precondition) fn prefix(&self, locks: &Arc<Locks>) -> Option<&str> {
-        self.of(locks).map(|mark| mark.prefix.as_deref().unwrap_or_default()).next()
-    }
-
-    /// Adds the mark of this guard.
-    pub(in crate::precondition) fn add(
-        &mut self,
-        locks: &Arc<Locks>,
-        prefix: Option<Arc<str>>,
-        hold: Option<Arc<HeldLock>>,
-    ) {
-        self.0.push(Mark { guard: Arc::as_ptr(locks).addr(), prefix, hold });
-    }
-
-    fn of(&self, locks: &Arc<Locks>) -> impl Iterator<Item = &Mark> {
-        let guard = Arc::as_ptr(locks).addr();
-        self.0.iter().filter(move |mark| mark.guard == guard)
+    /// Adds the mark of the guard that has these locks.
+    pub(in crate::precondition) fn add(&mut self, locks: &Arc<Locks>, hold: Arc<HeldLock>) {
+        self.0.push(Mark { guard: Arc::as_ptr(locks).addr(), hold });
     }
 
     /// Returns the locks of the outer writes to this resource.
     pub(super) fn outer(&self, locks: &Arc<Locks>, resource: u64) -> Vec<Arc<HeldLock>> {
-        let holds = self.of(locks).filter_map(|mark| mark.hold.as_ref());
-        holds.filter(|hold| hold.resource == resource).cloned().collect()
+        let guard = Arc::as_ptr(locks).addr();
+        let marks = self.0.iter().filter(|mark| mark.guard == guard);
+        let holds = marks.map(|mark| &mark.hold).filter(|hold| hold.resource == resource);
+        holds.cloned().collect()
     }
 }
 

@@ -12,7 +12,7 @@ fn lock(locks: &Arc<Locks>, resource: u64, access: Access) -> WriteLock {
 /// Makes the lock of a write that the handler of another write sends.
 fn nested(locks: &Arc<Locks>, outer: &WriteLock, access: Access) -> WriteLock {
     let mut marks = Marks::default();
-    marks.add(locks, None, Some(Arc::clone(outer.held())));
+    marks.add(locks, Arc::clone(outer.held()));
     WriteLock::new(locks, 1, access, Some(&marks))
 }
 

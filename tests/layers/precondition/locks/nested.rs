@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Body, Router};
+use axum::{body::Body, routing::post, Router};
 use bytes::Bytes;
 use futures_util::{stream, StreamExt};
 use http::{Extensions, Method, Request, Response, StatusCode};
@@ -415,39 +415,49 @@ fn nested_guards_evaluate_a_write_each_for_itself() {
     }
 }
 
-/// The path that the client sent names the lock, whatever a router and other middleware
-/// make of it.
+/// The path that the guard gets names the lock, whatever path the client sent.
 #[test]
-fn nested_layers_have_one_lock_for_one_path_of_clients() {
-    let version = |mut request: Request<Body>| {
-        let uri = format!(
-            "/v{}{}",
-            request.headers().get("x-version").unwrap().to_str().unwrap(),
-            request.uri().path()
-        );
-        *request.uri_mut() = uri.parse().unwrap();
-        request
-    };
+fn guard_locks_what_middleware_outside_makes_of_a_path() {
     let decode = |mut request: Request<Body>| {
-        *request.uri_mut() = request.uri().to_string().replace("%6e", "n").parse().unwrap();
+        *request.uri_mut() = request.uri().to_string().replace("latest", "note").parse().unwrap();
         request
     };
     let texts = texts(&[("/note", "old")]);
-    let single = |mut request: Request<Body>| {
-        *request.uri_mut() = "/note".parse().unwrap();
-        request
-    };
     let kept = Arc::clone(&texts);
-    let inner = service_fn(move |request| store(Arc::clone(&kept), request)).map_request(single);
-    let inner = boxed(guarded(ConditionalLayer::new().layer(inner)));
-    let versions = App::new(Router::new().fallback_service(inner.clone().map_request(version)));
-    let decoded = App::new(Router::new().nest_service("/api", inner.map_request(decode)));
-    for (app, uris) in [(versions, ["/note", "/note"]), (decoded, ["/api/note", "/api/%6eote"])] {
+    let inner = service_fn(move |request| store(Arc::clone(&kept), request));
+    let guard = boxed(guarded(ConditionalLayer::new().layer(inner)));
+    let nested = App::new(Router::new().nest_service("/api", guard.clone().map_request(decode)));
+    let whole = App::new(Router::new().fallback_service(guard.map_request(decode)));
+    for (app, uris) in [
+        (&nested, ["/api/note", "/api/%6eote"]),
+        (&nested, ["/api/note", "/api/latest"]),
+        (&whole, ["/latest", "/note"]),
+    ] {
         texts.lock().unwrap().insert("/note".to_owned(), "old".to_owned());
-        let [one, two] = [(uris[0], "1"), (uris[1], "2")].map(|(uri, version)| {
-            write("PUT", uri, &[(IM, &tag("old")), ("x-version", version)], version)
-        });
-        let (one, two) = run(async { tokio::join!(status(&app, one), status(&app, two)) });
+        let [one, two] = [(uris[0], "1"), (uris[1], "2")]
+            .map(|(uri, text)| write("PUT", uri, &[(IM, &tag("old"))], text));
+        let (one, two) = run(async { tokio::join!(status(app, one), status(app, two)) });
         assert_eq!([one.min(two), one.max(two)], [204, 412], "{uris:?}");
     }
+}
+
+/// A handler outside of the guard sends a write with the extensions of its own request.
+/// Among them is Axum's `OriginalUri`, which names the handler, not the resource.
+#[test]
+fn guard_locks_what_a_handler_outside_writes() {
+    let texts = texts(&[("/note", "old")]);
+    let kept = Arc::clone(&texts);
+    let inner = service_fn(move |request| store(Arc::clone(&kept), request));
+    let guard = boxed(guarded(ConditionalLayer::new().layer(inner)));
+    let part = guard.clone();
+    let batch = post(move |request: Request<Body>| async move {
+        let write = within(request.extensions(), "PUT", "/note", &[(IM, &tag("old"))], "batch");
+        StatusCode::from_u16(status(&part, write).await).unwrap()
+    });
+    let app = App::new(Router::new().route("/batch", batch).fallback_service(guard));
+    let (one, two) = run(async {
+        let direct = write("PUT", "/note", &[(IM, &tag("old"))], "direct");
+        tokio::join!(status(&app, request("POST", "/batch", &[])), status(&app, direct))
+    });
+    assert_eq!([one.min(two), one.max(two)], [204, 412]);
 }
