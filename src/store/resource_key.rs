@@ -121,31 +121,32 @@ impl RequestKey {
 /// The name of the resource of a request.
 #[derive(Clone, Copy)]
 pub(crate) enum Name<'a> {
-    /// The authority and the URI, as the client sent them.
-    Uri(&'a Uri),
+    /// The authority and the URI as the client sent them, and the URI of this request.
+    Uri { original: &'a Uri, own: &'a Uri },
     /// The value of the user's key function for the request.
     Custom(&'a KeyFn, &'a request::Parts),
 }
 
 impl<'a> Name<'a> {
-    /// Makes the name from the URI as the client sent it, if that is known.
     #[inline]
     pub(crate) fn of(uri: &'a Uri, extensions: &'a Extensions) -> Self {
-        Self::Uri(original_uri(uri, extensions))
+        Self::Uri { original: original_uri(uri, extensions), own: uri }
     }
 
     #[inline]
     fn hash(self, host: Option<&HeaderValue>, hasher: &mut impl Hasher) {
         match self {
             Self::Custom(custom, parts) => custom(parts, hasher),
-            Self::Uri(uri) => {
-                let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
+            Self::Uri { original, own } => {
+                let authority = original.authority().map(|authority| authority.as_str().as_bytes());
                 authority.or(host.map(HeaderValue::as_bytes)).unwrap_or_default().hash(hasher);
-                hasher.write(
-                    uri.path_and_query()
-                        .map_or_else(|| uri.path(), PathAndQuery::as_str)
-                        .as_bytes(),
-                );
+                let [original, own] = [original, own].map(path_and_query);
+                hasher.write(original);
+                // `nest` has removed a prefix. Or a handler sends a request for another
+                // resource with the extensions of its own request.
+                if own != original {
+                    own.hash(hasher);
+                }
             }
         }
     }
@@ -340,14 +341,18 @@ impl<'r> KeyReader<'_, 'r> {
 /// of a request.
 pub(crate) type KeyFn = dyn Fn(&request::Parts, &mut dyn Hasher) + Send + Sync;
 
+fn path_and_query(uri: &Uri) -> &[u8] {
+    uri.path_and_query().map_or_else(|| uri.path(), PathAndQuery::as_str).as_bytes()
+}
+
 /// Returns the URI as the client sent it, if that is known.
 #[cfg(feature = "axum")]
-pub(crate) fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
+fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
     extensions.get().map_or(uri, |axum::extract::OriginalUri(uri)| uri)
 }
 
 #[cfg(not(feature = "axum"))]
-pub(crate) fn original_uri<'a>(uri: &'a Uri, _: &'a Extensions) -> &'a Uri {
+fn original_uri<'a>(uri: &'a Uri, _: &'a Extensions) -> &'a Uri {
     uri
 }
 
@@ -438,6 +443,30 @@ mod tests {
         }
         let other = request(&Keys::new(), "http://a/x?y", &[]).resource;
         assert_ne!(plain, other, "each layer has a secret of its own");
+    }
+
+    #[cfg(feature = "axum")]
+    #[test]
+    fn resources_differ_by_the_whole_path_and_by_their_own() {
+        let keys = Keys::new();
+        let resource = |original: Option<&str>, uri: &str| {
+            let mut parts = Request::get(uri).body(()).unwrap().into_parts().0;
+            if let Some(original) = original {
+                let original = original.parse().unwrap();
+                parts.extensions.insert(axum::extract::OriginalUri(original));
+            }
+            request_key(&keys, &parts).resource
+        };
+        assert_eq!(resource(None, "/note"), resource(Some("/note"), "/note"));
+        for (one, two) in [
+            // Routers nested under two prefixes.
+            (("/a/note", "/note"), ("/b/note", "/note")),
+            // A handler that sends two requests with its own extensions.
+            (("/bundle", "/a"), ("/bundle", "/b")),
+            (("/bundle", "/"), ("/bundle", "/bundle")),
+        ] {
+            assert_ne!(resource(Some(one.0), one.1), resource(Some(two.0), two.1), "{one:?}");
+        }
     }
 
     #[test]
