@@ -16,7 +16,8 @@ use crate::{
     rules::{EntityTag, HttpDate, Validators},
 };
 
-/// Extracts the preconditions of a request, including its method.
+/// Extracts the preconditions of a request, and its method, which decides between 304
+/// and 412.
 ///
 /// The extraction never fails. If the request has no preconditions,
 /// [`check`](Preconditions::check) succeeds. If the handler also has errors of another

@@ -94,7 +94,8 @@
 //!    or a 206 that has a validator. A 412 can replace any 2xx. A 404 stays a 404.
 //! 6. A 304 keeps the fields of the 200, except those that describe the content, such
 //!    as `Content-Type`. It has a `Content-Length` only if the length of the 200 is
-//!    known. With [`compress_with`](ConditionalLayer::compress_with) it is not known.
+//!    known. With [`compress_with`](ConditionalLayer::compress_with) or
+//!    [`OuterCompression::keeps_tags`] it has none.
 //!
 //! [`ResponseBody::outcome`] tells what the layer did and why. With
 //! [`report_outcome`](ConditionalLayer::report_outcome) the outcome is also in the
@@ -145,9 +146,10 @@
 //! compressed even for a 304, and large content may be [ready too
 //! late](#what-happens-to-bodies) to be tagged. If a handler sets the tag, the layer
 //! adds the coding to the tag, as above. If the layer generates the tag, the tag is a
-//! hash of the encoded bytes, so each encoding has its own tag. A [`WriteGuard`] may
-//! then refuse a PUT without need: it sends a GET with the `Accept-Encoding` of the
-//! PUT. If that field selects another encoding than the client read, the tags differ.
+//! hash of the encoded bytes, so each encoding has its own tag. A [`WriteGuard`]
+//! compares the If-Match of a PUT with the tag of a GET that it sends with the
+//! `Accept-Encoding` of the PUT. If that field selects another encoding than the client
+//! read, the tags differ, and the guard refuses the PUT although nothing has changed.
 //!
 //! Do not put a plain `ConditionalLayer::new()` inside a `CompressionLayer`. One
 //! strong tag would then name both the plain and the encoded bytes, and a client could
@@ -219,8 +221,9 @@
 //! - A client that sends a date in If-Range, and accepts a content coding, gets the
 //!   whole content: it may hold encoded bytes, and the date does not show that.
 //! - A client that sends a date also gets the whole content if the date is unreliable.
-//!   That is so if the inner service gave the date to content of two lengths, or if the
-//!   layer has since answered with 503 or a redirect for this resource, as above.
+//!   A date is unreliable if the inner service has sent it with contents of different
+//!   lengths. The current date of a resource also becomes unreliable when the layer
+//!   answers 503 or a redirect, as above.
 //! - `curl -C -`, `wget -c` and aria2c send no If-Range, so a server cannot
 //!   protect them.
 //!
@@ -255,8 +258,8 @@
 //!
 //! [Learned tags](#large-content) need care if one URI has different content for each
 //! tenant, and `Vary` does not show that. Add the tenant to the
-//! [`key`](ConditionalLayer::key). Otherwise, if files of two tenants have the same
-//! date and length, the layer could send both with one tag.
+//! [`key`](ConditionalLayer::key). Otherwise the layer could send files of two tenants
+//! with one tag: many file servers make a tag from only the date and length of a file.
 //!
 //! The layer keeps recent content in memory, to compare later content with it, and
 //! never sends the content that it keeps. With
@@ -283,12 +286,12 @@
 //! changed or not:
 //!
 //! - The layer may have generated the date in this field.
-//! - The current `Last-Modified` of the resource is a generated date. The date in this
-//!   field may have been generated before a restart, or by another server.
+//! - The current `Last-Modified` of the resource is a generated date. Then the date in
+//!   this field may be generated, too: before a restart, or by another server.
 //!
 //! An inner `WriteGuard`, or an inner `PreconditionLayer` whose closure returns a date,
-//! compares dates itself. If the last GET of the resource had a date that one of them
-//! compares, the outer layer passes the write on.
+//! compares dates itself. The outer layer passes the write on if the `Last-Modified` of
+//! the last response to a GET is a date that this inner guard or layer compares.
 //!
 //! There are three ways to check writes:
 //!
@@ -344,7 +347,7 @@
 //! plain tag.
 //!
 //! By default a weak tag never matches in If-Match. So if clients edit a resource, do
-//! not set [`OuterCompression::keeps_tags`] for it: that setting makes all tags weak.
+//! not set [`OuterCompression::keeps_tags`] for it: the layer then makes all tags weak.
 //!
 //! # Several servers
 //!
@@ -379,8 +382,8 @@
 //! their decisions.
 //!
 //! - A generated date is the second in which the layer first saw the content. If other
-//!   content was sent just before, the date is a few seconds later. The layer sends it
-//!   only from that second on.
+//!   content was sent just before, the date is a few seconds later. Until that second
+//!   has come, the layer sends no date.
 //! - In the first two seconds after the layer was made, it sends no generated date. An
 //!   earlier process may have sent other content just before that, with the same date.
 //! - A date of the inner service is sent if it is in 1990 or later, is before the
@@ -399,8 +402,9 @@
 //! - A client sends a date from before a restart of the layer: the `Last-Modified` of a
 //!   response, or the time at which it got the response. Other content now has this
 //!   date as its `Last-Modified`.
-//! - A client sends the time at which it got a response, and the response or the
-//!   client's clock was more than a second late.
+//! - A client sends the time at which it got a response. By the client's clock, this
+//!   was more than a second after the layer sent the response: the network was slow, or
+//!   the clock is fast.
 //! - A client ignores `Vary`, or invents a date that happens to match.
 //! - The inner service answers 304 by itself.
 //! - A [write](#writes) has a generated date in If-Unmodified-Since, and this layer has
@@ -424,7 +428,7 @@
 //! | [learned tags](ConditionalLayer::inner_tags) | 16,384 tags, about 200 bytes each |
 //! | pending requests to the [store of tags](InnerTags::store) | 1,024, about 300 bytes each |
 //! | files of a [`Manifest`] | all files, about 400 bytes each |
-//! | unfinished hashes of content that is sent in parts | 1,024 contents |
+//! | unfinished hashes of files that clients request in parts (206) | 1,024 files |
 //!
 //! Content in a single frame does not count towards the 64 MiB: the inner service
 //! holds it anyway.
@@ -500,7 +504,7 @@
 //!   is one for each decision, with outcome and status, and one for each
 //!   `Last-Modified` of the inner service that is not sent. At level WARN, there is one
 //!   for each file whose hash differs from the manifest, and one for each shared tag
-//!   that was not made with the secret of your servers.
+//!   that was not made with the secret in [`SharedTags`].
 //!
 //! # Versions
 //!

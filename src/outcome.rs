@@ -239,9 +239,10 @@ impl Reason {
         Self::StateUnavailable,
     ];
 
-    /// Returns true if the content may have a tag that the layer did not compute.
+    /// Returns true if the content may have a tag of this layer that is not known here,
+    /// for example because the layer did not read the content to its end.
     ///
-    /// For such content If-Match does not fail, because it may name that tag.
+    /// If-Match then does not fail, because it may name that tag.
     pub(crate) fn leaves_tag_unknown(self) -> bool {
         match self {
             Self::EmptyHead

@@ -185,12 +185,12 @@ impl<T> Polled<T> {
     ///   looks like the end of the content.
     ///
     /// A redirect is an error. The HTTP client should not follow redirects itself,
-    /// because a tag is valid for one resource only. The exception is a redirect that
+    /// because a tag is valid for one resource only. It may follow a redirect that
     /// always leads to the same resource.
     ///
     /// If another refresh begins later and succeeds earlier, this refresh returns the
-    /// value of the other one. But if the two requests differ as in the list above,
-    /// each refresh returns its own value.
+    /// value of the other one. But if the two requests differ in the URI or in a field
+    /// that is compared (see the list above), each refresh returns its own value.
     ///
     /// To test against an Axum router, pass `app.clone().into_service::<Body>()`.
     ///

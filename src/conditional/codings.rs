@@ -88,8 +88,9 @@ impl<'a> ResponseContext<'a> {
     ///
     /// A compression layer adds the field itself if it chooses a coding. It chooses
     /// none if the client accepts no coding, or if the response is a part (206) or has
-    /// no content. In these cases this function adds the field, because a 304 and a
-    /// part have the `Vary` of the 200 (RFC 9110, 15.4.5 and 15.3.7).
+    /// no content. In these cases this function adds the field. Without it, a cache
+    /// could give the plain 200 to all clients. A 304 and a part must have the `Vary`
+    /// of the 200 (RFC 9110, 15.4.5 and 15.3.7).
     pub(super) fn vary_by_coding(&mut self) {
         let (request, status) = (self.request, self.head.status);
         let is_whole = matches!(status, StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION);

@@ -73,7 +73,8 @@ impl InnerTags {
     /// `rsync -t`, `tar`, container images and `cp -p` give a file the date of its
     /// original, or one fixed date. So a new file can have the date and the length of
     /// the file that it replaces. The new file would then get the tag of the old one.
-    /// With [`keep`](Self::keep) this setting has no effect.
+    ///
+    /// With [`keep`](Self::keep), `trust_dates` has no effect.
     ///
     /// # Examples
     ///
@@ -126,8 +127,8 @@ impl InnerTags {
     /// Shares the learned tags of large content with other servers.
     ///
     /// Once one server has hashed a file, the other servers get its tag from the store.
-    /// Each of them has the tag from its second request for that file on. A client can
-    /// then resume a download at each of these servers. Content within the
+    /// Each of them sends the file without a tag once, and with the tag after that. A
+    /// client can then resume a download at each of these servers. Content within the
     /// [`buffer_limit`](crate::ConditionalLayer::buffer_limit) needs no store, because
     /// each server makes the same tag when it first sends the content.
     ///
@@ -148,8 +149,9 @@ impl InnerTags {
     ///
     /// By default the [`key`](crate::ConditionalLayer::key) of a resource contains the
     /// authority (`Host`). So servers share a tag only if they get the same `Host`.
-    /// Configure the load balancer to forward the client's `Host`. With
-    /// [`keep`](Self::keep) this setting has no effect.
+    /// Configure the load balancer to forward the client's `Host`.
+    ///
+    /// With [`keep`](Self::keep), a store has no effect.
     ///
     /// # Examples
     ///

@@ -370,9 +370,10 @@ impl<D> ConditionalLayer<D> {
     /// - To detect such content, it also keeps the `Bytes` of up to 4 recent contents.
     ///   The total length of these recent contents is at most an eighth of the cache.
     /// - If `Bytes` are a slice of a larger buffer, the whole buffer stays in memory.
-    /// - It keeps `Bytes` for ten seconds. It has no timer, so it drops older ones when
-    ///   it next reads content from another address. If a limit above is reached, it
-    ///   drops the oldest `Bytes` earlier.
+    /// - It keeps `Bytes` for ten seconds, and then finds out again whether the
+    ///   application still sends them. It has no timer: it drops older `Bytes` when it
+    ///   next reads content that is at none of these addresses. If a limit above is
+    ///   reached, it drops the oldest `Bytes` earlier.
     ///
     /// Choose 0 if private content must not stay in memory longer than its response, or
     /// if content rarely repeats. With a cache, never send `Bytes` over memory that is
@@ -551,8 +552,8 @@ impl<D> ConditionalLayer<D> {
     /// unit, it continues to do so where that is safe; see [`forward`](Self::forward).
     ///
     /// A range that starts after the first 8 MiB is answered with the whole content.
-    /// For such a range, the inner service would generate many bytes before the range,
-    /// which the layer would discard.
+    /// Otherwise a request for one byte could make the inner service generate a large
+    /// file, of which the layer would discard nearly all.
     ///
     /// # Examples
     ///
@@ -592,8 +593,7 @@ impl<D> ConditionalLayer<D> {
     /// both versions have the same date, and a client could keep the first one.
     /// [`ForwardedFields::Dates`] makes such wrong 304s possible. Choose it only if
     /// each change gives the content a later date, and if a 200 costs the inner
-    /// service much more than a 304. If a request has If-Unmodified-Since, its `Range`
-    /// is never forwarded.
+    /// service much more than a 304.
     ///
     /// **If-Range.** By default If-Range and `Range` are forwarded if If-Range names
     /// the validator that the inner service gave this resource last. Otherwise both
@@ -611,6 +611,9 @@ impl<D> ConditionalLayer<D> {
     /// `Sec-Fetch-Dest` gets 307 (Temporary Redirect) to the same URI, and then the
     /// whole content. Clients that resume without If-Range (`curl -C -`, `wget -c`) may
     /// join parts of two versions, and the layer cannot prevent that.
+    ///
+    /// With each variant, a request that has If-Unmodified-Since is forwarded without
+    /// `Range`: the layer compares the date with `Last-Modified`, which a 206 may lack.
     ///
     /// # Examples
     ///

@@ -213,8 +213,8 @@ impl LearnableContent {
     }
 
     /// Returns the identity of this content for the memory of dates, if the inner
-    /// service gives a strong tag. The identity does not change when the layer learns
-    /// the tag.
+    /// service gives a strong tag. The identity is made from that tag, so it stays the
+    /// same when the layer later learns its own tag for the content.
     pub(super) fn identity(&self) -> Option<u64> {
         self.by_tag.then(|| self.fingerprint.short())
     }

@@ -80,9 +80,10 @@ impl Forward {
 
 /// Removes the codings from tags, because the inner service knows only plain tags.
 ///
-/// In If-None-Match, `"v1~gzip"` becomes `"v1"`. If a tag in If-Match or If-Range names
-/// a coding, the whole If-Match is removed. With the plain tag, the inner service might
-/// send a part of the plain content to a client that has encoded content.
+/// In If-None-Match, `"v1~gzip"` becomes `"v1"`, or is left out if the client does not
+/// accept gzip. If a tag in If-Match or If-Range names a coding, If-Match is removed,
+/// and only the layer evaluates it. The caller also sets `range` to false then:
+/// otherwise a client that has encoded content could get a part of the plain content.
 fn remove_codings(preconditions: &PreconditionFields, headers: &mut HeaderMap) {
     if preconditions.binds_coding() {
         headers.remove(IF_MATCH);

@@ -345,8 +345,8 @@ impl<K> PreconditionLayer<K> {
     /// [`Unknown`](crate::Representation::Unknown), the write is refused with 503
     /// (Service Unavailable), because its precondition cannot be evaluated.
     ///
-    /// Return true only for writes whose clients all send a precondition. Other clients
-    /// can no longer do these writes.
+    /// Return true only for writes whose clients all send a precondition. A client that
+    /// sends none can no longer do these writes.
     ///
     /// # Examples
     ///

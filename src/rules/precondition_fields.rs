@@ -416,8 +416,8 @@ impl PreconditionFields {
     /// Returns If-None-Match with the plain tag in place of each tag, for a service
     /// that does not know tags with codings. `None` if no tag is left.
     ///
-    /// A tag with a coding that the client does not accept is left out. The layer
-    /// itself evaluates the whole list.
+    /// A tag with a coding that the client does not accept is left out. Nothing is lost
+    /// by this, because the layer itself evaluates the whole list.
     pub(crate) fn plain_if_none_match(&self) -> Option<HeaderValue> {
         let mut list = Vec::new();
         for member in self.if_none_match.members().flatten() {

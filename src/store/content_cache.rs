@@ -23,9 +23,10 @@
 //!
 //! Shared content may be a small part of a large buffer that the application has
 //! dropped in the meantime. So the cache releases shared content after ten seconds.
-//! The time is checked with each response, unless that response itself has shared
-//! content. If the application still keeps a released buffer, the cache detects that
-//! again, as above.
+//! There is no timer: the time is checked when the layer compares bytes or hashes
+//! content. If it recognises all content by its address, it releases nothing, but at
+//! most four buffers are shared. If the application still keeps a released buffer, the
+//! cache detects that again, as above.
 //!
 //! Content is copied and compared without a pause for other tasks. So content of more
 //! than 4 MiB is neither copied nor compared, and is recognised only by its address.

@@ -88,8 +88,8 @@
 //!   tag, or has another key.
 //! - A date or a time of receipt from before a restart equals a handler's date.
 //! - The client invents the date, or ignores `Vary`.
-//! - The client sends its time of receipt, and received the response more than a second
-//!   after the evaluation.
+//! - The client sends its time of receipt. By its clock, it received the response more
+//!   than a second after the evaluation.
 
 use std::sync::{
     atomic::{AtomicU32, Ordering},
@@ -345,9 +345,9 @@ impl Floor {
 struct DateEntry {
     /// The upper half identifies the URI, and the lower half the variant of that URI.
     key: u64,
-    /// The name of the content (rule 2): the hash of its tag with the flag [`TAGGED`],
-    /// or its date, or [`STATED`]. [`HANDLERS`], [`UNKNOWN`] and [`INSIDE`] are
-    /// further flags.
+    /// The name of the content (rule 2): the hash of its tag, marked by the flag
+    /// [`TAGGED`]; or its date; or [`STATED`], if an inner layer states the date (rule
+    /// 8). [`HANDLERS`], [`UNKNOWN`] and [`INSIDE`] are further flags.
     name: u64,
     date: u32,
     /// The last second in which the content was sent. Atomic, because responses that

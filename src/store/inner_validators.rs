@@ -57,8 +57,8 @@ pub(crate) enum WholeTag {
 
 impl InnerValidator {
     /// Returns true if `tag` is the strong tag of the inner service, or the tag that
-    /// the client got in its place. False for [`WholeTag::Generated`]: the inner
-    /// service then has no strong tag.
+    /// the client got in its place. Always false if the inner service gave no strong
+    /// tag, even for a tag that the layer generated ([`WholeTag::Generated`]).
     pub(crate) fn is_tag(&self, tag: &EntityTag, keys: &Keys) -> bool {
         self.inner.as_deref() == Some(tag.as_bytes())
             || self.tag == WholeTag::Known(keys.bytes(tag.as_bytes()))

@@ -88,7 +88,8 @@ impl RequestKey {
 
     /// Returns the hash that identifies the variant of this request, for a response
     /// that varies by `fields`. `None` if one of the fields was not known when the
-    /// request came, so that its value was not hashed.
+    /// request came: no earlier response had named it in `Vary`, so its value was not
+    /// hashed.
     #[inline]
     pub(crate) fn variant(&self, fields: Fields) -> Option<u64> {
         if fields == 0 {
