@@ -379,8 +379,8 @@ impl From<Error> for Failed {
 ///   not be a refusal: Varnish also sends it if it got no answer from the server.
 /// - 302 and 303: many handlers redirect after a write (RFC 9110, section 15.4.4).
 /// - 202: the write may still be done or refused (section 15.3.3).
-/// - 408: a layer that limits the time of a handler answers with it, and the handler may
-///   have started the write.
+/// - 408: a layer that limits the time of a handler answers with it, and the handler
+///   may have started the write.
 fn is_lost(status: StatusCode) -> bool {
     match status {
         StatusCode::ACCEPTED

@@ -8,9 +8,9 @@ use crate::rules::percent_decoded;
 
 /// Hashes the path that the inner service gets.
 ///
-/// Deliberately not the path that the client sent (Axum's `OriginalUri`): middleware may
-/// rewrite the path, and a handler may send a request for another resource with the
-/// extensions of its own request. Then two keys would stand for one resource.
+/// Deliberately not the path that the client sent (Axum's `OriginalUri`): middleware
+/// may rewrite the path, and a handler may send a request for another resource with the
+/// extensions of its own request. Then one resource would have two keys.
 pub(super) fn hash_path(uri: &Uri, hasher: &mut impl Hasher) {
     hash_decoded(uri.path().bytes(), hasher);
 }
