@@ -120,8 +120,11 @@ impl Update {
 
     /// Sets the maximum number of attempts. Default: 5. 0 counts as 1.
     ///
-    /// Each attempt reads the resource once, and writes it at most once. If many
-    /// clients edit one resource concurrently, set `attempts` to the number of clients.
+    /// Each attempt reads the resource once, and writes it at most once. Another attempt
+    /// follows a conflict, a lost answer, a 429, and a GET that fails for a reason that
+    /// may pass: the service fails, the content breaks off, or the status is 408, 429,
+    /// 502, 503 or 504. If many clients edit one resource concurrently, set `attempts`
+    /// to the number of clients.
     ///
     /// # Examples
     ///
@@ -142,8 +145,8 @@ impl Update {
     ///
     /// Each wait is a random time between the lower bound and a limit. The limit starts
     /// at twice the lower bound, and doubles with each attempt up to the upper bound.
-    /// If the answer to a PUT has a longer `Retry-After`, the update waits for that
-    /// time, but at most for the upper bound.
+    /// If an answer has a longer `Retry-After`, the update waits for that time, but at
+    /// most for the upper bound.
     ///
     /// Waiting needs a Tokio runtime with timers. Without one, the next attempt follows
     /// at once.
@@ -228,13 +231,7 @@ impl Update {
         R: Body,
         R::Error: Into<BoxError>,
     {
-        let (head, content) = match self.read(service).await {
-            // The write may have been done, so read again until the state is known.
-            Err(error) if lost.is_some() && is_passing(&error) => {
-                return Err(Failed::Again(error, Duration::ZERO));
-            }
-            read => read?,
-        };
+        let (head, content) = self.read(service).await?;
         let content = match &*lost {
             Some(write) if write.content == content => return Ok(content),
             Some(write) if !head.strong_tag().is_some_and(|tag| tag.strong_eq(&write.tag)) => {
@@ -255,7 +252,7 @@ impl Update {
                 } else if status.is_success() {
                     return Ok(content);
                 }
-                Err(Failed::of(status, response.headers()))
+                Err(Failed::of_write(status, response.headers()))
             }
             Err(error) => {
                 *lost = Write::of(&head, content);
@@ -264,7 +261,7 @@ impl Update {
         }
     }
 
-    async fn read<S, B, R>(&self, service: &mut S) -> Result<(StoredHead, Bytes), Error>
+    async fn read<S, B, R>(&self, service: &mut S) -> Result<(StoredHead, Bytes), Failed>
     where
         S: Service<Request<B>, Response = Response<R>>,
         S::Error: Into<BoxError>,
@@ -283,19 +280,21 @@ impl Update {
                 HeaderValue::from_static("no-cache"),
             );
         }
-        let (head, body) = content::call(service, request).await?.into_parts();
+        let answer = content::call(service, request).await;
+        let (head, body) = answer.map_err(|error| Failed::of_read(error, None))?.into_parts();
         if head.status != StatusCode::OK {
-            return Err(Error::Status(head.status));
+            return Err(Failed::of_read(Error::Status(head.status), retry_after(&head.headers)));
         }
         // The PUT would have no `Content-Encoding`, so the server would store the
         // encoded bytes as plain content.
         if is_encoded(&head.headers) {
-            return Err(Error::Value(ContentError::Encoded.into()));
+            return Err(Error::Value(ContentError::Encoded.into()).into());
         }
-        let content = content::read(&head, body, self.content_limit).await?;
+        let content = content::read(&head, body, self.content_limit).await;
+        let content = content.map_err(|error| Failed::of_read(error, None))?;
         // The edit of incomplete content would remove the part that is missing.
         if !content.is_whole {
-            return Err(ContentError::UnknownEnd.into());
+            return Err(Error::from(ContentError::UnknownEnd).into());
         }
         Ok((StoredHead::new(&head.headers), content.bytes))
     }
@@ -353,8 +352,18 @@ enum Failed {
 }
 
 impl Failed {
+    /// Decides whether another attempt follows a read that failed. A GET may always be
+    /// sent again.
+    fn of_read(error: Error, after: Option<Duration>) -> Self {
+        if is_passing(&error) {
+            Self::Again(error, after.unwrap_or_default())
+        } else {
+            Self::Stop(error)
+        }
+    }
+
     /// Decides whether another attempt follows this answer to a write.
-    fn of(status: StatusCode, headers: &HeaderMap) -> Self {
+    fn of_write(status: StatusCode, headers: &HeaderMap) -> Self {
         let after = retry_after(headers).unwrap_or(Duration::ZERO);
         match status {
             StatusCode::PRECONDITION_FAILED => Self::Again(Error::Conflict, after),

@@ -158,8 +158,6 @@ async fn update_stops_where_another_attempt_would_not_help() {
         (vec![not_modified(&[TAG]).into()], "the answer was 304 Not Modified"),
         (vec![reply(206, &[TAG], "4").into()], "the answer was 206 Partial Content"),
         (vec![reply(302, &[TAG], "4").into()], "the answer was 302 Found"),
-        (vec![Answer::Lost], "the service failed"),
-        (vec![reply(200, &[TAG], broken("4")).into()], "the content could not be read to its end"),
         // Nothing tells whether it broke off: "4" may be what is left of "41".
         (
             vec![reply(200, &[TAG], unsized_body("4")).into()],
@@ -167,6 +165,7 @@ async fn update_stops_where_another_attempt_would_not_help() {
         ),
         (vec![read("\"v1\"", "4111111111")], "the content is longer than the limit"),
         (vec![read("\"v1\"", "x")], "the content could not be used"),
+        (vec![status(500)], "the answer was 500 Internal Server Error"),
         (vec![read("\"v1\"", "41"), status(403)], "the answer was 403 Forbidden"),
         (vec![read("\"v1\"", "41"), status(428)], "the answer was 428 Precondition Required"),
         (vec![read("\"v1\"", "41"), status(501)], "the answer was 501 Not Implemented"),
@@ -177,6 +176,39 @@ async fn update_stops_where_another_attempt_would_not_help() {
         let error = update().content_limit(9).run(&mut server, plus_one).await.unwrap_err();
         assert_eq!((error.to_string(), server.left()), (text.to_owned(), 0));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn update_reads_again_if_the_reason_may_pass() {
+    let failures: [(fn() -> Answer, &str); 7] = [
+        (|| Answer::Lost, "the service failed"),
+        (
+            || reply(200, &[("etag", "\"v1\"")], broken("4")).into(),
+            "the content could not be read to its end",
+        ),
+        (|| status(408), "the answer was 408 Request Timeout"),
+        (|| status(429), "the answer was 429 Too Many Requests"),
+        (|| status(502), "the answer was 502 Bad Gateway"),
+        (|| status(503), "the answer was 503 Service Unavailable"),
+        (|| status(504), "the answer was 504 Gateway Timeout"),
+    ];
+    for (failure, text) in failures {
+        // Before the first write, and after a write that was refused.
+        for before in [vec![], vec![read("\"v0\"", "1"), status(412)]] {
+            let then = [failure(), failure(), read("\"v1\"", "41"), status(204)];
+            let mut server = Server::new(before.into_iter().chain(then));
+            assert_eq!(update().run(&mut server, plus_one).await.unwrap(), "42", "{text}");
+            assert_eq!(server.left(), 0, "{text}");
+        }
+        let mut server = Server::new([failure(), failure()]);
+        let error = update().attempts(2).run(&mut server, plus_one).await.unwrap_err();
+        assert_eq!((error.to_string(), server.left()), (text.to_owned(), 0));
+    }
+    let busy = reply(503, &[("retry-after", "1")], "").into();
+    let mut server = Server::new([busy, read("\"v1\"", "41"), status(204)]);
+    let start = Instant::now();
+    update().run(&mut server, plus_one).await.unwrap();
+    assert_eq!(start.elapsed().as_secs(), 1);
 }
 
 #[tokio::test]
