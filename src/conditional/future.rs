@@ -23,7 +23,7 @@ use crate::{
     body::ResponseBody,
     exchange::{reject, Rejection},
     outcome::{Outcome, Reason},
-    rules::State,
+    rules::{PreconditionFields, State},
     store::ContentTag,
     validators::{tag, Digest, ResponseFields, Sha256},
     POLLED_AGAIN,
@@ -138,7 +138,8 @@ where
 /// Refuses a write that depends on a generated date.
 #[cold]
 fn reject_write<B: Body>(config: &Config) -> Response<ResponseBody<B>> {
-    let rejection = Rejection::failed(&Method::PUT, IF_UNMODIFIED_SINCE, State::Unknown)
+    let (field, sent) = (IF_UNMODIFIED_SINCE, PreconditionFields::default());
+    let rejection = Rejection::failed(&Method::PUT, field, &sent, State::Unknown)
         .with_problem(config.problem_details);
     reject(rejection, config.now(), true, &config.reporter)
 }

@@ -150,7 +150,9 @@ impl Preconditions {
 
     fn check_as(&self, required: bool, current: &Representation) -> Result<(), Rejection> {
         match self.unknown_field(current) {
-            Some(field) => Err(Rejection::failed(&self.method, field, State::Unknown)),
+            Some(field) => {
+                Err(Rejection::failed(&self.method, field, &self.fields, State::Unknown))
+            }
             None => self.fields.check(required, &self.method, State::from(current)),
         }
     }

@@ -135,9 +135,14 @@ impl Rejection {
         Self { advice, ..Self::new(StatusCode::PRECONDITION_REQUIRED, current) }
     }
 
-    /// Makes the 412 for a field that failed.
-    pub(crate) fn failed(method: &Method, field: HeaderName, current: State<'_>) -> Self {
-        let advice = text_of_412(method, &field, current);
+    /// Makes the 412 for a field that failed, one of those in `sent`.
+    pub(crate) fn failed(
+        method: &Method,
+        field: HeaderName,
+        sent: &PreconditionFields,
+        current: State<'_>,
+    ) -> Self {
+        let advice = text_of_412(method, &field, sent, current);
         let failed_field = Some(Box::new(field));
         Self { failed_field, advice, ..Self::new(StatusCode::PRECONDITION_FAILED, current) }
     }
@@ -237,7 +242,7 @@ impl PreconditionFields {
                 Err(rejection)
             }
             Decision::PreconditionFailed => {
-                Err(Rejection::failed(method, self.failed_field(method, current), current))
+                Err(Rejection::failed(method, self.failed_field(method, current), self, current))
             }
         }
     }

@@ -7,7 +7,7 @@ use http::{
 
 use crate::{
     header_map::insert_field,
-    rules::{is_write, State},
+    rules::{is_write, PreconditionFields, State},
 };
 
 /// Returns the text of a 428 (Precondition Required).
@@ -21,14 +21,22 @@ pub(super) fn text_of_428(method: &Method, current: State<'_>) -> &'static str {
     }
 }
 
-/// Returns the text of a 412 (Precondition Failed). `field` is the field that failed.
-pub(super) fn text_of_412(method: &Method, field: &HeaderName, current: State<'_>) -> &'static str {
+/// Returns the text of a 412 (Precondition Failed). `field` is the field that failed,
+/// one of those in `sent`.
+pub(super) fn text_of_412(
+    method: &Method,
+    field: &HeaderName,
+    sent: &PreconditionFields,
+    current: State<'_>,
+) -> &'static str {
     match (field, current) {
         // The response to a HEAD has no content.
         _ if *method == Method::HEAD => "",
         (&IF_MATCH, State::Missing) if *method == Method::PUT => NOTHING_THERE_TO_REPLACE,
         (&IF_MATCH, State::Missing) => NOTHING_THERE,
-        (&IF_NONE_MATCH, _) => SOMETHING_THERE,
+        (&IF_MATCH, _) if !sent.has_comparable_if_match() => NO_STRONG_TAG,
+        (&IF_NONE_MATCH, _) if sent.is_if_none_match_any() => SOMETHING_THERE,
+        (&IF_NONE_MATCH, _) => VERSION_THERE,
         _ if is_write(method) => CHANGED,
         _ => CHANGED_SINCE_READ,
     }
@@ -60,7 +68,13 @@ pub(super) const CHANGED_SINCE_READ: &str =
     "The resource does not have the version that this request \
     names. Get it without preconditions.";
 
-const SOMETHING_THERE: &str = "The resource is one of the versions that this request must not \
+const NO_STRONG_TAG: &str = "If-Match has no strong tag, so it never matches. Send the ETag as it \
+    came, with its quotes. A weak tag, which begins with W/, does not count.";
+
+const SOMETHING_THERE: &str = "There is something at this URI already, so nothing was created. To \
+    change it, get it, and send If-Match with its ETag.";
+
+const VERSION_THERE: &str = "The resource is one of the versions that this request must not \
     change. To change it, get it, and send If-Match with its ETag.";
 
 const NOTHING_THERE: &str = "There is nothing at this URI, but If-Match needs a resource.";

@@ -461,6 +461,13 @@ impl PreconditionFields {
         self.uncommon().if_match.is_any()
     }
 
+    /// Returns true if If-Match could match some tag: it is `*`, or has a strong tag. A
+    /// weak tag counts only with [`weak_if_match`](Self::weak_if_match).
+    pub(crate) fn has_comparable_if_match(&self) -> bool {
+        let counts = |tag: EntityTag| self.uncommon().weak_if_match || !tag.is_weak();
+        self.is_if_match_any() || self.if_match_tags().any(counts)
+    }
+
     /// Returns true if If-None-Match is `*`.
     pub(crate) fn is_if_none_match_any(&self) -> bool {
         self.if_none_match.is_any()

@@ -377,7 +377,7 @@ where
         let lists_tags = preconditions.has_if_none_match() && !preconditions.is_if_none_match_any();
         let rejection = match checked {
             Ok(()) if current.is_tag_unknown() && lists_tags => {
-                Rejection::failed(&self.parts.method, IF_NONE_MATCH, state)
+                Rejection::failed(&self.parts.method, IF_NONE_MATCH, preconditions, state)
             }
             Ok(()) => return Evaluation::Holds(current),
             Err(rejection) => rejection,

@@ -180,7 +180,8 @@ async fn update_stops_where_another_attempt_would_not_help() {
 
 #[tokio::test(start_paused = true)]
 async fn update_reads_again_if_the_reason_may_pass() {
-    let failures: [(fn() -> Answer, &str); 7] = [
+    type Failing = fn() -> Answer;
+    let failures: [(Failing, &str); 7] = [
         (|| Answer::Lost, "the service failed"),
         (
             || reply(200, &[("etag", "\"v1\"")], broken("4")).into(),

@@ -38,7 +38,12 @@ fn problem_details_say_which_field_failed_and_what_to_send() {
         ("GET", &[(IM, "\"v0\"")], &tagged, 412, Some("if-match"), "without preconditions"),
         ("PUT", &[(IM, "*")], &missing, 412, Some("if-match"), "send If-None-Match: *"),
         ("DELETE", &[(IM, "*")], &missing, 412, Some("if-match"), "nothing at this URI"),
-        ("PUT", &[(INM, "*")], &tagged, 412, Some("if-none-match"), "send If-Match"),
+        // These would fail again with the tag of any version.
+        ("PUT", &[(IM, "v1")], &tagged, 412, Some("if-match"), "with its quotes"),
+        ("PUT", &[(IM, "W/\"v1\"")], &tagged, 412, Some("if-match"), "begins with W/"),
+        ("PUT", &[(IM, "W/\"v1\", \"v0\"")], &tagged, 412, Some("if-match"), "Get it again"),
+        ("PUT", &[(INM, "*")], &tagged, 412, Some("if-none-match"), "at this URI already"),
+        ("PUT", &[(INM, "\"v1\"")], &tagged, 412, Some("if-none-match"), "one of the versions"),
         ("PUT", &[(IM, "*"), (INM, "\"v1\"")], &tagged, 412, Some("if-none-match"), "If-Match"),
         ("PUT", &[(IUS, &then)], &dated, 412, Some("if-unmodified-since"), "send If-Match"),
         ("PUT", &[(IUS, &then), (IM, "\"v0\"")], &dated, 412, Some("if-match"), "Get it again"),
