@@ -122,6 +122,17 @@
 //! all work. A layer around the whole `Router` sees responses to HEAD without their
 //! content, so it needs [`head_as_get`](ConditionalLayer::head_as_get) to tag them.
 //!
+//! **Layers that set `Cache-Control` or `Content-Security-Policy`** belong inside, next
+//! to the handlers, because this layer decides by the fields that it sees:
+//!
+//! - If an outer layer sets `Cache-Control` only where it is missing, it often sets
+//!   nothing, because this layer has already added `no-cache`.
+//! - If `private`, `Set-Cookie` or `Vary: Cookie` is set outside, the response does not
+//!   count as [private](#cookies-and-private-responses), and may get a date. So if a
+//!   session layer is outside, set `private` in the handlers.
+//! - A nonce that is set outside is not seen. If the handler sets a tag, a browser may
+//!   get a 304 with a new nonce. It then runs no script of its copy.
+//!
 //! **Compression** is one call on this layer:
 //!
 //! ```
@@ -241,7 +252,8 @@
 //!
 //! By default the layer does not tag a page whose `Content-Security-Policy` has a
 //! nonce, and never answers 304 in its place. The 304 would carry a new nonce, but the
-//! browser's copy has the old one, so the browser would run none of its scripts.
+//! browser's copy has the old one, so the browser would run none of its scripts. The
+//! layer sees the nonce only if it is set [inside](#where-to-put-the-layer).
 //!
 //! # Cookies and private responses
 //!
@@ -251,10 +263,11 @@
 //! tags. `no-store` responses are not tagged.
 //!
 //! Some responses are private: those with `Cache-Control: private`, with `Set-Cookie`,
-//! or with a `Vary` that names Cookie or Authorization. They have no `Last-Modified`,
-//! not even the handler's, and dates in the requests for them are ignored. The reason
-//! is that the date of one user's page proves nothing about another user's page. The
-//! tags of private responses work like all other tags.
+//! or with a `Vary` that names Cookie or Authorization. (These fields must be set
+//! inside this layer.) Private responses have no `Last-Modified`, not even the
+//! handler's, and dates in the requests for them are ignored. The reason is that the
+//! date of one user's page proves nothing about another user's page. The tags of
+//! private responses work like all other tags.
 //!
 //! [Learned tags](#large-content) need care if one URI has different content for each
 //! tenant, and `Vary` does not show that. Add the tenant to the
@@ -264,6 +277,12 @@
 //! The layer keeps recent content in memory, to compare later content with it, and
 //! never sends the content that it keeps. With
 //! [`content_cache(0)`](ConditionalLayer::content_cache) it keeps no content.
+//!
+//! A generated tag is a hash of the content, without any secret, and so is
+//! [`EntityTag::of`]. Somebody who sees such a tag, for example in a log, can find out
+//! short content, such as a PIN, by trial. A client that may write but not read gets
+//! the tag with the 412 of [`Preconditions::check`]. If that matters, make the tag from
+//! a version, or exclude the response with [`Untagged`].
 //!
 //! # QUERY
 //!
@@ -319,10 +338,14 @@
 //!
 //! Put a `PreconditionLayer` inside the authorization, because its answers reveal the
 //! state of the resource. A `WriteGuard` may be outside: its GET passes through the
-//! authorization. A `PreconditionLayer` may be inside or outside a `ConditionalLayer`.
-//! In either order, if the handler sets no tag, both layers use the tag that the
-//! closure of the `PreconditionLayer` returns. The diagram calls this closure the
-//! *source*:
+//! authorization. If the handlers authorize in an extractor, such as an argument
+//! `user: User`, a `PreconditionLayer` answers before this extractor runs. So let the
+//! closure of [`PreconditionLayer::from_extractor`] take the extractor, too, in a
+//! tuple. If the extractor rejects the request, the client gets the rejection.
+//!
+//! A `PreconditionLayer` may be inside or outside a `ConditionalLayer`. In either
+//! order, if the handler sets no tag, both layers use the tag that the closure of the
+//! `PreconditionLayer` returns. The diagram calls this closure the *source*:
 //!
 //! ```text
 //!    WriteGuard                             PreconditionLayer::new(source)
@@ -445,7 +468,10 @@
 //!
 //! - It is not a cache. It serves no stored content, and with a `ConditionalLayer` the
 //!   handler always runs: a 304 saves the transfer, not the database query.
-//!   [`PreconditionLayer::new`] saves the query, too.
+//!   [`PreconditionLayer::new`] saves the query, too. Without the setting `inner_tags`,
+//!   so does `preconditions.check(&tag)?` in a GET handler, before the query: the error
+//!   is the 304. Add the `Cache-Control` and `Vary` of the 200 to it, as [`Rejection`]
+//!   says.
 //! - It serves ranges only if [`ranges`](ConditionalLayer::ranges) is set, and only one
 //!   range at a time. To serve ranges yourself, use [`Preconditions::allows_range`].
 //! - It does not decide how long a response is fresh. Where it adds a

@@ -50,6 +50,15 @@ use crate::{
 /// - Otherwise the update fails with [`Error::InDoubt`], because a second edit might
 ///   repeat the first.
 ///
+/// **After `InDoubt`**, run the update again with a closure that first looks for its
+/// own edit in the content. For this, each edit must store a unique identifier. If the
+/// closure finds the identifier, it returns the content unchanged. If edits have no
+/// identifiers, show the current content to the user, and let the user decide.
+///
+/// **The resource must exist.** An update cannot create it: if the GET is answered with
+/// 404, the update fails with [`Error::Status`]. To create a resource, send a PUT with
+/// `If-None-Match: *` yourself.
+///
 /// **Counters.** After a lost answer, the update assumes that equal content is its own
 /// write, but another client may have written it. For a document that does not matter.
 /// For a counter, one count would be lost, so store the number together with a unique

@@ -551,9 +551,11 @@ impl<D> ConditionalLayer<D> {
     /// whole content. If the inner service serves ranges itself, of bytes or of another
     /// unit, it continues to do so where that is safe; see [`forward`](Self::forward).
     ///
-    /// A range that starts after the first 8 MiB is answered with the whole content.
-    /// Otherwise a request for one byte could make the inner service generate a large
-    /// file, of which the layer would discard nearly all.
+    /// Ranges that the inner service serves itself, as `ServeDir` does, may start
+    /// anywhere. If the layer cuts the part out of the content, a range that starts
+    /// after the first 8 MiB is answered with the whole content. Otherwise a request
+    /// for one byte could make the inner service generate a large file, of which the
+    /// layer would discard nearly all.
     ///
     /// # Examples
     ///

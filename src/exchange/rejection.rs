@@ -32,6 +32,10 @@ use crate::{
 /// `Expires` and `Vary` of the 200 ([RFC 9110, section 15.4.5]). If the 200 has any of
 /// these fields, add them to the 304 yourself.
 ///
+/// To send a text of your own with a 412 or 428, convert the `Rejection` into a
+/// response, and set its body and `Content-Type`. [`status`](Self::status) and
+/// [`failed_field`](Self::failed_field) show what the text must say.
+///
 /// # Examples
 ///
 /// ```

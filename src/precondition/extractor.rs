@@ -32,6 +32,12 @@ where
     /// For example, `Path` passes the path parameters to the closure. Otherwise the
     /// layer works like one from [`new`](PreconditionLayer::new).
     ///
+    /// The extractor must implement `FromRequestParts<()>`: it gets no state of the
+    /// router. So `State` does not compile here. Move a clone of the state into the
+    /// closure instead. If an extractor of your own needs the state, let it take the
+    /// state from an `Extension`. The extractor may run twice for a read, as the
+    /// closure does.
+    ///
     /// Add the layer with `Router::route_layer`, so that the router matches the path
     /// before the layer runs. The router may be nested. `Router::layer` also works, but
     /// it wraps the fallback of the router, too. A fallback has no path parameters, so

@@ -486,6 +486,11 @@ impl<S> WriteGuard<S> {
     /// members of this document. With false, a 428 has plain text, and the other
     /// refusals have no content.
     ///
+    /// For a text of your own, replace the content, `Content-Type` and `Content-Length`
+    /// of a refusal in an outer layer. With [`report_outcome`](Self::report_outcome),
+    /// the extensions of the response have an [`Outcome`](crate::Outcome), such as
+    /// `PreconditionFailed` or `PreconditionRequired`.
+    ///
     /// # Examples
     ///
     /// ```
