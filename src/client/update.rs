@@ -130,10 +130,14 @@ impl Update {
     /// Sets the maximum number of attempts. Default: 5. 0 counts as 1.
     ///
     /// Each attempt reads the resource once, and writes it at most once. Another attempt
-    /// follows a conflict, a lost answer, a 429, and a GET that fails for a reason that
-    /// may pass: the service fails, the content breaks off, or the status is 408, 429,
-    /// 502, 503 or 504. If many clients edit one resource concurrently, set `attempts`
-    /// to the number of clients.
+    /// follows in these cases:
+    ///
+    /// - The PUT has a conflict, its answer is lost, or its status is 429.
+    /// - The GET fails for a reason that may pass: the service fails, the content
+    ///   breaks off, or the status is 408, 429, 502, 503 or 504.
+    ///
+    /// If many clients edit one resource concurrently, set `attempts` to the number of
+    /// clients.
     ///
     /// # Examples
     ///
