@@ -129,8 +129,8 @@ impl Update {
 
     /// Sets the maximum number of attempts. Default: 5. 0 counts as 1.
     ///
-    /// Each attempt reads the resource once, and writes it at most once. Another attempt
-    /// follows in these cases:
+    /// Each attempt reads the resource once, and writes it at most once. Another
+    /// attempt follows in these cases:
     ///
     /// - The PUT has a conflict, its answer is lost, or its status is 429.
     /// - The GET fails for a reason that may pass: the service fails, the content
