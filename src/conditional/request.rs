@@ -480,8 +480,9 @@ impl RequestContext {
 
     /// Returns true if a value of If-Range is the tag of the file in a manifest.
     ///
-    /// The layer checks the 206 of the inner service. If the layer refuses the 206, the
-    /// next try gets the whole content.
+    /// Returns false if the last response had another tag, or if a part was refused.
+    /// Otherwise the inner service could send a part of a changed file, or of another
+    /// variant, at each try, and each would be refused.
     fn is_listed(&self, value: &HeaderValue) -> bool {
         let (Some(listed), Some(name)) = (&self.config.listed, &self.extras().file) else {
             return false;
@@ -492,8 +493,10 @@ impl RequestContext {
                 && file.is_settled(self.config.now())
                 && tag.opaque().starts_with(plain_tag(file.hash()).opaque())
         };
+        let (known, resource) = (&self.config.inner_validators, self.key.resource());
+        let was_sent = |one: &InnerValidator| one.is_generated(&tag, &self.config.keys);
         !tag.is_weak()
-            && !self.config.inner_validators.is_refused(self.key.resource())
+            && (!known.knows(resource) || known.find(resource, was_sent).is_some())
             && listed.variants(name).any(may_be_this)
     }
 

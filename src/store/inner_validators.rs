@@ -64,6 +64,11 @@ impl InnerValidator {
             || self.tag == WholeTag::Known(keys.bytes(tag.as_bytes()))
     }
 
+    /// Returns true if the client got `tag`, and the inner service gave no strong tag.
+    pub(crate) fn is_generated(&self, tag: &EntityTag, keys: &Keys) -> bool {
+        self.tag == WholeTag::Generated(keys.bytes(tag.as_bytes()))
+    }
+
     /// Returns true if a value of If-Range names this validator.
     pub(crate) fn is_named_by(&self, if_range: &HeaderValue, keys: &Keys, now: HttpDate) -> bool {
         match EntityTag::try_from(if_range) {

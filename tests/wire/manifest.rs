@@ -190,6 +190,57 @@ async fn a_manifest_resumes_downloads_that_another_server_began() {
     }
 }
 
+/// A file that was just written may change again within its second, so its tag is not
+/// known yet.
+#[tokio::test]
+async fn a_manifest_gives_the_whole_of_a_file_that_was_just_changed() {
+    for kind in KINDS {
+        for is_known in [true, false] {
+            let folder = files(&format!("manifest-changed-{kind:?}-{is_known}"));
+            let checked = || layer(manifest(&folder).check(&folder.0).unwrap());
+            let elsewhere = serve(kind, &folder, &checked()).await;
+            let address = serve(kind, &folder, &checked()).await;
+            let first = if is_known { address } else { elsewhere };
+            let tag = ask(first, "HEAD", "/app.js", &[]).await.field("etag").unwrap().to_owned();
+            let resume = [("range", "bytes=3-"), ("if-range", &*tag)];
+            for content in ["let b", "let b = 1", "let b = 12"] {
+                fs::write(folder.0.join("app.js"), content).unwrap();
+                let mut seen = Vec::new();
+                for _ in 0..3 {
+                    let reply = ask(address, "GET", "/app.js", &resume).await;
+                    assert!(reply.status == 503 || reply.text() == content, "{kind:?} {content}");
+                    seen.push(reply.status);
+                }
+                // Once the layer has seen a change, it forwards no old tag.
+                assert_eq!(seen[1..], [200, 200], "{kind:?} {is_known} {content}");
+                assert!(seen[0] == 200 || content == "let b", "{kind:?} {is_known} {content}");
+            }
+        }
+    }
+}
+
+/// The tag of the compressed file, without the `Accept-Encoding` that selects it.
+#[tokio::test]
+async fn a_manifest_gives_the_whole_of_another_variant() {
+    for kind in KINDS {
+        let folder = files(&format!("manifest-variant-{kind:?}"));
+        let layer = layer(manifest(&folder).check(&folder.0).unwrap());
+        let elsewhere = serve(kind, &folder, &layer).await;
+        let gzip = [("accept-encoding", "gzip")];
+        let tag = ask(elsewhere, "HEAD", "/app.js", &gzip).await.field("etag").unwrap().to_owned();
+        let layer = self::layer(manifest(&folder).check(&folder.0).unwrap());
+        let address = serve(kind, &folder, &layer).await;
+        let resume = [("range", "bytes=3-"), ("if-range", &*tag)];
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            let reply = ask(address, "GET", "/app.js", &resume).await;
+            assert!(reply.status == 503 || reply.text() == "let a", "{kind:?}");
+            seen.push(reply.status);
+        }
+        assert_eq!(seen, [503, 200, 200], "{kind:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_manifest_works_in_and_around_a_router_that_takes_off_a_prefix() {
     for kind in KINDS {
