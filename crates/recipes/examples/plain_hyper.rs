@@ -21,7 +21,8 @@ async fn main() -> io::Result<()> {
 /// Serves each connection by HTTP/1.1 or HTTP/2.
 pub async fn serve(listener: TcpListener) -> io::Result<()> {
     // One layer for all connections: its clones share their memory.
-    let service = ConditionalLayer::new().layer(service_fn(answer));
+    // Over HTTP/2, Hyper would send the content of a HEAD, so the layer drops it.
+    let service = ConditionalLayer::new().head_as_get(true).layer(service_fn(answer));
     loop {
         let (stream, _) = listener.accept().await?;
         let service = TowerToHyperService::new(service.clone());
@@ -35,7 +36,6 @@ pub async fn serve(listener: TcpListener) -> io::Result<()> {
     }
 }
 
-/// Answers a HEAD like a GET. The layer tags the content, and Hyper does not send it.
 async fn answer<B>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, text) = match request.uri().path() {
         "/flags" => (StatusCode::OK, "dark-mode"),

@@ -14,8 +14,12 @@ async fn plain_hyper_revalidates_and_conforms() {
     let server = Server::of(program::serve).await;
     assert_revalidates(&server, "/flags", &[]).await;
     assert_shown(&server, "Plain Hyper").await;
-    let (get, head) =
-        (server.get("/flags", &[]).await, server.ask("HEAD", "/flags", &[], "").await);
-    assert_eq!((head.status, head.tag(), head.text()), (200, get.tag(), ""));
-    assert_conforms(&server.check("/flags").await, &[]);
+    for server in [server.over_http2(), server] {
+        let (get, head) = (
+            server.get("/flags", &[]).await,
+            server.ask("HEAD", "/flags", &[], "").await,
+        );
+        assert_eq!((head.status, head.tag(), head.text()), (200, get.tag(), ""));
+        assert_conforms(&server.check("/flags").await, &[]);
+    }
 }

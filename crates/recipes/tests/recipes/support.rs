@@ -39,6 +39,12 @@ impl Server {
         }
     }
 
+    /// The same server, for a client that speaks HTTP/2 from the first byte.
+    pub(crate) fn over_http2(&self) -> Self {
+        let client = Client::builder().redirect(Policy::none()).http2_prior_knowledge();
+        Self { url: self.url.clone(), client: client.build().unwrap() }
+    }
+
     pub(crate) fn authority(&self) -> Authority {
         self.url.trim_start_matches("http://").parse().unwrap()
     }
