@@ -54,7 +54,7 @@ async fn write(
     preconditions: Preconditions,
     text: String,
 ) -> Result<(EntityTag, StatusCode)> {
-    Ok((notes.write(id, &preconditions, &text).await?, StatusCode::NO_CONTENT))
+    notes.write(id, &preconditions, &text).await
 }
 
 async fn delete(
@@ -114,30 +114,38 @@ impl Notes {
         Ok(Some((tag(row.try_get(0)?), row.try_get(1)?)))
     }
 
-    /// Saves a note if the preconditions hold, and returns its new tag.
+    /// Saves a note if the preconditions hold. Returns its new tag, and the status of
+    /// the answer: 201 if the note is new (RFC 9110, section 9.3.4).
     ///
     /// If this future is dropped, or the process ends, the transaction is rolled back.
-    async fn write(&self, id: i64, preconditions: &Preconditions, text: &str) -> Result<EntityTag> {
+    async fn write(
+        &self,
+        id: i64,
+        preconditions: &Preconditions,
+        text: &str,
+    ) -> Result<(EntityTag, StatusCode)> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         let before = lock(&transaction, id).await?;
         preconditions.check_required(state(before))?;
 
-        let sql = if before.is_some() {
-            "UPDATE note SET version = nextval('note_version'), text = $2 WHERE id = $1
-             RETURNING version"
+        let (sql, status) = if before.is_some() {
+            let sql = "UPDATE note SET version = nextval('note_version'), text = $2 WHERE id = $1
+                RETURNING version";
+            (sql, StatusCode::NO_CONTENT)
         } else {
             // There was no row to lock. This inserts nothing if another writer was
             // faster.
-            "INSERT INTO note VALUES ($1, nextval('note_version'), $2) ON CONFLICT DO NOTHING
-             RETURNING version"
+            let sql = "INSERT INTO note VALUES ($1, nextval('note_version'), $2)
+                ON CONFLICT DO NOTHING RETURNING version";
+            (sql, StatusCode::CREATED)
         };
         let row = transaction.query_opt(sql, &[&id, &text]).await?.ok_or(Failure::Changed)?;
         let version: i64 = row.try_get(0)?;
         let sql = "INSERT INTO revision VALUES ($1, $2, $3, $4)";
         transaction.execute(sql, &[&version, &id, &before, &text]).await?;
         transaction.commit().await?;
-        Ok(tag(version))
+        Ok((tag(version), status))
     }
 
     /// Deletes a note if the preconditions hold.

@@ -63,12 +63,14 @@ async fn of_64_writers_in_two_processes_one_wins(database: Database) {
             assert_eq!(reply.status, StatusCode::NO_CONTENT);
             before.clear();
         }
+        let is_new = before.is_empty();
+        let success = if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
         let writes = (0..WRITERS).map(|writer| {
-            let condition = if before.is_empty() { If::IsMissing } else { If::Is(&before) };
+            let condition = if is_new { If::IsMissing } else { If::Is(&before) };
             client.put(&urls[writer % 2], condition, format!("{round} {writer}"))
         });
         let replies: Vec<_> = join_all(writes).await.into_iter().map(Result::unwrap).collect();
-        let won = |reply: &Reply| reply.status == StatusCode::NO_CONTENT;
+        let won = |reply: &Reply| reply.status == success;
         let winners: Vec<_> = (0..WRITERS).filter(|writer| won(&replies[*writer])).collect();
         let [winner] = winners[..] else { panic!("round {round}: {winners:?} won") };
         for reply in &replies {
@@ -90,7 +92,7 @@ async fn a_version_never_comes_back(database: Database) {
         let process = database.application();
         let url = format!("{}/notes/1", process.url);
         let created = client.put(&url, If::IsMissing, "same".into()).await.unwrap();
-        assert_eq!(created.status, StatusCode::NO_CONTENT, "{round}");
+        assert_eq!(created.status, StatusCode::CREATED, "{round}");
         let unguarded = client.put(&url, If::Nothing, "lost".into()).await.unwrap();
         assert_eq!(unguarded.status, StatusCode::PRECONDITION_REQUIRED, "{round}");
         // Those are tags of the notes that were deleted.
@@ -147,7 +149,7 @@ async fn no_edit_is_lost_when_processes_are_killed(database: Database) {
     let (urls, _) = watch::channel(processes.each_ref().map(url_of));
     let (client, url) = (Client::new(), url_of(&processes[0]));
     let created = client.put(&url, If::IsMissing, String::new()).await.unwrap();
-    assert_eq!(created.status, StatusCode::NO_CONTENT);
+    assert_eq!(created.status, StatusCode::CREATED);
     let writers = (0..2 * WRITERS_EACH)
         .map(|writer| tokio::spawn(add_lines(writer, urls.subscribe())))
         .collect::<Vec<_>>();

@@ -59,8 +59,7 @@ async fn replace(
     json: String,
 ) -> Result<(EntityTag, StatusCode)> {
     serde_json::from_str::<Map<_, _>>(&json).map_err(|_| StatusCode::BAD_REQUEST)?;
-    let tag = notes.edit(name, preconditions, |_| Ok(Some(json))).await?;
-    Ok((tag, StatusCode::NO_CONTENT))
+    notes.edit(name, preconditions, |_| Ok(Some(json))).await
 }
 
 /// Replaces the members that were sent, and removes those that are `null`.
@@ -77,8 +76,7 @@ async fn amend(
         note.retain(|_, value| !value.is_null());
         Ok(Some(Value::Object(note).to_string()))
     };
-    let tag = notes.edit(name, preconditions, change).await?;
-    Ok((tag, StatusCode::NO_CONTENT))
+    notes.edit(name, preconditions, change).await
 }
 
 async fn delete(
@@ -87,6 +85,6 @@ async fn delete(
     preconditions: Preconditions,
 ) -> Result<StatusCode> {
     let change = |json: Option<_>| json.map(|_| None).ok_or(StatusCode::NOT_FOUND);
-    notes.edit(name, preconditions, change).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let (_, status) = notes.edit(name, preconditions, change).await?;
+    Ok(status)
 }

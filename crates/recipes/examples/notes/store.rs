@@ -39,9 +39,10 @@ impl Notes {
         self.with(move |db| find(db, &name)).await
     }
 
-    /// Changes a note if the preconditions hold, and returns the tag of the new
-    /// version. `change` gets the note, and returns the new one, or the status of the
-    /// refusal. `None` is a note that does not exist. `change` stores nothing.
+    /// Changes a note if the preconditions hold. Returns the tag of the new version and
+    /// the status of the answer. `change` gets the note, and returns the new one, or
+    /// the status of the refusal. `None` is a note that does not exist. `change` stores
+    /// nothing.
     pub(crate) async fn edit(
         &self,
         name: String,
@@ -49,15 +50,16 @@ impl Notes {
         change: impl FnOnce(Option<String>) -> Result<Option<String>, StatusCode>
             + Send
             + 'static,
-    ) -> Result<EntityTag> {
+    ) -> Result<(EntityTag, StatusCode)> {
         self.with(move |db| {
             // Until the commit, no other process can write, so the check stays true.
             let transaction =
                 db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let note = find(&transaction, &name)?;
-            let state = match &note {
-                Some(note) => Representation::from(&note.tag),
-                None => Representation::Missing,
+            let (state, done) = match &note {
+                Some(note) => (Representation::from(&note.tag), StatusCode::NO_CONTENT),
+                // The answer to a PUT that creates (RFC 9110, section 9.3.4).
+                None => (Representation::Missing, StatusCode::CREATED),
             };
             // A 404 stays one, with any preconditions (RFC 9110, section 13.2.1).
             let json = match change(note.map(|note| note.json)) {
@@ -66,7 +68,7 @@ impl Notes {
             };
             // 412, or 428 if there is no precondition. The transaction is rolled back.
             match preconditions.check_required(state) {
-                Ok(()) => commit(transaction, &name, json).map(Ok),
+                Ok(()) => Ok(Ok((commit(transaction, &name, json)?, done))),
                 Err(refusal) => Ok(Err(refusal.problem_details().into())),
             }
         })

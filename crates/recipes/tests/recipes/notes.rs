@@ -53,7 +53,7 @@ async fn notes_are_not_overwritten_by_the_second_editor() {
         ("DELETE", &[], "", 404, ""),
         ("DELETE", &[("if-match", "*")], "", 404, ""),
         ("PUT", &[ANY], "[]", 400, ""),
-        ("PUT", &[ANY], r#"{ "a": 1 }"#, 204, "\"1\""),
+        ("PUT", &[ANY], r#"{ "a": 1 }"#, 201, "\"1\""),
         ("PUT", &[ANY], "{}", 412, "\"1\""),
         ("PUT", &[], "{}", 428, "\"1\""),
         ("GET", &[], "", 200, "\"1\""),
@@ -106,6 +106,7 @@ async fn notes_that_are_created_again_have_another_version() {
     assert_eq!(server.get(path, &[]).await.status, 404);
     assert_eq!(server.ask("DELETE", path, &[old], "").await.status, 404);
     let second = server.ask("PUT", path, &[ANY], "{}").await;
+    assert_eq!((first.status, second.status), (201, 201));
     assert_ne!(second.tag(), first.tag());
     assert_eq!(server.ask("PUT", path, &[old], "{}").await.status, 412);
     assert_eq!(server.get(path, &[("if-none-match", first.tag())]).await.status, 200);
@@ -121,7 +122,7 @@ async fn notes_are_listed_by_the_page() {
     let server = file.serve().await;
     for number in 0..150 {
         let path = format!("/api/notes/{number:03}");
-        assert_eq!(server.ask("PUT", &path, &[ANY], "{}").await.status, 204);
+        assert_eq!(server.ask("PUT", &path, &[ANY], "{}").await.status, 201);
     }
     assert_revalidates(&server, "/api/notes", &[]).await;
     let (mut names, mut path) = (Vec::new(), "/api/notes".to_owned());
