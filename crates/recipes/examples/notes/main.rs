@@ -62,21 +62,43 @@ async fn replace(
     notes.edit(name, preconditions, |_| Ok(Some(json))).await
 }
 
-/// Replaces the members that were sent, and removes those that are `null`.
+/// Changes the members that the patch names, and keeps all others.
 async fn amend(
     notes: State<Notes>,
     Path(name): Path<String>,
     preconditions: Preconditions,
-    Json(members): Json<Map<String, Value>>,
+    Json(patch): Json<Map<String, Value>>,
 ) -> Result<(EntityTag, StatusCode)> {
     let change = |json: Option<String>| {
         let note = serde_json::from_str(&json.ok_or(StatusCode::NOT_FOUND)?);
         let mut note: Map<_, _> = note.expect("only objects are stored");
-        note.extend(members);
-        note.retain(|_, value| !value.is_null());
+        merge(&mut note, patch);
         Ok(Some(Value::Object(note).to_string()))
     };
     notes.edit(name, preconditions, change).await
+}
+
+/// Applies a JSON merge patch (RFC 7396). It removes the members that it names with
+/// `null`.
+fn merge(object: &mut Map<String, Value>, patch: Map<String, Value>) {
+    for (name, value) in patch {
+        match value {
+            Value::Null => {
+                object.remove(&name);
+            }
+            Value::Object(patch) => {
+                let mut inner = match object.remove(&name) {
+                    Some(Value::Object(inner)) => inner,
+                    _ => Map::new(),
+                };
+                merge(&mut inner, patch);
+                object.insert(name, inner.into());
+            }
+            value => {
+                object.insert(name, value);
+            }
+        }
+    }
 }
 
 async fn delete(

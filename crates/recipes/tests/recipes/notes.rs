@@ -37,6 +37,7 @@ impl Drop for File {
 
 const ANY: (&str, &str) = ("if-none-match", "*");
 const JSON: (&str, &str) = ("content-type", "application/json");
+const MERGE_PATCH: (&str, &str) = ("content-type", "application/merge-patch+json");
 
 #[tokio::test]
 async fn notes_are_not_overwritten_by_the_second_editor() {
@@ -90,6 +91,34 @@ async fn notes_tell_a_program_what_to_send() {
         assert_eq!(problem["status"], status);
         assert_eq!(problem["failed_field"], failed);
         assert_eq!(problem["current_etag"], "\"2\"");
+    }
+}
+
+/// As RFC 7396 says: a patch changes what it names, and nothing else.
+#[tokio::test]
+async fn notes_are_amended_as_the_patch_says() {
+    let file = File::new();
+    let server = file.serve().await;
+    for (number, (note, patch, amended)) in [
+        // Only a `null` in the patch removes a member.
+        (r#"{"a":null,"b":1}"#, r#"{"c":2}"#, r#"{"a":null,"b":1,"c":2}"#),
+        (r#"{"a":null,"b":1}"#, r#"{"a":null,"c":null}"#, r#"{"b":1}"#),
+        (r#"{"a":{"b":null}}"#, r#"{"a":{"c":1}}"#, r#"{"a":{"b":null,"c":1}}"#),
+        (r#"{"a":{"b":1,"c":2}}"#, r#"{"a":{"b":null}}"#, r#"{"a":{"c":2}}"#),
+        // What is no object is replaced.
+        (r#"{"a":1}"#, r#"{"a":{"b":null,"c":{"d":3}}}"#, r#"{"a":{"c":{"d":3}}}"#),
+        (r#"{"a":{"b":1}}"#, r#"{"a":[null]}"#, r#"{"a":[null]}"#),
+        (r#"{"a":[{"b":1}]}"#, r#"{"a":[{"c":null}]}"#, r#"{"a":[{"c":null}]}"#),
+        (r#"{"a":1}"#, "{}", r#"{"a":1}"#),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = format!("/api/notes/{number}");
+        let created = server.ask("PUT", &path, &[ANY], note).await;
+        let fields = [MERGE_PATCH, ("if-match", created.tag())];
+        assert_eq!(server.ask("PATCH", &path, &fields, patch).await.status, 204);
+        assert_eq!(server.get(&path, &[]).await.text(), amended, "{note} {patch}");
     }
 }
 
