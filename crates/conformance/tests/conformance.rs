@@ -48,7 +48,7 @@ use self::{
     command::settings::Settings,
     served::{
         checked, line, names_of_failures, now, reply, right, right_but, right_without, value,
-        Asked, Serve,
+        Asked, Serve, Store,
     },
 };
 
@@ -91,7 +91,7 @@ async fn each_fault_is_named_by_the_check_for_it_and_by_no_other() {
 /// Services that differ from the one without a fault in what the RFC leaves open.
 #[tokio::test]
 async fn what_is_allowed_passes_too() {
-    let allowed: [(&str, Serve); 8] = [
+    let allowed: [(&str, Serve); 10] = [
         ("compares dates by their order", |store, mut asked| {
             let lines: Vec<_> = asked.headers().get_all(header::IF_MODIFIED_SINCE).iter().collect();
             if let [date] = lines[..]
@@ -157,7 +157,11 @@ async fn what_is_allowed_passes_too() {
             }
         }),
         ("stores its content in a coding", |store, asked| {
-            right_but(store, without(asked, &header::ACCEPT_ENCODING), |reply| {
+            let mut asked = without(asked, &header::ACCEPT_ENCODING);
+            if asked.method() == Method::PUT {
+                *asked.body_mut() = "zipped".into();
+            }
+            right_but(store, asked, |reply| {
                 if reply.status().is_success() {
                     reply.headers_mut().insert(header::CONTENT_ENCODING, value("gzip"));
                     reply.headers_mut().remove(header::VARY);
@@ -168,11 +172,59 @@ async fn what_is_allowed_passes_too() {
             })
         }),
         ("knows no ranges", |store, asked| right_without(store, asked, &header::RANGE)),
+        ("changes what is written, and answers without a tag", |store, asked| {
+            if asked.method() != Method::PUT {
+                return right(store, asked);
+            }
+            right_but(store, asked.map(|content| content.slice(1..)), |reply| {
+                reply.headers_mut().remove(header::ETAG);
+            })
+        }),
+        ("writes later", |store, asked| {
+            let (is_write, before) = (asked.method() == Method::PUT, store.content.clone());
+            let mut reply = right(store, asked);
+            if is_write && reply.status().is_success() {
+                store.content = before;
+                *reply.status_mut() = StatusCode::ACCEPTED;
+            }
+            reply
+        }),
     ];
     for (what, serve) in allowed {
         let report = checked(serve).await;
         assert_eq!(report.failures().count(), 0, "{what}: {report}");
     }
+}
+
+/// RFC 9110, 14.5, allows a PUT of a part of the content.
+#[tokio::test]
+async fn a_write_of_a_part_is_not_compared_with_the_whole() {
+    let serve: Serve = |store, mut asked| {
+        if asked.headers().contains_key(header::CONTENT_RANGE) {
+            *asked.body_mut() = [asked.body(), &store.content[1..]].concat().into();
+        }
+        right(store, asked)
+    };
+    let part = Request::put("/feed").header("content-range", "bytes 0-0/8");
+    let report = checked(serve).writes(part.body("T").unwrap()).await;
+    assert_eq!(report.failures().count(), 0, "{report}");
+}
+
+/// The page of a source may have the tag of the source.
+#[tokio::test]
+async fn what_was_written_is_read_where_it_was_written() {
+    let serve: Serve = |store, mut asked| {
+        if asked.method() == Method::PUT {
+            *asked.body_mut() = [b"<p>", &asked.body()[..]].concat().into();
+        } else if asked.uri().query() == Some("source") {
+            let mut source = Store { content: store.content.slice(3..), ..store.clone() };
+            return right(&mut source, asked);
+        }
+        right(store, asked)
+    };
+    let write = Request::put("/feed?source").body("written").unwrap();
+    let report = checked(serve).writes(write).await;
+    assert_eq!(report.failures().count(), 0, "{report}");
 }
 
 fn without(mut asked: Asked, name: &header::HeaderName) -> Asked {

@@ -1,10 +1,12 @@
 //! Checks whether writes are refused if their preconditions fail, and only then.
 
+use bytes::Bytes;
 use http::{
     header::{
-        ACCEPT_ENCODING, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE,
+        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, ETAG, IF_MATCH, IF_MODIFIED_SINCE,
+        IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
     },
-    HeaderName, HeaderValue, StatusCode,
+    HeaderName, HeaderValue, Request, StatusCode,
 };
 
 use crate::{
@@ -168,15 +170,17 @@ pub(super) const RULES: &[Rule] = &[
         name: "write/etag",
         section: "9.3.4",
         severity: Must,
-        claim: "An ETag in the answer to a PUT is the one that GET sends from then on.",
-        hint: "Do not hash the answer to a write: it is not the representation.",
-        needs: &["write/if-match-current"],
+        claim: "If the answer to a PUT has a validator, GET sends what was written from then on, \
+                with this ETag.",
+        hint: "Do not hash the answer to a write: it is not the representation. Send no validator \
+               if the content was not stored exactly as it was sent.",
+        needs: &["validator/one-content", "write/if-match-current"],
         steps: |baseline| {
             if baseline.write()?.method() != http::Method::PUT {
                 return Err("the write is no PUT");
             }
             let mut steps = write(baseline, performed, IF_MATCH, baseline.strong_tag()?)?;
-            steps.push(Step::get(has_tag_of_answer));
+            steps.push(Step::get(is_as_written).at(baseline.write()?.uri()));
             Ok(steps)
         },
     },
@@ -262,10 +266,27 @@ fn is_unchanged(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fa
     want(is_same, "what was there before")
 }
 
-fn has_tag_of_answer(_: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
-    let said = before.last().and_then(|answer| answer.headers().get(ETAG));
-    if said.is_none() || seen.status() != StatusCode::OK {
-        return moot("the answer to the write has no ETag");
+/// If the answer to the write had a validator, expects the content that was written,
+/// and the same tag.
+fn is_as_written(baseline: &Baseline, before: &[Answer], seen: &Answer) -> Result<(), Fault> {
+    let (Some(answer), Ok(write)) = (before.last(), baseline.write()) else { return Ok(()) };
+    if answer.status() == StatusCode::ACCEPTED {
+        return moot("the write may be done later than its answer (202)");
     }
-    want(said == seen.headers().get(ETAG), "the ETag of the answer to the write")
+    if seen.status() != StatusCode::OK || !answer.has(ETAG) && !answer.has(LAST_MODIFIED) {
+        return moot("the answer to the write has no validator, or GET is not answered with 200");
+    }
+    if let Some(tag) = answer.headers().get(ETAG) {
+        want(seen.headers().get(ETAG) == Some(tag), "the ETag of the answer to the write")?;
+    }
+    want(!is_changed(write, seen), "the content of the write, because its answer has a validator")
+}
+
+/// Returns true if the content of an answer is known to differ from that of the write.
+/// Content of another coding cannot be compared, and neither can a part (14.5).
+fn is_changed(write: &Request<Bytes>, seen: &Answer) -> bool {
+    let is_whole = !write.headers().contains_key(CONTENT_RANGE);
+    let has_same_coding =
+        write.headers().get(CONTENT_ENCODING) == seen.headers().get(CONTENT_ENCODING);
+    is_whole && has_same_coding && seen.bytes().is_some_and(|bytes| bytes != write.body())
 }

@@ -1,7 +1,9 @@
 //! Faults in guarding writes.
 
 use http::{
-    header::{ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE},
+    header::{
+        ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
+    },
     Method, StatusCode,
 };
 use tower_conditional::EntityTag;
@@ -101,7 +103,24 @@ pub(crate) fn faults() -> Vec<Fault> {
                 })
             })
         }),
+        ("write/etag", "has a tag for content that it changed", |store, asked| {
+            on_write(store, asked, write_trimmed)
+        }),
+        ("write/etag", "has a date for content that it changed", |store, asked| {
+            on_write(store, asked, |store, asked| {
+                let mut reply = write_trimmed(store, asked);
+                if reply.headers_mut().remove(ETAG).is_some() {
+                    reply.headers_mut().insert(LAST_MODIFIED, store.changed().into());
+                }
+                reply
+            })
+        }),
     ]
+}
+
+/// Stores a byte less than was sent.
+fn write_trimmed(store: &mut Store, asked: Asked) -> Reply {
+    right(store, asked.map(|content| content.slice(1..)))
 }
 
 fn on_write(
