@@ -1,5 +1,7 @@
 //! What is known about the resource before the checks are made.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{
     header::{CONTENT_ENCODING, IF_MODIFIED_SINCE, IF_NONE_MATCH},
@@ -13,8 +15,9 @@ use crate::answer::Answer;
 pub(crate) struct Baseline {
     /// The answer to a GET without preconditions.
     pub(crate) plain: Answer,
-    /// The first answer that was encoded, and the `Accept-Encoding` of its request.
-    pub(crate) encoded: Option<(HeaderValue, Answer)>,
+    /// The first answer that was encoded, and the `Accept-Encoding` of its request; or
+    /// why there is none.
+    pub(crate) encoded: Result<(HeaderValue, Answer), Why>,
     /// An answer that is an error, and its URI.
     pub(crate) error: Option<(Uri, Answer)>,
     pub(crate) encodings: Vec<HeaderValue>,
@@ -28,16 +31,19 @@ pub(crate) struct Baseline {
 }
 
 /// Why a check is not applicable.
-pub(crate) type Why = &'static str;
+pub(crate) type Why = Cow<'static, str>;
 
 impl Baseline {
     pub(crate) fn tag(&self) -> Result<EntityTag, Why> {
-        self.plain.tag().ok_or("there is no valid entity tag")
+        self.plain.tag().ok_or("there is no valid entity tag".into())
     }
 
     pub(crate) fn strong_tag(&self) -> Result<EntityTag, Why> {
-        self.tag()
-            .and_then(|tag| if tag.is_weak() { Err("the entity tag is weak") } else { Ok(tag) })
+        let tag = self.tag()?;
+        if tag.is_weak() {
+            return Err("the entity tag is weak".into());
+        }
+        Ok(tag)
     }
 
     /// Returns a tag that the resource does not have.
@@ -59,7 +65,7 @@ impl Baseline {
     }
 
     pub(crate) fn date(&self) -> Result<HttpDate, Why> {
-        self.plain.last_modified().ok_or("there is no valid Last-Modified")
+        self.plain.last_modified().ok_or("there is no valid Last-Modified".into())
     }
 
     /// Returns a conditional field for which the answer to a GET should be 304.
@@ -67,20 +73,20 @@ impl Baseline {
         match (self.tag(), self.date()) {
             (Ok(tag), _) => Ok((IF_NONE_MATCH, tag.into())),
             (Err(_), Ok(date)) => Ok((IF_MODIFIED_SINCE, date.into())),
-            (Err(_), Err(_)) => Err("there is no valid validator"),
+            (Err(_), Err(_)) => Err("there is no valid validator".into()),
         }
     }
 
     pub(crate) fn encoded(&self) -> Result<&(HeaderValue, Answer), Why> {
-        self.encoded.as_ref().ok_or("no encoding is offered")
+        self.encoded.as_ref().map_err(Why::clone)
     }
 
     pub(crate) fn query(&self) -> Result<&Request<Bytes>, Why> {
-        self.query.as_ref().ok_or("no query was given (`Check::queries`)")
+        self.query.as_ref().ok_or("no query was given (`Check::queries`)".into())
     }
 
     pub(crate) fn write(&self) -> Result<&Request<Bytes>, Why> {
-        self.write.as_ref().ok_or("no write was given (`Check::writes`)")
+        self.write.as_ref().ok_or("no write was given (`Check::writes`)".into())
     }
 
     /// Sets `was_written` before the first check of writes. Later calls do nothing,
@@ -100,6 +106,22 @@ pub(crate) fn is_encoded(answer: &Answer) -> bool {
             .get(CONTENT_ENCODING)
             .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
+
+/// Returns why no answer to these values of `Accept-Encoding` was encoded.
+pub(crate) fn no_encoding(plain: &Answer, asked: &[HeaderValue]) -> Why {
+    match plain.length() {
+        _ if asked.is_empty() => "no encoding is asked for (`Check::encodings`)".into(),
+        Some(length @ 1..SURELY_ENCODED) if !is_encoded(plain) => Cow::Owned(format!(
+            "no encoding is offered; the content of {length} bytes may be too short for a \
+             compression layer"
+        )),
+        _ => "no encoding is offered".into(),
+    }
+}
+
+/// Content of so many bytes is seldom too short. By default, compression layers leave
+/// content alone that is shorter than 20 bytes to 1 KiB.
+const SURELY_ENCODED: u64 = 1024;
 
 /// Returns the date that is `seconds` after `date`.
 pub(crate) fn seconds_after(date: HttpDate, seconds: i64) -> HttpDate {

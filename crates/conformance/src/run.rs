@@ -10,7 +10,7 @@ use http::{
 
 use crate::{
     answer::Answer,
-    baseline::{is_encoded, Baseline, Why},
+    baseline::{is_encoded, no_encoding, Baseline, Why},
     checks,
     content::Content,
     report::{Finding, Report, Severity, Verdict},
@@ -104,22 +104,7 @@ impl Session<'_> {
     async fn scout(&mut self) -> Option<Baseline> {
         let plain = self.exchange(&Step::get(anything), &mut Vec::new()).await.ok()?;
         self.may_be_endless = plain.may_be_endless();
-        let mut encoded = None;
-        for encoding in self.encodings.clone() {
-            let step = Step::get(anything).with(ACCEPT_ENCODING, encoding.clone());
-            // If the plain answer has the same coding, the content is stored encoded, and is not
-            // negotiated.
-            let is_negotiated = |answer: &Answer| {
-                let coding = |answer: &Answer| answer.headers().get(CONTENT_ENCODING).cloned();
-                is_encoded(answer) && coding(answer) != coding(&plain)
-            };
-            if let Some(answer) =
-                self.exchange(&step, &mut Vec::new()).await.ok().filter(is_negotiated)
-            {
-                encoded = Some((encoding, answer));
-                break;
-            }
-        }
+        let encoded = self.scout_encodings(&plain).await;
         let uri = self.error_uri.clone();
         let error = self.exchange(&Step::get(anything).at(&uri), &mut Vec::new()).await.ok();
         let is_error = |answer: &Answer| {
@@ -136,6 +121,25 @@ impl Session<'_> {
             can_change: self.change.is_some(),
             can_restore: self.restore.is_some(),
         })
+    }
+
+    /// Sends plain requests for encoded content, until one gets it.
+    async fn scout_encodings(&mut self, plain: &Answer) -> Result<(HeaderValue, Answer), Why> {
+        // If the plain answer has the same coding, the content is stored encoded, and is not
+        // negotiated.
+        let is_negotiated = |answer: &Answer| {
+            let coding = |answer: &Answer| answer.headers().get(CONTENT_ENCODING).cloned();
+            is_encoded(answer) && coding(answer) != coding(plain)
+        };
+        for encoding in self.encodings.clone() {
+            let step = Step::get(anything).with(ACCEPT_ENCODING, encoding.clone());
+            if let Some(answer) =
+                self.exchange(&step, &mut Vec::new()).await.ok().filter(is_negotiated)
+            {
+                return Ok((encoding, answer));
+            }
+        }
+        Err(no_encoding(plain, &self.encodings))
     }
 
     /// Fetches the resource again, because an earlier check may have changed it.
@@ -248,10 +252,10 @@ impl Session<'_> {
 /// did not set.
 fn lacks(baseline: &Baseline, rule: &Rule) -> Option<Why> {
     if rule.is_named("change") && !baseline.can_change {
-        return Some("it was not said how to change the resource (`Check::changes`)");
+        return Some("it was not said how to change the resource (`Check::changes`)".into());
     }
     if rule.is_named("change/rollback") && !baseline.can_restore {
-        return Some("it was not said how to restore older content (`Check::restores`)");
+        return Some("it was not said how to restore older content (`Check::restores`)".into());
     }
     if rule.is_named("write") {
         return baseline.write().err();

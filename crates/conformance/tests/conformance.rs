@@ -939,9 +939,37 @@ async fn only_the_encodings_that_were_named_are_asked_for() {
     );
     let report = check(service(), "/feed").encodings([""; 0]).await;
     assert!(
-        report.to_string().contains("\n  encoding, digest/encoded: no encoding is offered\n"),
+        report.to_string().contains(
+            "\n  encoding, digest/encoded: no encoding is asked for (`Check::encodings`)\n"
+        ),
         "{report}"
     );
+}
+
+#[tokio::test]
+async fn report_says_that_content_may_be_too_short_to_be_encoded() {
+    let (_, short) = note(layer());
+    let short = short.layer(CompressionLayer::new());
+    let write = Request::put("/note").body("overwritten").unwrap();
+    let report = check(short, "/note").writes(write).await;
+    let shown = report.to_string();
+    let why = "no encoding is offered; the content of 6 bytes may be too short for a compression \
+               layer";
+    let line = format!("\n  encoding, digest/encoded, write/encoded-tag: {why}\n");
+    assert!(shown.contains(&line), "{report}");
+
+    for (length, is_named) in [(0, false), (1, true), (1_023, true), (1_024, false)] {
+        let page = tagged(move || Full::<Bytes>::from("x".repeat(length)));
+        let report = check(page, "/").await.to_string();
+        assert!(report.contains("digest/encoded: no encoding is offered"), "{report}");
+        assert_eq!(report.contains("too short"), is_named, "{length}: {report}");
+    }
+    let stored = tagged(|| Full::<Bytes>::from("zipped")).map_response(|mut reply: Response<_>| {
+        reply.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        reply
+    });
+    let report = check(stored, "/").await.to_string();
+    assert!(report.contains("digest/encoded: no encoding is offered\n"), "{report}");
 }
 
 #[tokio::test]

@@ -137,7 +137,7 @@ pub(super) const RULES: &[Rule] = &[
         needs: &["validator/present"],
         steps: |baseline| {
             if baseline.plain.has(LAST_MODIFIED) {
-                return Err("there is a Last-Modified");
+                return Err("there is a Last-Modified".into());
             }
             Ok(vec![
                 Step::get(whole).with(IF_UNMODIFIED_SINCE, text("Sun, 06 Nov 1994 08:49:37 GMT"))

@@ -66,7 +66,7 @@ pub(super) const RULES: &[Rule] = &[
             let (_, answer) = baseline.encoded()?;
             let tag = answer.tag().ok_or("the encoded answer has no valid entity tag")?;
             if baseline.tag()?.weak_eq(&tag) {
-                return Err("all encodings have one tag");
+                return Err("all encodings have one tag".into());
             }
             let identity = HeaderValue::from_static("identity");
             Ok(vec![Step::get(whole).with(ACCEPT_ENCODING, identity).with(IF_NONE_MATCH, tag)])

@@ -137,7 +137,7 @@ pub(super) const RULES: &[Rule] = &[
         needs: &["if-none-match/miss"],
         steps: |baseline| match baseline.tag()? {
             tag if tag.opaque().is_empty() || tag.opaque() == b"*" => {
-                Err("the tag is nothing without its quotes")
+                Err("the tag is nothing without its quotes".into())
             }
             tag => Ok(vec![revalidate(&value(&[tag.opaque()]), whole_or_bad_request)]),
         },

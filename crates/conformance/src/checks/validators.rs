@@ -109,7 +109,7 @@ fn has(is_there: bool, expect: Expect) -> Result<Vec<Step>, Why> {
     if is_there {
         Ok(vec![Step::get(expect)])
     } else {
-        Err("the field is not there")
+        Err("the field is not there".into())
     }
 }
 

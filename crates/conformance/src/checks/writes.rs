@@ -134,7 +134,7 @@ pub(super) const RULES: &[Rule] = &[
         steps: |baseline| {
             let (encoding, answer) = baseline.encoded()?;
             if answer.tag().is_none_or(|tag| tag.is_weak()) {
-                return Err("the encoded answer has no strong entity tag");
+                return Err("the encoded answer has no strong entity tag".into());
             }
             let read = Step::get(anything).with(ACCEPT_ENCODING, encoding.clone());
             Ok(vec![read, Step::given(baseline.write()?, performed).echoing(IF_MATCH, ETAG)])
@@ -177,7 +177,7 @@ pub(super) const RULES: &[Rule] = &[
         needs: &["validator/one-content", "write/if-match-current"],
         steps: |baseline| {
             if baseline.write()?.method() != http::Method::PUT {
-                return Err("the write is no PUT");
+                return Err("the write is no PUT".into());
             }
             let mut steps = write(baseline, performed, IF_MATCH, baseline.strong_tag()?)?;
             steps.push(Step::get(is_as_written).at(baseline.write()?.uri()));
