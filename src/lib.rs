@@ -157,10 +157,11 @@
 //! compressed even for a 304, and large content may be [ready too
 //! late](#what-happens-to-bodies) to be tagged. If a handler sets the tag, the layer
 //! adds the coding to the tag, as above. If the layer generates the tag, the tag is a
-//! hash of the encoded bytes, so each encoding has its own tag. A [`WriteGuard`]
-//! compares the If-Match of a PUT with the tag of a GET that it sends with the
-//! `Accept-Encoding` of the PUT. If that field selects another encoding than the client
-//! read, the tags differ, and the guard refuses the PUT although nothing has changed.
+//! hash of the encoded bytes, so each encoding has its own tag. Before a PUT, a
+//! [`WriteGuard`] sends a GET with the `Accept-Encoding` of the PUT, and compares the
+//! tag of the response with If-Match. If that field selects another encoding than the
+//! client read, the tags differ, and the guard refuses the PUT although nothing has
+//! changed.
 //!
 //! Do not put a plain `ConditionalLayer::new()` inside a `CompressionLayer`. One
 //! strong tag would then name both the plain and the encoded bytes, and a client could
@@ -468,10 +469,10 @@
 //!
 //! - It is not a cache. It serves no stored content, and with a `ConditionalLayer` the
 //!   handler always runs: a 304 saves the transfer, not the database query.
-//!   [`PreconditionLayer::new`] saves the query, too. Without the setting `inner_tags`,
-//!   so does `preconditions.check(&tag)?` in a GET handler, before the query: the error
-//!   is the 304. Add the `Cache-Control` and `Vary` of the 200 to it, as [`Rejection`]
-//!   says.
+//!   [`PreconditionLayer::new`] saves the query, too. So does a GET handler that calls
+//!   `preconditions.check(&tag)?` before the query: the error is the 304. Add the
+//!   `Cache-Control` and `Vary` of the 200 to it, as [`Rejection`] says. (With
+//!   `InnerTags::learn` or `replace`, the handler does not see the client's tags.)
 //! - It serves ranges only if [`ranges`](ConditionalLayer::ranges) is set, and only one
 //!   range at a time. To serve ranges yourself, use [`Preconditions::allows_range`].
 //! - It does not decide how long a response is fresh. Where it adds a

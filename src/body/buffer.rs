@@ -113,7 +113,8 @@ impl Buffer {
         }
     }
 
-    /// Reserves `bytes` of the budget. Returns false if it has too few left.
+    /// Reserves `bytes` of the budget, or the announced length if that is more. Returns
+    /// false if the budget has too few bytes left.
     ///
     /// Content in a single frame reserves nothing: the inner service holds it anyway.
     fn reserve(&mut self, bytes: u64, budget: Option<&Arc<Budget>>) -> bool {

@@ -24,8 +24,8 @@ pin_project! {
     /// It yields the frames of the inner body in order, with its trailers and errors.
     /// [`repr_digest`](crate::ConditionalLayer::repr_digest) may add trailers. In a 206
     /// that the layer makes, the body yields only the requested range, without
-    /// trailers. A 304 or 412 that the layer makes has no content, except for the
-    /// document of [`problem_details`](crate::ConditionalLayer::problem_details). The
+    /// trailers. A 304 or 412 that the layer makes has no content, but a 412 has a
+    /// document with [`problem_details`](crate::ConditionalLayer::problem_details). The
     /// body is fused: after its end it always yields `None`.
     ///
     /// `Default` makes an empty body.

@@ -142,8 +142,9 @@ impl<T> Polled<T> {
     /// Returns how long to wait before the next refresh, within `bounds`.
     ///
     /// After a success, the wait is `max-age` in `Cache-Control` minus `Age`, or 0 with
-    /// `no-cache` or `no-store`. After an error, it is `Retry-After`. The time that has
-    /// passed since that answer is subtracted.
+    /// `no-cache` or `no-store`. If a 304 has no `Cache-Control`, the one of the answer
+    /// before it still applies (RFC 9111, section 3.2). After an error, the wait is
+    /// `Retry-After`. The time that has passed since the answer is subtracted.
     ///
     /// Returns the lower bound if there is no such field. The same applies before the
     /// first refresh, and after one that got no answer or no usable content.
@@ -191,6 +192,13 @@ impl<T> Polled<T> {
     /// If another refresh begins later and succeeds earlier, this refresh returns the
     /// value of the other one. But if the two requests differ in the URI or in a field
     /// that is compared (see the list above), each refresh returns its own value.
+    ///
+    /// After a 304, the returned `Arc` is the one that [`get`](Self::get) returned
+    /// before. Compare the two with [`Arc::ptr_eq`] to see whether new content
+    /// was parsed.
+    ///
+    /// A refresh has no timeout. Its future may be dropped at any point, for example by
+    /// `tokio::time::timeout`. The value then stays as it is.
     ///
     /// To test against an Axum router, pass `app.clone().into_service::<Body>()`.
     ///

@@ -66,8 +66,8 @@ use crate::{
 /// [`WriteGuard::idempotent_puts`](crate::WriteGuard::idempotent_puts) on the server of
 /// a counter.
 ///
-/// **Redirects.** The HTTP client should not follow redirects of a PUT. Many clients
-/// then send a GET, whose 200 would look like the answer to the write.
+/// **Redirects.** The HTTP client should not follow redirects of a PUT. After such a
+/// redirect, many clients send a GET, whose 200 would look like the answer to the PUT.
 ///
 /// # Examples
 ///
@@ -86,16 +86,17 @@ use crate::{
 /// #         assert_eq!(request.headers()[header::IF_MATCH], "\"v1\"");
 /// #         return response.status(StatusCode::NO_CONTENT).body(Full::<Bytes>::default());
 /// #     }
-/// #     response.body(Full::from("41"))
+/// #     response.body(Full::from("{\"dark-mode\":false}"))
 /// # });
-/// let visits = Request::get("http://localhost/visits").body(())?;
-/// let written = Update::new(visits)
-///     .run(&mut client, |content| {
-///         let visits: u64 = serde_json::from_slice(content)?;
-///         serde_json::to_vec(&(visits + 1))
+/// let request = Request::get("http://localhost/flags").body(())?;
+/// let written = Update::new(request)
+///     .run(&mut client, |json| {
+///         let mut flags: serde_json::Value = serde_json::from_slice(json)?;
+///         flags["dark-mode"] = true.into();
+///         serde_json::to_vec(&flags)
 ///     })
 ///     .await?;
-/// assert_eq!(written, "42");
+/// assert_eq!(written, "{\"dark-mode\":true}");
 /// # Ok(())
 /// # }
 /// ```
@@ -144,7 +145,7 @@ impl Update {
     /// ```
     /// use tower_conditional::client::Update;
     ///
-    /// let request = http::Request::get("http://localhost/visits").body(())?;
+    /// let request = http::Request::get("http://localhost/flags").body(())?;
     /// let update = Update::new(request).attempts(20);
     /// # drop(update);
     /// # Ok::<(), http::Error>(())

@@ -21,8 +21,8 @@ use crate::{
 
 impl<'a> ResponseContext<'a> {
     /// Returns the tag that the inner service gave, without the coding that an inner
-    /// layer of this crate may have added. The result is weak if the layer sends
-    /// weak tags.
+    /// layer of this crate may have added. With `OuterCompression::keeps_tags`, which
+    /// makes all tags weak, the result is weak.
     pub(super) fn inner_tag(&self) -> Option<Cow<'a, EntityTag>> {
         let sent = self.fields.etag.value()?;
         let plain = match CodedTag::plain_of(&self.head.extensions, sent) {
@@ -70,10 +70,9 @@ impl<'a> ResponseContext<'a> {
     }
 
     /// Returns true if the content has a strong tag that this layer did not compute,
-    /// and may be whole in memory. The caller then polls the first frame to find out.
-    ///
-    /// Content that is whole in memory is encoded to the same bytes each time, so its
-    /// tag stays strong.
+    /// and may be whole in memory. The caller then polls the first frame to see whether
+    /// it is. Such content is encoded to the same bytes each time, so its tag
+    /// stays strong.
     #[inline]
     pub(super) fn is_peeked(&self, reason: Reason, body: &impl Body) -> bool {
         let has_tag = || match reason {

@@ -130,9 +130,9 @@ impl ResponseContext<'_> {
         Some(Observation { request: &request.key, tag, given, shows_date, varied, inside })
     }
 
-    /// Records that an inner layer of this crate states the date of this resource, and
-    /// compares it in writes. An error response is recorded like that of any other
-    /// inner service.
+    /// Records that an inner layer of this crate states the date of this resource.
+    /// (That layer also compares the date in writes.) A redirect or an error states no
+    /// date, so it is recorded as if there were no such layer.
     fn record_stated(&self, evidence: DateEvidence) {
         let (request, status) = (self.request, self.head.status);
         let (DateEvidence::Stated(_), Some(dates)) = (evidence, request.config.dates.get()) else {
@@ -184,7 +184,7 @@ impl ResponseContext<'_> {
         };
         let inner = fields.etag.value().filter(|tag| !tag.is_weak());
         let tag = tag.filter(|tag| !tag.tag.is_weak() && self.allows_parts());
-        // The tag as it is sent to the client, with a coding if it needs one.
+        // The tag as it is sent to the client, with `~identity` if it needs that.
         let spelled = tag.filter(|tag| tag.tag.needs_identity());
         let spelled = spelled.map(|tag| tag.tag.with_coding(ContentCoding::Identity));
         let keys = &request.config.keys;

@@ -182,7 +182,8 @@ impl LearnableContent {
         self.known.is_none()
     }
 
-    /// Returns true if parts (206) of the content may have its tag.
+    /// Returns true if parts (206) of the content may have the tag of the content.
+    /// False if the tag is from a manifest that was not compared with the file.
     pub(super) fn allows_parts(&self) -> bool {
         self.listed.as_ref().is_none_or(|file| file.is_at_least(Trust::Checked))
     }

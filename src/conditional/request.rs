@@ -63,8 +63,8 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// Returns the reason why the layer does not evaluate the response. `None` if
-    /// it does.
+    /// Returns the reason why the layer does not evaluate the response. `None` if the
+    /// layer evaluates it.
     #[inline]
     pub(super) fn bypass(&self, config: &Arc<Config>) -> Option<Bypass> {
         if !is_read(self.method) && !is_query(self.method) {
@@ -81,9 +81,9 @@ impl<'a> RequestHead<'a> {
             _ => {}
         }
         // This GET is from a guard that asks only whether the resource exists.
-        // No client sees the response, so it is deliberately not evaluated. It
-        // would be recorded without a tag, which would make the dates of this
-        // resource uncertain.
+        // No client sees the response, so it is deliberately not evaluated.
+        // Otherwise it would be recorded without a tag, and the dates of this
+        // resource would become uncertain.
         let is_of_existence = self.extensions.get() == Some(&Probe::Existence);
         is_of_existence.then_some(Bypass::Skip(Reason::KnownState))
     }
@@ -350,7 +350,8 @@ impl RequestContext {
         }
         if self.config.learned.is_some() && self.extras().known.is_none() {
             // The client may send a learned tag, which the inner service does not know.
-            // Without the tags, the inner service would compare only the dates.
+            // With the dates but not the tags, the inner service would compare only
+            // the dates.
             forward.tags = false;
             forward.if_modified_since = false;
             forward.if_unmodified_since = false;
@@ -372,9 +373,8 @@ impl RequestContext {
         }
     }
 
-    /// Returns true if If-Match or If-None-Match may name a generated tag. Such a
-    /// tag can only be compared with the whole content, because a part (206) may
-    /// have no tag.
+    /// Returns true if If-Match or If-None-Match may name a generated tag. To compare
+    /// it, the layer needs the whole content: no tag can be computed from a part.
     fn needs_whole_for_tags(&self) -> bool {
         let (preconditions, config) = (&self.preconditions, &self.config);
         let is_known = |tag: &EntityTag| {
@@ -467,9 +467,9 @@ impl RequestContext {
     }
 
     /// Returns true if a value of If-Range is the tag that an outer layer knows, and
-    /// the inner service has given no tags.
+    /// the inner service has given no tags. The outer layer then verifies a part.
     ///
-    /// A 206 with another strong tag is refused. The layer then remembers that other
+    /// This layer refuses a 206 with another strong tag. It then remembers that other
     /// tag, so the next try gets the whole content.
     fn is_verified_outside(&self, value: &HeaderValue) -> bool {
         let (known, resource) = (&self.config.inner_validators, self.key.resource());

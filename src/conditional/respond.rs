@@ -270,7 +270,7 @@ impl<'a> ResponseContext<'a> {
         config.inner_validators.find(key.resource(), is_it).is_some()
     }
 
-    /// Returns the tag of the inner service, for content without a tag of the layer.
+    /// Returns the tag of the inner service, for content that has no tag of this layer.
     ///
     /// If no tag of the inner service may be sent, removes `ETag` and returns `None`.
     fn kept_tag(&mut self) -> Option<Cow<'a, EntityTag>> {
@@ -341,7 +341,7 @@ impl<'a> ResponseContext<'a> {
         })
     }
 
-    /// Returns true if parts (206) of the content may have its tag.
+    /// Returns true if parts (206) of the content may have the tag of the content.
     pub(super) fn allows_parts(&self) -> bool {
         self.learnable.as_ref().is_none_or(|content| content.allows_parts())
     }
@@ -350,9 +350,9 @@ impl<'a> ResponseContext<'a> {
     /// `Content-Length` (RFC 9110, 8.6).
     ///
     /// If the length is not known, `Content-Length: 0` would be wrong. Axum adds this
-    /// field to a body of exactly zero bytes, so the body gets an unknown size. If the
-    /// client accepts a coding, the body has exactly zero bytes all the same. An outer
-    /// `CompressionLayer` would encode a body of unknown size, and an encoded 304
+    /// field to a body of exactly zero bytes, so the body gets an unknown size. One
+    /// exception: if the client accepts a coding, the body has exactly zero bytes. An
+    /// outer `CompressionLayer` would encode a body of unknown size, and an encoded 304
     /// breaks HTTP/2.
     fn end_not_modified<B: Body>(&mut self, is_part: bool, body: &mut ResponseBody<B>) {
         let config = &self.request.config;

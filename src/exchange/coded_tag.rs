@@ -40,7 +40,8 @@ pub(crate) struct MayBeEncoded {
     pub(crate) is_whole: bool,
     /// For a 304 and the answer to a HEAD: keeps the size of the body at zero, so that
     /// the compression does not encode it. The service around the compression releases
-    /// the latch: from then on, the size is unknown.
+    /// the latch. The size is then unknown, so that no outer service adds
+    /// `Content-Length: 0`.
     pub(crate) latch: Option<SizeLatch>,
 }
 

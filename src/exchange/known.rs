@@ -42,8 +42,8 @@ pub(crate) struct Target {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GeneratedDate;
 
-/// In the extensions of the GET that a guard sends: which validators of the response
-/// the guard needs to evaluate a write.
+/// Tells inner layers what a guard needs to know to evaluate a write. It is in the
+/// extensions of the GET that the guard sends.
 ///
 /// A `ConditionalLayer` returns the validators as [`KnownValidators`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -133,10 +133,11 @@ impl Preconditions {
 
     /// Evaluates the preconditions, and also fails if a write has none.
     ///
-    /// Only fields that prevent a lost edit count: If-Match, `If-None-Match: *`, and
-    /// If-Unmodified-Since if it is a valid date and the current state has a date.
-    /// `If-Match: *` counts, too, because with it the client says that any state may be
-    /// overwritten. A request with a safe method needs no precondition.
+    /// These fields count as a precondition, because they prevent a lost edit:
+    /// If-Match, `If-None-Match: *`, and If-Unmodified-Since if it is a valid date and
+    /// the current state has a date. `If-Match: *` counts, too, because with it the
+    /// client says that any state may be overwritten. A request with a safe method
+    /// needs no precondition.
     ///
     /// # Errors
     ///

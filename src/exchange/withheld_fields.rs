@@ -80,10 +80,11 @@ impl Forward {
 
 /// Removes the codings from tags, because the inner service knows only plain tags.
 ///
-/// In If-None-Match, `"v1~gzip"` becomes `"v1"`, or is left out if the client does not
-/// accept gzip. If a tag in If-Match or If-Range names a coding, If-Match is removed,
-/// and only the layer evaluates it. The caller also sets `range` to false then:
-/// otherwise a client that has encoded content could get a part of the plain content.
+/// - In If-None-Match, `"v1~gzip"` becomes `"v1"`, or is left out if the client does
+///   not accept gzip.
+/// - If If-Match or If-Range names a coding, this removes If-Match, which the layer
+///   evaluates itself. The caller must not forward `Range` either: the client has
+///   encoded content, and could get a part of the plain content.
 fn remove_codings(preconditions: &PreconditionFields, headers: &mut HeaderMap) {
     if preconditions.binds_coding() {
         headers.remove(IF_MATCH);

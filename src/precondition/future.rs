@@ -175,9 +175,9 @@ struct SecondLook<F> {
 }
 
 impl<F> SecondLook<F> {
-    /// Returns true if a response with this status must be of the stated version. The
-    /// client must have requested a part of this version, and the status must be 206 or
-    /// 416. (A 416 tells the client the length of the content.)
+    /// Returns true if a response with this status must be refused when the second call
+    /// returns another state. That is a 206 or 416 to a client that requested a part of
+    /// the stated version. (A 416 tells the client the length of the content.)
     fn binds(&self, status: StatusCode) -> bool {
         let is_of_range =
             matches!(status, StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE);
@@ -200,9 +200,10 @@ impl<F> Passing<F> {
 }
 
 impl<F: StateSource> Passing<F> {
-    /// Decides what happens to the response of the handler. `Break` contains a response
-    /// to send at once. `Continue` contains the state in which the source is called
-    /// again.
+    /// Decides what happens to the response of the handler. If
+    /// [`is_checked`](Self::is_checked), calls the source again, and returns `Continue`
+    /// with the state that waits for it. Otherwise returns `Break` with the response
+    /// to send.
     fn look_again<S, ReqBody, B>(
         self,
         mut head: response::Parts,

@@ -136,7 +136,8 @@ impl From<EntityTag> for Validators {
 
 /// A modification date, and how a client's date is compared with it.
 ///
-/// A `FirstSeen` date names one content, so any other date is the date of other
+/// A `Given` date is the time of the last change. A `FirstSeen` date is a name of
+/// exactly one content: a client with any other date, older or newer, has other
 /// content. The table shows what the client's date proves about the content:
 ///
 /// | the client's date is | `Given`     | `FirstSeen` |

@@ -96,8 +96,9 @@ impl ContentCache {
 
     /// Updates the cached content after a response with equal bytes in another buffer.
     ///
-    /// - If the cached content shares a buffer, a copy replaces it. The application may
-    ///   have dropped that buffer, and the cache must not keep it in memory.
+    /// - If the cached content shares a buffer with the application, the cache replaces
+    ///   that content by a copy. The application may have dropped the buffer by now,
+    ///   and then only the cache would keep it in memory.
     /// - If the cached content is a copy, and the application keeps the buffer of the
     ///   response, the cache shares that buffer instead.
     pub(crate) fn confirm(&self, key: u64, remembered: &CachedContent, frames: Frames<'_>) {

@@ -134,7 +134,8 @@ impl ListedFile {
         &self.facts.hash
     }
 
-    /// Returns true if the line is valid for content with these validators.
+    /// Returns true if the file's line in the manifest is valid for content with these
+    /// validators.
     ///
     /// The first call remembers `validators`. The line becomes invalid for good if
     /// a later call has other validators, or if a call has another length or date

@@ -243,7 +243,7 @@ impl SharedTags {
         Keys::with_secret(self.0.hash_key)
     }
 
-    /// Returns a request for the tag of `content`. `None` in these cases:
+    /// Returns a request to the store, for the tag of `content`. `None` in these cases:
     ///
     /// - A request for this tag is pending, or was made in the last five seconds.
     /// - There are such requests for 1,024 other tags.

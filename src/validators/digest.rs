@@ -169,11 +169,10 @@ impl EntityTag {
     }
 }
 
-/// Makes the strong tag of content that was hashed by `digest`, for a response with
-/// these header fields.
+/// Makes the strong tag of content that was hashed by `digest`.
 ///
-/// `is_negotiated` is true if other representations of the resource may have the same
-/// bytes.
+/// If `is_negotiated` is true, the tag also names the variant, by a hash of the type,
+/// encoding and language in `headers`. Other variants may have the same bytes.
 pub(crate) fn tag<D: Digest>(digest: D, is_negotiated: bool, headers: &HeaderMap) -> EntityTag {
     tag_of_hash::<D>(digest.finish().as_ref(), is_negotiated, headers)
 }
