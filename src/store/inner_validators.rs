@@ -1,8 +1,9 @@
 //! The last validators of the inner service, for each variant of a resource.
 //!
 //! By default, the layer forwards If-Range to the inner service only if its value is
-//! one of these validators, the tag of a file in a manifest, or a tag that an outer
-//! layer of this crate verifies.
+//! one of these validators or a tag that an outer layer of this crate verifies. The
+//! layer also forwards the tag of a file in a manifest, but not after a response with
+//! another tag.
 //!
 //! The validators are kept for resources that clients may request in ranges. If a kept
 //! validator is out of date, a client needs one more request. It never gets a 206 of

@@ -38,8 +38,11 @@ async fn main() -> ExitCode {
 
 /// Does what the arguments say, and returns the exit status.
 pub(crate) async fn execute(arguments: Vec<String>, out: &mut impl Write, has_colours: bool) -> u8 {
-    let done = if arguments.iter().any(|argument| argument == "--list") {
+    let is_given = |names: &[&str]| arguments.iter().any(|given| names.contains(&&**given));
+    let done = if is_given(&["--list"]) {
         list(out).map(|()| 0)
+    } else if is_given(&["--help", "-h"]) {
+        writeln!(out, "{USAGE}").map(|()| 0)
     } else {
         match Settings::read(arguments) {
             Ok(settings) => check(&settings, out, has_colours).await,

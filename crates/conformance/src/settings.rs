@@ -14,6 +14,7 @@ usage: check-conditional [OPTIONS] URL
   --format FORMAT    text, json or junit
   -v                 show all checks in the text, with what was sent and seen
   --list             show the names of all checks, and what they claim
+  -h, --help         show this text
 
 Nothing on the server is changed unless one of these is given:
 
