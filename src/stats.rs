@@ -231,7 +231,9 @@ impl Counters {
             stats.busy += of(&slot.busy);
             stats.already_stored += of(&slot.already_stored);
             stats.proceeded += of(&slot.proceeded);
-            stats.bytes_not_sent += of(&slot.bytes_not_sent);
+            // A response may state any length, so this sum wraps, like the counters of the
+            // slots.
+            stats.bytes_not_sent = stats.bytes_not_sent.wrapping_add(of(&slot.bytes_not_sent));
             stats.bytes_hashed += of(&slot.bytes_hashed);
             stats.bytes_compared += of(&slot.bytes_compared);
             for (sum, counter) in stats.left_alone.iter_mut().zip(&slot.left_alone) {
@@ -311,5 +313,13 @@ mod tests {
         let stats = counters.sum(5);
         assert_eq!((stats.served, stats.not_modified), (32_000, 32_000));
         assert_eq!((stats.bytes_not_sent, stats.bytes_kept), (224_000, 5));
+    }
+    #[test]
+    fn absurd_lengths_are_no_overflow() {
+        let counters = Counters::default();
+        for _ in 0..2 {
+            std::thread::scope(|scope| scope.spawn(|| counters.not_sent(u64::MAX)).join()).unwrap();
+        }
+        assert_eq!(counters.sum(0).bytes_not_sent, u64::MAX - 1);
     }
 }
