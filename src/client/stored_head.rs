@@ -207,14 +207,15 @@ impl StoredHead {
         let replaces = |name: &HeaderName| {
             !(describes_content(name) || *name == VARY || has_tag && *name == ETAG)
         };
-        let updates = || kept(not_modified).filter(|(name, _)| replaces(name));
+        let lines: Vec<_> = kept(not_modified).collect();
+        let updates = || lines.iter().filter(|(name, _)| replaces(name));
         for (name, _) in updates() {
-            headers.remove(name);
+            headers.remove(*name);
         }
-        for (name, value) in updates() {
+        for &(name, value) in updates() {
             append_field(&mut headers, name.clone(), copied(value));
         }
-        add_vary(&mut headers, kept(not_modified));
+        add_vary(&mut headers, &lines);
         let is_short = bytes(&headers) <= HEAD_LIMIT;
         is_short.then(|| Self { validators: Validators::from_headers(&headers), headers })
     }
@@ -257,22 +258,27 @@ impl StoredHead {
 
 /// Returns the header lines of a response that are kept.
 fn kept(response: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-    let is_named = |name: &HeaderName| {
-        let mut named = response.get_all(CONNECTION).iter().flat_map(members);
-        named.any(|member| name.as_str().as_bytes().eq_ignore_ascii_case(member))
-    };
-    let is_kept = move |name: &HeaderName| !is_about_the_message(name) && !is_named(name);
-    response.iter().filter(move |(name, _)| is_kept(name))
+    let named = response.get_all(CONNECTION).iter().flat_map(members);
+    let lines = lines_not_named(response, named);
+    lines.filter(|(name, _)| !is_about_the_message(name))
+}
+
+/// Returns the lines with none of the names in `Connection`. The names are read only
+/// once: a server may send very many.
+fn lines_not_named<'a>(
+    response: &'a HeaderMap,
+    named: impl Iterator<Item = &'a [u8]>,
+) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
+    let names = named.filter_map(|name| HeaderName::from_bytes(name).ok());
+    let names: HashSet<_> = names.filter(|name| response.contains_key(name)).collect();
+    response.iter().filter(move |(name, _)| !names.contains(*name))
 }
 
 /// Adds the names in `Vary` of a 304 that the stored `Vary` does not have.
-fn add_vary<'a>(
-    stored: &mut HeaderMap,
-    not_modified: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
-) {
+fn add_vary(stored: &mut HeaderMap, not_modified: &[(&HeaderName, &HeaderValue)]) {
     let names = stored.get_all(VARY).iter().flat_map(members);
     let mut known: HashSet<_> = names.map(<[u8]>::to_ascii_lowercase).collect();
-    let lines = not_modified.filter(|(name, _)| *name == VARY);
+    let lines = not_modified.iter().filter(|(name, _)| *name == VARY);
     for name in lines.flat_map(|(_, line)| members(line)) {
         if known.insert(name.to_ascii_lowercase())
             && let Ok(name) = HeaderValue::from_bytes(name)
@@ -540,6 +546,23 @@ mod tests {
         assert_eq!(head.headers(), &HeaderMap::new());
         assert!(head.merge(&headers(&of_message)));
         assert_eq!(head.headers(), &HeaderMap::new());
+    }
+
+    #[test]
+    fn names_in_connection_are_read_once_for_all_lines() {
+        let mut response = HeaderMap::new();
+        for i in 0..100 {
+            let name: HeaderName = format!("x-{i}").parse().unwrap();
+            response.append(name, HeaderValue::from_static("1"));
+        }
+        let read = std::cell::Cell::new(0);
+        let names = ["X-7", "", "x-none", "no name", "x-98", "x-7"].map(str::as_bytes);
+        let named = names.iter().copied().cycle().take(6_000);
+        let counted = named.inspect(|_| read.set(read.get() + 1));
+        let lines = lines_not_named(&response, counted);
+        let left: Vec<_> = lines.map(|(name, _)| name.as_str()).collect();
+        assert_eq!((left.len(), read.get()), (98, 6_000));
+        assert!(!left.contains(&"x-7") && !left.contains(&"x-98"));
     }
 
     #[test]
