@@ -30,7 +30,7 @@ pub(crate) use self::{
     gated_body::GatedBody,
     hash_progress::{HashProgress, PollBudget},
     replay::Replay,
-    request_body::{BoxError, RequestBodyError},
+    request_body::{client_error, BoxError, RequestBodyError},
     size_latch::SizeLatch,
 };
 #[cfg(feature = "client")]

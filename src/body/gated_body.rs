@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
-    request_body::RequestBodyError,
+    request_body::{client_error, RequestBodyError},
     response_body::{more, poll_bytes},
     BoxError, Content, Gate, PolledFrame,
 };
@@ -143,7 +143,7 @@ where
             return Poll::Ready(Some(Err(error)));
         }
         match &mut self.body {
-            Some(body) => poll_bytes(body.as_mut(), cx).map_err(Into::into),
+            Some(body) => poll_bytes(body.as_mut(), cx).map_err(client_error),
             None => Poll::Ready(None),
         }
     }

@@ -106,7 +106,7 @@ where
         match self.project().kind.project() {
             RequestBodyKindProj::Empty => Poll::Ready(None),
             RequestBodyKindProj::Probe => Poll::Ready(Some(Err(RequestBodyError::Probe.into()))),
-            RequestBodyKindProj::Client { body } => poll_bytes(body, cx).map_err(Into::into),
+            RequestBodyKindProj::Client { body } => poll_bytes(body, cx).map_err(client_error),
             RequestBodyKindProj::Buffered { content } => Poll::Ready(content.pop().map(Ok)),
             RequestBodyKindProj::Gated { gated } => gated.poll_frame(cx),
         }
@@ -149,6 +149,17 @@ impl<B> fmt::Debug for RequestBody<B> {
         };
         f.debug_struct("RequestBody").field("kind", &kind).finish_non_exhaustive()
     }
+}
+
+/// Returns the error of a client's body, without Axum's wrapper.
+///
+/// A service that makes an Axum body of a [`RequestBody`] wraps the error again. Axum
+/// looks through only two wrappers to find out whether content is above a limit.
+pub(crate) fn client_error(error: impl Into<BoxError>) -> BoxError {
+    let error = error.into();
+    #[cfg(feature = "axum")]
+    let error = error.downcast().map_or_else(|error| error, |axum| axum::Error::into_inner(*axum));
+    error
 }
 
 /// Why a body that a guard forwards ended in an error.

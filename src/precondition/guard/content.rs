@@ -2,7 +2,9 @@
 //! it as it comes.
 
 use std::{
+    error::Error,
     future::Future,
+    iter,
     pin::Pin,
     sync::Arc,
     task::{ready, Context, Poll},
@@ -12,13 +14,14 @@ use std::{
 use bytes::{Buf, BufMut, Bytes};
 use http::{header::EXPECT, request, HeaderMap};
 use http_body::{Body, SizeHint};
+use http_body_util::LengthLimitError;
 use tokio::time::Sleep;
 
 use super::{config::GuardConfig, refusal::Refusal};
 use crate::{
     body::{
-        yield_now, BoxError, Budget, Buffer, Gate, GatedBody, HashProgress, RequestBody,
-        RequestBodyError,
+        client_error, yield_now, BoxError, Budget, Buffer, Gate, GatedBody, HashProgress,
+        RequestBody, RequestBodyError,
     },
     outcome::Reason,
     rules::{EntityTag, SingleField},
@@ -89,8 +92,8 @@ where
             if self.is_too_large(config.body_limit) {
                 return Poll::Ready(Err(Refusal::ContentTooLarge));
             }
-            if self.error.is_some() {
-                return Poll::Ready(Err(Refusal::BrokenContent));
+            if let Some(error) = &self.error {
+                return Poll::Ready(Err(refusal_of(&**error)));
             }
             if self.body.is_none() {
                 return Poll::Ready(Ok(()));
@@ -139,7 +142,7 @@ where
                     return Poll::Ready(taken);
                 }
             }
-            Some(Err(error)) => self.error = Some(error.into()),
+            Some(Err(error)) => self.error = Some(client_error(error)),
             None => {}
         }
         self.body = None;
@@ -200,6 +203,17 @@ fn announced_size(headers: &HeaderMap, hint: SizeHint) -> SizeHint {
     match length.value().copied().filter(is_allowed) {
         Some(length) => SizeHint::with_exact(length),
         None => hint,
+    }
+}
+
+/// Returns the refusal of a write whose content ended in an error. A layer outside of
+/// the guard may limit the content.
+fn refusal_of(error: &(dyn Error + 'static)) -> Refusal {
+    let mut causes = iter::successors(Some(error), |&error| error.source());
+    if causes.any(|cause| cause.is::<LengthLimitError>()) {
+        Refusal::ContentTooLarge
+    } else {
+        Refusal::BrokenContent
     }
 }
 

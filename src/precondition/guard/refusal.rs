@@ -16,7 +16,7 @@ pub(super) enum Refusal {
     Precondition(Rejection),
     /// The state is not known: 503.
     StateUnavailable,
-    /// The content is larger than the limit: 413.
+    /// The content is larger than the guard, or a layer outside of it, allows: 413.
     ContentTooLarge,
     /// The content arrives too slowly: 408.
     ContentTooSlow,

@@ -18,20 +18,20 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, Request, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full, Limited};
 use tokio::{
     sync::Notify,
     task::yield_now,
     time::{sleep, timeout, Instant},
 };
 use tower::{limit::ConcurrencyLimit, service_fn, Layer, ServiceExt};
-use tower_conditional::{ConditionalLayer, Outcome};
+use tower_conditional::{ConditionalLayer, Outcome, WriteGuard};
 use tower_http::{compression::CompressionLayer, decompression::RequestDecompressionLayer};
 
 use crate::support::{
     guarded::{boxed, guarded, App},
     harness::{reply, request, tag, Lines, IM, INM},
-    note::put,
+    note::{note, put, routes, status_of, text},
     wire::{fed, Feed},
 };
 
@@ -507,4 +507,31 @@ async fn content_that_was_decompressed_is_whole() {
         assert_eq!(app.oneshot(write).await.unwrap().status(), 204, "{lines:?} {streams}");
         assert_eq!(got.take(), [Ok(text.clone())], "{lines:?} {streams}");
     }
+}
+
+/// The limit of a layer outside of a guard is 413, as it is without the guard.
+#[tokio::test]
+async fn content_above_a_limit_outside_is_answered_with_413() {
+    let note = note("old");
+    let router = routes(&note).layer(ConditionalLayer::new());
+    let with_axum = boxed(WriteGuard::axum(router.clone()));
+    let plain = boxed(guarded(router.clone()));
+    let streaming = boxed(guarded(router.clone()).stream_uploads(true));
+    for app in [boxed(router), with_axum, plain, streaming] {
+        for lines in [&[][..], &[(IM, "*")]] {
+            let limited = || {
+                let (feed, body) = fed("0123456789");
+                assert!(send_piece(&feed, 21));
+                put(lines, "").map(|_| Limited::new(body, 30))
+            };
+            // The body that a layer for Axum makes, and that of any other layer.
+            assert_eq!(status_of(app.clone(), limited().map(Body::new)).await, 413, "{lines:?}");
+            let twice = limited().map(|body| Body::new(Limited::new(body, 100)));
+            assert_eq!(status_of(app.clone(), twice).await, 413, "{lines:?}");
+        }
+    }
+    let guard = WriteGuard::axum(routes(&note));
+    let limited = put(&[(IM, "*")], "").map(|_| Limited::new(Full::new(Bytes::from("new")), 2));
+    assert_eq!(guard.oneshot(limited).await.unwrap().status(), 413);
+    assert_eq!(text(&note), "old");
 }
