@@ -141,6 +141,11 @@ use crate::stats::Stats;
 /// example, content that is too large to be hashed has no tag, but a client may know
 /// one from elsewhere.
 ///
+/// If the `Last-Modified` in the response to the GET is that of the current second, or
+/// of a later one, the guard refuses a write that has only If-Unmodified-Since. The
+/// reason: the service may change the content again in that second, with the same date.
+/// A second later, the same write can succeed.
+///
 /// Deliberately, a failed precondition is answered with 412 even if the handler would
 /// answer the write with 404 or 405. By [RFC 9110, section 13.2.1], the answer of the
 /// handler takes precedence. But to know that answer, the guard would have to run the

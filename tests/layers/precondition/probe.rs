@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     future::ready,
     sync::{Arc, Mutex},
+    time::SystemTime,
 };
 
 use axum::body::Body;
@@ -80,6 +81,33 @@ fn probe_asks_no_cache_and_for_no_upgrade() {
     let names: Vec<_> =
         asked.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
     assert_eq!(names, ["cache-control: no-cache"]);
+}
+
+/// In its own second, a date of the service proves nothing: two writes in one second
+/// would have the same date.
+#[test]
+fn probe_takes_no_date_in_its_own_second() {
+    let now = || HttpDate::try_from(SystemTime::now()).unwrap().unix_seconds();
+    let source = |date| Representation::from(Validators::new().last_modified(date));
+    let status_at = |date: i64| {
+        let date = HttpDate::from_unix_seconds(date).unwrap();
+        let text = date.to_string();
+        let lines = [(IUS, &*text)];
+        let service = service(&note("old"), move |old| reply(200, &[(LM, &date.to_string())], old));
+        let stating = PreconditionLayer::new(move |_: &Parts| ready(source(date)));
+        let own = run(status_of(guarded(service.clone()), put(&lines, "new")));
+        let stated = run(status_of(guarded(stating.layer(service)), put(&lines, "new")));
+        assert_eq!(own, stated);
+        own
+    };
+    let (before, own, after) = loop {
+        let start = now();
+        let statuses = (status_at(start - 1), status_at(start), status_at(start + 60));
+        if now() == start {
+            break statuses;
+        }
+    };
+    assert_eq!((before, own, after), (204, 412, 412));
 }
 
 #[test]
