@@ -421,7 +421,8 @@
 //!
 //! - Two replicas generate the same second for different content.
 //! - The inner service gives the same date to two contents, and the layer cannot tell
-//!   them apart: one of them has no tag, or the layer has forgotten it.
+//!   them apart: one of them has no tag and no other length, or the layer has forgotten
+//!   it.
 //! - The clock was set back during a restart.
 //! - A client sends a date from before a restart of the layer: the `Last-Modified` of a
 //!   response, or the time at which it got the response. Other content now has this

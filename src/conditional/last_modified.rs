@@ -51,12 +51,13 @@ impl SentDate {
 
 impl ResponseContext<'_> {
     /// Returns the date to send, and the evidence against which a client's date
-    /// is compared.
+    /// is compared. `length` is that of the content of this response.
     #[inline]
     pub(super) fn last_modified(
         &self,
         tag: Option<TagRef<'_>>,
         may_generate: bool,
+        length: Option<u64>,
     ) -> DateOfResponse {
         let (request, fields) = (self.request, self.fields);
         let config = &*request.config;
@@ -79,7 +80,9 @@ impl ResponseContext<'_> {
             None if given.is_none() => return DateOfResponse::UNCOUNTED,
             None => config.dates.get_or_init(|| Dates::new(config.now())),
         };
-        let Some(shown) = self.observation(tag, given) else { return DateOfResponse::UNCOUNTED };
+        let Some(shown) = self.observation(tag, given, length) else {
+            return DateOfResponse::UNCOUNTED;
+        };
         let mut evidence = dates.record(shown, || config.now());
         let sent = match evidence.date() {
             Some(date) if given == Some(date) => SentDate::AsGiven,
@@ -101,6 +104,7 @@ impl ResponseContext<'_> {
         &self,
         tag: Option<TagRef<'_>>,
         given: Option<HttpDate>,
+        length: Option<u64>,
     ) -> Option<Observation<'_>> {
         let (request, fields, status) = (self.request, self.fields, self.head.status);
         let learnable = self.learnable.as_ref().and_then(|learnable| learnable.identity());
@@ -121,13 +125,20 @@ impl ResponseContext<'_> {
         };
         let varied = if has_known_content { fields.varied } else { None };
         let shows_date = status.is_success() && !is_head;
+        let length = match status {
+            // An encoding changes the length, and not the date.
+            _ if !shows_date || fields.has_content_encoding => None,
+            StatusCode::PARTIAL_CONTENT => self.complete_length(),
+            _ => length,
+        };
         // An inner layer that adds its validators to the response also compares them in
         // writes. In the answer to a guard's GET (a probe), the validators are only for
         // the guard.
         let is_inside = self.head.extensions.get::<KnownValidators>().is_some()
             && request.extras().probe.is_none();
         let inside = if is_inside { Inside::Compares } else { Inside::Nothing };
-        Some(Observation { request: &request.key, tag, given, shows_date, varied, inside })
+        let request = &request.key;
+        Some(Observation { request, tag, given, length, shows_date, varied, inside })
     }
 
     /// Records that an inner layer of this crate states the date of this resource.
@@ -141,7 +152,7 @@ impl ResponseContext<'_> {
         let shown = if status.is_success() || status == StatusCode::NOT_MODIFIED {
             Some(Observation::stated(&request.key))
         } else {
-            self.observation(None, None)
+            self.observation(None, None, None)
         };
         if let Some(shown) = shown {
             dates.record(shown, || request.config.now());

@@ -57,7 +57,8 @@ impl<'a> ResponseContext<'a> {
         let untagged = tag.as_ref().err().copied();
         let has_content = !(self.request.may_lack_content() && body.is_end_stream());
         let is_encoded = self.is_encoded_on_the_fly(&body);
-        let action = self.evaluate(tag, has_content, is_encoded);
+        let length = self.length(&body);
+        let action = self.evaluate(tag, has_content, is_encoded, length);
         #[cfg(feature = "shared-tags")]
         if untagged.is_some() {
             self.ask_store();
@@ -109,6 +110,7 @@ impl<'a> ResponseContext<'a> {
         tag: Result<ContentTag, Reason>,
         has_content: bool,
         is_encoded: bool,
+        length: Option<u64>,
     ) -> Action {
         let untagged = tag.as_ref().err().copied();
         let inner_tag = if untagged.is_some() { self.kept_tag() } else { None };
@@ -117,7 +119,7 @@ impl<'a> ResponseContext<'a> {
             Err(_) => inner_tag.as_deref().map(TagRef::from),
         };
         let may_generate = self.may_generate_date(known, has_content);
-        let date = self.last_modified(known, may_generate);
+        let date = self.last_modified(known, may_generate, length);
         let etag = known.map(|tag| tag.tag);
         let current = Current { etag: self.tag_of_part(etag).or(etag), date: Some(date.evidence) };
         let refusal = self.refused_part(current);

@@ -42,7 +42,8 @@
 //!    later, the tag becomes its name. A response without a tag counts as the content
 //!    of an entry if the handler gave the same date for both, and that date was two
 //!    seconds old when the content of the entry was last sent. Content with neither a
-//!    tag nor such a date is *unknown*.
+//!    tag nor such a date is *unknown*. If the lengths of two contents are known and
+//!    differ, the contents are not the same, whatever their names are.
 //! 3. A handler's date is accepted if it is in 1990 or later, not after now, and
 //!    greater than `floor`, which rule 4 raises first. For a key without an entry, a
 //!    date at least two seconds before the start is also accepted, whatever `floor` is.
@@ -84,8 +85,8 @@
 //!
 //! - Another replica generated the date.
 //! - The clock was set back during a restart.
-//! - The handler gave one date to two contents, and one of them was forgotten, has no
-//!   tag, or has another key.
+//! - The handler gave one date to two contents, and one of them was forgotten, has
+//!   another key, or has no tag and no other length.
 //! - A date or a time of receipt from before a restart equals a handler's date.
 //! - The client invents the date, or ignores `Vary`.
 //! - The client sends its time of receipt. By its clock, it received the response more
@@ -116,6 +117,8 @@ pub(crate) struct Observation<'a> {
     /// The date that the handler gave. If the layer is applied twice, the inner layer
     /// may have generated it.
     pub(crate) given: Option<HttpDate>,
+    /// The length of the content, if it is known.
+    pub(crate) length: Option<u64>,
     /// True for a successful response to a GET. Only such a response shows whether the
     /// handler gives a date for this content.
     pub(crate) shows_date: bool,
@@ -128,8 +131,8 @@ pub(crate) struct Observation<'a> {
 impl<'a> Observation<'a> {
     /// Makes the observation for content whose date an inner layer states (rule 8).
     pub(crate) fn stated(request: &'a RequestKey) -> Self {
-        let (tag, given, varied, inside) = (None, None, None, Inside::States);
-        Self { request, tag, given, shows_date: true, varied, inside }
+        let (tag, given, length, varied) = (None, None, None, None);
+        Self { request, tag, given, length, shows_date: true, varied, inside: Inside::States }
     }
 }
 
@@ -214,6 +217,8 @@ struct Response<'a> {
     /// The name of its content (rule 2). `None` for unknown content, failures and
     /// private answers.
     name: Option<u64>,
+    /// The length of its content, as the part [`LENGTH`] of a name.
+    length: u64,
     /// The fields in `Vary`, if the content has a name.
     fields: Fields,
     now: u32,
@@ -225,12 +230,14 @@ impl<'a> Response<'a> {
         let now = seconds(now);
         let given = seen.given.map(seconds).filter(|given| (YEAR_1990..=now).contains(given));
         let dated = given.filter(|given| given.saturating_add(2) <= now).map(named);
-        let name = seen.varied.and(seen.tag.map(|tag| tag & !FLAGS | TAGGED).or(dated));
+        let length = seen.length.map_or(0, length_in_name);
+        let tag = seen.tag.map(|tag| tag & !(FLAGS | LENGTH) | TAGGED);
+        let name = seen.varied.and(tag.or(dated)).map(|name| name | length);
         let fields = name.and(seen.varied).unwrap_or_default();
         if seen.inside == Inside::States {
-            return Self { seen, given: None, name: Some(STATED), fields: 0, now };
+            return Self { seen, given: None, name: Some(STATED), length: 0, fields: 0, now };
         }
-        Self { seen, given, name, fields, now }
+        Self { seen, given, name, length, fields, now }
     }
 
     /// Returns true if an inner layer compares clients' dates with the date of this
@@ -297,9 +304,10 @@ impl Entries {
         let place = entries.iter_mut().min_by_key(|entry| (entry.key != key, entry.last_seen()));
         let Some(entry) = place else { return DateEvidence::DOUBT };
         let is_present = entry.key == key;
-        if is_present && response.given.is_some_and(|given| entry.name & !FLAGS == named(given)) {
+        let is_its_date = |given| is_same(entry.name, named(given) | response.length);
+        if is_present && response.given.is_some_and(is_its_date) {
             // A tag becomes known for content that had none.
-            entry.name = name | entry.name & FLAGS;
+            entry.name = name | entry.name & (FLAGS | LENGTH);
         } else if !entry.holds(key, name) {
             floor.raise(entry.last_seen());
             let is_older = |given: u32| !is_present && given.saturating_add(1) < *earliest;
@@ -347,7 +355,8 @@ struct DateEntry {
     key: u64,
     /// The name of the content (rule 2): the hash of its tag, marked by the flag
     /// [`TAGGED`]; or its date; or [`STATED`], if an inner layer states the date (rule
-    /// 8). [`HANDLERS`], [`UNKNOWN`] and [`INSIDE`] are further flags.
+    /// 8). It also has the [`LENGTH`] of the content, if that is known. [`HANDLERS`],
+    /// [`UNKNOWN`] and [`INSIDE`] are further flags.
     name: u64,
     date: u32,
     /// The last second in which the content was sent. Atomic, because responses that
@@ -375,8 +384,8 @@ impl DateEntry {
         self.name == self.name_given(response)
     }
 
-    /// Returns the name of this entry with the flags that the response shows: whether
-    /// the handler still gives a date, and whether an inner layer compares it.
+    /// Returns the name of this entry with what the response shows: whether the handler
+    /// still gives a date, whether an inner layer compares it, and the length.
     #[inline]
     fn name_given(&self, response: &Response<'_>) -> u64 {
         if !response.seen.shows_date {
@@ -385,7 +394,8 @@ impl DateEntry {
         let is_unknown = self.name & HANDLERS != 0 && response.seen.given.is_none();
         let unknown = if is_unknown { UNKNOWN } else { 0 };
         let inside = if response.is_compared_inside() { INSIDE } else { 0 };
-        self.name & !(UNKNOWN | INSIDE) | unknown | inside
+        let length = if self.name & LENGTH == 0 { response.length } else { 0 };
+        self.name & !(UNKNOWN | INSIDE) | unknown | inside | length
     }
 
     /// Returns true if the handler gave the date, and still gives it.
@@ -403,7 +413,8 @@ impl DateEntry {
         // The date also names the content, if it was old enough when the content was
         // last sent (rule 2).
         let is_name = self.name & HANDLERS != 0 && self.date.saturating_add(2) <= self.last_seen();
-        self.key == key && (self.name & !FLAGS == name || is_name && named(self.date) == name)
+        let by_date = || named(self.date) | self.name & LENGTH;
+        self.key == key && (is_same(self.name, name) || is_name && is_same(by_date(), name))
     }
 
     /// Records that the content is sent.
@@ -430,9 +441,25 @@ impl DateEntry {
     }
 }
 
-/// Returns the name of content that has this date and no tag.
+/// Returns the name of content that has this date, no tag, and no known length.
 fn named(date: u32) -> u64 {
     u64::from(date) << 4
+}
+
+/// Returns a length as the part [`LENGTH`] of a name. Two lengths in 65,536 have the
+/// same part.
+fn length_in_name(length: u64) -> u64 {
+    // Fibonacci hashing. 0 stands for a length that is not known.
+    (length.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48).max(1) << 48
+}
+
+/// Returns true if two names are of the same content: of the same tag or date, and of
+/// the same length, if both lengths are known.
+#[inline]
+fn is_same(one: u64, other: u64) -> bool {
+    let differences = (one ^ other) & !FLAGS;
+    let is_of_one_length = differences & LENGTH == 0 || one & LENGTH == 0 || other & LENGTH == 0;
+    differences & !LENGTH == 0 && is_of_one_length
 }
 
 /// Returns the seconds since 1970. A date outside of the range of `u32` becomes the
@@ -461,6 +488,9 @@ const UNKNOWN: u64 = 0b100;
 /// A flag of a name: an inner layer compares the date that a write sends.
 const INSIDE: u64 = 0b1000;
 const FLAGS: u64 = HANDLERS | UNKNOWN | INSIDE;
+/// The part of a name that is made from the length of the content. 0 if the length is
+/// not known.
+const LENGTH: u64 = 0xFFFF << 48;
 /// The name of all content whose date an inner layer states. No other content has it.
 const STATED: u64 = 0;
 /// The date in the entry of such content: a second that is never sent.

@@ -1,11 +1,15 @@
 //! `If-Modified-Since` (RFC 9110, 13.1.3).
 
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http_body::Frame;
 use tower_conditional::{AddLastModified, InnerTags};
 
 use crate::{
     last_modified::{compare, while_pending},
     support::{
-        harness::{date, get, layer, reply, send, CC, IMS, LM},
+        harness::{date, get, layer, reply, request, send, streamed, CC, IMS, LM},
         origin::{one, tag_of, three, two, Site, OWN},
         scripted_body::content,
     },
@@ -173,6 +177,43 @@ fn if_modified_since_is_200_for_dates_that_never_change() {
         let seen = send(&layer, get(&[(IMS, constant)]), reply(200, &own, "v1"));
         assert_ne!(seen.line(LM), Some(constant));
         assert_eq!(seen.status(), 200);
+    }
+}
+
+/// Tools such as `cp -p` give a new file the date of the old one.
+#[test]
+fn if_modified_since_is_200_for_a_date_of_two_lengths() {
+    let own = (LM, &*date(-900));
+    let whole = |content: &'static str| reply(200, &[own], content);
+    let stream = || {
+        let frames = [Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"twelve bytes")))];
+        streamed(futures_util::stream::iter(frames))
+    };
+    for (other, status) in [
+        (whole("eight by"), 304),
+        (whole("twelve bytes"), 200),
+        (reply(200, &[own, ("content-length", "12")], stream()), 200),
+        (reply(206, &[own, ("content-range", "bytes 0-1/12")], "tw"), 200),
+        // These have no known length, or that of the same content.
+        (reply(200, &[own], stream()), 304),
+        (reply(206, &[own, ("content-range", "bytes 0-1/8")], "tw"), 304),
+        (reply(206, &[own, ("content-range", "bytes 0-1/*")], "tw"), 304),
+        (reply(200, &[own, ("content-encoding", "gzip")], "encoded"), 304),
+    ] {
+        let (layer, clock) = layer();
+        let layer = layer.buffer_limit(1);
+        let ask = |second: u64, content| {
+            clock.set(second);
+            send(&layer, get(&[(IMS, own.1)]), whole(content))
+        };
+        assert_eq!(ask(10, "eight by").status(), 304);
+        let name = format!("{other:?}");
+        clock.set(20);
+        let seen = send(&layer, get(&[]), other);
+        assert_eq!(seen.line(LM), (status == 304).then_some(own.1), "{name}");
+        send(&layer, request("HEAD", "/", &[]), reply(200, &[own], ""));
+        assert_eq!(ask(30, "eight by").status(), status, "{name}");
+        assert_eq!(ask(40, "eight by").status(), status, "{name}");
     }
 }
 

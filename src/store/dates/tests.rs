@@ -22,6 +22,7 @@ struct Shown {
     kind: Kind,
     tag: Option<u64>,
     given: Option<HttpDate>,
+    length: Option<u64>,
     /// True if the layer may generate a date.
     may_generate: bool,
     varied: Option<Fields>,
@@ -64,7 +65,7 @@ impl Dates {
         shown: Shown,
         now: impl Fn() -> HttpDate,
     ) -> ObservedDate {
-        let Shown { kind, tag, given, may_generate, varied, inside } = shown;
+        let Shown { kind, tag, given, length, may_generate, varied, inside } = shown;
         if inside == Inside::States && !matches!(kind, Kind::Failure | Kind::Uncounted) {
             let evidence = self.record(Observation::stated(request), now);
             return ObservedDate { sent: Sent::AsGiven, evidence };
@@ -80,7 +81,8 @@ impl Dates {
         };
         let varied = if has_known_content { varied } else { None };
         let shows_date = kind == Kind::Content;
-        let seen = Observation { request, tag, given, shows_date, varied, inside };
+        let length = length.filter(|_| shows_date);
+        let seen = Observation { request, tag, given, length, shows_date, varied, inside };
         let evidence = self.record(seen, now);
         let sent = match evidence.date() {
             Some(date) if given == Some(date) => Sent::AsGiven,
@@ -138,6 +140,7 @@ const PLAIN: Shown = Shown {
     kind: Kind::Content,
     tag: None,
     given: None,
+    length: None,
     may_generate: true,
     varied: Some(0),
     inside: Inside::Nothing,
@@ -155,6 +158,11 @@ fn dated(given: i64) -> Shown {
 
 fn both(tag: u64, given: i64) -> Shown {
     Shown { given: Some(at(START + given)), ..tagged(tag) }
+}
+
+/// Content without a tag, with a date from before the start.
+fn sized(length: u64) -> Shown {
+    Shown { length: Some(length), ..dated(-5) }
 }
 
 fn failure() -> Shown {
@@ -239,6 +247,48 @@ fn rule_2_content_is_named_by_tag_or_by_an_old_date() {
     }
     assert_eq!(Seen::new().sends(32, dated(30)), Some(30));
     assert_eq!(Seen::new().sends(32, PLAIN), None);
+}
+
+#[test]
+fn rule_2_two_lengths_are_two_contents_of_one_date() {
+    let tag_of = |tag, length| Shown { length: Some(length), ..both(tag, -5) };
+    for (first, second, is_same) in [
+        (sized(8), sized(8), true),
+        (sized(8), sized(12), false),
+        (sized(0), sized(1), false),
+        (sized(u64::MAX), sized(0), false),
+        // A length that is not known does not differ.
+        (sized(8), dated(-5), true),
+        (dated(-5), sized(8), true),
+        (sized(8), Shown { kind: Kind::Head, ..sized(12) }, true),
+        // A tag becomes known, or is not known once.
+        (sized(8), tag_of(1, 8), true),
+        (sized(8), tag_of(1, 12), false),
+        (sized(8), both(1, -5), true),
+        (tag_of(1, 8), sized(8), true),
+        (tag_of(1, 8), sized(12), false),
+        (both(1, -5), sized(12), true),
+        (tag_of(1, 8), tag_of(1, 12), false),
+        (tag_of(1, 8), tag_of(2, 8), false),
+    ] {
+        let seen = Seen::new();
+        assert_eq!(seen.sends(10, first), Some(-5));
+        let sent = |now| seen.observe(now, second).is_unchanged(at(START - 5));
+        let is_counted = second.kind == Kind::Content;
+        assert_eq!(sent(20), is_same && is_counted, "{first:?} {second:?}");
+        // Neither content gets the date any more.
+        for (now, shown) in [(30, first), (40, second), (50, first)] {
+            let is_unchanged = seen.observe(now, shown).is_unchanged(at(START - 5));
+            let expected = is_same && shown.kind == Kind::Content;
+            assert_eq!(is_unchanged, expected, "{now} {first:?} {second:?}");
+        }
+    }
+    // The length becomes known later, and stays known.
+    let seen = Seen::new();
+    for shown in [dated(-5), both(1, -5), sized(8), dated(-5), both(1, -5), sized(8)] {
+        assert_eq!(seen.sends(10, shown), Some(-5));
+    }
+    assert!(!seen.observe(20, sized(12)).is_unchanged(at(START - 5)));
 }
 
 #[test]
@@ -611,6 +661,9 @@ fn what_changes_nothing_but_seen_is_answered_under_the_shared_lock() {
         (10, both(1, -5), 2),
         (10, both(1, -5), 1),
         (20, both(1, -5), 1),
+        (20, dated(-5), 1),
+        (20, sized(8), 2),
+        (20, sized(8), 1),
         (20, dated(-5), 1),
         (20, both(1, 7), 1),
         (20, failure(), 2),
