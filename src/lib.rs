@@ -346,7 +346,12 @@
 //!
 //! A `PreconditionLayer` may be inside or outside a `ConditionalLayer`. In either
 //! order, if the handler sets no tag, both layers use the tag that the closure of the
-//! `PreconditionLayer` returns. The diagram calls this closure the *source*:
+//! `PreconditionLayer` returns. Middleware that changes the URI of a request must not
+//! be between these two layers, or between a `WriteGuard` and a layer. What the outer
+//! one tells the inner one is about the first URI only, so writes may then be refused
+//! with 412.
+//!
+//! The diagram calls the closure of the `PreconditionLayer` the *source*:
 //!
 //! ```text
 //!    WriteGuard                             PreconditionLayer::new(source)

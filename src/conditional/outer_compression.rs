@@ -56,7 +56,8 @@ impl OuterCompression {
     /// Some proxies turn `"abc"` into `"abc-gzip"` (Apache's httpd), `"abc;gzip"` or
     /// `"abc--gzip"` (Jetty), and clients send that tag back. If the suffix is set
     /// here, such a tag in If-None-Match matches `"abc"`. The layer's 304 has the tag
-    /// without the suffix.
+    /// without the suffix. The tag matches whatever `Accept-Encoding` the request has,
+    /// because some proxies remove that field before they compress the response.
     ///
     /// The suffixes are ignored only in If-None-Match, where weak comparison is
     /// enough. If-Match and If-Range need equal bytes, so a tag with a suffix never

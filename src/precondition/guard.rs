@@ -233,6 +233,13 @@ use crate::stats::Stats;
 /// forwards the content as it comes, the handler gets an error at the end of the
 /// content instead.
 ///
+/// Some parsers, such as Axum's `Multipart`, may stop before the end of the content.
+/// With a `Content-Length`, the guard holds back the bytes that complete it. Without
+/// one, it holds back only the end, which such a parser does not wait for. The handler
+/// may then change the resource before the guard holds the lock. This concerns content
+/// that the guard forwards as it comes: let the handler read it to its end, or answer
+/// requests without a `Content-Length` with 411 (Length Required).
+///
 /// **Concurrency limits.** Put a `ConcurrencyLimit` with few permits outside of the
 /// guard. If it is inside, a write whose content is forwarded as it comes holds a
 /// permit until its handler answers. If such writes hold all permits, a write with
