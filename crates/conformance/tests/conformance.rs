@@ -1152,12 +1152,15 @@ async fn the_command_says_what_it_cannot_do() {
 
 /// A pipe that was closed must not look like a failed check.
 #[tokio::test]
-async fn the_command_says_if_its_report_could_not_be_written() {
+async fn the_command_says_if_its_text_could_not_be_written() {
     let mut full = [0; 8];
     let list = || vec!["--list".to_owned()];
     assert_eq!(command::execute(list(), &mut &mut full[..], false).await, 2);
     assert_eq!(command::execute(list(), &mut Vec::new(), false).await, 0);
     assert_eq!(command::execute(Vec::new(), &mut Vec::new(), false).await, 2);
+    let mut help = Vec::new();
+    assert_eq!(command::execute(vec!["--help".to_owned()], &mut help, false).await, 0);
+    assert!(help.starts_with(b"usage: "));
 }
 
 #[tokio::test]
