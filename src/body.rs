@@ -19,7 +19,6 @@ mod hash_progress;
 mod replay;
 mod request_body;
 mod response_body;
-mod size_latch;
 
 pub(crate) use self::{
     budget::Budget,
@@ -31,7 +30,6 @@ pub(crate) use self::{
     hash_progress::{HashProgress, PollBudget},
     replay::Replay,
     request_body::{client_error, BoxError, RequestBodyError},
-    size_latch::SizeLatch,
 };
 #[cfg(feature = "client")]
 pub(crate) use self::{budget::Reservation, response_body::poll_bytes};

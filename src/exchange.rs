@@ -14,7 +14,7 @@ use http::request;
 
 pub(crate) use self::{
     coded_tag::{
-        insert_plain_tag, insert_tag_with_coding, CodedTag, EncodedOnTheFly, MayBeEncoded,
+        insert_plain_tag, insert_tag_with_coding, BeforeCompression, CodedTag, EncodedOnTheFly,
     },
     known::{GeneratedDate, GuardedWrite, KnownValidators, Probe, Target},
     problem_details::{respond_problem, write_failed_read},

@@ -11,8 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::{
-    frame_hasher::FrameHasher, frame_slicer::FrameSlicer, replay::Replay, size_latch::SizeLatch,
-    Content, PolledFrame,
+    frame_hasher::FrameHasher, frame_slicer::FrameSlicer, replay::Replay, Content, PolledFrame,
 };
 use crate::outcome::Outcome;
 
@@ -49,11 +48,6 @@ pin_project! {
         Ended,
         /// No content, with an unknown size, for a HEAD and a 304.
         Absent,
-        /// No content. An outer compression layer would encode a body of unknown size,
-        /// so the size is zero until the latch is released.
-        Latched {
-            latch: SizeLatch,
-        },
         /// The inner body, which has not been polled.
         Inner {
             #[pin]
@@ -136,14 +130,6 @@ impl<B: Body> ResponseBody<B> {
     /// Sends nothing, with an unknown size.
     pub(crate) fn end_of_unknown_size(&mut self, outcome: Outcome) {
         *self = Self::from_kind(ResponseBodyKind::Absent, outcome);
-    }
-
-    /// Sends nothing. The size is exactly zero until the latch is released, and unknown
-    /// after that.
-    pub(crate) fn end_of_latched_size(&mut self) -> SizeLatch {
-        let latch = SizeLatch::default();
-        self.kind = ResponseBodyKind::Latched { latch: latch.clone() };
-        latch
     }
 
     /// Sends nothing in answer to a HEAD.
@@ -248,9 +234,7 @@ impl<B: Body> Body for ResponseBody<B> {
 impl<B: Body> ResponseBodyKind<B> {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PolledFrame<B::Error>> {
         let polled = match self.as_mut().project() {
-            ResponseBodyKindProj::Ended
-            | ResponseBodyKindProj::Absent
-            | ResponseBodyKindProj::Latched { .. } => {
+            ResponseBodyKindProj::Ended | ResponseBodyKindProj::Absent => {
                 return Poll::Ready(None);
             }
             ResponseBodyKindProj::Whole { data } => {
@@ -273,7 +257,7 @@ impl<B: Body> ResponseBodyKind<B> {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Ended | Self::Absent | Self::Latched { .. } => true,
+            Self::Ended | Self::Absent => true,
             Self::Inner { body } => body.is_end_stream(),
             Self::Whole { .. } => false,
             Self::Buffered { content, .. } => content.is_empty(),
@@ -289,8 +273,6 @@ impl<B: Body> ResponseBodyKind<B> {
         match self {
             Self::Ended => SizeHint::with_exact(0),
             Self::Absent => SizeHint::new(),
-            Self::Latched { latch } if latch.is_released() => SizeHint::new(),
-            Self::Latched { .. } => SizeHint::with_exact(0),
             Self::Inner { body } => body.size_hint(),
             Self::Whole { data } => SizeHint::with_exact(data.len().try_into().unwrap_or(u64::MAX)),
             Self::Buffered { content, exact: true } => SizeHint::with_exact(content.len()),
@@ -326,9 +308,7 @@ impl<B: Body> Default for ResponseBody<B> {
 impl<B: Body> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
-            ResponseBodyKind::Ended
-            | ResponseBodyKind::Absent
-            | ResponseBodyKind::Latched { .. } => "ended",
+            ResponseBodyKind::Ended | ResponseBodyKind::Absent => "ended",
             ResponseBodyKind::Inner { .. } => "inner",
             ResponseBodyKind::Whole { .. } | ResponseBodyKind::Buffered { .. } => "buffered",
             ResponseBodyKind::Replayed { .. } => "replayed",

@@ -7,14 +7,16 @@ use http::{
     header::{
         ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG,
     },
-    Response, StatusCode,
+    response::Parts,
+    HeaderMap, HeaderValue, StatusCode,
 };
 use http_body::Body;
 
 use super::respond::ResponseContext;
 use crate::{
     body::ResponseBody,
-    exchange::{insert_etag, insert_tag_with_coding, vary_by, CodedTag, MayBeEncoded},
+    exchange::{insert_etag, insert_tag_with_coding, vary_by, BeforeCompression, CodedTag},
+    header_map::insert_field,
     outcome::Reason,
     rules::{ContentCoding, Decision, EntityTag, SingleField},
 };
@@ -184,21 +186,36 @@ impl<'a> ResponseContext<'a> {
     /// Prepares the response for the compression of `compress_with`, and for the
     /// service around it, which adds the coding to the tag.
     pub(super) fn prepare_for_compression<B: Body>(&mut self, body: &mut ResponseBody<B>) {
-        let mut latch = None;
         let is_withheld = self.request.asks_as_get() && self.is_encodable();
         if is_withheld || self.head.status == StatusCode::NOT_MODIFIED {
             // The head may have the length of the content before it is encoded.
             self.head.headers.remove(CONTENT_LENGTH);
+            body.end_of_unknown_size(body.outcome());
             if self.request.accepts_coding {
-                latch = Some(body.end_of_latched_size());
-            } else {
-                body.end_of_unknown_size(body.outcome());
+                prevent_encoding(self.head);
             }
+        } else if self.may_be_encoded() {
+            let before = BeforeCompression::MayBeEncoded { is_whole: body.is_in_memory() };
+            self.head.extensions.insert(before);
         }
-        if latch.is_some() || self.may_be_encoded() {
-            let is_whole = body.is_in_memory();
-            self.head.extensions.insert(MayBeEncoded { is_whole, latch });
-        }
+    }
+}
+
+/// Keeps the compression of `compress_with` from encoding a response without content.
+///
+/// Deliberately not a matter of the body's size: by its default predicate, tower-http's
+/// `CompressionLayer` encodes no body of zero bytes, but with another predicate it may.
+fn prevent_encoding(head: &mut Parts) {
+    if !head.headers.contains_key(CONTENT_ENCODING) {
+        insert_field(&mut head.headers, CONTENT_ENCODING, IDENTITY);
+        head.extensions.insert(BeforeCompression::NoContent);
+    }
+}
+
+/// Removes the field that [`prevent_encoding`] has added.
+pub(super) fn remove_identity(headers: &mut HeaderMap) {
+    if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding == IDENTITY) {
+        headers.remove(CONTENT_ENCODING);
     }
 }
 
@@ -206,10 +223,16 @@ impl<'a> ResponseContext<'a> {
 /// of `compress_with` encodes the response, the service around it adds the coding to
 /// the tag of the inner service.
 #[cold]
-pub(super) fn prepare_left_alone<B>(response: &mut Response<B>) {
-    let headers = response.headers();
+pub(super) fn prepare_left_alone(head: &mut Parts) {
+    if head.status == StatusCode::NOT_MODIFIED {
+        prevent_encoding(head);
+    }
+    let headers = &head.headers;
     let is_left = headers.contains_key(CONTENT_ENCODING) || headers.contains_key(CONTENT_RANGE);
-    if response.status().is_success() && !is_left {
-        response.extensions_mut().insert(MayBeEncoded { is_whole: false, latch: None });
+    if head.status.is_success() && !is_left {
+        head.extensions.insert(BeforeCompression::MayBeEncoded { is_whole: false });
     }
 }
+
+/// The coding that stands for no coding.
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");

@@ -16,9 +16,9 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{service::Conditional, ConditionalLayer};
+use super::{codings::remove_identity, service::Conditional, ConditionalLayer};
 use crate::{
-    exchange::{insert_tag_with_coding, vary_by, CodedTag, EncodedOnTheFly, MayBeEncoded},
+    exchange::{insert_tag_with_coding, vary_by, BeforeCompression, CodedTag, EncodedOnTheFly},
     rules::{is_digest, remove_fields, single_line, EntityTag},
     stats::Stats,
     validators::Sha256,
@@ -116,10 +116,18 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut response = ready!(self.project().inner.poll(cx))?;
-        if let Some(before) = response.extensions_mut().remove::<MayBeEncoded>() {
-            let (mut head, body) = response.into_parts();
-            name_coding(&mut head, &before);
-            response = Response::from_parts(head, body);
+        match response.extensions_mut().remove::<BeforeCompression>() {
+            Some(BeforeCompression::MayBeEncoded { is_whole }) => {
+                let (mut head, body) = response.into_parts();
+                name_coding(&mut head, is_whole);
+                response = Response::from_parts(head, body);
+            }
+            Some(BeforeCompression::NoContent) => remove_identity(response.headers_mut()),
+            // The compression may have dropped the extensions.
+            None if response.status() == StatusCode::NOT_MODIFIED => {
+                remove_identity(response.headers_mut());
+            }
+            None => {}
         }
         Poll::Ready(Ok(response))
     }
@@ -131,13 +139,10 @@ impl<F> fmt::Debug for CompressionFuture<F> {
     }
 }
 
-/// Adds the coding to the tag, if the compression has encoded the response. `before`
-/// describes the response before the compression.
-fn name_coding(head: &mut response::Parts, before: &MayBeEncoded) {
-    if let Some(latch) = &before.latch {
-        latch.release();
-    }
-    if head.status == StatusCode::NOT_MODIFIED || !head.headers.contains_key(CONTENT_ENCODING) {
+/// Adds the coding to the tag, if the compression has encoded the response. `is_whole`
+/// is true if the plain content was whole in memory.
+fn name_coding(head: &mut response::Parts, is_whole: bool) {
+    if !head.headers.contains_key(CONTENT_ENCODING) {
         return;
     }
     vary_by(&mut head.headers, ACCEPT_ENCODING);
@@ -146,7 +151,7 @@ fn name_coding(head: &mut response::Parts, before: &MayBeEncoded) {
     // The digests in the head describe the plain bytes, but must describe the encoded
     // bytes (RFC 9530, 3).
     remove_fields(&mut head.headers, |name| is_digest(name.as_str()));
-    let encoded = EncodedOnTheFly { is_weak: !before.is_whole };
+    let encoded = EncodedOnTheFly { is_weak: !is_whole };
     head.extensions.insert(encoded);
     let Some(sent) = single_line(&head.headers, ETAG) else { return };
     let Ok(sent) = EntityTag::try_from(sent) else { return };

@@ -173,11 +173,12 @@ fn leave_alone<B: Body>(
 /// As [`leave_alone`], for a read that a layer with `compress_with` does not handle.
 #[cold]
 fn leave_alone_before_compression<B: Body>(
-    mut response: Response<B>,
+    response: Response<B>,
     config: &Config,
 ) -> Response<ResponseBody<B>> {
-    prepare_left_alone(&mut response);
-    pass_left_alone(response, Reason::Request, config)
+    let (mut head, body) = response.into_parts();
+    prepare_left_alone(&mut head);
+    pass_left_alone(Response::from_parts(head, body), Reason::Request, config)
 }
 
 #[inline(always)]

@@ -8,10 +8,7 @@ use http::{
 };
 
 use super::insert_etag;
-use crate::{
-    body::SizeLatch,
-    rules::{ContentCoding, EntityTag},
-};
+use crate::rules::{ContentCoding, EntityTag};
 
 /// In the extensions of a response whose `ETag` names a coding: the plain tag.
 #[derive(Clone, Debug)]
@@ -30,19 +27,19 @@ pub(crate) struct EncodedOnTheFly {
     pub(crate) is_weak: bool,
 }
 
-/// In the extensions of a response that goes to the compression of `compress_with`: the
-/// compression may encode the response. The service around the compression then adds
-/// the coding to the tag.
-#[derive(Clone, Debug)]
-pub(crate) struct MayBeEncoded {
-    /// The plain content is whole in memory, so it is encoded to the same bytes
-    /// each time.
-    pub(crate) is_whole: bool,
-    /// For a 304 and the answer to a HEAD: keeps the size of the body at zero, so that
-    /// the compression does not encode it. The service around the compression releases
-    /// the latch. The size is then unknown, so that no outer service adds
-    /// `Content-Length: 0`.
-    pub(crate) latch: Option<SizeLatch>,
+/// In the extensions of a response that goes to the compression of `compress_with`:
+/// tells the service around the compression what to do with the response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum BeforeCompression {
+    /// The compression may encode the response. Add the coding to the tag then.
+    ///
+    /// `is_whole` is true if the plain content is whole in memory, so that it is
+    /// encoded to the same bytes each time.
+    MayBeEncoded { is_whole: bool },
+    /// A 304 or the answer to a HEAD, which must not be encoded. It has
+    /// `Content-Encoding: identity`, because a compression leaves responses alone that
+    /// already have a coding. Remove this field.
+    NoContent,
 }
 
 impl CodedTag {

@@ -4,7 +4,7 @@
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{body::Body, response::IntoResponse, routing::get, Router};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, Request, Response, StatusCode, Version};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use tower::{layer::util::Identity, service_fn, Layer, Service, ServiceExt};
@@ -12,7 +12,7 @@ use tower_conditional::{
     ConditionalLayer, EntityTag, HttpDate, InnerTags, OuterCompression, PreconditionLayer,
     Preconditions, Representation, Validators,
 };
-use tower_http::compression::CompressionLayer;
+use tower_http::compression::{predicate::SizeAbove, CompressionLayer};
 
 use crate::support::{
     encoder::{encode, Encoder},
@@ -29,7 +29,7 @@ const TEXT: &str = "a text that is long enough to be worth compressing";
 const CODINGS: [&str; 4] = ["gzip", "br", "zstd", "deflate"];
 
 /// What a client gets.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Got {
     status: u16,
     headers: HeaderMap,
@@ -728,6 +728,47 @@ fn head_has_the_tag_of_get_or_of_the_plain_content() {
         assert_eq!(again.gist(), (304, Some("\"v1~gzip\""), None), "{name}");
         assert_eq!(ask_as(&app, "HEAD", &[]).line("etag"), Some("\"v1\""), "{name}");
     }
+}
+
+/// A compression may encode bodies of zero bytes and those of a 304, too.
+#[test]
+fn what_has_no_content_is_not_encoded_whatever_the_compression_encodes() {
+    let answers: [fn() -> Response<Body>; 5] = [
+        || reply(200, &[], TEXT),
+        || reply(200, &[("etag", "\"v1\"")], TEXT),
+        || reply(200, &[("etag", "\"v1\""), ("vary", "origin, Accept-Encoding")], TEXT),
+        || reply(200, &[("etag", "\"v1\""), ("content-encoding", "br")], TEXT),
+        || reply(304, &[("etag", "\"v1\"")], ""),
+    ];
+    let layers: [fn() -> ConditionalLayer; 3] =
+        [|| layer().0, || layer().0.head_as_get(true), || layer().0.handle_when(|_| false)];
+    let mut unchanged = 0;
+    for (layer, answer) in layers.into_iter().flat_map(|it| answers.map(|answer| (it, answer))) {
+        let compression = CompressionLayer::new;
+        let inner = || service(move |_| answer());
+        let all = |_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| true;
+        let above_zero = compression().compress_when(SizeAbove::new(0));
+        let by_default = boxed(layer().compress_with(compression()).layer(inner()));
+        let others = [
+            boxed(layer().compress_with(above_zero).layer(inner())),
+            boxed(layer().compress_with(compression().compress_when(all)).layer(inner())),
+        ];
+        for method in ["GET", "HEAD"] {
+            for list in ["\"v0\"", "\"v1\"", "\"v1~gzip\"", "*"] {
+                let lines = [(INM, list), (AE, "gzip")];
+                let expected = ask_as(&by_default, method, &lines);
+                if expected.status == 304 {
+                    unchanged += 1;
+                    assert_eq!(expected.line("content-encoding"), None, "{expected:?}");
+                }
+                for app in &others {
+                    let got = ask_as(app, method, &lines);
+                    assert_eq!(got, expected, "{method} {list}");
+                }
+            }
+        }
+    }
+    assert!(unchanged > 20, "{unchanged}");
 }
 
 #[test]
