@@ -115,6 +115,10 @@ impl<D> ConditionalLayer<D> {
     /// the time is over, the layer sends what it has read, and the rest follows as it
     /// comes. Such a response has no tag.
     ///
+    /// For the GET that a [`WriteGuard`](crate::WriteGuard) sends before a write, the
+    /// layer waits for content of known size without a limit: whether the write is
+    /// allowed must not depend on the load of the server.
+    ///
     /// A body that is always ready has no time limit, even if each of its frames takes
     /// long to compute. An example is a body that an inner layer compresses. Such a
     /// body is read up to the [`buffer_limit`](Self::buffer_limit).

@@ -153,11 +153,11 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
         context: &ResponseContext<'_>,
     ) -> Poll<Result<(), Box<Abandoned<B::Error>>>> {
         let mut slice = PollBudget::new();
+        let config = &context.request.config;
         // The evaluation of a write must not depend on the load. So the response to the
         // GET of a guard (a probe) is read even if the budget is used up.
-        let request = context.request;
-        let budget =
-            if request.extras().probe.is_some() { None } else { Some(&request.config.budget) };
+        let is_probe = context.request.extras().probe.is_some();
+        let budget = if is_probe { None } else { Some(&config.budget) };
         while let (Some(body), true) = (&mut self.body, slice.is_left()) {
             match body.as_mut().poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
@@ -176,8 +176,13 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
                 Poll::Ready(Some(Err(error))) => {
                     return Poll::Ready(Err(Abandoned::new(Reason::BodyError, Some(Err(error)))));
                 }
+                // For the same reason, the layer waits for content of known size until it
+                // is ready. Content of unknown size may be a stream that never ends.
+                Poll::Pending if is_probe && self.buffer.promised().is_some() => {
+                    return Poll::Pending;
+                }
                 Poll::Pending => {
-                    ready!(self.poll_wait(cx, &context.request.config));
+                    ready!(self.poll_wait(cx, config));
                     return Poll::Ready(Err(Abandoned::new(Reason::NotReady, None)));
                 }
             }

@@ -3,21 +3,26 @@
 use std::{
     convert::Infallible,
     future::ready,
-    sync::{Arc, Mutex},
-    time::SystemTime,
+    sync::{
+        atomic::{AtomicBool, Ordering::SeqCst},
+        Arc, Mutex,
+    },
+    time::{Duration, SystemTime},
 };
 
 use axum::body::Body;
+use futures_util::stream;
 use http::{request::Parts, Method, Request};
+use http_body::Frame;
 use tower::{service_fn, Layer, ServiceExt};
 use tower_conditional::{
     ConditionalLayer, EntityTag, HttpDate, InnerTags, PreconditionLayer, Representation, Validators,
 };
 
 use crate::support::{
-    guarded::{guarded, guarding},
+    guarded::{boxed, guarded, guarding},
     handler,
-    harness::{date, layer, reply, request, run, tag, IM, INM, IUS, LM},
+    harness::{date, layer, reply, request, run, streamed, tag, IM, INM, IUS, LM},
     note::{lose, note, put, service, status_of, text, write, Note},
 };
 
@@ -183,6 +188,36 @@ fn probe_is_answered_as_reads_are() {
     let read = run(service.clone().oneshot(request("GET", "/note", &[]))).unwrap();
     assert_eq!(read.headers()["etag"], "\"own\"");
     assert_eq!(run(status_of(service, put(&[(IM, "\"own\"")], "new"))), 204);
+}
+
+/// Whether a write is allowed must not depend on how long the service takes. Only
+/// content of unknown size may be a stream that never ends.
+#[tokio::test(start_paused = true)]
+async fn probe_waits_for_content_of_known_size() {
+    for (length, expected) in [(&[("content-length", "4")][..], 204), (&[], 412)] {
+        let is_slow = Arc::new(AtomicBool::new(false));
+        let slow = Arc::clone(&is_slow);
+        let inner = service_fn(move |request: Request<Body>| {
+            let wait = Duration::from_secs(if slow.load(SeqCst) { 60 } else { 0 });
+            ready(Ok::<_, Infallible>(if request.method() == Method::GET {
+                let content = async move {
+                    tokio::time::sleep(wait).await;
+                    Ok(Frame::data("text".into()))
+                };
+                reply(200, length, streamed(stream::once(content)))
+            } else {
+                reply(204, &[], "")
+            }))
+        });
+        let app = boxed(guarded(ConditionalLayer::new().layer(inner)));
+        let write = || put(&[(IM, &tag("text"))], "new");
+        assert_eq!(status_of(app.clone(), write()).await, 204);
+        is_slow.store(true, SeqCst);
+        assert_eq!(status_of(app.clone(), write()).await, expected, "{length:?}");
+        // A read waits no longer than it did.
+        let read = app.oneshot(request("GET", "/note", &[])).await.unwrap();
+        assert_eq!(read.headers().get("etag"), None, "{length:?}");
+    }
 }
 
 /// What an outer source knows is no answer to the question: the layer inside generates
