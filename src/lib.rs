@@ -211,6 +211,7 @@
 //!   of the inner service, and answers 304 without reading the content. The same
 //!   content has the same tag on all replicas, and after each deploy. With
 //!   `InnerTags::learn()` instead, clients may also use the tags of the inner service.
+//!   The length of the content must be known, for example from a `Content-Length`.
 //!   `ServeDir` of tower-http 0.7 sends tags. `ServeDir` of 0.6 sends only dates, so it
 //!   also needs [`trust_dates(true)`](InnerTags::trust_dates).
 //! - [`repr_digest`](ConditionalLayer::repr_digest), for content whose tag is not known

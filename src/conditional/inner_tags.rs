@@ -13,7 +13,7 @@ use crate::{stats::Stats, store::SharedTags};
 /// that the layer makes: the hash of the content. The policy is
 /// [`keep`](Self::keep), [`learn`](Self::learn) or [`replace`](Self::replace).
 /// [`ConditionalLayer::inner_tags`](crate::ConditionalLayer::inner_tags) explains
-/// all three.
+/// all three. A content tag is learned only from content of known length.
 ///
 /// # Examples
 ///

@@ -416,7 +416,9 @@ impl<D> ConditionalLayer<D> {
     ///
     /// The layer also learns from 206 responses, if the parts follow one another
     /// without a gap. It learns nothing from content that breaks off, or that changed
-    /// less than two seconds ago.
+    /// less than two seconds ago. It also learns nothing from content of unknown
+    /// length, because such content may break off without an error. The length is known
+    /// if the response has a `Content-Length`, or if the body's size hint is exact.
     ///
     /// With [`InnerTags::replace`] the layer also learns content tags, but never sends
     /// an inner tag. Many file servers make tags from date and size. If a replica or a

@@ -33,8 +33,12 @@ pub(super) struct LearnableContent {
     pub(super) fingerprint: Key,
     /// The fingerprint is made from a tag, not from a date.
     by_tag: bool,
-    /// The learned tag may be stored, because the fingerprint identifies the content,
-    /// and the content did not change within the last two seconds.
+    /// The learned tag may be stored: the fingerprint identifies the content, the
+    /// content did not change within the last two seconds, and its length is known.
+    ///
+    /// Content of unknown length may break off, and its body may still end without an
+    /// error: the connection to an upstream was closed, or an HTTP/2 stream was reset
+    /// with NO_ERROR. The hash of a part would then be sent with the whole content.
     may_store: bool,
     /// The tag of the content, if it was learned or if a manifest gives it.
     known: Option<EntityTag>,
@@ -112,7 +116,7 @@ impl LearnableContent {
         let fingerprint = fingerprint(&config.keys, tag, evident_date, length, &head.headers);
         let key = request.extras().learned_key?;
         let key = key.of_variant(request.key.variant(fields.varied?)?);
-        let may_store = is_evident && is_settled;
+        let may_store = is_evident && is_settled && length.is_some();
         let mut content = Self {
             key,
             fingerprint,

@@ -16,7 +16,7 @@ impl ResponseContext<'_> {
         let config = &self.request.config;
         let date = self.fields.last_modified.value();
         // Content within the limit is read ahead, so each server makes its tag at once.
-        let is_large = length.is_none_or(|length| length > config.buffer_limit);
+        let is_large = length.is_some_and(|length| length > config.buffer_limit);
         let has_strong_tag = self.fields.etag.value().is_some_and(|tag| !tag.is_weak());
         // A strong tag distinguishes all representations of a resource, but a date does
         // not. Other servers do not know how this layer distinguishes variants. So

@@ -288,13 +288,15 @@ async fn proxy_learns_what_comes_from_an_upstream() {
             let broken = slow_peer::get(version, address, PATH, &[]).await;
             assert!(!broken.is_whole && broken.etag().is_none(), "{version:?} {is_chunked}");
             log.break_at(usize::MAX);
-            for etag in [None, Some(&*tag(1))] {
+            // Nothing is learned from content of unknown length.
+            for etag in [None, Some(&*tag(1)).filter(|_| !is_chunked)] {
                 let answer = slow_peer::get(version, address, PATH, &[]).await;
                 assert_whole(&answer, 1, etag);
                 assert_eq!(answer.field("content-length").is_none(), is_chunked, "{version:?}");
             }
             let answer = slow_peer::get(version, address, PATH, &[(INM, &tag(1))]).await;
-            assert_eq!((answer.status, answer.is_whole), (304, true), "{version:?} {is_chunked}");
+            let status = if is_chunked { 200 } else { 304 };
+            assert_eq!((answer.status, answer.is_whole), (status, true), "{version:?}");
             log.gone().await;
         }
     }
