@@ -7,9 +7,12 @@ use std::{collections::VecDeque, fmt, sync::Arc};
 
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
-use http_body::Frame;
+use http_body::{Frame, SizeHint};
 
-use super::budget::{Budget, Reservation};
+use super::{
+    budget::{Budget, Reservation},
+    response_body::at_least,
+};
 use crate::{outcome::Reason, store::Frames};
 
 /// The frames of one body: at most `limit` bytes of content, and the trailers.
@@ -161,6 +164,25 @@ impl Content {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.frames() == 0 && !self.has_trailers()
+    }
+
+    /// Returns true if a body of this content, which was read to its end, has an exact
+    /// size. `was_exact` is true if the body that was read had one.
+    ///
+    /// Over HTTP/1.1, trailers are sent only after a body of unknown size.
+    #[inline]
+    pub(super) fn is_size_exact(&self, was_exact: bool) -> bool {
+        was_exact || !self.has_trailers()
+    }
+
+    /// Returns the size of the frames that are left.
+    #[inline]
+    pub(super) fn size_hint(&self, is_exact: bool) -> SizeHint {
+        if is_exact {
+            SizeHint::with_exact(self.len)
+        } else {
+            at_least(self.len)
+        }
     }
 
     #[inline]

@@ -52,6 +52,7 @@ pin_project! {
         /// The whole content, which was already read.
         Buffered {
             content: Content,
+            is_exact: bool,
         },
         /// The client's body, whose end is held back. Boxed, because it is large.
         Gated {
@@ -80,9 +81,11 @@ impl<B> RequestBody<B> {
         Self { kind: RequestBodyKind::Probe }
     }
 
-    /// Makes a body from content that was read to its end.
-    pub(crate) fn buffered(content: Content) -> Self {
-        Self { kind: RequestBodyKind::Buffered { content } }
+    /// Makes a body from content that was read to its end. `was_exact` is true if the
+    /// client had announced its exact size.
+    pub(crate) fn buffered(content: Content, was_exact: bool) -> Self {
+        let is_exact = content.is_size_exact(was_exact);
+        Self { kind: RequestBodyKind::Buffered { content, is_exact } }
     }
 
     /// Makes a body whose end is held back.
@@ -107,7 +110,7 @@ where
             RequestBodyKindProj::Empty => Poll::Ready(None),
             RequestBodyKindProj::Probe => Poll::Ready(Some(Err(RequestBodyError::Probe.into()))),
             RequestBodyKindProj::Client { body } => poll_bytes(body, cx).map_err(client_error),
-            RequestBodyKindProj::Buffered { content } => Poll::Ready(content.pop().map(Ok)),
+            RequestBodyKindProj::Buffered { content, .. } => Poll::Ready(content.pop().map(Ok)),
             RequestBodyKindProj::Gated { gated } => gated.poll_frame(cx),
         }
     }
@@ -117,7 +120,7 @@ where
             // This is true so that a proxy that forwards the GET sends no content.
             RequestBodyKind::Empty | RequestBodyKind::Probe => true,
             RequestBodyKind::Client { body } => body.is_end_stream(),
-            RequestBodyKind::Buffered { content } => content.is_empty(),
+            RequestBodyKind::Buffered { content, .. } => content.is_empty(),
             RequestBodyKind::Gated { gated } => gated.is_over(),
         }
     }
@@ -126,7 +129,7 @@ where
         match &self.kind {
             RequestBodyKind::Empty | RequestBodyKind::Probe => SizeHint::with_exact(0),
             RequestBodyKind::Client { body } => body.size_hint(),
-            RequestBodyKind::Buffered { content } => SizeHint::with_exact(content.len()),
+            RequestBodyKind::Buffered { content, is_exact } => content.size_hint(*is_exact),
             RequestBodyKind::Gated { gated } => gated.size_hint(),
         }
     }

@@ -60,7 +60,7 @@ pin_project! {
         /// The whole content, in several frames. Boxed, because most content is in one.
         Buffered {
             content: Box<Content>,
-            exact: bool,
+            is_exact: bool,
         },
         /// The frames that were read, then the rest of the body. Boxed, because it is
         /// rare and large.
@@ -193,16 +193,15 @@ impl<B: Body> ResponseBody<B> {
         Self::replayed(Replay { read, last, rest, hint, flush: false }, outcome)
     }
 
-    /// Makes a body from content that was read to its end. `exact` is true if the inner
-    /// body had an exact size.
+    /// Makes a body from content that was read to its end. `was_exact` is true if the
+    /// inner body had an exact size.
     #[inline]
-    pub(crate) fn buffered(content: Content, exact: bool, outcome: Outcome) -> Self {
+    pub(crate) fn buffered(content: Content, was_exact: bool, outcome: Outcome) -> Self {
         let kind = match content.into_single() {
             Ok(Some(data)) => ResponseBodyKind::Whole { data },
             Ok(None) => ResponseBodyKind::Ended,
-            // Over HTTP/1.1, trailers are sent only after a body of unknown size.
             Err(content) => ResponseBodyKind::Buffered {
-                exact: exact || !content.has_trailers(),
+                is_exact: content.is_size_exact(was_exact),
                 content: Box::new(content),
             },
         };
@@ -275,8 +274,7 @@ impl<B: Body> ResponseBodyKind<B> {
             Self::Absent => SizeHint::new(),
             Self::Inner { body } => body.size_hint(),
             Self::Whole { data } => SizeHint::with_exact(data.len().try_into().unwrap_or(u64::MAX)),
-            Self::Buffered { content, exact: true } => SizeHint::with_exact(content.len()),
-            Self::Buffered { content, exact: false } => at_least(content.len()),
+            Self::Buffered { content, is_exact } => content.size_hint(*is_exact),
             Self::Replayed { replay } => replay.size_hint(),
             Self::Transformed { transformed } => match &transformed.transform {
                 Transform::Slice(slicer) => SizeHint::with_exact(slicer.left()),

@@ -178,7 +178,7 @@ where
         if content.is_empty() {
             RequestBody::default()
         } else {
-            RequestBody::buffered(content)
+            RequestBody::buffered(content, self.size.exact().is_some())
         }
     }
 

@@ -16,7 +16,8 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Method, Request, Version};
+use futures_util::stream;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, Full, Limited};
 use tokio::{
@@ -30,7 +31,7 @@ use tower_http::{compression::CompressionLayer, decompression::RequestDecompress
 
 use crate::support::{
     guarded::{boxed, guarded, App},
-    harness::{reply, request, tag, Lines, IM, INM},
+    harness::{reply, request, streamed, tag, Lines, IM, INM},
     note::{note, put, routes, status_of, text},
     wire::{fed, Feed},
 };
@@ -482,6 +483,41 @@ async fn content_that_was_replaced_has_its_own_length() {
             assert_eq!(status, 204, "{lines:?} {content:?}");
             assert_eq!(got.take(), [Ok(content.to_owned())], "{lines:?} {content:?}");
         }
+    }
+}
+
+/// A handler may forward the content over HTTP/1.1, where trailers are sent only after
+/// content of unknown size. So the size is exact only where the client states one.
+#[tokio::test]
+async fn content_with_trailers_has_the_size_that_was_announced() {
+    let sum = HeaderMap::from_iter([(HeaderName::from_static("x-sum"), HeaderValue::from(7))]);
+    for (trailers, length, expected) in [
+        (None, None, Some(3)),
+        (None, Some("3"), Some(3)),
+        (Some(&sum), None, None),
+        (Some(&sum), Some("3"), Some(3)),
+    ] {
+        let got = Arc::new(Mutex::new(None));
+        let seen = Arc::clone(&got);
+        let inner = service_fn(move |request: Request<Body>| {
+            let seen = Arc::clone(&seen);
+            async move {
+                if request.method() == Method::GET {
+                    return Ok::<_, Infallible>(reply(200, &[("etag", "\"1\"")], "old"));
+                }
+                let size = request.body().size_hint().exact();
+                let content = request.into_body().collect().await.unwrap();
+                *seen.lock().unwrap() = Some((size, content.trailers().cloned()));
+                Ok(reply(204, &[], ""))
+            }
+        });
+        let frames = [Some(Frame::data("new".into())), trailers.cloned().map(Frame::trailers)];
+        let body = streamed(stream::iter(frames.into_iter().flatten().map(Ok)));
+        let length = length.map(|length| ("content-length", length));
+        let lines: Vec<_> = HOLDS.iter().copied().chain(length).collect();
+        let write = request("PUT", "/note", &lines).map(|_| body);
+        assert_eq!(boxed(guarded(inner)).oneshot(write).await.unwrap().status(), 204);
+        assert_eq!(got.lock().unwrap().take(), Some((expected, trailers.cloned())), "{lines:?}");
     }
 }
 
