@@ -67,6 +67,8 @@ impl Recorder {
         if data.remaining() > self.limit - self.content.len() {
             return Err(Error::TooLarge);
         }
+        let room = self.room_for(data.remaining());
+        self.content.reserve_exact(room - self.content.len());
         while data.has_remaining() {
             let chunk = data.chunk();
             self.content.extend_from_slice(chunk);
@@ -75,8 +77,17 @@ impl Recorder {
         Ok(())
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.content.len()
+    /// Returns how many bytes of memory the copy takes once it has `more` bytes.
+    ///
+    /// The memory grows by doubling, but not beyond the announced length or the limit.
+    pub(super) fn room_for(&self, more: usize) -> usize {
+        let (room, needed) = (self.content.capacity(), self.content.len().saturating_add(more));
+        if needed <= room {
+            return room;
+        }
+        let announced = self.length.and_then(|length| length.try_into().ok());
+        let most = announced.unwrap_or(self.limit).min(self.limit);
+        room.saturating_mul(2).min(most).max(needed)
     }
 
     pub(super) fn end(&self) -> End {
@@ -205,6 +216,30 @@ mod tests {
             });
             let expected = kept.then(|| frames.concat().into_bytes());
             assert_eq!(content.ok().map(Vec::from), expected, "{promised:?} {frames:?}");
+        }
+    }
+
+    #[test]
+    fn content_takes_the_memory_that_was_said_before() {
+        for (promised, limit, rooms) in [
+            (None, 200, &[30, 30, 60, 60, 120][..]),
+            (None, 80, &[30, 30, 60, 60, 80]),
+            (Some("70"), 100, &[30, 30, 60, 60, 70]),
+            (Some("70"), 80, &[30, 30, 60, 60, 70]),
+        ] {
+            let (mut head, ()) = Response::new(()).into_parts();
+            if let Some(length) = promised {
+                head.headers.insert(CONTENT_LENGTH, length.parse().unwrap());
+            }
+            let mut recorder = Recorder::new(&head, &SizeHint::default(), limit).unwrap();
+            let mut seen = Vec::new();
+            for bytes in [30, 0, 10, 20, 5] {
+                let room = recorder.room_for(bytes);
+                recorder.push(&vec![b'x'; bytes][..]).unwrap();
+                assert_eq!(recorder.content.capacity(), room, "{promised:?} {limit} {bytes}");
+                seen.push(room);
+            }
+            assert_eq!(seen, rooms, "{promised:?} {limit}");
         }
     }
 

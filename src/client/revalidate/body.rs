@@ -155,8 +155,8 @@ impl Recording {
     /// Copies the next bytes. Returns false if the content exceeds the limit, or if the
     /// budget for responses that are being received is used up.
     fn push(&mut self, data: &Bytes) -> bool {
-        let is_taken = self.recorder.push(&**data).is_ok();
-        is_taken && self.reservation.grow(self.recorder.len() as u64)
+        let room = self.recorder.room_for(data.len());
+        self.reservation.grow(room as u64) && self.recorder.push(&**data).is_ok()
     }
 
     /// Keeps the response, if its content is complete.
@@ -166,5 +166,32 @@ impl Recording {
             let stored = Stored { head: self.head, content: content.bytes };
             self.memory.put(self.key, &self.request, stored);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Response;
+
+    use super::*;
+
+    /// A copy may have room for more bytes than it holds.
+    #[test]
+    fn all_copies_together_take_no_more_memory_than_is_kept() {
+        let memory = Arc::new(Memory::new(1 << 20));
+        let (head, ()) = Response::new(()).into_parts();
+        let begun = || {
+            let recorder = Recorder::new(&head, &SizeHint::new(), memory.content_limit()).unwrap();
+            let key = memory.key(&"/".parse().unwrap(), &HeaderMap::new());
+            let stored = StoredHead::new(&head.headers);
+            Recording::new(&memory, key, HeaderMap::new(), stored, recorder)
+        };
+        let mut recordings: Vec<_> = (0..20).map(|_| begun()).collect();
+        // Each copy takes 7, 14, 28, 56 and 112 KiB.
+        let piece = Bytes::from_static(&[b'x'; 7 << 10]);
+        recordings.retain_mut(|recording| (0..10).all(|_| recording.push(&piece)));
+        assert_eq!((recordings.len(), memory.receiving.used()), (9, 9 * (112 << 10)));
+        drop(recordings);
+        assert_eq!(memory.receiving.used(), 0);
     }
 }
