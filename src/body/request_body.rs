@@ -19,7 +19,7 @@ pin_project! {
     /// The body of a request that a [`WriteGuard`](crate::WriteGuard) forwards.
     ///
     /// - The content of a write with preconditions, and of every DELETE, has already
-    ///   been read.
+    ///   been read. Small frames of it are joined.
     /// - The content of other writes is forwarded as it comes, but its end is held back
     ///   until the write may run. If the write may not run, the content ends in an
     ///   error, and the service must not store it. With

@@ -4,7 +4,7 @@
 use std::{
     error::Error,
     future::Future,
-    iter,
+    iter, mem,
     pin::Pin,
     sync::Arc,
     task::{ready, Context, Poll},
@@ -13,7 +13,7 @@ use std::{
 
 use bytes::{Buf, BufMut, Bytes};
 use http::{header::EXPECT, request, HeaderMap};
-use http_body::{Body, SizeHint};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::LengthLimitError;
 use tokio::time::Sleep;
 
@@ -35,6 +35,10 @@ pub(super) struct WriteContent<B> {
     /// was polled.
     body: Option<Pin<Box<B>>>,
     buffer: Buffer,
+    /// Small pieces that have arrived after those in the buffer. Joined, because many
+    /// small frames take much more memory than their bytes. Copied, because a small
+    /// piece can keep its whole receive buffer in memory.
+    small: Vec<u8>,
     error: Option<BoxError>,
     /// The announced size of the content, in bytes.
     size: SizeHint,
@@ -55,6 +59,7 @@ where
         Self {
             body,
             buffer: Buffer::new(u64::MAX, None),
+            small: Vec::new(),
             error: None,
             size,
             pace: Pace::default(),
@@ -69,17 +74,19 @@ where
 
     /// Returns how many bytes have arrived.
     pub(super) fn len(&self) -> u64 {
-        self.buffer.content().len()
+        let small = u64::try_from(self.small.len()).unwrap_or(u64::MAX);
+        self.buffer.content().len().saturating_add(small)
     }
 
     /// Reads what has already arrived, but at most two frames. Short content may then
     /// be complete.
     pub(super) fn look(&mut self, cx: &mut Context<'_>) {
         let _first = self.poll_next(cx, None);
-        if self.buffer.content().frames() == 1 {
+        if self.len() > 0 {
             // Some bodies show their end only when they are polled.
             let _end = self.poll_next(cx, None);
         }
+        let _kept = self.join_small(None);
     }
 
     /// Reads all content, within the limits of size and pace.
@@ -109,17 +116,17 @@ where
                 }));
             }
         }
+        // Empty frames can come without end, and without a pause.
+        if self.pace.poll_too_slow(cx, self.len(), &config.timer).is_ready() {
+            return Poll::Ready(Err(Refusal::ContentTooSlow));
+        }
         yield_now(cx);
         Poll::Pending
     }
 
     fn is_too_large(&self, limit: u64) -> bool {
-        let content = self.buffer.content();
         let rest = self.body.as_ref().map_or(0, |body| body.size_hint().lower());
-        // Many small frames take much more memory than their bytes, so the number of
-        // frames is limited, too.
-        let frames = u64::try_from(content.frames()).unwrap_or(u64::MAX);
-        content.len().saturating_add(rest) > limit || frames > limit / 64 + 1024
+        self.len().saturating_add(rest) > limit
     }
 
     /// Reads the next frame, or the end.
@@ -134,10 +141,7 @@ where
         match ready!(body.as_mut().poll_frame(cx)) {
             Some(Ok(frame)) => {
                 let is_last = body.is_end_stream();
-                taken = self
-                    .buffer
-                    .push(frame.map_data(compact), budget)
-                    .map_err(|overflow| overflow.reason);
+                taken = self.push(frame, budget);
                 if !is_last {
                     return Poll::Ready(taken);
                 }
@@ -146,12 +150,41 @@ where
             None => {}
         }
         self.body = None;
+        taken = taken.and_then(|()| self.join_small(budget));
         // Hyper treats an HTTP/2 stream that is reset with NO_ERROR as complete, so the
         // length must be checked.
         if self.len() < self.size.lower() && self.error.is_none() {
             self.error = Some(RequestBodyError::Cut.into());
         }
         Poll::Ready(taken)
+    }
+
+    /// Takes the next frame. Small pieces are joined to larger ones.
+    fn push(&mut self, frame: Frame<B::Data>, budget: Option<&Arc<Budget>>) -> Result<(), Reason> {
+        match frame.into_data() {
+            Ok(data) if data.remaining() < SMALL_PIECE => {
+                self.small.put(data);
+                if self.small.len() < SMALL_PIECE {
+                    return Ok(());
+                }
+                self.join_small(budget)
+            }
+            frame => {
+                self.join_small(budget)?;
+                let frame = frame.map_or_else(|trailers| trailers, Frame::data);
+                self.buffer.push(frame, budget).map_err(|overflow| overflow.reason)
+            }
+        }
+    }
+
+    /// Puts the small pieces into the buffer, as one frame.
+    fn join_small(&mut self, budget: Option<&Arc<Budget>>) -> Result<(), Reason> {
+        if self.small.is_empty() {
+            return Ok(());
+        }
+        let small = mem::take(&mut self.small).into_boxed_slice();
+        let frame = Frame::data(Bytes::from(small));
+        self.buffer.push(frame, budget).map_err(|overflow| overflow.reason)
     }
 
     /// Drops the content that was read. Returns the rest, which is read and discarded
@@ -291,20 +324,7 @@ impl<B: Body> RefusedContent<B> {
 const REFUSED_BYTES: u64 = 1 << 20;
 const REFUSED_TIME: Duration = Duration::from_secs(1);
 
-/// Copies a small piece of content, because the original can keep its whole receive
-/// buffer in memory.
-fn compact(mut data: impl Buf) -> Bytes {
-    let len = data.remaining();
-    if len < SMALL_PIECE {
-        let mut copy = Vec::with_capacity(len);
-        copy.put(data);
-        copy.into()
-    } else {
-        data.copy_to_bytes(len)
-    }
-}
-
-/// Pieces with fewer bytes are copied.
+/// Pieces with fewer bytes are joined.
 const SMALL_PIECE: usize = 4 << 10;
 
 /// Hashes the content of a write in slices, so that other tasks can run in between.

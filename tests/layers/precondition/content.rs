@@ -23,7 +23,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use tokio::{
     sync::Notify,
     task::yield_now,
-    time::{sleep, timeout, Instant},
+    time::{advance, sleep, timeout, Instant},
 };
 use tower::{limit::ConcurrencyLimit, service_fn, Layer, ServiceExt};
 use tower_conditional::{ConditionalLayer, Outcome, WriteGuard};
@@ -484,6 +484,66 @@ async fn content_that_was_replaced_has_its_own_length() {
             assert_eq!(got.take(), [Ok(content.to_owned())], "{lines:?} {content:?}");
         }
     }
+}
+
+/// Many small frames would take much more memory than their bytes.
+#[tokio::test]
+async fn content_that_is_read_ahead_is_kept_in_few_frames() {
+    let sum = HeaderMap::from_iter([(HeaderName::from_static("x-sum"), HeaderValue::from(7))]);
+    for (lens, trailers, at_most) in [
+        (vec![1; 40_000], None, 11),
+        (vec![1; 4_095], Some(&sum), 2),
+        (vec![3_000; 100], None, 51),
+        ([1, 5_000].repeat(100), Some(&sum), 200),
+        ([0, 5_000, 0].repeat(100), None, 100),
+        (vec![5_000, 2_000, 2_000, 2_000, 1], Some(&sum), 3),
+        (vec![], Some(&sum), 0),
+    ] {
+        let got = Arc::new(Mutex::new(None));
+        let seen = Arc::clone(&got);
+        let inner = service_fn(move |request: Request<Body>| {
+            let seen = Arc::clone(&seen);
+            async move {
+                let (head, mut body) = request.into_parts();
+                let (mut frames, mut content, mut trailers) = (0, Vec::new(), None);
+                while let Some(frame) = body.frame().await.filter(|_| head.method == Method::PUT) {
+                    match frame.unwrap().into_data() {
+                        Ok(data) => {
+                            frames += 1;
+                            content.extend_from_slice(&data);
+                        }
+                        Err(frame) => trailers = frame.into_trailers().ok(),
+                    }
+                }
+                *seen.lock().unwrap() = Some((frames, content, trailers));
+                Ok::<_, Infallible>(reply(200, &[("etag", "\"1\"")], "old"))
+            }
+        });
+        let expected: Vec<_> = (0..lens.iter().sum()).map(|place: usize| place as u8).collect();
+        let mut rest = Bytes::from(expected.clone());
+        let data: Vec<_> = lens.iter().map(|len| Frame::data(rest.split_to(*len))).collect();
+        let frames = data.into_iter().chain(trailers.cloned().map(Frame::trailers)).map(Ok);
+        let write = request("PUT", "/note", HOLDS).map(|_| streamed(stream::iter(frames)));
+        assert_eq!(boxed(guarded(inner)).oneshot(write).await.unwrap().status(), 200);
+        let (frames, content, sent) = got.lock().unwrap().take().unwrap();
+        assert!(content == expected && sent.as_ref() == trailers, "{} frames", lens.len());
+        assert!(frames <= at_most, "{} frames became {frames}", lens.len());
+    }
+}
+
+/// A client that sends nothing but empty frames never pauses.
+#[tokio::test(start_paused = true)]
+async fn content_of_empty_frames_is_answered_with_408() {
+    let frames = (0..1_000_000).map(|_| Ok(Frame::data(Bytes::new())));
+    let write = request("PUT", "/note", HOLDS).map(|_| streamed(stream::iter(frames)));
+    tokio::spawn(async {
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        advance(Duration::from_secs(11)).await;
+    });
+    let app = boxed(guarded(Got::default().service()));
+    assert_eq!(app.oneshot(write).await.unwrap().status(), 408);
 }
 
 /// A handler may forward the content over HTTP/1.1, where trailers are sent only after
