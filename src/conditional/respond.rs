@@ -114,10 +114,8 @@ impl<'a> ResponseContext<'a> {
     ) -> Action {
         let untagged = tag.as_ref().err().copied();
         let inner_tag = if untagged.is_some() { self.kept_tag() } else { None };
-        let known = match &tag {
-            Ok(tag) => Some(tag.borrowed()),
-            Err(_) => inner_tag.as_deref().map(TagRef::from),
-        };
+        let generated = tag.as_ref().ok().map(|tag| tag.borrowed());
+        let known = generated.or(inner_tag.as_deref().map(TagRef::from));
         let may_generate = self.may_generate_date(known, has_content);
         let date = self.last_modified(known, may_generate, length);
         let etag = known.map(|tag| tag.tag);

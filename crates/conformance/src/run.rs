@@ -57,10 +57,8 @@ impl Session<'_> {
         for rule in checks::rules().filter(|rule| !left_out.iter().any(|name| rule.is_named(name)))
         {
             let mut log = Vec::new();
-            let verdict = match (
-                &mut baseline,
-                rule.needs.iter().find_map(|need| in_vain.get(need).cloned()),
-            ) {
+            let unmet = rule.needs.iter().find_map(|need| in_vain.get(need).cloned());
+            let verdict = match (&mut baseline, unmet) {
                 (None, _) => self.check_silence(rule, &mut log).await,
                 (Some(baseline), _) if lacks(baseline, rule).is_some() => {
                     not_applicable(lacks(baseline, rule).unwrap_or_default())
