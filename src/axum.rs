@@ -109,7 +109,7 @@ impl IntoResponseParts for EntityTag {
     }
 }
 
-/// Makes a response without content that has this `ETag`.
+/// Makes an empty response with this `ETag`.
 ///
 /// A handler can return `(StatusCode::NO_CONTENT, tag)`.
 impl IntoResponse for EntityTag {

@@ -149,8 +149,8 @@
 //! A strong tag names exact bytes, and a page encoded with gzip has other bytes than
 //! the plain page. So the tag of an encoded response names the coding: `"v1"` becomes
 //! `"v1~gzip"`. Both tags name the same version of the resource, and both match in
-//! If-Match. In If-None-Match, a tag with a coding matches if the client accepts that
-//! coding. A 304 costs no compression. See
+//! If-Match, also where a [handler checks it](#writes). In If-None-Match, a tag with a
+//! coding matches if the client accepts that coding. A 304 costs no compression. See
 //! [`compress_with`](ConditionalLayer::compress_with).
 //!
 //! Compression may also be inside this layer, around the handlers. Then the content is
@@ -174,7 +174,9 @@
 //!
 //! **Two layers** around one handler hash the content once: the outer layer keeps the
 //! tag that the inner layer made. Use clones of one layer in both places, because each
-//! `ConditionalLayer::new()` has a [memory](#memory) of its own.
+//! `ConditionalLayer::new()` has a [memory](#memory) of its own. A clone may have other
+//! settings, such as `layer.clone().ranges(true)`, and each layer applies its own. It
+//! is simpler to add one layer to each nested router, and none around all of them.
 //!
 //! **Proxies.** If the layer adds a `Last-Modified` to a response without freshness
 //! information, it also adds `Cache-Control: no-cache`. See [`AddLastModified`] for the
@@ -199,6 +201,10 @@
 //!   [`body_timeout`](ConditionalLayer::body_timeout) (by default 500 ms).
 //! - A body that fails, or whose length differs from its `Content-Length`, gets no tag.
 //!   It is sent unchanged.
+//!
+//! The head of the response waits for the content that is read first. So an outer
+//! `TimeoutLayer` also limits the time for this content. If reading this content
+//! panics, an outer `CatchPanicLayer` answers 500.
 //!
 //! # Large content
 //!
@@ -249,6 +255,12 @@
 //! in the handler: [`EntityTag::of_parts`] makes a tag from the versions of the data
 //! that the page shows.
 //!
+//! After a 304 the browser shows its old page, with the old CSRF token. So set such a
+//! tag only if the server still accepts the old token. If the token changes with each
+//! login, put the [user](#cookies-and-private-responses) into the tag, and a number
+//! that each login increases. (A tag is no secret, so do not put the session's id into
+//! it.) If the server accepts a token only once, send the page with `no-store`.
+//!
 //! JSON from a `HashMap` that is made for each response never matches either, because
 //! the order of each new map is random. Use a `BTreeMap` instead.
 //!
@@ -270,6 +282,12 @@
 //! handler's, and dates in the requests for them are ignored. The reason is that the
 //! date of one user's page proves nothing about another user's page. The tags of
 //! private responses work like all other tags.
+//!
+//! **A tag that you make must name the user**, if users get different content at one
+//! URI. When a second user signs in, the browser may send the tag of the first user's
+//! page. If both pages had the same tag, the answer would be a 304, and the second user
+//! would see the first user's page. Neither `private` nor `Vary: Cookie` prevents that.
+//! Generated tags are safe, because they are hashes of the content.
 //!
 //! [Learned tags](#large-content) need care if one URI has different content for each
 //! tenant, and `Vary` does not show that. Add the tenant to the

@@ -181,7 +181,8 @@ impl Update {
     ///
     /// `edit` makes the new content from the current content. It is called again after
     /// a conflict, and after a 429. After a lost answer it is not called again, because
-    /// the update may then send only the same content.
+    /// a second edit might repeat the first. If the update then writes once more, it
+    /// sends the same content.
     ///
     /// # Errors
     ///

@@ -81,11 +81,11 @@ impl Default for BodyTimeout {
 
 /// The state of the wait for one body.
 ///
-/// When a body is not ready, the layer wakes the task, and polls the body once more.
-/// The body is probably ready then if it did not wait for I/O: it only yielded to the
-/// scheduler (`yield_now`), or had used up Tokio's cooperative budget. If the body is
-/// still not ready, a timer starts. With a timeout of zero there is no timer, and the
-/// layer stops waiting.
+/// When a body is not ready, the layer wakes the task, and polls the body once more. A
+/// body that only yielded to the scheduler (`yield_now`), or had used up Tokio's
+/// cooperative budget, is probably ready at this second poll. A body that waits for I/O
+/// is probably not. If the body is still not ready, a timer starts. With a timeout of
+/// zero there is no timer, and the layer stops waiting.
 #[derive(Debug, Default)]
 pub(super) struct BodyWait {
     woken: bool,

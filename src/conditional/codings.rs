@@ -106,7 +106,8 @@ impl<'a> ResponseContext<'a> {
     /// Sets `ETag` and returns true if the response needs another tag than `plain`, the
     /// tag without a coding. Otherwise returns false.
     ///
-    /// `is_own` is true if the inner service set the tag.
+    /// `is_own` is true if `plain` is the tag of the inner service, and false if this
+    /// layer generated it.
     #[inline]
     pub(super) fn set_coded_tag(
         &mut self,
@@ -219,9 +220,12 @@ pub(super) fn remove_identity(headers: &mut HeaderMap) {
     }
 }
 
-/// Prepares the response to a read that this layer does not handle. If the compression
-/// of `compress_with` encodes the response, the service around it adds the coding to
-/// the tag of the inner service.
+/// Prepares a response for the compression of `compress_with`, if this layer leaves the
+/// response alone because of `handle_when`.
+///
+/// Prevents the encoding of a 304. Marks other successful responses that are neither
+/// encoded nor parts: if the compression encodes such a response, the service around
+/// the compression adds the coding to the tag.
 #[cold]
 pub(super) fn prepare_left_alone(head: &mut Parts) {
     if head.status == StatusCode::NOT_MODIFIED {

@@ -141,9 +141,12 @@ impl ResponseContext<'_> {
         Some(Observation { request, tag, given, length, shows_date, varied, inside })
     }
 
-    /// Records that an inner layer of this crate states the date of this resource.
-    /// (That layer also compares the date in writes.) A redirect or an error states no
-    /// date, so it is recorded as if there were no such layer.
+    /// Records that an inner layer of this crate states the date of this resource. The
+    /// inner layer also compares the dates of writes, so this layer need not refuse a
+    /// write for its date.
+    ///
+    /// A redirect or an error states no date. It is recorded like a redirect or an
+    /// error of any other service.
     fn record_stated(&self, evidence: DateEvidence) {
         let (request, status) = (self.request, self.head.status);
         let (DateEvidence::Stated(_), Some(dates)) = (evidence, request.config.dates.get()) else {

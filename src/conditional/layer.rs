@@ -34,7 +34,13 @@ use crate::{
 /// evaluates the client's preconditions against the validators of the response. The
 /// answer is 304 (Not Modified), 412 (Precondition Failed), or the response itself.
 ///
-/// All clones of a layer share one memory of contents, tags and dates.
+/// All clones of a layer share one memory of contents, tags and dates. A clone with
+/// other settings, such as `layer.clone().ranges(true)`, shares it, too. But these
+/// settings may give the clone a new, empty memory of contents, tags or dates:
+/// [`add_last_modified`](Self::add_last_modified), [`clock`](Self::clock),
+/// [`content_cache`](Self::content_cache), [`digest`](Self::digest),
+/// [`inner_tags`](Self::inner_tags) and
+/// [`outer_compression`](Self::outer_compression).
 ///
 /// See the [crate docs](crate) for where to put the layer.
 ///
@@ -562,6 +568,12 @@ impl<D> ConditionalLayer<D> {
     /// after the first 8 MiB is answered with the whole content. Otherwise a request
     /// for one byte could make the inner service generate a large file, of which the
     /// layer would discard nearly all.
+    ///
+    /// If the handler gets the content from a store that can send parts, such as S3,
+    /// let the handler serve the ranges. It passes `Range` to the store, and returns
+    /// the store's 206 with `Content-Range`, `Content-Length` and `ETag`. The handler
+    /// need not evaluate If-Range: the layer removes `Range` if If-Range does not allow
+    /// a part, and [checks the tag of the 206](Self::forward).
     ///
     /// # Examples
     ///

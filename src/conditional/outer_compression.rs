@@ -28,10 +28,8 @@ pub struct OuterCompression {
 }
 
 impl OuterCompression {
-    /// Makes the setting for compression that weakens or removes tags, or for
-    /// no compression.
-    ///
-    /// nginx weakens tags.
+    /// Makes the default setting: there is no outer compression, or it weakens tags (as
+    /// nginx does) or removes them.
     pub fn new() -> Self {
         Self::default()
     }

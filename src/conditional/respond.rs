@@ -346,14 +346,17 @@ impl<'a> ResponseContext<'a> {
         self.learnable.as_ref().is_none_or(|content| content.allows_parts())
     }
 
-    /// Gives a 304 an empty body. If the length of the 200 is known, the 304 has it in
-    /// `Content-Length` (RFC 9110, 8.6).
+    /// Gives a 304 an empty body. If the length of the 200 is known, and no compression
+    /// outside may change it, the 304 has it in `Content-Length` (RFC 9110, 8.6).
     ///
-    /// If the length is not known, `Content-Length: 0` would be wrong. Axum adds this
-    /// field to a body of exactly zero bytes, so the body gets an unknown size. One
-    /// exception: if the client accepts a coding, the body has exactly zero bytes. An
-    /// outer `CompressionLayer` would encode a body of unknown size, and an encoded 304
-    /// breaks HTTP/2.
+    /// Otherwise `Content-Length: 0` would be wrong. Axum adds this field to a body of
+    /// exactly zero bytes, so the body gets an unknown size. One exception: if the
+    /// client accepts a coding, the body has exactly zero bytes. An outer
+    /// `CompressionLayer` would encode a body of unknown size, and an encoded 304
+    /// breaks HTTP/2. (With `compress_with`, the body later gets an unknown size in
+    /// this case, too, because [`prepare_for_compression`] prevents the encoding.)
+    ///
+    /// [`prepare_for_compression`]: Self::prepare_for_compression
     fn end_not_modified<B: Body>(&mut self, is_part: bool, body: &mut ResponseBody<B>) {
         let config = &self.request.config;
         let length = self.length(body);

@@ -36,6 +36,10 @@ use crate::{
 /// response, and set its body and `Content-Type`. [`status`](Self::status) and
 /// [`failed_field`](Self::failed_field) show what the text must say.
 ///
+/// In Axum, a handler with errors of several types can return `axum::response::Result`.
+/// An error type of your own can hold the `Rejection`, as in the second example. A 304
+/// comes as a `Rejection`, too, and must stay without content.
+///
 /// # Examples
 ///
 /// ```
@@ -51,6 +55,37 @@ use crate::{
 /// assert_eq!(response.status(), StatusCode::PRECONDITION_FAILED);
 /// assert_eq!(response.headers()["etag"], "\"v7\"");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// With this `AppError`, a handler that returns `Result<_, AppError>` can call
+/// `preconditions.check(tag)?`:
+///
+/// ```
+/// # #[cfg(feature = "axum")] {
+/// use axum::response::{IntoResponse, Response};
+/// use http::StatusCode;
+/// use tower_conditional::Rejection;
+///
+/// enum AppError {
+///     NotFound,
+///     Refused(Rejection),
+/// }
+///
+/// impl From<Rejection> for AppError {
+///     fn from(rejection: Rejection) -> Self {
+///         Self::Refused(rejection)
+///     }
+/// }
+///
+/// impl IntoResponse for AppError {
+///     fn into_response(self) -> Response {
+///         match self {
+///             Self::NotFound => StatusCode::NOT_FOUND.into_response(),
+///             Self::Refused(rejection) => rejection.problem_details().into_response(),
+///         }
+///     }
+/// }
+/// # }
 /// ```
 ///
 /// [RFC 9110, section 15.4.5]: https://www.rfc-editor.org/rfc/rfc9110.html#section-15.4.5

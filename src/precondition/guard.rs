@@ -370,7 +370,8 @@ impl<S> WriteGuard<S> {
     /// Sets how many bytes of content a write may have. Default: 2 MiB.
     ///
     /// The limit is for content that the guard reads before it calls the handler: that
-    /// of writes with preconditions, and of every DELETE.
+    /// of writes with preconditions, and of every DELETE. (Of other content, the guard
+    /// holds back only the end. Most handlers of DELETE would not wait for that end.)
     ///
     /// A write with longer content gets 413 (Content Too Large) if the preconditions
     /// hold, and 412 if they fail. For uploads that should not be held in memory, see
@@ -492,7 +493,9 @@ impl<S> WriteGuard<S> {
 
     /// Sets whether a refusal has a problem document as content. Default: false.
     ///
-    /// The media type is `application/problem+json` ([RFC 9457]).
+    /// The media type is `application/problem+json` ([RFC 9457]). A refusal is a 400,
+    /// 408, 412, 413, 428 or 503 that the guard itself makes. An answer of the service
+    /// that the guard passes on, such as a 401, is not changed.
     ///
     /// See [`Rejection::problem_details`](crate::Rejection::problem_details) for the
     /// members of this document. With false, a 428 has plain text, and the other

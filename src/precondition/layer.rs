@@ -64,6 +64,10 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// the handler can send several formats, such as JSON and HTML, each format must
     /// have its own tag.
     ///
+    /// **The tag must also name the user**, if users get different content at one URI.
+    /// Otherwise a browser may show the page of another user; see [the crate
+    /// docs](crate#cookies-and-private-responses).
+    ///
     /// **The state must not be newer than what the handler reads.** If the closure
     /// reads from the main database, and the handler from a replica that lags
     /// behind, old content gets a new tag. Clients then keep that old content until
@@ -386,7 +390,8 @@ impl<K> PreconditionLayer<K> {
 
     /// Sets whether a refusal has a problem document as content. Default: false.
     ///
-    /// The media type is `application/problem+json` ([RFC 9457]).
+    /// The media type is `application/problem+json` ([RFC 9457]). A refusal is a 412 or
+    /// 428, or the 503 to a write whose precondition cannot be evaluated.
     ///
     /// See [`Rejection::problem_details`](crate::Rejection::problem_details) for the
     /// members of this document. With false, a 428 has plain text, and the other

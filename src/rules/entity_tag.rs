@@ -88,7 +88,8 @@ impl EntityTag {
     ///
     /// Include the build number of your program as one of the parts. If the tag is made
     /// from the data alone, clients keep the old page after a deploy that changes only
-    /// the template.
+    /// the template. Also include the user, if users get [different content at one
+    /// URI](crate#cookies-and-private-responses).
     ///
     /// # Examples
     ///

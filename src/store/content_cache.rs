@@ -198,8 +198,8 @@ impl fmt::Debug for ContentCache {
 ///
 /// Each content may be a slice of a much larger buffer, which then stays in memory,
 /// too. For example, a connection to an upstream reads many responses into one buffer.
-/// So at most four contents are held, and at most four are shared. Each is released at
-/// the first check of the time that finds it ten seconds old.
+/// So at most four contents are held, and at most four are shared. Each check of the
+/// clock releases those that are at least ten seconds old.
 #[derive(Default)]
 struct SharedBuffers {
     /// The contents that are held to see whether the application keeps them.
@@ -397,9 +397,9 @@ impl From<EntityTag> for HashedTag {
 #[derive(Clone, Debug)]
 pub(crate) struct CachedContent {
     made: HashedTag,
-    /// A copy of the fields that are part of the tag, if the response was negotiated
+    /// A copy of the fields from which the tag is made, if the response was negotiated
     /// and its content is kept. They are copied, because a field value may be a small
-    /// part of the buffer in which a whole response was received.
+    /// part of a buffer with a whole response, and would keep that buffer in memory.
     variant: Option<Box<[u8]>>,
     content: Option<Bytes>,
     /// True if `content` shares a buffer of the application.

@@ -142,8 +142,9 @@ impl ProbedState {
     }
 }
 
-/// Returns the tag in the response to a probe, if these conditions hold. The tag may
-/// then be the hash of the write's content.
+/// Returns the tag in the response to a probe, if the tag can be compared with the hash
+/// of the write's content. If the two are equal, the resource has that content. These
+/// conditions must hold:
 ///
 /// - The tag looks like a hash.
 /// - The content is neither a part nor negotiated nor encoded, both in the response and
