@@ -57,7 +57,8 @@ impl<'a> ResponseContext<'a> {
         let untagged = tag.as_ref().err().copied();
         let has_content = !(self.request.may_lack_content() && body.is_end_stream());
         let is_encoded = self.is_encoded_on_the_fly(&body);
-        let length = self.length(&body);
+        // It tells apart two contents to which the inner service gave one date.
+        let length = if self.fields.last_modified.is_present() { self.length(&body) } else { None };
         let action = self.evaluate(tag, has_content, is_encoded, length);
         #[cfg(feature = "shared-tags")]
         if untagged.is_some() {
@@ -114,8 +115,10 @@ impl<'a> ResponseContext<'a> {
     ) -> Action {
         let untagged = tag.as_ref().err().copied();
         let inner_tag = if untagged.is_some() { self.kept_tag() } else { None };
-        let generated = tag.as_ref().ok().map(|tag| tag.borrowed());
-        let known = generated.or(inner_tag.as_deref().map(TagRef::from));
+        let known = match &tag {
+            Ok(tag) => Some(tag.borrowed()),
+            Err(_) => inner_tag.as_deref().map(TagRef::from),
+        };
         let may_generate = self.may_generate_date(known, has_content);
         let date = self.last_modified(known, may_generate, length);
         let etag = known.map(|tag| tag.tag);
@@ -128,8 +131,7 @@ impl<'a> ResponseContext<'a> {
             return Action::RefusePart;
         }
         let decision = self.decide(current, untagged);
-        // Content that is encoded on the fly may have other bytes each time, so it is
-        // not sent in parts.
+        // Content that is encoded on the fly may have other bytes each time: no parts.
         let range_allowed = if is_encoded { None } else { self.range_allowed(current) };
         let config = &self.request.config;
         let is_part = self.head.status == StatusCode::PARTIAL_CONTENT;

@@ -122,8 +122,9 @@ impl RequestKey {
 /// The name of the resource of a request.
 #[derive(Clone, Copy)]
 pub(crate) enum Name<'a> {
-    /// The authority and the URI as the client sent them, and the URI of this request.
-    Uri { original: &'a Uri, own: &'a Uri },
+    /// The authority and the URI of the request, and the URI that the client sent, if
+    /// that is known.
+    Uri { own: &'a Uri, original: Option<&'a Uri> },
     /// The value of the user's key function for the request.
     Custom(&'a KeyFn, &'a request::Parts),
 }
@@ -131,22 +132,23 @@ pub(crate) enum Name<'a> {
 impl<'a> Name<'a> {
     #[inline]
     pub(crate) fn of(uri: &'a Uri, extensions: &'a Extensions) -> Self {
-        Self::Uri { original: original_uri(uri, extensions), own: uri }
+        Self::Uri { own: uri, original: original_uri(extensions) }
     }
 
     #[inline]
     fn hash(self, host: Option<&HeaderValue>, hasher: &mut impl Hasher) {
         match self {
             Self::Custom(custom, parts) => custom(parts, hasher),
-            Self::Uri { original, own } => {
-                let authority = original.authority().map(|authority| authority.as_str().as_bytes());
+            Self::Uri { own, original } => {
+                let sent = original.unwrap_or(own);
+                let authority = sent.authority().map(|authority| authority.as_str().as_bytes());
                 authority.or(host.map(HeaderValue::as_bytes)).unwrap_or_default().hash(hasher);
-                let [original, own] = [original, own].map(path_and_query);
-                hasher.write(original);
+                let path = path_and_query(sent);
+                hasher.write(path);
                 // `nest` has removed a prefix. Or a handler sends a request for another
                 // resource with the extensions of its own request.
-                if own != original {
-                    own.hash(hasher);
+                if original.is_some() && path_and_query(own) != path {
+                    path_and_query(own).hash(hasher);
                 }
             }
         }
@@ -342,19 +344,20 @@ impl<'r> KeyReader<'_, 'r> {
 /// of a request.
 pub(crate) type KeyFn = dyn Fn(&request::Parts, &mut dyn Hasher) + Send + Sync;
 
+#[inline]
 fn path_and_query(uri: &Uri) -> &[u8] {
     uri.path_and_query().map_or_else(|| uri.path(), PathAndQuery::as_str).as_bytes()
 }
 
 /// Returns the URI as the client sent it, if that is known.
 #[cfg(feature = "axum")]
-fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
-    extensions.get().map_or(uri, |axum::extract::OriginalUri(uri)| uri)
+fn original_uri(extensions: &Extensions) -> Option<&Uri> {
+    extensions.get().map(|axum::extract::OriginalUri(uri)| uri)
 }
 
 #[cfg(not(feature = "axum"))]
-fn original_uri<'a>(uri: &'a Uri, _: &'a Extensions) -> &'a Uri {
-    uri
+fn original_uri(_: &Extensions) -> Option<&Uri> {
+    None
 }
 
 /// Returns a bit for the length of a name.
