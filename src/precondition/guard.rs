@@ -338,7 +338,9 @@ impl<S> WriteGuard<S> {
     }
 
     /// Sets the key of a resource. Default: a normal form of the path in the request
-    /// that the guard gets. Inside `nest`, this path has no prefix.
+    /// that the guard gets. Inside `nest`, this path has no prefix. So with
+    /// `nest("/{tenant}", ..)`, equal paths of two tenants have one key. If that is too
+    /// slow, set a key that also has the tenant.
     ///
     /// Writes with the same key wait for each other.
     ///
