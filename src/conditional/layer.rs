@@ -122,8 +122,8 @@ impl<D> ConditionalLayer<D> {
     /// comes. Such a response has no tag.
     ///
     /// For the GET that a [`WriteGuard`](crate::WriteGuard) sends before a write, the
-    /// layer waits for content of known size without a limit: whether the write is
-    /// allowed must not depend on the load of the server.
+    /// layer waits at least five seconds for content of known size: whether the write
+    /// is allowed should not depend on the load of the server.
     ///
     /// A body that is always ready has no time limit, even if each of its frames takes
     /// long to compute. An example is a body that an inner layer compresses. Such a

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{ready, Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -176,13 +177,8 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
                 Poll::Ready(Some(Err(error))) => {
                     return Poll::Ready(Err(Abandoned::new(Reason::BodyError, Some(Err(error)))));
                 }
-                // For the same reason, the layer waits for content of known size until it
-                // is ready. Content of unknown size may be a stream that never ends.
-                Poll::Pending if is_probe && self.buffer.promised().is_some() => {
-                    return Poll::Pending;
-                }
                 Poll::Pending => {
-                    ready!(self.poll_wait(cx, config));
+                    ready!(self.poll_wait(cx, config, is_probe));
                     return Poll::Ready(Err(Abandoned::new(Reason::NotReady, None)));
                 }
             }
@@ -196,8 +192,11 @@ impl<B: Body, D: Digest> ReadAhead<B, D> {
 
     /// Waits for a body that is not ready. Returns `Ready` if the layer must not wait
     /// any longer.
-    fn poll_wait(&mut self, cx: &mut Context<'_>, config: &Config) -> Poll<()> {
-        let timeout = config.body_timeout.of(self.buffer.promised().is_some());
+    fn poll_wait(&mut self, cx: &mut Context<'_>, config: &Config, is_probe: bool) -> Poll<()> {
+        let is_sized = self.buffer.promised().is_some();
+        let timeout = config.body_timeout.of(is_sized);
+        // Content of unknown size may be a stream that never ends.
+        let timeout = if is_probe && is_sized { timeout.max(PROBE_TIMEOUT) } else { timeout };
         if self.wait.waits(timeout, &config.timer, cx) {
             return Poll::Pending;
         }
@@ -229,3 +228,8 @@ fn cache_entry<'a>(context: &ResponseContext<'a>) -> Option<(&'a ContentCache, u
     let cache = context.request.config.content_cache.as_deref()?;
     Some((cache, context.request.content_key(context.fields)?))
 }
+
+/// How long the layer waits for content of known size that answers the GET of a guard.
+/// Longer than for a read, because whether a write is allowed must not depend on the
+/// load. But other writes may wait for the guard's lock meanwhile.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -22,7 +22,7 @@ use tower_conditional::{
 use crate::support::{
     guarded::{boxed, guarded, guarding},
     handler,
-    harness::{date, layer, reply, request, run, streamed, tag, IM, INM, IUS, LM},
+    harness::{date, layer, reply, request, run, streamed, tag, Lines, IM, INM, IUS, LM},
     note::{lose, note, put, service, status_of, text, write, Note},
 };
 
@@ -194,11 +194,12 @@ fn probe_is_answered_as_reads_are() {
 /// content of unknown size may be a stream that never ends.
 #[tokio::test(start_paused = true)]
 async fn probe_waits_for_content_of_known_size() {
-    for (length, expected) in [(&[("content-length", "4")][..], 204), (&[], 412)] {
+    const SIZED: Lines<'_> = &[("content-length", "4")];
+    for (seconds, length, expected) in [(4, SIZED, 204), (4, &[], 412), (6, SIZED, 412)] {
         let is_slow = Arc::new(AtomicBool::new(false));
         let slow = Arc::clone(&is_slow);
         let inner = service_fn(move |request: Request<Body>| {
-            let wait = Duration::from_secs(if slow.load(SeqCst) { 60 } else { 0 });
+            let wait = Duration::from_secs(if slow.load(SeqCst) { seconds } else { 0 });
             ready(Ok::<_, Infallible>(if request.method() == Method::GET {
                 let content = async move {
                     tokio::time::sleep(wait).await;
