@@ -140,15 +140,17 @@ impl<'a> Name<'a> {
         match self {
             Self::Custom(custom, parts) => custom(parts, hasher),
             Self::Uri { own, original } => {
-                let sent = original.unwrap_or(own);
-                let authority = sent.authority().map(|authority| authority.as_str().as_bytes());
-                authority.or(host.map(HeaderValue::as_bytes)).unwrap_or_default().hash(hasher);
-                let path = path_and_query(sent);
+                let authority = |uri: &'a Uri| Some(uri.authority()?.as_str().as_bytes());
+                let host = || host.map(HeaderValue::as_bytes);
+                let named = authority(own).or_else(host).or_else(|| authority(original?));
+                named.unwrap_or_default().hash(hasher);
+                let (path, rest) = (path_and_query(original.unwrap_or(own)), path_and_query(own));
                 hasher.write(path);
-                // `nest` has removed a prefix. Or a handler sends a request for another
-                // resource with the extensions of its own request.
-                if original.is_some() && path_and_query(own) != path {
-                    path_and_query(own).hash(hasher);
+                // A handler may send a request for another resource with the extensions of
+                // its own request. A path from which `nest` has removed a prefix is not
+                // another resource, so the depth of the layer does not change the key.
+                if original.is_some() && !path.ends_with(rest) && own.path() != "/" {
+                    rest.hash(hasher);
                 }
             }
         }
@@ -462,12 +464,18 @@ mod tests {
             request_key(&keys, &parts).resource
         };
         assert_eq!(resource(None, "/note"), resource(Some("/note"), "/note"));
+        // Layers at several depths.
+        for rest in ["/a/note?x", "/note?x", "/?x"] {
+            assert_eq!(resource(Some("/a/note?x"), "/a/note?x"), resource(Some("/a/note?x"), rest));
+        }
         for (one, two) in [
             // Routers nested under two prefixes.
             (("/a/note", "/note"), ("/b/note", "/note")),
             // A handler that sends two requests with its own extensions.
             (("/bundle", "/a"), ("/bundle", "/b")),
-            (("/bundle", "/"), ("/bundle", "/bundle")),
+            (("/bundle", "http://a/"), ("/bundle", "http://b/")),
+            (("http://a/bundle", "http://a/x"), ("http://a/bundle", "http://b/x")),
+            (("http://a/bundle", "/x"), ("http://b/bundle", "/x")),
         ] {
             assert_ne!(resource(Some(one.0), one.1), resource(Some(two.0), two.1), "{one:?}");
         }
