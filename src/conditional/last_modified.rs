@@ -109,6 +109,8 @@ impl ResponseContext<'_> {
         let (request, fields, status) = (self.request, self.fields, self.head.status);
         let learnable = self.learnable.as_ref().and_then(|learnable| learnable.identity());
         let (keys, is_head) = (&request.config.keys, request.is_head());
+        // Content with one weak tag may have any length.
+        let is_weak = tag.is_some_and(|tag| tag.tag.is_weak());
         // A strong tag of the inner service identifies the content, even if the tag is
         // not sent.
         let inner = || {
@@ -127,7 +129,7 @@ impl ResponseContext<'_> {
         let shows_date = status.is_success() && !is_head;
         let length = match status {
             // An encoding changes the length, and not the date.
-            _ if !shows_date || fields.has_content_encoding => None,
+            _ if !shows_date || fields.has_content_encoding || is_weak => None,
             StatusCode::PARTIAL_CONTENT => self.complete_length(),
             _ => length,
         };

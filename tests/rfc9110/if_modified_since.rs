@@ -217,6 +217,19 @@ fn if_modified_since_is_200_for_a_date_of_two_lengths() {
     }
 }
 
+/// A weak tag says that the bytes may differ, so two lengths are no two contents.
+#[test]
+fn if_modified_since_holds_for_one_weak_tag_and_any_length() {
+    let (layer, clock) = layer();
+    let modified = date(-900);
+    for (second, content) in [(10, "eight by"), (20, "twelve bytes"), (30, "eight by")] {
+        clock.set(second);
+        let own = reply(200, &[(LM, &*modified), ("etag", "W/\"v1\"")], content);
+        let seen = send(&layer, get(&[(IMS, &modified)]), own);
+        assert_eq!((seen.status(), seen.line(LM)), (304, Some(&*modified)), "{content}");
+    }
+}
+
 #[test]
 fn if_modified_since_is_not_evaluated_for_private_answers() {
     // A date would tell strangers to the second when another user was there.
