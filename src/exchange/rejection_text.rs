@@ -35,7 +35,10 @@ pub(super) fn text_of_412(
         (&IF_MATCH, State::Missing) if *method == Method::PUT => NOTHING_THERE_TO_REPLACE,
         (&IF_MATCH, State::Missing) => NOTHING_THERE,
         (&IF_MATCH, _) if !sent.has_comparable_if_match() => NO_STRONG_TAG,
+        (&IF_MATCH, State::Exists(current)) if sent.is_never_matched_by(current) => NO_STRONG_ETAG,
+        (&IF_NONE_MATCH, State::Unknown) => NOTHING_KNOWN,
         (&IF_NONE_MATCH, _) if sent.is_if_none_match_any() => SOMETHING_THERE,
+        (&IF_NONE_MATCH, _) if sent.if_none_match_tags().next().is_none() => NO_TAG,
         (&IF_NONE_MATCH, _) => VERSION_THERE,
         _ if is_write(method) => CHANGED,
         _ => CHANGED_SINCE_READ,
@@ -71,11 +74,17 @@ pub(super) const CHANGED_SINCE_READ: &str =
 const NO_STRONG_TAG: &str = "If-Match has no strong tag, so it never matches. Send the ETag as it \
     came, with its quotes. A weak tag, which begins with W/, does not count.";
 
+const NO_STRONG_ETAG: &str = "The resource has no strong ETag, so no tag in If-Match matches.";
+
+const NOTHING_KNOWN: &str = "The state of the resource is not known, so If-None-Match may fail.";
+
+const NO_TAG: &str = "If-None-Match has no tag. Send *, or an ETag as it came, with its quotes.";
+
 const SOMETHING_THERE: &str = "There is something at this URI already, so nothing was created. To \
     change it, get it, and send If-Match with its ETag.";
 
-const VERSION_THERE: &str = "The resource is one of the versions that this request must not \
-    change. To change it, get it, and send If-Match with its ETag.";
+const VERSION_THERE: &str = "The resource is, or may be, one of the versions that this request \
+    must not change. To change it, get it, and send If-Match with its ETag.";
 
 const NOTHING_THERE: &str = "There is nothing at this URI, but If-Match needs a resource.";
 

@@ -468,6 +468,13 @@ impl PreconditionFields {
         self.is_if_match_any() || self.if_match_tags().any(counts)
     }
 
+    /// Returns true if no tag in If-Match can match the current representation, because
+    /// it has no strong tag.
+    pub(crate) fn is_never_matched_by(&self, current: Current<'_>) -> bool {
+        let counts = |tag: &EntityTag| self.uncommon().weak_if_match || !tag.is_weak();
+        !self.is_if_match_any() && !current.etag.is_some_and(counts)
+    }
+
     /// Returns true if If-None-Match is `*`.
     pub(crate) fn is_if_none_match_any(&self) -> bool {
         self.if_none_match.is_any()

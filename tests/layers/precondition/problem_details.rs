@@ -33,6 +33,8 @@ fn problem_details_say_which_field_failed_and_what_to_send() {
         Validators::new().etag(EntityTag::strong("v1").unwrap()).last_modified(day(2)),
     );
     let missing = Representation::Missing;
+    let weak = exists("W/\"v1\"");
+    let dateless = Representation::Exists(Validators::new().last_modified(day(2)));
     for (method, lines, current, status, failed, advice) in [
         ("PUT", &[(IM, "\"v0\"")][..], &tagged, 412, Some("if-match"), "Get it again"),
         ("GET", &[(IM, "\"v0\"")], &tagged, 412, Some("if-match"), "without preconditions"),
@@ -44,6 +46,9 @@ fn problem_details_say_which_field_failed_and_what_to_send() {
         ("PUT", &[(IM, "W/\"v1\", \"v0\"")], &tagged, 412, Some("if-match"), "Get it again"),
         ("PUT", &[(INM, "*")], &tagged, 412, Some("if-none-match"), "at this URI already"),
         ("PUT", &[(INM, "\"v1\"")], &tagged, 412, Some("if-none-match"), "one of the versions"),
+        ("PUT", &[(INM, "v1")], &tagged, 412, Some("if-none-match"), "has no tag"),
+        ("PUT", &[(IM, "\"v1\"")], &weak, 412, Some("if-match"), "no strong ETag"),
+        ("PUT", &[(IM, "\"v1\"")], &dateless, 412, Some("if-match"), "no strong ETag"),
         ("PUT", &[(IM, "*"), (INM, "\"v1\"")], &tagged, 412, Some("if-none-match"), "If-Match"),
         ("PUT", &[(IUS, &then)], &dated, 412, Some("if-unmodified-since"), "send If-Match"),
         ("PUT", &[(IUS, &then), (IM, "\"v0\"")], &dated, 412, Some("if-match"), "Get it again"),
