@@ -295,7 +295,9 @@ impl Update {
                 HeaderValue::from_static("no-cache"),
             );
         }
-        let answer = content::call(service, request).await;
+        // A service that fails before the call is not called again (`Service::poll_ready`).
+        content::ready(service).await?;
+        let answer = content::answer(service.call(request)).await;
         let (head, body) = answer.map_err(|error| Failed::of_read(error, None))?.into_parts();
         if head.status != StatusCode::OK {
             return Err(Failed::of_read(Error::Status(head.status), retry_after(&head.headers)));

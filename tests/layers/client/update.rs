@@ -3,7 +3,9 @@
 use std::{
     cell::Cell,
     convert::Infallible,
+    future::Ready,
     sync::{Arc, Mutex},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -210,6 +212,32 @@ async fn update_reads_again_if_the_reason_may_pass() {
     let start = Instant::now();
     update().run(&mut server, plus_one).await.unwrap();
     assert_eq!(start.elapsed().as_secs(), 1);
+}
+
+/// Tower's contract: a service that failed to get ready is not used again.
+#[tokio::test]
+async fn update_gives_up_a_service_that_fails_to_get_ready() {
+    #[derive(Default)]
+    struct Unready(u32);
+
+    impl Service<Request<Body>> for Unready {
+        type Response = Response<Body>;
+        type Error = BoxError;
+        type Future = Ready<Result<Response<Body>, BoxError>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            self.0 += 1;
+            Poll::Ready(Err("closed".into()))
+        }
+
+        fn call(&mut self, _: Request<Body>) -> Self::Future {
+            unreachable!("it is not ready")
+        }
+    }
+
+    let mut service = Unready::default();
+    let error = update().run(&mut service, plus_one).await.unwrap_err();
+    assert_eq!((error.to_string(), service.0), ("the service failed".to_owned(), 1));
 }
 
 #[tokio::test]
