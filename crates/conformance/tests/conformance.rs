@@ -196,6 +196,26 @@ async fn what_is_allowed_passes_too() {
     }
 }
 
+/// A GET may select another representation than the one that was written.
+#[tokio::test]
+async fn a_write_is_not_compared_with_content_of_another_media_type() {
+    let serve: Serve = |store, asked| {
+        if asked.method() == Method::PUT {
+            return right(store, asked.map(|content| content.slice(1..)));
+        }
+        right_but(store, asked, |reply| {
+            if reply.status() == StatusCode::OK {
+                reply.headers_mut().insert(header::CONTENT_TYPE, value("text/html; charset=utf-8"));
+            }
+        })
+    };
+    for (media_type, failed) in [("text/plain", &[][..]), ("TEXT/HTML", &["write/etag"])] {
+        let write = Request::put("/feed").header(header::CONTENT_TYPE, media_type);
+        let report = checked(serve).writes(write.body("written").unwrap()).await;
+        assert_eq!(names_of_failures(&report), failed, "{media_type}: {report}");
+    }
+}
+
 /// RFC 9110, 14.5, allows a PUT of a part of the content.
 #[tokio::test]
 async fn a_write_of_a_part_is_not_compared_with_the_whole() {

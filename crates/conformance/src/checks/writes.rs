@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use http::{
     header::{
-        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, ETAG, IF_MATCH, IF_MODIFIED_SINCE,
-        IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
+        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH,
+        IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
     },
-    HeaderName, HeaderValue, Request, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Request, StatusCode,
 };
 
 use crate::{
@@ -282,11 +282,24 @@ fn is_as_written(baseline: &Baseline, before: &[Answer], seen: &Answer) -> Resul
     want(!is_changed(write, seen), "the content of the write, because its answer has a validator")
 }
 
+/// Returns the media type without its parameters.
+fn essence(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    value.split(';').next().map(str::trim)
+}
+
 /// Returns true if the content of an answer is known to differ from that of the write.
-/// Content of another coding cannot be compared, and neither can a part (14.5).
+/// Content of another coding or type cannot be compared, and neither can a part (14.5).
 fn is_changed(write: &Request<Bytes>, seen: &Answer) -> bool {
     let is_whole = !write.headers().contains_key(CONTENT_RANGE);
     let has_same_coding =
         write.headers().get(CONTENT_ENCODING) == seen.headers().get(CONTENT_ENCODING);
-    is_whole && has_same_coding && seen.bytes().is_some_and(|bytes| bytes != write.body())
+    let has_same_type = match (essence(write.headers()), essence(seen.headers())) {
+        (Some(sent), Some(seen)) => sent.eq_ignore_ascii_case(seen),
+        _ => true,
+    };
+    is_whole
+        && has_same_coding
+        && has_same_type
+        && seen.bytes().is_some_and(|bytes| bytes != write.body())
 }
