@@ -116,8 +116,10 @@ impl ProbedState {
         let date = sent.filter(is_another).map(stated).or(evidence);
         // During the second of a date, the content may change again and keep that date
         // (RFC 9110, section 8.8.2.2).
-        let may_change = |evidence: &DateEvidence| matches!(evidence, DateEvidence::Stated(LastModified::Given(date)) if *date >= now);
-        let date = date.map(|date| if may_change(&date) { DateEvidence::DOUBT } else { date });
+        let date = date.map(|evidence| match evidence {
+            DateEvidence::Stated(LastModified::Given(date)) if date >= now => DateEvidence::DOUBT,
+            evidence => evidence,
+        });
         Self { is_missing: false, etag, date }
     }
 
