@@ -14,10 +14,10 @@
 //! | an HTTP client that is not a Tower service | [`StoredHead`] |
 //!
 //! Each refresh of a [`Polled`], and each request through a [`RevalidateLayer`], asks
-//! the server, even while the last response is fresh by its `Cache-Control`. So content
-//! from memory is returned only after the server has confirmed it. (`Polled::get`
-//! returns the last value without asking.) If you want answers from memory without a
-//! request, use a cache such as `http-cache`.
+//! the server, even while the last response is fresh by its `Cache-Control`. So both
+//! return content from memory only after the server has confirmed it. To read the last
+//! value of a [`Polled`] without a request, call [`Polled::get`]. If you want responses
+//! from memory without a request, use a cache such as `http-cache`.
 
 mod content;
 mod error;

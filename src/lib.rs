@@ -117,10 +117,11 @@
 //!  │  │  │  │     handlers      ││││
 //! ```
 //!
-//! With Axum, a later call of `Router::layer` adds an outer layer. `Router::layer`,
-//! `route_layer`, a layer on a `MethodRouter`, and a layer around the whole `Router`
-//! all work. A layer around the whole `Router` sees responses to HEAD without their
-//! content, so it needs [`head_as_get`](ConditionalLayer::head_as_get) to tag them.
+//! With Axum, a later call of `Router::layer` adds an outer layer. In a
+//! `ServiceBuilder`, the first layer is the outermost. `Router::layer`, `route_layer`,
+//! a layer on a `MethodRouter`, and a layer around the whole `Router` all work. A layer
+//! around the whole `Router` sees responses to HEAD without their content, so it needs
+//! [`head_as_get`](ConditionalLayer::head_as_get) to tag them.
 //!
 //! **Layers that set `Cache-Control` or `Content-Security-Policy`** belong inside, next
 //! to the handlers, because this layer decides by the fields that it sees:
@@ -173,10 +174,10 @@
 //! recipe](guide::recipes#sessions-and-cors).
 //!
 //! **Two layers** around one handler hash the content once: the outer layer keeps the
-//! tag that the inner layer made. Use clones of one layer in both places, because each
-//! `ConditionalLayer::new()` has a [memory](#memory) of its own. A clone may have other
-//! settings, such as `layer.clone().ranges(true)`, and each layer applies its own. It
-//! is simpler to add one layer to each nested router, and none around all of them.
+//! tag that the inner layer made. Use clones of one layer in both places, so that both
+//! layers share one [memory](#memory). A clone may have other settings, such as
+//! `layer.clone().ranges(true)`, and each layer applies its own. It is simpler to add
+//! one layer to each nested router, and none around all of them.
 //!
 //! **Proxies.** If the layer adds a `Last-Modified` to a response without freshness
 //! information, it also adds `Cache-Control: no-cache`. See [`AddLastModified`] for the
@@ -273,8 +274,9 @@
 //!
 //! The layer does not decide who may see the content. It answers 304 only in place of a
 //! response that the handler has just given to the same request. `Set-Cookie` stays on
-//! a 304. A response for one user should have `Cache-Control: private`, with or without
-//! tags. `no-store` responses are not tagged.
+//! a 304. `no-store` responses are not tagged. A response for one user should have
+//! `Cache-Control: private, no-cache`, with or without tags. Set both yourself: the
+//! layer adds neither to a private response.
 //!
 //! Some responses are private: those with `Cache-Control: private`, with `Set-Cookie`,
 //! or with a `Vary` that names Cookie or Authorization. (These fields must be set
@@ -394,8 +396,10 @@
 //! If a client's tag ends with a coding, such as `~gzip`, all three ways read it as the
 //! plain tag.
 //!
-//! By default a weak tag never matches in If-Match. So if clients edit a resource, do
-//! not set [`OuterCompression::keeps_tags`] for it: the layer then makes all tags weak.
+//! A weak tag never matches in If-Match, unless
+//! [`weak_if_match`](Preconditions::weak_if_match) is set. So if clients edit a
+//! resource, do not set [`OuterCompression::keeps_tags`] for it: the layer then makes
+//! all tags weak.
 //!
 //! # Several servers
 //!
@@ -465,7 +469,8 @@
 //!
 //! # Memory
 //!
-//! All memory is bounded. A layer and its clones share one memory:
+//! All memory is bounded. Each layer that you make with `new()` has a memory of its
+//! own, which its clones share:
 //!
 //! | | at most |
 //! |---|---|
@@ -480,7 +485,9 @@
 //! | unfinished hashes of files that clients request in parts (206) | 1,024 files |
 //!
 //! Content in a single frame does not count towards the 64 MiB: the inner service
-//! holds it anyway.
+//! holds it anyway. To use less memory, lower
+//! [`buffer_limit`](ConditionalLayer::buffer_limit) and
+//! [`content_cache`](ConditionalLayer::content_cache). The 64 MiB cannot be changed.
 //!
 //! If something in this memory was evicted, the next response is hashed again, has
 //! another date or none, or is sent as a whole instead of a part. An evicted date can
@@ -510,10 +517,16 @@
 //! # Tests
 //!
 //! Wrap the service in the layer and call it with `tower::ServiceExt::oneshot`, as
-//! above. To test dates, give the layer a [`clock`](ConditionalLayer::clock). Two
-//! things may surprise you. In the first two seconds after the layer was made, by that
-//! clock, responses have no generated date. A 304 from an Axum `Router` may have
-//! `content-length: 0`, which Axum adds and Hyper removes over HTTP/1.1.
+//! above. To test dates, give the layer a [`clock`](ConditionalLayer::clock). Three
+//! things may surprise you:
+//!
+//! - In the first two seconds after the layer was made, by that clock, responses have
+//!   no generated date, but the same `Cache-Control` as later. If the clock stands
+//!   still, snapshots of headers stay the same.
+//! - A 304 from an Axum `Router` may have `content-length: 0`, which Axum adds and
+//!   Hyper removes over HTTP/1.1.
+//! - With `tokio::time::pause`, Tokio may end the `body_timeout` at once. Content that
+//!   is not ready then has no tag.
 //!
 //! The crate [tower-conditional-conformance] checks whether a service handles
 //! conditional requests as RFC 9110 says, whether the service uses this crate or not.

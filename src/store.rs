@@ -7,8 +7,8 @@
 //! | `learned_tags` | 16,384 tags | least used (`evicting_cache`) |
 //! | `listed_files` | the manifest, about 400 bytes a file | none |
 //! | `inner_validators` | 8,192 resources, 4 variants | least used (`evicting_cache`) |
-//! | `shared_tags` | 1,024 pending or recent requests | none: no more requests |
-//! | `unfinished` | 1,024 unfinished hashes | the one whose last 206 is the oldest |
+//! | `shared_tags` | 1,024 recent requests to the store | none: no more are sent |
+//! | `unfinished` | 1,024 hashes of content sent in parts | least recently continued |
 //! | `text_cache` | 64 dates, 64 lengths a thread | one with the same value modulo 64 |
 //!
 //! The client's `RevalidateLayer` keeps its responses in an `evicting_cache`, too.

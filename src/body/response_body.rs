@@ -23,9 +23,9 @@ pin_project! {
     /// It yields the frames of the inner body in order, with its trailers and errors.
     /// [`repr_digest`](crate::ConditionalLayer::repr_digest) may add trailers. In a 206
     /// that the layer makes, the body yields only the requested range, without
-    /// trailers. A 304 or 412 that the layer makes has no content, but a 412 has a
-    /// document with [`problem_details`](crate::ConditionalLayer::problem_details). The
-    /// body is fused: after its end it always yields `None`.
+    /// trailers. A 304 that the layer makes has no content. A 412 has a JSON document
+    /// if [`problem_details`](crate::ConditionalLayer::problem_details) is set, and no
+    /// content otherwise. The body is fused: after its end it always yields `None`.
     ///
     /// `Default` makes an empty body.
     #[must_use = "bodies do nothing unless polled"]

@@ -36,8 +36,8 @@ pub(super) enum End {
     /// `is_end_stream` is then false.
     Stream,
     /// Nothing shows the end. HTTP/1 content with neither a length nor chunks ends when
-    /// the connection closes, even if the connection was broken. So does content with
-    /// another `Transfer-Encoding` (RFC 9112, section 6.3).
+    /// the connection closes, even if the connection was broken. An example is content
+    /// with `Transfer-Encoding: gzip` (RFC 9112, section 6.3).
     Unknown,
 }
 

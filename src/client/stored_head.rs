@@ -178,8 +178,8 @@ impl StoredHead {
     /// - The tag of this response is not replaced, so it stays as strong or as weak as
     ///   it was.
     /// - The names in `Vary` of the 304 are added to the stored names, and none is
-    ///   removed. Some servers send a 304 with fewer names than the 200. Without this
-    ///   rule, the response could then be used for a request with another `Accept`.
+    ///   removed. For example, some servers omit the `Vary: Accept` of the 200 in the
+    ///   304. The response must still not be used for a request with another `Accept`.
     ///
     /// If the head would become larger than 64 KiB, this returns false, so that a
     /// server cannot make it grow without limit.

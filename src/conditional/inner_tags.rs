@@ -66,8 +66,8 @@ impl InnerTags {
     /// `Last-Modified` and the same length. The response must have no `Vary`, or a
     /// `Vary` that names only `Accept-Encoding`. With any other `Vary`, such as
     /// `Vary: Origin`, two variants could have the same date and length, so nothing is
-    /// learned from that response. The same is true of a response for one user, that
-    /// is one with `Cache-Control: private` or `Set-Cookie`.
+    /// learned from that response. The layer also learns nothing from a response for
+    /// one user, such as one with `Set-Cookie` or `Cache-Control: private`.
     ///
     /// Set it to true only if you control how the files' modification times are set.
     /// `rsync -t`, `tar`, container images and `cp -p` give a file the date of its

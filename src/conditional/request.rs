@@ -452,7 +452,8 @@ impl RequestContext {
     /// names this tag and requests a part, the outer layer also verifies that a 206 or
     /// 416 is of this version. If a 206 has no tag, the outer layer adds this tag.
     ///
-    /// `None` if a proxy may have encoded the client's copy without changing the tag.
+    /// `None` if `OuterCompression::keeps_tags` is set: the client's copy may then be
+    /// plain or encoded, and the tag does not show which.
     pub(super) fn tag_known_outside(&self) -> Option<&EntityTag> {
         let known = self.extras().known.as_ref()?;
         if self.config.outer_compression.keeps_tags {
@@ -469,8 +470,8 @@ impl RequestContext {
     /// Returns true if a value of If-Range is the tag that an outer layer knows, and
     /// the inner service has given no tags. The outer layer then verifies a part.
     ///
-    /// This layer refuses a 206 with another strong tag. It then remembers that other
-    /// tag, so the next try gets the whole content.
+    /// This layer refuses a 206 with another strong tag. After that, this function
+    /// returns false, so the client's next try gets the whole content.
     fn is_verified_outside(&self, value: &HeaderValue) -> bool {
         let (known, resource) = (&self.config.inner_validators, self.key.resource());
         EntityTag::try_from(value).is_ok_and(|tag| self.is_tag_known_outside(&tag))
@@ -480,9 +481,10 @@ impl RequestContext {
 
     /// Returns true if a value of If-Range is the tag of the file in a manifest.
     ///
-    /// Returns false if the last response had another tag, or if a part was refused.
-    /// Otherwise the inner service could send a part of a changed file, or of another
-    /// variant, at each try, and each would be refused.
+    /// Returns false if the last response had another tag, or if a 206 was refused. The
+    /// client then gets the whole content. Without this rule, the inner service could
+    /// send a 206 of a changed file or of another variant whenever the client tries
+    /// again, and the layer would refuse each one.
     fn is_listed(&self, value: &HeaderValue) -> bool {
         let (Some(listed), Some(name)) = (&self.config.listed, &self.extras().file) else {
             return false;
@@ -505,8 +507,9 @@ impl RequestContext {
     /// [`ForwardedFields::IfRange`](super::ForwardedFields::IfRange).
     ///
     /// Returns false if the layer knows a validator of this resource, or has refused a
-    /// part of it. Otherwise an inner service that ignores If-Range could send a part
-    /// of another version at each try, and each would be refused.
+    /// 206 of it. The client then gets the whole content. Without this rule, an inner
+    /// service that ignores If-Range could send a 206 of another version whenever the
+    /// client tries again, and the layer would refuse each one.
     fn may_be_inner_validator(&self, value: &HeaderValue) -> bool {
         let config = &self.config;
         config.forwarded.if_range()

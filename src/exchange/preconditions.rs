@@ -192,8 +192,8 @@ impl Preconditions {
     /// - A date does not show in which content coding the client got the content. So if
     ///   `Accept-Encoding` accepts a coding, this returns false for every date.
     ///
-    /// This also returns false if If-Match names the current tag with a content coding,
-    /// such as `"v1~gzip"`, because the client then has a part of the encoded content.
+    /// This also returns false if If-Match shows that the client has encoded content.
+    /// For example, If-Match is `"v1~gzip"`, and the current tag is `"v1"`.
     ///
     /// # Examples
     ///

@@ -278,10 +278,11 @@ impl PreconditionFields {
     /// Returns true if a field prevents a write to a state that the client has not
     /// seen.
     ///
-    /// If-None-Match with a list of tags does not prevent that: the write may overwrite
-    /// any state whose tag is not in the list. A date that is ignored does not prevent
-    /// such a write either. `If-Match: *` does count: with it the client says that any
-    /// state may be overwritten.
+    /// - If-None-Match with a list of tags does not prevent that: the write may
+    ///   overwrite any state whose tag is not in the list.
+    /// - A date that is ignored does not prevent it either.
+    /// - `If-Match: *` counts, too, although it allows a write to any state: the client
+    ///   says so explicitly.
     pub(crate) fn guards_write(&self, state: State<'_>) -> bool {
         let dated = match state {
             State::Exists(current) => current.date.is_some(),

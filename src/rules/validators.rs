@@ -159,7 +159,7 @@ pub enum LastModified {
     /// The second in which the current content was first seen.
     ///
     /// The date identifies that content, like a tag. Only an equal date proves that the
-    /// content is unchanged. A later date does not, because another server may have
+    /// content is unchanged. If the client's date is later, another server may have
     /// sent it with other content.
     FirstSeen(HttpDate),
 }

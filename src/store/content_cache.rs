@@ -251,9 +251,9 @@ impl SharedBuffers {
         false
     }
 
-    /// Records that the content of `key` is shared. If more than four contents are
-    /// shared then, removes the oldest. Returns its key, so that the caller releases
-    /// its buffer.
+    /// Records that the cached content of `key` shares a buffer of the application. If
+    /// this is the fifth such content, removes the oldest one, and returns its key, so
+    /// that the caller releases that buffer.
     fn share(&mut self, key: u64) -> Option<u64> {
         self.shared.retain(|shared| shared.key != key);
         self.shared.push_front(Found::new(key));

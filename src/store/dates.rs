@@ -12,8 +12,8 @@
 //! The memory is an array of buckets, indexed by the hash of the URI. A bucket has
 //! eight entries of 24 bytes, a date called `floor` (see below), and the set of request
 //! fields that its responses named in `Vary`. A key is a URI with the values of these
-//! fields. An entry describes the current content of one key. A new key replaces the
-//! entry whose content was sent longest ago.
+//! fields. An entry describes the current content of one key. If all eight entries are
+//! taken, a new key replaces the entry whose content was sent longest ago.
 //!
 //! # Invariant
 //!
@@ -21,16 +21,16 @@
 //! more. `floor` is at least one second later than each second in which old content was
 //! sent. No response has a date in the future.*
 //!
-//! The date of content is never later than the second in which it is sent, and the
-//! client receives it in that second or the next. So a date greater than `floor` was
-//! never sent with old content, and no client received old content at that time. Such a
-//! date is safe as the name of the current content. When other content replaces the
-//! current content, `floor` rises above that date, so no other content of the key gets
-//! the date.
+//! So old content was never sent with a date greater than `floor`. It was also received
+//! no later than `floor`, if each response is received in the second in which it is
+//! sent, or in the next. A date greater than `floor` is thus safe as the name of the
+//! current content. When other content replaces the current content, `floor` rises
+//! above that date, so no later content of the key gets the date.
 //!
-//! Some clients send the `Date` of a response, or their time of receipt, instead of its
-//! Last-Modified. `floor` has the extra second because of them: `Date` may be written a
-//! second after the evaluation, and the client's clock may be a second off.
+//! The time of receipt matters because some clients send it, or the `Date` of the
+//! response, instead of Last-Modified. `Date` may be written a second after the
+//! evaluation, and the client's clock may be a second off. So `floor` has the extra
+//! second.
 //!
 //! # Rules
 //!
@@ -38,32 +38,35 @@
 //!    created. When an entry is forgotten, `floor` is raised above its `seen`, the last
 //!    second in which its content was sent.
 //! 2. Content is named by its tag. Without a tag it is named by the handler's date, if
-//!    that is in 1990 or later and at least two seconds old. If such content gets a tag
-//!    later, the tag becomes its name. A response without a tag counts as the content
-//!    of an entry if the handler gave the same date for both, and that date was two
-//!    seconds old when the content of the entry was last sent. Content with neither a
-//!    tag nor such a date is *unknown*. If the lengths of two contents are known and
-//!    differ, the contents are not the same, whatever their names are.
+//!    that is in 1990 or later and at least two seconds old. Content is *unknown* if it
+//!    has no such name, or if the fields in its `Vary` are not known. Contents whose
+//!    known lengths differ are never the same. Otherwise a response has the content of
+//!    an entry if both have the same name, and also in these cases:
+//!    - The entry is named by a date. The response has the same date, and a tag. The
+//!      tag becomes the name of the entry.
+//!    - The entry is named by a tag, and has a date of the handler that is at least two
+//!      seconds before `seen`. The response has the same date, and no tag.
 //! 3. A handler's date is accepted if it is in 1990 or later, not after now, and
-//!    greater than `floor`, which rule 4 raises first. For a key without an entry, a
-//!    date at least two seconds before the start is also accepted, whatever `floor` is.
-//!    If the clock was set back, the earliest second that the bucket has seen counts
-//!    instead of the start.
+//!    greater than `floor`, which rule 4 raises first. For a key without an entry,
+//!    `floor` does not matter if the date is at least two seconds before the start:
+//!    this layer has sent nothing so early. If the clock was set back, the earliest
+//!    second that the bucket has seen counts instead of the start.
 //! 4. New content raises `floor` above the `seen` of the content that it replaces. If
 //!    the handler's date is accepted, it becomes the date of the content. Otherwise a
 //!    date is generated: now, or the first second above `floor` if that is later.
-//!    `floor` then rises to the generated date, if that is at most eight seconds after
-//!    now. Content that is sent again keeps its date.
+//!    `floor` then rises to the generated date, so that other keys get other dates. It
+//!    stays if that date is more than eight seconds after now, so that frequent changes
+//!    do not move it far into the future. Content that is sent again keeps its date.
 //! 5. Unknown content, failures and private answers, such as those with `Set-Cookie`,
-//!    have no Last-Modified, and raise `floor` above now. If an entry of the same URI
+//!    get no Last-Modified, and raise `floor` above now. If an entry of the same URI
 //!    has a date within a second of now, the entry gets a new date. Otherwise a client
 //!    could send the time at which it received such an answer, and that time could
 //!    equal the date of the entry. A field that is new in `Vary` makes the bucket
 //!    forget all its entries.
-//! 6. A generated date is sent from its own second on. A date of the handler is sent
-//!    only from the next second on, because the content may change again in the same
-//!    second. The same holds for a generated date if the handler also gives a date with
-//!    this response.
+//! 6. A generated date is sent from its own second on, if the handler gives no date
+//!    with this response. Any other date is sent only from the next second on: before
+//!    that, the content may change again, and the handler may give the new content the
+//!    same date.
 //! 7. Some responses give the client no content that it could keep, so they are not
 //!    recorded: the response to a HEAD that fails or has no tag, a 412 and a 416. A 304
 //!    with a tag is recorded like content with this tag. A 304 without a tag counts as
@@ -85,12 +88,14 @@
 //!
 //! - Another replica generated the date.
 //! - The clock was set back during a restart.
-//! - The handler gave one date to two contents, and one of them was forgotten, has
-//!   another key, or has no tag and no other length.
+//! - The handler gave one date to two contents, and one of them was forgotten.
+//! - The handler gave one date to two contents with different keys.
+//! - The handler gave one date to two contents, one of them has no tag, and their
+//!   lengths are not known to differ.
 //! - A date or a time of receipt from before a restart equals a handler's date.
 //! - The client invents the date, or ignores `Vary`.
-//! - The client sends its time of receipt. By its clock, it received the response more
-//!   than a second after the evaluation.
+//! - The client sends its time of receipt, and by its clock that is more than a second
+//!   before or after the evaluation.
 
 use std::sync::{
     atomic::{AtomicU32, Ordering},
@@ -171,16 +176,24 @@ impl Dates {
     /// If so, a write with this date must be refused: the inner service does not know a
     /// generated date, and would ignore it or compare it with another date.
     ///
-    /// The date of an entry counts as generated if no inner layer compares the dates of
-    /// writes, and the handler did not give the date or no longer gives it. The result:
+    /// Each entry of the resource has a date of one of three kinds:
     ///
-    /// - True if an entry of the resource has `date`, and it counts as generated.
-    /// - `serves_reads()`, which tells whether the layer handles reads of the resource,
-    ///   if another entry of the resource has a generated date.
-    /// - `serves_reads()` also if the bucket may have sent `date`, unless an entry of
-    ///   the resource shows that the handler gave `date`, or that an inner layer
-    ///   compares the dates of writes.
-    /// - False otherwise.
+    /// - Compared inside: an inner layer compares the dates of writes.
+    /// - Given: the handler gave the date, and still gives it.
+    /// - Generated: any other date, such as one that the handler no longer gives.
+    ///
+    /// The first case that applies gives the result:
+    ///
+    /// 1. True if `date` is the generated date of an entry.
+    /// 2. False if the layer does not handle reads of the resource (`serves_reads()`):
+    ///    it then generates no dates for it.
+    /// 3. True if an entry has another generated date: earlier content may have had
+    ///    `date`, also in an earlier process or on another replica.
+    /// 4. False if `date` is the given date of an entry, or if the date of any entry is
+    ///    compared inside.
+    /// 5. True if `date` is between the start and `floor`: content that is forgotten by
+    ///    now may have had it.
+    /// 6. False in all other cases.
     pub(crate) fn may_have_generated(
         &self,
         request: &RequestKey,

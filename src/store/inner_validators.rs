@@ -172,8 +172,7 @@ impl InnerValidators {
     }
 
     /// Returns true if the resource is remembered, but no validator identifies its
-    /// content. That is so after a refused 206, or if its date was given to two
-    /// contents without a tag.
+    /// content: a 206 was refused, or two contents without a tag had the same date.
     pub(crate) fn is_refused(&self, resource: u64) -> bool {
         let is_void = |known: &InnerValidator| known.is_date_shared && !known.has_tag();
         self.cache.get(&resource).is_some_and(|variants| variants.iter().all(is_void))

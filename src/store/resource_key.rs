@@ -225,7 +225,8 @@ impl Keys {
         Some(fields)
     }
 
-    /// Returns how often a response named a field in `Vary` for which no slot was left.
+    /// Returns how often a response named a field in `Vary` that could not be added to
+    /// the known fields, because all slots were taken.
     ///
     /// Such a response gets no date.
     pub(crate) fn unlisted_fields(&self) -> u64 {
