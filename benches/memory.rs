@@ -55,7 +55,7 @@ fn per_resource() {
 }
 
 const CASES: [(&str, &str); 10] = [
-    ("slices", "slices of a 32 MiB `Bytes`, replaced 20 times"),
+    ("slices", "slices of 20 `Bytes` of 32 MiB"),
     ("slices-later", "and eleven seconds later"),
     ("streams", "200 unread streams of 1 MiB on one HTTP/2 connection"),
     ("streams-bare", "the same without the layer"),

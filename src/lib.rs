@@ -547,7 +547,7 @@
 //!   `(tag, Json(item))`. [`WriteGuard::axum`] guards a router.
 //!   [`PreconditionLayer::from_extractor`] takes the parameters of the path.
 //!
-//!   With this feature the layers identify a resource by Axum's `OriginalUri`, so
+//!   With this feature a layer identifies a resource by Axum's `OriginalUri`, too, so
 //!   `/a/note` and `/b/note` are two resources even inside of `nest`. Without this
 //!   feature, a layer inside `nest` sees a path without its prefix, so it takes these
 //!   two for one resource. This resource then gets new dates more often than necessary.

@@ -704,7 +704,8 @@ impl<D> ConditionalLayer<D> {
     /// Call this method last, because the type that it returns has no other settings.
     ///
     /// `compression` is any `tower::Layer` that encodes responses, such as tower-http's
-    /// `CompressionLayer`, or a tuple of layers. The compression wraps this layer, so
+    /// `CompressionLayer`, or a tuple of layers. It must not encode responses that have
+    /// a `Content-Encoding`; tower-http's does not. The compression wraps this layer, so
     /// nothing is compressed for a 304.
     ///
     /// A strong tag names exact bytes, and gzip changes the bytes. So the tag of an

@@ -144,9 +144,10 @@ use crate::stats::Stats;
 /// If the `Last-Modified` in the response to the GET is that of the current second, or
 /// of a later one, the guard refuses a write that has only If-Unmodified-Since. The
 /// reason: the service may change the content again in that second, with the same date.
-/// A second later, the same write can succeed. So if the service sends a date during its
-/// own second, a client can hold the date of a version that is no longer the last one,
-/// and its write succeeds. A `ConditionalLayer` inside the guard holds such dates back.
+/// reason: the service may change the content again in that second, with the same date.
+/// A second later, the same write can succeed. So a service should not send a date
+/// during its own second: a client could hold that date for an older version, and its
+/// write would succeed. A `ConditionalLayer` inside the guard holds such dates back.
 ///
 /// Deliberately, a failed precondition is answered with 412 even if the handler would
 /// answer the write with 404 or 405. By [RFC 9110, section 13.2.1], the answer of the

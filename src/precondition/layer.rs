@@ -289,9 +289,9 @@ impl<F: StateSource> PreconditionLayer<FromSource<F>> {
     /// which the source does not see. With true, the preconditions of a QUERY are
     /// evaluated like those of a GET, and the answer is 304 or 412 if one fails. The
     /// layer adds no validators to the handler's response to a QUERY, so the handler
-    /// must set the `ETag` itself. If the state is known, it also removes `Range` from a
-    /// request with If-Range or another field that names a version. The client then
-    /// gets the whole result.
+    /// must set the `ETag` itself. If the state is known, the layer also removes
+    /// `Range` from a request with If-Range or another field that names a version. The
+    /// client then gets the whole result.
     ///
     /// # Examples
     ///
