@@ -705,8 +705,8 @@ impl<D> ConditionalLayer<D> {
     ///
     /// `compression` is any `tower::Layer` that encodes responses, such as tower-http's
     /// `CompressionLayer`, or a tuple of layers. It must not encode responses that have
-    /// a `Content-Encoding`; tower-http's does not. The compression wraps this layer, so
-    /// nothing is compressed for a 304.
+    /// a `Content-Encoding`; tower-http's does not. The compression wraps this layer,
+    /// so nothing is compressed for a 304.
     ///
     /// A strong tag names exact bytes, and gzip changes the bytes. So the tag of an
     /// encoded response ends with the coding: `"v1"` becomes `"v1~gzip"`. This tag is
