@@ -10,7 +10,7 @@ use std::{
 
 use http::{
     header::{ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, ETAG},
-    response, Request, Response,
+    response, Request, Response, StatusCode,
 };
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -122,8 +122,12 @@ where
                 name_coding(&mut head, is_whole);
                 response = Response::from_parts(head, body);
             }
-            // Also without the extension, which the compression may have dropped.
-            Some(BeforeCompression::NoContent) | None => remove_identity(response.headers_mut()),
+            Some(BeforeCompression::NoContent) => remove_identity(response.headers_mut()),
+            // The compression may have dropped the extensions.
+            None if response.status() == StatusCode::NOT_MODIFIED => {
+                remove_identity(response.headers_mut());
+            }
+            None => {}
         }
         Poll::Ready(Ok(response))
     }

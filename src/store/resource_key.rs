@@ -140,10 +140,14 @@ impl<'a> Name<'a> {
         match self {
             Self::Custom(custom, parts) => custom(parts, hasher),
             Self::Uri { own, original } => {
-                let authority = |uri: &'a Uri| Some(uri.authority()?.as_str().as_bytes());
-                let host = || host.map(HeaderValue::as_bytes);
-                let named = authority(own).or_else(host).or_else(|| authority(original?));
-                named.unwrap_or_default().hash(hasher);
+                let authority = match (own.authority(), host, original.map(Uri::authority)) {
+                    (Some(authority), _, _) | (None, None, Some(Some(authority))) => {
+                        authority.as_str().as_bytes()
+                    }
+                    (None, Some(host), _) => host.as_bytes(),
+                    (None, None, _) => b"",
+                };
+                authority.hash(hasher);
                 let (path, rest) = (path_and_query(original.unwrap_or(own)), path_and_query(own));
                 hasher.write(path);
                 // A handler may send a request for another resource with the extensions of
