@@ -19,20 +19,20 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::BodyExt;
 use tokio::{
     sync::Notify,
     task::yield_now,
     time::{advance, sleep, timeout, Instant},
 };
 use tower::{limit::ConcurrencyLimit, service_fn, Layer, ServiceExt};
-use tower_conditional::{ConditionalLayer, Outcome, WriteGuard};
+use tower_conditional::{ConditionalLayer, Outcome};
 use tower_http::{compression::CompressionLayer, decompression::RequestDecompressionLayer};
 
 use crate::support::{
     guarded::{boxed, guarded, App},
     harness::{reply, request, streamed, tag, Lines, IM, INM},
-    note::{note, put, routes, status_of, text},
+    note::put,
     wire::{fed, Feed},
 };
 
@@ -606,8 +606,13 @@ async fn content_that_was_decompressed_is_whole() {
 }
 
 /// The limit of a layer outside of a guard is 413, as it is without the guard.
+#[cfg(feature = "axum")]
 #[tokio::test]
 async fn content_above_a_limit_outside_is_answered_with_413() {
+    use crate::support::note::{note, routes, status_of, text};
+    use http_body_util::{Full, Limited};
+    use tower_conditional::WriteGuard;
+
     let note = note("old");
     let router = routes(&note).layer(ConditionalLayer::new());
     let with_axum = boxed(WriteGuard::axum(router.clone()));
