@@ -157,7 +157,8 @@ impl StoredHead {
     ///
     /// | the 304 has | it confirms this response if |
     /// |---|---|
-    /// | a tag | this response has the same tag (compared weakly); or it has no tag, and the dates are the same |
+    /// | a tag, and this response has one, too | the tags are the same, compared weakly |
+    /// | a tag, and this response has none | the dates are the same |
     /// | only a date | this response has the same date |
     /// | neither | always, because the request named only this response |
     /// | an invalid tag, or several tags | never |

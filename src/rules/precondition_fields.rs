@@ -465,15 +465,18 @@ impl PreconditionFields {
     /// Returns true if If-Match could match some tag: it is `*`, or has a strong tag. A
     /// weak tag counts only with [`weak_if_match`](Self::weak_if_match).
     pub(crate) fn has_comparable_if_match(&self) -> bool {
-        let counts = |tag: EntityTag| self.uncommon().weak_if_match || !tag.is_weak();
-        self.is_if_match_any() || self.if_match_tags().any(counts)
+        self.is_if_match_any() || self.if_match_tags().any(|tag| self.compares(&tag))
     }
 
     /// Returns true if no tag in If-Match can match the current representation, because
     /// it has no strong tag.
     pub(crate) fn is_never_matched_by(&self, current: Current<'_>) -> bool {
-        let counts = |tag: &EntityTag| self.uncommon().weak_if_match || !tag.is_weak();
-        !self.is_if_match_any() && !current.etag.is_some_and(counts)
+        !self.is_if_match_any() && !current.etag.is_some_and(|tag| self.compares(tag))
+    }
+
+    /// Returns true if If-Match may compare this tag: it is strong, or weak tags count.
+    fn compares(&self, tag: &EntityTag) -> bool {
+        self.uncommon().weak_if_match || !tag.is_weak()
     }
 
     /// Returns true if If-None-Match is `*`.
